@@ -1,0 +1,156 @@
+"""Builds scatcuda._C: one limited-API library on the LibTorch stable ABI.
+
+The host code is compiled for PyTorch 2.10's stable ABI and Python 3.10's limited API, so that one
+library serves every later release of both. The CPU engine is compiled once for each instruction set
+and chosen when loaded. CUDA sources (csrc/cuda/*.cu) hold no PyTorch header and go through plain
+nvcc, so that they build beside a CPU-only PyTorch too. Ninja runs it all.
+
+Environment:
+    SCATCUDA_CUDA    auto (default): compile csrc/cuda if there is an nvcc; 0: never; 1: fail without
+    SCATCUDA_ARCHS   GPU architectures, default "75;80;86;90;100;120"
+    SCATCUDA_WERROR  1: warnings are errors (the test build)
+    CUDA_HOME, CXX, CXXFLAGS   as usual
+"""
+
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import torch
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from torch.utils.cpp_extension import include_paths, library_paths
+
+ROOT = Path(__file__).resolve().parent
+X86_64 = platform.machine() in ("x86_64", "AMD64")
+ISAS = {"baseline": []}
+if X86_64:
+    ISAS["avx2"] = ["-mavx2", "-mfma"]
+    ISAS["avx512"] = ISAS["avx2"] + [f"-mavx512{part}" for part in ("f", "dq", "vl", "bw")]
+
+STABLE_ABI = ["-DTORCH_TARGET_VERSION=0x020a000000000000", "-DPy_LIMITED_API=0x030a0000"]
+# Vectors of the wider instruction sets pass between inlined functions only: no ABI to warn about.
+FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-Wno-psabi"]
+ENGINE_FLAGS = ["-fno-math-errno", "-fno-trapping-math"]
+
+
+def cuda_home() -> Path | None:
+    """The toolkit root; nvcc on PATH may be a wrapper, so the standard place comes first."""
+    candidates = [os.environ.get("CUDA_HOME"), "/usr/local/cuda"]
+    if nvcc := shutil.which("nvcc"):
+        candidates.append(str(Path(nvcc).resolve().parent.parent))
+    return next((Path(c) for c in candidates if c and Path(c, "bin/nvcc").exists()), None)
+
+
+def cuda_toolkit(sources: list[Path]) -> Path | None:
+    mode = os.environ.get("SCATCUDA_CUDA", "auto")
+    if mode not in ("auto", "0", "1"):
+        raise SystemExit(f"SCATCUDA_CUDA must be auto, 0 or 1; got {mode!r}")
+    home = cuda_home() if mode != "0" else None
+    if mode == "1" and home is None:
+        raise SystemExit("SCATCUDA_CUDA=1, but no nvcc was found: set CUDA_HOME to the toolkit")
+    if mode == "1" and not sources:
+        raise SystemExit("SCATCUDA_CUDA=1, but this release has no CUDA sources yet")
+    return home if sources else None
+
+
+class NinjaBuild(build_ext):
+    """build_ext that writes a build.ninja and runs it."""
+
+    def build_extension(self, ext: Extension) -> None:
+        build = Path(self.build_temp).resolve()
+        build.mkdir(parents=True, exist_ok=True)
+        target = Path(self.get_ext_fullpath(ext.name)).resolve()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (build / "build.ninja").write_text(self.ninja(build, target))
+        command = [shutil.which("ninja") or "ninja", "-C", str(build)]
+        subprocess.run(command + (["-v"] if self.verbose > 1 else []), check=True)
+
+    def ninja(self, build: Path, target: Path) -> str:
+        warnings = ["-Wall", "-Wextra"]
+        if os.environ.get("SCATCUDA_WERROR") == "1":
+            warnings.append("-Werror")
+        cxx = os.environ.get("CXX", "g++")
+        cu_sources = sorted((ROOT / "csrc/cuda").glob("*.cu"))
+        cuda = cuda_toolkit(cu_sources)
+        archs = os.environ.get("SCATCUDA_ARCHS", "75;80;86;90;100;120").split(";") if cuda else []
+
+        common = FLAGS + warnings + shlex.split(os.environ.get("CXXFLAGS", ""))
+        torch_flags = STABLE_ABI + ["-isystem" + p for p in include_paths()]
+        torch_flags.append("-isystem" + sysconfig.get_path("include"))
+        build_info = [f"compiler {cxx}", f"built beside PyTorch {torch.__version__}"]
+        build_info += ["CPU " + " ".join(ISAS), "CUDA " + (" ".join(archs) or "none")]
+        engine = common + ENGINE_FLAGS + (["-DSCATCUDA_X86_64"] if X86_64 else [])
+        units = [(ROOT / "csrc/cpu/dispatch.cpp", "dispatch", engine)]
+        for isa, flags in ISAS.items():
+            for real in ("float", "double"):
+                defines = [f"-DSCATCUDA_ISA={isa}", f"-DSCATCUDA_REAL={real}"]
+                unit = (ROOT / "csrc/cpu/engine.cpp", f"engine_{isa}_{real}")
+                units.append((*unit, engine + flags + defines))
+        for source in sorted((ROOT / "csrc/torch").glob("*.cpp")):
+            flags = common + torch_flags
+            if source.name == "module.cpp":
+                flags = [*flags, f'-DSCATCUDA_BUILD="{"; ".join(build_info)}"']
+            units.append((source, f"torch_{source.stem}", flags))
+
+        lines = [
+            "rule cxx",
+            f"  command = {cxx} -MMD -MF $out.d $flags -c $in -o $out",
+            "  depfile = $out.d",
+            "  deps = gcc",
+            "rule link",
+            f"  command = {cxx} -shared $in -o $out $flags",
+        ]
+        objects = []
+        # the slowest first, so that two cores finish together
+        for source, name, flags in sorted(units, key=lambda u: "avx512" not in u[1]):
+            objects.append(f"{name}.o")
+            lines += [f"build {name}.o: cxx {escape(source)}", f"  flags = {join(flags)}"]
+        if cuda is not None:
+            lines += self.nvcc_lines(cuda, cu_sources, archs, objects)
+        link = ["-L" + p for p in library_paths()] + ["-Wl,--no-as-needed", "-ltorch"]
+        if sys.platform == "darwin":
+            link = ["-undefined", "dynamic_lookup"]
+        if cuda is not None:
+            link += [f"-L{cuda}/lib64", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
+        lines += [f"build {escape(target)}: link {' '.join(objects)}", f"  flags = {join(link)}", ""]
+        return "\n".join(lines)
+
+    @staticmethod
+    def nvcc_lines(
+        cuda: Path, sources: list[Path], archs: list[str], objects: list[str]
+    ) -> list[str]:
+        codes = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in archs]
+        codes.append(f"-gencode=arch=compute_{archs[-1]},code=compute_{archs[-1]}")
+        flags = ["-std=c++17", "-O3", "--threads=2", "-Xcompiler=-fPIC", *codes]
+        lines = [
+            "rule nvcc",
+            f"  command = {cuda}/bin/nvcc -MD -MF $out.d $flags -c $in -o $out",
+            "  depfile = $out.d",
+            "  deps = gcc",
+        ]
+        for source in sources:
+            name = f"cuda_{source.stem}.o"
+            objects.append(name)
+            lines += [f"build {name}: nvcc {escape(source)}", f"  flags = {join(flags)}"]
+        return lines
+
+
+def escape(path: Path) -> str:
+    return str(path).replace("$", "$$").replace(" ", "$ ").replace(":", "$:")
+
+
+def join(flags: list[str]) -> str:
+    return shlex.join(flags).replace("$", "$$")
+
+
+setup(
+    ext_modules=[Extension("scatcuda._C", sources=[], py_limited_api=True)],
+    cmdclass={"build_ext": NinjaBuild},
+    options={"bdist_wheel": {"py_limited_api": "cp310"}},
+)
