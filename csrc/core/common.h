@@ -1,0 +1,44 @@
+// What every floor of csrc shares: where code may run, and a loop unrolled at compile time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+// One source serves host and device.
+#if defined(__CUDACC__)
+#define SCATCUDA_HD __host__ __device__
+#else
+#define SCATCUDA_HD
+#endif
+#define SCATCUDA_INLINE SCATCUDA_HD inline __attribute__((always_inline))
+
+// The CPU engine is compiled once for each instruction set. Each copy lives in a namespace of its
+// own, so that the linker never merges an inline function built for AVX-512 with its namesake in
+// code that must run anywhere.
+#ifndef SCATCUDA_ISA
+#define SCATCUDA_ISA portable
+#endif
+
+namespace scatcuda {
+inline namespace SCATCUDA_ISA {
+
+template <class F, std::size_t... I>
+SCATCUDA_INLINE void unroll(F&& f, std::index_sequence<I...>) {
+  (f(std::integral_constant<int, static_cast<int>(I)>{}), ...);
+}
+
+// f(0), f(1), …, f(N − 1), the index a compile-time constant: `constexpr int i = decltype(i_)::value`.
+template <int N, class F>
+SCATCUDA_INLINE void unroll(F&& f) {
+  unroll(f, std::make_index_sequence<static_cast<std::size_t>(N)>{});
+}
+
+SCATCUDA_HD constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+SCATCUDA_HD constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+SCATCUDA_HD constexpr int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+SCATCUDA_HD constexpr int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
+
+}  // namespace SCATCUDA_ISA
+}  // namespace scatcuda

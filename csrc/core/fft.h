@@ -1,0 +1,276 @@
+// Discrete Fourier transforms of a few points, held in registers: X_k = Σ_n x_n e^{σ 2πi nk/R}.
+//
+// The number type T is a float on the GPU and a SIMD vector, one lane an angle, on the CPU; σ is −1
+// for the forward and +1 for the inverse transform (unscaled). Longer transforms are made of these
+// by csrc/cpu/fft_line.h. The reference is torch.fft.
+#pragma once
+
+#include "common.h"
+
+namespace scatcuda {
+inline namespace SCATCUDA_ISA {
+
+template <class T>
+struct Complex {
+  T re, im;
+};
+
+template <class T>
+SCATCUDA_INLINE Complex<T> operator+(const Complex<T>& a, const Complex<T>& b) {
+  return {a.re + b.re, a.im + b.im};
+}
+template <class T>
+SCATCUDA_INLINE Complex<T> operator-(const Complex<T>& a, const Complex<T>& b) {
+  return {a.re - b.re, a.im - b.im};
+}
+// a · (c + i s), the factor a number of each lane's own kind or a plain scalar
+template <class T, class S>
+SCATCUDA_INLINE Complex<T> times(const Complex<T>& a, const S& c, const S& s) {
+  return {a.re * c - a.im * s, a.re * s + a.im * c};
+}
+// σ i a
+template <int Sign, class T>
+SCATCUDA_INLINE Complex<T> times_i(const Complex<T>& a) {
+  if constexpr (Sign > 0) {
+    return {-a.im, a.re};
+  } else {
+    return {a.im, -a.re};
+  }
+}
+
+// cos and sin of 2π k/n at compile time, to the last bit or two: reduced to an octant, then Taylor.
+namespace trig {
+constexpr double pi = 3.14159265358979323846;
+constexpr double taylor(double x, double term, int first) {
+  double sum = term;
+  for (int i = first; i < first + 20; i += 2) {
+    term *= -x * x / (i * (i + 1));
+    sum += term;
+  }
+  return sum;
+}
+constexpr double cos_octant(double x) { return taylor(x, 1, 1); }
+constexpr double sin_octant(double x) { return taylor(x, x, 2); }
+// Angle k/n of a turn, 0 ≤ k < n: eighths of a turn decide which function of which remainder.
+constexpr double cosine(long k, long n) {
+  k = ((k % n) + n) % n;
+  if (2 * k > n) k = n - k;
+  if (4 * k > n) return -cosine(n - 2 * k, 2 * n);
+  if (8 * k > n) return sin_octant(2 * pi * static_cast<double>(n - 4 * k) / (4.0 * n));
+  return cos_octant(2 * pi * static_cast<double>(k) / n);
+}
+constexpr double sine(long k, long n) { return cosine(4 * k - n, 4 * n); }
+}  // namespace trig
+
+// The scalar that multiplies T: T itself on the GPU, the lane's type for a SIMD vector.
+template <class T>
+auto scalar_of(int) -> std::remove_reference_t<decltype(std::declval<T&>()[0])>;
+template <class T>
+auto scalar_of(...) -> T;
+template <class T>
+using Scalar = decltype(scalar_of<T>(0));
+
+template <int R, int Sign, class T>
+SCATCUDA_INLINE void butterfly(Complex<T>* x);
+
+// Odd R by the definition, the two halves of each conjugate pair together: (R − 1)² products.
+template <int R, int Sign, class T>
+SCATCUDA_INLINE void butterfly_odd(Complex<T>* x) {
+  using S = Scalar<T>;
+  constexpr int H = (R - 1) / 2;
+  Complex<T> even[H], odd[H], sum = x[0];
+  unroll<H>([&](auto m_) {
+    constexpr int m = decltype(m_)::value + 1;
+    even[m - 1] = x[m] + x[R - m];
+    odd[m - 1] = x[m] - x[R - m];
+    sum = sum + even[m - 1];
+  });
+  unroll<H>([&](auto k_) {
+    constexpr int k = decltype(k_)::value + 1;
+    Complex<T> p = x[0], q{};
+    unroll<H>([&](auto m_) {
+      constexpr int m = decltype(m_)::value + 1;
+      constexpr S c = static_cast<S>(trig::cosine(k * m, R));
+      constexpr S s = static_cast<S>(trig::sine(k * m, R));
+      p = {p.re + even[m - 1].re * c, p.im + even[m - 1].im * c};
+      if constexpr (m == 1) {
+        q = {odd[0].re * s, odd[0].im * s};
+      } else {
+        q = {q.re + odd[m - 1].re * s, q.im + odd[m - 1].im * s};
+      }
+    });
+    q = times_i<Sign>(q);
+    x[k] = p + q;
+    x[R - k] = p - q;
+  });
+  x[0] = sum;
+}
+
+// R = A · B: columns, twiddles, rows (Cooley and Tukey).
+template <int A, int B, int Sign, class T>
+SCATCUDA_INLINE void butterfly_product(Complex<T>* x) {
+  using S = Scalar<T>;
+  Complex<T> rows[A * B];
+  unroll<B>([&](auto b_) {
+    constexpr int b = decltype(b_)::value;
+    Complex<T> column[A];
+    unroll<A>([&](auto a_) { column[decltype(a_)::value] = x[b + B * decltype(a_)::value]; });
+    butterfly<A, Sign>(column);
+    unroll<A>([&](auto a_) {
+      constexpr int a = decltype(a_)::value;
+      if constexpr (a * b == 0) {
+        rows[a * B + b] = column[a];
+      } else {
+        rows[a * B + b] = times(column[a], static_cast<S>(trig::cosine(a * b, A * B)),
+                                static_cast<S>(Sign * trig::sine(a * b, A * B)));
+      }
+    });
+  });
+  unroll<A>([&](auto a_) {
+    constexpr int a = decltype(a_)::value;
+    butterfly<B, Sign>(rows + a * B);
+    unroll<B>([&](auto b_) {
+      constexpr int b = decltype(b_)::value;
+      x[a + A * b] = rows[a * B + b];
+    });
+  });
+}
+
+// R = A · B without a common factor: no twiddles. In at n = (B a + A b) mod R, out at the k that
+// is k_a modulo A and k_b modulo B (Good and Thomas).
+constexpr int chinese_remainder(int ka, int kb, int a, int b) {
+  for (int k = ka;; k += a) {
+    if (k % b == kb) return k;
+  }
+}
+template <int A, int B, int Sign, class T>
+SCATCUDA_INLINE void butterfly_coprime(Complex<T>* x) {
+  Complex<T> rows[A * B];
+  unroll<B>([&](auto b_) {
+    constexpr int b = decltype(b_)::value;
+    Complex<T> column[A];
+    unroll<A>([&](auto a_) {
+      constexpr int a = decltype(a_)::value;
+      column[a] = x[(B * a + A * b) % (A * B)];
+    });
+    butterfly<A, Sign>(column);
+    unroll<A>([&](auto a_) { rows[decltype(a_)::value * B + b] = column[decltype(a_)::value]; });
+  });
+  unroll<A>([&](auto a_) {
+    constexpr int a = decltype(a_)::value;
+    butterfly<B, Sign>(rows + a * B);
+    unroll<B>([&](auto b_) {
+      constexpr int b = decltype(b_)::value;
+      x[chinese_remainder(a, b, A, B)] = rows[a * B + b];
+    });
+  });
+}
+
+template <int Sign, class T>
+SCATCUDA_INLINE void butterfly_8(Complex<T>* x) {
+  using S = Scalar<T>;
+  constexpr S h = static_cast<S>(0.70710678118654752440);
+  Complex<T> e[4] = {x[0], x[2], x[4], x[6]}, o[4] = {x[1], x[3], x[5], x[7]};
+  butterfly<4, Sign>(e);
+  butterfly<4, Sign>(o);
+  // multiplied by e^{σ iπ/4}, e^{σ iπ/2}, e^{σ 3iπ/4}: the first and last share their products
+  const Complex<T> r1 = times_i<Sign>(o[1]), r3 = times_i<Sign>(o[3]);
+  const Complex<T> t1 = {(o[1].re + r1.re) * h, (o[1].im + r1.im) * h};
+  const Complex<T> t2 = times_i<Sign>(o[2]);
+  const Complex<T> t3 = {(r3.re - o[3].re) * h, (r3.im - o[3].im) * h};
+  x[0] = e[0] + o[0], x[4] = e[0] - o[0];
+  x[1] = e[1] + t1, x[5] = e[1] - t1;
+  x[2] = e[2] + t2, x[6] = e[2] - t2;
+  x[3] = e[3] + t3, x[7] = e[3] - t3;
+}
+
+template <int R, int Sign, class T>
+SCATCUDA_INLINE void butterfly(Complex<T>* x) {
+  if constexpr (R == 1) {
+  } else if constexpr (R == 2) {
+    const Complex<T> a = x[0], b = x[1];
+    x[0] = a + b, x[1] = a - b;
+  } else if constexpr (R == 4) {
+    const Complex<T> a = x[0] + x[2], b = x[0] - x[2], c = x[1] + x[3];
+    const Complex<T> d = times_i<Sign>(x[1] - x[3]);
+    x[0] = a + c, x[1] = b + d, x[2] = a - c, x[3] = b - d;
+  } else if constexpr (R == 8) {
+    butterfly_8<Sign>(x);
+  } else if constexpr (R == 6 || R == 10) {
+    butterfly_coprime<R / 2, 2, Sign>(x);
+  } else if constexpr (R == 12 || R == 15) {
+    butterfly_coprime<R / 3, 3, Sign>(x);
+  } else if constexpr (R == 9) {
+    butterfly_product<3, 3, Sign>(x);
+  } else if constexpr (R == 16) {
+    butterfly_product<4, 4, Sign>(x);
+  } else {
+    static_assert(R == 3 || R == 5 || R == 7 || R == 11 || R == 13, "no butterfly of this size");
+    butterfly_odd<R, Sign>(x);
+  }
+}
+
+// A transform of n points as at least two passes of one radix each; the radices multiply to n and
+// the last one has a butterfly of its own, be it that of one point.
+constexpr int max_passes = 24;
+struct Radices {
+  int count = 0;
+  int radix[max_passes] = {};
+};
+
+// Radices with a butterfly of their own, dearest first: few passes cost less than cheap passes,
+// because each one goes through the first-level cache. Any other prime goes by the definition.
+constexpr int butterfly_radices[] = {16, 15, 12, 10, 9, 8, 6, 13, 11, 7, 5, 4, 3, 2};
+
+SCATCUDA_HD constexpr bool has_butterfly(int n) {
+  for (int r : butterfly_radices) {
+    if (r == n) return true;
+  }
+  return n == 1;
+}
+
+// n = a product of exactly `passes` butterflies, as even as can be; false if there is none
+SCATCUDA_HD constexpr bool split_evenly(int n, int passes, int largest, Radices& out) {
+  if (passes == 1) {
+    if (n > largest || !has_butterfly(n)) return false;
+    out.radix[out.count++] = n;
+    return true;
+  }
+  int power = 1;  // the smallest first factor that leaves the rest possible: power^passes ≥ n
+  for (;; ++power) {
+    int64_t p = 1;
+    for (int i = 0; i < passes; ++i) p *= power;
+    if (p >= n) break;
+  }
+  for (int r = power; r <= largest; ++r) {
+    if (n % r != 0 || !has_butterfly(r)) continue;
+    const int before = out.count;
+    out.radix[out.count++] = r;
+    if (split_evenly(n / r, passes - 1, r, out)) return true;
+    out.count = before;
+  }
+  return false;
+}
+
+SCATCUDA_HD constexpr Radices factorize(int n) {
+  Radices out;
+  int smooth = 1;  // the part of n that butterflies can do
+  for (int p = 2; n > 1; ++p) {
+    if (static_cast<int64_t>(p) * p > n) p = n;
+    while (n % p == 0) {
+      n /= p;
+      if (p <= 13) {
+        smooth *= p;
+      } else {
+        out.radix[out.count++] = p;
+      }
+    }
+  }
+  for (int passes = 1; smooth > 1 && !split_evenly(smooth, passes, 16, out); ++passes) {
+  }
+  if (smooth == 1 || out.count == 1) out.radix[out.count++] = 1;
+  return out;
+}
+
+}  // namespace SCATCUDA_ISA
+}  // namespace scatcuda

@@ -1,0 +1,69 @@
+// Sizes and paths of a scattering problem: which filters at which resolution, which channel where.
+// The Python twin is scatcuda/plan.py.
+#pragma once
+
+#include "../include/scatcuda/engine.h"
+#include "common.h"
+
+namespace scatcuda {
+inline namespace SCATCUDA_ISA {
+
+struct Schedule {
+  int64_t J, L, max_order, M, N, Mp, Np, m, n, channels, lanes;
+  bool pre_pad;
+
+  int64_t rows(int64_t res) const { return Mp >> res; }
+  int64_t columns(int64_t res) const { return Np >> res; }
+
+  // Wavelet tables: (res, j) = (0, 0 … J − 1), (1, 2 … J − 1), (2, 3 … J − 1), …
+  int64_t wavelet_table(int64_t res, int64_t j) const {
+    if (res == 0) return j;
+    return J + (res - 1) * (J - 1) - res * (res - 1) / 2 + (j - res - 1);
+  }
+  int64_t wavelet_tables() const {
+    return max_order < 1 ? 0 : max_order < 2 ? J : J + (J - 1) * (J - 2) / 2;
+  }
+  // First row of psi_support of a table
+  int64_t support_row(int64_t res, int64_t j) const {
+    if (res == 0) return j * Np;
+    int64_t row = J * Np;
+    for (int64_t r = 1; r < res; ++r) row += (J - 1 - r) * columns(r);
+    return row + (j - res - 1) * columns(res);
+  }
+  int64_t support_rows() const {
+    if (max_order < 1) return 0;
+    return max_order < 2 ? J * Np : support_row(J - 1, J);
+  }
+  // First element of P_j in phi; Q_j follows it
+  int64_t phi_offset(int64_t res) const {
+    int64_t offset = 0;
+    for (int64_t r = 0; r < res; ++r) offset += m * rows(r) + n * columns(r);
+    return offset;
+  }
+
+  // Output channels: order 0; order 1 by (j1, θ1); order 2 by (j1, θ1), then (j2, θ2)
+  int64_t channel(int64_t j1) const { return 1 + j1 * L; }
+  int64_t channel(int64_t j1, int64_t theta1, int64_t j2) const {
+    int64_t c = 1 + J * L;
+    for (int64_t j = 0; j < j1; ++j) c += L * L * (J - 1 - j);
+    return c + theta1 * L * (J - 1 - j1) + (j2 - j1 - 1) * L;
+  }
+};
+
+inline Schedule schedule_of(const Problem& p) {
+  const int64_t scale = int64_t{1} << p.J;
+  Schedule s{};
+  s.J = p.J, s.L = p.L, s.max_order = p.max_order, s.M = p.M, s.N = p.N, s.pre_pad = p.pre_pad;
+  s.Mp = p.pre_pad ? p.M : (p.M / scale + 2) * scale;
+  s.Np = p.pre_pad ? p.N : (p.N / scale + 2) * scale;
+  s.m = s.Mp / scale - 2;
+  s.n = s.Np / scale - 2;
+  s.channels = 1;
+  if (p.max_order >= 1) s.channels += p.J * p.L;
+  if (p.max_order >= 2) s.channels += p.L * p.L * p.J * (p.J - 1) / 2;
+  s.lanes = p.L <= 4 ? 4 : p.L <= 8 ? 8 : round_up(p.L, 16);
+  return s;
+}
+
+}  // namespace SCATCUDA_ISA
+}  // namespace scatcuda

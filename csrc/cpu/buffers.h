@@ -1,0 +1,106 @@
+// Where everything of one transform lies: one workspace from the caller, cut into the buffers of an
+// image (shared by the threads that work on it) and those of a thread. Nothing else is allocated.
+#pragma once
+
+#include "../core/schedule.h"
+#include "fft_line.h"
+
+namespace scatcuda {
+inline namespace SCATCUDA_ISA {
+
+// Hands out pieces of the workspace; with a null base it only counts the bytes.
+class Arena {
+ public:
+  explicit Arena(void* base) : base_(static_cast<char*>(base)) {}
+  template <class T>
+  T* take(int64_t count) {
+    T* p = base_ ? reinterpret_cast<T*>(base_ + used_) : nullptr;
+    used_ += round_up(count * static_cast<int64_t>(sizeof(T)), alignment);
+    return p;
+  }
+  int64_t used() const { return used_; }
+
+ private:
+  char* base_;
+  int64_t used_ = 0;
+};
+
+// Distance of two lines of `count` numbers: an odd number of cache lines, so that a walk across the
+// lines visits all sets of the cache.
+template <class T>
+int64_t spread(int64_t count) {
+  constexpr int64_t line = alignment / static_cast<int64_t>(sizeof(T));
+  return (ceil_div(count, line) | 1) * line;
+}
+
+// A plane of complex elements of Q lanes, [lines][elements][2][Q].
+template <class T>
+struct Plane {
+  T* p = nullptr;
+  int64_t stride = 0;  // numbers from a line to the next
+};
+
+// How the L angles fall into vectors.
+template <class T, int Slots>
+struct Lanes {
+  static constexpr int W = full_lanes<T>, Q = W / Slots;
+};
+
+template <class T, int Slots>
+struct ImageBuffers {
+  static constexpr int W = full_lanes<T>, Q = W / Slots;
+  int64_t width;      // of a row of the padded image, whole pairs of vectors
+  int64_t spec_rows;  // of a column of x̂
+  T* padded;          // [Mp, width]
+  T* half;            // [Mp/2 + 1 (in whole vectors), 2, width]: columns transformed
+  T* lowpassed;       // [m, width]
+  T* spectrum;        // x̂ [Np, 2, spec_rows]
+  Plane<T> wavelet;   // W1 after its columns' inverse DFT [Mp, Np]
+  Plane<T> reduced;   // U1 Qᵀ [Mp, n · Q], real
+  Plane<T> u_hat;     // Û1 [chunks, Np/2 + 1, Mp]
+  int64_t u_hat_chunk;
+
+  ImageBuffers(const Schedule& s, Arena& arena) {
+    const int64_t kept = s.max_order < 2 || s.J < 2 ? 0 : s.Np / 2 + 1;
+    const int64_t chunks = ceil_div(s.L, Q);
+    width = round_up(s.Np, 2 * W);
+    spec_rows = round_up(max(s.Mp, round_up(s.Mp / 2 + 1, W)), W);
+    wavelet.stride = spread<T>(s.Np * 2 * Q);
+    reduced.stride = round_up(s.n * Q, W);
+    u_hat.stride = spread<T>(s.Mp * 2 * Q);
+    u_hat_chunk = kept * u_hat.stride;
+    padded = arena.take<T>(s.Mp * width);
+    lowpassed = arena.take<T>(s.m * width);
+    if (s.max_order < 1) return;
+    half = arena.take<T>(round_up(s.Mp / 2 + 1, W) * 2 * width);
+    spectrum = arena.take<T>(s.Np * 2 * spec_rows);
+    wavelet.p = arena.take<T>(s.Mp * wavelet.stride);
+    reduced.p = arena.take<T>(s.Mp * reduced.stride);
+    u_hat.p = arena.take<T>(chunks * u_hat_chunk);
+  }
+};
+
+template <class T, int Slots>
+struct ThreadBuffers {
+  static constexpr int W = full_lanes<T>, Q = W / Slots;
+  T *line, *work, *spare;  // one line of complex vectors each
+  T* tile;                 // [m, n · Q]: coefficients before their angles are parted
+  Plane<T> wavelet;        // W2 of a family [Mp/2, Np/2]
+  Plane<T> reduced;        // U2 Qᵀ [Mp/2, n · Q]
+
+  ThreadBuffers(const Schedule& s, Arena& arena) {
+    const int64_t length = max(s.Mp, s.Np) * 2 * W;
+    line = arena.take<T>(length);
+    work = arena.take<T>(length);
+    spare = arena.take<T>(length);
+    reduced.stride = round_up(s.n * Q, W);
+    tile = arena.take<T>(s.m * reduced.stride);
+    if (s.max_order < 2 || s.J < 2) return;
+    wavelet.stride = spread<T>(s.Np / 2 * 2 * Q);
+    wavelet.p = arena.take<T>(s.Mp / 2 * wavelet.stride);
+    reduced.p = arena.take<T>(s.Mp / 2 * reduced.stride);
+  }
+};
+
+}  // namespace SCATCUDA_ISA
+}  // namespace scatcuda

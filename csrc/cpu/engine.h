@@ -1,0 +1,23 @@
+// One compiled copy of the CPU engine: the functions of one instruction set and one number type.
+#pragma once
+
+#include "../include/scatcuda/engine.h"
+
+namespace scatcuda {
+
+template <class T>
+struct Engine {
+  int64_t (*workspace_bytes)(const Problem&, int64_t B, int64_t threads);
+  Status (*scattering2d)(const Problem&, const Bank<T>&, int64_t B, const T* x, T* S,
+                         void* workspace, int64_t bytes, const Executor&);
+  void (*filter_fold)(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* x_hat,
+                      const T* psi, T* out, const Executor&);
+  void (*modulus)(int64_t count, const T* z, T* out, const Executor&);
+  void (*lowpass)(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u, const T* P,
+                  const T* Q, T* out, T* scratch, const Executor&);
+};
+
+extern const Engine<float> engine_baseline_float, engine_avx2_float, engine_avx512_float;
+extern const Engine<double> engine_baseline_double, engine_avx2_double, engine_avx512_double;
+
+}  // namespace scatcuda

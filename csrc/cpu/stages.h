@@ -1,0 +1,75 @@
+// The stages as operators of their own, on arrays as PyTorch has them: for networks of other shapes
+// than the cascade. Twins: reference.filter_fold, reference.modulus, reference.lowpass.
+#pragma once
+
+#include "cascade.h"
+
+namespace scatcuda {
+inline namespace SCATCUDA_ISA {
+
+// out[b, l] = fold_k( x̂[b] ψ̂[l] ): the mean over the k² aliases
+template <class T>
+void filter_fold(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* x_hat,
+                 const T* psi, T* out, const Executor& executor) {
+  const int64_t rows = M / k, columns = N / k;
+  const T mean = T(1) / static_cast<T>(k * k);
+  Team(&executor, 0).over(B * L * rows, [&](int64_t first, int64_t last, int64_t) {
+    for (int64_t i = first; i < last; ++i) {
+      const int64_t b = i / (L * rows), l = i / rows % L, r = i % rows;
+      T* to = out + 2 * i * columns;
+      for (int64_t c = 0; c < 2 * columns; ++c) to[c] = 0;
+      for (int64_t k1 = r; k1 < M; k1 += rows) {
+        for (int64_t alias = 0; alias < N; alias += columns) {
+          const T* x = x_hat + 2 * ((b * M + k1) * N + alias);
+          const T* w = psi + (l * M + k1) * N + alias;
+          for (int64_t c = 0; c < columns; ++c) {
+            to[2 * c] += x[2 * c] * w[c];
+            to[2 * c + 1] += x[2 * c + 1] * w[c];
+          }
+        }
+      }
+      for (int64_t c = 0; c < 2 * columns; ++c) to[c] *= mean;
+    }
+  });
+}
+
+template <class T>
+void modulus(int64_t count, const T* z, T* out, const Executor& executor) {
+  constexpr int W = full_lanes<T>;
+  Team(&executor, 0).over(ceil_div(count, 4096), [&](int64_t first, int64_t last, int64_t) {
+    const int64_t end = min(last * 4096, count);
+    for (int64_t i = first * 4096; i < end; i += W) {
+      const int64_t n = min(W, end - i);
+      T squares[W] = {};
+      for (int64_t j = 0; j < n; ++j) {
+        squares[j] = z[2 * (i + j)] * z[2 * (i + j)] + z[2 * (i + j) + 1] * z[2 * (i + j) + 1];
+      }
+      const Vector<T, W> r = square_root(load<W>(squares));
+      std::memcpy(out + i, &r, static_cast<size_t>(n) * sizeof(T));
+    }
+  });
+}
+
+// out[b] = P u[b] Qᵀ; scratch [threads, m, N]
+template <class T>
+void lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u, const T* P,
+             const T* Q, T* out, T* scratch, const Executor& executor) {
+  Team(&executor, 0).over(B, [&](int64_t first, int64_t last, int64_t thread) {
+    T* half = scratch + thread * m * N;
+    for (int64_t b = first; b < last; ++b) {
+      for (int64_t o = 0; o < m; ++o) {
+        T* to = half + o * N;
+        for (int64_t c = 0; c < N; ++c) to[c] = 0;
+        for (int64_t r = 0; r < M; ++r) {
+          const T* from = u + (b * M + r) * N;
+          const T p = P[o * M + r];
+          for (int64_t c = 0; c < N; ++c) to[c] += p * from[c];
+        }
+        for (int64_t i = 0; i < n; ++i) out[(b * m + o) * n + i] = dot(Q + i * N, to, N);
+      }
+    }
+  });
+}
+
+}  // namespace SCATCUDA_ISA
+}  // namespace scatcuda
