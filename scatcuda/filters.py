@@ -1,0 +1,438 @@
+"""Filter banks of the scattering transform: wavelets ``psi`` and a low-pass ``phi``, in Fourier.
+
+A Morlet wavelet is a wave under a Gaussian envelope, minus its mean:
+
+    psi(u) = g(u) (exp(i xi.u) - kappa),  g(u) = c exp(-u' R diag(1, slant^2) R' u / (2 sigma^2)),
+
+summed over the periods of the grid. Only the real part of its DFT is kept, so every filter is a
+real array in Fourier. Banks are built here once, on the CPU, in float64, and reach the engines
+and the reference as plain tensors: this file has no native twin.
+
+Dimension letters: ``J`` scales, ``L`` angles, ``Mp Np`` padded rows and columns. Frequencies
+are in FFT order. Literature: S. Mallat, "Group invariant scattering", CPAM 2012; J. Bruna and
+S. Mallat, "Invariant scattering convolution networks", PAMI 2013.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# Kymatio writes 3.1415 where the Gaussian integral has pi; with pi, every filter differs by 3e-5.
+_KYMATIO_PI = 3.1415
+# Beyond exp(-41.5) = 1e-18 of its peak an envelope is below the rounding of its float64 sum.
+_ENVELOPE_CUT = 41.5
+# Largest factor by which tight_bank() amplifies a wavelet at one frequency.
+_MAX_GAIN = 8.0
+
+
+@dataclass(frozen=True, eq=False)
+class FilterBank:
+    """Real Fourier-domain filters at full resolution, in FFT order; possibly of your own making.
+
+    The arguments are copied to float64 CPU tensors, without their gradient history.
+
+    Args:
+        psi: wavelets, ``[J, L, Mp, Np]``, tensor or NumPy array of any real floating dtype.
+        phi: low-pass, ``[Mp, Np]``, likewise; ``2**J`` must divide ``Mp`` and ``Np``.
+    Raises:
+        TypeError: an argument is no tensor or array, or not real floating.
+        ValueError: shapes do not match, ``2**J`` does not divide them, a value is not finite.
+    Example:
+        >>> bank = FilterBank(psi=torch.rand(2, 8, 32, 24), phi=torch.rand(32, 24))
+        >>> bank.J, bank.L, bank.shape, bank.psi.dtype
+        (2, 8, (32, 24), torch.float64)
+    """
+
+    psi: Tensor  # [J, L, Mp, Np]
+    phi: Tensor  # [Mp, Np]
+
+    def __post_init__(self) -> None:
+        psi = _to_float64("psi", self.psi, "[J, L, Mp, Np]", 4)
+        phi = _to_float64("phi", self.phi, "[Mp, Np]", 2)
+        if psi.shape[2:] != phi.shape:
+            raise ValueError(
+                "FilterBank: psi [J, L, Mp, Np] and phi [Mp, Np] must share Mp and Np; "
+                f"got {list(psi.shape)} and {list(phi.shape)}"
+            )
+        _check_divisible("FilterBank", "psi and phi", phi.shape, psi.shape[0])
+        object.__setattr__(self, "psi", psi)
+        object.__setattr__(self, "phi", phi)
+
+    @property
+    def J(self) -> int:
+        """Number of scales."""
+        return self.psi.shape[0]
+
+    @property
+    def L(self) -> int:
+        """Number of angles."""
+        return self.psi.shape[1]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Padded spatial shape ``(Mp, Np)``."""
+        return self.phi.shape[0], self.phi.shape[1]
+
+
+def padded_shape(shape: Sequence[int], J: int) -> tuple[int, int]:
+    """Size to which an image is padded: ``Mp = ((M + 2^J) // 2^J + 1) 2^J``, likewise ``Np``.
+
+    Args:
+        shape: image size ``(M, N)`` in pixels, each at least ``2**J``.
+        J: number of scales; the low-pass averages over about ``2**J`` pixels.
+    Returns: ``(Mp, Np)``, both divisible by ``2**J``.
+    Raises: TypeError, ValueError: ``J`` is no positive integer, ``shape`` is no such pair.
+    Example:
+        >>> padded_shape((37, 32), J=2)
+        (44, 40)
+    """
+    J = _integer("padded_shape", "J", J, 1)
+    M, N = _pair("padded_shape", shape)
+    if min(M, N) >> J < 1:
+        raise ValueError(
+            f"padded_shape: both sides of shape must be at least 2^J; got {(M, N)} for J = {J}"
+        )
+    return ((M >> J) + 2) << J, ((N >> J) + 2) << J
+
+
+def morlet_bank(shape: Sequence[int], J: int, L: int = 8) -> FilterBank:
+    """Morlet wavelets and Gaussian low-pass, equal to those of Kymatio 0.3.0.
+
+    ``sigma = 0.8 2^j``, ``xi = (3 pi / 4) / 2^j``, ``slant = 4 / L``, angle
+    ``(int(L - L/2 - 1) - theta) pi / L``; ``kappa`` makes each mean vanish. The low-pass is
+    isotropic with ``sigma = 0.8 2^(J-1)``. Each filter sums the periods -2 to 2 of the grid.
+
+    Args:
+        shape: padded size ``(Mp, Np)``, see :func:`padded_shape`; divisible by ``2**J``.
+        J: number of scales.
+        L: number of angles in [0, pi).
+    Returns: The bank: psi ``[J, L, Mp, Np]``, phi ``[Mp, Np]``, float64.
+    Raises: TypeError, ValueError: ``J`` or ``L`` is no positive integer, ``shape`` no such pair.
+    Source: J. Bruna and S. Mallat, PAMI 2013; constants of M. Andreux et al., "Kymatio:
+    scattering transforms in Python", JMLR 2020.
+    Example:
+        >>> bank = morlet_bank((40, 40), J=2)
+        >>> bank.psi.shape, round(float(bank.phi.max()), 4)
+        (torch.Size([2, 8, 40, 40]), 1.0)
+    """
+    return FilterBank(*_morlet_filters("morlet_bank", shape, J, L))
+
+
+def tight_bank(shape: Sequence[int], J: int, L: int = 8) -> FilterBank:
+    """Morlet wavelets rescaled in Fourier so that the bank is a tight frame (it keeps energy).
+
+    The Gaussian low-pass is scaled to ``phi(0) = 1``, which keeps it separable, and the wavelets
+    share exactly the energy it leaves: with ``B`` the wavelets' part of the Littlewood-Paley sum,
+
+        psi(w) <- psi(w) sqrt((1 - phi(w)^2) / B(w)),   so that   littlewood_paley(bank) = 1.
+
+    For 2 to 16 angles this gain lies between 0.9 and 5.2.
+
+    Args:
+        shape, J, L: as for :func:`morlet_bank`.
+    Returns: The bank: psi ``[J, L, Mp, Np]``, phi ``[Mp, Np]``, float64.
+    Raises:
+        TypeError, ValueError: as for :func:`morlet_bank`; ValueError also where the angles miss
+            a part of the plane, so that the gain would exceed 8. A single angle does: its
+            Morlet wavelets vanish on the frequency axis across it.
+    Source: S. Mallat, CPAM 2012, section 2.1 (unitary wavelet transforms).
+    Example:
+        >>> lowest, highest = frame_bounds(tight_bank((40, 40), J=2))
+        >>> round(lowest, 12), round(highest, 12)
+        (1.0, 1.0)
+    """
+    psi, phi = _morlet_filters("tight_bank", shape, J, L)
+    phi = phi / phi[0, 0]
+    # At frequency 0 both numerator and denominator vanish; elsewhere |phi| < 1 up to rounding.
+    missing = (1 - phi**2).clamp(min=0)
+    energy = _wavelet_energy(psi)
+    missing[0, 0], energy[0, 0] = 0, 1
+    gain = (missing / energy).sqrt()
+    if not bool((gain <= _MAX_GAIN).all()):  # not "any above": 0 / 0 is NaN
+        raise ValueError(
+            f"tight_bank: L must give wavelets that cover the frequency plane (2 or more); got {L},"
+            f" which needs a gain of {float(gain.max()):.3g} (limit {_MAX_GAIN:g})"
+        )
+    return FilterBank(psi * gain, phi)
+
+
+def crop(f: Tensor, res: int) -> Tensor:
+    """Keep the low frequencies of a filter: what it becomes on a grid coarser by ``2**res``.
+
+    With ``m = Mp / 2^res`` this keeps rows ``0 ... m//2 - 1`` and the last ``m - m//2``,
+    likewise columns; nothing is aliased.
+
+    Args:
+        f: filters in FFT order, ``[..., Mp, Np]``, sides divisible by ``2**res``.
+        res: log2 of the subsampling, from 0.
+    Returns: ``[..., Mp / 2^res, Np / 2^res]``.
+    Raises: TypeError, ValueError: ``res`` is no integer from 0, ``f`` no such filters.
+    Example:
+        >>> crop(torch.arange(8.0).expand(8, 8), 1)[0]
+        tensor([0., 1., 6., 7.])
+    """
+    res = _integer("crop", "res", res, 0)
+    if f.ndim < 2:
+        raise ValueError(f"crop: f must have shape [..., Mp, Np]; got {list(f.shape)}")
+    _check_divisible("crop", "f", f.shape[-2:], res)
+    rows, columns = (_kept_bins(size, res).to(f.device) for size in f.shape[-2:])
+    return f.index_select(-2, rows).index_select(-1, columns)
+
+
+def littlewood_paley(bank: FilterBank) -> Tensor:
+    """Energy that the filters keep at each frequency, for real images.
+
+    ``A(w) = |phi(w)|^2 + 1/2 sum_{j, theta} (|psi(w)|^2 + |psi(-w)|^2)``
+
+    Args:
+        bank: any :class:`FilterBank`.
+    Returns: ``A``, ``[Mp, Np]``, float64, in FFT order.
+    Source: S. Mallat, CPAM 2012, equation (2.3).
+    Example:
+        >>> littlewood_paley(morlet_bank((40, 40), J=2)).shape
+        torch.Size([40, 40])
+    """
+    return bank.phi**2 + _wavelet_energy(bank.psi)
+
+
+def frame_bounds(bank: FilterBank) -> tuple[float, float]:
+    """Smallest and largest value of :func:`littlewood_paley`: ``A |x|^2 <= |Wx|^2 <= B |x|^2``.
+
+    Args:
+        bank: any :class:`FilterBank`.
+    Returns: The lower and the upper bound; both are 1 for a tight frame.
+    Example:
+        >>> [round(b, 2) for b in frame_bounds(morlet_bank((40, 40), J=2))]
+        [0.12, 1.0]
+    """
+    energy = littlewood_paley(bank)
+    return float(energy.min()), float(energy.max())
+
+
+def separable_factors(phi: Tensor, tol: float = 1e-6) -> tuple[Tensor, Tensor]:
+    """Factors of a low-pass: ``phi[k, l] = phi_m[k] phi_n[l]``. Crops factor in the same way.
+
+    Args:
+        phi: low-pass in Fourier, ``[Mp, Np]``.
+        tol: largest residual accepted, relative to ``max|phi|``. The default admits a separable
+            filter that was rounded to float32.
+    Returns: ``(phi_m [Mp], phi_n [Np])``, with ``phi_n`` equal to 1 where ``|phi|`` is largest.
+    Raises: ValueError: ``phi`` is no matrix, is zero, or is not separable within ``tol``.
+    Example:
+        >>> phi = morlet_bank((40, 32), J=2).phi
+        >>> phi_m, phi_n = separable_factors(phi)
+        >>> torch.allclose(torch.outer(phi_m, phi_n), phi, atol=1e-12)
+        True
+    """
+    if phi.ndim != 2 or phi.numel() == 0:
+        raise ValueError(f"separable_factors: phi must be [Mp, Np]; got {list(phi.shape)}")
+    row, column = divmod(int(phi.abs().argmax()), phi.shape[1])
+    peak = phi[row, column]
+    if peak == 0:
+        raise ValueError("separable_factors: phi must not be zero everywhere")
+    phi_m, phi_n = phi[:, column].clone(), phi[row] / peak
+    residual = float((torch.outer(phi_m, phi_n) - phi).abs().max() / peak.abs())
+    if not residual <= tol:
+        raise ValueError(
+            f"separable_factors: phi must be the outer product of two vectors within {tol:g}; "
+            f"the relative residual is {residual:.3g}"
+        )
+    return phi_m, phi_n
+
+
+def lowpass_matrix(phi_1d: Tensor, res: int, J: int, unpad: bool = True) -> Tensor:
+    """The low-pass along one axis as one real matrix: filter, subsample, remove the padding.
+
+    Multiplying a DFT by ``crop(phi)``, averaging its ``k = 2^(J - res)`` aliases and inverting it
+    is a circular convolution read at every k-th sample, hence a product with
+    ``A[p, u] = h[(k p - u) mod m]``, where ``h = IDFT(crop(phi))`` and ``m = n / 2^res``. For a
+    separable low-pass the smoothed plane is ``A_m U A_n^T``.
+
+    Args:
+        phi_1d: one factor of the low-pass at full resolution, ``[n]``, see
+            :func:`separable_factors`; even, ``phi[-k] = phi[k]``, so that its kernel is real.
+        res: resolution of the input, ``0 <= res < J``: it holds ``n / 2^res`` samples.
+        J: resolution of the output.
+        unpad: drop the first and the last output sample, which belong to the padding.
+    Returns: ``A``, ``[n / 2^J - 2, n / 2^res]``, float64; without ``unpad``, ``n / 2^J`` rows.
+    Raises:
+        TypeError, ValueError: ``res`` or ``J`` is out of range, ``phi_1d`` is not a vector that
+            ``2**J`` divides, not even, or so short that ``unpad`` leaves nothing.
+    Example:
+        >>> phi_m, _ = separable_factors(tight_bank((40, 40), J=2).phi)
+        >>> A = lowpass_matrix(phi_m, res=1, J=2)  # rows sum to phi(0) = 1
+        >>> A.shape, torch.allclose(A.sum(1), torch.ones(8, dtype=torch.float64))
+        (torch.Size([8, 20]), True)
+    """
+    J = _integer("lowpass_matrix", "J", J, 1)
+    res = _integer("lowpass_matrix", "res", res, 0)
+    if res >= J:
+        raise ValueError(f"lowpass_matrix: res must be below J = {J}; got {res}")
+    if phi_1d.ndim != 1:
+        raise ValueError(f"lowpass_matrix: phi_1d must be [n]; got {list(phi_1d.shape)}")
+    _check_divisible("lowpass_matrix", "phi_1d", phi_1d.shape, J)
+    n, edge = phi_1d.shape[0], int(bool(unpad))
+    if (n >> J) <= 2 * edge:
+        raise ValueError(
+            f"lowpass_matrix: phi_1d must have at least 3 * 2^J = {3 << J} bins; got {n}"
+        )
+    h = torch.fft.ifft(phi_1d.detach().to("cpu", torch.float64)[_kept_bins(n, res)])
+    if float(h.imag.abs().max()) > 1e-6 * float(h.abs().max()):
+        raise ValueError("lowpass_matrix: phi_1d must be even, phi_1d[-k] = phi_1d[k]")
+    p = torch.arange(edge, (n >> J) - edge)
+    u = torch.arange(n >> res)
+    return h.real[((p[:, None] << (J - res)) - u) % (n >> res)]
+
+
+def support(psi: Tensor, tol: float) -> Tensor:
+    """Bins of each filter worth keeping: ``|psi| > tol max|psi|``.
+
+    Args:
+        psi: filters in Fourier, ``[..., Mp, Np]``; the maximum is that of each plane.
+        tol: ``0 <= tol < 1``; 0 keeps the non-zero bins.
+    Returns: Mask, bool, of the shape of ``psi``.
+    Raises: ValueError: ``tol`` is out of range or ``psi`` has fewer than two dimensions.
+    Example:
+        >>> mask = support(morlet_bank((128, 128), J=3).psi, 1e-6)
+        >>> [round(float(s), 2) for s in mask.double().mean((1, 2, 3))]  # share kept at each scale
+        [0.99, 0.48, 0.12]
+    """
+    if not 0 <= tol < 1:
+        raise ValueError(f"support: tol must be in [0, 1); got {tol}")
+    if psi.ndim < 2:
+        raise ValueError(f"support: psi must have shape [..., Mp, Np]; got {list(psi.shape)}")
+    size = psi.abs()
+    return size > tol * size.amax((-2, -1), keepdim=True)
+
+
+def _morlet_filters(
+    caller: str, shape: Sequence[int], J: int, L: int
+) -> tuple[Tensor, Tensor]:  # psi [J, L, Mp, Np], phi [Mp, Np]
+    J, L = _integer(caller, "J", J, 1), _integer(caller, "L", L, 1)
+    size = _pair(caller, shape)
+    _check_divisible(caller, "shape", size, J)
+    psi = np.empty((J, L, *size))
+    for j in range(J):
+        for theta in range(L):
+            angle = (int(L - L / 2 - 1) - theta) * math.pi / L
+            psi[j, theta] = _morlet(size, 0.8 * 2**j, angle, 0.75 * math.pi / 2**j, 4 / L)
+    phi = _periodic_dft(*_envelope(size, 0.8 * 2 ** (J - 1), 0.0, 1.0), size)
+    return torch.from_numpy(psi), torch.from_numpy(phi)
+
+
+def _morlet(
+    shape: tuple[int, int], sigma: float, angle: float, xi: float, slant: float
+) -> np.ndarray:
+    """Real part of the DFT of ``g (exp(i xi.u) - kappa)``, ``[Mp, Np]``."""
+    x, y, g = _envelope(shape, sigma, angle, slant)
+    wave_x = np.exp(1j * xi * math.cos(angle) * x)
+    wave_y = np.exp(1j * xi * math.sin(angle) * y)
+    kappa = wave_x @ g @ wave_y / g.sum()
+    psi_hat = _periodic_dft(x, y, g * (np.outer(wave_x, wave_y) - kappa), shape)
+    psi_hat[0, 0] = 0  # what kappa is for; the sum leaves rounding
+    return psi_hat
+
+
+def _envelope(
+    shape: tuple[int, int], sigma: float, angle: float, slant: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows ``x [m]``, columns ``y [n]`` and values ``[m, n]`` of ``g`` where it is not negligible.
+
+    The window never leaves [-2 Mp, 3 Mp) x [-2 Np, 3 Np), the five periods that Kymatio sums: a
+    filter too wide for them is cut exactly as Kymatio cuts it.
+    """
+    c, s = math.cos(angle), math.sin(angle)
+    # Half-sides of the box around the ellipse u' C u = _ENVELOPE_CUT, from the diagonal of C^-1.
+    half_x = sigma * math.sqrt(2 * _ENVELOPE_CUT * (c * c + (s / slant) ** 2))
+    half_y = sigma * math.sqrt(2 * _ENVELOPE_CUT * (s * s + (c / slant) ** 2))
+    x, y = (
+        np.arange(max(-2 * size, -math.ceil(half)), min(3 * size, math.ceil(half) + 1))
+        for size, half in zip(shape, (half_x, half_y), strict=True)
+    )
+    along = c * x[:, None] + s * y
+    across = slant * (c * y - s * x[:, None])
+    g = np.exp((along**2 + across**2) / (-2 * sigma**2))
+    return x, y, g / (2 * _KYMATIO_PI * sigma**2 / slant)
+
+
+def _periodic_dft(
+    x: np.ndarray, y: np.ndarray, f: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray:
+    """Real part of the DFT of ``f [m, n]``, given at rows x and columns y and made periodic."""
+    f = _wrap(_wrap(f, int(x[0]), shape[0]).T, int(y[0]), shape[1]).T
+    return np.fft.fft2(f).real
+
+
+def _wrap(f: np.ndarray, start: int, period: int) -> np.ndarray:
+    """Sum the rows of ``f [m, n]``, the first of them at ``start``, modulo ``period``."""
+    out = np.zeros((period, f.shape[1]), f.dtype)
+    row, position = 0, start % period
+    while row < len(f):
+        step = min(period - position, len(f) - row)
+        out[position : position + step] += f[row : row + step]
+        row, position = row + step, 0
+    return out
+
+
+def _wavelet_energy(psi: Tensor) -> Tensor:
+    """``1/2 sum (|psi(w)|^2 + |psi(-w)|^2)``, ``[Mp, Np]``."""
+    energy = psi.square().sum((0, 1))
+    return (energy + energy.flip(0, 1).roll((1, 1), (0, 1))) / 2
+
+
+def _kept_bins(n: int, res: int) -> Tensor:
+    """Indices of the ``n / 2^res`` lowest of n frequencies; the middle one is a negative one."""
+    m = n >> res
+    return torch.cat([torch.arange(m // 2), torch.arange(n - (m - m // 2), n)])
+
+
+def _check_divisible(caller: str, name: str, shape: Sequence[int], J: int) -> None:
+    if any(size < 1 or (size >> J) << J != size for size in shape):
+        raise ValueError(
+            f"{caller}: {name} must have positive sizes divisible by 2^{J}; got {tuple(shape)}"
+        )
+
+
+def _pair(caller: str, shape: Sequence[int]) -> tuple[int, int]:
+    try:
+        M, N = (operator.index(size) for size in shape)
+    except (TypeError, ValueError):
+        raise TypeError(f"{caller}: shape must be a pair of integers; got {shape!r}") from None
+    return M, N
+
+
+def _integer(caller: str, name: str, value: int, lowest: int) -> int:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{caller}: {name} must be an integer; got {value!r}") from None
+    if number < lowest:
+        raise ValueError(f"{caller}: {name} must be at least {lowest}; got {number}")
+    return number
+
+
+def _to_float64(name: str, value: Any, layout: str, ndim: int) -> Tensor:
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        tensor = torch.from_numpy(np.array(value, dtype=np.float64, order="C"))
+    elif isinstance(value, Tensor) and value.is_floating_point():
+        tensor = value.detach().cpu().to(torch.float64, copy=True).contiguous()
+    else:
+        found = getattr(value, "dtype", type(value).__name__)
+        raise TypeError(
+            f"FilterBank: {name} must be a tensor or array of a real floating dtype; got {found}"
+        )
+    if tensor.ndim != ndim or tensor.numel() == 0:
+        raise ValueError(f"FilterBank: {name} must be {layout}; got {list(tensor.shape)}")
+    if not bool(tensor.isfinite().all()):
+        raise ValueError(f"FilterBank: {name} must be finite; it holds NaN or infinity")
+    return tensor
