@@ -1,0 +1,20 @@
+"""Wavelet scattering transforms on native engines.
+
+    >>> import torch
+    >>> from scatcuda import Scattering2D
+    >>> Scattering2D(J=2, shape=(32, 32))(torch.randn(8, 32, 32)).shape
+    torch.Size([8, 81, 8, 8])
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from . import filters, ops, reference
+from .config import cpu_isa, show_config
+from .scattering2d import Scattering2D
+
+try:
+    __version__ = version("scatcuda")
+except PackageNotFoundError:  # built in place, not installed
+    __version__ = "0+unknown"
+
+__all__ = ["Scattering2D", "cpu_isa", "filters", "ops", "reference", "show_config"]

@@ -1,0 +1,245 @@
+"""The operators: ``scattering2d`` as a whole, and its stages ``filter_fold``, ``modulus``,
+``lowpass`` for networks of other shapes.
+
+Each is one PyTorch operator ``torch.ops.scatcuda.X`` with a native CPU engine, a fake kernel and a
+gradient. On any other device the plain-PyTorch twin in :mod:`scatcuda.reference` computes it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from . import _C, reference  # noqa: F401  (loading _C registers the operators)
+from .plan import Plan
+
+_IMAGES_BYTES = 256 << 20  # what the gradient through the reference may keep alive at a time
+
+
+def scattering2d(
+    x: Tensor,
+    psi: Tensor,
+    psi_support: Tensor,
+    phi: Tensor,
+    phi_support: Tensor,
+    J: int,
+    L: int,
+    max_order: int = 2,
+    pre_pad: bool = False,
+) -> Tensor:
+    """Scattering coefficients ``S x = [A x, A|W1 x|, A|W2|W1 x||]`` of real images.
+
+    ``W`` filters with ``L`` wavelets at each of ``J`` scales, ``A`` averages over ``2^J`` pixels
+    and subsamples. :class:`scatcuda.Scattering2D` is the convenient way to call it.
+
+    Args:
+        x: images ``[..., M, N]``, float32 or float64; padded beforehand when ``pre_pad``.
+        psi, psi_support, phi, phi_support: the bank, as :func:`scatcuda.plan.pack` makes it, in
+            the dtype and on the device of ``x``.
+        J, L: number of scales and of angles.
+        max_order: 0, 1 or 2.
+    Returns: ``[..., C, m, n]``: order 0; order 1 by ``(j1, theta1)``; order 2 by
+        ``(j1, theta1, j2, theta2)``, ``j2 > j1``.
+    Raises: RuntimeError: an argument does not fit the problem.
+    Source: J. Bruna and S. Mallat, "Invariant scattering convolution networks", PAMI 2013.
+    Example:
+        >>> from scatcuda import filters, plan
+        >>> p = plan.Plan(J=2, L=8, max_order=2, M=32, N=32)
+        >>> bank = plan.pack(filters.morlet_bank(p.padded, 2), p, torch.float32)
+        >>> scattering2d(torch.randn(5, 32, 32), *bank, J=2, L=8).shape
+        torch.Size([5, 81, 8, 8])
+    """
+    return torch.ops.scatcuda.scattering2d(
+        x, psi, psi_support, phi, phi_support, J, L, max_order, pre_pad
+    )
+
+
+def filter_fold(x_hat: Tensor, psi: Tensor, k: int) -> Tensor:
+    """``fold_k(x_hat psi)``: multiply in Fourier and average the ``k x k`` aliases, which is
+    filtering and subsampling by ``k`` in space.
+
+    Args:
+        x_hat: spectra ``[..., M, N]``, complex64 or complex128.
+        psi: ``[L, M, N]``, real filters in Fourier, of the matching real dtype.
+        k: divides ``M`` and ``N``.
+    Returns: ``[..., L, M / k, N / k]`` complex.
+    Raises: RuntimeError: shapes or dtypes do not fit.
+    Example:
+        >>> filter_fold(torch.fft.fft2(torch.randn(3, 8, 8)), torch.rand(5, 8, 8), 2).shape
+        torch.Size([3, 5, 4, 4])
+    """
+    return torch.ops.scatcuda.filter_fold(x_hat, psi, k)
+
+
+def modulus(z: Tensor) -> Tensor:
+    """``|z|`` of a complex tensor; the gradient at 0 is 0.
+
+    Args:
+        z: any shape, complex64 or complex128.
+    Returns: the same shape, real.
+    Raises: RuntimeError: ``z`` is not complex.
+    Example:
+        >>> modulus(torch.tensor([3 + 4j]))
+        tensor([5.])
+    """
+    return torch.ops.scatcuda.modulus(z)
+
+
+def lowpass(u: Tensor, a_m: Tensor, a_n: Tensor) -> Tensor:
+    """``a_m u a_n'``: separable low-pass, subsampling and crop as two real matrices.
+
+    Args:
+        u: ``[..., M, N]``, float32 or float64.
+        a_m, a_n: ``[m, M]`` and ``[n, N]``, see :func:`scatcuda.filters.lowpass_matrix`.
+    Returns: ``[..., m, n]``.
+    Raises: RuntimeError: shapes or dtypes do not fit.
+    Example:
+        >>> lowpass(torch.randn(3, 40, 40), torch.rand(8, 40), torch.rand(8, 40)).shape
+        torch.Size([3, 8, 8])
+    """
+    return torch.ops.scatcuda.lowpass(u, a_m, a_n)
+
+
+# --- every device that has no engine of its own -----------------------------------------------
+
+_library = torch.library.Library("scatcuda", "IMPL")
+for _twin in (reference.scattering2d, reference.filter_fold, reference.modulus, reference.lowpass):
+    _library.impl(_twin.__name__, _twin, "CompositeExplicitAutograd")
+
+
+# --- fake kernels: shapes without data --------------------------------------------------------
+
+
+@torch.library.register_fake("scatcuda::scattering2d")
+def _(x, psi, psi_support, phi, phi_support, J, L, max_order, pre_pad):
+    plan = Plan(J, L, max_order, x.shape[-2], x.shape[-1], pre_pad)
+    return x.new_empty(*x.shape[:-2], plan.channels, *plan.output)
+
+
+@torch.library.register_fake("scatcuda::filter_fold")
+def _(x_hat, psi, k):
+    L, M, N = psi.shape
+    return x_hat.new_empty(*x_hat.shape[:-2], L, M // k, N // k)
+
+
+@torch.library.register_fake("scatcuda::modulus")
+def _(z):
+    return z.new_empty(z.shape, dtype=z.dtype.to_real())
+
+
+@torch.library.register_fake("scatcuda::lowpass")
+def _(u, a_m, a_n):
+    return u.new_empty(*u.shape[:-2], a_m.shape[0], a_n.shape[0])
+
+
+# --- gradients --------------------------------------------------------------------------------
+
+
+@torch.library.custom_op("scatcuda::scattering2d_backward", mutates_args=())
+def scattering2d_backward(
+    grad: Tensor,
+    x: Tensor,
+    psi: Tensor,
+    psi_support: Tensor,
+    phi: Tensor,
+    phi_support: Tensor,
+    J: int,
+    L: int,
+    max_order: int,
+    pre_pad: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of ``<grad, scattering2d(x, …)>`` for ``x``, ``psi`` and ``phi``.
+
+    Computed through the reference, a few images at a time, so that the memory it keeps alive does
+    not grow with the batch.
+    """
+    shape, x = x.shape, x.reshape(-1, *x.shape[-2:])
+    grad = grad.reshape(-1, *grad.shape[-3:])
+    plan = Plan(J, L, max_order, shape[-2], shape[-1], pre_pad)
+    Mp, Np = plan.padded
+    planes = L * J * 3 + L * L * J  # about what the reference keeps, in padded complex images
+    step = max(1, _IMAGES_BYTES // (planes * Mp * Np * x.element_size() * 2))
+    grad_x, grad_psi, grad_phi = torch.zeros_like(x), torch.zeros_like(psi), torch.zeros_like(phi)
+    for first in range(0, len(x), step):
+        images = slice(first, first + step)
+        _, pull_back = torch.func.vjp(
+            lambda x, psi, phi: reference.scattering2d(
+                x, psi, psi_support, phi, phi_support, J, L, max_order, pre_pad
+            ),
+            x[images],
+            psi,
+            phi,
+        )
+        gradients = pull_back(grad[images])
+        grad_x[images] = gradients[0]
+        grad_psi += gradients[1]
+        grad_phi += gradients[2]
+    return grad_x.reshape(shape), grad_psi, grad_phi
+
+
+@scattering2d_backward.register_fake
+def _(grad, x, psi, psi_support, phi, phi_support, J, L, max_order, pre_pad):
+    return x.new_empty(x.shape), torch.empty_like(psi), torch.empty_like(phi)
+
+
+def _save_inputs(ctx, inputs, output):
+    tensors = [value for value in inputs if isinstance(value, Tensor)]
+    ctx.save_for_backward(*tensors)
+    ctx.constants = inputs[len(tensors) :]
+
+
+def _scattering2d_gradient(ctx, grad):
+    x, psi, psi_support, phi, phi_support = ctx.saved_tensors
+    if torch.is_grad_enabled():  # the gradient will itself be differentiated
+        _, pull_back = torch.func.vjp(
+            lambda x, psi, phi: reference.scattering2d(
+                x, psi, psi_support, phi, phi_support, *ctx.constants
+            ),
+            x,
+            psi,
+            phi,
+        )
+        grad_x, grad_psi, grad_phi = pull_back(grad)
+    else:
+        grad_x, grad_psi, grad_phi = scattering2d_backward(
+            grad, x, psi, psi_support, phi, phi_support, *ctx.constants
+        )
+    wanted = ctx.needs_input_grad
+    gradients = (grad_x, grad_psi, None, grad_phi, None, None, None, None, None)
+    return tuple(g if w else None for g, w in zip(gradients, wanted, strict=True))
+
+
+def _filter_fold_gradient(ctx, grad):
+    x_hat, psi = ctx.saved_tensors
+    (k,) = ctx.constants
+    aliases = grad.repeat(*[1] * (grad.ndim - 2), k, k) / k**2  # [..., L, M, N]
+    grad_x = (aliases * psi).sum(-3) if ctx.needs_input_grad[0] else None
+    grad_psi = None
+    if ctx.needs_input_grad[1]:
+        grad_psi = (x_hat.conj().unsqueeze(-3) * aliases).real.flatten(0, -4).sum(0)
+    return grad_x, grad_psi, None
+
+
+def _modulus_gradient(ctx, grad):
+    (z,) = ctx.saved_tensors
+    return grad * z.sgn()
+
+
+def _lowpass_gradient(ctx, grad):
+    u, a_m, a_n = ctx.saved_tensors
+    wanted = ctx.needs_input_grad
+    grad_u = lowpass(grad, a_m.mT, a_n.mT) if wanted[0] else None
+    grad_m = (grad @ a_n @ u.mT).flatten(0, -3).sum(0) if wanted[1] else None
+    grad_n = (grad.mT @ a_m @ u).flatten(0, -3).sum(0) if wanted[2] else None
+    return grad_u, grad_m, grad_n
+
+
+for _name, _gradient in (
+    ("scattering2d", _scattering2d_gradient),
+    ("filter_fold", _filter_fold_gradient),
+    ("modulus", _modulus_gradient),
+    ("lowpass", _lowpass_gradient),
+):
+    torch.library.register_autograd(
+        f"scatcuda::{_name}", _gradient, setup_context=_save_inputs
+    )

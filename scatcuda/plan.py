@@ -1,0 +1,188 @@
+"""Sizes and paths of a scattering problem, and its filter bank as the engines read it.
+
+The twin of ``csrc/core/schedule.h``. An engine reads a bank as four plain tensors (``Packed``):
+every wavelet only where it is not negligible, the angles side by side, and the low-pass of every
+resolution as two small matrices. ``pack`` makes them from a :class:`~scatcuda.filters.FilterBank`,
+``unpack`` gives the natural arrays back, differentiably, to the reference.
+
+Letters: ``J`` scales, ``L`` angles, ``M N`` pixels, ``Mp Np`` padded sides, ``m n`` output sides.
+Resolution ``res`` means sides ``Mp / 2^res`` and ``Np / 2^res``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import filters
+
+
+class Packed(NamedTuple):
+    """A filter bank as the operators take it."""
+
+    psi: Tensor  # [entries * lanes]: wavelets on their support, over the number of bins
+    psi_support: Tensor  # [columns, 3] int64: first entry, rows [0, head) and [tail, rows) kept
+    phi: Tensor  # P_0 [m, Mp], Q_0 [n, Np], P_1 [m, Mp / 2], Q_1 …, one after the other
+    phi_support: Tensor  # [J * (m + n), 2] int64: first and last + 1 non-zero of a matrix row
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which filters at which resolution, which channel where. ``M N`` are the sides of the input,
+    equal to the padded sides when ``pre_pad``."""
+
+    J: int
+    L: int
+    max_order: int
+    M: int
+    N: int
+    pre_pad: bool = False
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """``(Mp, Np)``"""
+        if self.pre_pad:
+            return self.M, self.N
+        return ((self.M >> self.J) + 2) << self.J, ((self.N >> self.J) + 2) << self.J
+
+    @property
+    def output(self) -> tuple[int, int]:
+        """``(m, n)``"""
+        Mp, Np = self.padded
+        return (Mp >> self.J) - 2, (Np >> self.J) - 2
+
+    @property
+    def channels(self) -> int:
+        J, L = self.J, self.L
+        return [1, 1 + J * L, 1 + J * L + L * L * J * (J - 1) // 2][self.max_order]
+
+    @property
+    def lanes(self) -> int:
+        """Angles are stored in whole vectors: 4, 8 or a multiple of 16."""
+        return 4 if self.L <= 4 else 8 if self.L <= 8 else -(-self.L // 16) * 16
+
+    def sides(self, res: int) -> tuple[int, int]:
+        Mp, Np = self.padded
+        return Mp >> res, Np >> res
+
+    def tables(self) -> Iterator[tuple[int, int]]:
+        """Pairs ``(res, j)`` of the wavelets in use: all scales at resolution 0, then, for the
+        second order, those above ``j1`` at resolution ``j1``."""
+        if self.max_order > 0:
+            yield from ((0, j) for j in range(self.J))
+        if self.max_order > 1:
+            yield from ((res, j) for res in range(1, self.J) for j in range(res + 1, self.J))
+
+    def meta(self) -> dict[str, np.ndarray]:
+        """Order, scales, angles and wavelet numbers ``n = j L + theta`` of every channel."""
+        J, L = self.J, self.L
+        paths: list[tuple[int, ...]] = [()]
+        if self.max_order > 0:
+            paths += [(n1,) for n1 in range(J * L)]
+        if self.max_order > 1:
+            paths += [(a, b) for a in range(J * L) for b in range((a // L + 1) * L, J * L)]
+        n = np.full((len(paths), 2), -1, dtype=np.int64)
+        for row, path in zip(n, paths, strict=True):
+            row[: len(path)] = path
+        missing = n < 0
+        return {
+            "order": np.array([len(path) for path in paths], dtype=np.int64),
+            "j": np.where(missing, -1, n // L),
+            "theta": np.where(missing, -1, n % L),
+            "n": n,
+        }
+
+
+def negligible(dtype: torch.dtype) -> float:
+    """Below this share of a filter's peak a value is dropped: half a unit in the last place, so
+    that dropping changes a coefficient by no more than rounding does."""
+    return torch.finfo(dtype).eps / 2
+
+
+def pack(bank: filters.FilterBank, plan: Plan, dtype: torch.dtype) -> Packed:
+    """The bank as the engines read it, in ``dtype`` (float32 or float64), on the CPU.
+
+    Example:
+        >>> plan = Plan(J=2, L=8, max_order=2, M=32, N=32)
+        >>> [tuple(t.shape) for t in pack(filters.morlet_bank(plan.padded, 2), plan, torch.float32)]
+        [(21944,), (80, 3), (960,), (32, 2)]
+    """
+    entries, columns, first = [], [], 0
+    for res, j in plan.tables():
+        psi = filters.crop(bank.psi[j], res)  # [L, rows, columns]
+        rows = psi.shape[1]
+        keep = filters.support(psi, negligible(dtype)).any(0).T  # [columns, rows]
+        head, tail = _gap(keep)
+        row = torch.arange(rows, device="cpu")
+        keep = (row < head[:, None]) | (row >= tail[:, None])
+        count = head + rows - tail
+        columns.append(torch.stack([first + count.cumsum(0) - count, head, tail], 1))
+        first += int(count.sum())
+        lanes = torch.zeros(*keep.shape, plan.lanes, dtype=torch.float64, device="cpu")
+        lanes[..., : plan.L] = psi.permute(2, 1, 0) / psi[0].numel()
+        entries.append(lanes[keep].flatten())
+    taps, bands = [], []
+    for factor_res in range(plan.J):
+        for factor in filters.separable_factors(bank.phi):
+            matrix = filters.lowpass_matrix(factor, factor_res, plan.J)
+            kept = filters.support(matrix, negligible(dtype))
+            taps.append(torch.where(kept, matrix, 0.0).flatten())
+            span = kept.int()
+            low = span.argmax(1)
+            high = kept.shape[1] - span.flip(1).argmax(1)
+            bands.append(torch.stack([low, high], 1) * kept.any(1, keepdim=True))
+    empty = torch.empty(0, device="cpu")
+    return Packed(
+        torch.cat([empty, *entries]).to(dtype),
+        torch.cat([empty.long().reshape(0, 3), *columns]),
+        torch.cat(taps).to(dtype),
+        torch.cat(bands),
+    )
+
+
+def _gap(keep: Tensor) -> tuple[Tensor, Tensor]:
+    """The longest run of rows to drop in each column of ``keep [columns, rows]``, as (head, tail):
+    rows [0, head) and [tail, rows) stay. Filters centred near frequency 0 wrap around, so the run
+    lies inside; what little else could be dropped is kept."""
+    columns, rows = keep.shape
+    row = torch.arange(rows, device="cpu").expand(columns, rows)
+    # position after the last kept row so far: the run that ends at a row starts there
+    start = torch.where(keep, row + 1, 0).cummax(1).values
+    length = torch.where(keep, 0, row - start + 1)
+    length, last = length.max(1)
+    tail = torch.where(length > 0, last + 1, rows)
+    return tail - length, tail
+
+
+def unpack(
+    packed: Packed, plan: Plan
+) -> tuple[dict[tuple[int, int], Tensor], list[tuple[Tensor, Tensor]]]:
+    """``(psi, phi)``: wavelets ``psi[res, j] [L, rows, columns]`` and low-pass matrices
+    ``phi[res] = (P [m, rows], Q [n, columns])``. Differentiable in ``packed.psi`` and ``.phi``."""
+    psi, wavelets = packed.psi.reshape(-1, plan.lanes), {}
+    entry = row_of_support = 0
+    for res, j in plan.tables():
+        rows, columns = plan.sides(res)
+        _, head, tail = packed.psi_support[row_of_support : row_of_support + columns].unbind(1)
+        row = torch.arange(rows, device=psi.device)
+        keep = (row < head[:, None]) | (row >= tail[:, None])
+        count = int(keep.sum())
+        table = psi.new_zeros(columns * rows, plan.lanes)
+        table = table.index_copy(0, keep.flatten().nonzero()[:, 0], psi[entry : entry + count])
+        table = table.reshape(columns, rows, plan.lanes)[..., : plan.L]
+        wavelets[res, j] = table.permute(2, 1, 0) * (rows * columns)
+        entry += count
+        row_of_support += columns
+    lowpass, offset = [], 0
+    for res in range(plan.J):
+        pair = []
+        for size, side in zip(plan.output, plan.sides(res), strict=True):
+            pair.append(packed.phi[offset : offset + size * side].reshape(size, side))
+            offset += size * side
+        lowpass.append((pair[0], pair[1]))
+    return wavelets, lowpass

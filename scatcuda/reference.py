@@ -1,0 +1,91 @@
+"""The operators in plain PyTorch: any device, any floating dtype, differentiable to any order.
+
+Each function here is the twin of the operator of the same name in :mod:`scatcuda.ops` and says
+what it computes; the engines must agree with it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .plan import Packed, Plan, unpack
+
+
+def pad(x: Tensor, plan: Plan) -> Tensor:
+    """Reflection at the edges, which are not repeated: ``[..., M, N] -> [..., Mp, Np]``; the
+    surplus is split floor before and ceil after."""
+    if plan.pre_pad:
+        return x
+    for dim, size, padded in ((-2, plan.M, plan.padded[0]), (-1, plan.N, plan.padded[1])):
+        index = torch.arange(padded, device=x.device) - (padded - size) // 2
+        period = max(2 * (size - 1), 1)
+        index = index.remainder(period)
+        x = x.index_select(dim, torch.minimum(index, period - index) if size > 1 else index)
+    return x
+
+
+def filter_fold(x_hat: Tensor, psi: Tensor, k: int) -> Tensor:
+    """``fold_k(x_hat psi)``: multiply in Fourier, subsample by ``k`` in space.
+
+    Args:
+        x_hat: ``[..., M, N]`` complex spectrum.
+        psi: ``[L, M, N]`` real filters in Fourier.
+        k: the ``k x k`` aliases are averaged.
+    Returns: ``[..., L, M / k, N / k]`` complex.
+    """
+    product = x_hat.unsqueeze(-3) * psi
+    rows, columns = psi.shape[-2] // k, psi.shape[-1] // k
+    return product.unflatten(-1, (k, columns)).unflatten(-3, (k, rows)).mean((-4, -2))
+
+
+def modulus(z: Tensor) -> Tensor:
+    """``|z|`` of a complex tensor; its gradient at 0 is 0."""
+    return z.abs()
+
+
+def lowpass(u: Tensor, a_m: Tensor, a_n: Tensor) -> Tensor:
+    """``a_m u a_n'``: separable low-pass, subsampling and crop as two real matrices.
+
+    Args:
+        u: ``[..., M, N]`` real.
+        a_m, a_n: ``[m, M]`` and ``[n, N]``, see :func:`scatcuda.filters.lowpass_matrix`.
+    Returns: ``[..., m, n]``.
+    """
+    return a_m @ u @ a_n.mT
+
+
+def scattering2d(
+    x: Tensor,
+    psi: Tensor,
+    psi_support: Tensor,
+    phi: Tensor,
+    phi_support: Tensor,
+    J: int,
+    L: int,
+    max_order: int,
+    pre_pad: bool,
+) -> Tensor:
+    """``S x = [A x, A|W1 x|, A|W2|W1 x||]``: see :func:`scatcuda.ops.scattering2d`."""
+    plan = Plan(J, L, max_order, x.shape[-2], x.shape[-1], pre_pad)
+    W, A = unpack(Packed(psi, psi_support, phi, phi_support), plan)
+
+    def wavelet_modulus(u_hat: Tensor, res: int, j: int) -> Tensor:
+        return modulus(torch.fft.ifft2(filter_fold(u_hat, W[res, j], 2 ** (j - res))))
+
+    u0 = pad(x, plan)
+    S0 = lowpass(u0, *A[0]).unsqueeze(-3)
+    if max_order == 0:
+        return S0
+    x_hat = torch.fft.fft2(u0)
+    S1, S2 = [], []
+    for j1 in range(J):
+        u1 = wavelet_modulus(x_hat, 0, j1)  # [..., L, rows, columns]
+        S1.append(lowpass(u1, *A[j1]))
+        if max_order == 1 or j1 + 1 == J:
+            continue
+        u1_hat = torch.fft.fft2(u1)
+        # [..., theta1, (j2, theta2), m, n]
+        scales = [lowpass(wavelet_modulus(u1_hat, j1, j2), *A[j2]) for j2 in range(j1 + 1, J)]
+        S2.append(torch.cat(scales, -3).flatten(-4, -3))
+    return torch.cat([S0, *S1, *S2], -3)

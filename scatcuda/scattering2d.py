@@ -1,0 +1,282 @@
+"""The scattering transform of images as a PyTorch module."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import filters as banks
+from . import ops, reference
+from .plan import Packed, Plan, pack
+
+# How the coefficients are computed. Kymatio's names for its PyTorch backends mean the native
+# engines: the numbers are the same and so is the reason to ask for them.
+_BACKENDS = {
+    "native": ops.scattering2d,
+    "torch": ops.scattering2d,
+    "torch_skcuda": ops.scattering2d,
+    "reference": reference.scattering2d,
+}
+_BUILT_IN = {"morlet": banks.morlet_bank, "tight": banks.tight_bank}
+_KYMATIO_BUFFER = re.compile(r"tensor\d+")
+
+
+class Scattering2D(nn.Module):
+    """Scattering transform of real images, ``S x = [A x, A|W1 x|, A|W2|W1 x||]``.
+
+    ``W`` filters with ``L`` oriented wavelets at each of ``J`` scales, ``|.|`` is the complex
+    modulus, ``A`` averages over ``2^J`` pixels and subsamples by as much: features that move
+    little when the image is shifted by less than ``2^J`` pixels or slightly deformed. Replaces
+    ``kymatio.torch.Scattering2D``: same arguments, output and channel order.
+
+    The module holds no trainable parameter and its ``state_dict`` is empty: the arguments determine
+    the filters. Checkpoints that hold Kymatio's filters load; they are passed over.
+
+    Args:
+        J: number of scales; the output is ``2^J`` times smaller than the image.
+        shape: size ``(M, N)`` of the images in pixels, each at least ``2^J``.
+        L: number of angles in [0, pi).
+        max_order: 0, 1 or 2, the largest number of wavelets on a path.
+        pre_pad: the images come padded to ``(_M_padded, _N_padded)``; otherwise they are reflected
+            at their edges.
+        backend: ``"native"``: the engine of this package for the device of the input, where there
+            is one; ``"reference"``: plain PyTorch. Kymatio's ``"torch"`` and ``"torch_skcuda"``
+            mean ``"native"``.
+        out_type: ``"array"``: one tensor; ``"list"``: a dictionary for each channel with its
+            coefficients ``"coef"`` and its path ``"j"``, ``"theta"``, ``"n"``.
+        filters: ``"morlet"``, Kymatio's bank; ``"tight"``, the same wavelets scaled to keep the
+            energy; or a :class:`~scatcuda.filters.FilterBank` of your own at the padded size.
+    Raises:
+        TypeError, ValueError: an argument is of the wrong type or out of range; in a call, the
+            input is no real tensor of the right size and device.
+    Source: S. Mallat, "Group invariant scattering", CPAM 2012; J. Bruna and S. Mallat, "Invariant
+        scattering convolution networks", PAMI 2013.
+    Example:
+        >>> scattering = Scattering2D(J=2, shape=(32, 32))
+        >>> scattering(torch.randn(16, 3, 32, 32)).shape
+        torch.Size([16, 3, 81, 8, 8])
+        >>> scattering.meta()["order"][:3]
+        array([0, 1, 1])
+    """
+
+    def __init__(
+        self,
+        J: int,
+        shape: Sequence[int],
+        L: int = 8,
+        max_order: int = 2,
+        pre_pad: bool = False,
+        backend: str = "native",
+        out_type: str = "array",
+        filters: str | banks.FilterBank = "morlet",
+    ) -> None:
+        super().__init__()
+        self.J = _integer("J", J, 1)
+        self.L = _integer("L", L, 1)
+        self.max_order = _integer("max_order", max_order, 0, 2)
+        self.shape = _sides(shape, self.J)
+        if not isinstance(pre_pad, bool):
+            raise TypeError(f"Scattering2D: pre_pad must be a bool; got {pre_pad!r}")
+        self.pre_pad = pre_pad
+        self.backend = _one_of("backend", backend, _BACKENDS)
+        self.out_type = _one_of("out_type", out_type, ("array", "list"))
+        self._M_padded, self._N_padded = banks.padded_shape(self.shape, self.J)
+        # what a call is given: the images as they are, or padded beforehand
+        self._input = (self._M_padded, self._N_padded) if pre_pad else self.shape
+        self._plan = Plan(self.J, self.L, self.max_order, *self._input, pre_pad)
+        self.filters = _bank_or_name(filters, self)
+        self._pack(torch.float32, torch.device("cpu"))
+
+    @cached_property
+    def bank(self) -> banks.FilterBank:
+        """The filters at full resolution, real and in Fourier."""
+        if isinstance(self.filters, banks.FilterBank):
+            return self.filters
+        return _BUILT_IN[self.filters]((self._M_padded, self._N_padded), self.J, self.L)
+
+    @cached_property
+    def psi(self) -> list[dict[str, Any]]:
+        """Wavelets as Kymatio lists them: ``{"j", "theta", "levels": [array at resolution 0, …]}``,
+        each array float32 ``[Mp / 2^res, Np / 2^res]``."""
+        return [
+            {
+                "levels": _levels(self.bank.psi[j, theta], min(j + 1, max(self.J - 1, 1))),
+                "j": j,
+                "theta": theta,
+            }
+            for j in range(self.J)
+            for theta in range(self.L)
+        ]
+
+    @cached_property
+    def phi(self) -> dict[str, Any]:
+        """The low-pass as Kymatio has it: ``{"levels": [array at resolution 0, …], "j": J}``."""
+        return {"levels": _levels(self.bank.phi, self.J), "j": self.J}
+
+    @property
+    def output_shape(self) -> tuple[int, int, int]:
+        """Channels and sides ``(C, m, n)`` of the coefficients of one image."""
+        return (self._plan.channels, *self._plan.output)
+
+    def meta(self) -> dict[str, np.ndarray]:
+        """Where every output channel comes from.
+
+        Returns: ``"order" [C]``, and ``"j"``, ``"theta"``, ``"n" [C, 2]``, int64: scale, angle and
+            number ``n = j L + theta`` of the first and second wavelet, -1 where there is none.
+        Example:
+            >>> meta = Scattering2D(J=2, shape=(32, 32), L=4).meta()
+            >>> meta["j"][9], meta["theta"][9]
+            (array([0, 1]), array([0, 0]))
+        """
+        return self._plan.meta()
+
+    def forward(self, x: Tensor) -> Tensor | list[dict[str, Any]]:
+        """Scattering coefficients of the images ``x [..., M, N]``.
+
+        Integers and half precision are computed in float32, float64 by a module in ``.double()``.
+
+        Returns: ``[..., C, m, n]``, see ``output_shape``; or a list, see ``out_type``.
+        """
+        _one_of("out_type", self.out_type, ("array", "list"))
+        S = _BACKENDS[self.backend](
+            self._checked(x), *self._packed, self.J, self.L, self.max_order, self.pre_pad
+        )
+        return S if self.out_type == "array" else self._as_list(S)
+
+    def scattering(self, x: Tensor) -> Tensor | list[dict[str, Any]]:
+        """The same as calling the module (Kymatio's name)."""
+        return self(x)
+
+    def extra_repr(self) -> str:
+        name = self.filters if isinstance(self.filters, str) else "custom"
+        return (
+            f"J={self.J}, shape={self.shape}, L={self.L}, max_order={self.max_order}, "
+            f"pre_pad={self.pre_pad}, out_type={self.out_type!r}, filters={name!r}"
+        )
+
+    @property
+    def _packed(self) -> Packed:
+        return Packed(*(self._buffers[f"_{name}"] for name in Packed._fields))  # type: ignore[arg-type]
+
+    def _pack(self, dtype: torch.dtype, device: torch.device) -> None:
+        for name, tensor in zip(Packed._fields, pack(self.bank, self._plan, dtype), strict=True):
+            self.register_buffer(f"_{name}", tensor.to(device), persistent=False)
+        self._forget()
+
+    def _checked(self, x: Tensor) -> Tensor:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"Scattering2D: x must be a torch.Tensor; got {type(x).__name__}")
+        if x.is_complex():
+            raise TypeError(f"Scattering2D: x must be real; got {x.dtype}")
+        if x.ndim < 2 or tuple(x.shape[-2:]) != self._input:
+            raise ValueError(
+                f"Scattering2D: x must have shape (..., {self._input[0]}, {self._input[1]})"
+                f"{', padded beforehand' if self.pre_pad else ''}; got {tuple(x.shape)}"
+            )
+        psi = self._packed.phi
+        if x.device != psi.device:
+            raise ValueError(
+                f"Scattering2D: x is on {x.device}, the module on {psi.device}; move one with .to()"
+            )
+        if x.dtype == torch.float64 and psi.dtype != torch.float64:
+            raise TypeError(
+                "Scattering2D: x is float64, the module float32; call .double() on the module for "
+                "float64 coefficients or .float() on x"
+            )
+        return x.to(psi.dtype)
+
+    def _as_list(self, S: Tensor) -> list[dict[str, Any]]:
+        meta = self.meta()
+        return [
+            {"coef": S[..., c, :, :]}
+            | {key: tuple(meta[key][c, :order].tolist()) for key in ("j", "n", "theta")}
+            for c, order in enumerate(meta["order"])
+        ]
+
+    def _forget(self) -> None:
+        """Drops what is made when first asked for."""
+        for name in ("bank", "psi", "phi"):
+            self.__dict__.pop(name, None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in ("bank", "psi", "phi")}
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Scattering2D:
+        before = self._packed.phi
+        super()._apply(fn, recurse)
+        after = self._packed.phi
+        # float64 needs the filters in full precision, half precision computes in float32, and a
+        # module that was on the meta device has no values yet
+        dtype = torch.float64 if after.dtype == torch.float64 else torch.float32
+        if dtype != before.dtype or dtype != after.dtype or before.is_meta:
+            self._pack(dtype, after.device)
+        return self
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        for key in [key for key in state_dict if key.startswith(prefix)]:
+            if _KYMATIO_BUFFER.fullmatch(key[len(prefix) :]):
+                del state_dict[key]
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _levels(f: Tensor, count: int) -> list[np.ndarray]:
+    return [banks.crop(f, res).to(torch.float32).numpy() for res in range(count)]
+
+
+def _integer(name: str, value: int, lowest: int, highest: int | None = None) -> int:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"Scattering2D: {name} must be an integer; got {value!r}") from None
+    if number < lowest or (highest is not None and number > highest):
+        limits = f"at least {lowest}" if highest is None else f"between {lowest} and {highest}"
+        raise ValueError(f"Scattering2D: {name} must be {limits}; got {number}")
+    return number
+
+
+def _sides(shape: Sequence[int], J: int) -> tuple[int, int]:
+    try:
+        M, N = (operator.index(side) for side in shape)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"Scattering2D: shape must be a pair of integers (M, N); got {shape!r}"
+        ) from None
+    if min(M, N) >> J < 1:
+        raise ValueError(
+            f"Scattering2D: both sides of shape must be at least 2^J = {2**J}; got {(M, N)}"
+        )
+    return M, N
+
+
+def _one_of(name: str, value: str, allowed: Any) -> str:
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(
+            f"Scattering2D: {name} must be one of {', '.join(map(repr, allowed))}; got {value!r}"
+        )
+    return value
+
+
+def _bank_or_name(value: str | banks.FilterBank, module: Scattering2D) -> str | banks.FilterBank:
+    if not isinstance(value, banks.FilterBank):
+        if not isinstance(value, str):
+            raise TypeError(
+                "Scattering2D: filters must be 'morlet', 'tight' or a FilterBank; "
+                f"got {type(value).__name__}"
+            )
+        return _one_of("filters", value, _BUILT_IN)
+    wanted = (module.J, module.L, module._M_padded, module._N_padded)
+    if tuple(value.psi.shape) != wanted:
+        raise ValueError(
+            f"Scattering2D: the psi of filters must have shape (J, L, Mp, Np) = {wanted}; "
+            f"got {tuple(value.psi.shape)}"
+        )
+    return value
