@@ -26,7 +26,8 @@ class Packed(NamedTuple):
     """A filter bank as the operators take it."""
 
     psi: Tensor  # [entries * lanes]: wavelets on their support, over the number of bins
-    psi_support: Tensor  # [columns, 3] int64: first entry, rows [0, head) and [tail, rows) kept
+    psi_support: Tensor  # [tables, 5] int64: first entry; rows [0, head) and [tail, rows) and
+    # columns [0, left) and [right, columns) are kept
     phi: Tensor  # P_0 [m, Mp], Q_0 [n, Np], P_1 [m, Mp / 2], Q_1 …, one after the other
     phi_support: Tensor  # [J * (m + n), 2] int64: first and last + 1 non-zero of a matrix row
 
@@ -110,22 +111,19 @@ def pack(bank: filters.FilterBank, plan: Plan, dtype: torch.dtype) -> Packed:
     Example:
         >>> plan = Plan(J=2, L=8, max_order=2, M=32, N=32)
         >>> [tuple(t.shape) for t in pack(filters.morlet_bank(plan.padded, 2), plan, torch.float32)]
-        [(21944,), (80, 3), (960,), (32, 2)]
+        [(25600,), (2, 5), (960,), (32, 2)]
     """
-    entries, columns, first = [], [], 0
+    entries, boxes, first = [], [], 0
     for res, j in plan.tables():
         psi = filters.crop(bank.psi[j], res)  # [L, rows, columns]
-        rows = psi.shape[1]
-        keep = filters.support(psi, negligible(dtype)).any(0).T  # [columns, rows]
-        head, tail = _gap(keep)
-        row = torch.arange(rows, device="cpu")
-        keep = (row < head[:, None]) | (row >= tail[:, None])
-        count = head + rows - tail
-        columns.append(torch.stack([first + count.cumsum(0) - count, head, tail], 1))
-        first += int(count.sum())
-        lanes = torch.zeros(*keep.shape, plan.lanes, dtype=torch.float64, device="cpu")
-        lanes[..., : plan.L] = psi.permute(2, 1, 0) / psi[0].numel()
-        entries.append(lanes[keep].flatten())
+        keep = filters.support(psi, negligible(dtype)).any(0)
+        head, tail = _gap(keep.any(1))
+        left, right = _gap(keep.any(0))
+        boxes.append([first, head, tail, left, right])
+        rows, columns = _outside(head, tail, psi.shape[1]), _outside(left, right, psi.shape[2])
+        box = psi[:, rows][:, :, columns].permute(2, 1, 0) / psi[0].numel()
+        entries.append(torch.nn.functional.pad(box, (0, plan.lanes - plan.L)).flatten())
+        first += len(rows) * len(columns)
     taps, bands = [], []
     for factor_res in range(plan.J):
         for factor in filters.separable_factors(bank.phi):
@@ -139,24 +137,26 @@ def pack(bank: filters.FilterBank, plan: Plan, dtype: torch.dtype) -> Packed:
     empty = torch.empty(0, device="cpu")
     return Packed(
         torch.cat([empty, *entries]).to(dtype),
-        torch.cat([empty.long().reshape(0, 3), *columns]),
+        torch.tensor(boxes, dtype=torch.int64, device="cpu").reshape(-1, 5),
         torch.cat(taps).to(dtype),
         torch.cat(bands),
     )
 
 
-def _gap(keep: Tensor) -> tuple[Tensor, Tensor]:
-    """The longest run of rows to drop in each column of ``keep [columns, rows]``, as (head, tail):
-    rows [0, head) and [tail, rows) stay. Filters centred near frequency 0 wrap around, so the run
-    lies inside; what little else could be dropped is kept."""
-    columns, rows = keep.shape
-    row = torch.arange(rows, device="cpu").expand(columns, rows)
-    # position after the last kept row so far: the run that ends at a row starts there
-    start = torch.where(keep, row + 1, 0).cummax(1).values
-    length = torch.where(keep, 0, row - start + 1)
-    length, last = length.max(1)
-    tail = torch.where(length > 0, last + 1, rows)
-    return tail - length, tail
+def _gap(keep: Tensor) -> tuple[int, int]:
+    """The longest run to drop in a mask of frequencies, as ``(first, last + 1)``. Filters centred
+    near frequency 0 wrap around, so the run lies inside; what else could be dropped is kept."""
+    best = (len(keep), len(keep))
+    edges = torch.cat([torch.tensor([-1], device="cpu"), keep.nonzero()[:, 0]]).tolist()
+    for before, after in zip(edges, [*edges[1:], len(keep)], strict=True):
+        if after - before - 1 > best[1] - best[0]:
+            best = (before + 1, after)
+    return best
+
+
+def _outside(first: int, last: int, size: int) -> Tensor:
+    """Indices ``[0, first)`` and ``[last, size)``."""
+    return torch.cat([torch.arange(first), torch.arange(last, size)])
 
 
 def unpack(
@@ -164,20 +164,17 @@ def unpack(
 ) -> tuple[dict[tuple[int, int], Tensor], list[tuple[Tensor, Tensor]]]:
     """``(psi, phi)``: wavelets ``psi[res, j] [L, rows, columns]`` and low-pass matrices
     ``phi[res] = (P [m, rows], Q [n, columns])``. Differentiable in ``packed.psi`` and ``.phi``."""
-    psi, wavelets = packed.psi.reshape(-1, plan.lanes), {}
-    entry = row_of_support = 0
-    for res, j in plan.tables():
+    wavelets = {}
+    boxes = packed.psi_support.tolist()
+    for (res, j), (first, head, tail, left, right) in zip(plan.tables(), boxes, strict=True):
         rows, columns = plan.sides(res)
-        _, head, tail = packed.psi_support[row_of_support : row_of_support + columns].unbind(1)
-        row = torch.arange(rows, device=psi.device)
-        keep = (row < head[:, None]) | (row >= tail[:, None])
-        count = int(keep.sum())
-        table = psi.new_zeros(columns * rows, plan.lanes)
-        table = table.index_copy(0, keep.flatten().nonzero()[:, 0], psi[entry : entry + count])
-        table = table.reshape(columns, rows, plan.lanes)[..., : plan.L]
+        kept = [_outside(left, right, columns), _outside(head, tail, rows)]
+        entries = packed.psi.reshape(-1, plan.lanes)[first : first + len(kept[0]) * len(kept[1])]
+        table = entries.reshape(len(kept[0]), len(kept[1]), plan.lanes)[..., : plan.L]
+        for dim, (size, index) in enumerate(zip((columns, rows), kept, strict=True)):
+            shape = [*table.shape[:dim], size, *table.shape[dim + 1 :]]
+            table = table.new_zeros(shape).index_copy(dim, index.to(table.device), table)
         wavelets[res, j] = table.permute(2, 1, 0) * (rows * columns)
-        entry += count
-        row_of_support += columns
     lowpass, offset = [], 0
     for res in range(plan.J):
         pair = []

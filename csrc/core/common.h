@@ -13,6 +13,10 @@
 #define SCATCUDA_HD
 #endif
 #define SCATCUDA_INLINE SCATCUDA_HD inline __attribute__((always_inline))
+// The body of an unrolled loop; without it compilers leave large bodies as calls, through memory.
+#define SCATCUDA_LAMBDA __attribute__((always_inline))
+// One pass over data, kept apart from its callers so that each has the registers to itself.
+#define SCATCUDA_KERNEL __attribute__((noinline))
 
 // The CPU engine is compiled once for each instruction set. Each copy lives in a namespace of its
 // own, so that the linker never merges an inline function built for AVX-512 with its namesake in

@@ -79,16 +79,16 @@ SCATCUDA_INLINE void butterfly_odd(Complex<T>* x) {
   using S = Scalar<T>;
   constexpr int H = (R - 1) / 2;
   Complex<T> even[H], odd[H], sum = x[0];
-  unroll<H>([&](auto m_) {
+  unroll<H>([&](auto m_) SCATCUDA_LAMBDA {
     constexpr int m = decltype(m_)::value + 1;
     even[m - 1] = x[m] + x[R - m];
     odd[m - 1] = x[m] - x[R - m];
     sum = sum + even[m - 1];
   });
-  unroll<H>([&](auto k_) {
+  unroll<H>([&](auto k_) SCATCUDA_LAMBDA {
     constexpr int k = decltype(k_)::value + 1;
     Complex<T> p = x[0], q{};
-    unroll<H>([&](auto m_) {
+    unroll<H>([&](auto m_) SCATCUDA_LAMBDA {
       constexpr int m = decltype(m_)::value + 1;
       constexpr S c = static_cast<S>(trig::cosine(k * m, R));
       constexpr S s = static_cast<S>(trig::sine(k * m, R));
@@ -111,12 +111,12 @@ template <int A, int B, int Sign, class T>
 SCATCUDA_INLINE void butterfly_product(Complex<T>* x) {
   using S = Scalar<T>;
   Complex<T> rows[A * B];
-  unroll<B>([&](auto b_) {
+  unroll<B>([&](auto b_) SCATCUDA_LAMBDA {
     constexpr int b = decltype(b_)::value;
     Complex<T> column[A];
-    unroll<A>([&](auto a_) { column[decltype(a_)::value] = x[b + B * decltype(a_)::value]; });
+    unroll<A>([&](auto a_) SCATCUDA_LAMBDA { column[decltype(a_)::value] = x[b + B * decltype(a_)::value]; });
     butterfly<A, Sign>(column);
-    unroll<A>([&](auto a_) {
+    unroll<A>([&](auto a_) SCATCUDA_LAMBDA {
       constexpr int a = decltype(a_)::value;
       if constexpr (a * b == 0) {
         rows[a * B + b] = column[a];
@@ -126,10 +126,10 @@ SCATCUDA_INLINE void butterfly_product(Complex<T>* x) {
       }
     });
   });
-  unroll<A>([&](auto a_) {
+  unroll<A>([&](auto a_) SCATCUDA_LAMBDA {
     constexpr int a = decltype(a_)::value;
     butterfly<B, Sign>(rows + a * B);
-    unroll<B>([&](auto b_) {
+    unroll<B>([&](auto b_) SCATCUDA_LAMBDA {
       constexpr int b = decltype(b_)::value;
       x[a + A * b] = rows[a * B + b];
     });
@@ -146,20 +146,20 @@ constexpr int chinese_remainder(int ka, int kb, int a, int b) {
 template <int A, int B, int Sign, class T>
 SCATCUDA_INLINE void butterfly_coprime(Complex<T>* x) {
   Complex<T> rows[A * B];
-  unroll<B>([&](auto b_) {
+  unroll<B>([&](auto b_) SCATCUDA_LAMBDA {
     constexpr int b = decltype(b_)::value;
     Complex<T> column[A];
-    unroll<A>([&](auto a_) {
+    unroll<A>([&](auto a_) SCATCUDA_LAMBDA {
       constexpr int a = decltype(a_)::value;
       column[a] = x[(B * a + A * b) % (A * B)];
     });
     butterfly<A, Sign>(column);
-    unroll<A>([&](auto a_) { rows[decltype(a_)::value * B + b] = column[decltype(a_)::value]; });
+    unroll<A>([&](auto a_) SCATCUDA_LAMBDA { rows[decltype(a_)::value * B + b] = column[decltype(a_)::value]; });
   });
-  unroll<A>([&](auto a_) {
+  unroll<A>([&](auto a_) SCATCUDA_LAMBDA {
     constexpr int a = decltype(a_)::value;
     butterfly<B, Sign>(rows + a * B);
-    unroll<B>([&](auto b_) {
+    unroll<B>([&](auto b_) SCATCUDA_LAMBDA {
       constexpr int b = decltype(b_)::value;
       x[chinese_remainder(a, b, A, B)] = rows[a * B + b];
     });

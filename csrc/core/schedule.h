@@ -23,17 +23,6 @@ struct Schedule {
   int64_t wavelet_tables() const {
     return max_order < 1 ? 0 : max_order < 2 ? J : J + (J - 1) * (J - 2) / 2;
   }
-  // First row of psi_support of a table
-  int64_t support_row(int64_t res, int64_t j) const {
-    if (res == 0) return j * Np;
-    int64_t row = J * Np;
-    for (int64_t r = 1; r < res; ++r) row += (J - 1 - r) * columns(r);
-    return row + (j - res - 1) * columns(res);
-  }
-  int64_t support_rows() const {
-    if (max_order < 1) return 0;
-    return max_order < 2 ? J * Np : support_row(J - 1, J);
-  }
   // First element of P_j in phi; Q_j follows it
   int64_t phi_offset(int64_t res) const {
     int64_t offset = 0;

@@ -33,7 +33,9 @@ int64_t spread(int64_t count) {
   return (ceil_div(count, line) | 1) * line;
 }
 
-// A plane of complex elements of Q lanes, [lines][elements][2][Q].
+// A plane of complex elements of Q lanes, [lines][elements][2][Q]. Between a wavelet's columns and
+// its rows it is tiled, [rows / 4][columns][4]: a walk down a column then touches a quarter of the
+// pages, and four rows are read as one stream.
 template <class T>
 struct Plane {
   T* p = nullptr;
@@ -50,33 +52,34 @@ template <class T, int Slots>
 struct ImageBuffers {
   static constexpr int W = full_lanes<T>, Q = W / Slots;
   int64_t width;      // of a row of the padded image, whole pairs of vectors
-  int64_t spec_rows;  // of a column of x̂
+  int64_t spec_rows;  // of a column of a spectrum: Mp + 1, row 0 again at the end, in vectors
   T* padded;          // [Mp, width]
   T* half;            // [Mp/2 + 1 (in whole vectors), 2, width]: columns transformed
   T* lowpassed;       // [m, width]
   T* spectrum;        // x̂ [Np, 2, spec_rows]
-  Plane<T> wavelet;   // W1 after its columns' inverse DFT [Mp, Np]
+  Plane<T> wavelet;   // W1 after its columns' inverse DFT [Mp / 4, Np, 4]
   Plane<T> reduced;   // U1 Qᵀ [Mp, n · Q], real
-  Plane<T> u_hat;     // Û1 [chunks, Np/2 + 1, Mp]
-  int64_t u_hat_chunk;
+  Plane<T> across;    // rows of U1 transformed [Np/2 + 1, Mp]
+  T* u_hat;           // Û1 [angles, Np/2 + 1, 2, spec_rows]
+  int64_t u_hat_angle;
 
   ImageBuffers(const Schedule& s, Arena& arena) {
     const int64_t kept = s.max_order < 2 || s.J < 2 ? 0 : s.Np / 2 + 1;
-    const int64_t chunks = ceil_div(s.L, Q);
     width = round_up(s.Np, 2 * W);
-    spec_rows = round_up(max(s.Mp, round_up(s.Mp / 2 + 1, W)), W);
-    wavelet.stride = spread<T>(s.Np * 2 * Q);
+    spec_rows = round_up(s.Mp + 1, W);
+    wavelet.stride = spread<T>(s.Np * tile_rows * 2 * Q);
     reduced.stride = round_up(s.n * Q, W);
-    u_hat.stride = spread<T>(s.Mp * 2 * Q);
-    u_hat_chunk = kept * u_hat.stride;
+    across.stride = spread<T>(s.Mp * 2 * Q);
+    u_hat_angle = kept * 2 * spec_rows;
     padded = arena.take<T>(s.Mp * width);
     lowpassed = arena.take<T>(s.m * width);
     if (s.max_order < 1) return;
     half = arena.take<T>(round_up(s.Mp / 2 + 1, W) * 2 * width);
     spectrum = arena.take<T>(s.Np * 2 * spec_rows);
-    wavelet.p = arena.take<T>(s.Mp * wavelet.stride);
+    wavelet.p = arena.take<T>(ceil_div(s.Mp, tile_rows) * wavelet.stride);
     reduced.p = arena.take<T>(s.Mp * reduced.stride);
-    u_hat.p = arena.take<T>(chunks * u_hat_chunk);
+    across.p = arena.take<T>(kept * across.stride);
+    u_hat = arena.take<T>(round_up(s.L, Q) * u_hat_angle);
   }
 };
 
@@ -85,19 +88,19 @@ struct ThreadBuffers {
   static constexpr int W = full_lanes<T>, Q = W / Slots;
   T *line, *work, *spare;  // one line of complex vectors each
   T* tile;                 // [m, n · Q]: coefficients before their angles are parted
-  Plane<T> wavelet;        // W2 of a family [Mp/2, Np/2]
+  Plane<T> wavelet;        // W2 of a family [Mp / 8, Np / 2, 4]
   Plane<T> reduced;        // U2 Qᵀ [Mp/2, n · Q]
 
   ThreadBuffers(const Schedule& s, Arena& arena) {
-    const int64_t length = max(s.Mp, s.Np) * 2 * W;
+    const int64_t length = (max(s.Mp, s.Np) + W) * 2 * W;  // and a vector to run over
     line = arena.take<T>(length);
     work = arena.take<T>(length);
     spare = arena.take<T>(length);
     reduced.stride = round_up(s.n * Q, W);
     tile = arena.take<T>(s.m * reduced.stride);
     if (s.max_order < 2 || s.J < 2) return;
-    wavelet.stride = spread<T>(s.Np / 2 * 2 * Q);
-    wavelet.p = arena.take<T>(s.Mp / 2 * wavelet.stride);
+    wavelet.stride = spread<T>(s.Np / 2 * tile_rows * 2 * Q);
+    wavelet.p = arena.take<T>(ceil_div(s.Mp / 2, tile_rows) * wavelet.stride);
     reduced.p = arena.take<T>(s.Mp / 2 * reduced.stride);
   }
 };

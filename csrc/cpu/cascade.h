@@ -75,8 +75,7 @@ class Cascade {
     order_0(image, S);
     if (s_.max_order < 1) return;
     image_spectrum(s_, down_[0], across_[0], image, own[team.home()]);
-    const Spectrum<T> x_hat{image.spectrum,  image.spectrum + image.spec_rows, 1,
-                            2 * image.spec_rows, s_.Mp, s_.Np};
+    const Spectrum<T> x_hat{image.spectrum, image.spec_rows, 2 * image.spec_rows, s_.Mp, s_.Np};
     for (int64_t j1 = 0; j1 < s_.J; ++j1) {
       const bool further = s_.max_order > 1 && j1 + 1 < s_.J;
       for (int64_t chunk = 0; chunk * Q < s_.L; ++chunk) {
@@ -104,7 +103,14 @@ class Cascade {
   }
 
   Wavelets<T> wavelets(int64_t res, int64_t j, int64_t chunk) const {
-    return {bank_.psi + chunk * Q, bank_.psi_support + 3 * s_.support_row(res, j), s_.lanes};
+    const int64_t* box = bank_.psi_support + 5 * s_.wavelet_table(res, j);
+    const T* psi = bank_.psi + box[0] * s_.lanes + chunk * Q;
+    return {psi, s_.lanes, box[1], box[2], box[3], box[4]};
+  }
+
+  Spectrum<T> u_hat_of(const Image& image, int64_t j1, int64_t theta1) const {
+    return {image.u_hat + theta1 * image.u_hat_angle, image.spec_rows, 2 * image.spec_rows,
+            s_.rows(j1), s_.columns(j1)};
   }
 
   // S0 = P_0 x Q_0ᵀ
@@ -125,8 +131,7 @@ class Cascade {
   void order_1(const Spectrum<T>& x_hat, int64_t j1, int64_t chunk, bool further,
                const Image& image, const Own* own, const Team& team, T* S) const {
     const int64_t rows = s_.rows(j1), columns = s_.columns(j1);
-    Plane<T> u_hat = image.u_hat;
-    u_hat.p = further ? u_hat.p + chunk * image.u_hat_chunk : nullptr;
+    const Plane<T> u_hat = further ? image.across : Plane<T>{};
     const Wavelets<T> psi = wavelets(0, j1, chunk);
     team.over(ceil_div(columns, Slots), [&](int64_t first, int64_t last, int64_t t) {
       wavelet_columns<T, Slots>(x_hat, psi, int64_t{1} << j1, down_[j1], image.wavelet, first, last,
@@ -140,17 +145,18 @@ class Cascade {
               S + (s_.channel(j1) + chunk * Q) * s_.m * s_.n);
     if (!further) return;
     team.over(ceil_div(columns / 2 + 1, Slots), [&](int64_t first, int64_t last, int64_t t) {
-      spectrum_columns<T, Slots>(u_hat, columns / 2 + 1, down_[j1], first, last, own[t]);
+      spectrum_columns<T, Slots>(u_hat, columns / 2 + 1, down_[j1], u_hat_of(image, j1, 0),
+                                 image.u_hat_angle, image.u_hat + chunk * Q * image.u_hat_angle,
+                                 first, last, own[t]);
     });
   }
 
   // S2 = A |IDFT fold(Û1 ψ̂)| of one family (j1, θ1), one scale j2, one chunk of angles θ2
   void order_2(int64_t j1, int64_t theta1, int64_t j2, int64_t chunk, const Image& image,
                const Own& own, T* S) const {
-    const T* u = image.u_hat.p + theta1 / Q * image.u_hat_chunk + theta1 % Q;
-    const Spectrum<T> u_hat{u, u + Q, 2 * Q, image.u_hat.stride, s_.rows(j1), s_.columns(j1)};
-    wavelet_columns<T, Slots>(u_hat, wavelets(j1, j2, chunk), int64_t{1} << (j2 - j1), down_[j2],
-                              own.wavelet, 0, ceil_div(s_.columns(j2), Slots), own);
+    wavelet_columns<T, Slots>(u_hat_of(image, j1, theta1), wavelets(j1, j2, chunk),
+                              int64_t{1} << (j2 - j1), down_[j2], own.wavelet, 0,
+                              ceil_div(s_.columns(j2), Slots), own);
     wavelet_rows<T, Slots>(own.wavelet, s_.rows(j2), across_[j2], horizontal_[j2], own.reduced, {}, 0,
                            ceil_div(s_.rows(j2), 2 * Slots), own);
     finish<Q>(vertical_[j2], own.reduced, s_.n, min(Q, s_.L - chunk * Q), own.tile,

@@ -22,7 +22,7 @@ Status shape_of(const Problem& p, Shape* shape) {
 }
 
 int64_t angle_lanes(int64_t L) { return schedule_of({1, L, 0, 2, 2, false}).lanes; }
-int64_t psi_columns(const Problem& problem) { return schedule_of(problem).support_rows(); }
+int64_t psi_tables(const Problem& problem) { return schedule_of(problem).wavelet_tables(); }
 int64_t phi_entries(const Problem& problem) { return schedule_of(problem).phi_offset(problem.J); }
 
 namespace cpu {

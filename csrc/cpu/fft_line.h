@@ -41,6 +41,22 @@ struct SlotLines {
   }
 };
 
+// Rows that share a tile of a plane.
+constexpr int64_t tile_rows = 4;
+
+// Columns side by side of a tiled plane (see Plane): element k lies in row k.
+template <class T, int Slots>
+struct TiledColumns {
+  static constexpr int W = full_lanes<T>, Q = W / Slots;
+  T* p[Slots];
+  int64_t stride;  // from a tile to the next below
+  SCATCUDA_INLINE void store(int64_t k, const Complex<Vector<T, W>>& z) const {
+    const int64_t offset = k / tile_rows * stride + k % tile_rows * 2 * Q;
+    store_slots<W, Slots>(p, offset, z.re);
+    store_slots<W, Slots>(p, offset + Q, z.im);
+  }
+};
+
 // Takes |z| into the real (or, from p + W on, the imaginary) parts of a contiguous line.
 template <class T>
 struct ModulusLine {
@@ -68,17 +84,17 @@ SCATCUDA_INLINE void twiddle(const LineTransform<T>& f, int64_t k, T& c, T& s) {
 
 // One radix-R pass over the blocks of `span` elements: in at k + (span/R) m, out at m (span/R) + k.
 template <int R, int Sign, class T, class Source>
-__attribute__((noinline)) void pass(const LineTransform<T>& f, const Source& source, T* work,
+SCATCUDA_KERNEL void pass(const LineTransform<T>& f, const Source& source, T* work,
                                     int64_t first, int64_t span) {
   using V = Vector<T, full_lanes<T>>;
   const Line<T> out{work};
   const int64_t apart = span / R, turn = f.n / span;
   for (int64_t k = 0; k < apart; ++k) {
     Complex<V> x[R];
-    unroll<R>([&](auto m) { x[m] = source.load(first + k + apart * m); });
+    unroll<R>([&](auto m) SCATCUDA_LAMBDA { x[m] = source.load(first + k + apart * m); });
     butterfly<R, Sign>(x);
     if (k > 0) {
-      unroll<R>([&](auto m_) {
+      unroll<R>([&](auto m_) SCATCUDA_LAMBDA {
         constexpr int m = decltype(m_)::value;
         if constexpr (m > 0) {
           T c, s;
@@ -87,13 +103,13 @@ __attribute__((noinline)) void pass(const LineTransform<T>& f, const Source& sou
         }
       });
     }
-    unroll<R>([&](auto m) { out.store(first + apart * m + k, x[m]); });
+    unroll<R>([&](auto m) SCATCUDA_LAMBDA { out.store(first + apart * m + k, x[m]); });
   }
 }
 
 // The same for any odd R, by the definition.
 template <int Sign, class T, class Source>
-__attribute__((noinline)) void pass_any(const LineTransform<T>& f, int64_t R, const Source& source,
+SCATCUDA_KERNEL void pass_any(const LineTransform<T>& f, int64_t R, const Source& source,
                                         T* work, T* spare, int64_t first, int64_t span) {
   using V = Vector<T, full_lanes<T>>;
   const Line<T> out{work}, pairs{spare};
@@ -134,7 +150,7 @@ __attribute__((noinline)) void pass_any(const LineTransform<T>& f, int64_t R, co
 // The last pass: blocks of R contiguous elements; block q_0 q_1 … (digits in their radices, most
 // significant first) holds the frequencies q_0 + r_0 (q_1 + r_1 (… )) + (n/R) s.
 template <int R, int Sign, class T, class Target>
-__attribute__((noinline)) void last_pass(const LineTransform<T>& f, T* work,
+SCATCUDA_KERNEL void last_pass(const LineTransform<T>& f, T* work,
                                          const Target& target) {
   using V = Vector<T, full_lanes<T>>;
   const Line<T> in{work};
@@ -147,9 +163,9 @@ __attribute__((noinline)) void last_pass(const LineTransform<T>& f, T* work,
     }
     frequency += rest;
     Complex<V> x[R];
-    unroll<R>([&](auto s) { x[s] = in.load(block * R + s); });
+    unroll<R>([&](auto s) SCATCUDA_LAMBDA { x[s] = in.load(block * R + s); });
     butterfly<R, Sign>(x);
-    unroll<R>([&](auto s) { target.store(frequency + blocks * s, x[s]); });
+    unroll<R>([&](auto s) SCATCUDA_LAMBDA { target.store(frequency + blocks * s, x[s]); });
   }
 }
 
@@ -184,7 +200,7 @@ SCATCUDA_INLINE bool with_radix(int radix, F&& f) {
 template <int Sign, class T, class Source>
 void one_pass(const LineTransform<T>& f, int radix, const Source& source, T* work, T* spare,
               int64_t first, int64_t span) {
-  const bool done = with_radix(radix, [&](auto R) {
+  const bool done = with_radix(radix, [&](auto R) SCATCUDA_LAMBDA {
     pass<decltype(R)::value, Sign>(f, source, work, first, span);
   });
   if (!done) pass_any<Sign>(f, radix, source, work, spare, first, span);
@@ -204,7 +220,7 @@ void transform_line(const LineTransform<T>& f, const Source& source, const Targe
     span /= r.radix[i];
   }
   with_radix(r.radix[r.count - 1],
-             [&](auto R) { last_pass<decltype(R)::value, Sign>(f, work, target); });
+             [&](auto R) SCATCUDA_LAMBDA { last_pass<decltype(R)::value, Sign>(f, work, target); });
 }
 
 }  // namespace SCATCUDA_ISA

@@ -16,38 +16,44 @@ struct RowLowpass {
   int64_t outputs, inputs;
 };
 
-// u: real vectors, 2 W numbers apart; target[slot][o · Q + lane] = Σ_c Q[o, c] u[c]
-template <class T, int Slots>
-void lowpass_row(const RowLowpass<T>& a, const T* u, T* const* target) {
-  constexpr int W = full_lanes<T>, Q = W / Slots, Block = 4;
+// u: `Pair` real vectors side by side, 2 W numbers to the next; for each of the pair its own targets,
+// target[slot][o · Q + lane] = Σ_c Q[o, c] u[c]
+template <int Pair, int Block, class T, int Slots>
+SCATCUDA_INLINE void lowpass_block(const RowLowpass<T>& a, int64_t o, const T* u,
+                                   T* const (*target)[Slots]) {
+  constexpr int W = full_lanes<T>, Q = W / Slots;
   using V = Vector<T, W>;
+  int64_t low = a.band[2 * o], high = a.band[2 * o + 1];
+  for (int i = 1; i < Block; ++i) {
+    low = min(low, a.band[2 * (o + i)]);
+    high = max(high, a.band[2 * (o + i) + 1]);
+  }
+  V sum[Pair][Block] = {};
+  const T* row = a.matrix + o * a.inputs;
+  for (int64_t c = low; c < high; ++c) {
+    V v[Pair];
+    unroll<Pair>([&](auto p) SCATCUDA_LAMBDA { v[p] = load<W>(u + 2 * W * c + p * W); });
+    unroll<Block>([&](auto i) SCATCUDA_LAMBDA {
+      const T q = row[i * a.inputs + c];
+      unroll<Pair>([&](auto p) SCATCUDA_LAMBDA { sum[p][i] += q * v[p]; });
+    });
+  }
+  unroll<Pair>([&](auto p) SCATCUDA_LAMBDA {
+    unroll<Block>([&](auto i) SCATCUDA_LAMBDA { store_slots<W, Slots>(target[p], (o + i) * Q, sum[p][i]); });
+  });
+}
+
+template <int Pair, class T, int Slots>
+SCATCUDA_KERNEL void lowpass_rows(const RowLowpass<T>& a, const T* u, T* const (*target)[Slots]) {
+  constexpr int Block = 4;
   int64_t o = 0;
-  for (; o + Block <= a.outputs; o += Block) {
-    int64_t low = a.band[2 * o], high = a.band[2 * o + 1];
-    for (int i = 1; i < Block; ++i) {
-      low = min(low, a.band[2 * (o + i)]);
-      high = max(high, a.band[2 * (o + i) + 1]);
-    }
-    V sum[Block] = {};
-    const T* row = a.matrix + o * a.inputs;
-    for (int64_t c = low; c < high; ++c) {
-      const V v = load<W>(u + 2 * W * c);
-      unroll<Block>([&](auto i) { sum[i] += row[i * a.inputs + c] * v; });
-    }
-    unroll<Block>([&](auto i) { store_slots<W, Slots>(target, (o + i) * Q, sum[i]); });
-  }
-  for (; o < a.outputs; ++o) {
-    V sum{};
-    for (int64_t c = a.band[2 * o]; c < a.band[2 * o + 1]; ++c) {
-      sum += a.matrix[o * a.inputs + c] * load<W>(u + 2 * W * c);
-    }
-    store_slots<W, Slots>(target, o * Q, sum);
-  }
+  for (; o + Block <= a.outputs; o += Block) lowpass_block<Pair, Block>(a, o, u, target);
+  for (; o < a.outputs; ++o) lowpass_block<Pair, 1>(a, o, u, target);
 }
 
 // out[o, c] = Σ_r P[o, r] in[r, c] for `width` contiguous numbers c (whole vectors)
 template <class T>
-void lowpass_columns(const RowLowpass<T>& a, const T* in, int64_t in_stride, int64_t width, T* out,
+SCATCUDA_KERNEL void lowpass_columns(const RowLowpass<T>& a, const T* in, int64_t in_stride, int64_t width, T* out,
                      int64_t out_stride) {
   constexpr int W = full_lanes<T>, Block = 4;
   using V = Vector<T, W>;
@@ -59,9 +65,9 @@ void lowpass_columns(const RowLowpass<T>& a, const T* in, int64_t in_stride, int
       V sum[Block] = {};
       for (int64_t r = low; r < high; ++r) {
         const T* p = in + r * in_stride + c;
-        unroll<Block>([&](auto i) { sum[i] += row[r] * load<W>(p + i * W); });
+        unroll<Block>([&](auto i) SCATCUDA_LAMBDA { sum[i] += row[r] * load<W>(p + i * W); });
       }
-      unroll<Block>([&](auto i) { store(out + o * out_stride + c + i * W, sum[i]); });
+      unroll<Block>([&](auto i) SCATCUDA_LAMBDA { store(out + o * out_stride + c + i * W, sum[i]); });
     }
     for (; c < width; c += W) {
       V sum{};
@@ -84,15 +90,28 @@ T dot(const T* a, const T* b, int64_t count) {
   return total;
 }
 
-// Down the columns of `reduced` [inputs, n · Q], then the first `angles` lanes to S [angles, m, n]
+// Down the columns of `reduced` [inputs, n · Q], then the first `angles` lanes to S [angles, m, n].
+// Squares of Q outputs by Q angles change places; the last one of a row overlaps its predecessor.
 template <int Q, class T>
-void finish(const RowLowpass<T>& a, const Plane<T>& reduced, int64_t n, int64_t angles, T* tile,
-            T* S) {
+SCATCUDA_KERNEL void finish(const RowLowpass<T>& a, const Plane<T>& reduced, int64_t n,
+                            int64_t angles, T* tile, T* S) {
   lowpass_columns(a, reduced.p, reduced.stride, reduced.stride, tile, reduced.stride);
-  for (int64_t theta = 0; theta < angles; ++theta) {
-    for (int64_t o = 0; o < a.outputs; ++o) {
-      const T* from = tile + o * reduced.stride + theta;
-      for (int64_t i = 0; i < n; ++i) *S++ = from[i * Q];
+  for (int64_t o = 0; o < a.outputs; ++o) {
+    const T* from = tile + o * reduced.stride;
+    if (n < Q) {
+      for (int64_t i = 0; i < n * angles; ++i) {
+        S[(i % angles * a.outputs + o) * n + i / angles] = from[i / angles * Q + i % angles];
+      }
+      continue;
+    }
+    for (int64_t i = 0; i < n; i += Q) {
+      const int64_t at = min(i, n - Q);
+      Vector<T, Q> square[Q];
+      unroll<Q>([&](auto r) SCATCUDA_LAMBDA { square[r] = load<Q>(from + (at + r) * Q); });
+      transpose<Q>(square);
+      unroll<Q>([&](auto r) SCATCUDA_LAMBDA {
+        if (r < angles) store(S + (r * a.outputs + o) * n + at, square[r]);
+      });
     }
   }
 }

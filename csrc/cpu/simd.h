@@ -93,6 +93,26 @@ SCATCUDA_INLINE void store_slots(T* const* p, int64_t offset, Vector<T, Lanes> v
   }
 }
 
+template <int Lanes, int Half, class V, std::size_t... I>
+SCATCUDA_INLINE void exchange(V& a, V& b, std::index_sequence<I...>) {
+  const V low = __builtin_shufflevector(
+      a, b, ((I & Half) ? static_cast<int>(Lanes + I - Half) : static_cast<int>(I))...);
+  b = __builtin_shufflevector(
+      a, b, ((I & Half) ? static_cast<int>(Lanes + I) : static_cast<int>(I + Half))...);
+  a = low;
+}
+// Transposes a square of Lanes × Lanes numbers in registers: swaps its off-diagonal quarters, then
+// those of every quarter, and so on.
+template <int Lanes, class V, int Half = Lanes / 2>
+SCATCUDA_INLINE void transpose(V* rows) {
+  unroll<Lanes>([&](auto i) SCATCUDA_LAMBDA {
+    if constexpr ((decltype(i)::value & Half) == 0) {
+      exchange<Lanes, Half>(rows[i], rows[i + Half], std::make_index_sequence<Lanes>{});
+    }
+  });
+  if constexpr (Half > 1) transpose<Lanes, V, Half / 2>(rows);
+}
+
 template <class V>
 SCATCUDA_INLINE V square_root(V s) {
   V r{};
@@ -104,8 +124,8 @@ SCATCUDA_INLINE V square_root(V s) {
 // of vsqrtps; below 1e-38 (a modulus below 1e-19) the estimate would be infinite and is clamped.
 SCATCUDA_INLINE Vector<float, 16> square_root(Vector<float, 16> s) {
   using V = Vector<float, 16>;
-  const V tiny = V{} + 1e-38f;
-  const V y = (V)_mm512_maskz_rsqrt14_ps(0xffff, (__m512)(s > tiny ? s : tiny));
+  const __m512 above = _mm512_maskz_max_ps(0xffff, _mm512_set1_ps(1e-38f), (__m512)s);
+  const V y = (V)_mm512_maskz_rsqrt14_ps(0xffff, above);
   const V r = s * y;
   return r + (s - r * r) * (y * 0.5f);
 }

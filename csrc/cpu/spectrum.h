@@ -8,12 +8,13 @@
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
-// Index −a is a and N − 1 + a is N − 1 − a, again and again where the margin exceeds the image.
+// Index −a is a and N − 1 + a is N − 1 − a; a margin is never larger than the image, so that one
+// reflection at each edge is enough.
 inline int64_t reflect(int64_t i, int64_t N) {
-  if (N == 1) return 0;
-  const int64_t period = 2 * (N - 1);
-  i = ((i % period) + period) % period;
-  return i < N ? i : period - i;
+  if (i < 0) i = -i;
+  if (i < N) return i;
+  i = 2 * (N - 1) - i;
+  return i < 0 ? -i : i;
 }
 
 // padded [Mp, width]; the surplus is split floor before, ceil after
@@ -63,11 +64,14 @@ void image_spectrum(const Schedule& s, const LineTransform<T>& down, const LineT
     }
   }
   for (int64_t r = 0; r < kept; r += W) {
-    for (int64_t c = 0; c < s.Np; ++c) {
-      T* to = own.line + 2 * W * c;
-      for (int i = 0; i < W; ++i) {
-        const T* p = image.half + min(r + i, kept - 1) * 2 * width + c;
-        to[i] = p[0], to[i + W] = p[width];
+    for (int64_t c = 0; c < s.Np; c += W) {
+      for (int part = 0; part < 2; ++part) {
+        V rows[W];
+        unroll<W>([&](auto i) SCATCUDA_LAMBDA {
+          rows[i] = load<W>(image.half + (2 * min(r + i, kept - 1) + part) * width + c);
+        });
+        transpose<W>(rows);
+        unroll<W>([&](auto i) SCATCUDA_LAMBDA { store(own.line + 2 * W * (c + i) + part * W, rows[i]); });
       }
     }
     transform_line<-1>(across, line, line, own.work, own.spare);
@@ -85,6 +89,8 @@ void image_spectrum(const Schedule& s, const LineTransform<T>& down, const LineT
       to[k1] = from[s.Mp - k1];
       to[k1 + image.spec_rows] = -from[s.Mp - k1 + image.spec_rows];
     }
+    to[s.Mp] = to[0];
+    to[s.Mp + image.spec_rows] = to[image.spec_rows];
   }
 }
 

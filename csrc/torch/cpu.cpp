@@ -3,6 +3,7 @@
 
 #include "../include/scatcuda/engine.h"
 #include "checks.h"
+#include "workspace.h"
 
 namespace scatcuda {
 namespace {
@@ -40,33 +41,27 @@ constexpr ScalarType real_type = sizeof(T) == 4 ? ScalarType::Float : ScalarType
 // The support tables address the others: they are checked before anything is read through them.
 void check_support(const Problem& problem, const Tensor& psi, const Tensor& psi_support,
                    const Tensor& phi_support, const Shape& shape) {
+  const auto outside = [](int64_t low, int64_t high, int64_t size) {
+    return low < 0 || low > high || high > size;
+  };
   const int64_t entries = psi.numel() / angle_lanes(problem.L);
-  const auto* column = static_cast<const int64_t*>(psi_support.const_data_ptr());
-  const auto column_is_inside = [&](int64_t rows) {
-    const int64_t first = column[0], head = column[1], tail = column[2];
-    column += 3;
-    return 0 <= head && head <= tail && tail <= rows && 0 <= first &&
-           first <= entries - head - (rows - tail);
+  const auto* box = static_cast<const int64_t*>(psi_support.const_data_ptr());
+  const auto check_box = [&](int64_t res) {
+    const int64_t rows = shape.Mp >> res, columns = shape.Np >> res;
+    const int64_t kept = (rows - box[2] + box[1]) * (columns - box[4] + box[3]);
+    STD_TORCH_CHECK(!outside(box[1], box[2], rows) && !outside(box[3], box[4], columns) &&
+                        box[0] >= 0 && box[0] <= entries - kept,
+                    "scattering2d: psi_support has a box that reaches outside psi");
+    box += 5;
   };
-  const auto check_table_of = [&](int64_t res) {
-    for (int64_t k2 = 0; k2 < shape.Np >> res; ++k2) {
-      STD_TORCH_CHECK(column_is_inside(shape.Mp >> res),
-                      "scattering2d: psi_support has a column that reaches outside psi");
-    }
-  };
-  if (problem.max_order > 0) {
-    for (int64_t j = 0; j < problem.J; ++j) check_table_of(0);
-  }
-  if (problem.max_order > 1) {
-    for (int64_t res = 1; res < problem.J; ++res) {
-      for (int64_t j = res + 1; j < problem.J; ++j) check_table_of(res);
-    }
+  for (int64_t j = 0; problem.max_order > 0 && j < problem.J; ++j) check_box(0);
+  for (int64_t res = 1; problem.max_order > 1 && res < problem.J; ++res) {
+    for (int64_t j = res + 1; j < problem.J; ++j) check_box(res);
   }
   const auto* band = static_cast<const int64_t*>(phi_support.const_data_ptr());
   for (int64_t res = 0; res < problem.J; ++res) {
     for (int64_t o = 0; o < shape.m + shape.n; ++o, band += 2) {
-      const int64_t inputs = (o < shape.m ? shape.Mp : shape.Np) >> res;
-      STD_TORCH_CHECK(0 <= band[0] && band[0] <= band[1] && band[1] <= inputs,
+      STD_TORCH_CHECK(!outside(band[0], band[1], (o < shape.m ? shape.Mp : shape.Np) >> res),
                       "scattering2d: phi_support has a row that reaches outside phi");
     }
   }
@@ -89,7 +84,7 @@ Tensor scattering2d_cpu(const Tensor& x, const Tensor& psi, const Tensor& psi_su
   with_real(op, "x", x, false, [&](auto real) {
     using T = decltype(real);
     check_table(op, "psi", psi, x, real_type<T>, -1);
-    check_table(op, "psi_support", psi_support, x, ScalarType::Long, 3 * psi_columns(problem));
+    check_table(op, "psi_support", psi_support, x, ScalarType::Long, 5 * psi_tables(problem));
     check_table(op, "phi", phi, x, real_type<T>, phi_entries(problem));
     check_table(op, "phi_support", phi_support, x, ScalarType::Long,
                 2 * J * (shape.m + shape.n));
@@ -101,10 +96,10 @@ Tensor scattering2d_cpu(const Tensor& x, const Tensor& psi, const Tensor& psi_su
                        static_cast<const int64_t*>(phi_support.const_data_ptr())};
     const Executor executor = torch_threads();
     const int64_t bytes = cpu::workspace_bytes<T>(problem, B, executor.threads);
-    Tensor workspace = new_empty(x, {bytes}, ScalarType::Byte);
+    const Workspace workspace(bytes);
     const Status status = cpu::scattering2d<T>(
         problem, bank, B, static_cast<const T*>(input.const_data_ptr()),
-        static_cast<T*>(S.mutable_data_ptr()), workspace.mutable_data_ptr(), bytes, executor);
+        static_cast<T*>(S.mutable_data_ptr()), workspace.data(), bytes, executor);
     STD_TORCH_CHECK(status == Status::ok, op, ": the engine refused, status ",
                     static_cast<int>(status));
   });

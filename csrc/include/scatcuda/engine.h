@@ -30,13 +30,14 @@ struct Problem {
 // A filter bank as the engines read it; T is float or double.
 //
 // Wavelet tables stand in the order of wavelet_table() in core/schedule.h: all scales at resolution
-// 0, then for second order those above j1 at resolution j1. A table keeps, for every column k2, the
-// rows [0, head) and [tail, rows) that the filter reaches, each row with `angle_lanes(L)` angles
-// side by side, divided by the number of bins of its resolution.
+// 0, then for second order those above j1 at resolution j1. A table keeps the box of frequencies
+// that its wavelets reach: columns [0, left) and [right, columns), in each of them rows [0, head)
+// and [tail, rows), in each `angle_lanes(L)` angles side by side, divided by the number of bins of
+// the resolution.
 template <class T>
 struct Bank {
   const T* psi;                // [entries, lanes]
-  const int64_t* psi_support;  // [Σ columns, 3]: first entry, head, tail
+  const int64_t* psi_support;  // [tables, 5]: first entry, head, tail, left, right
   const T* phi;                // P_0 [m, Mp], Q_0 [n, Np], P_1 [m, Mp/2], Q_1 …
   const int64_t* phi_support;  // [J · (m + n), 2]: first and last + 1 non-zero of each matrix row
 };
@@ -55,7 +56,7 @@ struct Shape {
 Status shape_of(const Problem& problem, Shape* shape);
 
 int64_t angle_lanes(int64_t L);
-int64_t psi_columns(const Problem& problem);  // rows of psi_support
+int64_t psi_tables(const Problem& problem);   // rows of psi_support
 int64_t phi_entries(const Problem& problem);  // elements of phi
 
 namespace cpu {
