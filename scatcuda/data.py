@@ -1,0 +1,214 @@
+"""Images to classify: the digits that ship with scikit-learn, and MNIST-like sets in IDX files.
+
+    digits()      -> x [1797, 32, 32] float32 in [0, 1], y [1797] int64
+    idx_dataset() -> training and test images [n, M, N] uint8 with labels [n] int64
+
+A data file is not trusted: whatever is wrong with it becomes a `DataError` of one sentence, and
+memory is never allocated from what its header says.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["DataError", "digits", "idx_dataset", "read_idx"]
+
+_IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_MAX_RANK = 32  # what NumPy 1 can hold
+_CHUNK = 1 << 20  # bytes read at a time: bounds what a lying header can cost
+
+
+class DataError(Exception):
+    """A data file that is missing or not what it should be: one sentence, with its path."""
+
+
+def digits(size: int = 32) -> tuple[Tensor, Tensor]:
+    """Return scikit-learn's 1797 handwritten digits, enlarged to `size` x `size` pixels.
+
+    The 8 x 8 images with grey levels 0 to 16 are divided by 16 and enlarged bilinearly.
+
+    Args:
+        size: side of the images in pixels, at least 1.
+    Returns: Images ``[1797, size, size]``, float32 in [0, 1], and labels ``[1797]``, int64 0 to 9.
+    Raises:
+        TypeError, ValueError: ``size`` is no integer, or less than 1.
+        ImportError: scikit-learn is not installed.
+    Source: E. Alpaydin and C. Kaynak, "Optical recognition of handwritten digits", UCI Machine
+    Learning Repository, 1998 (its test set).
+    Example:
+        >>> x, y = digits()
+        >>> x.shape, x.dtype, y.unique().tolist()
+        (torch.Size([1797, 32, 32]), torch.float32, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    """
+    if isinstance(size, bool) or not isinstance(size, int):
+        raise TypeError(f"digits: size must be an int, got {type(size).__name__}")
+    if size < 1:
+        raise ValueError(f"digits: size must be at least 1, got {size}")
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ImportError(
+            "the digits ship with scikit-learn, which is not installed: pip install scikit-learn"
+        ) from error
+    packed = load_digits()
+    x = torch.from_numpy(packed.images).to(torch.float32).div_(16)
+    y = torch.from_numpy(packed.target).to(torch.int64)
+    x = torch.nn.functional.interpolate(x[:, None], (size, size), mode="bilinear")[:, 0]
+    return x.contiguous(), y
+
+
+def read_idx(path: str | os.PathLike[str]) -> Tensor:
+    """Read one IDX file, plain or gzip-compressed, the format of MNIST and Fashion-MNIST.
+
+    Big-endian: two zero bytes, a type code (08 uint8, 09 int8, 0B int16, 0C int32, 0D float32,
+    0E float64), the number of dimensions, one uint32 for each dimension, then the values and
+    nothing else. Compression is recognised by content, not by name.
+
+    Args:
+        path: the file.
+    Returns: A tensor of the shape and dtype that the file states.
+    Raises: DataError: the file is missing, unreadable, truncated, corrupt, or too long.
+    Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits", 1998.
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = pathlib.Path(folder, "tiny.idx")
+        ...     _ = file.write_bytes(bytes([0, 0, 8, 2, 0, 0, 0, 1, 0, 0, 0, 3, 10, 20, 30]))
+        ...     read_idx(file)
+        tensor([[10, 20, 30]], dtype=torch.uint8)
+    """
+    name = os.fspath(path)
+    try:
+        with open(path, "rb") as file:
+            if file.peek(2)[:2] == b"\x1f\x8b":
+                with gzip.open(file, "rb") as unpacked:
+                    return _parse_idx(name, unpacked)  # type: ignore[arg-type]
+            return _parse_idx(name, file)
+    except EOFError:
+        raise DataError(f"{name}: truncated, the gzip stream ends too early") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{name}: corrupt gzip stream ({error})") from None
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read ({error.strerror or error})") from None
+
+
+def _parse_idx(name: str, file: BinaryIO) -> Tensor:
+    """The tensor in an open IDX stream; DataError with `name` if it is not one."""
+    magic = _read_up_to(file, 4)
+    if magic[:2] != bytes(2)[: len(magic)]:
+        raise DataError(f"{name}: not an IDX file, it does not start with two zero bytes")
+    if len(magic) < 4:
+        raise DataError(f"{name}: truncated, {len(magic)} bytes where the IDX header begins with 4")
+    code, rank = magic[2], magic[3]
+    if code not in _IDX_TYPES:
+        raise DataError(f"{name}: unknown IDX type code 0x{code:02X}")
+    if not 1 <= rank <= _MAX_RANK:
+        raise DataError(f"{name}: {rank} dimensions, expected 1 to {_MAX_RANK}")
+    sizes = _read_up_to(file, 4 * rank)
+    if len(sizes) < 4 * rank:
+        raise DataError(f"{name}: truncated within the IDX header of {4 + 4 * rank} bytes")
+    dtype = np.dtype(_IDX_TYPES[code])
+    shape = tuple(int(n) for n in np.frombuffer(sizes, ">u4"))
+    if math.prod(max(n, 1) for n in shape) * dtype.itemsize >= 2**63:
+        raise DataError(f"{name}: the IDX header states an impossible shape {list(shape)}")
+    expected = math.prod(shape) * dtype.itemsize
+    # One byte more than expected: it shows trailing bytes, and at the end of a gzip stream it
+    # makes the checksum be verified.
+    values = _read_up_to(file, expected + 1)
+    if len(values) < expected:
+        raise DataError(
+            f"{name}: truncated, {len(values)} bytes of values where its header, "
+            f"shape {list(shape)}, asks for {expected}"
+        )
+    if len(values) > expected:
+        raise DataError(f"{name}: trailing bytes after the {expected} that its header asks for")
+    array = np.frombuffer(values, dtype).reshape(shape)
+    return torch.from_numpy(array.astype(dtype.newbyteorder("="), copy=False))
+
+
+def _read_up_to(file: BinaryIO, count: int) -> bytearray:
+    """Up to `count` bytes, fewer at the end; the memory used follows what the file really has."""
+    values = bytearray()
+    while len(values) < count and (chunk := file.read(min(count - len(values), _CHUNK))):
+        values += chunk
+    return values
+
+
+def idx_dataset(directory: str | os.PathLike[str]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Read a directory of four IDX files with MNIST's names: the official split.
+
+    The files are `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, and the same with `t10k`
+    for the test set; `.gz` may follow, and `train-images.idx3-ubyte` is understood too.
+
+    Args:
+        directory: where the files are.
+    Returns: ``train_x`` ``[n, M, N]``, ``train_y`` ``[n]``, ``test_x`` and ``test_y`` likewise:
+        images as stored, uint8 grey levels 0 to 255, and int64 labels.
+    Raises: DataError: a file is missing or damaged; images and labels, or training and test set,
+        do not agree; the labels are not two or more consecutive classes from 0 or 1.
+    Example:
+        >>> idx_dataset("nowhere")
+        Traceback (most recent call last):
+        scatcuda.data.DataError: nowhere: no such directory
+    """
+    folder = Path(directory)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: {'not a' if folder.exists() else 'no such'} directory")
+    train_x, train_y = _images_and_labels(folder, "train")
+    test_x, test_y = _images_and_labels(folder, "t10k")
+    if train_x.shape[1:] != test_x.shape[1:]:
+        raise DataError(
+            f"{folder}: training images of shape {list(train_x.shape[1:])} "
+            f"but test images of shape {list(test_x.shape[1:])}"
+        )
+    classes = train_y.unique()
+    # A damaged label nearly always leaves a hole between itself and the other classes.
+    if classes[0] > 1 or not 2 <= len(classes) == classes[-1] - classes[0] + 1:
+        raise DataError(
+            f"{folder}: the training labels should be two or more consecutive classes "
+            f"from 0 or 1, but are {classes.tolist()}"
+        )
+    strangers = test_y[~torch.isin(test_y, classes)].unique()
+    if len(strangers):
+        raise DataError(
+            f"{folder}: the test labels {strangers.tolist()} do not occur in the training set"
+        )
+    return train_x, train_y, test_x, test_y
+
+
+def _images_and_labels(folder: Path, part: str) -> tuple[Tensor, Tensor]:
+    """Images [n, M, N] and int64 labels [n] of one part, "train" or "t10k"."""
+    images_file = _find(folder, f"{part}-images", "idx3-ubyte")
+    labels_file = _find(folder, f"{part}-labels", "idx1-ubyte")
+    images, labels = read_idx(images_file), read_idx(labels_file)
+    for file, values, rank in ((images_file, images, 3), (labels_file, labels, 1)):
+        if values.dtype != torch.uint8 or values.ndim != rank:
+            raise DataError(
+                f"{file}: expected unsigned bytes in {rank} dimensions, got {values.dtype} "
+                f"of shape {list(values.shape)}"
+            )
+        if values.numel() == 0:
+            raise DataError(f"{file}: it is empty, its shape is {list(values.shape)}")
+    if len(images) != len(labels):
+        raise DataError(
+            f"{labels_file}: {len(labels)} labels for the {len(images)} images of {images_file}"
+        )
+    return images, labels.to(torch.int64)
+
+
+def _find(folder: Path, stem: str, kind: str) -> Path:
+    """The file in `folder` with one of the four spellings of its name."""
+    for name in (f"{stem}-{kind}", f"{stem}.{kind}"):
+        for file in (folder / name, folder / f"{name}.gz"):
+            if file.exists():
+                return file
+    raise DataError(f"{folder / f'{stem}-{kind}'}: no such file, nor one ending in .gz")
