@@ -1,0 +1,308 @@
+"""The registry of benchmark cases.
+
+A `Case` is a set-up with a `Problem` (sizes; the input follows from a fixed seed). Setting it up
+gives a `Work`: for each implementation a function that does the same work, and the exact answer
+in float64. The implementations are
+
+    scatcuda   the native engine
+    kymatio    kymatio.torch.Scattering2D of Kymatio 0.3.0, left out when it cannot be imported
+    twin       scatcuda's plain-PyTorch twin: backend="reference", or scatcuda.reference
+
+A new kind of case (with a gradient, on another device, compiled) is a new set-up function and
+lines in `CASES`; nothing that times, checks or prints needs to know.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import scatcuda
+from scatcuda import filters, ops, reference
+
+from . import process
+
+OURS = "scatcuda"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """`batch` images of size `shape`, scattered at scale 2^J with `L` angles up to order 2."""
+
+    J: int
+    shape: tuple[int, int]
+    batch: int = 1
+    L: int = 8
+
+    def __str__(self) -> str:
+        return f"{self.shape[0]}x{self.shape[1]} J={self.J} batch {self.batch}"
+
+    def tiny(self) -> Problem:
+        """The same transform of at most two small images."""
+        M, N = (min(size, 4 * 2**self.J) for size in self.shape)
+        return Problem(self.J, (M, N), min(self.batch, 2), self.L)
+
+    def images(self, device: torch.device | str = "cpu") -> Tensor:
+        """White noise, float32 [batch, M, N], the same in every process and on every device."""
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(self.batch, *self.shape, generator=generator).to(device)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One implementation's run; `threads` overrides the thread count of the whole report."""
+
+    run: Callable[[], Any]
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """A case that has been set up. `peers` starts with ours; `exact` is the float64 answer, and
+    `values` takes out of a run's result the tensor to hold against it."""
+
+    peers: dict[str, Peer]
+    exact: Callable[[], Tensor]
+    values: Callable[[Any], Tensor] = field(default=lambda result: result)
+    images: int = 1
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the report. `target` is the wanted ratio (time of `rival`) / (our time);
+    `--quick` leaves out what is `slow`."""
+
+    name: str
+    setup: Callable[[Problem, torch.device], Work]
+    problem: Problem
+    kind: str
+    target: float | None = None
+    rival: str = "kymatio"
+    device: str = "cpu"
+    slow: bool = False
+
+    def start(self, tiny: bool = False) -> Work:
+        """Build inputs and modules, `tiny` ones for the tests; nothing here is timed."""
+        problem = self.problem.tiny() if tiny else self.problem
+        return self.setup(problem, torch.device(self.device))
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A quantity that is measured in processes of its own and should be at most `target`.
+
+    `measure(quick)` returns one figure for each implementation, in `unit`.
+    """
+
+    name: str
+    measure: Callable[[bool], dict[str, float]]
+    unit: str
+    target: float
+
+
+# ---------------------------------------------------------------- implementations
+
+
+@functools.cache
+def kymatio_missing() -> str | None:
+    """Why there is no Kymatio to compare with, as a sentence; None when it can be imported."""
+    try:
+        importlib.import_module("kymatio.torch")
+    except Exception as error:  # an incompatible SciPy raises more than ImportError
+        return (
+            f"Kymatio is left out, it cannot be imported ({type(error).__name__}: {error}). "
+            'It can be had with: pip install kymatio==0.3.0 "scipy<1.17"'
+        )
+    return None
+
+
+def implementations() -> list[str]:
+    """Names of the implementations of the whole transform that can run here, ours first."""
+    return [OURS, *([] if kymatio_missing() else ["kymatio"]), "twin"]
+
+
+def build(name: str, problem: Problem) -> Any:
+    """A new order-2 Scattering2D module of the named implementation."""
+    arguments: dict[str, Any] = {
+        "J": problem.J,
+        "shape": problem.shape,
+        "L": problem.L,
+        "max_order": 2,
+    }
+    if name == "kymatio":
+        return importlib.import_module("kymatio.torch").Scattering2D(**arguments)
+    backend = {OURS: "native", "twin": "reference"}[name]
+    return scatcuda.Scattering2D(**arguments, backend=backend)
+
+
+@functools.cache
+def _module(name: str, J: int, shape: tuple[int, int], L: int) -> Any:
+    """Cases that differ only in the batch share their modules: Kymatio's take seconds to build."""
+    return build(name, Problem(J, shape, L=L))
+
+
+def module(name: str, problem: Problem, device: torch.device | str = "cpu") -> Any:
+    """A shared Scattering2D module of the named implementation, on `device`."""
+    return _module(name, problem.J, problem.shape, problem.L).to(device)
+
+
+def exact_transform(problem: Problem) -> Tensor:
+    """The plain-PyTorch twin in float64, on the CPU."""
+    return build("twin", problem).double()(problem.images().double())
+
+
+# ---------------------------------------------------------------- set-ups
+
+
+def setup_transform(problem: Problem, device: torch.device) -> Work:
+    """x [batch, M, N] -> S [batch, C, M/2^J, N/2^J]."""
+    x = problem.images(device)
+    peers = {
+        name: Peer(functools.partial(module(name, problem, device), x))
+        for name in implementations()
+    }
+    return Work(peers, lambda: exact_transform(problem), images=problem.batch)
+
+
+def setup_threads(problem: Problem, device: torch.device) -> Work:
+    """The native transform on two threads (ours) against itself on one."""
+    run = functools.partial(module(OURS, problem, device), problem.images(device))
+    peers = {OURS: Peer(run, threads=2), "one thread": Peer(run, threads=1)}
+    return Work(peers, lambda: exact_transform(problem), images=problem.batch)
+
+
+def setup_construction(problem: Problem, device: torch.device) -> Work:
+    """Sizes -> a module with its filter bank; the twin's constructor is ours, hence no peer."""
+    names = [name for name in implementations() if name != "twin"]
+    peers = {name: Peer(functools.partial(build, name, problem)) for name in names}
+
+    def exact() -> Tensor:
+        padded = filters.padded_shape(problem.shape, problem.J)
+        bank = filters.morlet_bank(padded, problem.J, problem.L)
+        return bank.psi.flatten(0, 1)
+
+    def wavelets(built: Any) -> Tensor:  # [J*L, Mp, Np]
+        levels = [torch.as_tensor(psi["levels"][0]) for psi in built.psi]
+        return torch.stack([level.reshape(built._M_padded, built._N_padded) for level in levels])
+
+    return Work(peers, exact, wavelets)
+
+
+def setup_filter_fold(problem: Problem, device: torch.device) -> Work:
+    """x_hat [batch, Mp, Np], psi of scale 1 [L, Mp, Np], k = 2 -> [batch, L, Mp/2, Np/2]."""
+    padded = filters.padded_shape(problem.shape, problem.J)
+    x_hat = torch.fft.fft2(Problem(problem.J, padded, problem.batch).images(device))
+    psi = filters.morlet_bank(padded, problem.J, problem.L).psi[1].to(x_hat.real)
+    return _operator("filter_fold", problem, x_hat, psi, 2)
+
+
+def setup_modulus(problem: Problem, device: torch.device) -> Work:
+    """z [batch, L, Mp/2, Np/2] complex -> |z|."""
+    parts = _maps(problem, device, angles=2 * problem.L)
+    z = torch.complex(*parts.chunk(2, dim=1))
+    return _operator("modulus", problem, z)
+
+
+def setup_lowpass(problem: Problem, device: torch.device) -> Work:
+    """u [batch, L, Mp/2, Np/2] -> A_m u A_n^T [batch, L, M/2^J, N/2^J]."""
+    u = _maps(problem, device, angles=problem.L).abs()
+    padded = filters.padded_shape(problem.shape, problem.J)
+    factors = filters.separable_factors(filters.morlet_bank(padded, problem.J, problem.L).phi)
+    a_m, a_n = (filters.lowpass_matrix(factor, 1, problem.J).to(u) for factor in factors)
+    return _operator("lowpass", problem, u, a_m, a_n)
+
+
+def _maps(problem: Problem, device: torch.device, angles: int) -> Tensor:
+    """Noise in the shape of first-order maps at resolution 1: [batch, angles, Mp/2, Np/2]."""
+    Mp, Np = filters.padded_shape(problem.shape, problem.J)
+    noise = Problem(problem.J, (Mp // 2, Np // 2), problem.batch * angles).images(device)
+    return noise.unflatten(0, (problem.batch, angles))
+
+
+def _operator(name: str, problem: Problem, *arguments: Any) -> Work:
+    """The operator `name` of `scatcuda.ops` against its namesake in `scatcuda.reference`."""
+    native, twin = getattr(ops, name), getattr(reference, name)
+
+    def exact() -> Tensor:
+        return twin(*(_double(a) if isinstance(a, Tensor) else a for a in arguments))
+
+    peers = {
+        OURS: Peer(functools.partial(native, *arguments)),
+        "twin": Peer(functools.partial(twin, *arguments)),
+    }
+    return Work(peers, exact, images=problem.batch)
+
+
+def _double(tensor: Tensor) -> Tensor:
+    return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
+
+
+# ---------------------------------------------------------------- probes
+
+
+def probe_import(quick: bool) -> dict[str, float]:
+    """Milliseconds that `import scatcuda` adds to `import torch`."""
+    return {OURS: 1e3 * process.import_seconds(rounds=3 if quick else 7)}
+
+
+def memory(problem: Problem, threads: int, names: list[str]) -> dict[str, float]:
+    """Megabytes beyond input and output at the peak of each implementation's first call; no
+    figures on systems that do not tell."""
+    if not process.knows_peak():
+        return {}
+    sizes = (problem.J, problem.shape, problem.batch)
+    return {name: process.call_memory(name, *sizes, threads) / 1e6 for name in names}
+
+
+def _memory_probe(problem: Problem, threads: int) -> Probe:
+    def measure(quick: bool) -> dict[str, float]:
+        return memory(problem, threads, [OURS] if quick else implementations())
+
+    name = f"memory beyond input and output {problem}, threads: {threads}"
+    return Probe(name, measure, "MB", target=32 + 16 * threads)
+
+
+# ---------------------------------------------------------------- the cases
+
+
+def _transform(problem: Problem, target: float, slow: bool = False) -> Case:
+    return Case(str(problem), setup_transform, problem, "transform", target, slow=slow)
+
+
+def _operators(problem: Problem) -> list[Case]:
+    setups = [setup_filter_fold, setup_modulus, setup_lowpass]
+    names = [setup.__name__.removeprefix("setup_") for setup in setups]
+    return [
+        Case(f"{name} {problem}", setup, problem, "operator", rival="twin")
+        for name, setup in zip(names, setups, strict=True)
+    ]
+
+
+DIGITS = Problem(J=2, shape=(32, 32), batch=96)
+PHOTOS = Problem(J=3, shape=(224, 224), batch=4)
+PHOTO = Problem(J=3, shape=(224, 224), batch=1)
+
+CASES: list[Case] = [
+    _transform(DIGITS, target=15),
+    _transform(Problem(J=2, shape=(28, 28), batch=96), target=15),
+    _transform(Problem(J=2, shape=(32, 32), batch=1), target=40),
+    _transform(Problem(J=3, shape=(128, 128), batch=8), target=8),
+    _transform(PHOTOS, target=8, slow=True),
+    _transform(PHOTO, target=8),
+    Case("construction 224x224 J=3", setup_construction, PHOTO, "construction", 10, slow=True),
+    *_operators(DIGITS),
+    *_operators(PHOTOS),
+    Case(f"two threads {DIGITS}", setup_threads, DIGITS, "threads", 1.7, rival="one thread"),
+]
+
+PROBES: list[Probe] = [
+    Probe("import scatcuda beyond import torch", probe_import, "ms", target=150),
+    _memory_probe(PHOTOS, threads=1),
+    _memory_probe(PHOTOS, threads=2),
+]
