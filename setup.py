@@ -6,7 +6,7 @@ and chosen when loaded. CUDA sources (csrc/cuda/*.cu) hold no PyTorch header and
 nvcc, so that they build beside a CPU-only PyTorch too. Ninja runs it all.
 
 Environment:
-    SCATCUDA_CUDA    auto (default): compile csrc/cuda if there is an nvcc; 0: never; 1: fail without
+    SCATCUDA_CUDA    auto (default): compile csrc/cuda where there is an nvcc; 0: never; 1: or fail
     SCATCUDA_ARCHS   GPU architectures, default "75;80;86;90;100;120"
     SCATCUDA_WERROR  1: warnings are errors (the test build)
     CUDA_HOME, CXX, CXXFLAGS   as usual
@@ -118,7 +118,11 @@ class NinjaBuild(build_ext):
             link = ["-undefined", "dynamic_lookup"]
         if cuda is not None:
             link += [f"-L{cuda}/lib64", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
-        lines += [f"build {escape(target)}: link {' '.join(objects)}", f"  flags = {join(link)}", ""]
+        lines += [
+            f"build {escape(target)}: link {' '.join(objects)}",
+            f"  flags = {join(link)}",
+            "",
+        ]
         return "\n".join(lines)
 
     @staticmethod

@@ -1,9 +1,9 @@
 """Wavelet scattering transforms on native engines.
 
-    >>> import torch
-    >>> from scatcuda import Scattering2D
-    >>> Scattering2D(J=2, shape=(32, 32))(torch.randn(8, 32, 32)).shape
-    torch.Size([8, 81, 8, 8])
+>>> import torch
+>>> from scatcuda import Scattering2D
+>>> Scattering2D(J=2, shape=(32, 32))(torch.randn(8, 32, 32)).shape
+torch.Size([8, 81, 8, 8])
 """
 
 from importlib.metadata import PackageNotFoundError, version

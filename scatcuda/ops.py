@@ -135,6 +135,21 @@ def _(u, a_m, a_n):
 # --- gradients --------------------------------------------------------------------------------
 
 
+def _reference_gradients(
+    grad: Tensor,
+    x: Tensor,
+    psi: Tensor,
+    psi_support: Tensor,
+    phi: Tensor,
+    phi_support: Tensor,
+    *constants: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    def scatter(x: Tensor, psi: Tensor, phi: Tensor) -> Tensor:
+        return reference.scattering2d(x, psi, psi_support, phi, phi_support, *constants)  # type: ignore[arg-type]
+
+    return torch.func.vjp(scatter, x, psi, phi)[1](grad)
+
+
 @torch.library.custom_op("scatcuda::scattering2d_backward", mutates_args=())
 def scattering2d_backward(
     grad: Tensor,
@@ -162,15 +177,9 @@ def scattering2d_backward(
     grad_x, grad_psi, grad_phi = torch.zeros_like(x), torch.zeros_like(psi), torch.zeros_like(phi)
     for first in range(0, len(x), step):
         images = slice(first, first + step)
-        _, pull_back = torch.func.vjp(
-            lambda x, psi, phi: reference.scattering2d(
-                x, psi, psi_support, phi, phi_support, J, L, max_order, pre_pad
-            ),
-            x[images],
-            psi,
-            phi,
+        gradients = _reference_gradients(
+            grad[images], x[images], psi, psi_support, phi, phi_support, J, L, max_order, pre_pad
         )
-        gradients = pull_back(grad[images])
         grad_x[images] = gradients[0]
         grad_psi += gradients[1]
         grad_phi += gradients[2]
@@ -189,21 +198,11 @@ def _save_inputs(ctx, inputs, output):
 
 
 def _scattering2d_gradient(ctx, grad):
-    x, psi, psi_support, phi, phi_support = ctx.saved_tensors
     if torch.is_grad_enabled():  # the gradient will itself be differentiated
-        _, pull_back = torch.func.vjp(
-            lambda x, psi, phi: reference.scattering2d(
-                x, psi, psi_support, phi, phi_support, *ctx.constants
-            ),
-            x,
-            psi,
-            phi,
-        )
-        grad_x, grad_psi, grad_phi = pull_back(grad)
+        gradients_of = _reference_gradients
     else:
-        grad_x, grad_psi, grad_phi = scattering2d_backward(
-            grad, x, psi, psi_support, phi, phi_support, *ctx.constants
-        )
+        gradients_of = scattering2d_backward
+    grad_x, grad_psi, grad_phi = gradients_of(grad, *ctx.saved_tensors, *ctx.constants)
     wanted = ctx.needs_input_grad
     gradients = (grad_x, grad_psi, None, grad_phi, None, None, None, None, None)
     return tuple(g if w else None for g, w in zip(gradients, wanted, strict=True))
@@ -240,6 +239,4 @@ for _name, _gradient in (
     ("modulus", _modulus_gradient),
     ("lowpass", _lowpass_gradient),
 ):
-    torch.library.register_autograd(
-        f"scatcuda::{_name}", _gradient, setup_context=_save_inputs
-    )
+    torch.library.register_autograd(f"scatcuda::{_name}", _gradient, setup_context=_save_inputs)

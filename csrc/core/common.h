@@ -33,7 +33,7 @@ SCATCUDA_INLINE void unroll(F&& f, std::index_sequence<I...>) {
   (f(std::integral_constant<int, static_cast<int>(I)>{}), ...);
 }
 
-// f(0), f(1), …, f(N − 1), the index a compile-time constant: `constexpr int i = decltype(i_)::value`.
+// f(0), f(1), …, f(N − 1), the index a compile-time constant of the type of the argument.
 template <int N, class F>
 SCATCUDA_INLINE void unroll(F&& f) {
   unroll(f, std::make_index_sequence<static_cast<std::size_t>(N)>{});

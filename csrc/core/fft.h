@@ -114,7 +114,9 @@ SCATCUDA_INLINE void butterfly_product(Complex<T>* x) {
   unroll<B>([&](auto b_) SCATCUDA_LAMBDA {
     constexpr int b = decltype(b_)::value;
     Complex<T> column[A];
-    unroll<A>([&](auto a_) SCATCUDA_LAMBDA { column[decltype(a_)::value] = x[b + B * decltype(a_)::value]; });
+    unroll<A>([&](auto a_) SCATCUDA_LAMBDA {
+      column[decltype(a_)::value] = x[b + B * decltype(a_)::value];
+    });
     butterfly<A, Sign>(column);
     unroll<A>([&](auto a_) SCATCUDA_LAMBDA {
       constexpr int a = decltype(a_)::value;
@@ -154,7 +156,9 @@ SCATCUDA_INLINE void butterfly_coprime(Complex<T>* x) {
       column[a] = x[(B * a + A * b) % (A * B)];
     });
     butterfly<A, Sign>(column);
-    unroll<A>([&](auto a_) SCATCUDA_LAMBDA { rows[decltype(a_)::value * B + b] = column[decltype(a_)::value]; });
+    unroll<A>([&](auto a_) SCATCUDA_LAMBDA {
+      rows[decltype(a_)::value * B + b] = column[decltype(a_)::value];
+    });
   });
   unroll<A>([&](auto a_) SCATCUDA_LAMBDA {
     constexpr int a = decltype(a_)::value;

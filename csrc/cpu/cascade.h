@@ -1,9 +1,9 @@
 // S x = [A x, A|W1 x|, A|W2|W1 x||] of a batch of real images on the CPU, the angles in the lanes.
 //
-// One image (or one family of it) is in the cache at a time. A large batch is cut over its images; a
-// small one has every stage of each image cut over columns, rows and second-order families. Either
-// way each number comes from the same operations in the same order, whatever the number of threads.
-// The twin is reference.scattering2d.
+// One image (or one family of it) is in the cache at a time. A large batch is cut over its images;
+// a small one has every stage of each image cut over columns, rows and second-order families.
+// Either way each number comes from the same operations in the same order, whatever the number of
+// threads. The twin is reference.scattering2d.
 #pragma once
 
 #include "wavelet.h"
@@ -29,8 +29,8 @@ class Team {
     executor_->run(
         closure.tasks,
         [](void* p, int64_t task) {
-          const Closure& c = *static_cast<Closure*>(p);
-          (*c.f)(c.count * task / c.tasks, c.count * (task + 1) / c.tasks, task);
+          const auto [f, count, tasks] = *static_cast<Closure*>(p);
+          (*f)(count* task / tasks, count * (task + 1) / tasks, task);
         },
         &closure);
   }
@@ -138,8 +138,8 @@ class Cascade {
                                 own[t]);
     });
     team.over(ceil_div(rows, 2 * Slots), [&](int64_t first, int64_t last, int64_t t) {
-      wavelet_rows<T, Slots>(image.wavelet, rows, across_[j1], horizontal_[j1], image.reduced, u_hat,
-                             first, last, own[t]);
+      wavelet_rows<T, Slots>(image.wavelet, rows, across_[j1], horizontal_[j1], image.reduced,
+                             u_hat, first, last, own[t]);
     });
     finish<Q>(vertical_[j1], image.reduced, s_.n, min(Q, s_.L - chunk * Q), own[team.home()].tile,
               S + (s_.channel(j1) + chunk * Q) * s_.m * s_.n);
@@ -157,8 +157,8 @@ class Cascade {
     wavelet_columns<T, Slots>(u_hat_of(image, j1, theta1), wavelets(j1, j2, chunk),
                               int64_t{1} << (j2 - j1), down_[j2], own.wavelet, 0,
                               ceil_div(s_.columns(j2), Slots), own);
-    wavelet_rows<T, Slots>(own.wavelet, s_.rows(j2), across_[j2], horizontal_[j2], own.reduced, {}, 0,
-                           ceil_div(s_.rows(j2), 2 * Slots), own);
+    wavelet_rows<T, Slots>(own.wavelet, s_.rows(j2), across_[j2], horizontal_[j2], own.reduced, {},
+                           0, ceil_div(s_.rows(j2), 2 * Slots), own);
     finish<Q>(vertical_[j2], own.reduced, s_.n, min(Q, s_.L - chunk * Q), own.tile,
               S + (s_.channel(j1, theta1, j2) + chunk * Q) * s_.m * s_.n);
   }

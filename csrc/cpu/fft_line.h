@@ -1,10 +1,10 @@
 // DFT of one line of n vectors in the first-level cache: passes of csrc/core/fft.h's butterflies.
 //
-// With n = r_0 r_1 … r_p, pass 0 takes the butterflies of stride n/r_0 from the source, multiplies by
-// the twiddles and leaves r_0 contiguous transforms of n/r_0 points in `work`; each further pass does
-// the same in place, and the last one sends its results to the target in natural order. Sources and
-// targets are small classes, so that the first pass gathers rows or columns of an image and the last
-// one scatters them or takes the modulus, with no trip through memory in between.
+// With n = r_0 r_1 … r_p, pass 0 takes the butterflies of stride n/r_0 from the source, multiplies
+// by the twiddles and leaves r_0 contiguous transforms of n/r_0 points in `work`; each further pass
+// does the same in place, and the last one sends its results to the target in natural order.
+// Sources and targets are small classes, so that the first pass gathers rows or columns of an image
+// and the last one scatters them or takes the modulus, with no trip through memory in between.
 #pragma once
 
 #include "simd.h"
@@ -84,8 +84,8 @@ SCATCUDA_INLINE void twiddle(const LineTransform<T>& f, int64_t k, T& c, T& s) {
 
 // One radix-R pass over the blocks of `span` elements: in at k + (span/R) m, out at m (span/R) + k.
 template <int R, int Sign, class T, class Source>
-SCATCUDA_KERNEL void pass(const LineTransform<T>& f, const Source& source, T* work,
-                                    int64_t first, int64_t span) {
+SCATCUDA_KERNEL void pass(const LineTransform<T>& f, const Source& source, T* work, int64_t first,
+                          int64_t span) {
   using V = Vector<T, full_lanes<T>>;
   const Line<T> out{work};
   const int64_t apart = span / R, turn = f.n / span;
@@ -109,8 +109,8 @@ SCATCUDA_KERNEL void pass(const LineTransform<T>& f, const Source& source, T* wo
 
 // The same for any odd R, by the definition.
 template <int Sign, class T, class Source>
-SCATCUDA_KERNEL void pass_any(const LineTransform<T>& f, int64_t R, const Source& source,
-                                        T* work, T* spare, int64_t first, int64_t span) {
+SCATCUDA_KERNEL void pass_any(const LineTransform<T>& f, int64_t R, const Source& source, T* work,
+                              T* spare, int64_t first, int64_t span) {
   using V = Vector<T, full_lanes<T>>;
   const Line<T> out{work}, pairs{spare};
   const int64_t apart = span / R, turn = f.n / span, root = f.n / R;
@@ -150,8 +150,7 @@ SCATCUDA_KERNEL void pass_any(const LineTransform<T>& f, int64_t R, const Source
 // The last pass: blocks of R contiguous elements; block q_0 q_1 … (digits in their radices, most
 // significant first) holds the frequencies q_0 + r_0 (q_1 + r_1 (… )) + (n/R) s.
 template <int R, int Sign, class T, class Target>
-SCATCUDA_KERNEL void last_pass(const LineTransform<T>& f, T* work,
-                                         const Target& target) {
+SCATCUDA_KERNEL void last_pass(const LineTransform<T>& f, T* work, const Target& target) {
   using V = Vector<T, full_lanes<T>>;
   const Line<T> in{work};
   const int64_t blocks = f.n / R;
@@ -172,8 +171,8 @@ SCATCUDA_KERNEL void last_pass(const LineTransform<T>& f, T* work,
 template <class F>
 SCATCUDA_INLINE bool with_radix(int radix, F&& f) {
   switch (radix) {
-#define SCATCUDA_RADIX(R) \
-  case R:                 \
+#define SCATCUDA_RADIX(R)                \
+  case R:                                \
     f(std::integral_constant<int, R>{}); \
     return true;
     SCATCUDA_RADIX(1)

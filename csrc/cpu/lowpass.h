@@ -1,5 +1,5 @@
-// The low-pass A_j U = P_j U Q_jᵀ as two small real products, pad crop included: along a row while it
-// is in the cache, then down the columns. Only the non-zero band of each matrix row is visited.
+// The low-pass A_j U = P_j U Q_jᵀ as two small real products, pad crop included: along a row while
+// it is in the cache, then down the columns. Only the non-zero band of each matrix row is visited.
 // Reference: reference.lowpass.
 #pragma once
 
@@ -16,8 +16,8 @@ struct RowLowpass {
   int64_t outputs, inputs;
 };
 
-// u: `Pair` real vectors side by side, 2 W numbers to the next; for each of the pair its own targets,
-// target[slot][o · Q + lane] = Σ_c Q[o, c] u[c]
+// u: `Pair` real vectors side by side, 2 W numbers to the next; for each of the pair its own
+// targets, target[slot][o · Q + lane] = Σ_c Q[o, c] u[c]
 template <int Pair, int Block, class T, int Slots>
 SCATCUDA_INLINE void lowpass_block(const RowLowpass<T>& a, int64_t o, const T* u,
                                    T* const (*target)[Slots]) {
@@ -39,7 +39,8 @@ SCATCUDA_INLINE void lowpass_block(const RowLowpass<T>& a, int64_t o, const T* u
     });
   }
   unroll<Pair>([&](auto p) SCATCUDA_LAMBDA {
-    unroll<Block>([&](auto i) SCATCUDA_LAMBDA { store_slots<W, Slots>(target[p], (o + i) * Q, sum[p][i]); });
+    unroll<Block>(
+        [&](auto i) SCATCUDA_LAMBDA { store_slots<W, Slots>(target[p], (o + i) * Q, sum[p][i]); });
   });
 }
 
@@ -53,8 +54,8 @@ SCATCUDA_KERNEL void lowpass_rows(const RowLowpass<T>& a, const T* u, T* const (
 
 // out[o, c] = Σ_r P[o, r] in[r, c] for `width` contiguous numbers c (whole vectors)
 template <class T>
-SCATCUDA_KERNEL void lowpass_columns(const RowLowpass<T>& a, const T* in, int64_t in_stride, int64_t width, T* out,
-                     int64_t out_stride) {
+SCATCUDA_KERNEL void lowpass_columns(const RowLowpass<T>& a, const T* in, int64_t in_stride,
+                                     int64_t width, T* out, int64_t out_stride) {
   constexpr int W = full_lanes<T>, Block = 4;
   using V = Vector<T, W>;
   for (int64_t o = 0; o < a.outputs; ++o) {
@@ -67,7 +68,8 @@ SCATCUDA_KERNEL void lowpass_columns(const RowLowpass<T>& a, const T* in, int64_
         const T* p = in + r * in_stride + c;
         unroll<Block>([&](auto i) SCATCUDA_LAMBDA { sum[i] += row[r] * load<W>(p + i * W); });
       }
-      unroll<Block>([&](auto i) SCATCUDA_LAMBDA { store(out + o * out_stride + c + i * W, sum[i]); });
+      unroll<Block>([&](auto i)
+                        SCATCUDA_LAMBDA { store(out + o * out_stride + c + i * W, sum[i]); });
     }
     for (; c < width; c += W) {
       V sum{};

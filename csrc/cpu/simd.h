@@ -116,7 +116,8 @@ SCATCUDA_INLINE void transpose(V* rows) {
 template <class V>
 SCATCUDA_INLINE V square_root(V s) {
   V r{};
-  for (unsigned i = 0; i < sizeof(V) / sizeof(s[0]); ++i) r[i] = static_cast<Scalar<V>>(__builtin_sqrt(s[i]));
+  for (unsigned i = 0; i < sizeof(V) / sizeof(s[0]); ++i)
+    r[i] = static_cast<Scalar<V>>(__builtin_sqrt(s[i]));
   return r;
 }
 #if defined(__AVX512F__)

@@ -1,6 +1,6 @@
 // x̂: reflection at the edges, then the DFT of one real image. Vertical lines first, a vector of
-// neighbouring columns as the real parts and the next as the imaginary parts; then horizontal lines,
-// a vector of rows at a time. Reference: reference.pad, torch.fft.fft2.
+// neighbouring columns as the real parts and the next as the imaginary parts; then horizontal
+// lines, a vector of rows at a time. Reference: reference.pad, torch.fft.fft2.
 #pragma once
 
 #include "buffers.h"
@@ -71,7 +71,8 @@ void image_spectrum(const Schedule& s, const LineTransform<T>& down, const LineT
           rows[i] = load<W>(image.half + (2 * min(r + i, kept - 1) + part) * width + c);
         });
         transpose<W>(rows);
-        unroll<W>([&](auto i) SCATCUDA_LAMBDA { store(own.line + 2 * W * (c + i) + part * W, rows[i]); });
+        unroll<W>([&](auto i)
+                      SCATCUDA_LAMBDA { store(own.line + 2 * W * (c + i) + part * W, rows[i]); });
       }
     }
     transform_line<-1>(across, line, line, own.work, own.spare);

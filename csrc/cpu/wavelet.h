@@ -2,7 +2,8 @@
 //
 //   wavelet_columns   each output column: multiply by ψ̂ where it is not zero, add the k² aliases,
 //                     inverse DFT down the column
-//   wavelet_rows      each output row: inverse DFT, modulus, low-pass along the row and, for the next
+//   wavelet_rows      each output row: inverse DFT, modulus, low-pass along the row and, for the
+//   next
 //                     order, forward DFT of the row
 //   spectrum_columns  forward DFT down the columns of Û
 //
@@ -16,9 +17,9 @@
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
-// The spectrum of a real image, columns k2 = 0 … columns/2 of it: in each the real parts of all rows
-// and, `im` numbers on, the imaginary parts. The other columns are mirrored conjugates; row `rows`
-// repeats row 0, so that a mirrored walk up the rows may begin there.
+// The spectrum of a real image, columns k2 = 0 … columns/2 of it: in each the real parts of all
+// rows and, `im` numbers on, the imaginary parts. The other columns are mirrored conjugates; row
+// `rows` repeats row 0, so that a mirrored walk up the rows may begin there.
 template <class T>
 struct Spectrum {
   const T* p;
@@ -33,8 +34,9 @@ struct Wavelets {
   int64_t lanes, head, tail, left, right;
 };
 
-// The aliases of a segment of one output column, `most` of them at a time: first those of the stored
-// half of the spectrum, then the mirrored ones, whose walk goes up the rows of the conjugate.
+// The aliases of a segment of one output column, `most` of them at a time: first those of the
+// stored half of the spectrum, then the mirrored ones, whose walk goes up the rows of the
+// conjugate.
 template <class T>
 struct Terms {
   static constexpr int most = 4;
@@ -208,7 +210,9 @@ void spectrum_columns(const Plane<T>& u_hat, int64_t columns, const LineTransfor
     for (int64_t k = 0; k <= down.n; k += W) {
       for (int part = 0; part < 2; ++part) {
         V rows[W];
-        unroll<W>([&](auto i) SCATCUDA_LAMBDA { rows[i] = load<W>(own.line + 2 * W * (k + i) + part * W); });
+        unroll<W>([&](auto i) SCATCUDA_LAMBDA {
+          rows[i] = load<W>(own.line + 2 * W * (k + i) + part * W);
+        });
         transpose<W>(rows);
         unroll<W>([&](auto i) SCATCUDA_LAMBDA { store(target[i] + part * out.im + k, rows[i]); });
       }

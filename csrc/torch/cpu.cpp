@@ -75,9 +75,9 @@ Tensor scattering2d_cpu(const Tensor& x, const Tensor& psi, const Tensor& psi_su
                   shape_of(x));
   const Problem problem{J, L, max_order, x.size(-2), x.size(-1), pre_pad};
   Shape shape;
-  STD_TORCH_CHECK(shape_of(problem, &shape) == Status::ok, op,
-                  ": no scattering of x of shape ", shape_of(x), " with J = ", J, ", L = ", L,
-                  ", max_order = ", max_order, pre_pad ? ", padded beforehand" : "");
+  STD_TORCH_CHECK(shape_of(problem, &shape) == Status::ok, op, ": no scattering of x of shape ",
+                  shape_of(x), " with J = ", J, ", L = ", L, ", max_order = ", max_order,
+                  pre_pad ? ", padded beforehand" : "");
   const int64_t B = batch_of(x, 2);
   Tensor input = contiguous(x);
   Tensor S = new_empty(x, sizes_of(x, 2, {shape.channels, shape.m, shape.n}));
@@ -86,8 +86,7 @@ Tensor scattering2d_cpu(const Tensor& x, const Tensor& psi, const Tensor& psi_su
     check_table(op, "psi", psi, x, real_type<T>, -1);
     check_table(op, "psi_support", psi_support, x, ScalarType::Long, 5 * psi_tables(problem));
     check_table(op, "phi", phi, x, real_type<T>, phi_entries(problem));
-    check_table(op, "phi_support", phi_support, x, ScalarType::Long,
-                2 * J * (shape.m + shape.n));
+    check_table(op, "phi_support", phi_support, x, ScalarType::Long, 2 * J * (shape.m + shape.n));
     check_support(problem, psi, psi_support, phi_support, shape);
     if (B == 0) return;
     const Bank<T> bank{static_cast<const T*>(psi.const_data_ptr()),
@@ -110,11 +109,11 @@ Tensor filter_fold_cpu(const Tensor& x_hat, const Tensor& psi, int64_t k) {
   const char* op = "filter_fold";
   STD_TORCH_CHECK(x_hat.dim() >= 2 && psi.dim() == 3 && psi.size(1) == x_hat.size(-2) &&
                       psi.size(2) == x_hat.size(-1),
-                  op, ": x_hat must be [..., M, N] and psi [L, M, N]; got shapes ",
-                  shape_of(x_hat), " and ", shape_of(psi));
+                  op, ": x_hat must be [..., M, N] and psi [L, M, N]; got shapes ", shape_of(x_hat),
+                  " and ", shape_of(psi));
   const int64_t B = batch_of(x_hat, 2), L = psi.size(0), M = psi.size(1), N = psi.size(2);
-  STD_TORCH_CHECK(k >= 1 && M % k == 0 && N % k == 0, op, ": k must divide M = ", M,
-                  " and N = ", N, "; got ", k);
+  STD_TORCH_CHECK(k >= 1 && M % k == 0 && N % k == 0, op, ": k must divide M = ", M, " and N = ", N,
+                  "; got ", k);
   Tensor input = contiguous(x_hat), filters = contiguous(psi);
   Tensor out = new_empty(x_hat, sizes_of(x_hat, 2, {L, M / k, N / k}));
   with_real(op, "x_hat", x_hat, true, [&](auto real) {
@@ -142,8 +141,8 @@ Tensor modulus_cpu(const Tensor& z) {
 
 Tensor lowpass_cpu(const Tensor& u, const Tensor& a_m, const Tensor& a_n) {
   const char* op = "lowpass";
-  STD_TORCH_CHECK(u.dim() >= 2 && a_m.dim() == 2 && a_n.dim() == 2 &&
-                      a_m.size(1) == u.size(-2) && a_n.size(1) == u.size(-1),
+  STD_TORCH_CHECK(u.dim() >= 2 && a_m.dim() == 2 && a_n.dim() == 2 && a_m.size(1) == u.size(-2) &&
+                      a_n.size(1) == u.size(-1),
                   op, ": u must be [..., M, N], a_m [m, M] and a_n [n, N]; got shapes ",
                   shape_of(u), ", ", shape_of(a_m), " and ", shape_of(a_n));
   const int64_t B = batch_of(u, 2), M = u.size(-2), N = u.size(-1);

@@ -21,8 +21,8 @@ PyMethodDef methods[] = {
     {"build_info", build_info, METH_NOARGS, nullptr},
     {nullptr, nullptr, 0, nullptr},
 };
-PyModuleDef definition = {PyModuleDef_HEAD_INIT, "_C",    nullptr, -1,     methods,
-                          nullptr,               nullptr, nullptr, nullptr};
+PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_C", nullptr, -1, methods, nullptr, nullptr, nullptr, nullptr};
 
 }  // namespace
 

@@ -1,0 +1,59 @@
+# Each target sets up what it needs in .venv and says what it does.
+#
+#   make demo    scattering classifies real images; DATA=directory takes MNIST's IDX files instead
+#   make test    the tests
+#   make bench   the benchmarks against Kymatio and plain PyTorch; QUICK=1 for a short run
+#   make lint    formatting, lint, types
+#   make clean   removes .venv and everything built
+#
+# PYTHON  the interpreter that makes .venv        TORCH  what to install as PyTorch, unless .venv has it
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
+CPP := $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
+
+.PHONY: help demo test bench lint clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n '3,9p' Makefile | cut -c3-
+
+demo: $(VENV)/.built-demo
+	$(BIN)/python -m scatcuda.demo $(if $(DATA),--data $(DATA))
+
+test: $(VENV)/.built-test
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.built-bench
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run -Werror $(CPP)
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info scatcuda/*.so
+
+$(VENV)/.torch:
+	@echo "== a virtual environment in $(VENV), with $(TORCH)"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade "setuptools>=77" wheel ninja numpy
+	$(BIN)/python -c "import torch" 2>/dev/null || $(PIP) "$(TORCH)"
+	@touch $@
+
+# Warnings are errors here, not for who installs the package: compilers to come will have new ones.
+$(VENV)/.built-%: $(VENV)/.torch $(SOURCES)
+	@echo "== scatcuda and what its '$*' needs (compiling takes about a minute)"
+	SCATCUDA_WERROR=1 $(PIP) --no-build-isolation --editable ".[$*]"
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.torch pyproject.toml
+	@echo "== the linters"
+	$(PIP) $$($(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['lint'])")
+	@touch $@
