@@ -9,8 +9,10 @@ torch.Size([8, 81, 8, 8])
 from importlib.metadata import PackageNotFoundError, version
 
 from . import filters, ops, reference
-from .config import cpu_isa, show_config
+from .config import check_environment, cpu_isa, show_config
 from .scattering2d import Scattering2D
+
+check_environment()
 
 try:
     __version__ = version("scatcuda")

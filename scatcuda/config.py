@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import warnings
+
 import torch
 
 from . import _C
+
+_ISAS = ("baseline", "avx2", "avx512")
+
+
+def check_environment() -> None:
+    """Says so where ``SCATCUDA_CPU_ISA`` asks for what cannot be had; called on import."""
+    wanted = os.environ.get("SCATCUDA_CPU_ISA", "")
+    if wanted and wanted not in _ISAS:
+        raise ValueError(f"SCATCUDA_CPU_ISA must be one of {', '.join(_ISAS)}; got {wanted!r}")
+    if wanted and wanted != cpu_isa():
+        warnings.warn(
+            f"SCATCUDA_CPU_ISA={wanted}, but this processor has no such instructions or the build "
+            f"no such engine; using {cpu_isa()!r}",
+            stacklevel=3,
+        )
 
 
 def cpu_isa() -> str:

@@ -2,7 +2,8 @@
 ``lowpass`` for networks of other shapes.
 
 Each is one PyTorch operator ``torch.ops.scatcuda.X`` with a native CPU engine, a fake kernel and a
-gradient. On any other device the plain-PyTorch twin in :mod:`scatcuda.reference` computes it.
+gradient. On any other device the plain-PyTorch twin in :mod:`scatcuda.reference` computes it; so it
+does ``lowpass`` everywhere, two matrix products at which the BLAS is twice as fast as our loops were.
 """
 
 from __future__ import annotations

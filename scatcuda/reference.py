@@ -52,6 +52,11 @@ def lowpass(u: Tensor, a_m: Tensor, a_n: Tensor) -> Tensor:
         a_m, a_n: ``[m, M]`` and ``[n, N]``, see :func:`scatcuda.filters.lowpass_matrix`.
     Returns: ``[..., m, n]``.
     """
+    if a_m.ndim != 2 or a_n.ndim != 2 or u.shape[-2:] != (a_m.shape[1], a_n.shape[1]):
+        raise ValueError(
+            "lowpass: u must be [..., M, N], a_m [m, M] and a_n [n, N]; got shapes "
+            f"{tuple(u.shape)}, {tuple(a_m.shape)} and {tuple(a_n.shape)}"
+        )
     return a_m @ u @ a_n.mT
 
 

@@ -86,11 +86,6 @@ template <class T>
 void modulus(int64_t count, const T* z, T* out, const Executor& executor) {
   engine<T>().modulus(count, z, out, executor);
 }
-template <class T>
-void lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u, const T* P,
-             const T* Q, T* out, T* scratch, const Executor& executor) {
-  engine<T>().lowpass(B, M, N, m, n, u, P, Q, out, scratch, executor);
-}
 
 #define SCATCUDA_INSTANTIATE(T)                                                                 \
   template int64_t workspace_bytes<T>(const Problem&, int64_t, int64_t);                        \
@@ -98,9 +93,7 @@ void lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u, 
                                   int64_t, const Executor&);                                    \
   template void filter_fold<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*, \
                                T*, const Executor&);                                            \
-  template void modulus<T>(int64_t, const T*, T*, const Executor&);                             \
-  template void lowpass<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,     \
-                           const T*, T*, T*, const Executor&);
+  template void modulus<T>(int64_t, const T*, T*, const Executor&);
 SCATCUDA_INSTANTIATE(float)
 SCATCUDA_INSTANTIATE(double)
 

@@ -93,7 +93,7 @@ Status scattering2d(const Problem& problem, const Bank<T>& bank, int64_t B, cons
 
 #define SCATCUDA_PASTE(isa, real) engine_##isa##_##real
 #define SCATCUDA_ENGINE(isa, real) SCATCUDA_PASTE(isa, real)
-const Engine<T> SCATCUDA_ENGINE(SCATCUDA_ISA, SCATCUDA_REAL) = {
-    workspace_bytes, scattering2d, filter_fold<T>, modulus<T>, lowpass<T>};
+const Engine<T> SCATCUDA_ENGINE(SCATCUDA_ISA, SCATCUDA_REAL) = {workspace_bytes, scattering2d,
+                                                                filter_fold<T>, modulus<T>};
 
 }  // namespace scatcuda

@@ -13,8 +13,6 @@ struct Engine {
   void (*filter_fold)(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* x_hat,
                       const T* psi, T* out, const Executor&);
   void (*modulus)(int64_t count, const T* z, T* out, const Executor&);
-  void (*lowpass)(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u, const T* P,
-                  const T* Q, T* out, T* scratch, const Executor&);
 };
 
 extern const Engine<float> engine_baseline_float, engine_avx2_float, engine_avx512_float;

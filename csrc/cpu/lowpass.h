@@ -8,12 +8,23 @@
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
-// A matrix [outputs, inputs] whose row o is zero outside band[2 o] … band[2 o + 1].
+// A matrix [outputs, inputs] whose row o is zero outside band[2 o] … band[2 o + 1]; without bands
+// (null) every row is full.
 template <class T>
 struct RowLowpass {
   const T* matrix;
   const int64_t* band;
   int64_t outputs, inputs;
+
+  // the span in which one of the rows o … o + block − 1 is not zero
+  void span(int64_t o, int64_t block, int64_t& low, int64_t& high) const {
+    low = band == nullptr ? 0 : band[2 * o];
+    high = band == nullptr ? inputs : band[2 * o + 1];
+    for (int64_t i = o + 1; band != nullptr && i < o + block; ++i) {
+      low = min(low, band[2 * i]);
+      high = max(high, band[2 * i + 1]);
+    }
+  }
 };
 
 // u: `Pair` real vectors side by side, 2 W numbers to the next; for each of the pair its own
@@ -23,11 +34,8 @@ SCATCUDA_INLINE void lowpass_block(const RowLowpass<T>& a, int64_t o, const T* u
                                    T* const (*target)[Slots]) {
   constexpr int W = full_lanes<T>, Q = W / Slots;
   using V = Vector<T, W>;
-  int64_t low = a.band[2 * o], high = a.band[2 * o + 1];
-  for (int i = 1; i < Block; ++i) {
-    low = min(low, a.band[2 * (o + i)]);
-    high = max(high, a.band[2 * (o + i) + 1]);
-  }
+  int64_t low, high;
+  a.span(o, Block, low, high);
   V sum[Pair][Block] = {};
   const T* row = a.matrix + o * a.inputs;
   for (int64_t c = low; c < high; ++c) {
@@ -52,42 +60,83 @@ SCATCUDA_KERNEL void lowpass_rows(const RowLowpass<T>& a, const T* u, T* const (
   for (; o < a.outputs; ++o) lowpass_block<Pair, 1>(a, o, u, target);
 }
 
-// out[o, c] = Σ_r P[o, r] in[r, c] for `width` contiguous numbers c (whole vectors)
+// out[o + i, c] = Σ_r P[o + i, r] in[r, c] for Block rows o + i and Vectors vectors of numbers c
+template <int Block, int Vectors, class T>
+SCATCUDA_INLINE void lowpass_columns_block(const RowLowpass<T>& a, int64_t o, const T* in,
+                                           int64_t in_stride, T* out, int64_t out_stride) {
+  constexpr int W = full_lanes<T>;
+  int64_t low, high;
+  a.span(o, Block, low, high);
+  Vector<T, W> sum[Block][Vectors] = {};
+  const T* row = a.matrix + o * a.inputs;
+  for (int64_t r = low; r < high; ++r) {
+    unroll<Vectors>([&](auto v) SCATCUDA_LAMBDA {
+      const Vector<T, W> u = load<W>(in + r * in_stride + v * W);
+      unroll<Block>([&](auto i) SCATCUDA_LAMBDA { sum[i][v] += row[i * a.inputs + r] * u; });
+    });
+  }
+  unroll<Block>([&](auto i) SCATCUDA_LAMBDA {
+    unroll<Vectors>([&](auto v)
+                        SCATCUDA_LAMBDA { store(out + (o + i) * out_stride + v * W, sum[i][v]); });
+  });
+}
+
+// out[o, c] = Σ_r P[o, r] in[r, c] for c < width; the last vector overlaps its predecessor
 template <class T>
 SCATCUDA_KERNEL void lowpass_columns(const RowLowpass<T>& a, const T* in, int64_t in_stride,
                                      int64_t width, T* out, int64_t out_stride) {
-  constexpr int W = full_lanes<T>, Block = 4;
-  using V = Vector<T, W>;
-  for (int64_t o = 0; o < a.outputs; ++o) {
-    const T* row = a.matrix + o * a.inputs;
-    const int64_t low = a.band[2 * o], high = a.band[2 * o + 1];
-    int64_t c = 0;
-    for (; c + Block * W <= width; c += Block * W) {
-      V sum[Block] = {};
-      for (int64_t r = low; r < high; ++r) {
-        const T* p = in + r * in_stride + c;
-        unroll<Block>([&](auto i) SCATCUDA_LAMBDA { sum[i] += row[r] * load<W>(p + i * W); });
+  constexpr int W = full_lanes<T>;
+  int64_t o = 0;
+  if (width < W) {
+    for (; o < a.outputs; ++o) {
+      int64_t low, high;
+      a.span(o, 1, low, high);
+      for (int64_t c = 0; c < width; ++c) {
+        T sum = 0;
+        for (int64_t r = low; r < high; ++r) {
+          sum += a.matrix[o * a.inputs + r] * in[r * in_stride + c];
+        }
+        out[o * out_stride + c] = sum;
       }
-      unroll<Block>([&](auto i)
-                        SCATCUDA_LAMBDA { store(out + o * out_stride + c + i * W, sum[i]); });
     }
-    for (; c < width; c += W) {
-      V sum{};
-      for (int64_t r = low; r < high; ++r) sum += row[r] * load<W>(in + r * in_stride + c);
-      store(out + o * out_stride + c, sum);
-    }
+    return;
   }
+  const auto rows = [&](auto block) SCATCUDA_LAMBDA {
+    int64_t c = 0;
+    const auto vectors = [&](auto count) SCATCUDA_LAMBDA {
+      lowpass_columns_block<block, count>(a, o, in + c, in_stride, out + c, out_stride);
+      c += count * W;
+    };
+    while (c + 4 * W <= width) vectors(std::integral_constant<int, 4>{});
+    if (c + 2 * W <= width) vectors(std::integral_constant<int, 2>{});
+    if (c + W <= width) vectors(std::integral_constant<int, 1>{});
+    if (c < width) {
+      c = width - W;
+      vectors(std::integral_constant<int, 1>{});
+    }
+    o += block;
+  };
+  while (o + 2 <= a.outputs) rows(std::integral_constant<int, 2>{});
+  while (o < a.outputs) rows(std::integral_constant<int, 1>{});
 }
 
 // Σ_c a[c] b[c]
 template <class T>
 T dot(const T* a, const T* b, int64_t count) {
   constexpr int W = full_lanes<T>;
-  Vector<T, W> sum{};
+  Vector<T, W> sum{}, odd{};
   int64_t c = 0;
+  for (; c + 2 * W <= count; c += 2 * W) {
+    sum += load<W>(a + c) * load<W>(b + c);
+    odd += load<W>(a + c + W) * load<W>(b + c + W);
+  }
   for (; c + W <= count; c += W) sum += load<W>(a + c) * load<W>(b + c);
-  T total = 0;
-  for (int i = 0; i < W; ++i) total += sum[i];
+  T part[W];
+  store(part, sum + odd);
+  for (int half = W / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) part[i] += part[i + half];
+  }
+  T total = part[0];
   for (; c < count; ++c) total += a[c] * b[c];
   return total;
 }

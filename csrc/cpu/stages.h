@@ -1,5 +1,6 @@
-// The stages as operators of their own, on arrays as PyTorch has them: for networks of other shapes
-// than the cascade. Twins: reference.filter_fold, reference.modulus, reference.lowpass.
+// Stages as operators of their own, on arrays as PyTorch has them: for networks of other shapes
+// than the cascade. Twins: reference.filter_fold, reference.modulus. The low-pass is two matrix
+// products, which PyTorch's BLAS does best.
 #pragma once
 
 #include "cascade.h"
@@ -46,27 +47,6 @@ void modulus(int64_t count, const T* z, T* out, const Executor& executor) {
       }
       const Vector<T, W> r = square_root(load<W>(squares));
       std::memcpy(out + i, &r, static_cast<size_t>(n) * sizeof(T));
-    }
-  });
-}
-
-// out[b] = P u[b] Qᵀ; scratch [threads, m, N]
-template <class T>
-void lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u, const T* P,
-             const T* Q, T* out, T* scratch, const Executor& executor) {
-  Team(&executor, 0).over(B, [&](int64_t first, int64_t last, int64_t thread) {
-    T* half = scratch + thread * m * N;
-    for (int64_t b = first; b < last; ++b) {
-      for (int64_t o = 0; o < m; ++o) {
-        T* to = half + o * N;
-        for (int64_t c = 0; c < N; ++c) to[c] = 0;
-        for (int64_t r = 0; r < M; ++r) {
-          const T* from = u + (b * M + r) * N;
-          const T p = P[o * M + r];
-          for (int64_t c = 0; c < N; ++c) to[c] += p * from[c];
-        }
-        for (int64_t i = 0; i < n; ++i) out[(b * m + o) * n + i] = dot(Q + i * N, to, N);
-      }
     }
   });
 }

@@ -139,32 +139,6 @@ Tensor modulus_cpu(const Tensor& z) {
   return out;
 }
 
-Tensor lowpass_cpu(const Tensor& u, const Tensor& a_m, const Tensor& a_n) {
-  const char* op = "lowpass";
-  STD_TORCH_CHECK(u.dim() >= 2 && a_m.dim() == 2 && a_n.dim() == 2 && a_m.size(1) == u.size(-2) &&
-                      a_n.size(1) == u.size(-1),
-                  op, ": u must be [..., M, N], a_m [m, M] and a_n [n, N]; got shapes ",
-                  shape_of(u), ", ", shape_of(a_m), " and ", shape_of(a_n));
-  const int64_t B = batch_of(u, 2), M = u.size(-2), N = u.size(-1);
-  const int64_t m = a_m.size(0), n = a_n.size(0);
-  Tensor input = contiguous(u), P = contiguous(a_m), Q = contiguous(a_n);
-  Tensor out = new_empty(u, sizes_of(u, 2, {m, n}));
-  with_real(op, "u", u, false, [&](auto real) {
-    using T = decltype(real);
-    check_dtype(op, "a_m", a_m, real_type<T>);
-    check_dtype(op, "a_n", a_n, real_type<T>);
-    if (out.numel() == 0) return;
-    const Executor executor = torch_threads();
-    Tensor scratch = new_empty(u, {executor.threads, m, N});
-    cpu::lowpass<T>(B, M, N, m, n, static_cast<const T*>(input.const_data_ptr()),
-                    static_cast<const T*>(P.const_data_ptr()),
-                    static_cast<const T*>(Q.const_data_ptr()),
-                    static_cast<T*>(out.mutable_data_ptr()),
-                    static_cast<T*>(scratch.mutable_data_ptr()), executor);
-  });
-  return out;
-}
-
 }  // namespace
 }  // namespace scatcuda
 
@@ -172,5 +146,4 @@ STABLE_TORCH_LIBRARY_IMPL(scatcuda, CPU, m) {
   m.impl("scattering2d", TORCH_BOX(&scatcuda::scattering2d_cpu));
   m.impl("filter_fold", TORCH_BOX(&scatcuda::filter_fold_cpu));
   m.impl("modulus", TORCH_BOX(&scatcuda::modulus_cpu));
-  m.impl("lowpass", TORCH_BOX(&scatcuda::lowpass_cpu));
 }

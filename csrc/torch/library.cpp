@@ -5,7 +5,9 @@
 //   scattering2d   x [B, M, N] -> [B, C, m, n]; the bank as scatcuda.plan.pack makes it
 //   filter_fold    x_hat [B, M, N] complex, psi [L, M, N] real -> [B, L, M/k, N/k] complex
 //   modulus        z complex -> |z| real
-//   lowpass        u [B, M, N], a_m [m, M], a_n [n, N] -> a_m u a_nᵀ [B, m, n]
+//   lowpass        u [B, M, N], a_m [m, M], a_n [n, N] -> a_m u a_nᵀ [B, m, n]; no engine has one
+//   of
+//                  its own, since two matrix products are PyTorch's trade
 #include <torch/csrc/stable/library.h>
 
 STABLE_TORCH_LIBRARY(scatcuda, m) {

@@ -81,10 +81,5 @@ void filter_fold(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T*
 template <class T>
 void modulus(int64_t count, const T* z, T* out, const Executor& executor);
 
-// u [B, M, N], P [m, M], Q [n, N] -> P u Qᵀ [B, m, n]; scratch [threads, m, N]
-template <class T>
-void lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u, const T* P,
-             const T* Q, T* out, T* scratch, const Executor& executor);
-
 }  // namespace cpu
 }  // namespace scatcuda
