@@ -3,7 +3,7 @@
 
 Each is one PyTorch operator ``torch.ops.scatcuda.X`` with a native CPU engine, a fake kernel and a
 gradient. On any other device the plain-PyTorch twin in :mod:`scatcuda.reference` computes it; so it
-does ``lowpass`` everywhere, two matrix products at which the BLAS is twice as fast as our loops were.
+does ``lowpass`` everywhere: two matrix products, which the BLAS does best.
 """
 
 from __future__ import annotations
