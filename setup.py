@@ -63,7 +63,8 @@ class NinjaBuild(build_ext):
     """build_ext that writes a build.ninja and runs it."""
 
     def build_extension(self, ext: Extension) -> None:
-        build = Path(self.build_temp).resolve()
+        # not self.build_temp, which pip throws away: an editable install is rebuilt again and again
+        build = ROOT / f"build/temp.{sysconfig.get_platform()}-{sys.implementation.cache_tag}"
         build.mkdir(parents=True, exist_ok=True)
         target = Path(self.get_ext_fullpath(ext.name)).resolve()
         target.parent.mkdir(parents=True, exist_ok=True)
