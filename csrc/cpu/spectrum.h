@@ -82,8 +82,8 @@ void image_spectrum(const Schedule& s, const LineTransform<T>& down, const LineT
       store(p, z.re), store(p + image.spec_rows, z.im);
     }
   }
-  // x is real: x̂(k1, k2) = conj x̂(−k1, −k2)
-  for (int64_t k2 = 0; k2 < s.Np; ++k2) {
+  // x is real: x̂(k1, k2) = conj x̂(−k1, −k2); Spectrum wants no column beyond the middle
+  for (int64_t k2 = 0; k2 <= s.Np / 2; ++k2) {
     T* to = image.spectrum + k2 * 2 * image.spec_rows;
     const T* from = image.spectrum + (k2 > 0 ? s.Np - k2 : 0) * 2 * image.spec_rows;
     for (int64_t k1 = kept; k1 < s.Mp; ++k1) {

@@ -1,10 +1,9 @@
 // One wavelet transform and modulus, U = |IDFT fold_k( spectrum · ψ̂ )|, for all angles at once:
 //
-//   wavelet_columns   each output column: multiply by ψ̂ where it is not zero, add the k² aliases,
-//                     inverse DFT down the column
-//   wavelet_rows      each output row: inverse DFT, modulus, low-pass along the row and, for the
-//   next
-//                     order, forward DFT of the row
+//   wavelet_columns   down each output column: multiply by ψ̂ where it is not zero, add the k²
+//                     aliases, inverse DFT
+//   wavelet_rows      along each output row: inverse DFT, modulus, low-pass and, where another
+//                     order follows, forward DFT
 //   spectrum_columns  forward DFT down the columns of Û
 //
 // The twins are reference.filter_fold and reference.modulus. Work is cut into groups of as many
