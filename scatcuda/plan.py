@@ -134,10 +134,10 @@ def pack(bank: filters.FilterBank, plan: Plan, dtype: torch.dtype) -> Packed:
             low = span.argmax(1)
             high = kept.shape[1] - span.flip(1).argmax(1)
             bands.append(torch.stack([low, high], 1) * kept.any(1, keepdim=True))
-    empty = torch.empty(0, device="cpu")
+    empty = torch.empty(0)
     return Packed(
         torch.cat([empty, *entries]).to(dtype),
-        torch.tensor(boxes, dtype=torch.int64, device="cpu").reshape(-1, 5),
+        torch.tensor(boxes, dtype=torch.int64).reshape(-1, 5),
         torch.cat(taps).to(dtype),
         torch.cat(bands),
     )
@@ -147,7 +147,7 @@ def _gap(keep: Tensor) -> tuple[int, int]:
     """The longest run to drop in a mask of frequencies, as ``(first, last + 1)``. Filters centred
     near frequency 0 wrap around, so the run lies inside; what else could be dropped is kept."""
     best = (len(keep), len(keep))
-    edges = torch.cat([torch.tensor([-1], device="cpu"), keep.nonzero()[:, 0]]).tolist()
+    edges = torch.cat([torch.tensor([-1]), keep.nonzero()[:, 0]]).tolist()
     for before, after in zip(edges, [*edges[1:], len(keep)], strict=True):
         if after - before - 1 > best[1] - best[0]:
             best = (before + 1, after)

@@ -80,8 +80,8 @@ def scattering2d(
 
     u0 = pad(x, plan)
     S0 = lowpass(u0, *A[0]).unsqueeze(-3)
-    if max_order == 0:
-        return S0
+    if max_order == 0 or x.numel() == 0:  # not every FFT takes an empty batch
+        return S0.expand(*S0.shape[:-3], plan.channels, *plan.output)
     x_hat = torch.fft.fft2(u0)
     S1, S2 = [], []
     for j1 in range(J):

@@ -92,14 +92,15 @@ class Scattering2D(nn.Module):
         self._input = (self._M_padded, self._N_padded) if pre_pad else self.shape
         self._plan = Plan(self.J, self.L, self.max_order, *self._input, pre_pad)
         self.filters = _bank_or_name(filters, self)
-        self._pack(torch.float32, torch.device("cpu"))
+        self._pack(torch.float32, torch.get_default_device())
 
     @cached_property
     def bank(self) -> banks.FilterBank:
         """The filters at full resolution, real and in Fourier."""
         if isinstance(self.filters, banks.FilterBank):
             return self.filters
-        return _BUILT_IN[self.filters]((self._M_padded, self._N_padded), self.J, self.L)
+        with torch.device("cpu"):  # whatever the default is
+            return _BUILT_IN[self.filters]((self._M_padded, self._N_padded), self.J, self.L)
 
     @cached_property
     def psi(self) -> list[dict[str, Any]]:
@@ -166,7 +167,9 @@ class Scattering2D(nn.Module):
         return Packed(*(self._buffers[f"_{name}"] for name in Packed._fields))  # type: ignore[arg-type]
 
     def _pack(self, dtype: torch.dtype, device: torch.device) -> None:
-        for name, tensor in zip(Packed._fields, pack(self.bank, self._plan, dtype), strict=True):
+        with torch.device("cpu"):
+            packed = pack(self.bank, self._plan, dtype)
+        for name, tensor in zip(Packed._fields, packed, strict=True):
             self.register_buffer(f"_{name}", tensor.to(device), persistent=False)
         self._forget()
 
@@ -212,11 +215,11 @@ class Scattering2D(nn.Module):
         before = self._packed.phi
         super()._apply(fn, recurse)
         after = self._packed.phi
-        # float64 needs the filters in full precision, half precision computes in float32, and a
-        # module that was on the meta device has no values yet
-        dtype = torch.float64 if after.dtype == torch.float64 else torch.float32
-        if dtype != before.dtype or dtype != after.dtype or before.is_meta:
-            self._pack(dtype, after.device)
+        # Only dtype and device are taken from what `fn` made. The values come from the bank:
+        # float64 needs them in full, half precision computes in float32, to_empty() has none.
+        if after is not before:
+            double = after.dtype == torch.float64
+            self._pack(torch.float64 if double else torch.float32, after.device)
         return self
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
