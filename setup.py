@@ -81,7 +81,9 @@ class NinjaBuild(build_ext):
         cuda = cuda_toolkit(cu_sources)
         archs = os.environ.get("SCATCUDA_ARCHS", "75;80;86;90;100;120").split(";") if cuda else []
 
-        common = FLAGS + warnings + shlex.split(os.environ.get("CXXFLAGS", ""))
+        # messages and debug information name files from the root of the sources, wherever it was
+        prefixes = [f"-ffile-prefix-map={p}/=" for p in (ROOT, *include_paths())]
+        common = FLAGS + prefixes + warnings + shlex.split(os.environ.get("CXXFLAGS", ""))
         torch_flags = STABLE_ABI + ["-isystem" + p for p in include_paths()]
         torch_flags.append("-isystem" + sysconfig.get_path("include"))
         build_info = [f"compiler {cxx}", f"built beside PyTorch {torch.__version__}"]
@@ -115,6 +117,7 @@ class NinjaBuild(build_ext):
         if cuda is not None:
             lines += self.nvcc_lines(cuda, cu_sources, archs, objects)
         link = ["-L" + p for p in library_paths()] + ["-Wl,--no-as-needed", "-ltorch"]
+        link.append(f"-Wl,--version-script={ROOT / 'csrc/torch/exports.map'}")
         if sys.platform == "darwin":
             link = ["-undefined", "dynamic_lookup"]
         if cuda is not None:

@@ -287,8 +287,8 @@ def lowpass_matrix(phi_1d: Tensor, res: int, J: int, unpad: bool = True) -> Tens
     h = torch.fft.ifft(phi_1d.detach().to("cpu", torch.float64)[_kept_bins(n, res)])
     if float(h.imag.abs().max()) > 1e-6 * float(h.abs().max()):
         raise ValueError("lowpass_matrix: phi_1d must be even, phi_1d[-k] = phi_1d[k]")
-    p = torch.arange(edge, (n >> J) - edge)
-    u = torch.arange(n >> res)
+    p = torch.arange(edge, (n >> J) - edge, device="cpu")
+    u = torch.arange(n >> res, device="cpu")
     return h.real[((p[:, None] << (J - res)) - u) % (n >> res)]
 
 
@@ -391,7 +391,9 @@ def _wavelet_energy(psi: Tensor) -> Tensor:
 def _kept_bins(n: int, res: int) -> Tensor:
     """Indices of the ``n / 2^res`` lowest of n frequencies; the middle one is a negative one."""
     m = n >> res
-    return torch.cat([torch.arange(m // 2), torch.arange(n - (m - m // 2), n)])
+    return torch.tensor(
+        [*range(m // 2), *range(n - (m - m // 2), n)], dtype=torch.int64, device="cpu"
+    )
 
 
 def _check_divisible(caller: str, name: str, shape: Sequence[int], J: int) -> None:

@@ -3,7 +3,9 @@
 
 Each is one PyTorch operator ``torch.ops.scatcuda.X`` with a native CPU engine, a fake kernel and a
 gradient. On any other device the plain-PyTorch twin in :mod:`scatcuda.reference` computes it; so it
-does ``lowpass`` everywhere: two matrix products, which the BLAS does best.
+does ``lowpass`` everywhere: two matrix products, which the BLAS does best. Inside ``torch.func``'s
+transforms and forward-mode differentiation the functions here are their twins too; the operators
+themselves (``torch.ops.scatcuda``) have a reverse-mode gradient only.
 """
 
 from __future__ import annotations
@@ -104,13 +106,14 @@ def lowpass(u: Tensor, a_m: Tensor, a_n: Tensor) -> Tensor:
 
 
 def _call(name: str, *args: Any) -> Tensor:
-    # An operator with a registered gradient lets the tangents of forward-mode derivatives drop
-    # without a word; the twin carries them.
-    if not torch.compiler.is_compiling() and any(
-        isinstance(arg, Tensor) and forward_ad.unpack_dual(arg).tangent is not None for arg in args
+    # An operator's registered gradient knows nothing of torch.func's transforms and drops the
+    # tangents of forward mode without a word; the twin is made of PyTorch's own operations and does
+    # all of them.
+    if not torch.compiler.is_compiling() and (
+        torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
     ):
         return getattr(reference, name)(*args)
-    return getattr(torch.ops.scatcuda, name)(*args)
+    return getattr(torch.ops.scatcuda, name).default(*args)
 
 
 # --- every device that has no engine of its own -----------------------------------------------
@@ -148,6 +151,7 @@ def _(u, a_m, a_n):
 # --- gradients --------------------------------------------------------------------------------
 
 
+@reference.in_full_precision
 def _reference_gradients(
     grad: Tensor,
     x: Tensor,
@@ -155,12 +159,18 @@ def _reference_gradients(
     psi_support: Tensor,
     phi: Tensor,
     phi_support: Tensor,
-    *constants: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    def scatter(x: Tensor, psi: Tensor, phi: Tensor) -> Tensor:
-        return reference.scattering2d(x, psi, psi_support, phi, phi_support, *constants)  # type: ignore[arg-type]
+    J: int,
+    L: int,
+    max_order: int,
+    pre_pad: bool,
+    with_filters: bool,
+) -> tuple[Tensor, ...]:
+    def scatter(x: Tensor, psi: Tensor = psi, phi: Tensor = phi) -> Tensor:
+        bank = (psi, psi_support, phi, phi_support)
+        return reference.scattering2d(x, *bank, J, L, max_order, pre_pad)
 
-    return torch.func.vjp(scatter, x, psi, phi)[1](grad)
+    inputs = (x, psi, phi) if with_filters else (x,)
+    return torch.func.vjp(scatter, *inputs)[1](grad)
 
 
 @torch.library.custom_op("scatcuda::scattering2d_backward", mutates_args=())
@@ -175,8 +185,10 @@ def scattering2d_backward(
     L: int,
     max_order: int,
     pre_pad: bool,
+    with_filters: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of ``<grad, scattering2d(x, …)>`` for ``x``, ``psi`` and ``phi``.
+    """Gradients of ``<grad, scattering2d(x, …)>`` for ``x`` and, ``with_filters``, for ``psi`` and
+    ``phi``, zeros otherwise.
 
     Computed through the reference, a few images at a time, so that the memory it keeps alive does
     not grow with the batch.
@@ -190,17 +202,19 @@ def scattering2d_backward(
     grad_x, grad_psi, grad_phi = torch.zeros_like(x), torch.zeros_like(psi), torch.zeros_like(phi)
     for first in range(0, len(x), step):
         images = slice(first, first + step)
+        bank = (psi, psi_support, phi, phi_support)
         gradients = _reference_gradients(
-            grad[images], x[images], psi, psi_support, phi, phi_support, J, L, max_order, pre_pad
+            grad[images], x[images], *bank, J, L, max_order, pre_pad, with_filters
         )
         grad_x[images] = gradients[0]
-        grad_psi += gradients[1]
-        grad_phi += gradients[2]
+        if with_filters:
+            grad_psi += gradients[1]
+            grad_phi += gradients[2]
     return grad_x.reshape(shape), grad_psi, grad_phi
 
 
 @scattering2d_backward.register_fake
-def _(grad, x, psi, psi_support, phi, phi_support, J, L, max_order, pre_pad):
+def _(grad, x, psi, psi_support, phi, phi_support, J, L, max_order, pre_pad, with_filters):
     return x.new_empty(x.shape), torch.empty_like(psi), torch.empty_like(phi)
 
 
@@ -211,12 +225,13 @@ def _save_inputs(ctx, inputs, output):
 
 
 def _scattering2d_gradient(ctx, grad):
-    if torch.is_grad_enabled():  # the gradient will itself be differentiated
-        gradients_of = _reference_gradients
-    else:
-        gradients_of = scattering2d_backward
-    grad_x, grad_psi, grad_phi = gradients_of(grad, *ctx.saved_tensors, *ctx.constants)
+    # when the gradient will itself be differentiated, it must be made of PyTorch's operations
+    twice = torch.is_grad_enabled()
+    gradients_of = _reference_gradients if twice else scattering2d_backward
     wanted = ctx.needs_input_grad
+    with_filters = wanted[1] or wanted[3]
+    found = gradients_of(grad, *ctx.saved_tensors, *ctx.constants, with_filters)
+    grad_x, grad_psi, grad_phi = found if len(found) == 3 else (*found, None, None)
     gradients = (grad_x, grad_psi, None, grad_phi, None, None, None, None, None)
     return tuple(g if w else None for g, w in zip(gradients, wanted, strict=True))
 
@@ -228,7 +243,8 @@ def _filter_fold_gradient(ctx, grad):
     grad_x = (aliases * psi).sum(-3) if ctx.needs_input_grad[0] else None
     grad_psi = None
     if ctx.needs_input_grad[1]:
-        grad_psi = (x_hat.conj().unsqueeze(-3) * aliases).real.flatten(0, -4).sum(0)
+        products = (x_hat.conj().unsqueeze(-3) * aliases).real
+        grad_psi = products.reshape(-1, *psi.shape).sum(0)
     return grad_x, grad_psi, None
 
 
@@ -241,8 +257,8 @@ def _lowpass_gradient(ctx, grad):
     u, a_m, a_n = ctx.saved_tensors
     wanted = ctx.needs_input_grad
     grad_u = lowpass(grad, a_m.mT, a_n.mT) if wanted[0] else None
-    grad_m = (grad @ a_n @ u.mT).flatten(0, -3).sum(0) if wanted[1] else None
-    grad_n = (grad.mT @ a_m @ u).flatten(0, -3).sum(0) if wanted[2] else None
+    grad_m = (grad @ a_n @ u.mT).reshape(-1, *a_m.shape).sum(0) if wanted[1] else None
+    grad_n = (grad.mT @ a_m @ u).reshape(-1, *a_n.shape).sum(0) if wanted[2] else None
     return grad_u, grad_m, grad_n
 
 

@@ -79,22 +79,26 @@ class Plan:
         if self.max_order > 1:
             yield from ((res, j) for res in range(1, self.J) for j in range(res + 1, self.J))
 
-    def meta(self) -> dict[str, np.ndarray]:
-        """Order, scales, angles and wavelet numbers ``n = j L + theta`` of every channel."""
+    @property
+    def paths(self) -> tuple[tuple[int, ...], ...]:
+        """The wavelets ``n = j L + theta`` on the path of every channel."""
         J, L = self.J, self.L
         paths: list[tuple[int, ...]] = [()]
         if self.max_order > 0:
             paths += [(n1,) for n1 in range(J * L)]
         if self.max_order > 1:
             paths += [(a, b) for a in range(J * L) for b in range((a // L + 1) * L, J * L)]
-        n = np.full((len(paths), 2), -1, dtype=np.int64)
-        for row, path in zip(n, paths, strict=True):
+        return tuple(paths)
+
+    def meta(self) -> dict[str, np.ndarray]:
+        """Order, scales, angles and wavelet numbers of every channel."""
+        n = np.full((self.channels, 2), -1, dtype=np.int64)
+        for row, path in zip(n, self.paths, strict=True):
             row[: len(path)] = path
-        missing = n < 0
         return {
-            "order": np.array([len(path) for path in paths], dtype=np.int64),
-            "j": np.where(missing, -1, n // L),
-            "theta": np.where(missing, -1, n % L),
+            "order": np.array([len(path) for path in self.paths], dtype=np.int64),
+            "j": np.where(n < 0, -1, n // self.L),
+            "theta": np.where(n < 0, -1, n % self.L),
             "n": n,
         }
 
@@ -125,19 +129,20 @@ def pack(bank: filters.FilterBank, plan: Plan, dtype: torch.dtype) -> Packed:
         entries.append(torch.nn.functional.pad(box, (0, plan.lanes - plan.L)).flatten())
         first += len(rows) * len(columns)
     taps, bands = [], []
-    for factor_res in range(plan.J):
-        for factor in filters.separable_factors(bank.phi):
-            matrix = filters.lowpass_matrix(factor, factor_res, plan.J)
+    factors = filters.separable_factors(bank.phi)
+    for res in range(plan.J):
+        for factor in factors:
+            matrix = filters.lowpass_matrix(factor, res, plan.J)
             kept = filters.support(matrix, negligible(dtype))
             taps.append(torch.where(kept, matrix, 0.0).flatten())
             span = kept.int()
             low = span.argmax(1)
             high = kept.shape[1] - span.flip(1).argmax(1)
             bands.append(torch.stack([low, high], 1) * kept.any(1, keepdim=True))
-    empty = torch.empty(0)
+    empty = torch.empty(0, device="cpu")
     return Packed(
         torch.cat([empty, *entries]).to(dtype),
-        torch.tensor(boxes, dtype=torch.int64).reshape(-1, 5),
+        torch.tensor(boxes, dtype=torch.int64, device="cpu").reshape(-1, 5),
         torch.cat(taps).to(dtype),
         torch.cat(bands),
     )
@@ -147,7 +152,7 @@ def _gap(keep: Tensor) -> tuple[int, int]:
     """The longest run to drop in a mask of frequencies, as ``(first, last + 1)``. Filters centred
     near frequency 0 wrap around, so the run lies inside; what else could be dropped is kept."""
     best = (len(keep), len(keep))
-    edges = torch.cat([torch.tensor([-1]), keep.nonzero()[:, 0]]).tolist()
+    edges = torch.cat([torch.tensor([-1], device="cpu"), keep.nonzero()[:, 0]]).tolist()
     for before, after in zip(edges, [*edges[1:], len(keep)], strict=True):
         if after - before - 1 > best[1] - best[0]:
             best = (before + 1, after)
@@ -156,7 +161,8 @@ def _gap(keep: Tensor) -> tuple[int, int]:
 
 def _outside(first: int, last: int, size: int) -> Tensor:
     """Indices ``[0, first)`` and ``[last, size)``."""
-    return torch.cat([torch.arange(first), torch.arange(last, size)])
+    kept = [*range(first), *range(last, size)]
+    return torch.tensor(kept, dtype=torch.int64, device="cpu")
 
 
 def unpack(

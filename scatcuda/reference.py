@@ -6,10 +6,30 @@ what it computes; the engines must agree with it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import wraps
+from typing import Any, TypeVar
+
 import torch
 from torch import Tensor
 
 from .plan import Packed, Plan, unpack
+
+Result = TypeVar("Result")
+
+
+def in_full_precision(f: Callable[..., Result]) -> Callable[..., Result]:
+    """``f`` computes in the dtype of its first argument, also under autocast."""
+
+    @wraps(f)
+    def run(x: Tensor, *args: Any) -> Result:
+        device = x.device.type
+        known = torch.amp.is_autocast_available(device)
+        with torch.autocast(device, enabled=False) if known else nullcontext():
+            return f(x, *args)
+
+    return run
 
 
 def pad(x: Tensor, plan: Plan) -> Tensor:
@@ -44,6 +64,7 @@ def modulus(z: Tensor) -> Tensor:
     return z.abs()
 
 
+@in_full_precision
 def lowpass(u: Tensor, a_m: Tensor, a_n: Tensor) -> Tensor:
     """``a_m u a_n'``: separable low-pass, subsampling and crop as two real matrices.
 
@@ -60,6 +81,7 @@ def lowpass(u: Tensor, a_m: Tensor, a_n: Tensor) -> Tensor:
     return a_m @ u @ a_n.mT
 
 
+@in_full_precision
 def scattering2d(
     x: Tensor,
     psi: Tensor,

@@ -78,29 +78,63 @@ class Scattering2D(nn.Module):
         filters: str | banks.FilterBank = "morlet",
     ) -> None:
         super().__init__()
-        self.J = _integer("J", J, 1)
-        self.L = _integer("L", L, 1)
-        self.max_order = _integer("max_order", max_order, 0, 2)
-        self.shape = _sides(shape, self.J)
+        J, L = _integer("J", J, 1), _integer("L", L, 1)
+        max_order = _integer("max_order", max_order, 0, 2)
+        self._shape = _sides(shape, J)
         if not isinstance(pre_pad, bool):
             raise TypeError(f"Scattering2D: pre_pad must be a bool; got {pre_pad!r}")
-        self.pre_pad = pre_pad
-        self.backend = _one_of("backend", backend, _BACKENDS)
+        self._backend = _one_of("backend", backend, _BACKENDS)
         self.out_type = _one_of("out_type", out_type, ("array", "list"))
-        self._M_padded, self._N_padded = banks.padded_shape(self.shape, self.J)
+        self._M_padded, self._N_padded = banks.padded_shape(self._shape, J)
         # what a call is given: the images as they are, or padded beforehand
-        self._input = (self._M_padded, self._N_padded) if pre_pad else self.shape
-        self._plan = Plan(self.J, self.L, self.max_order, *self._input, pre_pad)
-        self.filters = _bank_or_name(filters, self)
+        self._input = (self._M_padded, self._N_padded) if pre_pad else self._shape
+        self._plan = Plan(J, L, max_order, *self._input, pre_pad)
+        self._filters = _bank_or_name(filters, (J, L, self._M_padded, self._N_padded))
         self._pack(torch.float32, torch.get_default_device())
+
+    # What determines the filters cannot be changed afterwards; out_type can.
+
+    @property
+    def J(self) -> int:
+        """Number of scales."""
+        return self._plan.J
+
+    @property
+    def L(self) -> int:
+        """Number of angles."""
+        return self._plan.L
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Size ``(M, N)`` of the images."""
+        return self._shape
+
+    @property
+    def max_order(self) -> int:
+        """The largest number of wavelets on a path."""
+        return self._plan.max_order
+
+    @property
+    def pre_pad(self) -> bool:
+        """Whether the images come padded."""
+        return self._plan.pre_pad
+
+    @property
+    def backend(self) -> str:
+        """How the coefficients are computed."""
+        return self._backend
+
+    @property
+    def filters(self) -> str | banks.FilterBank:
+        """The name of the bank, or the user's own."""
+        return self._filters
 
     @cached_property
     def bank(self) -> banks.FilterBank:
         """The filters at full resolution, real and in Fourier."""
         if isinstance(self.filters, banks.FilterBank):
             return self.filters
-        with torch.device("cpu"):  # whatever the default is
-            return _BUILT_IN[self.filters]((self._M_padded, self._N_padded), self.J, self.L)
+        return _BUILT_IN[self.filters]((self._M_padded, self._N_padded), self.J, self.L)
 
     @cached_property
     def psi(self) -> list[dict[str, Any]]:
@@ -145,11 +179,13 @@ class Scattering2D(nn.Module):
 
         Returns: ``[..., C, m, n]``, see ``output_shape``; or a list, see ``out_type``.
         """
+        plan, packed = self._plan, self._packed
+        x = self._checked(x, packed.phi)
+        S = _BACKENDS[self._backend](x, *packed, plan.J, plan.L, plan.max_order, plan.pre_pad)
+        if self.out_type == "array":
+            return S
         _one_of("out_type", self.out_type, ("array", "list"))
-        S = _BACKENDS[self.backend](
-            self._checked(x), *self._packed, self.J, self.L, self.max_order, self.pre_pad
-        )
-        return S if self.out_type == "array" else self._as_list(S)
+        return self._as_list(S)
 
     def scattering(self, x: Tensor) -> Tensor | list[dict[str, Any]]:
         """The same as calling the module (Kymatio's name)."""
@@ -159,7 +195,8 @@ class Scattering2D(nn.Module):
         name = self.filters if isinstance(self.filters, str) else "custom"
         return (
             f"J={self.J}, shape={self.shape}, L={self.L}, max_order={self.max_order}, "
-            f"pre_pad={self.pre_pad}, out_type={self.out_type!r}, filters={name!r}"
+            f"pre_pad={self.pre_pad}, backend={self.backend!r}, out_type={self.out_type!r}, "
+            f"filters={name!r}"
         )
 
     @property
@@ -167,13 +204,16 @@ class Scattering2D(nn.Module):
         return Packed(*(self._buffers[f"_{name}"] for name in Packed._fields))  # type: ignore[arg-type]
 
     def _pack(self, dtype: torch.dtype, device: torch.device) -> None:
-        with torch.device("cpu"):
+        try:
             packed = pack(self.bank, self._plan, dtype)
-        for name, tensor in zip(Packed._fields, packed, strict=True):
-            self.register_buffer(f"_{name}", tensor.to(device), persistent=False)
+        except ValueError as error:
+            raise ValueError(f"Scattering2D: filters cannot be used: {error}") from error
+        with torch.inference_mode(False):  # gradients may be wanted later
+            for name, tensor in zip(Packed._fields, packed, strict=True):
+                self.register_buffer(f"_{name}", tensor.to(device, copy=True), persistent=False)
         self._forget()
 
-    def _checked(self, x: Tensor) -> Tensor:
+    def _checked(self, x: Tensor, like: Tensor) -> Tensor:
         if not isinstance(x, Tensor):
             raise TypeError(f"Scattering2D: x must be a torch.Tensor; got {type(x).__name__}")
         if x.is_complex():
@@ -183,24 +223,27 @@ class Scattering2D(nn.Module):
                 f"Scattering2D: x must have shape (..., {self._input[0]}, {self._input[1]})"
                 f"{', padded beforehand' if self.pre_pad else ''}; got {tuple(x.shape)}"
             )
-        psi = self._packed.phi
-        if x.device != psi.device:
+        if x.device != like.device:
             raise ValueError(
-                f"Scattering2D: x is on {x.device}, the module on {psi.device}; move one with .to()"
+                f"Scattering2D: x must be on the module's device {like.device}; it is on {x.device}"
             )
-        if x.dtype == torch.float64 and psi.dtype != torch.float64:
+        if x.dtype == torch.float64 and like.dtype != torch.float64:
             raise TypeError(
                 "Scattering2D: x is float64, the module float32; call .double() on the module for "
                 "float64 coefficients or .float() on x"
             )
-        return x.to(psi.dtype)
+        return x.to(like.dtype)
 
     def _as_list(self, S: Tensor) -> list[dict[str, Any]]:
-        meta = self.meta()
+        L = self.L
         return [
-            {"coef": S[..., c, :, :]}
-            | {key: tuple(meta[key][c, :order].tolist()) for key in ("j", "n", "theta")}
-            for c, order in enumerate(meta["order"])
+            {
+                "coef": S[..., channel, :, :],
+                "j": tuple(n // L for n in path),
+                "n": path,
+                "theta": tuple(n % L for n in path),
+            }
+            for channel, path in enumerate(self._plan.paths)
         ]
 
     def _forget(self) -> None:
@@ -212,14 +255,14 @@ class Scattering2D(nn.Module):
         return {k: v for k, v in self.__dict__.items() if k not in ("bank", "psi", "phi")}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Scattering2D:
-        before = self._packed.phi
+        before = self._packed
         super()._apply(fn, recurse)
-        after = self._packed.phi
+        after = self._packed
         # Only dtype and device are taken from what `fn` made. The values come from the bank:
         # float64 needs them in full, half precision computes in float32, to_empty() has none.
-        if after is not before:
-            double = after.dtype == torch.float64
-            self._pack(torch.float64 if double else torch.float32, after.device)
+        if any(new is not old for new, old in zip(after, before, strict=True)):
+            double = after.phi.dtype == torch.float64
+            self._pack(torch.float64 if double else torch.float32, after.phi.device)
         return self
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
@@ -255,7 +298,7 @@ def _sides(shape: Sequence[int], J: int) -> tuple[int, int]:
         ) from None
     if min(M, N) >> J < 1:
         raise ValueError(
-            f"Scattering2D: both sides of shape must be at least 2^J = {2**J}; got {(M, N)}"
+            f"Scattering2D: both sides of shape must be at least 2^J with J = {J}; got {(M, N)}"
         )
     return M, N
 
@@ -268,15 +311,16 @@ def _one_of(name: str, value: str, allowed: Any) -> str:
     return value
 
 
-def _bank_or_name(value: str | banks.FilterBank, module: Scattering2D) -> str | banks.FilterBank:
-    if not isinstance(value, banks.FilterBank):
-        if not isinstance(value, str):
-            raise TypeError(
-                "Scattering2D: filters must be 'morlet', 'tight' or a FilterBank; "
-                f"got {type(value).__name__}"
-            )
+def _bank_or_name(
+    value: str | banks.FilterBank, wanted: tuple[int, int, int, int]
+) -> str | banks.FilterBank:
+    if isinstance(value, str):
         return _one_of("filters", value, _BUILT_IN)
-    wanted = (module.J, module.L, module._M_padded, module._N_padded)
+    if not isinstance(value, banks.FilterBank):
+        raise TypeError(
+            "Scattering2D: filters must be 'morlet', 'tight' or a FilterBank; "
+            f"got {type(value).__name__}"
+        )
     if tuple(value.psi.shape) != wanted:
         raise ValueError(
             f"Scattering2D: the psi of filters must have shape (J, L, Mp, Np) = {wanted}; "

@@ -8,6 +8,8 @@
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
+constexpr int64_t max_scales = 24;
+
 struct Schedule {
   int64_t J, L, max_order, M, N, Mp, Np, m, n, channels, lanes;
   bool pre_pad;

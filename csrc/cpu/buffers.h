@@ -42,26 +42,20 @@ struct Plane {
   int64_t stride = 0;  // numbers from a line to the next
 };
 
-// How the L angles fall into vectors.
-template <class T, int Slots>
-struct Lanes {
-  static constexpr int W = full_lanes<T>, Q = W / Slots;
-};
-
 template <class T, int Slots>
 struct ImageBuffers {
   static constexpr int W = full_lanes<T>, Q = W / Slots;
-  int64_t width;      // of a row of the padded image, whole pairs of vectors
-  int64_t spec_rows;  // of a column of a spectrum: Mp + 1, row 0 again at the end, in vectors
-  T* padded;          // [Mp, width]
-  T* half;            // [Mp/2 + 1 (in whole vectors), 2, width]: columns transformed
-  T* lowpassed;       // [m, width]
-  T* spectrum;        // x̂ [Np, 2, spec_rows]
-  Plane<T> wavelet;   // W1 after its columns' inverse DFT [Mp / 4, Np, 4]
-  Plane<T> reduced;   // U1 Qᵀ [Mp, n · Q], real
-  Plane<T> across;    // rows of U1 transformed [Np/2 + 1, Mp]
-  T* u_hat;           // Û1 [angles, Np/2 + 1, 2, spec_rows]
-  int64_t u_hat_angle;
+  int64_t width = 0;       // of a row of the padded image, whole pairs of vectors
+  int64_t spec_rows = 0;   // of a column of a spectrum: Mp + 1, row 0 again at the end, in vectors
+  T* padded = nullptr;     // [Mp, width]
+  T* half = nullptr;       // [Mp/2 + 1 (in whole vectors), 2, width]: columns transformed
+  T* lowpassed = nullptr;  // [m, width]
+  T* spectrum = nullptr;   // x̂ [Np, 2, spec_rows]
+  Plane<T> wavelet;        // W1 after its columns' inverse DFT [Mp / 4, Np, 4]
+  Plane<T> reduced;        // U1 Qᵀ [Mp, n · Q], real
+  Plane<T> across;         // rows of U1 transformed [Np/2 + 1, Mp]
+  T* u_hat = nullptr;      // Û1 [angles, Np/2 + 1, 2, spec_rows]
+  int64_t u_hat_angle = 0;
 
   ImageBuffers(const Schedule& s, Arena& arena) {
     const int64_t kept = s.max_order < 2 || s.J < 2 ? 0 : s.Np / 2 + 1;

@@ -41,9 +41,11 @@ class Team {
 };
 
 // Threads share an image where the batch has too few to keep them evenly busy and an image is work
-// enough to pay for meeting after every stage.
+// enough to pay for meeting after every stage; and where an image is so large that the buffers of
+// one for each thread would be too much memory.
 inline bool share_images(const Schedule& s, int64_t B, int64_t threads) {
-  return threads > 1 && B < 4 * threads && s.Mp * s.Np >= 64 * 64;
+  const int64_t area = s.Mp * s.Np;
+  return threads > 1 && ((B < 4 * threads && area >= 64 * 64) || area >= 512 * 512);
 }
 
 template <class T, int Slots>
@@ -163,7 +165,6 @@ class Cascade {
               S + (s_.channel(j1, theta1, j2) + chunk * Q) * s_.m * s_.n);
   }
 
-  static constexpr int max_scales = 32;
   const Schedule& s_;
   const Bank<T>& bank_;
   LineTransform<T> down_[max_scales], across_[max_scales];

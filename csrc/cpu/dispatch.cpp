@@ -8,7 +8,10 @@
 namespace scatcuda {
 
 Status shape_of(const Problem& p, Shape* shape) {
-  if (p.J < 1 || p.J > 24 || p.L < 1 || p.max_order < 0 || p.max_order > 2) {
+  // limits far beyond use, within which no size below can overflow
+  constexpr int64_t most_angles = 1 << 12, longest_side = 1 << 24;
+  if (p.J < 1 || p.J > max_scales || p.L < 1 || p.L > most_angles || p.M > longest_side ||
+      p.N > longest_side || p.max_order < 0 || p.max_order > 2) {
     return Status::bad_problem;
   }
   const int64_t scale = int64_t{1} << p.J;

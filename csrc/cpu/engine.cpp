@@ -42,10 +42,6 @@ int64_t run(const Schedule& s, const Bank<T>& bank, int64_t B, const T* x, T* S,
     return arena.used();
   }
   int64_t next = 0;  // the threads take the next image in turn
-  struct Closure {
-    const Executor* executor;
-    int64_t tasks;
-  };
   auto body = [&](int64_t task) {
     const Team team(nullptr, task);
     for (;;) {

@@ -67,8 +67,9 @@ struct ModulusLine {
   }
 };
 
-// What transforms of n points need: radices, e^{2πi k/n} at twiddles[2 · step · k], and room for n
-// elements (`work`), as many again only for primes without a butterfly (`spare`).
+// What is fixed for transforms of n points: radices, and e^{2πi k/n} at twiddles[2 · step · k].
+// Each also wants room for n elements (`work`) and, for primes without a butterfly, as many
+// (`spare`).
 template <class T>
 struct LineTransform {
   int64_t n, step;

@@ -8,8 +8,7 @@
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
-// A matrix [outputs, inputs] whose row o is zero outside band[2 o] … band[2 o + 1]; without bands
-// (null) every row is full.
+// A matrix [outputs, inputs] whose row o is zero outside band[2 o] … band[2 o + 1].
 template <class T>
 struct RowLowpass {
   const T* matrix;
@@ -18,9 +17,8 @@ struct RowLowpass {
 
   // the span in which one of the rows o … o + block − 1 is not zero
   void span(int64_t o, int64_t block, int64_t& low, int64_t& high) const {
-    low = band == nullptr ? 0 : band[2 * o];
-    high = band == nullptr ? inputs : band[2 * o + 1];
-    for (int64_t i = o + 1; band != nullptr && i < o + block; ++i) {
+    low = band[2 * o], high = band[2 * o + 1];
+    for (int64_t i = o + 1; i < o + block; ++i) {
       low = min(low, band[2 * i]);
       high = max(high, band[2 * i + 1]);
     }
@@ -81,26 +79,12 @@ SCATCUDA_INLINE void lowpass_columns_block(const RowLowpass<T>& a, int64_t o, co
   });
 }
 
-// out[o, c] = Σ_r P[o, r] in[r, c] for c < width; the last vector overlaps its predecessor
+// out[o, c] = Σ_r P[o, r] in[r, c] for c < width, whole vectors
 template <class T>
 SCATCUDA_KERNEL void lowpass_columns(const RowLowpass<T>& a, const T* in, int64_t in_stride,
                                      int64_t width, T* out, int64_t out_stride) {
   constexpr int W = full_lanes<T>;
   int64_t o = 0;
-  if (width < W) {
-    for (; o < a.outputs; ++o) {
-      int64_t low, high;
-      a.span(o, 1, low, high);
-      for (int64_t c = 0; c < width; ++c) {
-        T sum = 0;
-        for (int64_t r = low; r < high; ++r) {
-          sum += a.matrix[o * a.inputs + r] * in[r * in_stride + c];
-        }
-        out[o * out_stride + c] = sum;
-      }
-    }
-    return;
-  }
   const auto rows = [&](auto block) SCATCUDA_LAMBDA {
     int64_t c = 0;
     const auto vectors = [&](auto count) SCATCUDA_LAMBDA {
@@ -109,11 +93,7 @@ SCATCUDA_KERNEL void lowpass_columns(const RowLowpass<T>& a, const T* in, int64_
     };
     while (c + 4 * W <= width) vectors(std::integral_constant<int, 4>{});
     if (c + 2 * W <= width) vectors(std::integral_constant<int, 2>{});
-    if (c + W <= width) vectors(std::integral_constant<int, 1>{});
-    if (c < width) {
-      c = width - W;
-      vectors(std::integral_constant<int, 1>{});
-    }
+    if (c < width) vectors(std::integral_constant<int, 1>{});
     o += block;
   };
   while (o + 2 <= a.outputs) rows(std::integral_constant<int, 2>{});

@@ -34,19 +34,19 @@ void filter_fold(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T*
   });
 }
 
+// Scaled by the larger part, so that no square overflows or vanishes.
 template <class T>
 void modulus(int64_t count, const T* z, T* out, const Executor& executor) {
-  constexpr int W = full_lanes<T>;
-  Team(&executor, 0).over(ceil_div(count, 4096), [&](int64_t first, int64_t last, int64_t) {
-    const int64_t end = min(last * 4096, count);
-    for (int64_t i = first * 4096; i < end; i += W) {
-      const int64_t n = min(W, end - i);
-      T squares[W] = {};
-      for (int64_t j = 0; j < n; ++j) {
-        squares[j] = z[2 * (i + j)] * z[2 * (i + j)] + z[2 * (i + j) + 1] * z[2 * (i + j) + 1];
-      }
-      const Vector<T, W> r = square_root(load<W>(squares));
-      std::memcpy(out + i, &r, static_cast<size_t>(n) * sizeof(T));
+  constexpr int64_t piece = 4096;
+  Team(&executor, 0).over(ceil_div(count, piece), [&](int64_t first, int64_t last, int64_t) {
+    const int64_t end = min(last * piece, count);
+    for (int64_t i = first * piece; i < end; ++i) {
+      const T re = z[2 * i] < 0 ? -z[2 * i] : z[2 * i];
+      const T im = z[2 * i + 1] < 0 ? -z[2 * i + 1] : z[2 * i + 1];
+      const T large = re < im ? im : re, small = re < im ? re : im;
+      const T ratio = small / (large > 0 ? large : T(1));
+      const T root = large * static_cast<T>(__builtin_sqrt(1 + ratio * ratio));
+      out[i] = large - large == 0 ? root : re + im;  // infinity and NaN as they are
     }
   });
 }

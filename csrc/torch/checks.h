@@ -8,6 +8,7 @@
 #include <torch/headeronly/core/ScalarType.h>
 
 #include <string>
+#include <vector>
 
 namespace scatcuda {
 

@@ -48,10 +48,12 @@ void check_support(const Problem& problem, const Tensor& psi, const Tensor& psi_
   const auto* box = static_cast<const int64_t*>(psi_support.const_data_ptr());
   const auto check_box = [&](int64_t res) {
     const int64_t rows = shape.Mp >> res, columns = shape.Np >> res;
-    const int64_t kept = (rows - box[2] + box[1]) * (columns - box[4] + box[3]);
-    STD_TORCH_CHECK(!outside(box[1], box[2], rows) && !outside(box[3], box[4], columns) &&
-                        box[0] >= 0 && box[0] <= entries - kept,
-                    "scattering2d: psi_support has a box that reaches outside psi");
+    bool fits = !outside(box[1], box[2], rows) && !outside(box[3], box[4], columns) && box[0] >= 0;
+    if (fits) {  // only now can the product not overflow
+      const int64_t kept = (rows - box[2] + box[1]) * (columns - box[4] + box[3]);
+      fits = box[0] <= entries - kept;
+    }
+    STD_TORCH_CHECK(fits, "scattering2d: psi_support has a box that reaches outside psi");
     box += 5;
   };
   for (int64_t j = 0; problem.max_order > 0 && j < problem.J; ++j) check_box(0);

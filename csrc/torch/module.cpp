@@ -13,7 +13,7 @@ namespace {
 
 PyObject* cpu_isa(PyObject*, PyObject*) { return PyUnicode_FromString(scatcuda::cpu::isa()); }
 
-// What setup.py built: "version; compiler; instruction sets; CUDA architectures"
+// What setup.py built: compiler, PyTorch beside it, instruction sets, GPU architectures
 PyObject* build_info(PyObject*, PyObject*) { return PyUnicode_FromString(SCATCUDA_BUILD); }
 
 PyMethodDef methods[] = {

@@ -5,8 +5,10 @@
 // and large ones ask for huge pages, of which a walk down a column needs far fewer.
 #pragma once
 
+#include <cstdint>
 #include <cstdlib>
 #include <mutex>
+#include <new>
 #include <vector>
 
 #if defined(__linux__)
@@ -25,7 +27,7 @@ class Workspace {
 
  private:
   static constexpr int64_t huge_page = int64_t{2} << 20;
-  static constexpr int64_t most_kept = int64_t{64} << 20;  // in all, while no call is running
+  static constexpr int64_t most_kept = int64_t{256} << 20;  // in all, while no call is running
 
   struct Block {
     void* data;
