@@ -126,14 +126,24 @@ for _twin in (reference.scattering2d, reference.filter_fold, reference.modulus, 
 # --- fake kernels: shapes without data --------------------------------------------------------
 
 
+def _check_device(op: str, name: str, first: Tensor, **others: Tensor) -> None:
+    # one meta tensor among others brings the call here: it would compute nothing, silently
+    for other, tensor in others.items():
+        if tensor.device != first.device:
+            raise RuntimeError(f"{op}: {other} must be on the device of {name}, {first.device}")
+
+
 @torch.library.register_fake("scatcuda::scattering2d")
 def _(x, psi, psi_support, phi, phi_support, J, L, max_order, pre_pad):
+    bank = {"psi": psi, "psi_support": psi_support, "phi": phi, "phi_support": phi_support}
+    _check_device("scattering2d", "x", x, **bank)
     plan = Plan(J, L, max_order, x.shape[-2], x.shape[-1], pre_pad)
     return x.new_empty(*x.shape[:-2], plan.channels, *plan.output)
 
 
 @torch.library.register_fake("scatcuda::filter_fold")
 def _(x_hat, psi, k):
+    _check_device("filter_fold", "x_hat", x_hat, psi=psi)
     L, M, N = psi.shape
     return x_hat.new_empty(*x_hat.shape[:-2], L, M // k, N // k)
 
@@ -145,6 +155,7 @@ def _(z):
 
 @torch.library.register_fake("scatcuda::lowpass")
 def _(u, a_m, a_n):
+    _check_device("lowpass", "u", u, a_m=a_m, a_n=a_n)
     return u.new_empty(*u.shape[:-2], a_m.shape[0], a_n.shape[0])
 
 

@@ -74,10 +74,15 @@ def lowpass(u: Tensor, a_m: Tensor, a_n: Tensor) -> Tensor:
     Returns: ``[..., m, n]``.
     """
     if a_m.ndim != 2 or a_n.ndim != 2 or u.shape[-2:] != (a_m.shape[1], a_n.shape[1]):
-        raise ValueError(
+        raise RuntimeError(
             "lowpass: u must be [..., M, N], a_m [m, M] and a_n [n, N]; got shapes "
             f"{tuple(u.shape)}, {tuple(a_m.shape)} and {tuple(a_n.shape)}"
         )
+    for name, matrix in (("a_m", a_m), ("a_n", a_n)):
+        if matrix.dtype != u.dtype:
+            raise RuntimeError(f"lowpass: {name} must be {u.dtype} as u is; got {matrix.dtype}")
+    if not u.is_floating_point():
+        raise RuntimeError(f"lowpass: u must be of a floating dtype; got {u.dtype}")
     return a_m @ u @ a_n.mT
 
 

@@ -1,0 +1,85 @@
+"""The scattering transform in float64, written down from its definition and nothing else.
+
+What the engines and ``scatcuda.reference`` do cleverly is done here as Kymatio does it: the
+low-pass of every path is a product in Fourier, followed by the fold, an inverse DFT and the crop.
+No plan, no supports, no matrices; NumPy's FFT. The filters come from a ``FilterBank``, which has
+tests of its own.
+
+Letters: ``J`` scales, ``L`` angles, ``M N`` pixels, ``Mp Np`` padded sides; resolution ``res``
+means sides ``Mp / 2^res`` and ``Np / 2^res``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scatcuda.filters import FilterBank
+
+
+def scattering2d(x: Tensor, bank: FilterBank, max_order: int = 2, pre_pad: bool = False) -> Tensor:
+    """``S x = [A x, A|W1 x|, A|W2|W1 x||]``: images ``[..., M, N]`` to ``[..., C, m, n]``."""
+    J, L = bank.J, bank.L
+    psi = bank.psi.numpy()
+    u0_hat = np.fft.fft2(pad(x.double().numpy(), bank.shape, pre_pad))
+    S0, S1, S2 = [lowpass(u0_hat, bank, 0)], [], []
+    for n1 in range(J * L if max_order > 0 else 0):
+        j1 = n1 // L
+        u1_hat = np.fft.fft2(wavelet_modulus(u0_hat, psi[j1, n1 % L], 0, j1))
+        S1.append(lowpass(u1_hat, bank, j1))
+        for n2 in range((j1 + 1) * L, J * L if max_order > 1 else 0):
+            j2 = n2 // L
+            u2_hat = np.fft.fft2(wavelet_modulus(u1_hat, psi[j2, n2 % L], j1, j2))
+            S2.append(lowpass(u2_hat, bank, j2))
+    return torch.from_numpy(np.stack([*S0, *S1, *S2], axis=-3))
+
+
+def pad(x: np.ndarray, padded: tuple[int, int], pre_pad: bool = False) -> np.ndarray:
+    """Reflection without repeating the edge; of the surplus, the floor before, the ceil after."""
+    if pre_pad:
+        return x
+    surplus = [p - size for p, size in zip(padded, x.shape[-2:], strict=True)]
+    return np.pad(x, [(0, 0)] * (x.ndim - 2) + [(s // 2, s - s // 2) for s in surplus], "reflect")
+
+
+def wavelet_modulus(u_hat: np.ndarray, psi: np.ndarray, res: int, j: int) -> np.ndarray:
+    """``U = |IDFT fold(û ψ̂)|``: from resolution ``res`` to ``j``."""
+    return np.abs(np.fft.ifft2(fold(u_hat * crop(psi, res), 2 ** (j - res))))
+
+
+def lowpass(u_hat: np.ndarray, bank: FilterBank, res: int) -> np.ndarray:
+    """``A_res u``: filter, subsample by ``2^(J - res)``, drop one sample on each side."""
+    product = u_hat * crop(bank.phi.numpy(), res)
+    return np.fft.ifft2(fold(product, 2 ** (bank.J - res))).real[..., 1:-1, 1:-1]
+
+
+def crop(f: np.ndarray, res: int) -> np.ndarray:
+    """The frequencies that a grid coarser by ``2^res`` has: ``-m / 2 … m / 2 - 1``."""
+    rows, columns = (np.fft.fftfreq(size, 1 / size).round() for size in f.shape)
+    rows, columns = (
+        (-m <= w * 2 ** (res + 1)) & (w * 2 ** (res + 1) < m)
+        for m, w in ((len(rows), rows), (len(columns), columns))
+    )
+    return f[rows][:, columns]
+
+
+def fold(u_hat: np.ndarray, k: int) -> np.ndarray:
+    """Subsampling by ``k`` in space: the average over the ``k x k`` aliases of a spectrum."""
+    *batch, rows, columns = u_hat.shape
+    return u_hat.reshape(*batch, k, rows // k, k, columns // k).mean((-4, -2))
+
+
+def relative_error(actual: Tensor, expected: Tensor) -> float:
+    """``|actual - expected| / |expected|`` over all numbers."""
+    expected = expected.detach().double()
+    return float((actual.detach().double() - expected).norm() / expected.norm())
+
+
+def error_by_order(order: np.ndarray, actual: Tensor, expected: Tensor) -> float:
+    """The largest of the relative errors of orders 0, 1 and 2, ``order [C]`` as ``meta()`` has it:
+    order 0 is so much larger than the others that it would hide their errors."""
+    assert actual.shape == expected.shape
+    same = [torch.from_numpy(order == k) for k in np.unique(order)]
+    errors = [relative_error(actual[..., c, :, :], expected[..., c, :, :]) for c in same]
+    return float(torch.tensor(errors).max())  # NaN if any is; Python's max would lose it

@@ -1,0 +1,611 @@
+"""The operators: what PyTorch asks of one, and each against its twin in ``scatcuda.reference``.
+
+Whole transforms through :class:`scatcuda.Scattering2D` are in test_scattering2d.py.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from oracle import relative_error
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+from torch.library import opcheck
+
+import scatcuda
+from scatcuda import filters, ops, reference
+from scatcuda.plan import Packed, Plan, pack
+
+DTYPES = [torch.float32, torch.float64]
+TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-13}  # relative, of a whole transform
+COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
+OPERATORS = torch.ops.scatcuda
+
+PLANS = [
+    Plan(J=2, L=1, max_order=2, M=4, N=5),
+    Plan(J=1, L=3, max_order=1, M=3, N=2),
+    Plan(J=1, L=2, max_order=2, M=6, N=8, pre_pad=True),
+    Plan(J=2, L=2, max_order=0, M=5, N=4),
+]
+
+
+def bank_of(plan: Plan, dtype: torch.dtype) -> Packed:
+    return pack(filters.morlet_bank(plan.padded, plan.J, plan.L), plan, dtype)
+
+
+def scattering2d_of(plan: Plan) -> Callable[..., Tensor]:
+    """The operator with its tables and sizes filled in: a function of x, psi and phi."""
+    bank = bank_of(plan, torch.float64)
+
+    def scattering2d(x: Tensor, psi: Tensor = bank.psi, phi: Tensor = bank.phi) -> Tensor:
+        return ops.scattering2d(x, psi, bank.psi_support, phi, bank.phi_support, *sizes_of(plan))
+
+    return scattering2d
+
+
+def sizes_of(plan: Plan) -> tuple[int, int, int, bool]:
+    return plan.J, plan.L, plan.max_order, plan.pre_pad
+
+
+def layouts(t: Tensor) -> Iterator[Tensor]:
+    """The values of t in other places: contiguous, transposed, every other one, reversed axes."""
+    yield t.contiguous()
+    yield t.mT.contiguous().mT
+    yield t.movedim(0, -1).contiguous().movedim(-1, 0)
+    holed = t.new_zeros(*t.shape[:-1], 2 * t.shape[-1])
+    holed[..., ::2] = t
+    yield holed[..., ::2]
+
+
+# --- what PyTorch asks of an operator ---------------------------------------------------------
+
+
+def arguments_of(name: str, wants_gradient: bool) -> tuple:
+    def leaf(t: Tensor) -> Tensor:
+        return t.clone().requires_grad_(wants_gradient)
+
+    if name == "scattering2d":
+        plan = PLANS[0]
+        bank = bank_of(plan, torch.float64)
+        x = torch.randn(2, plan.M, plan.N, dtype=torch.float64)
+        psi, phi = leaf(bank.psi), leaf(bank.phi)
+        return (leaf(x), psi, bank.psi_support, phi, bank.phi_support, *sizes_of(plan))
+    if name == "filter_fold":
+        return leaf(torch.randn(2, 4, 6, dtype=torch.complex64)), leaf(torch.randn(3, 4, 6)), 2
+    if name == "modulus":
+        return (leaf(torch.randn(2, 3, dtype=torch.complex64)),)
+    return leaf(torch.randn(2, 4, 6)), leaf(torch.randn(2, 4)), leaf(torch.randn(3, 6))
+
+
+@pytest.mark.parametrize("wants_gradient", [False, True], ids=["", "gradient"])
+@pytest.mark.parametrize("name", ["scattering2d", "filter_fold", "modulus", "lowpass"])
+def test_opcheck(name, wants_gradient):
+    opcheck(getattr(OPERATORS, name).default, arguments_of(name, wants_gradient))
+
+
+def test_opcheck_of_scattering2d_backward():
+    """By hand where opcheck's own modes cannot look into torch.func.vjp."""
+    x, *others = arguments_of("scattering2d", False)
+    grad = torch.randn_like(ops.scattering2d(x, *others))
+    arguments = (grad, x, *others, True)
+    opcheck(
+        OPERATORS.scattering2d_backward.default, arguments, test_utils="test_autograd_registration"
+    )
+    before = [t.clone() for t in arguments if isinstance(t, Tensor)]
+    results = OPERATORS.scattering2d_backward(*arguments)
+    given = [t for t in arguments if isinstance(t, Tensor)]
+    assert all(torch.equal(a, b) for a, b in zip(given, before, strict=True))
+    storages = {t.untyped_storage().data_ptr() for t in given}
+    assert storages.isdisjoint(t.untyped_storage().data_ptr() for t in results)
+    on_meta = [t.to("meta") if isinstance(t, Tensor) else t for t in arguments]
+    for ours, fake in zip(results, OPERATORS.scattering2d_backward(*on_meta), strict=True):
+        assert (fake.shape, fake.dtype, fake.stride()) == (ours.shape, ours.dtype, ours.stride())
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=str)
+@pytest.mark.parametrize("lead", [(), (3,), (2, 0)])
+def test_meta_device_gives_shapes(plan, lead):
+    x = torch.empty(*lead, plan.M, plan.N, device="meta")
+    bank = [t.to("meta") for t in bank_of(plan, torch.float32)]
+    S = ops.scattering2d(x, *bank, *sizes_of(plan))
+    assert (S.shape, S.device, S.dtype) == (
+        (*lead, plan.channels, *plan.output),
+        x.device,
+        x.dtype,
+    )
+    z = torch.empty(*lead, 4, 6, device="meta", dtype=torch.complex64)
+    folded = ops.filter_fold(z, torch.empty(5, 4, 6, device="meta"), 2)
+    assert (folded.shape, folded.device, folded.dtype) == ((*lead, 5, 2, 3), z.device, z.dtype)
+    u = ops.modulus(z)
+    assert (u.shape, u.device, u.dtype) == (z.shape, z.device, torch.float32)
+    low = ops.lowpass(u, torch.empty(2, 4, device="meta"), torch.empty(3, 6, device="meta"))
+    assert (low.shape, low.device, low.dtype) == ((*lead, 2, 3), z.device, torch.float32)
+
+
+def test_compile_makes_one_graph():
+    if not torch._dynamo.is_dynamo_supported():
+        pytest.skip("torch.compile does not work on this Python")
+    scattering2d = scattering2d_of(PLANS[0])
+    a_m, a_n, psi = (torch.randn(size, dtype=torch.float64) for size in ((2, 2), (3, 2), (3, 4, 4)))
+
+    def network(x: Tensor) -> Tensor:
+        u = ops.modulus(torch.fft.ifft2(ops.filter_fold(torch.fft.fft2(x[..., :4]), psi, 2)))
+        return scattering2d(x).square().sum() + ops.lowpass(u, a_m, a_n).square().sum()
+
+    x = torch.randn(2, 4, 5, dtype=torch.float64, requires_grad=True)
+    expected = network(x)
+    (gradient,) = torch.autograd.grad(expected, x)
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")(x)
+    torch.testing.assert_close(compiled, expected)
+    torch.testing.assert_close(torch.autograd.grad(compiled, x)[0], gradient)
+
+
+def test_vmap():
+    plan = PLANS[0]
+    scattering2d = scattering2d_of(plan)
+    x = torch.randn(3, 2, plan.M, plan.N, dtype=torch.float64)
+    z, psi = torch.randn(3, 4, 6, dtype=torch.complex128), torch.randn(5, 4, 6).double()
+    u, a_m, a_n = (torch.randn(s, dtype=torch.float64) for s in ((3, 4, 6), (2, 4), (3, 6)))
+    torch.testing.assert_close(torch.vmap(scattering2d)(x), scattering2d(x))
+    torch.testing.assert_close(torch.vmap(ops.modulus)(z), ops.modulus(z))
+    ours = torch.vmap(ops.filter_fold, in_dims=(0, None, None))(z, psi, 2)
+    torch.testing.assert_close(ours, ops.filter_fold(z, psi, 2))
+    ours = torch.vmap(ops.lowpass, in_dims=(0, None, None))(u, a_m, a_n)
+    torch.testing.assert_close(ours, ops.lowpass(u, a_m, a_n))
+
+
+# --- the same numbers as the twins ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("lead", [(), (1,), (5,), (2, 3)])
+@pytest.mark.parametrize(
+    "plan",
+    [*PLANS, Plan(2, 8, 2, 17, 23), Plan(3, 5, 2, 40, 12), Plan(1, 17, 1, 22, 26, pre_pad=True)],
+    ids=str,
+)
+def test_scattering2d(plan, lead, dtype):
+    # positive, so that the mean of a single pixel of order 0 loses no digits
+    x = torch.rand(*lead, plan.M, plan.N, dtype=torch.float64)
+    bank = bank_of(plan, dtype)
+    expected = reference.scattering2d(x, *bank_of(plan, torch.float64), *sizes_of(plan))
+    twin = reference.scattering2d(x.to(dtype), *bank, *sizes_of(plan))
+    for view in layouts(x.to(dtype)):
+        ours = ops.scattering2d(view, *bank, *sizes_of(plan))
+        assert ours.shape == (*lead, plan.channels, *plan.output)
+        assert ours.dtype == dtype
+        assert ours.is_contiguous()
+        assert relative_error(ours, expected) <= TOLERANCE[dtype]
+        assert relative_error(ours, twin) <= 2 * TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("lead", [(), (1,), (2, 3)])
+@pytest.mark.parametrize(("L", "M", "N", "k"), [(1, 1, 1, 1), (3, 8, 12, 4), (5, 15, 9, 3)])
+def test_filter_fold(L, M, N, k, lead, dtype):
+    """A sum of k² products: one rounding each and one for each term added."""
+    x_hat = torch.randn(*lead, M, N, dtype=torch.complex128)
+    psi = torch.randn(L, M, N, dtype=torch.float64)
+    x_hat, psi = x_hat.to(COMPLEX[dtype]), psi.to(dtype)
+    expected = reference.filter_fold(x_hat.to(torch.complex128), psi.double(), k)
+    tolerance = (k + 1) * torch.finfo(dtype).eps
+    for view, table in zip(layouts(x_hat), layouts(psi), strict=True):
+        ours = ops.filter_fold(view, table, k)
+        assert ours.shape == (*lead, L, M // k, N // k)
+        assert ours.dtype == x_hat.dtype
+        assert (ours - expected).norm() <= tolerance * expected.norm()
+        twin = reference.filter_fold(view, table, k)
+        assert (ours - twin).norm() <= 2 * tolerance * expected.norm()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(), (1,), (37,), (3, 0, 2), (5, 4097), (2, 3, 5, 7)])
+def test_modulus(shape, dtype):
+    """Each number by itself, over thirty powers of ten."""
+    z = torch.randn(shape, dtype=torch.complex128) * 10 ** (30 * torch.rand(shape).double() - 15)
+    z = z.to(COMPLEX[dtype])
+    expected = reference.modulus(z.to(torch.complex128))
+    for view in layouts(z) if z.dim() > 1 else [z, z.conj(), z.expand(2, *shape)[0]]:
+        ours = ops.modulus(view)
+        assert ours.shape == z.shape
+        assert ours.dtype == dtype
+        assert ((ours - expected).abs() <= 2 * torch.finfo(dtype).eps * expected).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_modulus_of_special_numbers(dtype):
+    inf, nan = float("inf"), float("nan")
+    real = torch.tensor([0, -0.0, -3, inf, 0, nan, 1], dtype=dtype)
+    imag = torch.tensor([0, 0, 4, 0, -inf, 1, nan], dtype=dtype)
+    z, expected = torch.complex(real, imag), torch.tensor([0, 0, 5, inf, inf, nan, nan]).to(dtype)
+    for count in (1, len(z), 40):  # alone and in whole vectors
+        ours = ops.modulus(z.repeat(count))
+        torch.testing.assert_close(ours, expected.repeat(count), equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_tiny_modulus_vanishes_quietly(dtype):
+    """The square of one below 1e-19 (1e-154 in float64) is no normal number any more."""
+    tiny = torch.tensor([1e-20, 1e-30, 1e-40] if dtype == torch.float32 else [1e-160, 1e-200])
+    limit = 1e-19 if dtype == torch.float32 else 1e-154
+    ours = ops.modulus(torch.complex(tiny.to(dtype), tiny.to(dtype)))
+    assert ((ours >= 0) & (ours <= limit)).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("lead", [(), (1,), (2, 3)])
+@pytest.mark.parametrize(("M", "N", "m", "n"), [(1, 1, 1, 1), (12, 20, 1, 3), (37, 8, 5, 8)])
+def test_lowpass(M, N, m, n, lead, dtype):
+    u, a_m, a_n = (torch.randn(*lead, M, N), torch.rand(m, M), torch.rand(n, N))
+    expected = reference.lowpass(u.double(), a_m.double(), a_n.double())
+    u, a_m, a_n = u.to(dtype), a_m.to(dtype), a_n.to(dtype)
+    for views in zip(layouts(u), layouts(a_m), layouts(a_n), strict=True):
+        ours = ops.lowpass(*views)
+        assert ours.shape == (*lead, m, n)
+        assert ours.dtype == dtype
+        scale = a_m.double() @ u.double().abs() @ a_n.double().mT
+        assert ((ours - expected).abs() <= 64 * torch.finfo(dtype).eps * scale).all()
+
+
+def test_lazily_conjugated_and_negated_input():
+    z, psi = torch.randn(2, 4, 6, dtype=torch.complex128), torch.randn(3, 4, 6).double()
+    ours = ops.filter_fold(z.conj(), psi, 2)
+    torch.testing.assert_close(ours, ops.filter_fold(z.conj().resolve_conj(), psi, 2))
+    negated = torch.randn(2, 4, 5, dtype=torch.complex128).conj().imag
+    assert negated.is_neg()
+    scattering2d = scattering2d_of(PLANS[0])
+    torch.testing.assert_close(scattering2d(negated), scattering2d(negated.resolve_neg()))
+    eye = torch.eye(5, dtype=torch.float64)
+    torch.testing.assert_close(ops.lowpass(negated, eye[:4, :4], eye), negated.resolve_neg())
+
+
+@pytest.mark.parametrize("computed_by", [ops, reference], ids=lambda module: module.__name__)
+def test_nothing_in_nothing_out(computed_by):
+    def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.zeros(shape, dtype=dtype)
+
+    plan = PLANS[0]
+    bank = bank_of(plan, torch.float32)
+    S = computed_by.scattering2d(zeros(2, 0, plan.M, plan.N), *bank, *sizes_of(plan))
+    assert S.shape == (2, 0, plan.channels, *plan.output)
+    z = zeros(0, 4, 6, dtype=torch.complex64)
+    assert computed_by.filter_fold(z, zeros(5, 4, 6), 2).shape == (0, 5, 2, 3)
+    assert computed_by.filter_fold(z, zeros(0, 4, 6), 2).shape == (0, 0, 2, 3)
+    empty = computed_by.filter_fold(zeros(3, 0, 6, dtype=torch.complex64), zeros(5, 0, 6), 2)
+    assert empty.shape == (3, 5, 0, 3)
+    assert computed_by.modulus(z).shape == z.shape
+    assert computed_by.lowpass(zeros(0, 4, 6), zeros(2, 4), zeros(3, 6)).shape == (0, 2, 3)
+    assert computed_by.lowpass(zeros(5, 4, 6), zeros(0, 4), zeros(3, 6)).shape == (5, 0, 3)
+    low = computed_by.lowpass(zeros(5, 0, 6), zeros(2, 0), zeros(3, 6))
+    assert torch.equal(low, zeros(5, 2, 3))
+
+
+# --- gradients --------------------------------------------------------------------------------
+
+
+def leaves(*shapes: tuple[int, ...], dtype: torch.dtype = torch.float64) -> list[Tensor]:
+    return [torch.randn(shape, dtype=dtype, requires_grad=True) for shape in shapes]
+
+
+@pytest.mark.parametrize("lead", [(), (2,)])
+@pytest.mark.parametrize("plan", PLANS, ids=str)
+def test_gradients_of_scattering2d(plan, lead):
+    bank = bank_of(plan, torch.float64)
+    inputs = (
+        torch.randn(*lead, plan.M, plan.N, dtype=torch.float64, requires_grad=True),
+        bank.psi.requires_grad_(plan.max_order > 0),  # of order 0 there is none
+        bank.phi.requires_grad_(),
+    )
+    assert gradcheck(scattering2d_of(plan), inputs)
+    assert gradgradcheck(scattering2d_of(plan), inputs, fast_mode=True)
+
+
+def test_gradient_of_the_low_pass_inside_its_bands():
+    """Rows of the low-pass that do not fill the image: what lies outside a band stays zero."""
+    plan = Plan(J=2, L=1, max_order=1, M=32, N=4)
+    bank = bank_of(plan, torch.float64)
+    inside = bank.phi != 0
+    assert 0 < inside.sum() < inside.numel()
+    x = torch.randn(plan.M, plan.N, dtype=torch.float64)
+
+    def scattering2d(taps: Tensor) -> Tensor:
+        phi = torch.zeros_like(bank.phi).masked_scatter(inside, taps)
+        return scattering2d_of(plan)(x, phi=phi)
+
+    assert gradcheck(scattering2d, (bank.phi[inside].requires_grad_(),))
+
+
+@pytest.mark.parametrize("lead", [(), (2,), (2, 1)])
+def test_gradients_of_filter_fold(lead):
+    (x_hat,) = leaves((*lead, 4, 6), dtype=torch.complex128)
+    (psi,) = leaves((3, 4, 6))
+    for k in (1, 2):
+        assert gradcheck(ops.filter_fold, (x_hat, psi, k))
+        assert gradgradcheck(ops.filter_fold, (x_hat, psi, k))
+
+
+@pytest.mark.parametrize("lead", [(), (2,), (2, 1)])
+def test_gradients_of_lowpass(lead):
+    inputs = leaves((*lead, 4, 5), (2, 4), (3, 5))
+    assert gradcheck(ops.lowpass, inputs)
+    assert gradgradcheck(ops.lowpass, inputs)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
+def test_gradients_of_modulus(shape):
+    inputs = leaves(shape, dtype=torch.complex128)
+    assert gradcheck(ops.modulus, inputs)
+    assert gradgradcheck(ops.modulus, inputs)
+
+
+def test_gradient_of_modulus_at_zero_is_zero():
+    z = torch.zeros(3, dtype=torch.complex128, requires_grad=True)
+    (gradient,) = torch.autograd.grad(ops.modulus(z).sum(), z, create_graph=True)
+    assert torch.count_nonzero(gradient) == 0
+    (second,) = torch.autograd.grad(gradient.abs().square().sum(), z)
+    assert torch.count_nonzero(second) == 0
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_gradients_of_an_empty_batch_are_zero(create_graph):
+    plan = PLANS[0]
+    bank = bank_of(plan, torch.float64)
+    x, psi, phi = leaves((0, plan.M, plan.N), bank.psi.shape, bank.phi.shape)
+    results = [(scattering2d_of(plan)(x, psi, phi), (x, psi, phi))]
+    (z,) = leaves((0, 4, 6), dtype=torch.complex128)
+    u, w, a_m, a_n = leaves((0, 4, 6), (3, 4, 6), (2, 4), (3, 6))
+    results.append((ops.filter_fold(z, w, 2), (z, w)))
+    results.append((ops.lowpass(u, a_m, a_n), (u, a_m, a_n)))
+    for result, inputs in results:
+        gradients = torch.autograd.grad(
+            result.abs().sum(), inputs, create_graph=create_graph, allow_unused=create_graph
+        )
+        for gradient, given in zip(gradients, inputs, strict=True):
+            assert gradient is None or gradient.shape == given.shape
+            assert gradient is None or torch.count_nonzero(gradient) == 0
+
+
+def test_only_the_gradients_that_are_wanted():
+    plan = PLANS[0]
+    bank = bank_of(plan, torch.float64)
+    inputs = leaves((2, plan.M, plan.N), bank.psi.shape, bank.phi.shape)
+    all_of_them = torch.autograd.grad(scattering2d_of(plan)(*inputs).sum(), inputs)
+    for i, wanted in enumerate(inputs):
+        arguments = [t if t is wanted else t.detach() for t in inputs]
+        (alone,) = torch.autograd.grad(scattering2d_of(plan)(*arguments).sum(), wanted)
+        torch.testing.assert_close(alone, all_of_them[i])
+
+
+@pytest.mark.parametrize("budget", [1, ops._IMAGES_BYTES])
+def test_scattering2d_backward(budget, monkeypatch):
+    """A few images at a time, as many as the budget holds: the gradient of the reference."""
+    monkeypatch.setattr(ops, "_IMAGES_BYTES", budget)
+    plan = PLANS[0]
+    bank = bank_of(plan, torch.float64)
+    x, psi, phi = leaves((2, 3, plan.M, plan.N), bank.psi.shape, bank.phi.shape)
+    S = reference.scattering2d(x, psi, bank.psi_support, phi, bank.phi_support, *sizes_of(plan))
+    grad = torch.randn_like(S)
+    expected = torch.autograd.grad(S, (x, psi, phi), grad)
+    detached = (x.detach(), psi.detach(), bank.psi_support, phi.detach(), bank.phi_support)
+    ours = OPERATORS.scattering2d_backward(grad, *detached, *sizes_of(plan), True)
+    for gradient, wanted in zip(ours, expected, strict=True):
+        torch.testing.assert_close(gradient, wanted)
+    alone, *zeros = OPERATORS.scattering2d_backward(grad, *detached, *sizes_of(plan), False)
+    torch.testing.assert_close(alone, expected[0])
+    assert not any(t.any() for t in zeros)
+
+
+@pytest.mark.parametrize("name", ["scattering2d", "filter_fold", "modulus", "lowpass"])
+def test_forward_mode_derivatives_are_right_or_refused(name):
+    """Never silently absent."""
+    x, *others = arguments_of(name, False)
+    x = x.to(torch.complex128 if x.is_complex() else torch.float64)
+    others = [t.double() if isinstance(t, Tensor) and t.is_floating_point() else t for t in others]
+    operator = getattr(ops, name)
+    v = torch.randn_like(x)
+    try:
+        _, derivative = torch.func.jvp(lambda x: operator(x, *others), (x,), (v,))
+    except (RuntimeError, NotImplementedError):
+        return
+    difference = (operator(x + 1e-6 * v, *others) - operator(x - 1e-6 * v, *others)) / 2e-6
+    assert (derivative - difference).norm() <= 1e-6 * difference.norm()
+
+
+# --- bad arguments ----------------------------------------------------------------------------
+
+PLAN = Plan(J=2, L=3, max_order=2, M=9, N=8)
+GOOD = {"x": torch.zeros(2, 9, 8), **bank_of(PLAN, torch.float32)._asdict()}
+GOOD |= {"J": 2, "L": 3, "max_order": 2, "pre_pad": False}
+
+
+def text(value: object) -> str:
+    """The part of a test's name that an argument gives."""
+    return value[:50] if isinstance(value, str) else ""
+
+
+def holed(t: Tensor) -> Tensor:
+    """t, not contiguous."""
+    return torch.stack([t, t], -1)[..., 0]
+
+
+BAD_SCATTERING2D = [
+    ({"x": torch.zeros(8)}, "x must have at least two dimensions"),
+    ({"x": torch.zeros(2, 9, 8, dtype=torch.int64)}, "x must be Float or Double; got Long"),
+    ({"x": torch.zeros(2, 9, 8, dtype=torch.float16)}, "x must be Float or Double; got Half"),
+    ({"x": torch.zeros(2, 9, 8) + 0j}, "x must be Float or Double; got ComplexFloat"),
+    ({"x": torch.zeros(2, 9, 3)}, r"no scattering of x of shape \(2, 9, 3\)"),
+    ({"x": torch.zeros(0, 9, 3)}, r"no scattering of x of shape \(0, 9, 3\)"),
+    ({"x": torch.zeros(2, 9, 0)}, "no scattering of x"),
+    ({"pre_pad": True}, "no scattering of x"),
+    *(({"J": J}, f"no scattering of x .* J = {J}") for J in (0, -1, 4, 25, 62, 64, 2**62)),
+    *(({"L": L}, f"no scattering of x .* L = {L}") for L in (0, -1, -(2**63))),
+    *(({"max_order": o}, f"no scattering of x .* max_order = {o}") for o in (-1, 3, 2**40)),
+    ({"psi": GOOD["psi"].double()}, "psi must be Float; got Double"),
+    ({"phi": GOOD["phi"].double()}, "phi must be Float; got Double"),
+    ({"x": torch.zeros(9, 8).double()}, "psi must be Double; got Float"),
+    ({"psi_support": GOOD["psi_support"].int()}, "psi_support must be Long; got Int"),
+    ({"phi_support": GOOD["phi_support"].float()}, "phi_support must be Long; got Float"),
+    *(({name: holed(GOOD[name])}, f"{name} must be contiguous") for name in Packed._fields),
+    *(
+        ({name: GOOD[name].to("meta")}, f"{name} must be on the device of x")
+        for name in Packed._fields
+    ),
+    ({"psi_support": GOOD["psi_support"][1:]}, "psi_support must have 10 elements"),
+    ({"phi": GOOD["phi"][1:]}, "phi must have .* elements"),
+    ({"phi_support": GOOD["phi_support"][:-1]}, "phi_support must have .* elements"),
+    ({"max_order": 1, "J": 1}, "psi_support must have 5 elements"),
+    ({"psi": GOOD["psi"][:-4]}, "psi_support has a box that reaches outside psi"),
+    ({"psi": GOOD["psi"][:0]}, "psi_support has a box that reaches outside psi"),
+    ({"phi_support": GOOD["phi_support"] + 1}, "phi_support has a row that reaches outside phi"),
+]
+
+
+@pytest.mark.parametrize(("changed", "told"), BAD_SCATTERING2D, ids=text)
+def test_bad_argument_of_scattering2d(changed, told):
+    OPERATORS.scattering2d(*GOOD.values())
+    with pytest.raises(RuntimeError, match=f"scattering2d: {told}"):
+        OPERATORS.scattering2d(*(GOOD | changed).values())
+
+
+Z, PSI, U = torch.zeros(2, 4, 6, dtype=torch.complex64), torch.zeros(3, 4, 6), torch.zeros(4, 6)
+BAD_STAGES = [
+    ("filter_fold", (Z, PSI, 0), "k must divide M = 4 and N = 6; got 0"),
+    ("filter_fold", (Z, PSI, -1), "k must divide"),
+    ("filter_fold", (Z, PSI, 3), "k must divide"),
+    ("filter_fold", (Z, PSI, 2**62), "k must divide"),
+    ("filter_fold", (Z.real, PSI, 2), "x_hat must be ComplexFloat or ComplexDouble; got Float"),
+    ("filter_fold", (Z, PSI.double(), 2), "psi must be Float; got Double"),
+    ("filter_fold", (Z, PSI + 0j, 2), "psi must be Float; got ComplexFloat"),
+    ("filter_fold", (Z, PSI[0], 2), r"x_hat must be \[..., M, N\] and psi \[L, M, N\]; got"),
+    ("filter_fold", (Z, PSI[:, :2], 2), r"got shapes \(2, 4, 6\) and \(3, 2, 6\)"),
+    ("filter_fold", (Z[0, 0], PSI, 2), r"got shapes \(6\) and \(3, 4, 6\)"),
+    ("filter_fold", (Z, PSI.to("meta"), 2), "psi must be on the device of x_hat"),
+    ("modulus", (U,), "z must be ComplexFloat or ComplexDouble; got Float"),
+    ("modulus", (U.int(),), "z must be ComplexFloat or ComplexDouble; got Int"),
+    ("lowpass", (U, U, U), r"u must be \[..., M, N\], a_m \[m, M\] and a_n \[n, N\]; got"),
+    ("lowpass", (U[0], U.mT, U), "u must be"),
+    ("lowpass", (U, PSI.mT, U), "u must be"),
+    ("lowpass", (U, U.mT.double(), U), "a_m .*must be"),
+    ("lowpass", (U, U.mT, U.double()), "a_n must be"),
+    ("lowpass", (U.int(), U.mT.int(), U.int()), "u must be"),
+    ("lowpass", (U, U.mT.to("meta"), U), "a_m must be on the device of u"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "told"), BAD_STAGES, ids=text)
+def test_bad_argument_of_a_stage(name, arguments, told):
+    with pytest.raises((RuntimeError, ValueError, TypeError), match=f"{name}: .*{told}"):
+        getattr(OPERATORS, name)(*arguments)
+
+
+ABSURD = [0, 1, -1, 2**31, 2**32, 2**62, -(2**62), 2**63 - 1, -(2**63), 2**63 - 20, -(2**63) + 20]
+
+
+def random_integer(rng, size: int) -> int:
+    """Near [0, size], anything, or a number whose sums overflow."""
+    kind = rng.random()
+    if kind < 0.5:
+        return rng.randint(-2, size + 2)
+    return rng.choice(ABSURD) if kind < 0.8 else rng.getrandbits(64) - 2**63
+
+
+def box_fits(box: list[int], sides: tuple[int, int], entries: int) -> bool:
+    first, head, tail, left, right = box
+    rows, columns = sides
+    if not (0 <= head <= tail <= rows and 0 <= left <= right <= columns):
+        return False
+    return 0 <= first <= entries - (rows - tail + head) * (columns - right + left)
+
+
+def test_any_psi_support_is_refused_or_right(rng):
+    """Random boxes: refused where one leaves its table, else what the reference makes of them."""
+    bank, entries = bank_of(PLAN, torch.float32), GOOD["psi"].numel() // PLAN.lanes
+    x, psi = torch.randn(2, PLAN.M, PLAN.N), torch.randn(bank.psi.shape)
+    taken = 0
+    for _ in range(400):
+        boxes = []
+        for res, _j in PLAN.tables():
+            sides = PLAN.sides(res)
+            (head, tail), (left, right) = (
+                sorted(rng.randint(0, side) for _ in range(2)) for side in sides
+            )
+            kept = (sides[0] - tail + head) * (sides[1] - right + left)
+            boxes.append([rng.randint(0, max(0, entries - kept)), head, tail, left, right])
+        if rng.random() < 0.7:
+            for _ in range(rng.randint(1, 3)):
+                rng.choice(boxes)[rng.randrange(5)] = random_integer(rng, PLAN.padded[0])
+        tables = zip(boxes, PLAN.tables(), strict=True)
+        changed = bank._replace(psi=psi, psi_support=torch.tensor(boxes))
+        if not all(box_fits(box, PLAN.sides(res), entries) for box, (res, _) in tables):
+            with pytest.raises(RuntimeError, match="scattering2d: psi_support has a box that"):
+                ops.scattering2d(x, *changed, *sizes_of(PLAN))
+            continue
+        taken += 1
+        wide = changed._replace(psi=psi.double(), phi=bank.phi.double())
+        expected = reference.scattering2d(x.double(), *wide, *sizes_of(PLAN))
+        ours = ops.scattering2d(x, *changed, *sizes_of(PLAN))
+        assert relative_error(ours, expected) <= TOLERANCE[torch.float32], boxes
+    assert 50 < taken < 350
+
+
+def test_any_phi_support_is_refused_or_taken(rng):
+    bank = bank_of(PLAN, torch.float32)
+    x = torch.randn(2, PLAN.M, PLAN.N)
+    sides = [
+        side
+        for res in range(PLAN.J)
+        for count, side in zip(PLAN.output, PLAN.sides(res), strict=True)
+        for _ in range(count)
+    ]
+    taken = 0
+    for _ in range(300):
+        bands = [sorted(rng.randint(0, side) for _ in range(2)) for side in sides]
+        if rng.random() < 0.7:
+            rng.choice(bands)[rng.randrange(2)] = random_integer(rng, sides[0])
+        changed = bank._replace(phi_support=torch.tensor(bands))
+        fits = (0 <= low <= high <= side for (low, high), side in zip(bands, sides, strict=True))
+        if not all(fits):
+            with pytest.raises(RuntimeError, match="scattering2d: phi_support has a row that"):
+                ops.scattering2d(x, *changed, *sizes_of(PLAN))
+            continue
+        taken += 1
+        assert ops.scattering2d(x, *changed, *sizes_of(PLAN)).isfinite().all()
+    assert 50 < taken < 250
+
+
+# Sizes whose products overflow, with tables that hold nothing: the checks must see it.
+TOO_MANY_ANGLES = """
+import torch, scatcuda
+boxes = torch.tensor([[0, 0, 12, 0, 12]] * 2)
+for L in (2**63 - 1, 2**62, 2**58 - 1, 2**58, 2**40 - 1, 2**32 - 1, 2**31):
+    for order in (2, 1):
+        tables = torch.zeros(0), boxes, torch.zeros(36), torch.zeros(4, 2, dtype=torch.int64)
+        try:
+            torch.ops.scatcuda.scattering2d(torch.zeros(4, 4), *tables, 2, L, order, False)
+        except RuntimeError as error:
+            assert "scattering2d: " in str(error), error
+        else:
+            raise AssertionError(f"{L} angles were taken")
+print("refused")
+"""
+
+
+def test_absurd_number_of_angles_is_refused():
+    """In a process of its own: what is not refused may write anywhere."""
+    package = str(pathlib.Path(scatcuda.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
+    done = subprocess.run(
+        [sys.executable, "-c", TOO_MANY_ANGLES],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr[-2000:]

@@ -1,0 +1,332 @@
+"""The CPU engine without PyTorch under AddressSanitizer, UndefinedBehaviorSanitizer and
+ThreadSanitizer, on heap arrays of exactly the documented sizes, against the reference in float64.
+
+``native/run_engine.cpp`` says what a problem file holds and how each is run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import struct
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import native
+import numpy as np
+import pytest
+import torch
+
+from scatcuda import filters, plan, reference
+
+SCATTERING, FILTER_FOLD, MODULUS, RACE = range(4)
+REALS = {"float": (np.float32, 1e-6), "double": (np.float64, 1e-13)}  # and relative tolerance
+ISAS = list(native.settings().ISAS)
+# Butterflies live in small arrays that ASan would keep in memory, and its checks in line are long:
+# the engine would take minutes to compile. The indices of those arrays are constants, and UBSan
+# watches the bounds of all arrays of known size.
+ADDRESS = ["-O1", "-g1", "-fsanitize=address", "--param", "asan-stack=0"]
+ADDRESS += ["--param", "asan-instrumentation-with-call-threshold=0"]
+UNDEFINED = ["-fsanitize=undefined", "-fno-sanitize-recover=all"]
+# These are as long to compile as all the others, so that one copy of the engine alone has them.
+COSTLY = "-fno-sanitize=null,alignment,object-size,pointer-overflow"
+THREAD = ["-O1", "-g1", "-fsanitize=thread"]
+
+
+class Case(NamedTuple):
+    """One scattering problem, ``M N`` the sides of the image."""
+
+    M: int
+    N: int
+    J: int
+    L: int = 8
+    max_order: int = 2
+    pre_pad: bool = False
+    B: int = 1
+    threads: int = 1
+    bank: str = "morlet"
+
+    def __str__(self) -> str:
+        pre_pad, bank = "-pre_pad" * self.pre_pad, f"-{self.bank}" * (self.bank != "morlet")
+        return (
+            f"{self.M}x{self.N}-J{self.J}-L{self.L}-order{self.max_order}-B{self.B}"
+            f"-threads{self.threads}{pre_pad}{bank}"
+        )
+
+
+CASES = [
+    Case(32, 32, 2, B=5),
+    Case(17, 29, 1, L=1),  # odd prime sides
+    Case(8, 8, 3, L=3),  # 2^J = side: one output pixel
+    Case(37, 32, 2, L=12),  # padded 44 × 40: factor 11
+    Case(4, 97, 2, L=1),  # thin
+    Case(16, 40, 4, L=3),
+    Case(34, 38, 1, L=3, pre_pad=True),  # factors 17 and 19, without a butterfly of their own
+    Case(46, 62, 1, L=17, max_order=1, pre_pad=True),  # 23 and 31; more angles than lanes
+    Case(15, 12, 2, max_order=0, B=5),
+    Case(24, 40, 3, L=3, bank="random"),  # wavelets that fill the plane
+    Case(48, 32, 3, L=8, bank="boxes"),  # wavelets in boxes of any size and place, or nowhere
+    Case(33, 20, 2, B=0),
+    # threads over images
+    Case(16, 16, 2, B=5, threads=3),
+    Case(64, 61, 2, max_order=1, B=13, threads=3),
+    Case(15, 12, 2, max_order=0, B=5, threads=3),
+    Case(33, 20, 2, B=0, threads=3),
+    # threads share each image: share_images() in csrc/cpu/cascade.h
+    Case(64, 60, 2, threads=3),
+    Case(59, 73, 3, L=3, B=5, threads=3),
+    Case(60, 60, 2, L=17, threads=3),
+    Case(160, 62, 1, L=12, max_order=1, pre_pad=True, threads=3),
+    Case(96, 64, 3, L=8, bank="boxes", threads=3),
+]
+PARALLEL = [case for case in CASES if case.threads > 1]
+
+
+class Stage(NamedTuple):
+    """One stage alone: the operation, its sizes (see run_engine.cpp) and the threads."""
+
+    operation: int
+    sizes: tuple[int, ...]
+    threads: int = 1
+
+
+STAGES = [
+    Stage(FILTER_FOLD, (2, 3, 12, 20, 2), 3),
+    Stage(FILTER_FOLD, (1, 1, 7, 13, 1)),
+    Stage(FILTER_FOLD, (3, 5, 15, 9, 3), 3),
+    Stage(MODULUS, (0,)),
+    Stage(MODULUS, (1,)),
+    Stage(MODULUS, (37,)),
+    Stage(MODULUS, (3 * 4096 + 5,), 3),
+]
+
+
+@pytest.fixture(scope="module")
+def programs() -> Path:
+    """Compiles the sanitized programs, where they are not up to date."""
+    driver, dispatch = native.HERE / "run_engine.cpp", native.ROOT / "csrc/cpu/dispatch.cpp"
+    public = [f"-I{native.ROOT / 'csrc/include'}"]
+    guarded, plain = native.HERE / "engine_guarded.cpp", native.ROOT / "csrc/cpu/engine.cpp"
+    address, thread = [], []
+    for isa, real in itertools.product(reversed(ISAS), REALS):  # the slowest first
+        flags = ADDRESS + UNDEFINED + [COSTLY] * ((isa, real) != ("baseline", "float"))
+        address.append(native.engine_unit(isa, real, guarded, flags, "address"))
+    for real in REALS:
+        thread.append(native.engine_unit("baseline", real, plain, THREAD, "thread"))
+    for units, name, flags in (
+        (address, "address", ADDRESS + UNDEFINED),
+        (thread, "thread", THREAD),
+    ):
+        flags = native.compile_flags() + flags
+        units.append(native.Unit(f"{name}_driver", driver, flags + public))
+        # the one instruction set under ThreadSanitizer is the one dispatch knows by itself
+        one = ["-USCATCUDA_X86_64"] if name == "thread" else []
+        units.append(native.Unit(f"{name}_dispatch", dispatch, flags + one))
+    return native.build(
+        "sanitizers",
+        {
+            "run_engine_address": (address, [*ADDRESS, *UNDEFINED, "-pthread"]),
+            "run_engine_thread": (thread, [*THREAD, "-pthread"]),
+        },
+    )
+
+
+def write_problem(
+    path: Path,
+    operation: int,
+    real: str,
+    threads: int,
+    sizes: Sequence[int],
+    arrays: Sequence[np.ndarray],
+) -> None:
+    number = REALS[real][0]().itemsize
+    header = [operation, number, threads, len(sizes), *sizes, len(arrays)]
+    parts = [b"scatter1", struct.pack(f"<{len(header)}q", *header)]
+    for array in arrays:
+        parts += [struct.pack("<2q", array.itemsize, array.size), array.tobytes()]
+    path.write_bytes(b"".join(parts))
+
+
+def run(program: Path, isa: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs ``folder/problem``; its result, if any, is ``folder/result``."""
+    environment = os.environ | {
+        "SCATCUDA_CPU_ISA": isa,
+        "ASAN_OPTIONS": "detect_leaks=0",  # needs rights that containers withhold
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "TSAN_OPTIONS": "halt_on_error=1",
+    }
+    command = [str(program), str(folder / "problem"), str(folder / "result")]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    if "unexpected memory mapping" in done.stderr:
+        pytest.skip("ThreadSanitizer of this compiler cannot run on this kernel")
+    if done.returncode == 0 and done.stdout.strip() != isa:
+        pytest.skip(f"this processor has no {isa}")
+    return done
+
+
+def result(program: Path, isa: str, real: str, folder: Path) -> np.ndarray:
+    done = run(program, isa, folder)
+    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stderr[-6000:]}"
+    assert done.stderr == ""
+    return np.fromfile(folder / "result", dtype=REALS[real][0]).astype(np.float64)
+
+
+@cache
+def problem(case: Case) -> tuple[plan.Plan, filters.FilterBank, torch.Tensor, torch.Tensor]:
+    """Plan, bank, images that float32 holds exactly, and their scattering in float64."""
+    p = plan.Plan(case.J, case.L, case.max_order, case.M, case.N, case.pre_pad)
+    g = torch.Generator().manual_seed(sum(case[:4]))
+    bank = filters.morlet_bank(p.padded, case.J, case.L)
+    if case.bank != "morlet":
+        psi = torch.randn(bank.psi.shape, generator=g)
+        if case.bank == "boxes":
+            psi *= boxes(case, p, g)
+        bank = filters.FilterBank(psi, bank.phi)
+    x = torch.randn(case.B, case.M, case.N, generator=g)
+    if case.B == 0:
+        return p, bank, x, torch.empty(0, p.channels, *p.output, dtype=torch.float64)
+    packed = plan.pack(bank, p, torch.float64)
+    S = reference.scattering2d(x.double(), *packed, case.J, case.L, case.max_order, case.pre_pad)
+    return p, bank, x, S
+
+
+def boxes(case: Case, p: plan.Plan, g: torch.Generator) -> torch.Tensor:
+    """Masks ``[J, 1, Mp, Np]`` of rows and columns around frequency 0, the last of them empty."""
+    masks = torch.zeros(case.J, 1, *p.padded)
+    for mask in masks[:-1, 0]:
+        head, left = (int(torch.randint(0, side, (), generator=g)) for side in p.padded)
+        tail, right = (
+            int(torch.randint(low, side + 1, (), generator=g))
+            for low, side in zip((head, left), p.padded, strict=True)
+        )
+        mask[:] = 1
+        mask[head:tail] = 0
+        mask[:, left:right] = 0
+    return masks
+
+
+def write_case(case: Case, real: str, folder: Path) -> None:
+    p, bank, x, _ = problem(case)
+    dtype = torch.float32 if real == "float" else torch.float64
+    arrays = [t.numpy() for t in (x.to(dtype), *plan.pack(bank, p, dtype))]
+    sizes = (case.J, case.L, case.max_order, case.M, case.N, int(case.pre_pad), case.B)
+    write_problem(folder / "problem", SCATTERING, real, case.threads, sizes, arrays)
+
+
+def assert_close(ours: np.ndarray, expected: torch.Tensor, tolerance: float) -> None:
+    """Relative in the 2-norm."""
+    assert ours.size == expected.numel()
+    difference = np.linalg.norm(ours - expected.numpy().ravel())
+    assert difference <= tolerance * np.linalg.norm(expected.numpy())
+
+
+def check_case(program: Path, isa: str, real: str, case: Case, folder: Path) -> None:
+    p, _, _, S = problem(case)
+    write_case(case, real, folder)
+    ours = result(program, isa, real, folder).reshape(S.shape)
+    orders = p.meta()["order"]
+    for order in range(case.max_order + 1):  # each by itself, order 0 is much the largest
+        c = orders == order
+        assert_close(ours[:, c].ravel(), S[:, torch.from_numpy(c)], REALS[real][1])
+
+
+def check_stage(program: Path, isa: str, real: str, stage: Stage, folder: Path) -> None:
+    dtype, tolerance = REALS[real]
+    rng = np.random.default_rng(0)
+
+    def numbers(*shape: int) -> np.ndarray:
+        return rng.standard_normal(shape).astype(dtype)
+
+    def wide(array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array.astype(np.float64))
+
+    if stage.operation == FILTER_FOLD:
+        B, L, M, N, k = stage.sizes
+        z, psi = numbers(B, M, N, 2), numbers(L, M, N)
+        arrays = [z, psi]
+        folded = reference.filter_fold(torch.complex(*wide(z).unbind(-1)), wide(psi), k)
+        expected = torch.stack([folded.real, folded.imag], -1)
+    else:
+        z = numbers(*stage.sizes, 2)
+        arrays = [z]
+        expected = reference.modulus(torch.complex(*wide(z).unbind(-1)))
+    write_problem(folder / "problem", stage.operation, real, stage.threads, stage.sizes, arrays)
+    assert_close(result(program, isa, real, folder), expected, tolerance)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("isa", ISAS)
+def test_scattering2d_stays_in_its_arrays(programs, isa, real, case, tmp_path):
+    check_case(programs / "run_engine_address", isa, real, case, tmp_path)
+
+
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("isa", ISAS)
+def test_stages_stay_in_their_arrays(programs, isa, real, tmp_path):
+    for stage in STAGES:
+        check_stage(programs / "run_engine_address", isa, real, stage, tmp_path)
+
+
+@pytest.mark.parametrize("case", PARALLEL, ids=str)
+@pytest.mark.parametrize("real", REALS)
+def test_threads_of_scattering2d_do_not_race(programs, real, case, tmp_path):
+    check_case(programs / "run_engine_thread", "baseline", real, case, tmp_path)
+
+
+@pytest.mark.parametrize("real", REALS)
+def test_threads_of_stages_do_not_race(programs, real, tmp_path):
+    for stage in STAGES:
+        if stage.threads > 1:
+            check_stage(programs / "run_engine_thread", "baseline", real, stage, tmp_path)
+
+
+# --- the sanitizers and the driver themselves -------------------------------------------------
+
+
+def test_address_sanitizer_sees_a_read_beyond_the_bank(programs, tmp_path):
+    """The engine trusts the size of psi, so one element less must be reported."""
+    case = CASES[0]
+    p, bank, x, _ = problem(case)
+    packed = plan.pack(bank, p, torch.float32)
+    packed = packed._replace(psi=packed.psi[:-1])
+    sizes = (case.J, case.L, case.max_order, case.M, case.N, 0, case.B)
+    arrays = [t.numpy() for t in (x, *packed)]
+    write_problem(tmp_path / "problem", SCATTERING, "float", 1, sizes, arrays)
+    done = run(programs / "run_engine_address", "baseline", tmp_path)
+    assert done.returncode != 0
+    assert "heap-buffer-overflow" in done.stderr
+
+
+def test_thread_sanitizer_sees_a_race(programs, tmp_path):
+    write_problem(tmp_path / "problem", RACE, "float", 3, (), ())
+    done = run(programs / "run_engine_thread", "baseline", tmp_path)
+    assert done.returncode != 0
+    assert "data race" in done.stderr
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.9, 0.999])
+def test_truncated_problem_is_refused(programs, share, tmp_path):
+    write_case(CASES[0], "float", tmp_path)
+    whole = (tmp_path / "problem").read_bytes()
+    (tmp_path / "problem").write_bytes(whole[: int(share * len(whole))])
+    done = run(programs / "run_engine_address", "baseline", tmp_path)
+    assert done.returncode == 1
+    assert "problem: truncated, " in done.stderr
+    assert not (tmp_path / "result").exists()
+
+
+@pytest.mark.parametrize("change", [{"J": 0}, {"L": 0}, {"max_order": 3}, {"M": 3}])
+def test_impossible_problem_is_refused(programs, change, tmp_path):
+    case = CASES[0]._replace(**change)
+    sizes = (case.J, case.L, case.max_order, case.M, case.N, 0, case.B)
+    arrays = [np.zeros(0, np.int64 if i in (2, 4) else np.float32) for i in range(5)]
+    write_problem(tmp_path / "problem", SCATTERING, "float", 1, sizes, arrays)
+    done = run(programs / "run_engine_address", "baseline", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "run_engine: bad problem\n"
