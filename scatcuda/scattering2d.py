@@ -218,6 +218,8 @@ class Scattering2D(nn.Module):
             raise TypeError(f"Scattering2D: x must be a torch.Tensor; got {type(x).__name__}")
         if x.is_complex():
             raise TypeError(f"Scattering2D: x must be real; got {x.dtype}")
+        if x.layout != torch.strided or x.is_nested:
+            raise TypeError("Scattering2D: x must be a dense tensor; got a sparse or nested one")
         if x.ndim < 2 or tuple(x.shape[-2:]) != self._input:
             raise ValueError(
                 f"Scattering2D: x must have shape (..., {self._input[0]}, {self._input[1]})"

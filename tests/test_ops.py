@@ -5,10 +5,7 @@ Whole transforms through :class:`scatcuda.Scattering2D` are in test_scattering2d
 
 from __future__ import annotations
 
-import os
-import pathlib
-import subprocess
-import sys
+import math
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -18,7 +15,6 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.library import opcheck
 
-import scatcuda
 from scatcuda import filters, ops, reference
 from scatcuda.plan import Packed, Plan, pack
 
@@ -146,18 +142,21 @@ def test_compile_makes_one_graph():
     torch.testing.assert_close(torch.autograd.grad(compiled, x)[0], gradient)
 
 
-def test_vmap():
-    plan = PLANS[0]
-    scattering2d = scattering2d_of(plan)
+def test_vmap_of_the_operators():
+    """``torch.ops.scatcuda`` itself; the functions in ops.py are their twins there."""
+    plan, bank = PLANS[0], bank_of(PLANS[0], torch.float64)
     x = torch.randn(3, 2, plan.M, plan.N, dtype=torch.float64)
     z, psi = torch.randn(3, 4, 6, dtype=torch.complex128), torch.randn(5, 4, 6).double()
     u, a_m, a_n = (torch.randn(s, dtype=torch.float64) for s in ((3, 4, 6), (2, 4), (3, 6)))
-    torch.testing.assert_close(torch.vmap(scattering2d)(x), scattering2d(x))
-    torch.testing.assert_close(torch.vmap(ops.modulus)(z), ops.modulus(z))
-    ours = torch.vmap(ops.filter_fold, in_dims=(0, None, None))(z, psi, 2)
-    torch.testing.assert_close(ours, ops.filter_fold(z, psi, 2))
-    ours = torch.vmap(ops.lowpass, in_dims=(0, None, None))(u, a_m, a_n)
-    torch.testing.assert_close(ours, ops.lowpass(u, a_m, a_n))
+    for name, batched, others in (
+        ("scattering2d", x, (*bank, *sizes_of(plan))),
+        ("modulus", z, ()),
+        ("filter_fold", z, (psi, 2)),
+        ("lowpass", u, (a_m, a_n)),
+    ):
+        operator = getattr(OPERATORS, name)
+        ours = torch.vmap(operator, in_dims=(0, *[None] * len(others)))(batched, *others)
+        torch.testing.assert_close(ours, operator(batched, *others))
 
 
 # --- the same numbers as the twins ------------------------------------------------------------
@@ -207,15 +206,17 @@ def test_filter_fold(L, M, N, k, lead, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(), (1,), (37,), (3, 0, 2), (5, 4097), (2, 3, 5, 7)])
 def test_modulus(shape, dtype):
-    """Each number by itself, over thirty powers of ten."""
-    z = torch.randn(shape, dtype=torch.complex128) * 10 ** (30 * torch.rand(shape).double() - 15)
-    z = z.to(COMPLEX[dtype])
+    """Each number by itself, from the smallest to the largest."""
+    info = torch.finfo(dtype)
+    low, high = math.log10(info.tiny), math.log10(info.max) - 1
+    exponents = low + (high - low) * torch.rand(shape, dtype=torch.float64)
+    z = torch.polar(10**exponents, 7 * torch.rand(shape, dtype=torch.float64)).to(COMPLEX[dtype])
     expected = reference.modulus(z.to(torch.complex128))
     for view in layouts(z) if z.dim() > 1 else [z, z.conj(), z.expand(2, *shape)[0]]:
         ours = ops.modulus(view)
         assert ours.shape == z.shape
         assert ours.dtype == dtype
-        assert ((ours - expected).abs() <= 2 * torch.finfo(dtype).eps * expected).all()
+        assert ((ours - expected).abs() <= 2 * info.eps * expected).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -227,15 +228,6 @@ def test_modulus_of_special_numbers(dtype):
     for count in (1, len(z), 40):  # alone and in whole vectors
         ours = ops.modulus(z.repeat(count))
         torch.testing.assert_close(ours, expected.repeat(count), equal_nan=True)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_tiny_modulus_vanishes_quietly(dtype):
-    """The square of one below 1e-19 (1e-154 in float64) is no normal number any more."""
-    tiny = torch.tensor([1e-20, 1e-30, 1e-40] if dtype == torch.float32 else [1e-160, 1e-200])
-    limit = 1e-19 if dtype == torch.float32 else 1e-154
-    ours = ops.modulus(torch.complex(tiny.to(dtype), tiny.to(dtype)))
-    assert ((ours >= 0) & (ours <= limit)).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -353,7 +345,7 @@ def test_gradient_of_modulus_at_zero_is_zero():
 
 
 @pytest.mark.parametrize("create_graph", [False, True])
-def test_gradients_of_an_empty_batch_are_zero(create_graph):
+def test_gradients_of_nothing_are_zero(create_graph):
     plan = PLANS[0]
     bank = bank_of(plan, torch.float64)
     x, psi, phi = leaves((0, plan.M, plan.N), bank.psi.shape, bank.phi.shape)
@@ -362,6 +354,10 @@ def test_gradients_of_an_empty_batch_are_zero(create_graph):
     u, w, a_m, a_n = leaves((0, 4, 6), (3, 4, 6), (2, 4), (3, 6))
     results.append((ops.filter_fold(z, w, 2), (z, w)))
     results.append((ops.lowpass(u, a_m, a_n), (u, a_m, a_n)))
+    z, w = torch.randn(2, 4, 6, dtype=torch.complex128), leaves((0, 4, 6))[0]
+    results.append((ops.filter_fold(z, w, 2), (w,)))
+    u, (a_m, a_n) = torch.randn(2, 4, 6, dtype=torch.float64), leaves((0, 4), (3, 6))
+    results.append((ops.lowpass(u, a_m, a_n), (a_m, a_n)))
     for result, inputs in results:
         gradients = torch.autograd.grad(
             result.abs().sum(), inputs, create_graph=create_graph, allow_unused=create_graph
@@ -402,17 +398,13 @@ def test_scattering2d_backward(budget, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["scattering2d", "filter_fold", "modulus", "lowpass"])
-def test_forward_mode_derivatives_are_right_or_refused(name):
-    """Never silently absent."""
+def test_forward_mode(name):
     x, *others = arguments_of(name, False)
     x = x.to(torch.complex128 if x.is_complex() else torch.float64)
     others = [t.double() if isinstance(t, Tensor) and t.is_floating_point() else t for t in others]
     operator = getattr(ops, name)
     v = torch.randn_like(x)
-    try:
-        _, derivative = torch.func.jvp(lambda x: operator(x, *others), (x,), (v,))
-    except (RuntimeError, NotImplementedError):
-        return
+    _, derivative = torch.func.jvp(lambda x: operator(x, *others), (x,), (v,))
     difference = (operator(x + 1e-6 * v, *others) - operator(x - 1e-6 * v, *others)) / 2e-6
     assert (derivative - difference).norm() <= 1e-6 * difference.norm()
 
@@ -434,6 +426,8 @@ def holed(t: Tensor) -> Tensor:
     return torch.stack([t, t], -1)[..., 0]
 
 
+# products of them with the other sizes overflow, and can come out as what the tables hold
+MANY_ANGLES = [2**63 - 1, 2**62, 2**61, 2**58 - 1, 2**40 - 1, 2**32 - 1, 2**31]
 BAD_SCATTERING2D = [
     ({"x": torch.zeros(8)}, "x must have at least two dimensions"),
     ({"x": torch.zeros(2, 9, 8, dtype=torch.int64)}, "x must be Float or Double; got Long"),
@@ -444,7 +438,7 @@ BAD_SCATTERING2D = [
     ({"x": torch.zeros(2, 9, 0)}, "no scattering of x"),
     ({"pre_pad": True}, "no scattering of x"),
     *(({"J": J}, f"no scattering of x .* J = {J}") for J in (0, -1, 4, 25, 62, 64, 2**62)),
-    *(({"L": L}, f"no scattering of x .* L = {L}") for L in (0, -1, -(2**63))),
+    *(({"L": L}, f"no scattering of x .* L = {L}") for L in (0, -1, -(2**63), *MANY_ANGLES)),
     *(({"max_order": o}, f"no scattering of x .* max_order = {o}") for o in (-1, 3, 2**40)),
     ({"psi": GOOD["psi"].double()}, "psi must be Float; got Double"),
     ({"phi": GOOD["phi"].double()}, "phi must be Float; got Double"),
@@ -500,7 +494,7 @@ BAD_STAGES = [
 
 @pytest.mark.parametrize(("name", "arguments", "told"), BAD_STAGES, ids=text)
 def test_bad_argument_of_a_stage(name, arguments, told):
-    with pytest.raises((RuntimeError, ValueError, TypeError), match=f"{name}: .*{told}"):
+    with pytest.raises(RuntimeError, match=f"{name}: .*{told}"):
         getattr(OPERATORS, name)(*arguments)
 
 
@@ -526,7 +520,8 @@ def box_fits(box: list[int], sides: tuple[int, int], entries: int) -> bool:
 def test_any_psi_support_is_refused_or_right(rng):
     """Random boxes: refused where one leaves its table, else what the reference makes of them."""
     bank, entries = bank_of(PLAN, torch.float32), GOOD["psi"].numel() // PLAN.lanes
-    x, psi = torch.randn(2, PLAN.M, PLAN.N), torch.randn(bank.psi.shape)
+    x = torch.rand(2, PLAN.M, PLAN.N)
+    psi = torch.randn(bank.psi.shape) / math.prod(PLAN.padded)  # neither amplify nor lose digits
     taken = 0
     for _ in range(400):
         boxes = []
@@ -577,35 +572,3 @@ def test_any_phi_support_is_refused_or_taken(rng):
         taken += 1
         assert ops.scattering2d(x, *changed, *sizes_of(PLAN)).isfinite().all()
     assert 50 < taken < 250
-
-
-# Sizes whose products overflow, with tables that hold nothing: the checks must see it.
-TOO_MANY_ANGLES = """
-import torch, scatcuda
-boxes = torch.tensor([[0, 0, 12, 0, 12]] * 2)
-for L in (2**63 - 1, 2**62, 2**58 - 1, 2**58, 2**40 - 1, 2**32 - 1, 2**31):
-    for order in (2, 1):
-        tables = torch.zeros(0), boxes, torch.zeros(36), torch.zeros(4, 2, dtype=torch.int64)
-        try:
-            torch.ops.scatcuda.scattering2d(torch.zeros(4, 4), *tables, 2, L, order, False)
-        except RuntimeError as error:
-            assert "scattering2d: " in str(error), error
-        else:
-            raise AssertionError(f"{L} angles were taken")
-print("refused")
-"""
-
-
-def test_absurd_number_of_angles_is_refused():
-    """In a process of its own: what is not refused may write anywhere."""
-    package = str(pathlib.Path(scatcuda.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
-    done = subprocess.run(
-        [sys.executable, "-c", TOO_MANY_ANGLES],
-        env=os.environ | {"PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (0, "refused\n"), done.stderr[-2000:]

@@ -451,9 +451,10 @@ BAD_ARGUMENTS = [
     (dict(J=2.0), TypeError, "J must be an integer; got 2.0"),
     (dict(J="2"), TypeError, "J must be an integer; got '2'"),
     (dict(J=True), TypeError, "J must be an integer; got True"),
-    (dict(J=5), ValueError, "shape 2^J = 32; got (16, 20)"),
-    (dict(shape=(16, 3)), ValueError, "shape at least 2^J = 4; got (16, 3)"),
-    (dict(shape=(-16, 16)), ValueError, "shape at least 2^J = 4; got (-16, 16)"),
+    (dict(J=5), ValueError, "shape at least 2^J with J = 5; got (16, 20)"),
+    (dict(J=10**6), ValueError, "shape at least 2^J with J = 1000000; got (16, 20)"),
+    (dict(shape=(16, 3)), ValueError, "shape at least 2^J with J = 2; got (16, 3)"),
+    (dict(shape=(-16, 16)), ValueError, "shape at least 2^J with J = 2; got (-16, 16)"),
     (dict(shape=(16,)), TypeError, "shape must be a pair of integers (M, N); got (16,)"),
     (dict(shape=(3, 16, 16)), TypeError, "shape must be a pair of integers got (3, 16, 16)"),
     (dict(shape=(16.0, 16)), TypeError, "shape must be a pair of integers got (16.0, 16)"),
@@ -532,8 +533,15 @@ def test_out_type_changed_to_a_wrong_one():
 )
 def test_lowpass_that_is_no_lowpass(phi, told):
     bank = filters.FilterBank(SMALL_BANK.psi, phi)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=f"filters cannot be used: .*{told}"):
         Scattering2D(**GOOD, L=4, filters=bank)
+
+
+@pytest.mark.parametrize("name", "J L shape max_order pre_pad backend filters".split())
+def test_what_determines_the_filters_cannot_be_changed(name):
+    module = Scattering2D(**GOOD)
+    with pytest.raises(AttributeError):
+        setattr(module, name, getattr(module, name))
 
 
 # --- not a number -------------------------------------------------------------------------------
@@ -592,6 +600,22 @@ def test_gradient_in_float32(dtype):
     ours = gradient(Scattering2D(**arguments).double(), x.double())
     assert relative_error(ours, expected) <= DOUBLE
     assert relative_error(gradient(kymatio_of(**arguments), x.float()), expected) <= PARITY
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_autocast_and_inference_mode_change_nothing(backend):
+    x = torch.rand(2, 16, 20, requires_grad=True)
+    module = Scattering2D(**GOOD, backend=backend)
+    S = module(x)
+    (expected,) = torch.autograd.grad(S.sum(), x)
+    with torch.inference_mode():
+        module = Scattering2D(**GOOD, backend=backend)
+        assert torch.equal(module(x), S)
+    with torch.autocast("cpu", torch.bfloat16):
+        again = module(x)
+    assert torch.equal(again, S)
+    (gradient,) = torch.autograd.grad(again.sum(), x)
+    assert relative_error(gradient, expected) <= SINGLE
 
 
 def test_gradient_at_zero_is_zero():

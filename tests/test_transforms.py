@@ -101,6 +101,12 @@ def test_built_in_inference_mode_it_still_has_gradients():
     assert gradient(energy(module), images(2).float()).abs().sum() > 0
 
 
+def test_sparse_and_nested_images_are_refused(module):
+    for x in (images(1).to_sparse(), torch.nested.nested_tensor([images(), images()])):
+        with pytest.raises(TypeError, match="x must be a dense tensor"):
+            module(x)
+
+
 @pytest.mark.parametrize("L", [2**61 - 1, 2**63 - 1, 2**60, 2**31, 0, -1])
 def test_an_absurd_number_of_angles_is_refused(module, L):
     box = torch.tensor([[0, 0, 20, 0, 16]] * 2)
