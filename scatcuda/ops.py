@@ -255,7 +255,7 @@ def _filter_fold_gradient(ctx, grad):
     grad_psi = None
     if ctx.needs_input_grad[1]:
         products = (x_hat.conj().unsqueeze(-3) * aliases).real
-        grad_psi = products.reshape(-1, *psi.shape).sum(0)
+        grad_psi = products.unsqueeze(0).flatten(0, -4).sum(0)
     return grad_x, grad_psi, None
 
 
@@ -268,8 +268,8 @@ def _lowpass_gradient(ctx, grad):
     u, a_m, a_n = ctx.saved_tensors
     wanted = ctx.needs_input_grad
     grad_u = lowpass(grad, a_m.mT, a_n.mT) if wanted[0] else None
-    grad_m = (grad @ a_n @ u.mT).reshape(-1, *a_m.shape).sum(0) if wanted[1] else None
-    grad_n = (grad.mT @ a_m @ u).reshape(-1, *a_n.shape).sum(0) if wanted[2] else None
+    grad_m = (grad @ a_n @ u.mT).unsqueeze(0).flatten(0, -3).sum(0) if wanted[1] else None
+    grad_n = (grad.mT @ a_m @ u).unsqueeze(0).flatten(0, -3).sum(0) if wanted[2] else None
     return grad_u, grad_m, grad_n
 
 

@@ -34,10 +34,11 @@ void filter_fold(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T*
   });
 }
 
-// Scaled by the larger part, so that no square overflows or vanishes.
+// |z|, scaled by the larger part, so that no square overflows or vanishes; infinity wins over NaN.
 template <class T>
 void modulus(int64_t count, const T* z, T* out, const Executor& executor) {
   constexpr int64_t piece = 4096;
+  constexpr T largest = static_cast<T>(sizeof(T) == 4 ? __FLT_MAX__ : __DBL_MAX__);
   Team(&executor, 0).over(ceil_div(count, piece), [&](int64_t first, int64_t last, int64_t) {
     const int64_t end = min(last * piece, count);
     for (int64_t i = first * piece; i < end; ++i) {
@@ -46,7 +47,8 @@ void modulus(int64_t count, const T* z, T* out, const Executor& executor) {
       const T large = re < im ? im : re, small = re < im ? re : im;
       const T ratio = small / (large > 0 ? large : T(1));
       const T root = large * static_cast<T>(__builtin_sqrt(1 + ratio * ratio));
-      out[i] = large - large == 0 ? root : re + im;  // infinity and NaN as they are
+      const T infinite = re > largest || im > largest ? T(__builtin_inf()) : re + im;
+      out[i] = large - large == 0 ? root : infinite;
     }
   });
 }

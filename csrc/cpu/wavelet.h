@@ -158,12 +158,12 @@ void wavelet_rows(const Plane<T>& wavelet, int64_t rows, const LineTransform<T>&
     for (int half = 0; half < 2; ++half) {
       SlotLines<T, Slots> source;
       source.stride = tile_rows * 2 * Q;
+      spectra[half].stride = u_hat.stride;
       for (int i = 0; i < Slots; ++i) {
         const int64_t r = min((2 * group + half) * Slots + i, rows - 1);
         source.p[i] = wavelet.p + r / tile_rows * wavelet.stride + r % tile_rows * 2 * Q;
         target[half][i] = reduced.p + r * reduced.stride;
-        spectra[half].p[i] = u_hat.p + r * 2 * Q;
-        spectra[half].stride = u_hat.stride;
+        if (u_hat.p != nullptr) spectra[half].p[i] = u_hat.p + r * 2 * Q;
       }
       // a half beyond the last row repeats it, and only where its spectrum shares the transform
       if (half < halves || u_hat.p != nullptr) {
