@@ -42,6 +42,19 @@ struct Plane {
   int64_t stride = 0;  // numbers from a line to the next
 };
 
+// The plane U Qᵀ [rows, n · Q], its rows of whole vectors. What fills them up is 0: it enters sums
+// that nobody reads, but as left-over bits it might be denormal numbers, a hundred times slower.
+template <class T>
+Plane<T> reduced_plane(int64_t rows, int64_t width, Arena& arena) {
+  Plane<T> plane;
+  plane.stride = round_up(width, full_lanes<T>);
+  plane.p = arena.take<T>(rows * plane.stride);
+  for (int64_t r = 0; plane.p != nullptr && r < rows; ++r) {
+    for (int64_t c = width; c < plane.stride; ++c) plane.p[r * plane.stride + c] = 0;
+  }
+  return plane;
+}
+
 template <class T, int Slots>
 struct ImageBuffers {
   static constexpr int W = full_lanes<T>, Q = W / Slots;
@@ -62,7 +75,6 @@ struct ImageBuffers {
     width = round_up(s.Np, 2 * W);
     spec_rows = round_up(s.Mp + 1, W);
     wavelet.stride = spread<T>(s.Np * tile_rows * 2 * Q);
-    reduced.stride = round_up(s.n * Q, W);
     across.stride = spread<T>(s.Mp * 2 * Q);
     u_hat_angle = kept * 2 * spec_rows;
     padded = arena.take<T>(s.Mp * width);
@@ -71,7 +83,7 @@ struct ImageBuffers {
     half = arena.take<T>(round_up(s.Mp / 2 + 1, W) * 2 * width);
     spectrum = arena.take<T>(s.Np * 2 * spec_rows);
     wavelet.p = arena.take<T>(ceil_div(s.Mp, tile_rows) * wavelet.stride);
-    reduced.p = arena.take<T>(s.Mp * reduced.stride);
+    reduced = reduced_plane<T>(s.Mp, s.n * Q, arena);
     across.p = arena.take<T>(kept * across.stride);
     u_hat = arena.take<T>(round_up(s.L, Q) * u_hat_angle);
   }
@@ -90,12 +102,11 @@ struct ThreadBuffers {
     line = arena.take<T>(length);
     work = arena.take<T>(length);
     spare = arena.take<T>(length);
-    reduced.stride = round_up(s.n * Q, W);
-    tile = arena.take<T>(s.m * reduced.stride);
+    tile = arena.take<T>(s.m * round_up(s.n * Q, W));
     if (s.max_order < 2 || s.J < 2) return;
     wavelet.stride = spread<T>(s.Np / 2 * tile_rows * 2 * Q);
     wavelet.p = arena.take<T>(ceil_div(s.Mp / 2, tile_rows) * wavelet.stride);
-    reduced.p = arena.take<T>(s.Mp / 2 * reduced.stride);
+    reduced = reduced_plane<T>(s.Mp / 2, s.n * Q, arena);
   }
 };
 

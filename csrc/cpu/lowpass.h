@@ -122,26 +122,30 @@ T dot(const T* a, const T* b, int64_t count) {
 }
 
 // Down the columns of `reduced` [inputs, n · Q], then the first `angles` lanes to S [angles, m, n].
-// Squares of Q outputs by Q angles change places; the last one of a row overlaps its predecessor.
+// Squares of Q outputs by Q angles change places; the last one of a row overlaps its predecessor
+// or, in short rows, runs into the next one before that is written.
 template <int Q, class T>
 SCATCUDA_KERNEL void finish(const RowLowpass<T>& a, const Plane<T>& reduced, int64_t n,
                             int64_t angles, T* tile, T* S) {
   lowpass_columns(a, reduced.p, reduced.stride, reduced.stride, tile, reduced.stride);
+  const int64_t area = a.outputs * n;
   for (int64_t o = 0; o < a.outputs; ++o) {
-    const T* from = tile + o * reduced.stride;
-    if (n < Q) {
-      for (int64_t i = 0; i < n * angles; ++i) {
-        S[(i % angles * a.outputs + o) * n + i / angles] = from[i / angles * Q + i % angles];
-      }
-      continue;
-    }
     for (int64_t i = 0; i < n; i += Q) {
-      const int64_t at = min(i, n - Q);
+      const int64_t at = n < Q ? 0 : min(i, n - Q);
       Vector<T, Q> square[Q];
-      unroll<Q>([&](auto r) SCATCUDA_LAMBDA { square[r] = load<Q>(from + (at + r) * Q); });
-      transpose<Q>(square);
       unroll<Q>([&](auto r) SCATCUDA_LAMBDA {
-        if (r < angles) store(S + (r * a.outputs + o) * n + at, square[r]);
+        square[r] = load<Q>(tile + o * reduced.stride + min(at + r, n - 1) * Q);
+      });
+      transpose<Q>(square);
+      const int64_t first = o * n + at;
+      const int64_t count = min(Q, area - first);
+      unroll<Q>([&](auto r) SCATCUDA_LAMBDA {
+        if (r >= angles) return;
+        if (count == Q) {
+          store(S + r * area + first, square[r]);
+        } else {
+          std::memcpy(S + r * area + first, &square[r], static_cast<size_t>(count) * sizeof(T));
+        }
       });
     }
   }

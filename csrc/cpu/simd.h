@@ -122,18 +122,19 @@ SCATCUDA_INLINE V square_root(V s) {
 }
 #if defined(__AVX512F__)
 // 16 single-precision roots by the 14-bit reciprocal root and one Newton step, which take a few
-// cycles where vsqrtps takes about twenty. The estimate serves from 1e-37 to the largest number; 0,
-// smaller numbers, infinity and NaN go the long way. (GCC warns of the plain intrinsics, not of
-// those with a full mask.)
+// cycles where vsqrtps takes about twenty. That serves from 1e-37 to the largest number, and 0,
+// which lanes without an angle hold; smaller numbers, infinity and NaN go the long way. (GCC warns
+// of the plain intrinsics, not of those with a full mask.)
 SCATCUDA_INLINE Vector<float, 16> square_root(Vector<float, 16> s) {
   using V = Vector<float, 16>;
   constexpr unsigned least = 0x02081cea, infinity = 0x7f800000;  // 1e-37f, as ordered as its bits
-  const __m512i above = _mm512_sub_epi32((__m512i)s, _mm512_set1_epi32(least));
-  if (__builtin_expect(_mm512_cmpge_epu32_mask(above, _mm512_set1_epi32(infinity - least)) != 0,
-                       0)) {
+  const __m512i bits = (__m512i)s, above = _mm512_sub_epi32(bits, _mm512_set1_epi32(least));
+  const __mmask16 outside = _mm512_cmpge_epu32_mask(above, _mm512_set1_epi32(infinity - least));
+  if (__builtin_expect((outside & _mm512_test_epi32_mask(bits, bits)) != 0, 0)) {
     return (V)_mm512_maskz_sqrt_ps(0xffff, (__m512)s);
   }
-  const V y = (V)_mm512_maskz_rsqrt14_ps(0xffff, (__m512)s);
+  const __m512 positive = _mm512_maskz_max_ps(0xffff, (__m512)s, _mm512_set1_ps(1e-37f));
+  const V y = (V)_mm512_maskz_rsqrt14_ps(0xffff, positive);
   const V r = s * y;
   return r + (s - r * r) * (y * 0.5f);
 }
