@@ -407,19 +407,22 @@ def _pair(caller: str, shape: Sequence[int]) -> tuple[int, int]:
     try:
         M, N = (operator.index(size) for size in shape)
     except (TypeError, ValueError):
-        raise TypeError(f"{caller}: shape must be a pair of integers; got {shape!r}") from None
+        raise TypeError(
+            f"{caller}: shape must be a pair of integers (M, N); got {shape!r}"
+        ) from None
     return M, N
 
 
-def _integer(caller: str, name: str, value: int, lowest: int) -> int:
+def _integer(caller: str, name: str, value: int, lowest: int, highest: int | None = None) -> int:
     try:
         if isinstance(value, bool):
             raise TypeError
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{caller}: {name} must be an integer; got {value!r}") from None
-    if number < lowest:
-        raise ValueError(f"{caller}: {name} must be at least {lowest}; got {number}")
+    if number < lowest or (highest is not None and number > highest):
+        limits = f"at least {lowest}" if highest is None else f"between {lowest} and {highest}"
+        raise ValueError(f"{caller}: {name} must be {limits}; got {number}")
     return number
 
 

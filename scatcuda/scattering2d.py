@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -78,9 +77,15 @@ class Scattering2D(nn.Module):
         filters: str | banks.FilterBank = "morlet",
     ) -> None:
         super().__init__()
-        J, L = _integer("J", J, 1), _integer("L", L, 1)
-        max_order = _integer("max_order", max_order, 0, 2)
-        self._shape = _sides(shape, J)
+        caller = "Scattering2D"
+        J, L = banks._integer(caller, "J", J, 1), banks._integer(caller, "L", L, 1)
+        max_order = banks._integer(caller, "max_order", max_order, 0, 2)
+        self._shape = banks._pair(caller, shape)
+        if min(self._shape) >> J < 1:
+            raise ValueError(
+                f"{caller}: both sides of shape must be at least 2^J with J = {J}; "
+                f"got {self._shape}"
+            )
         if not isinstance(pre_pad, bool):
             raise TypeError(f"Scattering2D: pre_pad must be a bool; got {pre_pad!r}")
         self._backend = _one_of("backend", backend, _BACKENDS)
@@ -276,33 +281,6 @@ class Scattering2D(nn.Module):
 
 def _levels(f: Tensor, count: int) -> list[np.ndarray]:
     return [banks.crop(f, res).to(torch.float32).numpy() for res in range(count)]
-
-
-def _integer(name: str, value: int, lowest: int, highest: int | None = None) -> int:
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"Scattering2D: {name} must be an integer; got {value!r}") from None
-    if number < lowest or (highest is not None and number > highest):
-        limits = f"at least {lowest}" if highest is None else f"between {lowest} and {highest}"
-        raise ValueError(f"Scattering2D: {name} must be {limits}; got {number}")
-    return number
-
-
-def _sides(shape: Sequence[int], J: int) -> tuple[int, int]:
-    try:
-        M, N = (operator.index(side) for side in shape)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"Scattering2D: shape must be a pair of integers (M, N); got {shape!r}"
-        ) from None
-    if min(M, N) >> J < 1:
-        raise ValueError(
-            f"Scattering2D: both sides of shape must be at least 2^J with J = {J}; got {(M, N)}"
-        )
-    return M, N
 
 
 def _one_of(name: str, value: str, allowed: Any) -> str:

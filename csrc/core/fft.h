@@ -41,7 +41,7 @@ SCATCUDA_INLINE Complex<T> times_i(const Complex<T>& a) {
 // cos and sin of 2π k/n at compile time, to the last bit or two: reduced to an octant, then Taylor.
 namespace trig {
 constexpr double pi = 3.14159265358979323846;
-constexpr double taylor(double x, double term, int first) {
+SCATCUDA_HD constexpr double taylor(double x, double term, int first) {
   double sum = term;
   for (int i = first; i < first + 20; i += 2) {
     term *= -x * x / (i * (i + 1));
@@ -49,17 +49,17 @@ constexpr double taylor(double x, double term, int first) {
   }
   return sum;
 }
-constexpr double cos_octant(double x) { return taylor(x, 1, 1); }
-constexpr double sin_octant(double x) { return taylor(x, x, 2); }
+SCATCUDA_HD constexpr double cos_octant(double x) { return taylor(x, 1, 1); }
+SCATCUDA_HD constexpr double sin_octant(double x) { return taylor(x, x, 2); }
 // Angle k/n of a turn, 0 ≤ k < n: eighths of a turn decide which function of which remainder.
-constexpr double cosine(long k, long n) {
+SCATCUDA_HD constexpr double cosine(long k, long n) {
   k = ((k % n) + n) % n;
   if (2 * k > n) k = n - k;
   if (4 * k > n) return -cosine(n - 2 * k, 2 * n);
   if (8 * k > n) return sin_octant(2 * pi * static_cast<double>(n - 4 * k) / (4.0 * n));
   return cos_octant(2 * pi * static_cast<double>(k) / n);
 }
-constexpr double sine(long k, long n) { return cosine(4 * k - n, 4 * n); }
+SCATCUDA_HD constexpr double sine(long k, long n) { return cosine(4 * k - n, 4 * n); }
 }  // namespace trig
 
 // The scalar that multiplies T: T itself on the GPU, the lane's type for a SIMD vector.
@@ -140,7 +140,7 @@ SCATCUDA_INLINE void butterfly_product(Complex<T>* x) {
 
 // R = A · B without a common factor: no twiddles. In at n = (B a + A b) mod R, out at the k that
 // is k_a modulo A and k_b modulo B (Good and Thomas).
-constexpr int chinese_remainder(int ka, int kb, int a, int b) {
+SCATCUDA_HD constexpr int chinese_remainder(int ka, int kb, int a, int b) {
   for (int k = ka;; k += a) {
     if (k % b == kb) return k;
   }
