@@ -662,3 +662,11 @@ def test_forward_mode_derivatives_are_right_or_refused():
         return
     step = 1e-6 * v
     assert relative_error(derivative, (module(x + step) - module(x - step)) / 2e-6) <= 1e-6
+
+
+def test_threads_share_large_images_in_any_batch():
+    """One image's buffers for each thread would be too much memory; the numbers stay the same."""
+    module, x = Scattering2D(2, (512, 512), L=1, max_order=1), torch.rand(8, 512, 512)
+    alone = module(x)
+    torch.set_num_threads(2)  # put back by conftest.py
+    assert torch.equal(module(x), alone)
