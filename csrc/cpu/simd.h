@@ -13,10 +13,6 @@
 
 #include "../core/fft.h"
 
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
-
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
@@ -113,6 +109,7 @@ SCATCUDA_INLINE void transpose(V* rows) {
   if constexpr (Half > 1) transpose<Lanes, V, Half / 2>(rows);
 }
 
+// Compilers make one instruction of this. (A reciprocal estimate and a Newton step were no faster.)
 template <class V>
 SCATCUDA_INLINE V square_root(V s) {
   V r{};
@@ -120,25 +117,6 @@ SCATCUDA_INLINE V square_root(V s) {
     r[i] = static_cast<Scalar<V>>(__builtin_sqrt(s[i]));
   return r;
 }
-#if defined(__AVX512F__)
-// 16 single-precision roots by the 14-bit reciprocal root and one Newton step, which take a few
-// cycles where vsqrtps takes about twenty. That serves from 1e-37 to the largest number, and 0,
-// which lanes without an angle hold; smaller numbers, infinity and NaN go the long way. (GCC warns
-// of the plain intrinsics, not of those with a full mask.)
-SCATCUDA_INLINE Vector<float, 16> square_root(Vector<float, 16> s) {
-  using V = Vector<float, 16>;
-  constexpr unsigned least = 0x02081cea, infinity = 0x7f800000;  // 1e-37f, as ordered as its bits
-  const __m512i bits = (__m512i)s, above = _mm512_sub_epi32(bits, _mm512_set1_epi32(least));
-  const __mmask16 outside = _mm512_cmpge_epu32_mask(above, _mm512_set1_epi32(infinity - least));
-  if (__builtin_expect((outside & _mm512_test_epi32_mask(bits, bits)) != 0, 0)) {
-    return (V)_mm512_maskz_sqrt_ps(0xffff, (__m512)s);
-  }
-  const __m512 positive = _mm512_maskz_max_ps(0xffff, (__m512)s, _mm512_set1_ps(1e-37f));
-  const V y = (V)_mm512_maskz_rsqrt14_ps(0xffff, positive);
-  const V r = s * y;
-  return r + (s - r * r) * (y * 0.5f);
-}
-#endif
 
 }  // namespace SCATCUDA_ISA
 }  // namespace scatcuda
