@@ -1,8 +1,8 @@
 // The CPU engine's workspace, kept from call to call.
 //
 // PyTorch's CPU allocator returns large blocks to the system, and every call would fault its pages
-// in again: some 8 % of the time of one 224² image. Here a block goes back to a small pool instead,
-// and large ones ask for huge pages, of which a walk down a column needs far fewer.
+// in again. Here a block goes back to a small pool instead, and large ones ask for huge pages, of
+// which a walk down a column needs far fewer.
 #pragma once
 
 #include <cstdint>
