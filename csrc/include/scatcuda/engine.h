@@ -18,7 +18,15 @@
 
 namespace scatcuda {
 
-enum class Status : int { ok = 0, bad_problem = 1, workspace_too_small = 2 };
+enum class Status : int {
+  ok = 0,
+  bad_problem = 1,  // no such transform
+  workspace_too_small = 2,
+  tier_impossible = 3,  // the tier asked for does not do this problem on this device
+  fft_failed = 4,       // the FFT library is missing or refused
+  no_kernel = 5,        // the GPU is older than every architecture of this build
+  launch_failed = 6,    // cuda::last_error() says why
+};
 
 // What is computed. Mp = M, Np = N and no reflection when pre_pad.
 struct Problem {
@@ -82,4 +90,96 @@ template <class T>
 void modulus(int64_t count, const T* z, T* out, const Executor& executor);
 
 }  // namespace cpu
+
+// Present where csrc/cuda was compiled. Nothing here allocates or waits for the device; pointers
+// are to device memory unless said otherwise, `stream` is a cudaStream_t of the current device.
+//
+// The support tables are not read by the host. A box or band in them that reaches outside its table
+// is never followed; the coefficients that need it are NaN.
+namespace cuda {
+
+// The limits of a GPU that decide how a problem is run on it
+struct Device {
+  int architecture;          // 90 for sm_90
+  int processors;            // streaming multiprocessors
+  int64_t shared_per_block;  // bytes a block may ask for
+  int64_t shared_per_processor;
+  int64_t l2_bytes;
+  int64_t memory_bytes;
+};
+// Fills in the limits of device `index`; launch_failed where there is no such device.
+Status device_limits(int index, Device* device);
+
+// Two ways to the same result. `general`: every size, one kernel a stage, cuFFT between them.
+// `fused`: a family of paths stays in the shared memory of one block; float32, where that fits.
+enum class Tier : int { automatic = 0, general = 1, fused = 2 };
+
+// How a problem is run. In the fused tier the first order is in it too (`first_order_fused`) or,
+// where its planes are too large, left to the general tier.
+struct Launch {
+  Tier tier;  // general or fused
+  bool first_order_fused;
+  int64_t group;         // angles of the second order side by side in one block
+  int64_t threads;       // of such a block
+  int64_t shared_bytes;  // of such a block
+  int64_t wave;          // images at a time
+};
+
+// A batch of transforms of planes [outer, inner]
+struct Transform {
+  bool forward;  // real to [outer, inner/2 + 1] complex; otherwise complex inverse, in place;
+                 // unscaled
+  bool wide;     // double
+  int64_t outer, inner, batch;
+};
+
+// cuFFT, or a library of the caller's own
+struct Fft {
+  void* self;
+  // Bytes of workspace that a transform needs, −1 where the library cannot do it
+  int64_t (*workspace_bytes)(void* self, const Transform& transform, void* stream);
+  bool (*run)(void* self, const Transform& transform, const void* in, void* out, void* workspace,
+              void* stream);
+};
+// cuFFT, opened when first asked for; null where it is not found. `version` may be null.
+const Fft* cufft(int* version);
+
+// Chooses tier, launch shape and wave. `wanted` forces the tier; `budget` is what the workspace
+// may take, in bytes; one image is always let through.
+template <class T>
+Status choose(const Problem& problem, int64_t B, const Device& device, Tier wanted, int64_t budget,
+              const Fft* fft, void* stream, Launch* launch);
+
+template <class T>
+Status workspace_bytes(const Problem& problem, const Launch& launch, const Fft* fft, void* stream,
+                       int64_t psi_entries, int64_t* bytes);
+
+// x [B, M, N] -> S [B, channels, m, n], both contiguous; psi_entries is the length of bank.psi. The
+// workspace is 256-byte aligned.
+template <class T>
+Status scattering2d(const Problem& problem, const Launch& launch, const Bank<T>& bank,
+                    int64_t psi_entries, int64_t B, const T* x, T* S, void* workspace,
+                    int64_t bytes, const Fft* fft, void* stream);
+
+// x̂ [B, M, N] complex, ψ̂ [L, M, N] real -> [B, L, M/k, N/k] complex (interleaved)
+template <class T>
+Status filter_fold(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* x_hat,
+                   const T* psi, T* out, void* stream);
+
+// z [count] complex (interleaved) -> |z| [count]
+template <class T>
+Status modulus(int64_t count, const T* z, T* out, void* stream);
+
+// u [B, M, N], a_m [m, M], a_n [n, N] -> a_m u a_nᵀ [B, m, n]
+template <class T>
+Status lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u, const T* a_m,
+               const T* a_n, T* out, void* stream);
+
+// What CUDA said of this thread's last launch_failed
+const char* last_error();
+
+// Kernels launched and transforms run by this thread since it started
+int64_t launches();
+
+}  // namespace cuda
 }  // namespace scatcuda
