@@ -89,7 +89,8 @@ class NinjaBuild(build_ext):
         build_info = [f"compiler {cxx}", f"built beside PyTorch {torch.__version__}"]
         build_info += ["CPU " + " ".join(ISAS), "CUDA " + (" ".join(archs) or "none")]
         engine = common + ENGINE_FLAGS + (["-DSCATCUDA_X86_64"] if X86_64 else [])
-        units = [(ROOT / "csrc/cpu/dispatch.cpp", "dispatch", engine)]
+        units = [(ROOT / "csrc/core/schedule.cpp", "schedule", engine)]
+        units.append((ROOT / "csrc/cpu/dispatch.cpp", "dispatch", engine))
         for isa, flags in ISAS.items():
             for real in ("float", "double"):
                 defines = [f"-DSCATCUDA_ISA={isa}", f"-DSCATCUDA_REAL={real}"]

@@ -108,6 +108,7 @@ STAGES = [
 def programs() -> Path:
     """Compiles the sanitized programs, where they are not up to date."""
     driver, dispatch = native.HERE / "run_engine.cpp", native.ROOT / "csrc/cpu/dispatch.cpp"
+    schedule = native.ROOT / "csrc/core/schedule.cpp"
     public = [f"-I{native.ROOT / 'csrc/include'}"]
     guarded, plain = native.HERE / "engine_guarded.cpp", native.ROOT / "csrc/cpu/engine.cpp"
     address, thread = [], []
@@ -125,6 +126,7 @@ def programs() -> Path:
         # the one instruction set under ThreadSanitizer is the one dispatch knows by itself
         one = ["-USCATCUDA_X86_64"] if name == "thread" else []
         units.append(native.Unit(f"{name}_dispatch", dispatch, flags + one))
+        units.append(native.Unit(f"{name}_schedule", schedule, flags))
     return native.build(
         "sanitizers",
         {
