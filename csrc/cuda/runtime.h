@@ -8,6 +8,7 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <tuple>
 
 namespace scatcuda {
 
@@ -22,8 +23,14 @@ cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t 
                              cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
     if (error != cudaSuccess) return error;
   }
-  kernel<<<grid, block, shared, stream> > >(static_cast<Parameters>(arguments)...);
-  return cudaGetLastError();
+  std::tuple<Parameters...> values(arguments...);
+  return std::apply(
+      [&](auto&... value) {
+        void* addresses[] = {&value...};
+        return cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block, addresses,
+                                shared, stream);
+      },
+      values);
 }
 
 }  // namespace scatcuda

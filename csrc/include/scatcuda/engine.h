@@ -148,7 +148,7 @@ const Fft* cufft(int* version);
 // may take, in bytes; one image is always let through.
 template <class T>
 Status choose(const Problem& problem, int64_t B, const Device& device, Tier wanted, int64_t budget,
-              const Fft* fft, void* stream, Launch* launch);
+              const Fft* fft, Launch* launch);
 
 template <class T>
 Status workspace_bytes(const Problem& problem, const Launch& launch, const Fft* fft, void* stream,

@@ -1,0 +1,583 @@
+// The CUDA engine: which tier and launch shape a problem takes, where its intermediates lie in the
+// workspace, and the launches in their order.
+#include <atomic>
+
+#include "../core/schedule.h"
+#include "fused.cuh"
+#include "general.cuh"
+
+namespace scatcuda {
+namespace cuda {
+namespace {
+
+std::atomic<const char*> failure{"no error"};
+std::atomic<int64_t> launched{0};
+
+Status status_of(cudaError_t error) {
+  if (error == cudaSuccess) return Status::ok;
+  failure = cudaGetErrorString(error);
+  const bool missing =
+      error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction;
+  return missing ? Status::no_kernel : Status::launch_failed;
+}
+
+// Launches and transforms of one call, one after the other; after a failure the rest is left out.
+class Queue {
+ public:
+  Queue(const Fft* fft, void* stream) : fft_(fft), stream_(stream) {}
+
+  template <class... Parameters, class... Arguments>
+  void run(void (*kernel)(Parameters...), dim3 grid, int64_t threads, int64_t shared,
+           Arguments... arguments) {
+    if (status_ != Status::ok || grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+    ++launched;
+    status_ = status_of(launch(kernel, grid, dim3(static_cast<unsigned>(threads)),
+                               static_cast<size_t>(shared), static_cast<cudaStream_t>(stream_),
+                               arguments...));
+  }
+  void transform(const Transform& transform, const void* in, void* out, void* workspace) {
+    if (status_ != Status::ok) return;
+    ++launched;
+    if (fft_ == nullptr || !fft_->run(fft_->self, transform, in, out, workspace, stream_)) {
+      status_ = Status::fft_failed;
+    }
+  }
+  Status status() const { return status_; }
+
+ private:
+  const Fft* fft_;
+  void* stream_;
+  Status status_ = Status::ok;
+};
+
+// --- sizes
+// ----------------------------------------------------------------------------------------
+
+// Hands out 256-byte aligned parts of the workspace; of none, it only counts.
+class Parts {
+ public:
+  explicit Parts(void* workspace) : base_(static_cast<unsigned char*>(workspace)) {}
+  template <class T>
+  T* take(int64_t count) {
+    unsigned char* part = base_ == nullptr ? nullptr : base_ + used_;
+    used_ += round_up(count * static_cast<int64_t>(sizeof(T)), 256);
+    return reinterpret_cast<T*>(part);
+  }
+  int64_t used() const { return used_; }
+
+ private:
+  unsigned char* base_;
+  int64_t used_ = 0;
+};
+
+int64_t bins(const Schedule& s, int64_t res) { return s.rows(res) * s.columns(res); }
+int64_t half_bins(const Schedule& s, int64_t res) { return s.columns(res) * (s.rows(res) / 2 + 1); }
+bool has_second(const Schedule& s, int64_t j1) { return s.max_order > 1 && j1 + 1 < s.J; }
+// W2 of all scales above j1
+int64_t second_bins(const Schedule& s, int64_t j1) {
+  int64_t sum = 0;
+  for (int64_t j2 = j1 + 1; j2 < s.J; ++j2) sum += bins(s, j2);
+  return sum;
+}
+
+// Shared memory of the fused tier's blocks
+struct Shared {
+  int64_t area = 0;    // families: planes of the second order, or the first order's low-pass
+  int64_t block = 0;   // of families or, without the first order, of second at j2 = 1
+  int64_t before = 0;  // of spectrum
+};
+
+constexpr int64_t longest_side = 256;  // of a plane in shared memory, where passes_of ends
+
+Shared shared_of(const Schedule& s, bool first_order, int64_t group) {
+  const auto outer = [&](int64_t res) { return static_cast<int>(s.columns(res)); };
+  const auto inner = [&](int64_t res) { return static_cast<int>(s.rows(res)); };
+  const int64_t planes =
+      has_second(s, 0) ? tile_bytes(outer(1), inner(1), static_cast<int>(group)) : 0;
+  Shared shared;
+  if (!first_order) {
+    shared.block = planes + tables_bytes(outer(1), inner(1));
+    return shared;
+  }
+  const int64_t lowpass = lowpass_bytes(outer(0), static_cast<int>(s.m));
+  shared.area = round_up(max(planes, lowpass), 16);
+  const int64_t rest = tile_bytes(outer(0), inner(0), 1) + tables_bytes(outer(0), inner(0));
+  shared.block = rest + shared.area;
+  shared.before = rest + round_up(lowpass, 16);
+  return shared;
+}
+
+// Angles side by side where `bytes` are there for planes of resolution res: a power of two, for
+// the bank's lanes to be whole groups
+int64_t group_of(const Schedule& s, int64_t res, int64_t bytes) {
+  int64_t group = 1;
+  while (group < s.L && group < 16 &&
+         tile_bytes(static_cast<int>(s.columns(res)), static_cast<int>(s.rows(res)),
+                    static_cast<int>(2 * group)) <= bytes) {
+    group *= 2;
+  }
+  return group;
+}
+
+// What one wave keeps in the workspace, and where
+template <class T>
+struct Workspace {
+  // fused: the bank arranged
+  float *psi_first, *psi_second, *taps;
+  int2* bands;
+  Point* roots;
+  // general
+  T* u0;              // [wave, Np, Mp]
+  Complex<T>* x_hat;  // [wave, Np, Mp/2 + 1]
+  Complex<T>* w;      // W1 of one j1, then W2 of all j2
+  T* u1;              // of one j1
+  Complex<T>* u1_hat;
+  unsigned char* fft;
+  int64_t bytes;
+};
+
+template <class T>
+Workspace<T> workspace_of(const Schedule& s, const Launch& launch, int64_t psi_entries,
+                          int64_t fft_bytes, void* memory) {
+  Workspace<T> w{};
+  Parts parts(memory);
+  const int64_t wave = launch.wave;
+  const bool fused = launch.tier == Tier::fused;
+  if (fused) {
+    int64_t taps = 0;
+    for (int64_t res = 0; res < s.J; ++res) {
+      taps +=
+          s.columns(res) * four(static_cast<int>(s.n)) + s.rows(res) * four(static_cast<int>(s.m));
+    }
+    w.psi_first = parts.take<float>(psi_entries);
+    w.psi_second = parts.take<float>(psi_entries);
+    w.taps = parts.take<float>(taps);
+    w.bands = parts.take<int2>(s.J * (four(static_cast<int>(s.n)) + four(static_cast<int>(s.m))));
+    w.roots = parts.take<Point>(s.Mp + s.Np);
+  }
+  if (s.max_order > 0) w.x_hat = parts.take<Complex<T>>(wave * half_bins(s, 0));
+  if (!(fused && launch.first_order_fused)) {
+    w.u0 = parts.take<T>(wave * bins(s, 0));
+    if (s.max_order > 0) {
+      const int64_t second = has_second(s, 0) && !fused ? s.L * second_bins(s, 0) : 0;
+      w.w = parts.take<Complex<T>>(wave * s.L * max(bins(s, 0), second));
+      w.u1 = parts.take<T>(wave * s.L * bins(s, 0));
+      if (has_second(s, 0)) w.u1_hat = parts.take<Complex<T>>(wave * s.L * half_bins(s, 0));
+      w.fft = parts.take<unsigned char>(fft_bytes);
+    }
+  }
+  w.bytes = parts.used();
+  return w;
+}
+
+// All transforms of a wave, in any order
+template <class T, class F>
+void each_transform(const Schedule& s, const Launch& launch, F f) {
+  if (s.max_order == 0 || (launch.tier == Tier::fused && launch.first_order_fused)) return;
+  constexpr bool wide = sizeof(T) == 8;
+  const auto planes = [&](bool forward, int64_t res, int64_t batch) {
+    f(Transform{forward, wide, s.columns(res), s.rows(res), batch});
+  };
+  planes(true, 0, launch.wave);
+  for (int64_t j1 = 0; j1 < s.J; ++j1) {
+    planes(false, j1, launch.wave * s.L);
+    if (!has_second(s, j1)) continue;
+    planes(true, j1, launch.wave * s.L);
+    if (launch.tier == Tier::fused) continue;
+    for (int64_t j2 = j1 + 1; j2 < s.J; ++j2) planes(false, j2, launch.wave * s.L * s.L);
+  }
+}
+
+// --- the fused tier ---------------------------------------------------------------------------
+
+// Sides that have kernels of their own: what images of 28², 32², 64² pixels are padded to, and the
+// planes of the second order of 64², 128², 224² and 256²
+template <int... N>
+struct Sizes {};
+using FamilySizes = Sizes<36, 40, 48, 72, 80>;
+using SecondSizes = Sizes<36, 60, 72, 80, 120>;
+
+struct FusedKernels {
+  void (*spectrum)(FusedArguments);
+  void (*families)(FusedArguments);
+};
+template <int... N>
+FusedKernels kernels_of(Sizes<N...>, int64_t side) {
+  FusedKernels found{spectrum_kernel<0>, families_kernel<0>};
+  ((side == N ? (found = {spectrum_kernel<N>, families_kernel<N>}, 0) : 0), ...);
+  return found;
+}
+using SecondKernel = void (*)(FusedArguments);
+template <int... N>
+SecondKernel second_of(Sizes<N...>, int64_t side, int64_t k) {
+  SecondKernel found = second_kernel<0, 0>;
+  ((side == N ? (found = k == 2 ? second_kernel<N, 2> : second_kernel<N, 0>, 0) : 0), ...);
+  return found;
+}
+
+int arrange_jobs(const Schedule& s) {  // tables, matrices, roots
+  return static_cast<int>(s.wavelet_tables() + 2 * s.J + 1);
+}
+
+FusedArguments fused_arguments(const Schedule& s, const Launch& launch, const Bank<float>& bank,
+                               int64_t psi_entries, const Workspace<float>& w) {
+  FusedArguments a{};
+  a.psi = bank.psi, a.psi_entries = psi_entries, a.psi_support = bank.psi_support;
+  a.phi = bank.phi, a.phi_support = bank.phi_support;
+  a.psi_first = w.psi_first, a.psi_second = w.psi_second;
+  a.taps = w.taps, a.bands = w.bands, a.roots = w.roots;
+  a.x_hat = w.x_hat, a.u1_hat = w.u1_hat;
+  const auto to_int = [](int64_t value) { return static_cast<int>(value); };
+  a.J = to_int(s.J), a.L = to_int(s.L), a.max_order = to_int(s.max_order);
+  a.lanes = to_int(s.lanes), a.M = to_int(s.M), a.N = to_int(s.N);
+  a.Mp = to_int(s.Mp), a.Np = to_int(s.Np), a.m = to_int(s.m), a.n = to_int(s.n);
+  a.channels = to_int(s.channels);
+  const Shared shared = shared_of(s, launch.first_order_fused, launch.group);
+  a.area = to_int(shared.area);
+  const int64_t room = launch.first_order_fused || !has_second(s, 0)
+                           ? shared.area
+                           : tile_bytes(a.Np / 2, a.Mp / 2, to_int(launch.group));
+  for (int64_t res = 0; res < s.J; ++res) {
+    a.group[res] = res == 0 ? 1 : to_int(group_of(s, res, room));
+    if (s.columns(res) <= longest_side && s.rows(res) <= longest_side) {
+      a.outer[res] = passes_of(to_int(s.columns(res)), any_side);
+      a.inner[res] = passes_of(to_int(s.rows(res)), any_side);
+    }
+  }
+  return a;
+}
+
+unsigned to_grid(int64_t blocks) { return static_cast<unsigned>(blocks); }
+
+void run_families(const Schedule& s, const Launch& launch, FusedArguments a, int64_t images,
+                  const float* x, float* S, Queue& queue) {
+  const Shared shared = shared_of(s, true, launch.group);
+  const FusedKernels kernels = kernels_of(FamilySizes{}, s.Mp == s.Np ? s.Mp : 0);
+  a.x = x, a.S = S, a.B = static_cast<int>(images);
+  queue.run(kernels.spectrum, dim3(to_grid(images)), launch.threads, shared.before, a);
+  if (s.max_order == 0) return;
+  queue.run(kernels.families, dim3(to_grid(images * s.J * s.L)), launch.threads, shared.block, a);
+}
+
+// --- the general tier ---------------------------------------------------------------------------
+
+template <class T>
+void run_filter_fold(const Schedule& s, const Bank<T>& bank, int64_t psi_entries, int64_t res,
+                     int64_t first, int64_t last, int64_t planes, const Complex<T>* u_hat,
+                     Complex<T>* out, Queue& queue) {
+  FilterFoldArguments<T> a{};
+  a.u_hat = u_hat, a.planes = planes, a.psi_entries = psi_entries;
+  a.outer = static_cast<int>(s.columns(res)), a.inner = static_cast<int>(s.rows(res));
+  a.L = static_cast<int>(s.L), a.lanes = static_cast<int>(s.lanes), a.scale = T(1);
+  for (int64_t j = first; j < last; ++j) {
+    a.scales[j - first] = {1 << (j - res), bank.psi, bank.psi_support + 5 * s.wavelet_table(res, j),
+                           out};
+    out += planes * s.L * bins(s, j);
+  }
+  const auto kernel = s.lanes < 8 ? filter_fold_kernel<T, true, true, angles_together(4)>
+                                  : filter_fold_kernel<T, true, true, angles_together(8)>;
+  const int64_t together = angles_together(a.lanes);
+  queue.run(kernel,
+            dim3(to_grid(planes * ceil_div(bins(s, first), stage_threads)),
+                 to_grid(ceil_div(s.L, together)), to_grid(last - first)),
+            stage_threads, 0, a);
+}
+
+// Low-pass of planes (image, a, d), a < across, d < L or 1, for scales first … last − 1
+template <class T, bool Modulus>
+void run_lowpass(const Schedule& s, const Bank<T>& bank, int64_t first, int64_t last,
+                 int64_t images, int64_t across, int64_t down, const void* u, int64_t channel, T* S,
+                 Queue& queue) {
+  LowpassArguments<T> a{};
+  a.planes = images * across * down, a.across = across, a.down = down;
+  const int64_t plane = s.m * s.n;
+  a.image_step = s.channels * plane;
+  a.m = static_cast<int>(s.m), a.n = static_cast<int>(s.n), a.m_step = a.n, a.n_step = 1;
+  const auto* from = static_cast<const unsigned char*>(u);
+  for (int64_t j = first; j < last; ++j) {
+    LowpassScale<T>& scale = a.scales[j - first];
+    const T* phi = bank.phi + s.phi_offset(j);
+    const int64_t* support = bank.phi_support + 2 * j * (s.m + s.n);
+    scale = {from,
+             static_cast<int>(s.columns(j)),
+             static_cast<int>(s.rows(j)),
+             phi + s.m * s.rows(j),
+             phi,
+             support + 2 * s.m,
+             support,
+             S + (channel + (j - first) * down) * plane,
+             down * (last - first) * plane,
+             plane};
+    from += a.planes * bins(s, j) * (Modulus ? 2 : 1) * static_cast<int64_t>(sizeof(T));
+  }
+  const int64_t chunks = ceil_div(s.n, chunk_n) * ceil_div(s.m, chunk_m);
+  queue.run(lowpass_kernel<T, Modulus>, dim3(to_grid(a.planes * chunks), 1, to_grid(last - first)),
+            lowpass_threads, 0, a);
+}
+
+template <class T>
+void run_modulus(int64_t count, const Complex<T>* z, T* out, Queue& queue) {
+  const int64_t blocks = min(ceil_div(count, stage_threads), int64_t{1} << 20);
+  queue.run(modulus_kernel<T>, dim3(to_grid(blocks)), stage_threads, 0, count, z, out);
+}
+
+// A wave of the general tier; the second order is the fused tier's where `arranged` is given.
+template <class T>
+void run_stages(const Schedule& s, const Launch& launch, const Bank<T>& bank, int64_t psi_entries,
+                const Workspace<T>& w, const FusedArguments* arranged, int64_t images, const T* x,
+                T* S, Queue& queue) {
+  constexpr bool wide = sizeof(T) == 8;
+  const auto transform = [&](bool forward, int64_t res, int64_t batch, const void* in, void* out) {
+    queue.transform({forward, wide, s.columns(res), s.rows(res), batch}, in, out, w.fft);
+  };
+  queue.run(pad_kernel<T>,
+            dim3(to_grid(images * ceil_div(s.Np, pad_tile)), to_grid(ceil_div(s.Mp, pad_tile))),
+            pad_tile * pad_rows, 0, x, w.u0, static_cast<int>(s.M), static_cast<int>(s.N),
+            static_cast<int>(s.Mp), static_cast<int>(s.Np));
+  run_lowpass<T, false>(s, bank, 0, 1, images, 1, 1, w.u0, 0, S, queue);
+  if (s.max_order == 0) return;
+  transform(true, 0, images, w.u0, w.x_hat);
+  for (int64_t j1 = 0; j1 < s.J; ++j1) {
+    const int64_t planes = images * s.L;
+    run_filter_fold(s, bank, psi_entries, 0, j1, j1 + 1, images, w.x_hat, w.w, queue);
+    transform(false, j1, planes, w.w, w.w);
+    run_modulus(planes * bins(s, j1), w.w, w.u1, queue);
+    run_lowpass<T, false>(s, bank, j1, j1 + 1, images, 1, s.L, w.u1, s.channel(j1), S, queue);
+    if (!has_second(s, j1)) continue;
+    transform(true, j1, planes, w.u1, w.u1_hat);
+    if constexpr (!wide) {
+      if (arranged != nullptr) {
+        FusedArguments a = *arranged;
+        a.S = S, a.B = static_cast<int>(images), a.j1 = static_cast<int>(j1);
+        for (a.j2 = a.j1 + 1; a.j2 < a.J; ++a.j2) {
+          const int outer = a.Np >> a.j2, inner = a.Mp >> a.j2, group = a.group[a.j2];
+          const int64_t blocks = planes * ceil_div(s.L, group);
+          queue.run(second_of(SecondSizes{}, outer == inner ? outer : 0, a.j2 - a.j1 == 1 ? 2 : 0),
+                    dim3(to_grid(blocks)), launch.threads,
+                    tile_bytes(outer, inner, group) + tables_bytes(outer, inner), a);
+        }
+        continue;
+      }
+    }
+    run_filter_fold(s, bank, psi_entries, j1, j1 + 1, s.J, planes, w.u1_hat, w.w, queue);
+    Complex<T>* w2 = w.w;
+    for (int64_t j2 = j1 + 1; j2 < s.J; ++j2) {
+      transform(false, j2, planes * s.L, w2, w2);
+      w2 += planes * s.L * bins(s, j2);
+    }
+    run_lowpass<T, true>(s, bank, j1 + 1, s.J, images, s.L, s.L, w.w, s.channel(j1, 0, j1 + 1), S,
+                         queue);
+  }
+}
+
+bool valid(const Problem& problem) {
+  Shape shape;
+  return shape_of(problem, &shape) == Status::ok;
+}
+
+}  // namespace
+
+// --- the engine
+// -----------------------------------------------------------------------------------
+
+const char* last_error() { return failure; }
+int64_t launches() { return launched; }
+
+Status device_limits(int index, Device* device) {
+  const auto attribute = [&](cudaDeviceAttr which, auto* value) {
+    int found = 0;
+    const Status status = status_of(cudaDeviceGetAttribute(&found, which, index));
+    *value = found;
+    return status == Status::ok;
+  };
+  int major = 0, minor = 0;
+  size_t available = 0, all = 0;
+  if (!attribute(cudaDevAttrComputeCapabilityMajor, &major) ||
+      !attribute(cudaDevAttrComputeCapabilityMinor, &minor) ||
+      !attribute(cudaDevAttrMultiProcessorCount, &device->processors) ||
+      !attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, &device->shared_per_block) ||
+      !attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor, &device->shared_per_processor) ||
+      !attribute(cudaDevAttrL2CacheSize, &device->l2_bytes) ||
+      status_of(cudaMemGetInfo(&available, &all)) != Status::ok) {
+    return Status::launch_failed;
+  }
+  device->architecture = 10 * major + minor;
+  device->memory_bytes = static_cast<int64_t>(all);
+  return Status::ok;
+}
+
+template <class T>
+Status choose(const Problem& problem, int64_t B, const Device& device, Tier wanted, int64_t budget,
+              const Fft* fft, Launch* launch) {
+  if (!valid(problem) || B < 0) return Status::bad_problem;
+  const Schedule s = schedule_of(problem);
+  // How many blocks of so much shared memory a processor holds; one more kilobyte each is CUDA's
+  const auto resident = [&](int64_t bytes) {
+    return bytes > device.shared_per_block ? 0 : device.shared_per_processor / (bytes + 1024);
+  };
+  const auto fits = [&](int64_t res) {
+    return s.rows(res) <= longest_side && s.columns(res) <= longest_side;
+  };
+  // The largest group with which two blocks share a processor, while one waits the other computes;
+  // with `alone`, the largest that a block can have. 0: none.
+  const auto group_for = [&](bool first_order, bool alone) -> int64_t {
+    int64_t best = 0;
+    const int64_t most = has_second(s, 0) ? group_of(s, 1, INT32_MAX / 32) : 1;
+    for (int64_t group = 1; group <= most; group *= 2) {
+      const Shared shared = shared_of(s, first_order, group);
+      const int64_t bytes = max(shared.block, shared.before);
+      if (resident(bytes) >= (alone ? 1 : 2)) best = group;
+    }
+    return best;
+  };
+
+  *launch = {Tier::general, false, 0, stage_threads, 0, 1};
+  const bool families = sizeof(T) == 4 && fits(0) && wanted != Tier::general;
+  const bool seconds = sizeof(T) == 4 && has_second(s, 0) && fits(1) && wanted != Tier::general;
+  const auto fused = [&](bool first_order, int64_t group) {
+    const int64_t lines = has_second(s, 0) ? s.columns(1) * group : s.columns(0);
+    launch->tier = Tier::fused;
+    launch->first_order_fused = first_order;
+    launch->group = group;
+    // at least as many threads as the longest prime has points
+    launch->threads = min(max(round_up(lines, 32), 128), block_threads);
+    launch->shared_bytes = shared_of(s, first_order, group).block;
+  };
+  int64_t group = 0;
+  if (families && (group = group_for(true, false)) > 0) {
+    fused(true, group);
+  } else if (seconds && (group = group_for(false, false)) > 0) {
+    fused(false, group);
+  } else if (seconds && (group = group_for(false, true)) > 0) {
+    fused(false, group);
+  } else if (families && (group = group_for(true, true)) > 0) {
+    fused(true, group);
+  } else if (wanted == Tier::fused) {
+    return Status::tier_impossible;
+  }
+  const bool transforms = s.max_order > 0 && !launch->first_order_fused;
+  if (transforms && fft == nullptr) return Status::fft_failed;
+
+  // As many images at a time as the budget holds; the FFT may want as much again as it transforms.
+  const auto bytes = [&](int64_t wave) {
+    Launch l = *launch;
+    l.wave = wave;
+    int64_t fft_bytes = 0;
+    each_transform<T>(s, l, [&](const Transform& t) {
+      fft_bytes = max(fft_bytes,
+                      t.outer * (t.inner / 2 + 1) * t.batch * 4 * static_cast<int64_t>(sizeof(T)));
+    });
+    return workspace_of<T>(s, l, 0, fft_bytes, nullptr).bytes;
+  };
+  const int64_t one = bytes(1);
+  // no grid of any kernel grows beyond 2^31 blocks
+  const int64_t largest_plane = ceil_div(bins(s, 0), stage_threads) + ceil_div(s.m * s.n, 256) + 1;
+  const int64_t most = max((int64_t{1} << 30) / (s.J * s.L * s.L * largest_plane), 1);
+  launch->wave = max(min(min(B, most), budget / max(one, 1)), 1);
+  return Status::ok;
+}
+
+template <class T>
+Status workspace_bytes(const Problem& problem, const Launch& launch, const Fft* fft, void* stream,
+                       int64_t psi_entries, int64_t* bytes) {
+  if (!valid(problem) || launch.wave < 1) return Status::bad_problem;
+  const Schedule s = schedule_of(problem);
+  int64_t fft_bytes = 0;
+  each_transform<T>(s, launch, [&](const Transform& transform) {
+    const int64_t wants = fft == nullptr ? -1 : fft->workspace_bytes(fft->self, transform, stream);
+    fft_bytes = wants < 0 || fft_bytes < 0 ? -1 : max(fft_bytes, wants);
+  });
+  if (fft_bytes < 0) return Status::fft_failed;
+  *bytes = workspace_of<T>(s, launch, psi_entries, fft_bytes, nullptr).bytes;
+  return Status::ok;
+}
+
+template <class T>
+Status scattering2d(const Problem& problem, const Launch& launch, const Bank<T>& bank,
+                    int64_t psi_entries, int64_t B, const T* x, T* S, void* workspace,
+                    int64_t bytes, const Fft* fft, void* stream) {
+  if (!valid(problem) || B < 0 || launch.wave < 1) return Status::bad_problem;
+  const Schedule s = schedule_of(problem);
+  const bool fused = launch.tier == Tier::fused;
+  if (fused && sizeof(T) == 8) return Status::tier_impossible;
+  const Workspace<T> w = workspace_of<T>(s, launch, psi_entries, 0, workspace);
+  if (w.bytes > bytes) return Status::workspace_too_small;
+
+  Queue queue(fft, stream);
+  FusedArguments arranged{};
+  if constexpr (sizeof(T) == 4) {
+    if (fused && B > 0) {
+      arranged = fused_arguments(s, launch, bank, psi_entries, w);
+      queue.run(arrange_kernel, dim3(16, static_cast<unsigned>(arrange_jobs(s))), block_threads, 0,
+                arranged);
+    }
+  }
+  for (int64_t first = 0; first < B; first += launch.wave) {
+    const int64_t images = min(launch.wave, B - first);
+    const T* in = x + first * s.M * s.N;
+    T* out = S + first * s.channels * s.m * s.n;
+    if constexpr (sizeof(T) == 4) {
+      if (fused && launch.first_order_fused) {
+        run_families(s, launch, arranged, images, in, out, queue);
+        continue;
+      }
+    }
+    run_stages(s, launch, bank, psi_entries, w, fused ? &arranged : nullptr, images, in, out,
+               queue);
+  }
+  return queue.status();
+}
+
+template <class T>
+Status filter_fold(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* x_hat,
+                   const T* psi, T* out, void* stream) {
+  FilterFoldArguments<T> a{};
+  a.u_hat = reinterpret_cast<const Complex<T>*>(x_hat), a.planes = B;
+  a.outer = static_cast<int>(M), a.inner = static_cast<int>(N), a.L = static_cast<int>(L);
+  a.scale = T(1) / static_cast<T>(k * k);
+  a.scales[0] = {static_cast<int>(k), psi, nullptr, reinterpret_cast<Complex<T>*>(out)};
+  Queue queue(nullptr, stream);
+  queue.run(filter_fold_kernel<T, false, false, 8>,
+            dim3(to_grid(B * ceil_div(M / k * (N / k), stage_threads)), to_grid(ceil_div(L, 8))),
+            stage_threads, 0, a);
+  return queue.status();
+}
+
+template <class T>
+Status modulus(int64_t count, const T* z, T* out, void* stream) {
+  Queue queue(nullptr, stream);
+  run_modulus(count, reinterpret_cast<const Complex<T>*>(z), out, queue);
+  return queue.status();
+}
+
+template <class T>
+Status lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u, const T* a_m,
+               const T* a_n, T* out, void* stream) {
+  LowpassArguments<T> a{};
+  a.planes = B, a.across = 1, a.down = 1, a.image_step = m * n;
+  a.n = static_cast<int>(m), a.m = static_cast<int>(n), a.n_step = a.m, a.m_step = 1;
+  a.scales[0] = {u, static_cast<int>(M), static_cast<int>(N), a_m, a_n, nullptr, nullptr, out, 0,
+                 0};
+  Queue queue(nullptr, stream);
+  queue.run(lowpass_kernel<T, false>,
+            dim3(to_grid(B * ceil_div(m, chunk_n) * ceil_div(n, chunk_m))), lowpass_threads, 0, a);
+  return queue.status();
+}
+
+#define SCATCUDA_INSTANTIATE(T)                                                                    \
+  template Status choose<T>(const Problem&, int64_t, const Device&, Tier, int64_t, const Fft*,     \
+                            Launch*);                                                              \
+  template Status workspace_bytes<T>(const Problem&, const Launch&, const Fft*, void*, int64_t,    \
+                                     int64_t*);                                                    \
+  template Status scattering2d<T>(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t, \
+                                  const T*, T*, void*, int64_t, const Fft*, void*);                \
+  template Status filter_fold<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,  \
+                                 T*, void*);                                                       \
+  template Status modulus<T>(int64_t, const T*, T*, void*);                                        \
+  template Status lowpass<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,      \
+                             const T*, T*, void*);
+SCATCUDA_INSTANTIATE(float)
+SCATCUDA_INSTANTIATE(double)
+
+}  // namespace cuda
+}  // namespace scatcuda

@@ -1,0 +1,640 @@
+// The fused tier: whole families of paths in the shared memory of one block, float32.
+//
+//   arrange    the bank in the order in which the others read it, roots of unity
+//   spectrum   one block an image: reflection, S0, x̂
+//   families   one block a family (image, j1, θ1): W1, U1, S1, Û1, then for all (j2, θ2) W2, U2, S2
+//   second     the same from Û1 in global memory: one block a (image, j1, θ1, some θ2), one j2
+//
+// Letters as in engine.h. Planes lie [outer, inner] = [columns, rows], transposed, since that is
+// how the bank does; of spectra of real planes the half [outer, inner/2 + 1] is kept.
+#pragma once
+
+#include "../core/schedule.h"
+#include "bank.cuh"
+#include "tile.cuh"
+
+namespace scatcuda {
+inline namespace SCATCUDA_ISA {
+
+extern __shared__ __align__(16) unsigned char shared_memory[];
+
+constexpr int most_levels = 7;  // of resolution, in the fused tier: 256 = 2^7 · 2
+constexpr int block_threads = 256;
+
+struct FusedArguments {
+  const float* x;       // [B, M, N]
+  Point* x_hat;         // [B, Np, Mp/2 + 1]
+  const Point* u1_hat;  // `second` only: [B · L, outer, inner/2 + 1] at resolution j1
+  float* S;             // [B, channels, m, n]
+
+  const float* psi;  // the bank as it came
+  int64_t psi_entries;
+  const int64_t* psi_support;
+  const float* phi;
+  const int64_t* phi_support;
+
+  // the bank as `arrange` leaves it
+  float* psi_first;   // table (0, j): [angles][kept], at its place in psi
+  float* psi_second;  // table (res, j): [angles / group][kept][group], at its place in psi
+  float* taps;        // low-pass of every resolution: [outer, n4], [inner, m4], zeros to four
+  int2* bands;        // first and last + 1 non-zero of each four outputs: [n4 / 4], [m4 / 4]
+  Point* roots;       // e^{2πi k/Np}, then e^{2πi k/Mp}
+
+  int J, L, max_order, lanes, M, N, Mp, Np, m, n, channels, B;
+  int group[most_levels];  // angles side by side at resolution j2
+  int area;                // bytes of shared memory for planes of the second order
+  int j1, j2;              // `second` only
+  Passes outer[most_levels], inner[most_levels];
+};
+
+SCATCUDA_HD constexpr int four(int n) { return (n + 3) / 4 * 4; }
+// columns start in different banks
+SCATCUDA_HD constexpr int pitch_of(int inner) { return inner | 1; }
+SCATCUDA_HD constexpr int tile_bytes(int outer, int inner, int group) {
+  return (outer * pitch_of(inner) * group * static_cast<int>(sizeof(Point)) + 15) / 16 * 16;
+}
+// roots and places of a block whose largest planes are [outer, inner]
+SCATCUDA_HD constexpr int tables_bytes(int outer, int inner) {
+  return (outer + inner) * static_cast<int>(sizeof(Point) + 2 * sizeof(short));
+}
+// what lies between the two products of the low-pass of one plane
+SCATCUDA_HD constexpr int lowpass_bytes(int outer, int m) {
+  return outer * four(m) * static_cast<int>(sizeof(float));
+}
+
+// Offsets of resolution res in taps and bands
+SCATCUDA_HD inline int taps_offset(const FusedArguments& a, int res) {
+  int offset = 0;
+  for (int r = 0; r < res; ++r) offset += (a.Np >> r) * four(a.n) + (a.Mp >> r) * four(a.m);
+  return offset;
+}
+SCATCUDA_HD inline int bands_offset(const FusedArguments& a, int res) {
+  return res * (four(a.n) + four(a.m)) / 4;
+}
+SCATCUDA_HD inline int table_of(const FusedArguments& a, int res, int j) {
+  return res == 0 ? j : a.J + (res - 1) * (a.J - 1) - res * (res - 1) / 2 + (j - res - 1);
+}
+
+// --- the bank -----------------------------------------------------------------------------------
+
+// blockIdx.y is a wavelet table, or after all tables a low-pass matrix, or at last the roots.
+__global__ void __launch_bounds__(block_threads)
+    arrange_kernel(const __grid_constant__ FusedArguments a) {
+  const int thread = blockIdx.x * blockDim.x + threadIdx.x, threads = gridDim.x * blockDim.x;
+  int job = blockIdx.y;
+  int first_tables = a.max_order > 0 ? a.J : 0;
+  for (int res = 0; res < a.J; ++res) {  // tables of resolution res: j = first … J − 1
+    const int j0 = res == 0 ? 0 : res + 1;
+    const int tables = res == 0 ? first_tables : a.max_order > 1 ? max(a.J - j0, 0) : 0;
+    if (job >= tables) {
+      job -= tables;
+      continue;
+    }
+    const int j = j0 + job, outer = a.Np >> res, inner = a.Mp >> res;
+    const Box box(a.psi_support + 5 * table_of(a, res, j), outer, inner, a.psi_entries / a.lanes);
+    const int kept = box.rows * box.columns, group = a.group[j];
+    const float* from = a.psi + box.first * a.lanes;
+    float* planar = a.psi_first + box.first * a.lanes;
+    float* grouped = a.psi_second + box.first * a.lanes;
+    for (int i = thread; i < kept * a.lanes; i += threads) {
+      const float value = from[i];
+      const int entry = i / a.lanes, theta = i % a.lanes;
+      if (res == 0) planar[theta * kept + entry] = value;
+      if (j > res && a.max_order > 1) {
+        grouped[(theta / group * kept + entry) * group + theta % group] = value;
+      }
+    }
+    return;
+  }
+  if (job < 2 * a.J) {  // matrix [outputs, size] of phi to [size, outputs in fours]
+    const int res = job / 2, size = (job % 2 == 0 ? a.Np : a.Mp) >> res;
+    const int outputs = job % 2 == 0 ? a.n : a.m, stride = four(outputs);
+    const float* from = a.phi;  // P_0 [m, Mp], Q_0 [n, Np], P_1 …
+    for (int r = 0; r < res; ++r) from += a.m * (a.Mp >> r) + a.n * (a.Np >> r);
+    const int64_t* support = a.phi_support + 2 * res * (a.m + a.n);
+    float* to = a.taps + taps_offset(a, res);
+    int2* bands = a.bands + bands_offset(a, res);
+    if (job % 2 == 0) {
+      from += a.m * (a.Mp >> res), support += 2 * a.m;
+    } else {
+      to += (a.Np >> res) * four(a.n), bands += four(a.n) / 4;
+    }
+    for (int i = thread; i < size * stride; i += threads) {
+      const int k = i / stride, o = i % stride;
+      float tap = 0.0f;
+      if (o < outputs) {
+        const int64_t low = support[2 * o], high = support[2 * o + 1];
+        const bool fits = 0 <= low && low <= high && high <= size;
+        tap = !fits ? nanf("") : low <= k && k < high ? from[o * size + k] : 0.0f;
+      }
+      to[i] = tap;
+    }
+    for (int i = thread; i < stride / 4; i += threads) {
+      int low = size, high = 0;
+      for (int o = 4 * i; o < min(4 * i + 4, outputs); ++o) {
+        const int64_t l = support[2 * o], h = support[2 * o + 1];
+        const bool fits = 0 <= l && l <= h && h <= size;
+        if (fits && l == h) continue;
+        low = min(low, fits ? static_cast<int>(l) : 0);
+        high = max(high, fits ? static_cast<int>(h) : size);
+      }
+      bands[i] = make_int2(low, high);
+    }
+    return;
+  }
+  for (int i = thread; i < a.Np + a.Mp; i += threads) {
+    const int k = i < a.Np ? i : i - a.Np, size = i < a.Np ? a.Np : a.Mp;
+    double sine, cosine;
+    sincospi(2.0 * k / size, &sine, &cosine);
+    a.roots[i] = {static_cast<float>(cosine), static_cast<float>(sine)};
+  }
+}
+
+// --- what the blocks share
+// ------------------------------------------------------------------------
+
+// Roots and places in shared memory for planes [outer, inner] at resolution res and, where a block
+// goes on to coarser ones, for those too
+struct Tables {
+  Point *outer_roots, *inner_roots;
+  unsigned short *outer_place, *inner_place;
+
+  __device__ Tables(unsigned char* memory, const FusedArguments& a, int res, int outer, int inner)
+      : outer_roots(reinterpret_cast<Point*>(memory)),
+        inner_roots(outer_roots + outer),
+        outer_place(reinterpret_cast<unsigned short*>(inner_roots + inner)),
+        inner_place(outer_place + outer) {
+    for (int k = threadIdx.x; k < outer; k += blockDim.x) outer_roots[k] = a.roots[k << res];
+    for (int k = threadIdx.x; k < inner; k += blockDim.x) {
+      inner_roots[k] = a.roots[a.Np + (k << res)];
+    }
+  }
+  template <class Side>
+  __device__ void find_places(Side outer, Side inner) {
+    for (int k = threadIdx.x; k < outer.size(); k += blockDim.x) {
+      outer_place[k] = static_cast<unsigned short>(place(outer, k));
+    }
+    for (int k = threadIdx.x; k < inner.size(); k += blockDim.x) {
+      inner_place[k] = static_cast<unsigned short>(place(inner, k));
+    }
+  }
+  __device__ Tables behind(int outer, int inner) const {  // places of coarser planes
+    Tables t = *this;
+    t.outer_place = inner_place + inner;
+    t.inner_place = t.outer_place + outer / 2;
+    return t;
+  }
+};
+
+// The spectrum of a real plane of which one half is kept
+struct Spectrum {
+  const Point* data;  // [outer, stride]
+  int stride, outer, inner;
+
+  __device__ __forceinline__ Point operator()(int c, int r) const {
+    if (2 * r <= inner) return data[c * stride + r];
+    const Point x = data[(c == 0 ? 0 : outer - c) * stride + inner - r];
+    return {x.re, -x.im};
+  }
+};
+
+// fold_k( û ψ̂ ) at column c, line = row · group + angle. K is k where that is known, else 0.
+template <int K>
+struct Folded {
+  Spectrum spectrum;
+  const Box& box;
+  const float* psi;  // [kept, group]
+  int outer, inner, group, k;
+
+  __device__ __forceinline__ Point operator()(int line, int c) const {
+    const int r = line / group, lane = line % group, times_k = K > 0 ? K : k;
+    Point sum{0.0f, 0.0f};
+#pragma unroll(K > 0 ? K : 1)
+    for (int i = 0; i < times_k; ++i) {
+      const int cc = c + i * outer, column = box.column(cc);
+      if (column < 0) continue;
+#pragma unroll(K > 0 ? K : 1)
+      for (int j = 0; j < times_k; ++j) {
+        const int rr = r + j * inner, row = box.row(rr);
+        if (row < 0) continue;
+        const float w = __ldg(psi + (column * box.rows + row) * group + lane);
+        const Point x = spectrum(cc, rr);
+        sum = {sum.re + x.re * w, sum.im + x.im * w};
+      }
+    }
+    return {sum.re * box.scale, sum.im * box.scale};
+  }
+};
+
+// IDFT of fold_k( û ψ̂ ) in the tile, all but the last pass along the inner dimension
+template <int K, class Side>
+__device__ __forceinline__ void wavelet(Side outer, Side inner, const Folded<K>& folded,
+                                        Roots outer_roots, Roots inner_roots, Point* tile) {
+  const int group = folded.group, pitch = pitch_of(inner.size());
+  const AlongOuter down{pitch, group};
+  const AlongInner across{pitch, group};
+  const int lines = inner.size() * group;
+  with_radix<0>(outer, 0, [&](auto radix) {
+    constexpr int R = decltype(radix)::value;  // never a prime without a butterfly
+    pass<(R > 0 ? R : 1), 1>(lines, outer.size(), outer.size(), outer_roots, folded,
+                             [&](int line, int k, const Point& x) { tile[down.at(line, k)] = x; });
+  });
+  __syncthreads();
+  inverse_passes<1>(outer, outer.count(), lines, outer_roots, tile, down);
+  inverse_passes<0>(inner, inner.count() - 1, outer.size() * group, inner_roots, tile, across);
+}
+
+__device__ __forceinline__ float modulus(const Point& z) {
+  return sqrtf(z.re * z.re + z.im * z.im);
+}
+
+// --- low-pass
+// -------------------------------------------------------------------------------------
+
+__device__ __forceinline__ void add_product(float& sum, float x, float w) { sum += x * w; }
+__device__ __forceinline__ void add_product(Point& sum, const Point& x, float w) {
+  sum = {sum.re + x.re * w, sum.im + x.im * w};
+}
+
+// One of the two matrices of the low-pass of a resolution, by columns
+struct Matrix {
+  const float* taps;
+  const int2* bands;
+  const unsigned short* place;
+  int stride;  // outputs, in fours
+
+  // Σ_k tap(k, 4 chunk + q) · u(place(k)), q = 0 … 3
+  template <class Value, class Load>
+  __device__ __forceinline__ void dot(int chunk, Value (&sum)[4], Load u) const {
+    const int2 band = bands[chunk];
+#pragma unroll 4
+    for (int k = band.x; k < band.y; ++k) {
+      const float4 w = __ldg(reinterpret_cast<const float4*>(taps + k * stride) + chunk);
+      const Value x = u(place[k]);
+      add_product(sum[0], x, w.x);
+      add_product(sum[1], x, w.y);
+      add_product(sum[2], x, w.z);
+      add_product(sum[3], x, w.w);
+    }
+  }
+};
+struct Lowpass {
+  Matrix outer, inner;
+  __device__ Lowpass(const FusedArguments& a, int res, const Tables& tables)
+      : outer{a.taps + taps_offset(a, res), a.bands + bands_offset(a, res), tables.outer_place,
+              four(a.n)},
+        inner{outer.taps + (a.Np >> res) * four(a.n), outer.bands + four(a.n) / 4,
+              tables.inner_place, four(a.m)} {}
+};
+
+// S[i, 4 chunk …] of one channel
+__device__ __forceinline__ void write_outputs(float* S, int i, int chunk, int n,
+                                              const float (&sum)[4]) {
+  float* to = S + i * n + 4 * chunk;
+  if (n % 4 == 0) {
+    *reinterpret_cast<float4*>(to) = make_float4(sum[0], sum[1], sum[2], sum[3]);
+    return;
+  }
+  for (int q = 0; q < 4 && 4 * chunk + q < n; ++q) to[q] = sum[q];
+}
+
+// --- first order: pairs of real lines as one complex line
+// -----------------------------------------
+
+// Real lines 2p and 2p + 1 lie as real and imaginary part in line 2p + 1; t = A_inner u, by
+// columns
+__device__ __forceinline__ void lowpass_pairs(const FusedArguments& a, const Lowpass& lowpass,
+                                              int outer, int pitch, const Point* tile, float* t) {
+  const int pairs = outer / 2, chunks = four(a.m) / 4;
+  for (int i = threadIdx.x; i < pairs * chunks; i += blockDim.x) {
+    const int pair = i % pairs, chunk = i / pairs;
+    const Point* line = tile + (2 * pair + 1) * pitch;
+    Point sum[4] = {};
+    lowpass.inner.dot(chunk, sum, [&](int at) { return line[at]; });
+    float* even = t + 2 * pair * four(a.m) + 4 * chunk;
+    float* odd = even + four(a.m);
+#pragma unroll
+    for (int q = 0; q < 4; ++q) even[q] = sum[q].re, odd[q] = sum[q].im;
+  }
+}
+// S = t A_outerᵀ
+__device__ __forceinline__ void lowpass_outputs(const FusedArguments& a, const Lowpass& lowpass,
+                                                const float* t, float* S) {
+  const int chunks = four(a.n) / 4, stride = four(a.m);
+  for (int i = threadIdx.x; i < a.m * chunks; i += blockDim.x) {
+    const int chunk = i % chunks, row = i / chunks;
+    float sum[4] = {};
+    lowpass.outer.dot(chunk, sum, [&](int at) { return t[at * stride + row]; });
+    write_outputs(S, row, chunk, a.n, sum);
+  }
+}
+
+// The last inverse pass along the inner dimension of lines 2p and 2p + 1, their moduli into line
+// 2p + 1 as a pair; the first forward pass of the pair into line 2p
+template <class Side>
+__device__ __forceinline__ void modulus_pairs(Side inner, int outer, Point* tile, bool forward) {
+  const int pairs = outer / 2, pitch = pitch_of(inner.size());
+  with_last_radix(inner, [&](auto radix) {
+    constexpr int R = decltype(radix)::value;
+    for (int i = threadIdx.x; i < pairs * (inner.size() / R); i += blockDim.x) {
+      Point* even = tile + 2 * (i % pairs) * pitch + i / pairs * R;
+      Point* odd = even + pitch;
+      Point x[R], u[R];
+#pragma unroll
+      for (int q = 0; q < R; ++q) x[q] = even[q];
+      butterfly<R, 1>(x);
+#pragma unroll
+      for (int q = 0; q < R; ++q) u[q].re = modulus(x[q]);
+#pragma unroll
+      for (int q = 0; q < R; ++q) x[q] = odd[q];
+      butterfly<R, 1>(x);
+#pragma unroll
+      for (int q = 0; q < R; ++q) odd[q] = u[q] = {u[q].re, modulus(x[q])};
+      if (!forward) continue;
+      butterfly<R, -1>(u);
+#pragma unroll
+      for (int q = 0; q < R; ++q) even[q] = u[q];
+    }
+  });
+}
+// The first forward pass alone
+template <class Side>
+__device__ __forceinline__ void forward_pairs(Side inner, int outer, Point* tile) {
+  const int pairs = outer / 2, pitch = pitch_of(inner.size());
+  with_last_radix(inner, [&](auto radix) {
+    constexpr int R = decltype(radix)::value;
+    for (int i = threadIdx.x; i < pairs * (inner.size() / R); i += blockDim.x) {
+      Point* even = tile + 2 * (i % pairs) * pitch + i / pairs * R;
+      Point x[R];
+#pragma unroll
+      for (int q = 0; q < R; ++q) x[q] = even[pitch + q];
+      butterfly<R, -1>(x);
+#pragma unroll
+      for (int q = 0; q < R; ++q) even[q] = x[q];
+    }
+  });
+}
+
+// From pairs of lines that went through the whole forward transform, in lines 2p, to the half
+// spectrum: the two spectra of a pair are the even and the odd part of its own, and stand side by
+// side in the butterflies of the first pass along the outer dimension. All of line 2p + 1 is free.
+template <class Side>
+__device__ __forceinline__ void forward_outer(Side outer, int inner, Roots roots, Point* tile) {
+  const int lines = inner / 2 + 1, pitch = pitch_of(inner);
+  with_last_radix(outer, [&](auto radix) {
+    constexpr int R = decltype(radix)::value;
+    for (int i = threadIdx.x; i < lines * (outer.size() / R); i += blockDim.x) {
+      const int r = i % lines, mirrored = r == 0 ? 0 : inner - r;
+      Point* block = tile + i / lines * R * pitch;
+      Point x[R];
+#pragma unroll
+      for (int q = 0; q < R; q += 2) {
+        const Point z = block[q * pitch + r], w = block[q * pitch + mirrored];
+        x[q] = {0.5f * (z.re + w.re), 0.5f * (z.im - w.im)};
+        x[q + 1] = {0.5f * (z.im + w.im), 0.5f * (w.re - z.re)};
+      }
+      butterfly<R, -1>(x);
+#pragma unroll
+      for (int q = 0; q < R; ++q) block[q * pitch + r] = x[q];
+    }
+  });
+  __syncthreads();
+  forward_passes(outer, lines, roots, tile, AlongOuter{pitch, 1});
+}
+
+// S = A u and, if wanted, û in the tile, of real pairs of lines in lines 2p + 1 (and their first
+// forward pass in lines 2p). t is room for lowpass_bytes().
+template <class Side>
+__device__ __forceinline__ void lowpass_and_forward(const FusedArguments& a, Side outer, Side inner,
+                                                    const Lowpass& lowpass, const Tables& tables,
+                                                    bool forward, Point* tile, float* t, float* S) {
+  const int pitch = pitch_of(inner.size());
+  lowpass_pairs(a, lowpass, outer.size(), pitch, tile, t);
+  __syncthreads();
+  lowpass_outputs(a, lowpass, t, S);
+  if (!forward) return;
+  forward_passes(inner, outer.size() / 2, {tables.inner_roots, 1}, tile, AlongInner{2 * pitch, 1});
+  forward_outer(outer, inner.size(), {tables.outer_roots, 1}, tile);
+}
+
+// --- second order
+// ---------------------------------------------------------------------------------
+
+// For `group` angles from θ2 = first on: |W2|, S2. `step` = 2^(j2 − resolution of the tables).
+template <int K, class Side>
+__device__ __forceinline__ void second_planes(const FusedArguments& a, Side outer, Side inner,
+                                              const Folded<K>& folded, const Lowpass& lowpass,
+                                              const Tables& tables, int step, int first,
+                                              Point* tile, float* S) {
+  const int group = folded.group, pitch = pitch_of(inner.size());
+  wavelet(outer, inner, folded, {tables.outer_roots, step}, {tables.inner_roots, step}, tile);
+  const AlongInner across{pitch, group};
+  with_last_radix(inner, [&](auto radix) {
+    constexpr int R = decltype(radix)::value;
+    pass<R, 1>(
+        outer.size() * group, inner.size(), R, {tables.inner_roots, step},
+        [&](int line, int k) { return tile[across.at(line, k)]; },
+        [&](int line, int k, const Point& z) { tile[across.at(line, k)].re = modulus(z); });
+  });
+  __syncthreads();
+  // t = A_inner u beside u, in the imaginary parts
+  const int lines = outer.size() * group;
+  for (int i = threadIdx.x; i < lines * (four(a.m) / 4); i += blockDim.x) {
+    const int line = i % lines, chunk = i / lines;
+    float sum[4] = {};
+    lowpass.inner.dot(chunk, sum, [&](int at) { return tile[across.at(line, at)].re; });
+#pragma unroll
+    for (int q = 0; q < 4; ++q) {
+      if (4 * chunk + q < a.m) tile[across.at(line, 4 * chunk + q)].im = sum[q];
+    }
+  }
+  __syncthreads();
+  const int chunks = four(a.n) / 4;
+  for (int i = threadIdx.x; i < a.m * chunks * group; i += blockDim.x) {
+    const int lane = i % group, chunk = i / group % chunks, row = i / group / chunks;
+    if (first + lane >= a.L) continue;
+    float sum[4] = {};
+    lowpass.outer.dot(chunk, sum,
+                      [&](int at) { return tile[(at * pitch + row) * group + lane].im; });
+    write_outputs(S + static_cast<int64_t>(lane) * a.m * a.n, row, chunk, a.n, sum);
+  }
+  __syncthreads();
+}
+
+// Channel of (j1, θ1, j2, 0)
+__device__ __forceinline__ int second_channel(const FusedArguments& a, int j1, int theta1, int j2) {
+  int c = 1 + a.J * a.L;
+  for (int j = 0; j < j1; ++j) c += a.L * a.L * (a.J - 1 - j);
+  return c + theta1 * a.L * (a.J - 1 - j1) + (j2 - j1 - 1) * a.L;
+}
+__device__ __forceinline__ float* channel(const FusedArguments& a, int image, int c) {
+  return a.S + (static_cast<int64_t>(image) * a.channels + c) * a.m * a.n;
+}
+
+// The side at resolution j, where N is the side at resolution 0
+template <int N, int J, unsigned Radices>
+__device__ __forceinline__ Side<(N >> J), Radices> side_at(const Passes (&passes)[most_levels],
+                                                           int j) {
+  if constexpr (N == 0) {
+    return {passes + j};
+  } else {
+    return {};
+  }
+}
+
+// --- kernels
+// --------------------------------------------------------------------------------------
+
+// N: the padded side where both are the same and known, else 0
+template <int N>
+__global__ void __launch_bounds__(block_threads)
+    spectrum_kernel(const __grid_constant__ FusedArguments a) {
+  const auto outer = side_at<N, 0, first_order>(a.outer, 0);
+  const auto inner = side_at<N, 0, first_order>(a.inner, 0);
+  const int pitch = pitch_of(inner.size()), image = blockIdx.x;
+  Point* tile = reinterpret_cast<Point*>(shared_memory);
+  unsigned char* rest = shared_memory + tile_bytes(outer.size(), inner.size(), 1);
+  float* t = reinterpret_cast<float*>(rest);
+  Tables tables(rest + (lowpass_bytes(outer.size(), a.m) + 15) / 16 * 16, a, 0, outer.size(),
+                inner.size());
+  tables.find_places(outer, inner);
+  __syncthreads();
+  const float* x = a.x + static_cast<int64_t>(image) * a.M * a.N;
+  const int above = (inner.size() - a.M) / 2, before = (outer.size() - a.N) / 2;
+  for (int i = threadIdx.x; i < outer.size() * inner.size(); i += blockDim.x) {
+    const int c = i % outer.size(), r = i / outer.size(), at = tables.outer_place[c];
+    const float value = x[reflect(r - above, a.M) * a.N + reflect(c - before, a.N)];
+    Point& pair = tile[(at | 1) * pitch + tables.inner_place[r]];
+    if (at % 2 == 0) {
+      pair.re = value;
+    } else {
+      pair.im = value;
+    }
+  }
+  __syncthreads();
+  const bool forward = a.max_order > 0;
+  if (forward) forward_pairs(inner, outer.size(), tile);
+  const Lowpass lowpass(a, 0, tables);
+  lowpass_and_forward(a, outer, inner, lowpass, tables, forward, tile, t, channel(a, image, 0));
+  if (!forward) return;
+  const int half = inner.size() / 2 + 1;
+  Point* x_hat = a.x_hat + static_cast<int64_t>(image) * outer.size() * half;
+  for (int i = threadIdx.x; i < outer.size() * half; i += blockDim.x) {
+    x_hat[i] = tile[i / half * pitch + i % half];
+  }
+}
+
+// All angles of j2 and of coarser scales, from Û1 in shared memory
+template <int N, int J1, int J2>
+__device__ __forceinline__ void second_orders(const FusedArguments& a, int j1, int j2, int image,
+                                              int theta1, const Spectrum& spectrum,
+                                              const Tables& fine, Point* tile) {
+  if constexpr (N == 0 || ((N >> J2) % 2 == 0 && (N >> J2) >= 6)) {
+    if (j2 >= a.J) return;
+    const auto outer = side_at<N, J2, second_order>(a.outer, j2);
+    const auto inner = side_at<N, J2, second_order>(a.inner, j2);
+    Tables tables = fine.behind(spectrum.outer, spectrum.inner);
+    tables.find_places(outer, inner);
+    const Box box(a.psi_support + 5 * table_of(a, j1, j2), spectrum.outer, spectrum.inner,
+                  a.psi_entries / a.lanes);
+    const Lowpass lowpass(a, j2, tables);
+    const int group = a.group[j2], k = 1 << (j2 - j1);
+    constexpr int K = N > 0 && J2 == J1 + 1 ? 2 : 0;
+    float* S = channel(a, image, second_channel(a, j1, theta1, j2));
+    for (int first = 0; first < a.L; first += group) {
+      const float* psi =
+          a.psi_second + box.first * a.lanes + int64_t{first} * box.rows * box.columns;
+      const Folded<K> folded{spectrum, box, psi, outer.size(), inner.size(), group, k};
+      second_planes(a, outer, inner, folded, lowpass, tables, k, first, tile,
+                    S + static_cast<int64_t>(first) * a.m * a.n);
+    }
+    if constexpr (N > 0) {
+      second_orders<N, J1, J2 + 1>(a, j1, j2 + 1, image, theta1, spectrum, fine, tile);
+    }
+  }
+}
+
+template <int N, int J1>
+__device__ __forceinline__ void family(const FusedArguments& a, int j1, int image, int theta1) {
+  const auto outer = side_at<N, J1, first_order>(a.outer, j1);
+  const auto inner = side_at<N, J1, first_order>(a.inner, j1);
+  Point* tile = reinterpret_cast<Point*>(shared_memory);
+  unsigned char* area = shared_memory + tile_bytes(outer.size(), inner.size(), 1);
+  Tables tables(area + a.area, a, j1, outer.size(), inner.size());
+  tables.find_places(outer, inner);
+  __syncthreads();
+
+  const int half = (a.Mp >> 1) + 1;
+  const Spectrum x_hat{a.x_hat + static_cast<int64_t>(image) * a.Np * half, half, a.Np, a.Mp};
+  const Box box(a.psi_support + 5 * j1, a.Np, a.Mp, a.psi_entries / a.lanes);
+  const float* psi = a.psi_first + box.first * a.lanes + int64_t{theta1} * box.rows * box.columns;
+  constexpr int K = N > 0 && J1 < 2 ? 1 << J1 : 0;
+  const Folded<K> folded{x_hat, box, psi, outer.size(), inner.size(), 1, 1 << j1};
+  wavelet(outer, inner, folded, {tables.outer_roots, 1}, {tables.inner_roots, 1}, tile);
+  const bool forward = a.max_order > 1 && j1 + 1 < a.J;
+  modulus_pairs(inner, outer.size(), tile, forward);
+  __syncthreads();
+  const Lowpass lowpass(a, j1, tables);
+  lowpass_and_forward(a, outer, inner, lowpass, tables, forward, tile,
+                      reinterpret_cast<float*>(area), channel(a, image, 1 + j1 * a.L + theta1));
+  if (!forward) return;
+  const Spectrum u1_hat{tile, pitch_of(inner.size()), outer.size(), inner.size()};
+  Point* planes = reinterpret_cast<Point*>(area);
+  if constexpr (N > 0) {
+    second_orders<N, J1, J1 + 1>(a, j1, j1 + 1, image, theta1, u1_hat, tables, planes);
+  } else {
+    for (int j2 = j1 + 1; j2 < a.J; ++j2) {
+      second_orders<0, 0, 0>(a, j1, j2, image, theta1, u1_hat, tables, planes);
+    }
+  }
+}
+template <int N, int J1>
+__device__ __forceinline__ void family_of(const FusedArguments& a, int j1, int image, int theta1) {
+  if constexpr (N == 0) {
+    family<0, 0>(a, j1, image, theta1);
+  } else if constexpr ((N >> J1) % 2 == 0 && (N >> J1) >= 6) {
+    if (j1 == J1) {
+      family<N, J1>(a, j1, image, theta1);
+    } else {
+      family_of<N, J1 + 1>(a, j1, image, theta1);
+    }
+  }
+}
+
+// Blocks in the order j1, image, θ1: the dearest families begin first. With three blocks asked for,
+// 80 registers a thread; left to itself nvcc goes down to 64 and spills.
+template <int N>
+__global__ void __launch_bounds__(block_threads, N > 0 ? 3 : 2)
+    families_kernel(const __grid_constant__ FusedArguments a) {
+  const int theta1 = blockIdx.x % a.L, image = blockIdx.x / a.L % a.B;
+  family_of<N, 0>(a, blockIdx.x / a.L / a.B, image, theta1);
+}
+
+// N: the side at resolution j2 where both are the same and known, else 0. K = 2^(j2 − j1) or 0.
+template <int N, int K>
+__global__ void __launch_bounds__(block_threads)
+    second_kernel(const __grid_constant__ FusedArguments a) {
+  const auto outer = side_at<N, 0, second_order>(a.outer, a.j2);
+  const auto inner = side_at<N, 0, second_order>(a.inner, a.j2);
+  const int group = a.group[a.j2], groups = (a.L + group - 1) / group;
+  const int first = blockIdx.x % groups * group, plane = blockIdx.x / groups;
+  Point* tile = reinterpret_cast<Point*>(shared_memory);
+  Tables tables(shared_memory + tile_bytes(outer.size(), inner.size(), group), a, a.j2,
+                outer.size(), inner.size());
+  tables.find_places(outer, inner);
+  __syncthreads();
+  const int fine_outer = a.Np >> a.j1, fine_inner = a.Mp >> a.j1, half = fine_inner / 2 + 1;
+  const Spectrum spectrum{a.u1_hat + static_cast<int64_t>(plane) * fine_outer * half, half,
+                          fine_outer, fine_inner};
+  const Box box(a.psi_support + 5 * table_of(a, a.j1, a.j2), fine_outer, fine_inner,
+                a.psi_entries / a.lanes);
+  const float* psi = a.psi_second + box.first * a.lanes + int64_t{first} * box.rows * box.columns;
+  const Folded<K> folded{spectrum, box, psi, outer.size(), inner.size(), group, 1 << (a.j2 - a.j1)};
+  const Lowpass lowpass(a, a.j2, tables);
+  const int image = plane / a.L, theta1 = plane % a.L;
+  float* S = channel(a, image, second_channel(a, a.j1, theta1, a.j2) + first);
+  second_planes(a, outer, inner, folded, lowpass, tables, 1, first, tile, S);
+}
+
+}  // namespace SCATCUDA_ISA
+}  // namespace scatcuda

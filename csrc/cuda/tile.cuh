@@ -1,0 +1,319 @@
+// Fourier transforms of planes in shared memory, in place.
+//
+// A tile holds complex planes [outer, inner], `group` of them side by side: angles of one scale. A
+// line of n points is transformed in passes, one butterfly a thread and a barrier after each. The
+// inverse transform decimates in frequency: frequencies enter in their natural order, and sample k
+// comes out at place(k), its digits reversed. The forward transform decimates in time, from there
+// back to natural order. What lies between them, modulus and low-pass, takes the samples where they
+// are; so no pass moves a point, and every butterfly writes where it has read.
+//
+// Twiddles come from a table of the roots e^{2πi k/n}, computed once a call in double precision.
+#pragma once
+
+#include "../core/fft.h"
+#include "runtime.h"
+
+namespace scatcuda {
+inline namespace SCATCUDA_ISA {
+
+using Point = Complex<float>;
+
+// --- how a line is split into passes -----------------------------------------------------------
+
+// Radices in the order of the inverse transform. The last is even wherever the size is, so that a
+// butterfly of the last pass holds whole pairs of lines. A prime that has no butterfly goes by the
+// definition; a pass of radix 1 before it brings the line into the tile.
+struct Passes {
+  short size = 1;
+  unsigned char count = 0;
+  unsigned char radix[13] = {};
+};
+
+// Every radix is one more copy of every pass: a kernel for any side has few, a kernel for one side
+// has what suits it. Planes of the first order keep two lines in registers at a time, planes of the
+// second order one. Larger radices would save passes; at 18 and 20 points, whole lines of the
+// planes of 28² and 32², nvcc takes 115 registers for them instead of 64 to 80.
+constexpr int largest_radix = 16;
+template <class... R>
+SCATCUDA_HD constexpr unsigned set_of(R... radices) {
+  return ((1u << radices) | ...);
+}
+constexpr unsigned any_side = set_of(2, 3, 4, 5, 7, 8, 9, 11, 13);
+constexpr unsigned first_order = any_side | set_of(6, 10);
+constexpr unsigned second_order = first_order | set_of(12, 15, 16);
+
+// n as a product of `passes` radices in falling order, the first as small as can be
+SCATCUDA_HD constexpr bool split(int n, int passes, unsigned radices, int largest, Passes& out) {
+  if (passes == 1) {
+    if (n > largest || (radices >> n & 1) == 0) return false;
+    out.radix[out.count++] = static_cast<unsigned char>(n);
+    return true;
+  }
+  for (int r = 2; r <= largest; ++r) {
+    if (n % r != 0 || (radices >> r & 1) == 0) continue;
+    const unsigned char before = out.count;
+    out.radix[out.count++] = static_cast<unsigned char>(r);
+    if (split(n / r, passes - 1, radices, r, out)) return true;
+    out.count = before;
+  }
+  return false;
+}
+
+// 2 ≤ n ≤ 256, even
+SCATCUDA_HD constexpr Passes passes_of(int n, unsigned radices) {
+  Passes out;
+  out.size = static_cast<short>(n);
+  int smooth = n;
+  for (int p = 17; p <= smooth; ++p) {  // p divides only where it is prime: less went before
+    if (smooth % p != 0) continue;
+    bool prime = true;
+    for (int d = 2; d * d <= p; ++d) prime = prime && p % d != 0;
+    if (!prime) continue;
+    if (out.count == 0) out.radix[out.count++] = 1;
+    out.radix[out.count++] = static_cast<unsigned char>(p);
+    smooth /= p--;
+  }
+  const unsigned char before = out.count;
+  for (int passes = 1; !split(smooth, passes, radices, largest_radix, out); ++passes) {
+    out.count = before;
+  }
+  for (int i = before; i < out.count; ++i) {
+    const unsigned char r = out.radix[i];
+    if (r % 2 == 0) {
+      out.radix[i] = out.radix[out.count - 1];
+      out.radix[out.count - 1] = r;
+    }
+  }
+  return out;
+}
+
+// A side: known when the kernel is compiled (N > 0), or only when it runs
+template <int N, unsigned Radices = any_side>
+struct Side {
+  static constexpr int known = N;
+  static constexpr Passes passes = passes_of(N, Radices);
+  __device__ static constexpr int size() { return N; }
+  __device__ static constexpr int count() { return passes.count; }
+  __device__ static constexpr int radix(int i) {
+    constexpr Passes p = passes_of(N, Radices);
+    return p.radix[i];
+  }
+};
+template <unsigned Radices>
+struct Side<0, Radices> {
+  static constexpr int known = 0;
+  const Passes* passes;
+  __device__ int size() const { return passes->size; }
+  __device__ int count() const { return passes->count; }
+  __device__ int radix(int i) const { return passes->radix[i]; }
+};
+
+// Where the inverse transform leaves sample k
+template <class Side>
+__device__ __forceinline__ int place(Side side, int k) {
+  int at = 0, stride = side.size();
+  for (int i = 0; i < side.count(); ++i) {
+    const int radix = side.radix(i);
+    stride /= radix;
+    at += k % radix * stride;
+    k /= radix;
+  }
+  return at;
+}
+
+// --- passes --------------------------------------------------------------------------------------
+
+// The roots of a side: e^{2πi k/n} = table[k · step]
+struct Roots {
+  const Point* table;
+  int step;
+};
+// x · e^{±2πi k/n}
+template <int Sign>
+__device__ __forceinline__ Point rotate(const Point& x, Roots roots, int k) {
+  const Point w = roots.table[k * roots.step];
+  return times(x, w.re, Sign > 0 ? w.im : -w.im);
+}
+
+// Where the lines of a tile lie: along the outer dimension the next line is the next element, along
+// the inner one it is the next column.
+struct AlongOuter {
+  int pitch, group;
+  __device__ __forceinline__ int at(int line, int k) const { return k * pitch * group + line; }
+};
+struct AlongInner {
+  int pitch, group;
+  __device__ __forceinline__ int at(int line, int k) const {
+    return (line / group * pitch + k) * group + line % group;
+  }
+};
+
+// One pass over `lines` lines of n points, in blocks of `length` points. load(line, k) gives a
+// point, store(line, k, x) takes it. Inverse: butterfly, then twiddle; forward the other way round.
+template <int R, int Sign, class Load, class Store>
+__device__ __forceinline__ void pass(int lines, int n, int length, Roots roots, Load load,
+                                     Store store) {
+  const int stride = length / R, turn = n / length;
+  for (int i = threadIdx.x; i < lines * (n / R); i += blockDim.x) {
+    const int line = i % lines, j = i / lines;
+    const int b = j % stride, first = j / stride * length + b;
+    Point x[R];
+#pragma unroll
+    for (int q = 0; q < R; ++q) {
+      x[q] = load(line, first + q * stride);
+      if (Sign < 0 && q > 0 && stride > 1) x[q] = rotate<Sign>(x[q], roots, q * b * turn);
+    }
+    butterfly<R, Sign>(x);
+#pragma unroll
+    for (int q = 0; q < R; ++q) {
+      if (Sign > 0 && q > 0 && stride > 1) x[q] = rotate<Sign>(x[q], roots, q * b * turn);
+      store(line, first + q * stride, x[q]);
+    }
+  }
+}
+
+// The same for a prime R by the definition. A thread computes one output; all of a butterfly's are
+// read before any is written.
+template <int Sign, class Load, class Store>
+__device__ void prime_pass(int R, int lines, int n, int length, Roots roots, Load load,
+                           Store store) {
+  const int stride = length / R, turn = n / length, at_once = blockDim.x / R;
+  const int mine = threadIdx.x / R, k = threadIdx.x % R;
+  for (int start = 0; start < lines * (n / R); start += at_once) {
+    const int i = start + mine;
+    const bool busy = mine < at_once && i < lines * (n / R);
+    const int line = i % lines, j = i / lines;
+    const int b = j % stride, first = j / stride * length + b;
+    Point sum{0.0f, 0.0f};
+    for (int q = 0; busy && q < R; ++q) {
+      Point x = load(line, first + q * stride);
+      if (Sign < 0) x = rotate<Sign>(x, roots, q * b * turn);
+      sum = sum + rotate<Sign>(x, roots, q * k % R * (n / R));
+    }
+    __syncthreads();
+    if (busy) store(line, first + k * stride, Sign > 0 ? rotate<1>(sum, roots, k * b * turn) : sum);
+    __syncthreads();
+  }
+}
+
+// Runs f with radix number i as a constant: f(std::integral_constant<int, R>); for a prime without
+// a butterfly f(std::integral_constant<int, 0>).
+template <int R>
+using Radix = std::integral_constant<int, R>;
+
+template <int I, class Side, class F>
+__device__ __forceinline__ void with_radix(Side side, int i, F f) {
+  if constexpr (Side::known > 0) {
+    if constexpr (I < Side::count()) {
+      constexpr int R = Side::radix(I);
+      f(Radix<R <= largest_radix ? R : 0>{});
+    }
+  } else {
+    switch (side.radix(i)) {
+      case 1:
+        return f(Radix<1>{});
+      case 2:
+        return f(Radix<2>{});
+      case 3:
+        return f(Radix<3>{});
+      case 4:
+        return f(Radix<4>{});
+      case 5:
+        return f(Radix<5>{});
+      case 7:
+        return f(Radix<7>{});
+      case 8:
+        return f(Radix<8>{});
+      case 9:
+        return f(Radix<9>{});
+      case 11:
+        return f(Radix<11>{});
+      case 13:
+        return f(Radix<13>{});
+      default:
+        return f(Radix<0>{});
+    }
+  }
+}
+
+// Passes first, first + 1 … last − 1 of the inverse transform of all lines, in place
+template <int First, class Side, class Along>
+__device__ __forceinline__ void inverse_passes(Side side, int last, int lines, Roots roots,
+                                               Point* tile, Along along) {
+  int length = side.size();
+  for (int i = 0; i < First; ++i) length /= side.radix(i);
+  const auto load = [&](int line, int k) { return tile[along.at(line, k)]; };
+  const auto store = [&](int line, int k, const Point& x) { tile[along.at(line, k)] = x; };
+  const auto one = [&](auto radix, int i) {
+    constexpr int R = decltype(radix)::value;
+    if constexpr (R > 0) {
+      pass<R, 1>(lines, side.size(), length, roots, load, store);
+    } else {
+      prime_pass<1>(side.radix(i), lines, side.size(), length, roots, load, store);
+    }
+    length /= side.radix(i);
+    __syncthreads();
+  };
+  if constexpr (Side::known > 0) {
+    if constexpr (First < Side::count()) {
+      if (First < last) {
+        with_radix<First>(side, First, [&](auto radix) { one(radix, First); });
+        inverse_passes<First + 1>(side, last, lines, roots, tile, along);
+      }
+    }
+  } else {
+    for (int i = First; i < last; ++i) {
+      with_radix<0>(side, i, [&](auto radix) { one(radix, i); });
+    }
+  }
+}
+
+// All passes of the forward transform but the one it begins with, number count − 1, in place
+template <class Side, class Along, int I = -1>
+__device__ __forceinline__ void forward_passes(Side side, int lines, Roots roots, Point* tile,
+                                               Along along) {
+  const auto load = [&](int line, int k) { return tile[along.at(line, k)]; };
+  const auto store = [&](int line, int k, const Point& x) { tile[along.at(line, k)] = x; };
+  const auto one = [&](auto radix, int i) {
+    constexpr int R = decltype(radix)::value;
+    int length = side.size();
+    for (int before = 0; before < i; ++before) length /= side.radix(before);
+    if constexpr (R > 0) {
+      pass<R, -1>(lines, side.size(), length, roots, load, store);
+    } else {
+      prime_pass<-1>(side.radix(i), lines, side.size(), length, roots, load, store);
+    }
+    __syncthreads();
+  };
+  if constexpr (Side::known > 0) {
+    constexpr int i = I < 0 ? Side::count() - 2 : I - 1;
+    if constexpr (i >= 0) {
+      with_radix<i>(side, i, [&](auto radix) { one(radix, i); });
+      forward_passes<Side, Along, i>(side, lines, roots, tile, along);
+    }
+  } else {
+    for (int i = side.count() - 2; i >= 0; --i) {
+      with_radix<0>(side, i, [&](auto radix) { one(radix, i); });
+    }
+  }
+}
+
+// Runs f with the radix of the last pass of the inverse transform, the first of the forward one
+template <class Side, class F>
+__device__ __forceinline__ void with_last_radix(Side side, F f) {
+  if constexpr (Side::known > 0) {
+    with_radix<Side::count() - 1>(side, 0, f);
+  } else {
+    switch (side.radix(side.count() - 1)) {
+      case 2:
+        return f(Radix<2>{});
+      case 4:
+        return f(Radix<4>{});
+      default:
+        return f(Radix<8>{});
+    }
+  }
+}
+
+}  // namespace SCATCUDA_ISA
+}  // namespace scatcuda
