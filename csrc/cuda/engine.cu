@@ -170,7 +170,8 @@ Workspace<T> workspace_of(const Schedule& s, const Launch& launch, int64_t psi_e
   return w;
 }
 
-// All transforms of a wave, in any order
+// All transforms of a wave, in any order. The last wave may have fewer images, but is transformed
+// as if it were full: one set of plans, and no doubt about the room that they need.
 template <class T, class F>
 void each_transform(const Schedule& s, const Launch& launch, F f) {
   if (s.max_order == 0 || (launch.tier == Tier::fused && launch.first_order_fused)) return;
@@ -186,6 +187,17 @@ void each_transform(const Schedule& s, const Launch& launch, F f) {
     if (launch.tier == Tier::fused) continue;
     for (int64_t j2 = j1 + 1; j2 < s.J; ++j2) planes(false, j2, launch.wave * s.L * s.L);
   }
+}
+
+// What the FFT wants for the largest of them, −1 where it cannot do one
+template <class T>
+int64_t fft_bytes_of(const Schedule& s, const Launch& launch, const Fft* fft, void* stream) {
+  int64_t bytes = 0;
+  each_transform<T>(s, launch, [&](const Transform& transform) {
+    const int64_t wants = fft == nullptr ? -1 : fft->workspace_bytes(fft->self, transform, stream);
+    bytes = wants < 0 || bytes < 0 ? -1 : max(bytes, wants);
+  });
+  return bytes;
 }
 
 // --- the fused tier ---------------------------------------------------------------------------
@@ -262,113 +274,121 @@ void run_families(const Schedule& s, const Launch& launch, FusedArguments a, int
 // --- the general tier ---------------------------------------------------------------------------
 
 template <class T>
-void run_filter_fold(const Schedule& s, const Bank<T>& bank, int64_t psi_entries, int64_t res,
-                     int64_t first, int64_t last, int64_t planes, const Complex<T>* u_hat,
-                     Complex<T>* out, Queue& queue) {
-  FilterFoldArguments<T> a{};
-  a.u_hat = u_hat, a.planes = planes, a.psi_entries = psi_entries;
-  a.outer = static_cast<int>(s.columns(res)), a.inner = static_cast<int>(s.rows(res));
-  a.L = static_cast<int>(s.L), a.lanes = static_cast<int>(s.lanes), a.scale = T(1);
-  for (int64_t j = first; j < last; ++j) {
-    a.scales[j - first] = {1 << (j - res), bank.psi, bank.psi_support + 5 * s.wavelet_table(res, j),
-                           out};
-    out += planes * s.L * bins(s, j);
-  }
-  const auto kernel = s.lanes < 8 ? filter_fold_kernel<T, true, true, angles_together(4)>
-                                  : filter_fold_kernel<T, true, true, angles_together(8)>;
-  const int64_t together = angles_together(a.lanes);
-  queue.run(kernel,
-            dim3(to_grid(planes * ceil_div(bins(s, first), stage_threads)),
-                 to_grid(ceil_div(s.L, together)), to_grid(last - first)),
-            stage_threads, 0, a);
-}
-
-// Low-pass of planes (image, a, d), a < across, d < L or 1, for scales first … last − 1
-template <class T, bool Modulus>
-void run_lowpass(const Schedule& s, const Bank<T>& bank, int64_t first, int64_t last,
-                 int64_t images, int64_t across, int64_t down, const void* u, int64_t channel, T* S,
-                 Queue& queue) {
-  LowpassArguments<T> a{};
-  a.planes = images * across * down, a.across = across, a.down = down;
-  const int64_t plane = s.m * s.n;
-  a.image_step = s.channels * plane;
-  a.m = static_cast<int>(s.m), a.n = static_cast<int>(s.n), a.m_step = a.n, a.n_step = 1;
-  const auto* from = static_cast<const unsigned char*>(u);
-  for (int64_t j = first; j < last; ++j) {
-    LowpassScale<T>& scale = a.scales[j - first];
-    const T* phi = bank.phi + s.phi_offset(j);
-    const int64_t* support = bank.phi_support + 2 * j * (s.m + s.n);
-    scale = {from,
-             static_cast<int>(s.columns(j)),
-             static_cast<int>(s.rows(j)),
-             phi + s.m * s.rows(j),
-             phi,
-             support + 2 * s.m,
-             support,
-             S + (channel + (j - first) * down) * plane,
-             down * (last - first) * plane,
-             plane};
-    from += a.planes * bins(s, j) * (Modulus ? 2 : 1) * static_cast<int64_t>(sizeof(T));
-  }
-  const int64_t chunks = ceil_div(s.n, chunk_n) * ceil_div(s.m, chunk_m);
-  queue.run(lowpass_kernel<T, Modulus>, dim3(to_grid(a.planes * chunks), 1, to_grid(last - first)),
-            lowpass_threads, 0, a);
-}
-
-template <class T>
 void run_modulus(int64_t count, const Complex<T>* z, T* out, Queue& queue) {
   const int64_t blocks = min(ceil_div(count, stage_threads), int64_t{1} << 20);
   queue.run(modulus_kernel<T>, dim3(to_grid(blocks)), stage_threads, 0, count, z, out);
 }
 
-// A wave of the general tier; the second order is the fused tier's where `arranged` is given.
+// One wave of images through the cascade, stage by stage. Of several scales in one launch, each has
+// room for a full wave.
 template <class T>
-void run_stages(const Schedule& s, const Launch& launch, const Bank<T>& bank, int64_t psi_entries,
-                const Workspace<T>& w, const FusedArguments* arranged, int64_t images, const T* x,
-                T* S, Queue& queue) {
-  constexpr bool wide = sizeof(T) == 8;
-  const auto transform = [&](bool forward, int64_t res, int64_t batch, const void* in, void* out) {
-    queue.transform({forward, wide, s.columns(res), s.rows(res), batch}, in, out, w.fft);
-  };
-  queue.run(pad_kernel<T>,
-            dim3(to_grid(images * ceil_div(s.Np, pad_tile)), to_grid(ceil_div(s.Mp, pad_tile))),
-            pad_tile * pad_rows, 0, x, w.u0, static_cast<int>(s.M), static_cast<int>(s.N),
-            static_cast<int>(s.Mp), static_cast<int>(s.Np));
-  run_lowpass<T, false>(s, bank, 0, 1, images, 1, 1, w.u0, 0, S, queue);
-  if (s.max_order == 0) return;
-  transform(true, 0, images, w.u0, w.x_hat);
-  for (int64_t j1 = 0; j1 < s.J; ++j1) {
-    const int64_t planes = images * s.L;
-    run_filter_fold(s, bank, psi_entries, 0, j1, j1 + 1, images, w.x_hat, w.w, queue);
-    transform(false, j1, planes, w.w, w.w);
-    run_modulus(planes * bins(s, j1), w.w, w.u1, queue);
-    run_lowpass<T, false>(s, bank, j1, j1 + 1, images, 1, s.L, w.u1, s.channel(j1), S, queue);
-    if (!has_second(s, j1)) continue;
-    transform(true, j1, planes, w.u1, w.u1_hat);
-    if constexpr (!wide) {
+struct Stages {
+  const Schedule& s;
+  const Launch& launch;
+  const Bank<T>& bank;
+  const int64_t psi_entries;
+  const Workspace<T>& w;
+  const int64_t images;
+  Queue& queue;
+
+  // The second order is the fused tier's where `arranged` is given.
+  void run(const T* x, T* S, const FusedArguments* arranged) const {
+    queue.run(pad_kernel<T>,
+              dim3(to_grid(images * ceil_div(s.Np, pad_tile)), to_grid(ceil_div(s.Mp, pad_tile))),
+              pad_tile * pad_rows, 0, x, w.u0, static_cast<int>(s.M), static_cast<int>(s.N),
+              static_cast<int>(s.Mp), static_cast<int>(s.Np));
+    lowpass<false>(0, 1, 1, 1, w.u0, 0, S);
+    if (s.max_order == 0) return;
+    transform(true, 0, 1, w.u0, w.x_hat);
+    for (int64_t j1 = 0; j1 < s.J; ++j1) {
+      filter_fold(0, j1, j1 + 1, 1, w.x_hat, w.w);
+      transform(false, j1, s.L, w.w, w.w);
+      run_modulus(images * s.L * bins(s, j1), w.w, w.u1, queue);
+      lowpass<false>(j1, j1 + 1, 1, s.L, w.u1, s.channel(j1), S);
+      if (!has_second(s, j1)) continue;
+      transform(true, j1, s.L, w.u1, w.u1_hat);
       if (arranged != nullptr) {
-        FusedArguments a = *arranged;
-        a.S = S, a.B = static_cast<int>(images), a.j1 = static_cast<int>(j1);
-        for (a.j2 = a.j1 + 1; a.j2 < a.J; ++a.j2) {
-          const int outer = a.Np >> a.j2, inner = a.Mp >> a.j2, group = a.group[a.j2];
-          const int64_t blocks = planes * ceil_div(s.L, group);
-          queue.run(second_of(SecondSizes{}, outer == inner ? outer : 0, a.j2 - a.j1 == 1 ? 2 : 0),
-                    dim3(to_grid(blocks)), launch.threads,
-                    tile_bytes(outer, inner, group) + tables_bytes(outer, inner), a);
-        }
+        second_fused(*arranged, j1, S);
         continue;
       }
+      filter_fold(j1, j1 + 1, s.J, s.L, w.u1_hat, w.w);
+      Complex<T>* w2 = w.w;
+      for (int64_t j2 = j1 + 1; j2 < s.J; ++j2) {
+        transform(false, j2, s.L * s.L, w2, w2);
+        w2 += launch.wave * s.L * s.L * bins(s, j2);
+      }
+      lowpass<true>(j1 + 1, s.J, s.L, s.L, w.w, s.channel(j1, 0, j1 + 1), S);
     }
-    run_filter_fold(s, bank, psi_entries, j1, j1 + 1, s.J, planes, w.u1_hat, w.w, queue);
-    Complex<T>* w2 = w.w;
-    for (int64_t j2 = j1 + 1; j2 < s.J; ++j2) {
-      transform(false, j2, planes * s.L, w2, w2);
-      w2 += planes * s.L * bins(s, j2);
-    }
-    run_lowpass<T, true>(s, bank, j1 + 1, s.J, images, s.L, s.L, w.w, s.channel(j1, 0, j1 + 1), S,
-                         queue);
   }
-}
+
+  // `planes` an image, at resolution res
+  void transform(bool forward, int64_t res, int64_t planes, const void* in, void* out) const {
+    const int64_t batch = launch.wave * planes;
+    queue.transform({forward, sizeof(T) == 8, s.columns(res), s.rows(res), batch}, in, out, w.fft);
+  }
+
+  // `planes` spectra an image at resolution res, with the wavelets of scales first … last − 1
+  void filter_fold(int64_t res, int64_t first, int64_t last, int64_t planes,
+                   const Complex<T>* u_hat, Complex<T>* out) const {
+    FilterFoldArguments<T> a{};
+    a.u_hat = u_hat, a.planes = images * planes, a.psi_entries = psi_entries;
+    a.outer = static_cast<int>(s.columns(res)), a.inner = static_cast<int>(s.rows(res));
+    a.L = static_cast<int>(s.L), a.lanes = static_cast<int>(s.lanes), a.scale = T(1);
+    for (int64_t j = first; j < last; ++j) {
+      const int64_t* support = bank.psi_support + 5 * s.wavelet_table(res, j);
+      a.scales[j - first] = {1 << (j - res), bank.psi, support, out};
+      out += launch.wave * planes * s.L * bins(s, j);
+    }
+    const int together = angles_together(a.lanes);
+    const auto kernel =
+        together == 4 ? filter_fold_kernel<T, true, true, 4> : filter_fold_kernel<T, true, true, 8>;
+    const int64_t tiles = ceil_div(bins(s, first), stage_threads);
+    queue.run(
+        kernel,
+        dim3(to_grid(a.planes * tiles), to_grid(ceil_div(s.L, together)), to_grid(last - first)),
+        stage_threads, 0, a);
+  }
+
+  // Planes (image, a, d), a < across, d < down, of scales first … last − 1, to channels from
+  // `channel` on in the order a, scale, d
+  template <bool Modulus>
+  void lowpass(int64_t first, int64_t last, int64_t across, int64_t down, const void* u,
+               int64_t channel, T* S) const {
+    LowpassArguments<T> a{};
+    a.planes = images * across * down, a.across = across, a.down = down;
+    const int64_t plane = s.m * s.n;
+    a.image_step = s.channels * plane;
+    a.m = static_cast<int>(s.m), a.n = static_cast<int>(s.n), a.m_step = a.n, a.n_step = 1;
+    const T* from = static_cast<const T*>(u);
+    for (int64_t j = first; j < last; ++j) {
+      LowpassScale<T>& scale = a.scales[j - first];
+      scale.u = from;
+      scale.outer = static_cast<int>(s.columns(j)), scale.inner = static_cast<int>(s.rows(j));
+      scale.to_m = bank.phi + s.phi_offset(j);
+      scale.to_n = scale.to_m + s.m * s.rows(j);
+      scale.to_m_support = bank.phi_support + 2 * j * (s.m + s.n);
+      scale.to_n_support = scale.to_m_support + 2 * s.m;
+      scale.out = S + (channel + (j - first) * down) * plane;
+      scale.a_step = down * (last - first) * plane, scale.d_step = plane;
+      from += launch.wave * across * down * bins(s, j) * (Modulus ? 2 : 1);
+    }
+    const int64_t chunks = ceil_div(s.n, chunk_n) * ceil_div(s.m, chunk_m);
+    queue.run(lowpass_kernel<T, Modulus>,
+              dim3(to_grid(a.planes * chunks), 1, to_grid(last - first)), lowpass_threads, 0, a);
+  }
+
+  void second_fused(FusedArguments a, int64_t j1, T* S) const {
+    if constexpr (sizeof(T) == 4) {
+      a.S = S, a.B = static_cast<int>(images), a.j1 = static_cast<int>(j1);
+      for (a.j2 = a.j1 + 1; a.j2 < a.J; ++a.j2) {
+        const int outer = a.Np >> a.j2, inner = a.Mp >> a.j2, group = a.group[a.j2];
+        const int64_t shared = tile_bytes(outer, inner, group) + tables_bytes(outer, inner);
+        queue.run(second_of(SecondSizes{}, outer == inner ? outer : 0, 1 << (a.j2 - a.j1)),
+                  dim3(to_grid(images * s.L * ceil_div(s.L, group))), launch.threads, shared, a);
+      }
+    }
+  }
+};
 
 bool valid(const Problem& problem) {
   Shape shape;
@@ -473,7 +493,8 @@ Status choose(const Problem& problem, int64_t B, const Device& device, Tier want
   // no grid of any kernel grows beyond 2^31 blocks
   const int64_t largest_plane = ceil_div(bins(s, 0), stage_threads) + ceil_div(s.m * s.n, 256) + 1;
   const int64_t most = max((int64_t{1} << 30) / (s.J * s.L * s.L * largest_plane), 1);
-  launch->wave = max(min(min(B, most), budget / max(one, 1)), 1);
+  const int64_t wave = max(min(min(B, most), budget / max(one, 1)), 1);
+  launch->wave = max(ceil_div(B, max(ceil_div(B, wave), 1)), 1);  // as even as can be
   return Status::ok;
 }
 
@@ -482,11 +503,7 @@ Status workspace_bytes(const Problem& problem, const Launch& launch, const Fft* 
                        int64_t psi_entries, int64_t* bytes) {
   if (!valid(problem) || launch.wave < 1) return Status::bad_problem;
   const Schedule s = schedule_of(problem);
-  int64_t fft_bytes = 0;
-  each_transform<T>(s, launch, [&](const Transform& transform) {
-    const int64_t wants = fft == nullptr ? -1 : fft->workspace_bytes(fft->self, transform, stream);
-    fft_bytes = wants < 0 || fft_bytes < 0 ? -1 : max(fft_bytes, wants);
-  });
+  const int64_t fft_bytes = fft_bytes_of<T>(s, launch, fft, stream);
   if (fft_bytes < 0) return Status::fft_failed;
   *bytes = workspace_of<T>(s, launch, psi_entries, fft_bytes, nullptr).bytes;
   return Status::ok;
@@ -500,7 +517,9 @@ Status scattering2d(const Problem& problem, const Launch& launch, const Bank<T>&
   const Schedule s = schedule_of(problem);
   const bool fused = launch.tier == Tier::fused;
   if (fused && sizeof(T) == 8) return Status::tier_impossible;
-  const Workspace<T> w = workspace_of<T>(s, launch, psi_entries, 0, workspace);
+  const int64_t fft_bytes = fft_bytes_of<T>(s, launch, fft, stream);
+  if (fft_bytes < 0) return Status::fft_failed;
+  const Workspace<T> w = workspace_of<T>(s, launch, psi_entries, fft_bytes, workspace);
   if (w.bytes > bytes) return Status::workspace_too_small;
 
   Queue queue(fft, stream);
@@ -522,8 +541,8 @@ Status scattering2d(const Problem& problem, const Launch& launch, const Bank<T>&
         continue;
       }
     }
-    run_stages(s, launch, bank, psi_entries, w, fused ? &arranged : nullptr, images, in, out,
-               queue);
+    const Stages<T> stages{s, launch, bank, psi_entries, w, images, queue};
+    stages.run(in, out, fused ? &arranged : nullptr);
   }
   return queue.status();
 }

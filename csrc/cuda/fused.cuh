@@ -291,7 +291,7 @@ struct Lowpass {
 __device__ __forceinline__ void write_outputs(float* S, int i, int chunk, int n,
                                               const float (&sum)[4]) {
   float* to = S + i * n + 4 * chunk;
-  if (n % 4 == 0) {
+  if (n % 4 == 0 && reinterpret_cast<uintptr_t>(to) % sizeof(float4) == 0) {
     *reinterpret_cast<float4*>(to) = make_float4(sum[0], sum[1], sum[2], sum[3]);
     return;
   }
