@@ -82,28 +82,36 @@ int64_t second_bins(const Schedule& s, int64_t j1) {
 
 // Shared memory of the fused tier's blocks
 struct Shared {
-  int64_t area = 0;    // families: planes of the second order, or the first order's low-pass
+  int64_t area = 0;    // families: planes of the second order, before them a low-pass
   int64_t block = 0;   // of families or, without the first order, of second at j2 = 1
   int64_t before = 0;  // of spectrum
 };
 
 constexpr int64_t longest_side = 256;  // of a plane in shared memory, where passes_of ends
 
+// Bytes of a block of `second` for planes of resolution res
+int64_t second_bytes(const Schedule& s, int64_t res, int64_t group) {
+  const int outer = static_cast<int>(s.columns(res)), inner = static_cast<int>(s.rows(res));
+  const int m = static_cast<int>(s.m), n = static_cast<int>(s.n);
+  return tile_bytes(outer, inner, static_cast<int>(group)) + lowpass_bytes(outer, inner, m, n) +
+         roots_bytes(outer, inner);
+}
+
 Shared shared_of(const Schedule& s, bool first_order, int64_t group) {
-  const auto outer = [&](int64_t res) { return static_cast<int>(s.columns(res)); };
-  const auto inner = [&](int64_t res) { return static_cast<int>(s.rows(res)); };
-  const int64_t planes =
-      has_second(s, 0) ? tile_bytes(outer(1), inner(1), static_cast<int>(group)) : 0;
+  if (!first_order) return {0, second_bytes(s, 1, group), 0};
+  const int outer = static_cast<int>(s.columns(0)), inner = static_cast<int>(s.rows(0));
+  const int m = static_cast<int>(s.m), n = static_cast<int>(s.n);
+  const int64_t between = between_bytes(outer, m);
   Shared shared;
-  if (!first_order) {
-    shared.block = planes + tables_bytes(outer(1), inner(1));
-    return shared;
+  shared.area = between;
+  shared.block = tile_bytes(outer, inner, 1) + lowpass_bytes(outer, inner, m, n) +
+                 round_up(roots_bytes(outer, inner), 16);
+  shared.before = shared.block + between;
+  if (has_second(s, 0)) {
+    shared.area = max(between, tile_bytes(outer / 2, inner / 2, static_cast<int>(group)));
+    shared.block += lowpass_bytes(outer / 2, inner / 2, m, n);
   }
-  const int64_t lowpass = lowpass_bytes(outer(0), static_cast<int>(s.m));
-  shared.area = round_up(max(planes, lowpass), 16);
-  const int64_t rest = tile_bytes(outer(0), inner(0), 1) + tables_bytes(outer(0), inner(0));
-  shared.block = rest + shared.area;
-  shared.before = rest + round_up(lowpass, 16);
+  shared.block += shared.area;
   return shared;
 }
 
@@ -382,9 +390,9 @@ struct Stages {
       a.S = S, a.B = static_cast<int>(images), a.j1 = static_cast<int>(j1);
       for (a.j2 = a.j1 + 1; a.j2 < a.J; ++a.j2) {
         const int outer = a.Np >> a.j2, inner = a.Mp >> a.j2, group = a.group[a.j2];
-        const int64_t shared = tile_bytes(outer, inner, group) + tables_bytes(outer, inner);
         queue.run(second_of(SecondSizes{}, outer == inner ? outer : 0, 1 << (a.j2 - a.j1)),
-                  dim3(to_grid(images * s.L * ceil_div(s.L, group))), launch.threads, shared, a);
+                  dim3(to_grid(images * s.L * ceil_div(s.L, group))), launch.threads,
+                  second_bytes(s, a.j2, group), a);
       }
     }
   }

@@ -53,13 +53,19 @@ SCATCUDA_HD constexpr int pitch_of(int inner) { return inner | 1; }
 SCATCUDA_HD constexpr int tile_bytes(int outer, int inner, int group) {
   return (outer * pitch_of(inner) * group * static_cast<int>(sizeof(Point)) + 15) / 16 * 16;
 }
-// roots and places of a block whose largest planes are [outer, inner]
-SCATCUDA_HD constexpr int tables_bytes(int outer, int inner) {
-  return (outer + inner) * static_cast<int>(sizeof(Point) + 2 * sizeof(short));
+SCATCUDA_HD constexpr int roots_bytes(int outer, int inner) {
+  return (outer + inner) * static_cast<int>(sizeof(Point));
+}
+// the two matrices of the low-pass of planes [outer, inner], their bands, and places
+SCATCUDA_HD constexpr int lowpass_bytes(int outer, int inner, int m, int n) {
+  return ((outer * four(n) + inner * four(m)) * static_cast<int>(sizeof(float)) +
+          (four(n) + four(m)) / 4 * static_cast<int>(sizeof(int2)) +
+          (outer + inner) * static_cast<int>(sizeof(short)) + 15) /
+         16 * 16;
 }
 // what lies between the two products of the low-pass of one plane
-SCATCUDA_HD constexpr int lowpass_bytes(int outer, int m) {
-  return outer * four(m) * static_cast<int>(sizeof(float));
+SCATCUDA_HD constexpr int between_bytes(int outer, int m) {
+  return (outer * four(m) * static_cast<int>(sizeof(float)) + 15) / 16 * 16;
 }
 
 // Offsets of resolution res in taps and bands
@@ -153,36 +159,17 @@ __global__ void __launch_bounds__(block_threads)
 // --- what the blocks share
 // ------------------------------------------------------------------------
 
-// Roots and places in shared memory for planes [outer, inner] at resolution res and, where a block
-// goes on to coarser ones, for those too
-struct Tables {
-  Point *outer_roots, *inner_roots;
-  unsigned short *outer_place, *inner_place;
+// Roots of the sides of planes [outer, inner] at resolution res, copied to shared memory
+struct PlaneRoots {
+  Point *outer, *inner;
 
-  __device__ Tables(unsigned char* memory, const FusedArguments& a, int res, int outer, int inner)
-      : outer_roots(reinterpret_cast<Point*>(memory)),
-        inner_roots(outer_roots + outer),
-        outer_place(reinterpret_cast<unsigned short*>(inner_roots + inner)),
-        inner_place(outer_place + outer) {
-    for (int k = threadIdx.x; k < outer; k += blockDim.x) outer_roots[k] = a.roots[k << res];
-    for (int k = threadIdx.x; k < inner; k += blockDim.x) {
-      inner_roots[k] = a.roots[a.Np + (k << res)];
+  __device__ PlaneRoots(unsigned char* memory, const FusedArguments& a, int res, int outer_size,
+                        int inner_size)
+      : outer(reinterpret_cast<Point*>(memory)), inner(outer + outer_size) {
+    for (int k = threadIdx.x; k < outer_size; k += blockDim.x) outer[k] = a.roots[k << res];
+    for (int k = threadIdx.x; k < inner_size; k += blockDim.x) {
+      inner[k] = a.roots[a.Np + (k << res)];
     }
-  }
-  template <class Side>
-  __device__ void find_places(Side outer, Side inner) {
-    for (int k = threadIdx.x; k < outer.size(); k += blockDim.x) {
-      outer_place[k] = static_cast<unsigned short>(place(outer, k));
-    }
-    for (int k = threadIdx.x; k < inner.size(); k += blockDim.x) {
-      inner_place[k] = static_cast<unsigned short>(place(inner, k));
-    }
-  }
-  __device__ Tables behind(int outer, int inner) const {  // places of coarser planes
-    Tables t = *this;
-    t.outer_place = inner_place + inner;
-    t.inner_place = t.outer_place + outer / 2;
-    return t;
   }
 };
 
@@ -229,19 +216,20 @@ struct Folded {
 // IDFT of fold_k( û ψ̂ ) in the tile, all but the last pass along the inner dimension
 template <int K, class Side>
 __device__ __forceinline__ void wavelet(Side outer, Side inner, const Folded<K>& folded,
-                                        Roots outer_roots, Roots inner_roots, Point* tile) {
+                                        const PlaneRoots& roots, int step, Point* tile) {
   const int group = folded.group, pitch = pitch_of(inner.size());
   const AlongOuter down{pitch, group};
   const AlongInner across{pitch, group};
   const int lines = inner.size() * group;
   with_radix<0>(outer, 0, [&](auto radix) {
     constexpr int R = decltype(radix)::value;  // never a prime without a butterfly
-    pass<(R > 0 ? R : 1), 1>(lines, outer.size(), outer.size(), outer_roots, folded,
+    pass<(R > 0 ? R : 1), 1>(lines, outer.size(), outer.size(), {roots.outer, step}, folded,
                              [&](int line, int k, const Point& x) { tile[down.at(line, k)] = x; });
   });
   __syncthreads();
-  inverse_passes<1>(outer, outer.count(), lines, outer_roots, tile, down);
-  inverse_passes<0>(inner, inner.count() - 1, outer.size() * group, inner_roots, tile, across);
+  inverse_passes<1>(outer, outer.count(), lines, {roots.outer, step}, tile, down);
+  inverse_passes<0>(inner, inner.count() - 1, outer.size() * group, {roots.inner, step}, tile,
+                    across);
 }
 
 __device__ __forceinline__ float modulus(const Point& z) {
@@ -256,12 +244,12 @@ __device__ __forceinline__ void add_product(Point& sum, const Point& x, float w)
   sum = {sum.re + x.re * w, sum.im + x.im * w};
 }
 
-// One of the two matrices of the low-pass of a resolution, by columns
+// One of the two matrices of the low-pass of a resolution, by columns, in shared memory
 struct Matrix {
-  const float* taps;
-  const int2* bands;
-  const unsigned short* place;
-  int stride;  // outputs, in fours
+  float* taps;  // [size, stride]
+  int2* bands;  // [stride / 4]
+  unsigned short* place;
+  int size, stride;  // points in, outputs in fours
 
   // Σ_k tap(k, 4 chunk + q) · u(place(k)), q = 0 … 3
   template <class Value, class Load>
@@ -269,7 +257,7 @@ struct Matrix {
     const int2 band = bands[chunk];
 #pragma unroll 4
     for (int k = band.x; k < band.y; ++k) {
-      const float4 w = __ldg(reinterpret_cast<const float4*>(taps + k * stride) + chunk);
+      const float4 w = *reinterpret_cast<const float4*>(taps + k * stride + 4 * chunk);
       const Value x = u(place[k]);
       add_product(sum[0], x, w.x);
       add_product(sum[1], x, w.y);
@@ -280,11 +268,33 @@ struct Matrix {
 };
 struct Lowpass {
   Matrix outer, inner;
-  __device__ Lowpass(const FusedArguments& a, int res, const Tables& tables)
-      : outer{a.taps + taps_offset(a, res), a.bands + bands_offset(a, res), tables.outer_place,
-              four(a.n)},
-        inner{outer.taps + (a.Np >> res) * four(a.n), outer.bands + four(a.n) / 4,
-              tables.inner_place, four(a.m)} {}
+
+  template <class Side>
+  __device__ Lowpass(unsigned char* memory, const FusedArguments& a, int res, Side outer_side,
+                     Side inner_side) {
+    outer.size = outer_side.size(), outer.stride = four(a.n);
+    inner.size = inner_side.size(), inner.stride = four(a.m);
+    outer.taps = reinterpret_cast<float*>(memory);
+    inner.taps = outer.taps + outer.size * outer.stride;
+    outer.bands = reinterpret_cast<int2*>(inner.taps + inner.size * inner.stride);
+    inner.bands = outer.bands + outer.stride / 4;
+    outer.place = reinterpret_cast<unsigned short*>(inner.bands + inner.stride / 4);
+    inner.place = outer.place + outer.size;
+    // both matrices lie one after the other in global memory too
+    const int taps = outer.size * outer.stride + inner.size * inner.stride;
+    const float* from = a.taps + taps_offset(a, res);
+    for (int i = threadIdx.x; i < taps; i += blockDim.x) outer.taps[i] = from[i];
+    const int2* bands = a.bands + bands_offset(a, res);
+    for (int i = threadIdx.x; i < (outer.stride + inner.stride) / 4; i += blockDim.x) {
+      outer.bands[i] = bands[i];
+    }
+    for (int k = threadIdx.x; k < outer.size; k += blockDim.x) {
+      outer.place[k] = static_cast<unsigned short>(place(outer_side, k));
+    }
+    for (int k = threadIdx.x; k < inner.size; k += blockDim.x) {
+      inner.place[k] = static_cast<unsigned short>(place(inner_side, k));
+    }
+  }
 };
 
 // S[i, 4 chunk …] of one channel
@@ -403,49 +413,54 @@ __device__ __forceinline__ void forward_outer(Side outer, int inner, Roots roots
 }
 
 // S = A u and, if wanted, û in the tile, of real pairs of lines in lines 2p + 1 (and their first
-// forward pass in lines 2p). t is room for lowpass_bytes().
+// forward pass in lines 2p). t is room for between_bytes().
 template <class Side>
 __device__ __forceinline__ void lowpass_and_forward(const FusedArguments& a, Side outer, Side inner,
-                                                    const Lowpass& lowpass, const Tables& tables,
+                                                    const Lowpass& lowpass, const PlaneRoots& roots,
                                                     bool forward, Point* tile, float* t, float* S) {
   const int pitch = pitch_of(inner.size());
   lowpass_pairs(a, lowpass, outer.size(), pitch, tile, t);
   __syncthreads();
   lowpass_outputs(a, lowpass, t, S);
   if (!forward) return;
-  forward_passes(inner, outer.size() / 2, {tables.inner_roots, 1}, tile, AlongInner{2 * pitch, 1});
-  forward_outer(outer, inner.size(), {tables.outer_roots, 1}, tile);
+  forward_passes(inner, outer.size() / 2, {roots.inner, 1}, tile, AlongInner{2 * pitch, 1});
+  forward_outer(outer, inner.size(), {roots.outer, 1}, tile);
 }
 
 // --- second order
 // ---------------------------------------------------------------------------------
 
-// For `group` angles from θ2 = first on: |W2|, S2. `step` = 2^(j2 − resolution of the tables).
+// For `group` angles from θ2 = first on: |W2|, S2. The roots are those of sides `step` times as
+// long.
 template <int K, class Side>
 __device__ __forceinline__ void second_planes(const FusedArguments& a, Side outer, Side inner,
                                               const Folded<K>& folded, const Lowpass& lowpass,
-                                              const Tables& tables, int step, int first,
+                                              const PlaneRoots& roots, int step, int first,
                                               Point* tile, float* S) {
   const int group = folded.group, pitch = pitch_of(inner.size());
-  wavelet(outer, inner, folded, {tables.outer_roots, step}, {tables.inner_roots, step}, tile);
+  wavelet(outer, inner, folded, roots, step, tile);
   const AlongInner across{pitch, group};
+  const int lines = outer.size() * group;
   with_last_radix(inner, [&](auto radix) {
     constexpr int R = decltype(radix)::value;
     pass<R, 1>(
-        outer.size() * group, inner.size(), R, {tables.inner_roots, step},
+        lines, inner.size(), R, {roots.inner, step},
         [&](int line, int k) { return tile[across.at(line, k)]; },
         [&](int line, int k, const Point& z) { tile[across.at(line, k)].re = modulus(z); });
   });
   __syncthreads();
-  // t = A_inner u beside u, in the imaginary parts
-  const int lines = outer.size() * group;
-  for (int i = threadIdx.x; i < lines * (four(a.m) / 4); i += blockDim.x) {
-    const int line = i % lines, chunk = i / lines;
-    float sum[4] = {};
-    lowpass.inner.dot(chunk, sum, [&](int at) { return tile[across.at(line, at)].re; });
+  // t = A_inner u of two lines at a time, beside u in the imaginary parts
+  for (int i = threadIdx.x; i < lines / 2 * (four(a.m) / 4); i += blockDim.x) {
+    const int chunk = i / (lines / 2);
+    Point* one = tile + across.at(i % (lines / 2), 0);
+    Point* other = tile + across.at(i % (lines / 2) + lines / 2, 0);
+    Point sum[4] = {};
+    lowpass.inner.dot(chunk, sum,
+                      [&](int at) { return Point{one[at * group].re, other[at * group].re}; });
 #pragma unroll
     for (int q = 0; q < 4; ++q) {
-      if (4 * chunk + q < a.m) tile[across.at(line, 4 * chunk + q)].im = sum[q];
+      const int row = 4 * chunk + q;
+      if (row < a.m) one[row * group].im = sum[q].re, other[row * group].im = sum[q].im;
     }
   }
   __syncthreads();
@@ -495,16 +510,17 @@ __global__ void __launch_bounds__(block_threads)
   Point* tile = reinterpret_cast<Point*>(shared_memory);
   unsigned char* rest = shared_memory + tile_bytes(outer.size(), inner.size(), 1);
   float* t = reinterpret_cast<float*>(rest);
-  Tables tables(rest + (lowpass_bytes(outer.size(), a.m) + 15) / 16 * 16, a, 0, outer.size(),
-                inner.size());
-  tables.find_places(outer, inner);
+  rest += between_bytes(outer.size(), a.m);
+  const Lowpass lowpass(rest, a, 0, outer, inner);
+  rest += lowpass_bytes(outer.size(), inner.size(), a.m, a.n);
+  const PlaneRoots roots(rest, a, 0, outer.size(), inner.size());
   __syncthreads();
   const float* x = a.x + static_cast<int64_t>(image) * a.M * a.N;
   const int above = (inner.size() - a.M) / 2, before = (outer.size() - a.N) / 2;
   for (int i = threadIdx.x; i < outer.size() * inner.size(); i += blockDim.x) {
-    const int c = i % outer.size(), r = i / outer.size(), at = tables.outer_place[c];
+    const int c = i % outer.size(), r = i / outer.size(), at = lowpass.outer.place[c];
     const float value = x[reflect(r - above, a.M) * a.N + reflect(c - before, a.N)];
-    Point& pair = tile[(at | 1) * pitch + tables.inner_place[r]];
+    Point& pair = tile[(at | 1) * pitch + lowpass.inner.place[r]];
     if (at % 2 == 0) {
       pair.re = value;
     } else {
@@ -514,8 +530,7 @@ __global__ void __launch_bounds__(block_threads)
   __syncthreads();
   const bool forward = a.max_order > 0;
   if (forward) forward_pairs(inner, outer.size(), tile);
-  const Lowpass lowpass(a, 0, tables);
-  lowpass_and_forward(a, outer, inner, lowpass, tables, forward, tile, t, channel(a, image, 0));
+  lowpass_and_forward(a, outer, inner, lowpass, roots, forward, tile, t, channel(a, image, 0));
   if (!forward) return;
   const int half = inner.size() / 2 + 1;
   Point* x_hat = a.x_hat + static_cast<int64_t>(image) * outer.size() * half;
@@ -524,32 +539,32 @@ __global__ void __launch_bounds__(block_threads)
   }
 }
 
-// All angles of j2 and of coarser scales, from Û1 in shared memory
+// All angles of j2 and of coarser scales, from Û1 in shared memory; `rest` is room for a low-pass
 template <int N, int J1, int J2>
 __device__ __forceinline__ void second_orders(const FusedArguments& a, int j1, int j2, int image,
                                               int theta1, const Spectrum& spectrum,
-                                              const Tables& fine, Point* tile) {
+                                              const PlaneRoots& roots, unsigned char* rest,
+                                              Point* tile) {
   if constexpr (N == 0 || ((N >> J2) % 2 == 0 && (N >> J2) >= 6)) {
     if (j2 >= a.J) return;
     const auto outer = side_at<N, J2, second_order>(a.outer, j2);
     const auto inner = side_at<N, J2, second_order>(a.inner, j2);
-    Tables tables = fine.behind(spectrum.outer, spectrum.inner);
-    tables.find_places(outer, inner);
+    const Lowpass lowpass(rest, a, j2, outer, inner);
     const Box box(a.psi_support + 5 * table_of(a, j1, j2), spectrum.outer, spectrum.inner,
                   a.psi_entries / a.lanes);
-    const Lowpass lowpass(a, j2, tables);
     const int group = a.group[j2], k = 1 << (j2 - j1);
     constexpr int K = N > 0 && J2 == J1 + 1 ? 2 : 0;
+    const float* psi = a.psi_second + box.first * a.lanes;
     float* S = channel(a, image, second_channel(a, j1, theta1, j2));
     for (int first = 0; first < a.L; first += group) {
-      const float* psi =
-          a.psi_second + box.first * a.lanes + int64_t{first} * box.rows * box.columns;
-      const Folded<K> folded{spectrum, box, psi, outer.size(), inner.size(), group, k};
-      second_planes(a, outer, inner, folded, lowpass, tables, k, first, tile,
+      const Folded<K> folded{
+          spectrum, box, psi + int64_t{first} * box.rows * box.columns, outer.size(), inner.size(),
+          group,    k};
+      second_planes(a, outer, inner, folded, lowpass, roots, k, first, tile,
                     S + static_cast<int64_t>(first) * a.m * a.n);
     }
     if constexpr (N > 0) {
-      second_orders<N, J1, J2 + 1>(a, j1, j2 + 1, image, theta1, spectrum, fine, tile);
+      second_orders<N, J1, J2 + 1>(a, j1, j2 + 1, image, theta1, spectrum, roots, rest, tile);
     }
   }
 }
@@ -560,31 +575,33 @@ __device__ __forceinline__ void family(const FusedArguments& a, int j1, int imag
   const auto inner = side_at<N, J1, first_order>(a.inner, j1);
   Point* tile = reinterpret_cast<Point*>(shared_memory);
   unsigned char* area = shared_memory + tile_bytes(outer.size(), inner.size(), 1);
-  Tables tables(area + a.area, a, j1, outer.size(), inner.size());
-  tables.find_places(outer, inner);
+  unsigned char* rest = area + a.area;
+  const Lowpass lowpass(rest, a, j1, outer, inner);
+  rest += lowpass_bytes(outer.size(), inner.size(), a.m, a.n);
+  const PlaneRoots roots(rest, a, j1, outer.size(), inner.size());
+  rest += (roots_bytes(outer.size(), inner.size()) + 15) / 16 * 16;
   __syncthreads();
 
-  const int half = (a.Mp >> 1) + 1;
+  const int half = a.Mp / 2 + 1;
   const Spectrum x_hat{a.x_hat + static_cast<int64_t>(image) * a.Np * half, half, a.Np, a.Mp};
   const Box box(a.psi_support + 5 * j1, a.Np, a.Mp, a.psi_entries / a.lanes);
   const float* psi = a.psi_first + box.first * a.lanes + int64_t{theta1} * box.rows * box.columns;
   constexpr int K = N > 0 && J1 < 2 ? 1 << J1 : 0;
   const Folded<K> folded{x_hat, box, psi, outer.size(), inner.size(), 1, 1 << j1};
-  wavelet(outer, inner, folded, {tables.outer_roots, 1}, {tables.inner_roots, 1}, tile);
+  wavelet(outer, inner, folded, roots, 1, tile);
   const bool forward = a.max_order > 1 && j1 + 1 < a.J;
   modulus_pairs(inner, outer.size(), tile, forward);
   __syncthreads();
-  const Lowpass lowpass(a, j1, tables);
-  lowpass_and_forward(a, outer, inner, lowpass, tables, forward, tile,
+  lowpass_and_forward(a, outer, inner, lowpass, roots, forward, tile,
                       reinterpret_cast<float*>(area), channel(a, image, 1 + j1 * a.L + theta1));
   if (!forward) return;
   const Spectrum u1_hat{tile, pitch_of(inner.size()), outer.size(), inner.size()};
   Point* planes = reinterpret_cast<Point*>(area);
   if constexpr (N > 0) {
-    second_orders<N, J1, J1 + 1>(a, j1, j1 + 1, image, theta1, u1_hat, tables, planes);
+    second_orders<N, J1, J1 + 1>(a, j1, j1 + 1, image, theta1, u1_hat, roots, rest, planes);
   } else {
     for (int j2 = j1 + 1; j2 < a.J; ++j2) {
-      second_orders<0, 0, 0>(a, j1, j2, image, theta1, u1_hat, tables, planes);
+      second_orders<0, 0, 0>(a, j1, j2, image, theta1, u1_hat, roots, rest, planes);
     }
   }
 }
@@ -619,9 +636,10 @@ __global__ void __launch_bounds__(block_threads)
   const int group = a.group[a.j2], groups = (a.L + group - 1) / group;
   const int first = blockIdx.x % groups * group, plane = blockIdx.x / groups;
   Point* tile = reinterpret_cast<Point*>(shared_memory);
-  Tables tables(shared_memory + tile_bytes(outer.size(), inner.size(), group), a, a.j2,
-                outer.size(), inner.size());
-  tables.find_places(outer, inner);
+  unsigned char* rest = shared_memory + tile_bytes(outer.size(), inner.size(), group);
+  const Lowpass lowpass(rest, a, a.j2, outer, inner);
+  rest += lowpass_bytes(outer.size(), inner.size(), a.m, a.n);
+  const PlaneRoots roots(rest, a, a.j2, outer.size(), inner.size());
   __syncthreads();
   const int fine_outer = a.Np >> a.j1, fine_inner = a.Mp >> a.j1, half = fine_inner / 2 + 1;
   const Spectrum spectrum{a.u1_hat + static_cast<int64_t>(plane) * fine_outer * half, half,
@@ -630,10 +648,9 @@ __global__ void __launch_bounds__(block_threads)
                 a.psi_entries / a.lanes);
   const float* psi = a.psi_second + box.first * a.lanes + int64_t{first} * box.rows * box.columns;
   const Folded<K> folded{spectrum, box, psi, outer.size(), inner.size(), group, 1 << (a.j2 - a.j1)};
-  const Lowpass lowpass(a, a.j2, tables);
   const int image = plane / a.L, theta1 = plane % a.L;
   float* S = channel(a, image, second_channel(a, a.j1, theta1, a.j2) + first);
-  second_planes(a, outer, inner, folded, lowpass, tables, 1, first, tile, S);
+  second_planes(a, outer, inner, folded, lowpass, roots, 1, first, tile, S);
 }
 
 }  // namespace SCATCUDA_ISA
