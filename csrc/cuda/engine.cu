@@ -3,7 +3,7 @@
 #include <atomic>
 
 #include "../core/schedule.h"
-#include "fused.cuh"
+#include "fused.h"
 #include "general.cuh"
 
 namespace scatcuda {
@@ -210,31 +210,6 @@ int64_t fft_bytes_of(const Schedule& s, const Launch& launch, const Fft* fft, vo
 
 // --- the fused tier ---------------------------------------------------------------------------
 
-// Sides that have kernels of their own: what images of 28², 32², 64² pixels are padded to, and the
-// planes of the second order of 64², 128², 224² and 256²
-template <int... N>
-struct Sizes {};
-using FamilySizes = Sizes<36, 40, 48, 72, 80>;
-using SecondSizes = Sizes<36, 60, 72, 80, 120>;
-
-struct FusedKernels {
-  void (*spectrum)(FusedArguments);
-  void (*families)(FusedArguments);
-};
-template <int... N>
-FusedKernels kernels_of(Sizes<N...>, int64_t side) {
-  FusedKernels found{spectrum_kernel<0>, families_kernel<0>};
-  ((side == N ? (found = {spectrum_kernel<N>, families_kernel<N>}, 0) : 0), ...);
-  return found;
-}
-using SecondKernel = void (*)(FusedArguments);
-template <int... N>
-SecondKernel second_of(Sizes<N...>, int64_t side, int64_t k) {
-  SecondKernel found = second_kernel<0, 0>;
-  ((side == N ? (found = k == 2 ? second_kernel<N, 2> : second_kernel<N, 0>, 0) : 0), ...);
-  return found;
-}
-
 int arrange_jobs(const Schedule& s) {  // tables, matrices, roots
   return static_cast<int>(s.wavelet_tables() + 2 * s.J + 1);
 }
@@ -272,7 +247,7 @@ unsigned to_grid(int64_t blocks) { return static_cast<unsigned>(blocks); }
 void run_families(const Schedule& s, const Launch& launch, FusedArguments a, int64_t images,
                   const float* x, float* S, Queue& queue) {
   const Shared shared = shared_of(s, true, launch.group);
-  const FusedKernels kernels = kernels_of(FamilySizes{}, s.Mp == s.Np ? s.Mp : 0);
+  const FamilyKernels kernels = family_kernels(s.Mp == s.Np ? s.Mp : 0);
   a.x = x, a.S = S, a.B = static_cast<int>(images);
   queue.run(kernels.spectrum, dim3(to_grid(images)), launch.threads, shared.before, a);
   if (s.max_order == 0) return;
@@ -390,7 +365,7 @@ struct Stages {
       a.S = S, a.B = static_cast<int>(images), a.j1 = static_cast<int>(j1);
       for (a.j2 = a.j1 + 1; a.j2 < a.J; ++a.j2) {
         const int outer = a.Np >> a.j2, inner = a.Mp >> a.j2, group = a.group[a.j2];
-        queue.run(second_of(SecondSizes{}, outer == inner ? outer : 0, 1 << (a.j2 - a.j1)),
+        queue.run(second_kernel_for(outer == inner ? outer : 0, 1 << (a.j2 - a.j1)),
                   dim3(to_grid(images * s.L * ceil_div(s.L, group))), launch.threads,
                   second_bytes(s, a.j2, group), a);
       }

@@ -9,152 +9,13 @@
 // how the bank does; of spectra of real planes the half [outer, inner/2 + 1] is kept.
 #pragma once
 
-#include "../core/schedule.h"
 #include "bank.cuh"
-#include "tile.cuh"
+#include "fused.h"
 
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
 extern __shared__ __align__(16) unsigned char shared_memory[];
-
-constexpr int most_levels = 7;  // of resolution, in the fused tier: 256 = 2^7 · 2
-constexpr int block_threads = 256;
-
-struct FusedArguments {
-  const float* x;       // [B, M, N]
-  Point* x_hat;         // [B, Np, Mp/2 + 1]
-  const Point* u1_hat;  // `second` only: [B · L, outer, inner/2 + 1] at resolution j1
-  float* S;             // [B, channels, m, n]
-
-  const float* psi;  // the bank as it came
-  int64_t psi_entries;
-  const int64_t* psi_support;
-  const float* phi;
-  const int64_t* phi_support;
-
-  // the bank as `arrange` leaves it
-  float* psi_first;   // table (0, j): [angles][kept], at its place in psi
-  float* psi_second;  // table (res, j): [angles / group][kept][group], at its place in psi
-  float* taps;        // low-pass of every resolution: [outer, n4], [inner, m4], zeros to four
-  int2* bands;        // first and last + 1 non-zero of each four outputs: [n4 / 4], [m4 / 4]
-  Point* roots;       // e^{2πi k/Np}, then e^{2πi k/Mp}
-
-  int J, L, max_order, lanes, M, N, Mp, Np, m, n, channels, B;
-  int group[most_levels];  // angles side by side at resolution j2
-  int area;                // bytes of shared memory for planes of the second order
-  int j1, j2;              // `second` only
-  Passes outer[most_levels], inner[most_levels];
-};
-
-SCATCUDA_HD constexpr int four(int n) { return (n + 3) / 4 * 4; }
-// columns start in different banks
-SCATCUDA_HD constexpr int pitch_of(int inner) { return inner | 1; }
-SCATCUDA_HD constexpr int tile_bytes(int outer, int inner, int group) {
-  return (outer * pitch_of(inner) * group * static_cast<int>(sizeof(Point)) + 15) / 16 * 16;
-}
-SCATCUDA_HD constexpr int roots_bytes(int outer, int inner) {
-  return (outer + inner) * static_cast<int>(sizeof(Point));
-}
-// the two matrices of the low-pass of planes [outer, inner], their bands, and places
-SCATCUDA_HD constexpr int lowpass_bytes(int outer, int inner, int m, int n) {
-  return ((outer * four(n) + inner * four(m)) * static_cast<int>(sizeof(float)) +
-          (four(n) + four(m)) / 4 * static_cast<int>(sizeof(int2)) +
-          (outer + inner) * static_cast<int>(sizeof(short)) + 15) /
-         16 * 16;
-}
-// what lies between the two products of the low-pass of one plane
-SCATCUDA_HD constexpr int between_bytes(int outer, int m) {
-  return (outer * four(m) * static_cast<int>(sizeof(float)) + 15) / 16 * 16;
-}
-
-// Offsets of resolution res in taps and bands
-SCATCUDA_HD inline int taps_offset(const FusedArguments& a, int res) {
-  int offset = 0;
-  for (int r = 0; r < res; ++r) offset += (a.Np >> r) * four(a.n) + (a.Mp >> r) * four(a.m);
-  return offset;
-}
-SCATCUDA_HD inline int bands_offset(const FusedArguments& a, int res) {
-  return res * (four(a.n) + four(a.m)) / 4;
-}
-SCATCUDA_HD inline int table_of(const FusedArguments& a, int res, int j) {
-  return res == 0 ? j : a.J + (res - 1) * (a.J - 1) - res * (res - 1) / 2 + (j - res - 1);
-}
-
-// --- the bank -----------------------------------------------------------------------------------
-
-// blockIdx.y is a wavelet table, or after all tables a low-pass matrix, or at last the roots.
-__global__ void __launch_bounds__(block_threads)
-    arrange_kernel(const __grid_constant__ FusedArguments a) {
-  const int thread = blockIdx.x * blockDim.x + threadIdx.x, threads = gridDim.x * blockDim.x;
-  int job = blockIdx.y;
-  int first_tables = a.max_order > 0 ? a.J : 0;
-  for (int res = 0; res < a.J; ++res) {  // tables of resolution res: j = first … J − 1
-    const int j0 = res == 0 ? 0 : res + 1;
-    const int tables = res == 0 ? first_tables : a.max_order > 1 ? max(a.J - j0, 0) : 0;
-    if (job >= tables) {
-      job -= tables;
-      continue;
-    }
-    const int j = j0 + job, outer = a.Np >> res, inner = a.Mp >> res;
-    const Box box(a.psi_support + 5 * table_of(a, res, j), outer, inner, a.psi_entries / a.lanes);
-    const int kept = box.rows * box.columns, group = a.group[j];
-    const float* from = a.psi + box.first * a.lanes;
-    float* planar = a.psi_first + box.first * a.lanes;
-    float* grouped = a.psi_second + box.first * a.lanes;
-    for (int i = thread; i < kept * a.lanes; i += threads) {
-      const float value = from[i];
-      const int entry = i / a.lanes, theta = i % a.lanes;
-      if (res == 0) planar[theta * kept + entry] = value;
-      if (j > res && a.max_order > 1) {
-        grouped[(theta / group * kept + entry) * group + theta % group] = value;
-      }
-    }
-    return;
-  }
-  if (job < 2 * a.J) {  // matrix [outputs, size] of phi to [size, outputs in fours]
-    const int res = job / 2, size = (job % 2 == 0 ? a.Np : a.Mp) >> res;
-    const int outputs = job % 2 == 0 ? a.n : a.m, stride = four(outputs);
-    const float* from = a.phi;  // P_0 [m, Mp], Q_0 [n, Np], P_1 …
-    for (int r = 0; r < res; ++r) from += a.m * (a.Mp >> r) + a.n * (a.Np >> r);
-    const int64_t* support = a.phi_support + 2 * res * (a.m + a.n);
-    float* to = a.taps + taps_offset(a, res);
-    int2* bands = a.bands + bands_offset(a, res);
-    if (job % 2 == 0) {
-      from += a.m * (a.Mp >> res), support += 2 * a.m;
-    } else {
-      to += (a.Np >> res) * four(a.n), bands += four(a.n) / 4;
-    }
-    for (int i = thread; i < size * stride; i += threads) {
-      const int k = i / stride, o = i % stride;
-      float tap = 0.0f;
-      if (o < outputs) {
-        const int64_t low = support[2 * o], high = support[2 * o + 1];
-        const bool fits = 0 <= low && low <= high && high <= size;
-        tap = !fits ? nanf("") : low <= k && k < high ? from[o * size + k] : 0.0f;
-      }
-      to[i] = tap;
-    }
-    for (int i = thread; i < stride / 4; i += threads) {
-      int low = size, high = 0;
-      for (int o = 4 * i; o < min(4 * i + 4, outputs); ++o) {
-        const int64_t l = support[2 * o], h = support[2 * o + 1];
-        const bool fits = 0 <= l && l <= h && h <= size;
-        if (fits && l == h) continue;
-        low = min(low, fits ? static_cast<int>(l) : 0);
-        high = max(high, fits ? static_cast<int>(h) : size);
-      }
-      bands[i] = make_int2(low, high);
-    }
-    return;
-  }
-  for (int i = thread; i < a.Np + a.Mp; i += threads) {
-    const int k = i < a.Np ? i : i - a.Np, size = i < a.Np ? a.Np : a.Mp;
-    double sine, cosine;
-    sincospi(2.0 * k / size, &sine, &cosine);
-    a.roots[i] = {static_cast<float>(cosine), static_cast<float>(sine)};
-  }
-}
 
 // --- what the blocks share
 // ------------------------------------------------------------------------
@@ -502,7 +363,7 @@ __device__ __forceinline__ Side<(N >> J), Radices> side_at(const Passes (&passes
 
 // N: the padded side where both are the same and known, else 0
 template <int N>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(block_threads, 2)
     spectrum_kernel(const __grid_constant__ FusedArguments a) {
   const auto outer = side_at<N, 0, first_order>(a.outer, 0);
   const auto inner = side_at<N, 0, first_order>(a.inner, 0);
@@ -618,10 +479,13 @@ __device__ __forceinline__ void family_of(const FusedArguments& a, int j1, int i
   }
 }
 
-// Blocks in the order j1, image, θ1: the dearest families begin first. With three blocks asked for,
-// 80 registers a thread; left to itself nvcc goes down to 64 and spills.
+// How many blocks of block_threads nvcc has to leave registers for: three allow 80 a thread, two
+// 128. Left to itself it goes down to 64 and spills.
+constexpr int blocks_for(int N) { return N == 0 || N == 48 ? 2 : 3; }
+
+// Blocks in the order j1, image, θ1: the dearest families begin first.
 template <int N>
-__global__ void __launch_bounds__(block_threads, N > 0 ? 3 : 2)
+__global__ void __launch_bounds__(block_threads, blocks_for(N))
     families_kernel(const __grid_constant__ FusedArguments a) {
   const int theta1 = blockIdx.x % a.L, image = blockIdx.x / a.L % a.B;
   family_of<N, 0>(a, blockIdx.x / a.L / a.B, image, theta1);

@@ -1,0 +1,82 @@
+// The bank in the order in which the fused tier reads it.
+#include "bank.cuh"
+#include "fused.h"
+
+namespace scatcuda {
+inline namespace SCATCUDA_ISA {
+
+// blockIdx.y is a wavelet table, or after all tables a low-pass matrix, or at last the roots.
+__global__ void __launch_bounds__(block_threads)
+    arrange_kernel(const __grid_constant__ FusedArguments a) {
+  const int thread = blockIdx.x * blockDim.x + threadIdx.x, threads = gridDim.x * blockDim.x;
+  int job = blockIdx.y;
+  int first_tables = a.max_order > 0 ? a.J : 0;
+  for (int res = 0; res < a.J; ++res) {  // tables of resolution res: j = first … J − 1
+    const int j0 = res == 0 ? 0 : res + 1;
+    const int tables = res == 0 ? first_tables : a.max_order > 1 ? max(a.J - j0, 0) : 0;
+    if (job >= tables) {
+      job -= tables;
+      continue;
+    }
+    const int j = j0 + job, outer = a.Np >> res, inner = a.Mp >> res;
+    const Box box(a.psi_support + 5 * table_of(a, res, j), outer, inner, a.psi_entries / a.lanes);
+    const int kept = box.rows * box.columns, group = a.group[j];
+    const float* from = a.psi + box.first * a.lanes;
+    float* planar = a.psi_first + box.first * a.lanes;
+    float* grouped = a.psi_second + box.first * a.lanes;
+    for (int i = thread; i < kept * a.lanes; i += threads) {
+      const float value = from[i];
+      const int entry = i / a.lanes, theta = i % a.lanes;
+      if (res == 0) planar[theta * kept + entry] = value;
+      if (j > res && a.max_order > 1) {
+        grouped[(theta / group * kept + entry) * group + theta % group] = value;
+      }
+    }
+    return;
+  }
+  if (job < 2 * a.J) {  // matrix [outputs, size] of phi to [size, outputs in fours]
+    const int res = job / 2, size = (job % 2 == 0 ? a.Np : a.Mp) >> res;
+    const int outputs = job % 2 == 0 ? a.n : a.m, stride = four(outputs);
+    const float* from = a.phi;  // P_0 [m, Mp], Q_0 [n, Np], P_1 …
+    for (int r = 0; r < res; ++r) from += a.m * (a.Mp >> r) + a.n * (a.Np >> r);
+    const int64_t* support = a.phi_support + 2 * res * (a.m + a.n);
+    float* to = a.taps + taps_offset(a, res);
+    int2* bands = a.bands + bands_offset(a, res);
+    if (job % 2 == 0) {
+      from += a.m * (a.Mp >> res), support += 2 * a.m;
+    } else {
+      to += (a.Np >> res) * four(a.n), bands += four(a.n) / 4;
+    }
+    for (int i = thread; i < size * stride; i += threads) {
+      const int k = i / stride, o = i % stride;
+      float tap = 0.0f;
+      if (o < outputs) {
+        const int64_t low = support[2 * o], high = support[2 * o + 1];
+        const bool fits = 0 <= low && low <= high && high <= size;
+        tap = !fits ? nanf("") : low <= k && k < high ? from[o * size + k] : 0.0f;
+      }
+      to[i] = tap;
+    }
+    for (int i = thread; i < stride / 4; i += threads) {
+      int low = size, high = 0;
+      for (int o = 4 * i; o < min(4 * i + 4, outputs); ++o) {
+        const int64_t l = support[2 * o], h = support[2 * o + 1];
+        const bool fits = 0 <= l && l <= h && h <= size;
+        if (fits && l == h) continue;
+        low = min(low, fits ? static_cast<int>(l) : 0);
+        high = max(high, fits ? static_cast<int>(h) : size);
+      }
+      bands[i] = make_int2(low, high);
+    }
+    return;
+  }
+  for (int i = thread; i < a.Np + a.Mp; i += threads) {
+    const int k = i < a.Np ? i : i - a.Np, size = i < a.Np ? a.Np : a.Mp;
+    double sine, cosine;
+    sincospi(2.0 * k / size, &sine, &cosine);
+    a.roots[i] = {static_cast<float>(cosine), static_cast<float>(sine)};
+  }
+}
+
+}  // namespace SCATCUDA_ISA
+}  // namespace scatcuda

@@ -1,0 +1,89 @@
+// What the launches of the fused tier hand to its kernels, and the shared memory these take.
+#pragma once
+
+#include "../core/schedule.h"
+#include "tile.cuh"
+
+namespace scatcuda {
+inline namespace SCATCUDA_ISA {
+
+constexpr int most_levels = 7;  // of resolution, in the fused tier: 256 = 2^7 · 2
+constexpr int block_threads = 256;
+
+struct FusedArguments {
+  const float* x;       // [B, M, N]
+  Point* x_hat;         // [B, Np, Mp/2 + 1]
+  const Point* u1_hat;  // `second` only: [B · L, outer, inner/2 + 1] at resolution j1
+  float* S;             // [B, channels, m, n]
+
+  const float* psi;  // the bank as it came
+  int64_t psi_entries;
+  const int64_t* psi_support;
+  const float* phi;
+  const int64_t* phi_support;
+
+  // the bank as `arrange` leaves it
+  float* psi_first;   // table (0, j): [angles][kept], at its place in psi
+  float* psi_second;  // table (res, j): [angles / group][kept][group], at its place in psi
+  float* taps;        // low-pass of every resolution: [outer, n4], [inner, m4], zeros to four
+  int2* bands;        // first and last + 1 non-zero of each four outputs: [n4 / 4], [m4 / 4]
+  Point* roots;       // e^{2πi k/Np}, then e^{2πi k/Mp}
+
+  int J, L, max_order, lanes, M, N, Mp, Np, m, n, channels, B;
+  int group[most_levels];  // angles side by side at resolution j2
+  int area;                // bytes of shared memory for planes of the second order
+  int j1, j2;              // `second` only
+  Passes outer[most_levels], inner[most_levels];
+};
+
+SCATCUDA_HD constexpr int four(int n) { return (n + 3) / 4 * 4; }
+// columns start in different banks
+SCATCUDA_HD constexpr int pitch_of(int inner) { return inner | 1; }
+SCATCUDA_HD constexpr int tile_bytes(int outer, int inner, int group) {
+  return (outer * pitch_of(inner) * group * static_cast<int>(sizeof(Point)) + 15) / 16 * 16;
+}
+SCATCUDA_HD constexpr int roots_bytes(int outer, int inner) {
+  return (outer + inner) * static_cast<int>(sizeof(Point));
+}
+// the two matrices of the low-pass of planes [outer, inner], their bands, and places
+SCATCUDA_HD constexpr int lowpass_bytes(int outer, int inner, int m, int n) {
+  return ((outer * four(n) + inner * four(m)) * static_cast<int>(sizeof(float)) +
+          (four(n) + four(m)) / 4 * static_cast<int>(sizeof(int2)) +
+          (outer + inner) * static_cast<int>(sizeof(short)) + 15) /
+         16 * 16;
+}
+// what lies between the two products of the low-pass of one plane
+SCATCUDA_HD constexpr int between_bytes(int outer, int m) {
+  return (outer * four(m) * static_cast<int>(sizeof(float)) + 15) / 16 * 16;
+}
+
+// Offsets of resolution res in taps and bands
+SCATCUDA_HD inline int taps_offset(const FusedArguments& a, int res) {
+  int offset = 0;
+  for (int r = 0; r < res; ++r) offset += (a.Np >> r) * four(a.n) + (a.Mp >> r) * four(a.m);
+  return offset;
+}
+SCATCUDA_HD inline int bands_offset(const FusedArguments& a, int res) {
+  return res * (four(a.n) + four(a.m)) / 4;
+}
+SCATCUDA_HD inline int table_of(const FusedArguments& a, int res, int j) {
+  return res == 0 ? j : a.J + (res - 1) * (a.J - 1) - res * (res - 1) / 2 + (j - res - 1);
+}
+
+// --- kernels, each in the file that compiles it
+// ---------------------------------------------------
+
+using FusedKernel = void (*)(FusedArguments);
+
+__global__ void arrange_kernel(const __grid_constant__ FusedArguments a);
+
+struct FamilyKernels {
+  FusedKernel spectrum, families;
+};
+// For planes of `side` squared, or of any sides where there are none of their own
+FamilyKernels family_kernels(int64_t side);
+// For planes of `side` squared at resolution j2, k = 2^(j2 − j1); likewise
+FusedKernel second_kernel_for(int64_t side, int64_t k);
+
+}  // namespace SCATCUDA_ISA
+}  // namespace scatcuda

@@ -1,0 +1,34 @@
+// Kernels for the second order by itself.
+#include "fused.cuh"
+
+namespace scatcuda {
+inline namespace SCATCUDA_ISA {
+namespace {
+
+template <int N>
+FusedKernel known(int64_t k) {
+  return k == 2 ? second_kernel<N, 2> : second_kernel<N, 0>;
+}
+
+}  // namespace
+
+// Second-order planes of images of 128² (36, 72; 80) and 224² (60, 120) pixels at usual scales
+FusedKernel second_kernel_for(int64_t side, int64_t k) {
+  switch (side) {
+    case 36:
+      return known<36>(k);
+    case 60:
+      return known<60>(k);
+    case 72:
+      return known<72>(k);
+    case 80:
+      return known<80>(k);
+    case 120:
+      return known<120>(k);
+    default:
+      return second_kernel<0, 0>;
+  }
+}
+
+}  // namespace SCATCUDA_ISA
+}  // namespace scatcuda
