@@ -20,7 +20,7 @@ __global__ void __launch_bounds__(block_threads)
     }
     const int j = j0 + job, outer = a.Np >> res, inner = a.Mp >> res;
     const Box box(a.psi_support + 5 * table_of(a, res, j), outer, inner, a.psi_entries / a.lanes);
-    const int kept = box.rows * box.columns, group = a.group[j];
+    const int kept = box.rows * box.columns, group = 1 << a.log_group[j];
     const float* from = a.psi + box.first * a.lanes;
     float* planar = a.psi_first + box.first * a.lanes;
     float* grouped = a.psi_second + box.first * a.lanes;

@@ -214,6 +214,12 @@ int arrange_jobs(const Schedule& s) {  // tables, matrices, roots
   return static_cast<int>(s.wavelet_tables() + 2 * s.J + 1);
 }
 
+int log_of(int64_t group) {
+  int log = 0;
+  while (int64_t{1} << log < group) ++log;
+  return log;
+}
+
 FusedArguments fused_arguments(const Schedule& s, const Launch& launch, const Bank<float>& bank,
                                int64_t psi_entries, const Workspace<float>& w) {
   FusedArguments a{};
@@ -233,7 +239,7 @@ FusedArguments fused_arguments(const Schedule& s, const Launch& launch, const Ba
                            ? shared.area
                            : tile_bytes(a.Np / 2, a.Mp / 2, to_int(launch.group));
   for (int64_t res = 0; res < s.J; ++res) {
-    a.group[res] = res == 0 ? 1 : to_int(group_of(s, res, room));
+    a.log_group[res] = res == 0 ? 0 : log_of(group_of(s, res, room));
     if (s.columns(res) <= longest_side && s.rows(res) <= longest_side) {
       a.outer[res] = passes_of(to_int(s.columns(res)), any_side);
       a.inner[res] = passes_of(to_int(s.rows(res)), any_side);
@@ -364,7 +370,7 @@ struct Stages {
     if constexpr (sizeof(T) == 4) {
       a.S = S, a.B = static_cast<int>(images), a.j1 = static_cast<int>(j1);
       for (a.j2 = a.j1 + 1; a.j2 < a.J; ++a.j2) {
-        const int outer = a.Np >> a.j2, inner = a.Mp >> a.j2, group = a.group[a.j2];
+        const int outer = a.Np >> a.j2, inner = a.Mp >> a.j2, group = 1 << a.log_group[a.j2];
         queue.run(second_kernel_for(outer == inner ? outer : 0, 1 << (a.j2 - a.j1)),
                   dim3(to_grid(images * s.L * ceil_div(s.L, group))), launch.threads,
                   second_bytes(s, a.j2, group), a);

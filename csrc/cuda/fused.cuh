@@ -46,16 +46,16 @@ struct Spectrum {
   }
 };
 
-// fold_k( û ψ̂ ) at column c, line = row · group + angle. K is k where that is known, else 0.
+// fold_k( û ψ̂ ) of 2^log angles at row r, column c. K is k where that is known, else 0.
 template <int K>
 struct Folded {
   Spectrum spectrum;
   const Box& box;
-  const float* psi;  // [kept, group]
-  int outer, inner, group, k;
+  const float* psi;  // [kept, 2^log]
+  int outer, inner, log, k;
 
-  __device__ __forceinline__ Point operator()(int line, int c) const {
-    const int r = line / group, lane = line % group, times_k = K > 0 ? K : k;
+  __device__ __forceinline__ Point operator()(int r, int angle, int c) const {
+    const int times_k = K > 0 ? K : k;
     Point sum{0.0f, 0.0f};
 #pragma unroll(K > 0 ? K : 1)
     for (int i = 0; i < times_k; ++i) {
@@ -65,7 +65,7 @@ struct Folded {
       for (int j = 0; j < times_k; ++j) {
         const int rr = r + j * inner, row = box.row(rr);
         if (row < 0) continue;
-        const float w = __ldg(psi + (column * box.rows + row) * group + lane);
+        const float w = __ldg(psi + ((column * box.rows + row) << log) + angle);
         const Point x = spectrum(cc, rr);
         sum = {sum.re + x.re * w, sum.im + x.im * w};
       }
@@ -78,19 +78,19 @@ struct Folded {
 template <int K, class Side>
 __device__ __forceinline__ void wavelet(Side outer, Side inner, const Folded<K>& folded,
                                         const PlaneRoots& roots, int step, Point* tile) {
-  const int group = folded.group, pitch = pitch_of(inner.size());
-  const AlongOuter down{pitch, group};
-  const AlongInner across{pitch, group};
-  const int lines = inner.size() * group;
+  const int log = folded.log, pitch = pitch_of(inner.size());
+  const AlongOuter down{pitch, log};
+  const AlongInner across{pitch, log};
+  const Lines columns{inner.size(), log, outer.size()}, rows{outer.size(), log, inner.size()};
   with_radix<0>(outer, 0, [&](auto radix) {
     constexpr int R = decltype(radix)::value;  // never a prime without a butterfly
-    pass<(R > 0 ? R : 1), 1>(lines, outer.size(), outer.size(), {roots.outer, step}, folded,
-                             [&](int line, int k, const Point& x) { tile[down.at(line, k)] = x; });
+    pass<(R > 0 ? R : 1), 1>(
+        columns, outer.size(), {roots.outer, step}, folded,
+        [&](int line, int plane, int k, const Point& x) { tile[down.at(line, plane, k)] = x; });
   });
   __syncthreads();
-  inverse_passes<1>(outer, outer.count(), lines, {roots.outer, step}, tile, down);
-  inverse_passes<0>(inner, inner.count() - 1, outer.size() * group, {roots.inner, step}, tile,
-                    across);
+  inverse_passes<1>(outer, outer.count(), columns, {roots.outer, step}, tile, down);
+  inverse_passes<0>(inner, inner.count() - 1, rows, {roots.inner, step}, tile, across);
 }
 
 __device__ __forceinline__ float modulus(const Point& z) {
@@ -270,7 +270,7 @@ __device__ __forceinline__ void forward_outer(Side outer, int inner, Roots roots
     }
   });
   __syncthreads();
-  forward_passes(outer, lines, roots, tile, AlongOuter{pitch, 1});
+  forward_passes(outer, Lines{lines, 0, outer.size()}, roots, tile, AlongOuter{pitch, 0});
 }
 
 // S = A u and, if wanted, û in the tile, of real pairs of lines in lines 2p + 1 (and their first
@@ -284,55 +284,58 @@ __device__ __forceinline__ void lowpass_and_forward(const FusedArguments& a, Sid
   __syncthreads();
   lowpass_outputs(a, lowpass, t, S);
   if (!forward) return;
-  forward_passes(inner, outer.size() / 2, {roots.inner, 1}, tile, AlongInner{2 * pitch, 1});
+  forward_passes(inner, Lines{outer.size() / 2, 0, inner.size()}, {roots.inner, 1}, tile,
+                 AlongInner{2 * pitch, 0});
   forward_outer(outer, inner.size(), {roots.outer, 1}, tile);
 }
 
 // --- second order
 // ---------------------------------------------------------------------------------
 
-// For `group` angles from θ2 = first on: |W2|, S2. The roots are those of sides `step` times as
+// For 2^log angles from θ2 = first on: |W2|, S2. The roots are those of sides `step` times as
 // long.
 template <int K, class Side>
 __device__ __forceinline__ void second_planes(const FusedArguments& a, Side outer, Side inner,
                                               const Folded<K>& folded, const Lowpass& lowpass,
                                               const PlaneRoots& roots, int step, int first,
                                               Point* tile, float* S) {
-  const int group = folded.group, pitch = pitch_of(inner.size());
+  const int log = folded.log, pitch = pitch_of(inner.size());
   wavelet(outer, inner, folded, roots, step, tile);
-  const AlongInner across{pitch, group};
-  const int lines = outer.size() * group;
+  const AlongInner across{pitch, log};
   with_last_radix(inner, [&](auto radix) {
     constexpr int R = decltype(radix)::value;
     pass<R, 1>(
-        lines, inner.size(), R, {roots.inner, step},
-        [&](int line, int k) { return tile[across.at(line, k)]; },
-        [&](int line, int k, const Point& z) { tile[across.at(line, k)].re = modulus(z); });
+        Lines{outer.size(), log, inner.size()}, R, {roots.inner, step},
+        [&](int line, int plane, int k) { return tile[across.at(line, plane, k)]; },
+        [&](int line, int plane, int k, const Point& z) {
+          tile[across.at(line, plane, k)].re = modulus(z);
+        });
   });
   __syncthreads();
   // t = A_inner u of two lines at a time, beside u in the imaginary parts
-  for (int i = threadIdx.x; i < lines / 2 * (four(a.m) / 4); i += blockDim.x) {
-    const int chunk = i / (lines / 2);
-    Point* one = tile + across.at(i % (lines / 2), 0);
-    Point* other = tile + across.at(i % (lines / 2) + lines / 2, 0);
+  const int pairs = outer.size() / 2;
+  for (int i = threadIdx.x; i < pairs * (four(a.m) / 4) << log; i += blockDim.x) {
+    const int angle = i & ((1 << log) - 1), line = (i >> log) % pairs, chunk = (i >> log) / pairs;
+    Point* one = tile + across.at(line, angle, 0);
+    Point* other = tile + across.at(line + pairs, angle, 0);
     Point sum[4] = {};
     lowpass.inner.dot(chunk, sum,
-                      [&](int at) { return Point{one[at * group].re, other[at * group].re}; });
+                      [&](int at) { return Point{one[at << log].re, other[at << log].re}; });
 #pragma unroll
     for (int q = 0; q < 4; ++q) {
       const int row = 4 * chunk + q;
-      if (row < a.m) one[row * group].im = sum[q].re, other[row * group].im = sum[q].im;
+      if (row < a.m) one[row << log].im = sum[q].re, other[row << log].im = sum[q].im;
     }
   }
   __syncthreads();
   const int chunks = four(a.n) / 4;
-  for (int i = threadIdx.x; i < a.m * chunks * group; i += blockDim.x) {
-    const int lane = i % group, chunk = i / group % chunks, row = i / group / chunks;
-    if (first + lane >= a.L) continue;
+  for (int i = threadIdx.x; i < a.m * chunks << log; i += blockDim.x) {
+    const int angle = i & ((1 << log) - 1), chunk = (i >> log) % chunks, row = (i >> log) / chunks;
+    if (first + angle >= a.L) continue;
     float sum[4] = {};
     lowpass.outer.dot(chunk, sum,
-                      [&](int at) { return tile[(at * pitch + row) * group + lane].im; });
-    write_outputs(S + static_cast<int64_t>(lane) * a.m * a.n, row, chunk, a.n, sum);
+                      [&](int at) { return tile[((at * pitch + row) << log) + angle].im; });
+    write_outputs(S + static_cast<int64_t>(angle) * a.m * a.n, row, chunk, a.n, sum);
   }
   __syncthreads();
 }
@@ -413,14 +416,14 @@ __device__ __forceinline__ void second_orders(const FusedArguments& a, int j1, i
     const Lowpass lowpass(rest, a, j2, outer, inner);
     const Box box(a.psi_support + 5 * table_of(a, j1, j2), spectrum.outer, spectrum.inner,
                   a.psi_entries / a.lanes);
-    const int group = a.group[j2], k = 1 << (j2 - j1);
+    const int log = a.log_group[j2], k = 1 << (j2 - j1);
     constexpr int K = N > 0 && J2 == J1 + 1 ? 2 : 0;
     const float* psi = a.psi_second + box.first * a.lanes;
     float* S = channel(a, image, second_channel(a, j1, theta1, j2));
-    for (int first = 0; first < a.L; first += group) {
+    for (int first = 0; first < a.L; first += 1 << log) {
       const Folded<K> folded{
           spectrum, box, psi + int64_t{first} * box.rows * box.columns, outer.size(), inner.size(),
-          group,    k};
+          log,      k};
       second_planes(a, outer, inner, folded, lowpass, roots, k, first, tile,
                     S + static_cast<int64_t>(first) * a.m * a.n);
     }
@@ -448,7 +451,7 @@ __device__ __forceinline__ void family(const FusedArguments& a, int j1, int imag
   const Box box(a.psi_support + 5 * j1, a.Np, a.Mp, a.psi_entries / a.lanes);
   const float* psi = a.psi_first + box.first * a.lanes + int64_t{theta1} * box.rows * box.columns;
   constexpr int K = N > 0 && J1 < 2 ? 1 << J1 : 0;
-  const Folded<K> folded{x_hat, box, psi, outer.size(), inner.size(), 1, 1 << j1};
+  const Folded<K> folded{x_hat, box, psi, outer.size(), inner.size(), 0, 1 << j1};
   wavelet(outer, inner, folded, roots, 1, tile);
   const bool forward = a.max_order > 1 && j1 + 1 < a.J;
   modulus_pairs(inner, outer.size(), tile, forward);
@@ -497,7 +500,7 @@ __global__ void __launch_bounds__(block_threads)
     second_kernel(const __grid_constant__ FusedArguments a) {
   const auto outer = side_at<N, 0, second_order>(a.outer, a.j2);
   const auto inner = side_at<N, 0, second_order>(a.inner, a.j2);
-  const int group = a.group[a.j2], groups = (a.L + group - 1) / group;
+  const int log = a.log_group[a.j2], group = 1 << log, groups = (a.L + group - 1) / group;
   const int first = blockIdx.x % groups * group, plane = blockIdx.x / groups;
   Point* tile = reinterpret_cast<Point*>(shared_memory);
   unsigned char* rest = shared_memory + tile_bytes(outer.size(), inner.size(), group);
@@ -511,7 +514,7 @@ __global__ void __launch_bounds__(block_threads)
   const Box box(a.psi_support + 5 * table_of(a, a.j1, a.j2), fine_outer, fine_inner,
                 a.psi_entries / a.lanes);
   const float* psi = a.psi_second + box.first * a.lanes + int64_t{first} * box.rows * box.columns;
-  const Folded<K> folded{spectrum, box, psi, outer.size(), inner.size(), group, 1 << (a.j2 - a.j1)};
+  const Folded<K> folded{spectrum, box, psi, outer.size(), inner.size(), log, 1 << (a.j2 - a.j1)};
   const int image = plane / a.L, theta1 = plane % a.L;
   float* S = channel(a, image, second_channel(a, a.j1, theta1, a.j2) + first);
   second_planes(a, outer, inner, folded, lowpass, roots, 1, first, tile, S);

@@ -30,9 +30,9 @@ struct FusedArguments {
   Point* roots;       // e^{2πi k/Np}, then e^{2πi k/Mp}
 
   int J, L, max_order, lanes, M, N, Mp, Np, m, n, channels, B;
-  int group[most_levels];  // angles side by side at resolution j2
-  int area;                // bytes of shared memory for planes of the second order
-  int j1, j2;              // `second` only
+  int log_group[most_levels];  // of the angles side by side at resolution j2
+  int area;                    // bytes of shared memory for planes of the second order
+  int j1, j2;                  // `second` only
   Passes outer[most_levels], inner[most_levels];
 };
 

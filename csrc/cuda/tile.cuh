@@ -135,39 +135,61 @@ __device__ __forceinline__ Point rotate(const Point& x, Roots roots, int k) {
   return times(x, w.re, Sign > 0 ? w.im : -w.im);
 }
 
-// Where the lines of a tile lie: along the outer dimension the next line is the next element, along
-// the inner one it is the next column.
+// Where point k of a line lies in a tile of 2^log planes side by side: along the outer dimension
+// the next line is the next element, along the inner one it is the next column.
 struct AlongOuter {
-  int pitch, group;
-  __device__ __forceinline__ int at(int line, int k) const { return k * pitch * group + line; }
+  int pitch, log;
+  __device__ __forceinline__ int at(int line, int plane, int k) const {
+    return ((k * pitch + line) << log) + plane;
+  }
 };
 struct AlongInner {
-  int pitch, group;
-  __device__ __forceinline__ int at(int line, int k) const {
-    return (line / group * pitch + k) * group + line % group;
+  int pitch, log;
+  __device__ __forceinline__ int at(int line, int plane, int k) const {
+    return ((line * pitch + k) << log) + plane;
   }
 };
 
-// One pass over `lines` lines of n points, in blocks of `length` points. load(line, k) gives a
-// point, store(line, k, x) takes it. Inverse: butterfly, then twiddle; forward the other way round.
+// Lines of n points, `count` in each of 2^log planes, transformed in blocks of `length` points.
+// Neighbouring threads take neighbouring planes, then lines.
+struct Lines {
+  int count, log, n;
+
+  __device__ __forceinline__ int butterflies(int radix) const { return count * (n / radix) << log; }
+};
+struct Butterfly {
+  int plane, line, first, stride, b;  // first of its points, how far apart they are; twiddle
+
+  __device__ __forceinline__ Butterfly(const Lines& lines, int length, int radix, int i) {
+    plane = i & ((1 << lines.log) - 1);
+    i >>= lines.log;
+    line = i % lines.count;
+    i /= lines.count;
+    stride = length / radix;
+    b = i % stride;
+    first = i / stride * length + b;
+  }
+};
+
+// One pass over them. load(line, plane, k) gives a point, store(line, plane, k, x) takes it.
+// Inverse: butterfly, then twiddle; forward the other way round.
 template <int R, int Sign, class Load, class Store>
-__device__ __forceinline__ void pass(int lines, int n, int length, Roots roots, Load load,
+__device__ __forceinline__ void pass(const Lines& lines, int length, Roots roots, Load load,
                                      Store store) {
-  const int stride = length / R, turn = n / length;
-  for (int i = threadIdx.x; i < lines * (n / R); i += blockDim.x) {
-    const int line = i % lines, j = i / lines;
-    const int b = j % stride, first = j / stride * length + b;
+  const int turn = lines.n / length;
+  for (int i = threadIdx.x; i < lines.butterflies(R); i += blockDim.x) {
+    const Butterfly of(lines, length, R, i);
     Point x[R];
 #pragma unroll
     for (int q = 0; q < R; ++q) {
-      x[q] = load(line, first + q * stride);
-      if (Sign < 0 && q > 0 && stride > 1) x[q] = rotate<Sign>(x[q], roots, q * b * turn);
+      x[q] = load(of.line, of.plane, of.first + q * of.stride);
+      if (Sign < 0 && q > 0 && length > R) x[q] = rotate<Sign>(x[q], roots, q * of.b * turn);
     }
     butterfly<R, Sign>(x);
 #pragma unroll
     for (int q = 0; q < R; ++q) {
-      if (Sign > 0 && q > 0 && stride > 1) x[q] = rotate<Sign>(x[q], roots, q * b * turn);
-      store(line, first + q * stride, x[q]);
+      if (Sign > 0 && q > 0 && length > R) x[q] = rotate<Sign>(x[q], roots, q * of.b * turn);
+      store(of.line, of.plane, of.first + q * of.stride, x[q]);
     }
   }
 }
@@ -175,23 +197,23 @@ __device__ __forceinline__ void pass(int lines, int n, int length, Roots roots, 
 // The same for a prime R by the definition. A thread computes one output; all of a butterfly's are
 // read before any is written.
 template <int Sign, class Load, class Store>
-__device__ void prime_pass(int R, int lines, int n, int length, Roots roots, Load load,
+__device__ void prime_pass(int R, const Lines& lines, int length, Roots roots, Load load,
                            Store store) {
-  const int stride = length / R, turn = n / length, at_once = blockDim.x / R;
+  const int turn = lines.n / length, at_once = blockDim.x / R, all = lines.butterflies(R);
   const int mine = threadIdx.x / R, k = threadIdx.x % R;
-  for (int start = 0; start < lines * (n / R); start += at_once) {
+  for (int start = 0; start < all; start += at_once) {
     const int i = start + mine;
-    const bool busy = mine < at_once && i < lines * (n / R);
-    const int line = i % lines, j = i / lines;
-    const int b = j % stride, first = j / stride * length + b;
+    const bool busy = mine < at_once && i < all;
+    const Butterfly of(lines, length, R, i);
     Point sum{0.0f, 0.0f};
     for (int q = 0; busy && q < R; ++q) {
-      Point x = load(line, first + q * stride);
-      if (Sign < 0) x = rotate<Sign>(x, roots, q * b * turn);
-      sum = sum + rotate<Sign>(x, roots, q * k % R * (n / R));
+      Point x = load(of.line, of.plane, of.first + q * of.stride);
+      if (Sign < 0) x = rotate<Sign>(x, roots, q * of.b * turn);
+      sum = sum + rotate<Sign>(x, roots, q * k % R * (lines.n / R));
     }
+    if (Sign > 0) sum = rotate<Sign>(sum, roots, k * of.b * turn);
     __syncthreads();
-    if (busy) store(line, first + k * stride, Sign > 0 ? rotate<1>(sum, roots, k * b * turn) : sum);
+    if (busy) store(of.line, of.plane, of.first + k * of.stride, sum);
     __syncthreads();
   }
 }
@@ -236,65 +258,52 @@ __device__ __forceinline__ void with_radix(Side side, int i, F f) {
   }
 }
 
-// Passes first, first + 1 … last − 1 of the inverse transform of all lines, in place
-template <int First, class Side, class Along>
-__device__ __forceinline__ void inverse_passes(Side side, int last, int lines, Roots roots,
-                                               Point* tile, Along along) {
+// Pass number i of a transform in place, and a barrier
+template <int I, int Sign, class Side, class Along>
+__device__ __forceinline__ void pass_in_place(Side side, int i, const Lines& lines, Roots roots,
+                                              Point* tile, Along along) {
+  const auto load = [&](int line, int plane, int k) { return tile[along.at(line, plane, k)]; };
+  const auto store = [&](int line, int plane, int k, const Point& x) {
+    tile[along.at(line, plane, k)] = x;
+  };
   int length = side.size();
-  for (int i = 0; i < First; ++i) length /= side.radix(i);
-  const auto load = [&](int line, int k) { return tile[along.at(line, k)]; };
-  const auto store = [&](int line, int k, const Point& x) { tile[along.at(line, k)] = x; };
-  const auto one = [&](auto radix, int i) {
+  for (int before = 0; before < i; ++before) length /= side.radix(before);
+  with_radix<I>(side, i, [&](auto radix) {
     constexpr int R = decltype(radix)::value;
     if constexpr (R > 0) {
-      pass<R, 1>(lines, side.size(), length, roots, load, store);
+      pass<R, Sign>(lines, length, roots, load, store);
     } else {
-      prime_pass<1>(side.radix(i), lines, side.size(), length, roots, load, store);
+      prime_pass<Sign>(side.radix(i), lines, length, roots, load, store);
     }
-    length /= side.radix(i);
-    __syncthreads();
-  };
-  if constexpr (Side::known > 0) {
-    if constexpr (First < Side::count()) {
-      if (First < last) {
-        with_radix<First>(side, First, [&](auto radix) { one(radix, First); });
-        inverse_passes<First + 1>(side, last, lines, roots, tile, along);
-      }
-    }
-  } else {
-    for (int i = First; i < last; ++i) {
-      with_radix<0>(side, i, [&](auto radix) { one(radix, i); });
-    }
+  });
+  __syncthreads();
+}
+
+// Passes I … last − 1 of the inverse transform
+template <int I, class Side, class Along>
+__device__ __forceinline__ void inverse_passes(Side side, int last, const Lines& lines, Roots roots,
+                                               Point* tile, Along along) {
+  if constexpr (Side::known == 0) {
+    for (int i = I; i < last; ++i) pass_in_place<0, 1>(side, i, lines, roots, tile, along);
+  } else if constexpr (I < Side::count()) {
+    if (I >= last) return;
+    pass_in_place<I, 1>(side, I, lines, roots, tile, along);
+    inverse_passes<I + 1>(side, last, lines, roots, tile, along);
   }
 }
 
-// All passes of the forward transform but the one it begins with, number count − 1, in place
-template <class Side, class Along, int I = -1>
-__device__ __forceinline__ void forward_passes(Side side, int lines, Roots roots, Point* tile,
-                                               Along along) {
-  const auto load = [&](int line, int k) { return tile[along.at(line, k)]; };
-  const auto store = [&](int line, int k, const Point& x) { tile[along.at(line, k)] = x; };
-  const auto one = [&](auto radix, int i) {
-    constexpr int R = decltype(radix)::value;
-    int length = side.size();
-    for (int before = 0; before < i; ++before) length /= side.radix(before);
-    if constexpr (R > 0) {
-      pass<R, -1>(lines, side.size(), length, roots, load, store);
-    } else {
-      prime_pass<-1>(side.radix(i), lines, side.size(), length, roots, load, store);
-    }
-    __syncthreads();
-  };
-  if constexpr (Side::known > 0) {
-    constexpr int i = I < 0 ? Side::count() - 2 : I - 1;
-    if constexpr (i >= 0) {
-      with_radix<i>(side, i, [&](auto radix) { one(radix, i); });
-      forward_passes<Side, Along, i>(side, lines, roots, tile, along);
+// All passes of the forward transform but the one it begins with, number count − 1
+template <int I = -1, class Side, class Along>
+__device__ __forceinline__ void forward_passes(Side side, const Lines& lines, Roots roots,
+                                               Point* tile, Along along) {
+  if constexpr (Side::known == 0) {
+    for (int i = side.count() - 2; i >= 0; --i) {
+      pass_in_place<0, -1>(side, i, lines, roots, tile, along);
     }
   } else {
-    for (int i = side.count() - 2; i >= 0; --i) {
-      with_radix<0>(side, i, [&](auto radix) { one(radix, i); });
-    }
+    constexpr int i = I < 0 ? Side::count() - 2 : I;
+    if constexpr (i >= 0) pass_in_place<i, -1>(side, i, lines, roots, tile, along);
+    if constexpr (i > 0) forward_passes<i - 1>(side, lines, roots, tile, along);
   }
 }
 
