@@ -87,7 +87,8 @@ struct Shared {
   int64_t before = 0;  // of spectrum
 };
 
-constexpr int64_t longest_side = 256;  // of a plane in shared memory, where passes_of ends
+// Whether planes of resolution res are short enough for passes_of
+bool fits(const Schedule& s, int64_t res) { return s.rows(res) <= 256 && s.columns(res) <= 256; }
 
 // Bytes of a block of `second` for planes of resolution res
 int64_t second_bytes(const Schedule& s, int64_t res, int64_t group) {
@@ -240,7 +241,7 @@ FusedArguments fused_arguments(const Schedule& s, const Launch& launch, const Ba
                            : tile_bytes(a.Np / 2, a.Mp / 2, to_int(launch.group));
   for (int64_t res = 0; res < s.J; ++res) {
     a.log_group[res] = res == 0 ? 0 : log_of(group_of(s, res, room));
-    if (s.columns(res) <= longest_side && s.rows(res) <= longest_side) {
+    if (fits(s, res)) {
       a.outer[res] = passes_of(to_int(s.columns(res)), any_side);
       a.inner[res] = passes_of(to_int(s.rows(res)), any_side);
     }
@@ -283,7 +284,7 @@ struct Stages {
   // The second order is the fused tier's where `arranged` is given.
   void run(const T* x, T* S, const FusedArguments* arranged) const {
     queue.run(pad_kernel<T>,
-              dim3(to_grid(images * ceil_div(s.Np, pad_tile)), to_grid(ceil_div(s.Mp, pad_tile))),
+              dim3(to_grid(images * ceil_div(s.Np, pad_tile) * ceil_div(s.Mp, pad_tile))),
               pad_tile * pad_rows, 0, x, w.u0, static_cast<int>(s.M), static_cast<int>(s.N),
               static_cast<int>(s.Mp), static_cast<int>(s.Np));
     lowpass<false>(0, 1, 1, 1, w.u0, 0, S);
@@ -383,6 +384,17 @@ bool valid(const Problem& problem) {
   Shape shape;
   return shape_of(problem, &shape) == Status::ok;
 }
+// Whether choose() may have made this launch; all that follows relies on it
+template <class T>
+bool valid(const Schedule& s, const Launch& launch) {
+  if (launch.wave < 1) return false;
+  if (launch.tier == Tier::general) return true;
+  const int64_t group = launch.group;
+  return launch.tier == Tier::fused && sizeof(T) == 4 &&
+         (launch.first_order_fused ? fits(s, 0) : has_second(s, 0) && fits(s, 1)) && group >= 1 &&
+         group <= min(s.lanes, 16) && (group & (group - 1)) == 0 && launch.threads >= 128 &&
+         launch.threads <= block_threads && launch.threads % 32 == 0;
+}
 
 }  // namespace
 
@@ -424,9 +436,6 @@ Status choose(const Problem& problem, int64_t B, const Device& device, Tier want
   const auto resident = [&](int64_t bytes) {
     return bytes > device.shared_per_block ? 0 : device.shared_per_processor / (bytes + 1024);
   };
-  const auto fits = [&](int64_t res) {
-    return s.rows(res) <= longest_side && s.columns(res) <= longest_side;
-  };
   // The largest group with which two blocks share a processor, while one waits the other computes;
   // with `alone`, the largest that a block can have. 0: none.
   const auto group_for = [&](bool first_order, bool alone) -> int64_t {
@@ -441,8 +450,8 @@ Status choose(const Problem& problem, int64_t B, const Device& device, Tier want
   };
 
   *launch = {Tier::general, false, 0, stage_threads, 0, 1};
-  const bool families = sizeof(T) == 4 && fits(0) && wanted != Tier::general;
-  const bool seconds = sizeof(T) == 4 && has_second(s, 0) && fits(1) && wanted != Tier::general;
+  const bool families = sizeof(T) == 4 && fits(s, 0) && wanted != Tier::general;
+  const bool seconds = sizeof(T) == 4 && has_second(s, 0) && fits(s, 1) && wanted != Tier::general;
   const auto fused = [&](bool first_order, int64_t group) {
     const int64_t lines = has_second(s, 0) ? s.columns(1) * group : s.columns(0);
     launch->tier = Tier::fused;
@@ -490,8 +499,9 @@ Status choose(const Problem& problem, int64_t B, const Device& device, Tier want
 template <class T>
 Status workspace_bytes(const Problem& problem, const Launch& launch, const Fft* fft, void* stream,
                        int64_t psi_entries, int64_t* bytes) {
-  if (!valid(problem) || launch.wave < 1) return Status::bad_problem;
+  if (!valid(problem)) return Status::bad_problem;
   const Schedule s = schedule_of(problem);
+  if (!valid<T>(s, launch)) return Status::tier_impossible;
   const int64_t fft_bytes = fft_bytes_of<T>(s, launch, fft, stream);
   if (fft_bytes < 0) return Status::fft_failed;
   *bytes = workspace_of<T>(s, launch, psi_entries, fft_bytes, nullptr).bytes;
@@ -502,10 +512,10 @@ template <class T>
 Status scattering2d(const Problem& problem, const Launch& launch, const Bank<T>& bank,
                     int64_t psi_entries, int64_t B, const T* x, T* S, void* workspace,
                     int64_t bytes, const Fft* fft, void* stream) {
-  if (!valid(problem) || B < 0 || launch.wave < 1) return Status::bad_problem;
+  if (!valid(problem) || B < 0) return Status::bad_problem;
   const Schedule s = schedule_of(problem);
+  if (!valid<T>(s, launch)) return Status::tier_impossible;
   const bool fused = launch.tier == Tier::fused;
-  if (fused && sizeof(T) == 8) return Status::tier_impossible;
   const int64_t fft_bytes = fft_bytes_of<T>(s, launch, fft, stream);
   if (fft_bytes < 0) return Status::fft_failed;
   const Workspace<T> w = workspace_of<T>(s, launch, psi_entries, fft_bytes, workspace);

@@ -23,8 +23,10 @@ template <class T>
 __global__ void __launch_bounds__(pad_tile* pad_rows)
     pad_kernel(const T* x, T* out, int M, int N, int Mp, int Np) {
   __shared__ T tile[pad_tile][pad_tile + 1];
-  const int64_t image = blockIdx.x / ceil_div(Np, pad_tile);
-  const int c0 = blockIdx.x % ceil_div(Np, pad_tile) * pad_tile, r0 = blockIdx.y * pad_tile;
+  const int across = static_cast<int>(ceil_div(Np, pad_tile));
+  const int down = static_cast<int>(ceil_div(Mp, pad_tile));
+  const int64_t image = blockIdx.x / down / across;
+  const int c0 = blockIdx.x / down % across * pad_tile, r0 = blockIdx.x % down * pad_tile;
   const int above = (Mp - M) / 2, before = (Np - N) / 2;
   const int lane = threadIdx.x % pad_tile, row = threadIdx.x / pad_tile;
   for (int i = row; i < pad_tile; i += pad_rows) {
