@@ -484,7 +484,7 @@ __device__ __forceinline__ void family_of(const FusedArguments& a, int j1, int i
 
 // How many blocks of block_threads nvcc has to leave registers for: three allow 80 a thread, two
 // 128. Left to itself it goes down to 64 and spills.
-constexpr int blocks_for(int N) { return N == 0 || N == 48 ? 2 : 3; }
+constexpr int blocks_for(int N) { return N == 36 || N == 40 ? 3 : 2; }
 
 // Blocks in the order j1, image, θ1: the dearest families begin first.
 template <int N>
@@ -496,7 +496,7 @@ __global__ void __launch_bounds__(block_threads, blocks_for(N))
 
 // N: the side at resolution j2 where both are the same and known, else 0. K = 2^(j2 − j1) or 0.
 template <int N, int K>
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(block_threads, 2)
     second_kernel(const __grid_constant__ FusedArguments a) {
   const auto outer = side_at<N, 0, second_order>(a.outer, a.j2);
   const auto inner = side_at<N, 0, second_order>(a.inner, a.j2);
