@@ -56,7 +56,7 @@ def compile_flags() -> list[str]:
 
 
 def build(folder: str, programs: dict[str, tuple[list[Unit], list[str]]]) -> Path:
-    """Compiles and links each program, ``{name: (units, link flags)}``.
+    """Compiles and links each program, ``{name: (units, link flags)}``. Programs may share units.
 
     Returns: the directory that holds the programs, ``build/tests/<folder>``.
     """
@@ -72,10 +72,10 @@ def build(folder: str, programs: dict[str, tuple[list[Unit], list[str]]]) -> Pat
         "rule link",
         f"  command = {cxx} $in -o $out $flags",
     ]
+    for unit in {unit.name: unit for units, _ in programs.values() for unit in units}.values():
+        lines += [f"build {unit.name}.o: cxx {escape(unit.source)}"]
+        lines += [f"  flags = {join(unit.flags)}"]
     for program, (units, link) in programs.items():
-        for unit in units:
-            lines += [f"build {unit.name}.o: cxx {escape(unit.source)}"]
-            lines += [f"  flags = {join(unit.flags)}"]
         objects = " ".join(f"{unit.name}.o" for unit in units)
         lines += [f"build {program}: link {objects}", f"  flags = {join(link)}"]
     target = ROOT / "build" / "tests" / folder

@@ -1,0 +1,318 @@
+// The CUDA engine on NumPy arrays, as a Python module: csrc/cuda on the emulated device, with a
+// host FFT in cuFFT's place.
+//
+// Every array lies in memory of its own between guard zones; outputs and workspace hold NaN before
+// a call. Functions have the names and arguments of scatcuda.ops and raise RuntimeError: what
+// status the engine returned, what threads wait for, which guard zone was written to.
+#include <complex>
+#include <optional>
+
+#include "harness.h"
+#include "host_fft.h"
+#include "scatcuda/engine.h"
+
+namespace scatcuda::emulation {
+namespace {
+
+const char* name_of(Status status) {
+  switch (status) {
+    case Status::ok:
+      return "ok";
+    case Status::bad_problem:
+      return "bad_problem";
+    case Status::workspace_too_small:
+      return "workspace_too_small";
+    case Status::tier_impossible:
+      return "tier_impossible";
+    case Status::fft_failed:
+      return "fft_failed";
+    case Status::no_kernel:
+      return "no_kernel";
+    case Status::launch_failed:
+      return "launch_failed";
+  }
+  return "a status without a name";
+}
+
+void require(Status status) {
+  if (status == Status::ok) return;
+  std::string what = name_of(status);
+  if (status == Status::launch_failed) what += std::string(": ") + cuda::last_error();
+  throw std::runtime_error(what);
+}
+
+void require(bool holds, const char* otherwise) {
+  if (!holds) throw py::value_error(otherwise);
+}
+
+// --- cuFFT's stand-in --------------------------------------------------------------------------
+
+// How the library behaves: "host" does its work; "missing" is not there; "unable" has no transform
+// of any size; "failing" promises and then fails.
+class HostFft {
+ public:
+  explicit HostFft(const std::string& behaviour) : behaviour_(behaviour) {
+    for (const char* known : {"host", "missing", "unable", "failing"}) {
+      if (behaviour == known) return;
+    }
+    throw py::value_error("fft must be host, missing, unable or failing; got " + behaviour);
+  }
+  HostFft(const HostFft&) = delete;
+  HostFft& operator=(const HostFft&) = delete;
+  const cuda::Fft* get() const { return behaviour_ == "missing" ? nullptr : &table_; }
+
+ private:
+  // Something that no alignment divides
+  static int64_t bytes_of(const cuda::Transform& t) { return t.batch * t.outer * 4 + 20; }
+
+  static int64_t workspace_bytes(void* self, const cuda::Transform& t, void*) {
+    return static_cast<HostFft*>(self)->behaviour_ == "unable" ? -1 : bytes_of(t);
+  }
+
+  static bool run(void* self, const cuda::Transform& t, const void* in, void* out, void* workspace,
+                  void* on) {
+    if (static_cast<HostFft*>(self)->behaviour_ == "failing") return false;
+    const int64_t number = t.wide ? sizeof(double) : sizeof(float);
+    const int64_t rows = t.batch * t.outer * number;
+    const auto in_bytes = static_cast<size_t>(rows * t.inner * (t.forward ? 1 : 2));
+    const auto out_bytes = static_cast<size_t>(rows * 2 * (t.forward ? t.inner / 2 + 1 : t.inner));
+    const auto spare = static_cast<size_t>(bytes_of(t));
+    check_inside("input", in, in_bytes);
+    check_inside("output", out, out_bytes);
+    check_inside("workspace", workspace, spare);
+    if (reinterpret_cast<uintptr_t>(workspace) % 256 != 0) {
+      throw std::runtime_error("FFT: the workspace is not aligned to 256 bytes");
+    }
+    if (t.forward ? overlap(in, in_bytes, out, out_bytes) : in != out) {
+      throw std::runtime_error("FFT: forward out of place, inverse in place");
+    }
+    if (overlap(workspace, spare, in, in_bytes) || overlap(workspace, spare, out, out_bytes)) {
+      throw std::runtime_error("FFT: the workspace holds data");
+    }
+    if (!record_operation("fft", in, in_bytes, out, out_bytes, on)) return false;
+    memset(workspace, 0xff, spare);
+    if (t.wide) {
+      transform<double>(t, in, out);
+    } else {
+      transform<float>(t, in, out);
+    }
+    return true;
+  }
+
+  template <class T>
+  static void transform(const cuda::Transform& t, const void* in, void* out) {
+    auto* spectrum = static_cast<std::complex<T>*>(out);
+    if (t.forward) {
+      fft_forward(t.batch, t.outer, t.inner, static_cast<const T*>(in), spectrum);
+    } else {
+      fft_inverse(t.batch, t.outer, t.inner, spectrum);
+    }
+  }
+  static void check_inside(const char* what, const void* p, size_t bytes) {
+    if (buffer_of(p, bytes) == nullptr) {
+      throw std::runtime_error(std::string("FFT: the ") + what + " reaches outside of its buffer");
+    }
+  }
+  static bool overlap(const void* a, size_t a_bytes, const void* b, size_t b_bytes) {
+    const auto *p = static_cast<const char*>(a), *q = static_cast<const char*>(b);
+    return p < q + b_bytes && q < p + a_bytes;
+  }
+
+  std::string behaviour_;
+  cuda::Fft table_{this, workspace_bytes, run};
+};
+
+// --- how a problem is run ----------------------------------------------------------------------
+
+cuda::Tier tier_of(const std::string& name) {
+  if (name == "auto") return cuda::Tier::automatic;
+  if (name == "general") return cuda::Tier::general;
+  if (name == "fused") return cuda::Tier::fused;
+  throw py::value_error("tier must be auto, general or fused; got " + name);
+}
+
+py::dict dict_of(const cuda::Launch& l) {
+  return py::dict("tier"_a = l.tier == cuda::Tier::fused ? "fused" : "general",
+                  "first_order_fused"_a = l.first_order_fused, "group"_a = l.group,
+                  "threads"_a = l.threads, "shared_bytes"_a = l.shared_bytes, "wave"_a = l.wave);
+}
+
+cuda::Launch launch_of(const py::dict& d) {
+  return {tier_of(d["tier"].cast<std::string>()),
+          d["first_order_fused"].cast<bool>(),
+          d["group"].cast<int64_t>(),
+          d["threads"].cast<int64_t>(),
+          d["shared_bytes"].cast<int64_t>(),
+          d["wave"].cast<int64_t>()};
+}
+
+void* the_stream() { return const_cast<void*>(stream); }
+
+template <class T>
+cuda::Launch choose(const Problem& problem, int64_t B, const std::string& tier, int64_t budget,
+                    const HostFft& fft) {
+  cuda::Device limits;
+  require(cuda::device_limits(0, &limits));
+  cuda::Launch launch;
+  require(cuda::choose<T>(problem, B, limits, tier_of(tier), budget, fft.get(), &launch));
+  return launch;
+}
+
+// The report of one call, with what the engine itself says it launched
+class Call {
+ public:
+  Call() : before_(cuda::launches()) { clear_report(); }
+  py::dict report() const {
+    py::dict all = emulation::report();
+    all["counted"] = cuda::launches() - before_;
+    return all;
+  }
+
+ private:
+  int64_t before_;
+};
+
+// --- the operators -----------------------------------------------------------------------------
+
+template <class T>
+py::tuple scattering2d(const Array<T>& x, const Array<T>& psi, const Array<int64_t>& psi_support,
+                       const Array<T>& phi, const Array<int64_t>& phi_support, int64_t J, int64_t L,
+                       int64_t max_order, bool pre_pad, const std::string& tier, int64_t budget,
+                       const std::optional<py::dict>& launch, const std::string& fft_behaviour,
+                       int64_t shift) {
+  require(x.ndim() == 3, "x must have three axes: [B, M, N]");
+  const int64_t B = x.shape(0);
+  const Problem problem{J, L, max_order, x.shape(1), x.shape(2), pre_pad};
+  Shape shape;
+  require(shape_of(problem, &shape));
+  require(psi_support.size() == 5 * psi_tables(problem) && phi.size() == phi_entries(problem) &&
+              phi_support.size() == 2 * J * (shape.m + shape.n),
+          "the bank does not fit the problem");
+  HostFft fft(fft_behaviour);
+  const cuda::Launch way =
+      launch.has_value() ? launch_of(*launch) : choose<T>(problem, B, tier, budget, fft);
+  int64_t bytes;
+  require(cuda::workspace_bytes<T>(problem, way, fft.get(), the_stream(), psi.size(), &bytes));
+
+  const size_t skew = static_cast<size_t>(shift) * sizeof(T);
+  Array<T> S(std::vector<int64_t>{B, shape.channels, shape.m, shape.n});
+  const Guarded x_("x", x, skew), psi_("psi", psi, skew), boxes("psi_support", psi_support);
+  const Guarded phi_("phi", phi, skew), bands("phi_support", phi_support);
+  const Guarded S_("S", static_cast<size_t>(S.nbytes()), skew);
+  const Guarded workspace("workspace", static_cast<size_t>(bytes));
+  const Bank<T> bank{psi_.as<T>(), boxes.as<int64_t>(), phi_.as<T>(), bands.as<int64_t>()};
+  const auto run = [&](int64_t given) {
+    return cuda::scattering2d<T>(problem, way, bank, psi.size(), B, x_.as<T>(), S_.as<T>(),
+                                 workspace.as<void>(), given, fft.get(), the_stream());
+  };
+  if (B > 0 && bytes > 0 && run(bytes - 1) != Status::workspace_too_small) {
+    throw std::runtime_error("a workspace one byte too small was taken");
+  }
+  const Call call;
+  require(run(bytes));
+  py::dict report = call.report();
+  report["launch"] = dict_of(way);
+  report["workspace_bytes"] = bytes;
+  x_.check_unchanged(x), psi_.check_unchanged(psi), boxes.check_unchanged(psi_support);
+  phi_.check_unchanged(phi), bands.check_unchanged(phi_support);
+  S_.check(), workspace.check();
+  S_.copy_to(&S);
+  return py::make_tuple(S, report);
+}
+
+template <class T>
+py::tuple filter_fold(const Array<std::complex<T>>& x_hat, const Array<T>& psi, int64_t k,
+                      int64_t shift) {
+  require(x_hat.ndim() == 3 && psi.ndim() == 3,
+          "x_hat [B, M, N] and psi [L, M, N] have three axes");
+  const int64_t B = x_hat.shape(0), M = x_hat.shape(1), N = x_hat.shape(2), L = psi.shape(0);
+  require(psi.shape(1) == M && psi.shape(2) == N && k > 0 && M % k == 0 && N % k == 0,
+          "sides do not fit");
+  Array<std::complex<T>> out(std::vector<int64_t>{B, L, M / k, N / k});
+  const size_t skew = static_cast<size_t>(shift) * sizeof(T);
+  const Guarded x_("x_hat", x_hat, 2 * skew), psi_("psi", psi, skew);
+  const Guarded out_("out", static_cast<size_t>(out.nbytes()), 2 * skew);
+  const Call call;
+  require(
+      cuda::filter_fold<T>(B, L, M, N, k, x_.as<T>(), psi_.as<T>(), out_.as<T>(), the_stream()));
+  const py::dict report = call.report();
+  x_.check_unchanged(x_hat), psi_.check_unchanged(psi), out_.check();
+  out_.copy_to(&out);
+  return py::make_tuple(out, report);
+}
+
+template <class T>
+py::tuple modulus(const Array<std::complex<T>>& z, int64_t shift) {
+  Array<T> out(std::vector<int64_t>(z.shape(), z.shape() + z.ndim()));
+  const size_t skew = static_cast<size_t>(shift) * sizeof(T);
+  const Guarded z_("z", z, 2 * skew), out_("out", static_cast<size_t>(out.nbytes()), skew);
+  const Call call;
+  require(cuda::modulus<T>(z.size(), z_.as<T>(), out_.as<T>(), the_stream()));
+  const py::dict report = call.report();
+  z_.check_unchanged(z), out_.check();
+  out_.copy_to(&out);
+  return py::make_tuple(out, report);
+}
+
+template <class T>
+py::tuple lowpass(const Array<T>& u, const Array<T>& a_m, const Array<T>& a_n, int64_t shift) {
+  require(u.ndim() == 3 && a_m.ndim() == 2 && a_n.ndim() == 2,
+          "u [B, M, N] has three axes, a_m [m, M] and a_n [n, N] have two");
+  const int64_t B = u.shape(0), M = u.shape(1), N = u.shape(2);
+  require(a_m.shape(1) == M && a_n.shape(1) == N, "sides do not fit");
+  Array<T> out(std::vector<int64_t>{B, a_m.shape(0), a_n.shape(0)});
+  const size_t skew = static_cast<size_t>(shift) * sizeof(T);
+  const Guarded u_("u", u, skew), m_("a_m", a_m, skew), n_("a_n", a_n, skew);
+  const Guarded out_("out", static_cast<size_t>(out.nbytes()), skew);
+  const Call call;
+  require(cuda::lowpass<T>(B, M, N, a_m.shape(0), a_n.shape(0), u_.as<T>(), m_.as<T>(), n_.as<T>(),
+                           out_.as<T>(), the_stream()));
+  const py::dict report = call.report();
+  u_.check_unchanged(u), m_.check_unchanged(a_m), n_.check_unchanged(a_n), out_.check();
+  out_.copy_to(&out);
+  return py::make_tuple(out, report);
+}
+
+// Overloads for float and double, told apart by the arrays: none is converted.
+template <class T>
+void bind(py::module_& m) {
+  m.def("scattering2d", scattering2d<T>, py::arg("x").noconvert(), py::arg("psi").noconvert(),
+        py::arg("psi_support").noconvert(), py::arg("phi").noconvert(),
+        py::arg("phi_support").noconvert(), "J"_a, "L"_a, "max_order"_a = 2, "pre_pad"_a = false,
+        py::kw_only(), "tier"_a = "auto", "budget"_a = int64_t{1} << 30, "launch"_a = py::none(),
+        "fft"_a = "host", "shift"_a = 0);
+  m.def("filter_fold", filter_fold<T>, py::arg("x_hat").noconvert(), py::arg("psi").noconvert(),
+        "k"_a, py::kw_only(), "shift"_a = 0);
+  m.def("modulus", modulus<T>, py::arg("z").noconvert(), py::kw_only(), "shift"_a = 0);
+  m.def("lowpass", lowpass<T>, py::arg("u").noconvert(), py::arg("a_m").noconvert(),
+        py::arg("a_n").noconvert(), py::kw_only(), "shift"_a = 0);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(engine, m) {
+  bind_device(m);
+  bind<float>(m);
+  bind<double>(m);
+  m.def(
+      "choose",
+      [](int64_t B, int64_t M, int64_t N, int64_t J, int64_t L, int64_t max_order, bool pre_pad,
+         const std::string& tier, int64_t budget, bool wide, const std::string& fft) {
+        const Problem problem{J, L, max_order, M, N, pre_pad};
+        const HostFft host(fft);
+        return dict_of(wide ? choose<double>(problem, B, tier, budget, host)
+                            : choose<float>(problem, B, tier, budget, host));
+      },
+      "B"_a, "M"_a, "N"_a, "J"_a, "L"_a, "max_order"_a = 2, "pre_pad"_a = false, py::kw_only(),
+      "tier"_a = "auto", "budget"_a = int64_t{1} << 30, "wide"_a = false, "fft"_a = "host");
+  m.def("device_limits", [](int index) {
+    cuda::Device d;
+    require(cuda::device_limits(index, &d));
+    return py::dict("architecture"_a = d.architecture, "processors"_a = d.processors,
+                    "shared_per_block"_a = d.shared_per_block,
+                    "shared_per_processor"_a = d.shared_per_processor, "l2_bytes"_a = d.l2_bytes,
+                    "memory_bytes"_a = d.memory_bytes);
+  });
+}
+
+}  // namespace scatcuda::emulation

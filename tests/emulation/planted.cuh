@@ -1,0 +1,206 @@
+// Kernels that are wrong on purpose, beside some that are right: the tests of the tests.
+//
+// All have the same parameters: out and in [n], and a number whose use is each kernel's own.
+#pragma once
+
+#include "cuda/runtime.h"
+
+namespace scatcuda {
+
+using Kernel = void(float* out, const float* in, int n);
+
+// --- right ones --------------------------------------------------------------------------------
+
+// Sums of neighbours in a circle of one block, through dynamic shared memory
+__global__ void neighbours(float* __restrict__ out, const float* __restrict__ in, int n) {
+  extern __shared__ __align__(16) unsigned char shared_memory[];
+  float* s = reinterpret_cast<float*>(shared_memory);
+  const int t = threadIdx.x;
+  s[t] = in[t];
+  __syncthreads();
+  out[t] = s[t] + s[(t + 1) % n];
+}
+
+// The sum of each row of `n` by one warp, first with shuffles, then in shared memory
+__global__ void sums(float* __restrict__ out, const float* __restrict__ in, int n) {
+  __shared__ float s[32];
+  const int lane = threadIdx.x;
+  float sum = 0;
+  for (int i = lane; i < n; i += warpSize) sum += __ldg(in + blockIdx.x * n + i);
+  float again = sum;
+  for (int step = 16; step > 0; step /= 2) again += __shfl_xor_sync(~0u, again, step);
+  s[lane] = sum;
+  __syncwarp();
+  for (int step = 16; step > 0; step /= 2) {
+    if (lane < step) s[lane] += s[lane + step];
+    __syncwarp();
+  }
+  if (lane == 0) out[blockIdx.x] = (s[0] + again) / 2;
+}
+
+// What every lane gets from each of the shuffles; a lane that has returned is not waited for
+__global__ void shuffles(float* __restrict__ out, const float* __restrict__ in, int) {
+  const int t = threadIdx.y * blockDim.x + threadIdx.x, lane = t % 32;
+  float* row = out + t * 8;
+  const float v = in[t];
+  row[0] = __shfl_sync(~0u, v, 5);
+  row[1] = __shfl_sync(~0u, v, 9, 8);
+  row[2] = __shfl_up_sync(~0u, v, 1);
+  row[3] = __shfl_down_sync(~0u, v, 2, 16);
+  row[4] = __shfl_xor_sync(~0u, v, 3);
+  row[5] = lane < 16 ? __shfl_xor_sync(0xffffu, v, 8) : __shfl_xor_sync(0xffff0000u, v, 1);
+  row[6] = static_cast<float>(__shfl_sync(~0u, static_cast<double>(v), lane / 2));
+  if (lane == 7) return;
+  __syncwarp();
+  __syncthreads();
+  row[7] = 1;
+}
+
+// The order in which threads reach the kernel, across blocks
+__global__ void order(float* out, const float*, int) {
+  __shared__ int count;
+  if (threadIdx.x == 0) count = 0;
+  __syncthreads();
+  for (unsigned turn = 0; turn < blockDim.x; ++turn) {
+    if (turn == threadIdx.x) out[blockIdx.x * blockDim.x + turn] = static_cast<float>(count++);
+    __syncthreads();
+  }
+}
+
+// Neighbours that share a word of 32 bits
+__global__ void halves(float* __restrict__ out, const float* __restrict__ in, int n) {
+  __shared__ short s[64];
+  const int t = threadIdx.x;
+  s[t] = static_cast<short>(in[t]);
+  __syncthreads();
+  out[t] = s[(t + 1) % n];
+}
+
+// A vector of four a thread
+__global__ void vectors(float* __restrict__ out, const float* __restrict__ in, int) {
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  reinterpret_cast<float4*>(out)[i] = reinterpret_cast<const float4*>(in)[i];
+}
+
+// Every thread of a block reads all of `n`, and writes one
+__global__ void reread(float* __restrict__ out, const float* __restrict__ in, int n) {
+  float sum = 0;
+  for (int i = 0; i < n; ++i) sum += in[i];
+  out[blockIdx.x * blockDim.x + threadIdx.x] = sum;
+}
+
+// --- wrong ones --------------------------------------------------------------------------------
+
+__global__ void missing_barrier(float* __restrict__ out, const float* __restrict__ in, int n) {
+  extern __shared__ __align__(16) unsigned char shared_memory[];
+  float* s = reinterpret_cast<float*>(shared_memory);
+  const int t = threadIdx.x;
+  s[t] = in[t];
+  out[t] = s[t] + s[(t + 1) % n];
+}
+
+// What follows overwrites what slower threads still read.
+__global__ void missing_second_barrier(float* out, const float* in, int n) {
+  __shared__ float s[64];
+  const int t = threadIdx.x;
+  float v = in[t];
+  for (int i = 0; i < 2; ++i) {
+    s[t] = v;
+    __syncthreads();
+    v = s[(t + 1) % n];
+  }
+  out[t] = v;
+}
+
+__global__ void missing_warp_barrier(float* out, const float* in, int) {
+  __shared__ float s[32];
+  s[threadIdx.x] = in[threadIdx.x];
+  out[threadIdx.x] = s[31 - threadIdx.x];
+}
+
+// Two halves of a warp meet, each by itself, and then read each other's.
+__global__ void narrow_warp_barrier(float* out, const float* in, int) {
+  __shared__ float s[32];
+  s[threadIdx.x] = in[threadIdx.x];
+  __syncwarp(threadIdx.x < 16 ? 0xffffu : 0xffff0000u);
+  out[threadIdx.x] = s[31 - threadIdx.x];
+}
+
+__global__ void blocks_write_one_word(float* out, const float* in, int) {
+  out[threadIdx.x] = in[threadIdx.x];
+}
+
+// The result depends on which block comes first.
+__global__ void block_reads_anothers(float* out, const float* in, int n) {
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  out[i] = in[i];
+  if (n > 0) out[i] += out[(i + blockDim.x) % n];
+}
+
+__global__ void beyond_dynamic(float* out, const float* in, int) {
+  extern __shared__ __align__(16) unsigned char shared_memory[];
+  float* s = reinterpret_cast<float*>(shared_memory);
+  s[threadIdx.x + 1] = in[threadIdx.x];
+  __syncthreads();
+  out[threadIdx.x] = s[threadIdx.x + 1];
+}
+
+__global__ void beyond_static(float* out, const float* in, int n) {
+  __shared__ float s[32];
+  s[threadIdx.x + n] = in[threadIdx.x];
+  __syncthreads();
+  out[threadIdx.x] = s[threadIdx.x + n];
+}
+
+__global__ void reads_beyond_global(float* out, const float* in, int) {
+  out[threadIdx.x] = in[threadIdx.x + 1];
+}
+
+__global__ void writes_beyond_global(float* out, const float* in, int) {
+  out[threadIdx.x + 1] = in[threadIdx.x];
+}
+
+__global__ void misaligned(float* out, const float* in, int) {
+  const int i = threadIdx.x;
+  const float4 v = *reinterpret_cast<const float4*>(in + 4 * i + 1);
+  out[i] = v.x + v.y + v.z + v.w;
+}
+
+__global__ void unwritten(float* out, const float* in, int n) {
+  if (static_cast<int>(threadIdx.x) != n) out[threadIdx.x] = in[threadIdx.x];
+}
+
+// With n = 0 every element is written before it is read; otherwise all but n are.
+__global__ void uninitialised(float* out, const float* in, int n) {
+  __shared__ float s[64];
+  if (n == 0 || static_cast<int>(threadIdx.x) < n) s[threadIdx.x] = in[threadIdx.x];
+  __syncthreads();
+  out[threadIdx.x] = s[threadIdx.x];
+}
+
+__global__ void divergent_barrier(float* out, const float* in, int n) {
+  if (static_cast<int>(threadIdx.x) < n) {
+    __syncthreads();
+    out[threadIdx.x] = in[threadIdx.x];
+  } else {
+    out[threadIdx.x] = 0;
+    __syncthreads();
+  }
+}
+
+// Half a warp waits for the other half, which waits for all.
+__global__ void deadlock(float* out, const float* in, int) {
+  float v = in[threadIdx.x];
+  if (threadIdx.x < 16) {
+    v = __shfl_xor_sync(~0u, v, 1);
+  } else {
+    __syncthreads();
+  }
+  out[threadIdx.x] = v;
+}
+
+__global__ void wrong_mask(float* out, const float* in, int) {
+  out[threadIdx.x] = __shfl_sync(0xffffu, in[threadIdx.x], 0);
+}
+
+}  // namespace scatcuda
