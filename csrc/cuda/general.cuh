@@ -181,7 +181,7 @@ __device__ __forceinline__ T tap_scale(const int64_t* support, int size, int o) 
 
 // t = u to_nᵀ, S = to_m t, of |u| where u is complex. Blocks: chunks × planes, 1, scales.
 template <class T, bool Modulus>
-__global__ void __launch_bounds__(lowpass_threads) lowpass_kernel(LowpassArguments<T> a) {
+__global__ void __launch_bounds__(lowpass_threads, 8) lowpass_kernel(LowpassArguments<T> a) {
   __shared__ T t[chunk_n][lowpass_threads + 1];
   const LowpassScale<T> s = a.scales[blockIdx.z];
   const int chunks_n = static_cast<int>(ceil_div(a.n, chunk_n));

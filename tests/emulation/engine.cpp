@@ -1,5 +1,8 @@
-// csrc/cuda/engine.cu for the emulated device, and the shared memory of its kernels.
+// The CUDA engine for the emulated device, and the shared memory of its kernels.
+#include "cuda/arrange.cu"
 #include "cuda/engine.cu"
+#include "cuda/families.cu"
+#include "cuda/second.cu"
 
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {

@@ -1,0 +1,374 @@
+"""The whole CUDA engine without a GPU: kernels, launch path and workspace, in both tiers, against
+the oracle in float64.
+
+Each problem runs plainly, under AddressSanitizer and UndefinedBehaviorSanitizer, and under the race
+detector. ``tests/gpu`` runs the same engine where there is a GPU.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from functools import cache
+from typing import Any, NamedTuple
+
+import emulation
+import numpy as np
+import oracle
+import pytest
+import torch
+
+from scatcuda import filters, plan, reference
+
+TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-13}
+BUDGET = 1 << 30
+
+
+class Case(NamedTuple):
+    """One scattering problem and how it is run; budget 1: waves of one image."""
+
+    M: int
+    N: int
+    J: int
+    L: int = 8
+    max_order: int = 2
+    B: int = 1
+    tier: str = "auto"
+    budget: int = BUDGET
+    pre_pad: bool = False
+    bank: str = "morlet"
+    dtype: torch.dtype = torch.float32
+
+    def __str__(self) -> str:
+        extras = "-wave1" * (self.budget == 1) + "-pre_pad" * self.pre_pad
+        extras += "-tight" * (self.bank == "tight") + "-double" * (self.dtype == torch.float64)
+        return (
+            f"{self.M}x{self.N}-J{self.J}-L{self.L}-order{self.max_order}-B{self.B}-{self.tier}"
+            f"{extras}"
+        )
+
+    @property
+    def plan(self) -> plan.Plan:
+        return plan.Plan(self.J, self.L, self.max_order, self.M, self.N, self.pre_pad)
+
+
+BOTH = [
+    Case(28, 28, 2),  # sides with kernels of their own: 36
+    Case(32, 32, 2, B=2),  # 40
+    Case(28, 28, 3),
+    Case(32, 32, 3, L=4),  # 48
+    Case(64, 64, 2, L=2),  # 72
+    Case(64, 64, 3, L=3),  # 80
+    Case(32, 32, 4, L=4),
+    Case(32, 32, 5, L=2),
+    Case(16, 16, 1),
+    Case(16, 20, 2, L=3, B=3),
+    Case(17, 33, 2, L=1),  # odd
+    Case(23, 37, 2, L=5),
+    Case(61, 19, 2, L=16),  # prime
+    Case(34, 13, 1, L=3),
+    Case(30, 62, 1, L=8),  # padded to 34 and 66: passes of 17 and 11
+    Case(40, 75, 3, L=1),  # 56 and 88
+    Case(53, 29, 2, L=2, max_order=1),
+    Case(64, 48, 3, L=8, max_order=0),
+    Case(31, 47, 3, L=1),
+    Case(24, 40, 2, L=3, pre_pad=True),
+    Case(21, 27, 2, L=4, bank="tight"),
+    Case(16, 20, 2, L=3, B=3, budget=1),
+    Case(26, 18, 2, L=3, B=5, budget=400_000),
+    Case(16, 16, 2, B=0),
+    Case(4, 4, 2, L=8),
+]
+# The first order is too large for shared memory, the second is not: 120, 60 by two and by four, 72,
+# 36, 80, and sides without kernels of their own
+MIXED = [
+    Case(224, 224, 3, L=1, tier="fused"),
+    Case(128, 128, 3, L=2, tier="fused"),
+    Case(128, 128, 4, L=1, tier="fused"),
+    Case(150, 131, 2, L=3, tier="fused", B=2, budget=1),
+]
+GENERAL = [
+    Case(16, 20, 2, L=3, B=2, tier="general", dtype=torch.float64),
+    Case(31, 45, 3, L=5, tier="general", dtype=torch.float64),
+    Case(200, 300, 2, L=1, tier="general"),  # several tiles of the low-pass
+    Case(18, 1100, 1, L=1, tier="general"),
+]
+CASES = [case._replace(tier=tier) for tier in ("fused", "general") for case in BOTH]
+CASES += MIXED + GENERAL
+# Sanitized fibers are slow: the largest problems are left to the plain run
+SANITIZED = [case for case in CASES if case.M * case.N * case.L <= 128 * 128]
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(CASES) >= 40
+    assert {case.L for case in CASES} >= {1, 3, 8, 16}
+    assert {case.J for case in CASES} == {1, 2, 3, 4, 5}
+    assert {case.tier for case in SANITIZED} == {"fused", "general"}
+
+
+@cache
+def problem(case: Case) -> tuple[np.ndarray, tuple[np.ndarray, ...], torch.Tensor]:
+    """Images, the bank as engines read it, and the answer in float64."""
+    make = {"morlet": filters.morlet_bank, "tight": filters.tight_bank}[case.bank]
+    bank = make(case.plan.padded, case.J, case.L)
+    packed = plan.pack(bank, case.plan, case.dtype)
+    # not centred: the low-pass of noise around 0 is the small difference of large numbers
+    generator = torch.Generator().manual_seed(case.M * case.N)
+    x = torch.rand(case.B, case.M, case.N, generator=generator, dtype=torch.float64).to(case.dtype)
+    expected = oracle.scattering2d(x, bank, case.max_order, case.pre_pad)
+    return x.numpy(), tuple(tensor.numpy().ravel() for tensor in packed), expected
+
+
+def run(engine: Any, case: Case, **kwargs: Any) -> tuple[torch.Tensor, dict[str, Any]]:
+    x, bank, _ = problem(case)
+    sizes = {"J": case.J, "L": case.L, "max_order": case.max_order, "pre_pad": case.pre_pad}
+    kwargs = {"tier": case.tier, "budget": case.budget, **kwargs}
+    S, report = engine.scattering2d(x, *bank, **sizes, **kwargs)
+    return torch.from_numpy(np.array(S)), report
+
+
+def check(case: Case, S: torch.Tensor) -> None:
+    expected = problem(case)[2]
+    assert S.shape == expected.shape
+    assert S.dtype == case.dtype
+    if case.B > 0:
+        error = oracle.error_by_order(case.plan.meta()["order"], S, expected)
+        assert error <= TOLERANCE[case.dtype]
+
+
+@pytest.fixture(autouse=True)
+def h100() -> Any:
+    yield
+    emulation.engine("plain").reset_device()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_scattering2d(case: Case) -> None:
+    S, report = run(emulation.engine("plain"), case)
+    check(case, S)
+    # every launch waits in the queue of the GPU: few of them are what makes small batches fast
+    waves = -(-case.B // report["launch"]["wave"])
+    if report["launch"]["first_order_fused"]:
+        assert report["counted"] <= 2 + 2 * waves  # 4 where all images go at once
+    elif waves <= 1:
+        assert report["counted"] <= 8 * case.J + 8
+    assert report["launch"]["tier"] == case.tier
+
+
+@pytest.mark.parametrize("case", SANITIZED, ids=str)
+def test_scattering2d_touches_only_its_memory(case: Case) -> None:
+    S, _ = run(emulation.engine("address"), case)
+    check(case, S)
+
+
+@pytest.mark.parametrize("case", SANITIZED, ids=str)
+def test_scattering2d_has_no_races(case: Case) -> None:
+    engine = emulation.engine("race")
+    S, report = run(engine, case)
+    check(case, S)
+    assert not engine.races(report)
+
+
+@pytest.mark.parametrize("case", [BOTH[1], BOTH[9], BOTH[14]], ids=str)
+@pytest.mark.parametrize("tier", ["fused", "general"])
+def test_the_order_of_threads_and_blocks_does_not_matter(case: Case, tier: str) -> None:
+    engine, case = emulation.engine("plain"), case._replace(tier=tier)
+    expected, _ = run(engine, case)
+    for threads_reversed, blocks_reversed in ((True, False), (False, True), (True, True)):
+        engine.device(threads_reversed=threads_reversed, blocks_reversed=blocks_reversed)
+        assert torch.equal(run(engine, case)[0], expected)
+
+
+@pytest.mark.parametrize("case", [BOTH[9], BOTH[22]], ids=str)
+@pytest.mark.parametrize("tier", ["fused", "general"])
+def test_the_wave_does_not_matter(case: Case, tier: str) -> None:
+    case = case._replace(tier=tier)
+    whole, all_at_once = run(emulation.engine("plain"), case, budget=BUDGET)
+    single, one_by_one = run(emulation.engine("plain"), case, budget=1)
+    assert all_at_once["launch"]["wave"] == case.B
+    assert one_by_one["launch"]["wave"] == 1
+    assert torch.equal(whole, single)
+
+
+@pytest.mark.parametrize("shift", [1, 2, 3])
+@pytest.mark.parametrize("tier", ["fused", "general"])
+def test_arrays_need_no_alignment_beyond_their_own(tier: str, shift: int) -> None:
+    case = BOTH[1]._replace(tier=tier)
+    check(case, run(emulation.engine("address"), case, shift=shift)[0])
+
+
+@pytest.mark.parametrize("case", [BOTH[0], BOTH[1], BOTH[3], BOTH[5], BOTH[9]], ids=str)
+def test_the_fused_tier_keeps_to_shared_memory(case: Case) -> None:
+    """Global memory carries little more than x̂, the filters once a block, and S."""
+    engine, case = emulation.engine("race"), case._replace(tier="fused")
+    _, report = run(engine, case)
+    p, boxes = case.plan, problem(case)[1][1].reshape(-1, 5)
+    kept = {}
+    for (res, j), (_, head, tail, left, right) in zip(p.tables(), boxes, strict=True):
+        rows, columns = p.sides(res)
+        kept[res, j] = int((rows - tail + head) * (columns - right + left))
+    (Mp, Np), (m, n) = p.padded, p.output
+    wanted = 0
+    for j1 in range(case.J):  # numbers of the filters and of x̂, and S, of one block
+        wavelets = kept[0, j1] + case.L * sum(kept[j1, j2] for j2 in range(j1 + 1, case.J))
+        lowpass = sum(m * (Mp >> res) + n * (Np >> res) for res in range(j1, case.J))
+        outputs = (1 + case.L * (case.J - 1 - j1)) * m * n
+        wanted += case.L * (wavelets + lowpass + 2 * Mp * Np + outputs)
+    wanted *= 4 * case.B
+    (families,) = (
+        ran
+        for ran, name in zip(report["launches"], engine.kernels(report), strict=True)
+        if "families" in name
+    )
+    moved = sum(t["read"] + t["written"] for t in families["traffic"].values())
+    print(f"{case}: {moved / wanted:.2f} x (x_hat + filters once a block + S)")
+    assert moved <= 1.5 * wanted
+
+
+def test_intermediates_of_the_fused_tier_stay_inside() -> None:
+    engine = emulation.engine("race")
+    _, report = run(engine, BOTH[1]._replace(tier="fused"))
+    written: Counter[str] = Counter()
+    for name, ran in zip(engine.kernels(report), report["launches"], strict=True):
+        if "families" in name:
+            written.update({buffer: t["written"] for buffer, t in ran["traffic"].items()})
+    assert written["workspace"] == 0
+    assert written["S"] > 0
+
+
+# --- bad input ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tier", ["fused", "general"])
+def test_tables_that_reach_outside_are_not_followed(tier: str, rng: random.Random) -> None:
+    case = BOTH[9]._replace(tier=tier)
+    x, (psi, boxes, phi, bands), _ = problem(case)
+    arguments = {"J": case.J, "L": case.L, "tier": tier}
+    engine, good = emulation.engine("address"), run(emulation.engine("plain"), case)[0].numpy()
+    extremes = [-(2**63), -1, 2**31, 2**62, 2**63 - 1, psi.size]
+    for _ in range(8):
+        bad = boxes.copy()
+        bad[rng.randrange(bad.size)] = rng.choice(extremes)
+        S, _ = engine.scattering2d(x, psi, bad, phi, bands, **arguments)
+        assert np.isnan(S).any()
+        kept = ~np.isnan(S)
+        np.testing.assert_allclose(np.array(S)[kept], good[kept], rtol=1e-5)
+        bad = bands.copy()
+        bad[rng.randrange(bad.size)] = rng.choice(extremes)
+        S, _ = engine.scattering2d(x, psi, boxes, phi, bad, **arguments)
+        assert np.isnan(S).any()
+        kept = ~np.isnan(S)
+        np.testing.assert_allclose(np.array(S)[kept], good[kept], rtol=1e-5)
+
+
+def test_a_launch_that_cannot_be_is_refused() -> None:
+    engine, case = emulation.engine("plain"), BOTH[1]
+    good = run(engine, case)[1]["launch"]
+    changes = [{"group": 0}, {"group": 3}, {"group": 16}, {"threads": 96}, {"threads": 512}]
+    changes += [{"threads": 130}, {"wave": 0}]
+    for change in changes:
+        with pytest.raises(RuntimeError, match="tier_impossible"):
+            run(engine, case, launch={**good, **change})
+    with pytest.raises(RuntimeError, match="tier_impossible"):
+        run(engine, GENERAL[0], launch=good)
+
+
+@pytest.mark.parametrize("fft", ["missing", "unable", "failing"])
+def test_an_fft_that_fails(fft: str) -> None:
+    engine = emulation.engine("plain")
+    with pytest.raises(RuntimeError, match="fft_failed"):
+        run(engine, BOTH[1], tier="general", fft=fft)
+    check(BOTH[1], run(engine, BOTH[1], fft=fft)[0])  # the fused tier needs none
+
+
+def test_a_device_older_than_the_build() -> None:
+    engine = emulation.engine("plain")
+    engine.device(has_kernels=False)
+    with pytest.raises(RuntimeError, match="no_kernel"):
+        run(engine, BOTH[1])
+
+
+# --- which tier -----------------------------------------------------------------------------------
+
+
+DEVICES = {  # shared memory in KiB, of a block and of a processor
+    "T4": {"architecture": 75, "shared_per_block": 64, "shared_per_processor": 64},
+    "A100": {"architecture": 80, "shared_per_block": 163, "shared_per_processor": 164},
+    "RTX 4090": {"architecture": 89, "shared_per_block": 99, "shared_per_processor": 100},
+    "H100": {"architecture": 90, "shared_per_block": 227, "shared_per_processor": 228},
+}
+FAMILIES, SECOND, NOTHING = ("fused", True), ("fused", False), ("general", False)
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        ("H100", {(28, 2): FAMILIES, (32, 2): FAMILIES, (64, 3): FAMILIES, (224, 3): SECOND}),
+        ("H100", {(256, 4): SECOND, (512, 3): NOTHING, (32, 1): FAMILIES, (224, 1): NOTHING}),
+        ("A100", {(32, 2): FAMILIES, (64, 3): FAMILIES, (224, 3): SECOND, (512, 3): NOTHING}),
+        ("RTX 4090", {(32, 2): FAMILIES, (128, 3): SECOND, (224, 3): NOTHING}),
+        ("T4", {(32, 2): FAMILIES, (128, 3): SECOND, (224, 3): NOTHING}),
+    ],
+)
+def test_choose(device: str, expected: dict[tuple[int, int], tuple[str, bool]]) -> None:
+    engine = emulation.engine("plain")
+    limits = DEVICES[device]
+    kib = {name: limits[name] << 10 for name in ("shared_per_block", "shared_per_processor")}
+    engine.device(architecture=limits["architecture"], **kib)
+    for (side, J), way in expected.items():
+        launch = engine.choose(64, side, side, J, 8)
+        assert (launch["tier"], launch["first_order_fused"]) == way, (side, J)
+        assert launch["shared_bytes"] <= kib["shared_per_block"]
+        assert engine.choose(64, side, side, J, 8, tier="general")["tier"] == "general"
+        assert engine.choose(64, side, side, J, 8, wide=True)["tier"] == "general"
+        if way == NOTHING:
+            with pytest.raises(RuntimeError, match="tier_impossible"):
+                engine.choose(64, side, side, J, 8, tier="fused")
+
+
+@pytest.mark.parametrize("tier", ["auto", "general"])
+def test_the_workspace_keeps_to_the_budget(tier: str) -> None:
+    engine = emulation.engine("plain")
+    case = BOTH[9]._replace(B=40, tier=tier)
+    for budget in (200_000, 1_000_000, 5_000_000):
+        _, report = run(engine, case, budget=budget)
+        wave = report["launch"]["wave"]
+        # the bank and what an FFT wants come on top; waves are as even as can be
+        assert report["workspace_bytes"] <= 1.2 * budget + 60_000
+        assert (-(-case.B // wave) - 1) * wave < case.B
+
+
+# --- the stage operators --------------------------------------------------------------------------
+
+
+def complex_noise(*shape: int, dtype: torch.dtype) -> torch.Tensor:
+    return torch.randn(*shape, dtype=dtype.to_complex())
+
+
+@pytest.mark.parametrize("variant", ["plain", "address", "race"])
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_stages(variant: str, dtype: torch.dtype, rng: random.Random) -> None:
+    engine = emulation.engine(variant)
+    for _ in range(4):
+        B, L, k = rng.randint(1, 3), rng.choice([1, 3, 8, 13]), rng.choice([1, 2, 3])
+        M, N = k * rng.randint(1, 12), k * rng.randint(1, 12)
+        shift = rng.randrange(2)
+        x_hat, psi = complex_noise(B, M, N, dtype=dtype), torch.randn(L, M, N, dtype=dtype)
+        out, report = engine.filter_fold(x_hat.numpy(), psi.numpy(), k, shift=shift)
+        expected = reference.filter_fold(x_hat.to(torch.complex128), psi.double(), k)
+        found = torch.from_numpy(np.array(out)).to(torch.complex128)
+        assert (found - expected).norm() <= TOLERANCE[dtype] * expected.norm()
+
+        z = complex_noise(rng.randint(1, 700), dtype=dtype)
+        out, again = engine.modulus(z.numpy(), shift=shift)
+        torch.testing.assert_close(torch.from_numpy(np.array(out)), z.abs())
+
+        m, n = rng.randint(1, 40), rng.randint(1, 20)
+        M, N = rng.randint(1, 20), rng.choice([5, 128, 131, 300])
+        u, a_m, a_n = (torch.randn(*s, dtype=dtype) for s in ((B, M, N), (m, M), (n, N)))
+        out, third = engine.lowpass(u.numpy(), a_m.numpy(), a_n.numpy(), shift=shift)
+        expected = a_m.double() @ u.double() @ a_n.double().mT
+        assert oracle.relative_error(torch.from_numpy(np.array(out)), expected) <= TOLERANCE[dtype]
+        for ran in (report, again, third):
+            assert ran["counted"] == 1
+            assert variant != "race" or not engine.races(ran)
