@@ -10,8 +10,9 @@
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
+// Of plain numbers it is aligned as a whole, so that a GPU moves it as a whole.
 template <class T>
-struct Complex {
+struct alignas(std::is_arithmetic_v<T> ? 2 * sizeof(T) : alignof(T)) Complex {
   T re, im;
 };
 

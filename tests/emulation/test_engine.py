@@ -199,7 +199,9 @@ def test_arrays_need_no_alignment_beyond_their_own(tier: str, shift: int) -> Non
 
 @pytest.mark.parametrize("case", [BOTH[0], BOTH[1], BOTH[3], BOTH[5], BOTH[9]], ids=str)
 def test_the_fused_tier_keeps_to_shared_memory(case: Case) -> None:
-    """Global memory carries little more than x̂, the filters once a block, and S."""
+    """Global memory carries little more than x̂, the filters once a block, and S. Every access of
+    every thread counts, but for the five numbers of a support table, which all threads read at
+    once."""
     engine, case = emulation.engine("race"), case._replace(tier="fused")
     _, report = run(engine, case)
     p, boxes = case.plan, problem(case)[1][1].reshape(-1, 5)
@@ -220,7 +222,9 @@ def test_the_fused_tier_keeps_to_shared_memory(case: Case) -> None:
         for ran, name in zip(report["launches"], engine.kernels(report), strict=True)
         if "families" in name
     )
-    moved = sum(t["read"] + t["written"] for t in families["traffic"].values())
+    traffic = dict(families["traffic"])
+    moved = traffic.pop("psi_support")["read_once_a_block"]
+    moved += sum(buffer["read"] + buffer["written"] for buffer in traffic.values())
     print(f"{case}: {moved / wanted:.2f} x (x_hat + filters once a block + S)")
     assert moved <= 1.5 * wanted
 
