@@ -1,7 +1,10 @@
 // Reading images and banks on the GPU, in both tiers.
 #pragma once
 
+#include <cstring>
+
 #include "../core/common.h"
+#include "../include/scatcuda/engine.h"
 #include "runtime.h"
 
 namespace scatcuda {
@@ -15,6 +18,24 @@ __device__ __forceinline__ int reflect(int i, int size) {
   i %= period;
   if (i < 0) i += period;
   return i < size ? i : period - i;
+}
+
+// Pixel i of the images
+template <class T>
+__device__ __forceinline__ T pixel(const void* x, cuda::Pixels type, int64_t i) {
+  if (type == cuda::Pixels::as_bank) return static_cast<const T*>(x)[i];
+  if (type == cuda::Pixels::uint8) return static_cast<T>(static_cast<const unsigned char*>(x)[i]);
+  const unsigned stored = static_cast<const unsigned short*>(x)[i];
+  unsigned bits = stored << 16;  // bfloat16 is the upper half of a float
+  float scale = 1.0f;
+  if (type == cuda::Pixels::half) {  // 5 bits of exponent where a float has 8
+    bits = (stored & 0x8000u) << 16 | (stored & 0x7fffu) << 13;
+    if ((stored & 0x7c00u) == 0x7c00u) bits |= 0x7f800000u;  // infinite or not a number
+    scale = 5.192296858534828e33f;                           // 2^112, between the two biases
+  }
+  float value;
+  memcpy(&value, &bits, sizeof(value));
+  return static_cast<T>(value * scale);
 }
 
 // The box of frequencies of a wavelet table. A box that reaches outside is not followed: nothing

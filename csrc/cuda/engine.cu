@@ -252,10 +252,10 @@ FusedArguments fused_arguments(const Schedule& s, const Launch& launch, const Ba
 unsigned to_grid(int64_t blocks) { return static_cast<unsigned>(blocks); }
 
 void run_families(const Schedule& s, const Launch& launch, FusedArguments a, int64_t images,
-                  const float* x, float* S, Queue& queue) {
+                  const void* x, Pixels pixels, float* S, Queue& queue) {
   const Shared shared = shared_of(s, true, launch.group);
   const FamilyKernels kernels = family_kernels(s.Mp == s.Np ? s.Mp : 0);
-  a.x = x, a.S = S, a.B = static_cast<int>(images);
+  a.x = x, a.pixels = pixels, a.S = S, a.B = static_cast<int>(images);
   queue.run(kernels.spectrum, dim3(to_grid(images)), launch.threads, shared.before, a);
   if (s.max_order == 0) return;
   queue.run(kernels.families, dim3(to_grid(images * s.J * s.L)), launch.threads, shared.block, a);
@@ -282,10 +282,10 @@ struct Stages {
   Queue& queue;
 
   // The second order is the fused tier's where `arranged` is given.
-  void run(const T* x, T* S, const FusedArguments* arranged) const {
+  void run(const void* x, Pixels pixels, T* S, const FusedArguments* arranged) const {
     queue.run(pad_kernel<T>,
               dim3(to_grid(images * ceil_div(s.Np, pad_tile) * ceil_div(s.Mp, pad_tile))),
-              pad_tile * pad_rows, 0, x, w.u0, static_cast<int>(s.M), static_cast<int>(s.N),
+              pad_tile * pad_rows, 0, x, pixels, w.u0, static_cast<int>(s.M), static_cast<int>(s.N),
               static_cast<int>(s.Mp), static_cast<int>(s.Np));
     lowpass<false>(0, 1, 1, 1, w.u0, 0, S);
     if (s.max_order == 0) return;
@@ -510,8 +510,8 @@ Status workspace_bytes(const Problem& problem, const Launch& launch, const Fft* 
 
 template <class T>
 Status scattering2d(const Problem& problem, const Launch& launch, const Bank<T>& bank,
-                    int64_t psi_entries, int64_t B, const T* x, T* S, void* workspace,
-                    int64_t bytes, const Fft* fft, void* stream) {
+                    int64_t psi_entries, int64_t B, const void* x, T* S, void* workspace,
+                    int64_t bytes, const Fft* fft, void* stream, Pixels pixels) {
   if (!valid(problem) || B < 0) return Status::bad_problem;
   const Schedule s = schedule_of(problem);
   if (!valid<T>(s, launch)) return Status::tier_impossible;
@@ -530,18 +530,21 @@ Status scattering2d(const Problem& problem, const Launch& launch, const Bank<T>&
                 arranged);
     }
   }
+  const int64_t pixel_bytes = pixels == Pixels::as_bank ? static_cast<int64_t>(sizeof(T))
+                              : pixels == Pixels::uint8 ? 1
+                                                        : 2;
   for (int64_t first = 0; first < B; first += launch.wave) {
     const int64_t images = min(launch.wave, B - first);
-    const T* in = x + first * s.M * s.N;
+    const void* in = static_cast<const unsigned char*>(x) + first * s.M * s.N * pixel_bytes;
     T* out = S + first * s.channels * s.m * s.n;
     if constexpr (sizeof(T) == 4) {
       if (fused && launch.first_order_fused) {
-        run_families(s, launch, arranged, images, in, out, queue);
+        run_families(s, launch, arranged, images, in, pixels, out, queue);
         continue;
       }
     }
     const Stages<T> stages{s, launch, bank, psi_entries, w, images, queue};
-    stages.run(in, out, fused ? &arranged : nullptr);
+    stages.run(in, pixels, out, fused ? &arranged : nullptr);
   }
   return queue.status();
 }
@@ -588,7 +591,7 @@ Status lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u
   template Status workspace_bytes<T>(const Problem&, const Launch&, const Fft*, void*, int64_t,    \
                                      int64_t*);                                                    \
   template Status scattering2d<T>(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t, \
-                                  const T*, T*, void*, int64_t, const Fft*, void*);                \
+                                  const void*, T*, void*, int64_t, const Fft*, void*, Pixels);     \
   template Status filter_fold<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,  \
                                  T*, void*);                                                       \
   template Status modulus<T>(int64_t, const T*, T*, void*);                                        \

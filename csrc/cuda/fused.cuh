@@ -379,11 +379,12 @@ __global__ void __launch_bounds__(block_threads, 2)
   rest += lowpass_bytes(outer.size(), inner.size(), a.m, a.n);
   const PlaneRoots roots(rest, a, 0, outer.size(), inner.size());
   __syncthreads();
-  const float* x = a.x + static_cast<int64_t>(image) * a.M * a.N;
+  const int64_t origin = static_cast<int64_t>(image) * a.M * a.N;
   const int above = (inner.size() - a.M) / 2, before = (outer.size() - a.N) / 2;
   for (int i = threadIdx.x; i < outer.size() * inner.size(); i += blockDim.x) {
     const int c = i % outer.size(), r = i / outer.size(), at = lowpass.outer.place[c];
-    const float value = x[reflect(r - above, a.M) * a.N + reflect(c - before, a.N)];
+    const int64_t from = origin + reflect(r - above, a.M) * a.N + reflect(c - before, a.N);
+    const float value = pixel<float>(a.x, a.pixels, from);
     Point& pair = tile[(at | 1) * pitch + lowpass.inner.place[r]];
     if (at % 2 == 0) {
       pair.re = value;

@@ -11,7 +11,8 @@ constexpr int most_levels = 7;  // of resolution, in the fused tier: 256 = 2^7 Â
 constexpr int block_threads = 256;
 
 struct FusedArguments {
-  const float* x;       // [B, M, N]
+  const void* x;        // [B, M, N]
+  cuda::Pixels pixels;  // what x holds
   Point* x_hat;         // [B, Np, Mp/2 + 1]
   const Point* u1_hat;  // `second` only: [B Â· L, outer, inner/2 + 1] at resolution j1
   float* S;             // [B, channels, m, n]

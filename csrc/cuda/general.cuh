@@ -16,12 +16,12 @@ constexpr int stage_threads = 256;
 
 // --- padding ------------------------------------------------------------------------------------
 
-// x [B, M, N] -> [B, Np, Mp], reflected at the edges and transposed; one block of 32 × 8 threads a
-// tile of 32 × 32 pixels
+// x [B, M, N] -> [B, Np, Mp] of type T, reflected at the edges and transposed; one block of 32 × 8
+// threads a tile of 32 × 32 pixels
 constexpr int pad_tile = 32, pad_rows = 8;
 template <class T>
 __global__ void __launch_bounds__(pad_tile* pad_rows)
-    pad_kernel(const T* x, T* out, int M, int N, int Mp, int Np) {
+    pad_kernel(const void* x, cuda::Pixels type, T* out, int M, int N, int Mp, int Np) {
   __shared__ T tile[pad_tile][pad_tile + 1];
   const int across = static_cast<int>(ceil_div(Np, pad_tile));
   const int down = static_cast<int>(ceil_div(Mp, pad_tile));
@@ -32,7 +32,8 @@ __global__ void __launch_bounds__(pad_tile* pad_rows)
   for (int i = row; i < pad_tile; i += pad_rows) {
     const int r = r0 + i, c = c0 + lane;
     if (r < Mp && c < Np) {
-      tile[i][lane] = x[(image * M + reflect(r - above, M)) * N + reflect(c - before, N)];
+      const int64_t at = (image * M + reflect(r - above, M)) * N + reflect(c - before, N);
+      tile[i][lane] = pixel<T>(x, type, at);
     }
   }
   __syncthreads();

@@ -154,12 +154,15 @@ template <class T>
 Status workspace_bytes(const Problem& problem, const Launch& launch, const Fft* fft, void* stream,
                        int64_t psi_entries, int64_t* bytes);
 
+// What pixels are stored as; all are computed in the bank's type
+enum class Pixels : int { as_bank = 0, half = 1, bfloat16 = 2, uint8 = 3 };
+
 // x [B, M, N] -> S [B, channels, m, n], both contiguous; psi_entries is the length of bank.psi. The
 // workspace is 256-byte aligned.
 template <class T>
 Status scattering2d(const Problem& problem, const Launch& launch, const Bank<T>& bank,
-                    int64_t psi_entries, int64_t B, const T* x, T* S, void* workspace,
-                    int64_t bytes, const Fft* fft, void* stream);
+                    int64_t psi_entries, int64_t B, const void* x, T* S, void* workspace,
+                    int64_t bytes, const Fft* fft, void* stream, Pixels pixels = Pixels::as_bank);
 
 // x̂ [B, M, N] complex, ψ̂ [L, M, N] real -> [B, L, M/k, N/k] complex (interleaved)
 template <class T>
