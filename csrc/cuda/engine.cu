@@ -50,8 +50,7 @@ class Queue {
   Status status_ = Status::ok;
 };
 
-// --- sizes
-// ----------------------------------------------------------------------------------------
+// --- sizes---
 
 // Hands out 256-byte aligned parts of the workspace; of none, it only counts.
 class Parts {
@@ -209,7 +208,7 @@ int64_t fft_bytes_of(const Schedule& s, const Launch& launch, const Fft* fft, vo
   return bytes;
 }
 
-// --- the fused tier ---------------------------------------------------------------------------
+// --- the fused tier ---
 
 int arrange_jobs(const Schedule& s) {  // tables, matrices, roots
   return static_cast<int>(s.wavelet_tables() + 2 * s.J + 1);
@@ -261,7 +260,7 @@ void run_families(const Schedule& s, const Launch& launch, FusedArguments a, int
   queue.run(kernels.families, dim3(to_grid(images * s.J * s.L)), launch.threads, shared.block, a);
 }
 
-// --- the general tier ---------------------------------------------------------------------------
+// --- the general tier ---
 
 template <class T>
 void run_modulus(int64_t count, const Complex<T>* z, T* out, Queue& queue) {
@@ -398,8 +397,7 @@ bool valid(const Schedule& s, const Launch& launch) {
 
 }  // namespace
 
-// --- the engine
-// -----------------------------------------------------------------------------------
+// --- the engine---
 
 const char* last_error() { return failure; }
 int64_t launches() { return launched; }

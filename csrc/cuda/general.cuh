@@ -14,7 +14,7 @@ inline namespace SCATCUDA_ISA {
 constexpr int most_together = max_scales;  // problems of different size in one launch
 constexpr int stage_threads = 256;
 
-// --- padding ------------------------------------------------------------------------------------
+// --- padding ---
 
 // x [B, M, N] -> [B, Np, Mp] of type T, reflected at the edges and transposed; one block of 32 × 8
 // threads a tile of 32 × 32 pixels
@@ -43,8 +43,7 @@ __global__ void __launch_bounds__(pad_tile* pad_rows)
   }
 }
 
-// --- filter and fold
-// ------------------------------------------------------------------------------
+// --- filter and fold---
 
 // One scale that a launch of filter_fold computes, from planes [outer, inner]
 template <class T>
@@ -122,8 +121,7 @@ __global__ void __launch_bounds__(stage_threads) filter_fold_kernel(FilterFoldAr
   }
 }
 
-// --- modulus
-// --------------------------------------------------------------------------------------
+// --- modulus---
 
 template <class T>
 __global__ void __launch_bounds__(stage_threads)
@@ -135,8 +133,7 @@ __global__ void __launch_bounds__(stage_threads)
   }
 }
 
-// --- low-pass
-// -------------------------------------------------------------------------------------
+// --- low-pass---
 
 // Planes of one resolution that a launch of lowpass takes
 template <class T>

@@ -18,7 +18,7 @@ inline namespace SCATCUDA_ISA {
 
 using Point = Complex<float>;
 
-// --- how a line is split into passes -----------------------------------------------------------
+// --- how a line is split into passes ---
 
 // Radices in the order of the inverse transform. The last is even wherever the size is, so that a
 // butterfly of the last pass holds whole pairs of lines. A prime that has no butterfly goes by the
@@ -121,7 +121,7 @@ __device__ __forceinline__ int place(Side side, int k) {
   return at;
 }
 
-// --- passes --------------------------------------------------------------------------------------
+// --- passes ---
 
 // The roots of a side: e^{2πi k/n} = table[k · step]
 struct Roots {
