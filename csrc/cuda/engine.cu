@@ -50,7 +50,7 @@ class Queue {
   Status status_ = Status::ok;
 };
 
-// --- sizes---
+// --- sizes ---
 
 // Hands out 256-byte aligned parts of the workspace; of none, it only counts.
 class Parts {
@@ -397,7 +397,7 @@ bool valid(const Schedule& s, const Launch& launch) {
 
 }  // namespace
 
-// --- the engine---
+// --- the engine ---
 
 const char* last_error() { return failure; }
 int64_t launches() { return launched; }

@@ -17,7 +17,7 @@ inline namespace SCATCUDA_ISA {
 
 extern __shared__ __align__(16) unsigned char shared_memory[];
 
-// --- what the blocks share---
+// --- what the blocks share ---
 
 // Roots of the sides of planes [outer, inner] at resolution res, copied to shared memory
 struct PlaneRoots {
@@ -96,7 +96,7 @@ __device__ __forceinline__ float modulus(const Point& z) {
   return sqrtf(z.re * z.re + z.im * z.im);
 }
 
-// --- low-pass---
+// --- low-pass ---
 
 __device__ __forceinline__ void add_product(float& sum, float x, float w) { sum += x * w; }
 __device__ __forceinline__ void add_product(Point& sum, const Point& x, float w) {
@@ -167,7 +167,7 @@ __device__ __forceinline__ void write_outputs(float* S, int i, int chunk, int n,
   for (int q = 0; q < 4 && 4 * chunk + q < n; ++q) to[q] = sum[q];
 }
 
-// --- first order: pairs of real lines as one complex line---
+// --- first order: pairs of real lines as one complex line ---
 
 // Real lines 2p and 2p + 1 lie as real and imaginary part in line 2p + 1; t = A_inner u, by
 // columns
@@ -286,7 +286,7 @@ __device__ __forceinline__ void lowpass_and_forward(const FusedArguments& a, Sid
   forward_outer(outer, inner.size(), {roots.outer, 1}, tile);
 }
 
-// --- second order---
+// --- second order ---
 
 // For 2^log angles from θ2 = first on: |W2|, S2. The roots are those of sides `step` times as
 // long.
@@ -357,7 +357,7 @@ __device__ __forceinline__ Side<(N >> J), Radices> side_at(const Passes (&passes
   }
 }
 
-// --- kernels---
+// --- kernels ---
 
 // N: the padded side where both are the same and known, else 0
 template <int N>

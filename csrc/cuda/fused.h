@@ -71,7 +71,7 @@ SCATCUDA_HD inline int table_of(const FusedArguments& a, int res, int j) {
   return res == 0 ? j : a.J + (res - 1) * (a.J - 1) - res * (res - 1) / 2 + (j - res - 1);
 }
 
-// --- kernels, each in the file that compiles it---
+// --- kernels, each in the file that compiles it ---
 
 using FusedKernel = void (*)(FusedArguments);
 

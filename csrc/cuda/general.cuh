@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(pad_tile* pad_rows)
   }
 }
 
-// --- filter and fold---
+// --- filter and fold ---
 
 // One scale that a launch of filter_fold computes, from planes [outer, inner]
 template <class T>
@@ -121,7 +121,7 @@ __global__ void __launch_bounds__(stage_threads) filter_fold_kernel(FilterFoldAr
   }
 }
 
-// --- modulus---
+// --- modulus ---
 
 template <class T>
 __global__ void __launch_bounds__(stage_threads)
@@ -133,7 +133,7 @@ __global__ void __launch_bounds__(stage_threads)
   }
 }
 
-// --- low-pass---
+// --- low-pass ---
 
 // Planes of one resolution that a launch of lowpass takes
 template <class T>
