@@ -234,7 +234,7 @@ OTHERWISE = 'backend="reference" (scatcuda.reference) computes it on any device'
         ),
         (
             "launch",
-            "scattering2d: CUDA did not run x of shape (4, 8, 9), Float, with J = 2, L = 3: an "
+            "scattering2d: CUDA failed on x of shape (4, 8, 9), Float, with J = 2, L = 3: an "
             "illegal memory access was encountered",
         ),
         (
@@ -255,7 +255,7 @@ def test_what_the_engine_refuses(boundary, function, status, sentence):
 
 def test_what_the_engine_refuses_of_a_stage(boundary):
     boundary.library.standin_answer(4, STATUS["launch"])
-    with pytest.raises(RuntimeError, match=r"modulus: CUDA did not run z of shape \(3\), Complex"):
+    with pytest.raises(RuntimeError, match=r"modulus: CUDA failed on z of shape \(3\), Complex"):
         boundary.call("modulus", torch.zeros(3, dtype=torch.complex64))
 
 

@@ -92,7 +92,7 @@ inline std::string sentence_of(Status status, const std::string& what, const cud
              "). Install scatcuda again with SCATCUDA_ARCHS=native" +
              otherwise;
     case Status::launch_failed:
-      return std::string("CUDA did not run ") + what + ": " + cuda::last_error();
+      return std::string("CUDA failed on ") + what + ": " + cuda::last_error();
     case Status::ok:
     case Status::bad_problem:
     case Status::workspace_too_small:
