@@ -7,13 +7,14 @@ nvcc, so that they build beside a CPU-only PyTorch too. Ninja runs it all.
 
 Environment:
     SCATCUDA_CUDA    auto (default): compile csrc/cuda where there is an nvcc; 0: never; 1: or fail
-    SCATCUDA_ARCHS   GPU architectures, default "75;80;86;90;100;120"
-    SCATCUDA_WERROR  1: warnings are errors (the test build)
+    SCATCUDA_ARCHS   GPU architectures, default "75;80;86;90;100;120"; native: of the GPUs here
+    SCATCUDA_WERROR  1: warnings are errors, and so are spilled registers (the test build)
     CUDA_HOME, CXX, CXXFLAGS   as usual
 """
 
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -59,6 +60,39 @@ def cuda_toolkit(sources: list[Path]) -> Path | None:
     return home if sources else None
 
 
+def architectures(home: Path) -> list[str]:
+    """The GPU architectures asked for that this toolkit compiles for, as in ["80", "90"]."""
+    wanted = os.environ.get("SCATCUDA_ARCHS", "75;80;86;90;100;120").split(";")
+    if wanted == ["native"]:
+        if not torch.cuda.is_available():
+            raise SystemExit(
+                "SCATCUDA_ARCHS=native, but PyTorch finds no GPU here: name an architecture, as in "
+                "SCATCUDA_ARCHS=90"
+            )
+        devices = range(torch.cuda.device_count())
+        pairs = sorted({torch.cuda.get_device_capability(device) for device in devices})
+        wanted = [f"{major}{minor}" for major, minor in pairs]
+    command = [f"{home}/bin/nvcc", "--list-gpu-code"]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    known = set(re.findall(r"sm_(\d+)", listed))
+    archs = [arch for arch in wanted if arch.rstrip("af") in known]
+    if not archs:
+        raise SystemExit(
+            f"{command[0]} compiles for none of SCATCUDA_ARCHS={';'.join(wanted)}, only for "
+            + ";".join(sorted(known, key=int))
+        )
+    if left_out := [arch for arch in wanted if arch not in archs]:
+        print(f"scatcuda: {command[0]} does not compile for {', '.join(left_out)}: left out")
+    return archs
+
+
+def cudart_folder(home: Path) -> Path:
+    for folder in (home / "lib64", home / "lib", *sorted(home.glob("targets/*/lib"))):
+        if (folder / "libcudart_static.a").exists():
+            return folder
+    raise SystemExit(f"no libcudart_static.a below {home}: the toolkit is not complete")
+
+
 class NinjaBuild(build_ext):
     """build_ext that writes a build.ninja and runs it."""
 
@@ -79,7 +113,7 @@ class NinjaBuild(build_ext):
         cxx = os.environ.get("CXX", "g++")
         cu_sources = sorted((ROOT / "csrc/cuda").glob("*.cu"))
         cuda = cuda_toolkit(cu_sources)
-        archs = os.environ.get("SCATCUDA_ARCHS", "75;80;86;90;100;120").split(";") if cuda else []
+        archs = architectures(cuda) if cuda else []
 
         # messages and debug information name files from the root of the sources, wherever it was
         prefixes = [f"-ffile-prefix-map={p}/=" for p in (ROOT, *include_paths())]
@@ -96,6 +130,9 @@ class NinjaBuild(build_ext):
                 defines = [f"-DSCATCUDA_ISA={isa}", f"-DSCATCUDA_REAL={real}"]
                 unit = (ROOT / "csrc/cpu/engine.cpp", f"engine_{isa}_{real}")
                 units.append((*unit, engine + flags + defines))
+        beside = "cufft" if cuda else "absent"
+        units.append((ROOT / f"csrc/cuda/{beside}.cpp", f"cuda_{beside}", common))
+        torch_flags.append(f'-DSCATCUDA_ARCHS="{" ".join(archs)}"')
         for source in sorted((ROOT / "csrc/torch").glob("*.cpp")):
             flags = common + torch_flags
             if source.name == "module.cpp":
@@ -122,7 +159,9 @@ class NinjaBuild(build_ext):
         if sys.platform == "darwin":
             link = ["-undefined", "dynamic_lookup"]
         if cuda is not None:
-            link += [f"-L{cuda}/lib64", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
+            link += [f"-L{cudart_folder(cuda)}", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
+            # where the wheels of cuFFT put it, should PyTorch not have loaded one
+            link.append("-Wl,-rpath,$ORIGIN/../nvidia/cu13/lib:$ORIGIN/../nvidia/cufft/lib")
         lines += [
             f"build {escape(target)}: link {' '.join(objects)}",
             f"  flags = {join(link)}",
@@ -136,7 +175,11 @@ class NinjaBuild(build_ext):
     ) -> list[str]:
         codes = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in archs]
         codes.append(f"-gencode=arch=compute_{archs[-1]},code=compute_{archs[-1]}")
-        flags = ["-std=c++17", "-O3", "--threads=2", "-Xcompiler=-fPIC", *codes]
+        host = ["-fPIC", "-fvisibility=hidden", f"-ffile-prefix-map={ROOT}/="]
+        flags = ["-std=c++17", "-O3", "-lineinfo", "--threads=0", *codes]
+        flags += [f"-Xcompiler={','.join(host)}", "-Xptxas=-warn-spills"]
+        if os.environ.get("SCATCUDA_WERROR") == "1":
+            flags += ["-Werror=all-warnings", "-Xptxas=-Werror"]
         lines = [
             "rule nvcc",
             f"  command = {cuda}/bin/nvcc -MD -MF $out.d $flags -c $in -o $out",

@@ -1,19 +1,23 @@
-"""What was built and what this machine runs."""
+"""What was built, what this machine runs, and how the CUDA engine would run a problem."""
 
 from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 
-from . import _C
+from . import _C, filters
+from .plan import checked_plan
 
 _ISAS = ("baseline", "avx2", "avx512")
+_TIERS = ("auto", "general", "fused")
 
 
 def check_environment() -> None:
-    """Says so where ``SCATCUDA_CPU_ISA`` asks for what cannot be had; called on import."""
+    """Says so where an environment variable asks for what cannot be had; called on import."""
     wanted = os.environ.get("SCATCUDA_CPU_ISA", "")
     if wanted and wanted not in _ISAS:
         raise ValueError(f"SCATCUDA_CPU_ISA must be one of {', '.join(_ISAS)}; got {wanted!r}")
@@ -22,6 +26,14 @@ def check_environment() -> None:
             f"SCATCUDA_CPU_ISA={wanted}, but this processor has no such instructions or the build "
             f"no such engine; using {cpu_isa()!r}",
             stacklevel=3,
+        )
+    tier = os.environ.get("SCATCUDA_TIER", "")
+    if tier and tier not in _TIERS:
+        raise ValueError(f"SCATCUDA_TIER must be one of {', '.join(_TIERS)}; got {tier!r}")
+    workspace = os.environ.get("SCATCUDA_WORKSPACE", "")
+    if workspace and not (workspace.isascii() and workspace.isdigit()):
+        raise ValueError(
+            f"SCATCUDA_WORKSPACE must be a number of bytes, 0 for the default; got {workspace!r}"
         )
 
 
@@ -38,8 +50,134 @@ def cpu_isa() -> str:
     return _C.cpu_isa()
 
 
+# --- how the CUDA engine would run a problem --------------------------------------------------
+
+
+class Device(NamedTuple):
+    """The limits of a GPU that decide how a problem is run on it; sizes in bytes."""
+
+    architecture: int  # 90 for sm_90
+    processors: int  # streaming multiprocessors
+    shared_per_block: int
+    shared_per_processor: int
+    l2: int
+    memory: int
+
+
+class Launch(NamedTuple):
+    """How the CUDA engine runs a problem.
+
+    Example:
+        >>> print(Launch("fused", True, 2, 160, 51200, 128))
+        fused, 128 images at a time, the second order by 2 angles in 160 threads and 50 KiB
+    """
+
+    tier: str  # "general" or "fused"
+    first_order_fused: bool  # or left to the general tier, its planes being too large
+    group: int  # angles of the second order side by side in one block
+    threads: int  # of such a block
+    shared_bytes: int  # of such a block
+    wave: int  # images at a time
+
+    def __str__(self) -> str:
+        words = f"{self.tier}, {self.wave} images at a time"
+        if self.tier == "fused":
+            words += (
+                f", the second order by {self.group} angles in {self.threads} threads and "
+                f"{self.shared_bytes / 1024:.3g} KiB"
+            )
+            words += "" if self.first_order_fused else ", the first order by the general tier"
+        return words
+
+
+def _gpu(
+    architecture: int, processors: int, block: int, processor: int, l2: int, memory: int
+) -> Device:
+    """Shared memory in KiB, second-level cache in MiB, memory in GiB."""
+    shared = block << 10, processor << 10
+    return Device(architecture, processors, *shared, l2 << 20, memory << 30)
+
+
+# As NVIDIA publishes them; a GPU that is here is asked itself.
+GPUS = {
+    "T4": _gpu(75, 40, 64, 64, 4, 16),
+    "A100": _gpu(80, 108, 163, 164, 40, 80),
+    "RTX 3090": _gpu(86, 82, 99, 100, 6, 24),
+    "RTX 4090": _gpu(89, 128, 99, 100, 72, 24),
+    "L40S": _gpu(89, 142, 99, 100, 96, 48),
+    "H100": _gpu(90, 132, 227, 228, 50, 80),
+    "H200": _gpu(90, 132, 227, 228, 50, 141),
+    "B200": _gpu(100, 148, 227, 228, 126, 180),
+    "RTX 5090": _gpu(120, 170, 99, 100, 96, 32),
+}
+
+
+def cuda_launch(
+    J: int,
+    shape: Sequence[int],
+    L: int = 8,
+    max_order: int = 2,
+    pre_pad: bool = False,
+    *,
+    batch: int = 1,
+    dtype: torch.dtype = torch.float32,
+    device: str | int | torch.device = "cuda",
+    tier: str = "auto",
+    workspace: int | None = None,
+) -> Launch:
+    """How the CUDA engine would run a problem, on a GPU that is here or on one it knows by name.
+
+    Args:
+        J, shape, L, max_order, pre_pad, tier, workspace: as :class:`scatcuda.Scattering2D` takes
+            them; ``shape`` is that of the images before padding.
+        batch: number of images, all leading dimensions together.
+        dtype: float32 or float64.
+        device: a CUDA device of PyTorch, or a name from ``scatcuda.config.GPUS``.
+    Raises:
+        ValueError, TypeError: an argument is of the wrong type or out of range.
+        RuntimeError: there is no such device, or this build has no engine for it.
+    Example:
+        >>> cuda_launch(J=2, shape=(32, 32), device="H100", tier="fast")
+        Traceback (most recent call last):
+        ValueError: cuda_launch: tier must be one of auto, general, fused; got 'fast'
+    """
+    caller = "cuda_launch"
+    if tier not in _TIERS:
+        raise ValueError(f"{caller}: tier must be one of {', '.join(_TIERS)}; got {tier!r}")
+    if dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"{caller}: dtype must be torch.float32 or torch.float64; got {dtype}")
+    batch = filters._integer(caller, "batch", batch, 1)
+    if workspace is not None:
+        workspace = filters._integer(caller, "workspace", workspace, 1)
+    plan = checked_plan(caller, J, shape, L, max_order, pre_pad)
+    problem = (plan.J, plan.L, plan.max_order, plan.M, plan.N, plan.pre_pad)
+    double = dtype == torch.float64
+    return Launch(*_C.choose(problem, batch, double, _limits(device), tier, workspace or 0))
+
+
+def _limits(device: str | int | torch.device) -> Device:
+    if isinstance(device, str) and device in GPUS:
+        return GPUS[device]
+    try:
+        asked = torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
+    except RuntimeError:
+        asked = None
+    if asked is None or asked.type != "cuda":
+        raise ValueError(
+            f"cuda_launch: device must be a CUDA device or one of {', '.join(GPUS)}; got {device!r}"
+        )
+    if not torch.cuda.is_available():
+        raise RuntimeError(f"cuda_launch: PyTorch finds no GPU here; name one of {', '.join(GPUS)}")
+    with torch.cuda.device(asked):
+        return Device(*_C.device_limits(torch.cuda.current_device()))
+
+
+# --- what there is ----------------------------------------------------------------------------
+
+
 def show_config() -> None:
-    """Prints the build and the engines in use; ``python -m scatcuda`` does the same.
+    """Prints the build, what this machine has and how it runs; ``python -m scatcuda`` does the
+    same.
 
     Example:
         >>> show_config()
@@ -50,4 +188,47 @@ def show_config() -> None:
     print(f"scatcuda {__version__}, PyTorch {torch.__version__}")
     print(f"built: {_C.build_info()}")
     print(f"CPU engine: {cpu_isa()}, {torch.get_num_threads()} threads")
-    print("other devices: no engine yet, the plain-PyTorch reference computes")
+    print(f"CUDA engine: {_cuda_engine()}")
+    for gpu in _gpus_here() or ["none here"]:
+        print(f"GPU: {gpu}")
+    if not _C.cuda_architectures():
+        return
+    print(f"cuFFT: {_cufft()}")
+    device = "cuda:0" if torch.cuda.is_available() else "H100"
+    print(f"how {device} runs 128 images:")
+    for J, side in ((2, 32), (3, 64), (3, 128), (3, 224), (4, 224)):
+        for dtype in (torch.float32, torch.float64):
+            launch = cuda_launch(J, (side, side), batch=128, dtype=dtype, device=device)
+            print(f"  {side} x {side}, J = {J}, {str(dtype).removeprefix('torch.')}: {launch}")
+
+
+def _cuda_engine() -> str:
+    if archs := _C.cuda_architectures():
+        return " ".join(f"sm_{arch}" for arch in archs.split())
+    return (
+        "none in this build; for CUDA tensors install scatcuda again with CUDA_HOME set to a CUDA "
+        'toolkit, or use backend="reference"'
+    )
+
+
+def _cufft() -> str:
+    version = _C.cufft_version()
+    if version is None:
+        return "not found; PyTorch for CUDA brings it, and so does the package nvidia-cufft"
+    with open("/proc/self/maps") as maps:
+        paths = {line.split()[-1] for line in maps if "libcufft.so" in line}
+    major, rest = divmod(version, 1000)
+    return f"{major}.{rest // 100}.{rest % 100}, {', '.join(sorted(paths))}"
+
+
+def _gpus_here() -> list[str]:
+    if not torch.cuda.is_available():
+        return []
+    names = []
+    for index in range(torch.cuda.device_count()):
+        p = torch.cuda.get_device_properties(index)
+        names.append(
+            f"{p.name}, sm_{p.major}{p.minor}, {p.multi_processor_count} processors, "
+            f"{p.total_memory / 2**30:.0f} GiB, PyTorch for CUDA {torch.version.cuda}"
+        )
+    return names

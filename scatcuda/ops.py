@@ -1,11 +1,11 @@
 """The operators: ``scattering2d`` as a whole, and its stages ``filter_fold``, ``modulus``,
 ``lowpass`` for networks of other shapes.
 
-Each is one PyTorch operator ``torch.ops.scatcuda.X`` with a native CPU engine, a fake kernel and a
-gradient. On any other device the plain-PyTorch twin in :mod:`scatcuda.reference` computes it; so it
-does ``lowpass`` everywhere: two matrix products, which the BLAS does best. Inside ``torch.func``'s
-transforms and forward-mode differentiation the functions here are their twins too; the operators
-themselves (``torch.ops.scatcuda``) have a reverse-mode gradient only.
+Each is one PyTorch operator ``torch.ops.scatcuda.X`` with native engines for CPU and CUDA, a fake
+kernel and a gradient. On any other device the plain-PyTorch twin in :mod:`scatcuda.reference`
+computes it; so it does ``lowpass`` on the CPU: two matrix products, which the BLAS does best. In
+``torch.func``'s transforms and forward-mode differentiation the functions here are their twins too;
+the operators themselves (``torch.ops.scatcuda``) have a reverse-mode gradient only.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ def scattering2d(
     L: int,
     max_order: int = 2,
     pre_pad: bool = False,
+    tier: str = "auto",
+    workspace: int = 0,
 ) -> Tensor:
     """Scattering coefficients ``S x = [A x, A|W1 x|, A|W2|W1 x||]`` of real images.
 
@@ -44,9 +46,17 @@ def scattering2d(
             the dtype and on the device of ``x``.
         J, L: number of scales and of angles.
         max_order: 0, 1 or 2.
+        tier: how the CUDA engine computes: ``"general"``, one kernel a stage; ``"fused"``, a family
+            of paths within one kernel, in float32 and where it fits; ``"auto"``: what
+            ``SCATCUDA_TIER`` says, else the engine's choice.
+        workspace: bytes of GPU memory that the CUDA engine may take beside its output; it takes
+            fewer images at a time, never less than one. 0: what ``SCATCUDA_WORKSPACE`` says, else
+            an eighth of the memory. Like ``tier`` it changes nothing on other devices.
     Returns: ``[..., C, m, n]``: order 0; order 1 by ``(j1, theta1)``; order 2 by
         ``(j1, theta1, j2, theta2)``, ``j2 > j1``.
-    Raises: RuntimeError: an argument does not fit the problem.
+    Raises:
+        RuntimeError: an argument does not fit the problem, or CUDA cannot do it.
+        torch.OutOfMemoryError: not even one image at a time fits the GPU.
     Source: J. Bruna and S. Mallat, "Invariant scattering convolution networks", PAMI 2013.
     Example:
         >>> from scatcuda import filters, plan
@@ -55,7 +65,7 @@ def scattering2d(
         >>> scattering2d(torch.randn(5, 32, 32), *bank, J=2, L=8).shape
         torch.Size([5, 81, 8, 8])
     """
-    constants = (J, L, max_order, pre_pad)
+    constants = (J, L, max_order, pre_pad, tier, workspace)
     return _call("scattering2d", x, psi, psi_support, phi, phi_support, *constants)
 
 
@@ -106,14 +116,21 @@ def lowpass(u: Tensor, a_m: Tensor, a_n: Tensor) -> Tensor:
 
 
 def _call(name: str, *args: Any) -> Tensor:
+    operator = getattr(torch.ops.scatcuda, name).default
+    if torch.compiler.is_compiling():
+        return operator(*args)
     # An operator's registered gradient knows nothing of torch.func's transforms and drops the
     # tangents of forward mode without a word; the twin is made of PyTorch's own operations and does
     # all of them.
-    if not torch.compiler.is_compiling() and (
-        torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
-    ):
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return getattr(reference, name)(*args)
-    return getattr(torch.ops.scatcuda, name).default(*args)
+    try:
+        return operator(*args)
+    except RuntimeError as error:
+        # the stable ABI knows one type of exception; programs that halve their batch know another
+        if "out of memory" in str(error) and type(error) is RuntimeError:
+            raise torch.OutOfMemoryError(str(error)) from error
+        raise
 
 
 # --- every device that has no engine of its own -----------------------------------------------
@@ -134,7 +151,7 @@ def _check_device(op: str, name: str, first: Tensor, **others: Tensor) -> None:
 
 
 @torch.library.register_fake("scatcuda::scattering2d")
-def _(x, psi, psi_support, phi, phi_support, J, L, max_order, pre_pad):
+def _(x, psi, psi_support, phi, phi_support, J, L, max_order, pre_pad, tier="auto", workspace=0):
     bank = {"psi": psi, "psi_support": psi_support, "phi": phi, "phi_support": phi_support}
     _check_device("scattering2d", "x", x, **bank)
     plan = Plan(J, L, max_order, x.shape[-2], x.shape[-1], pre_pad)
@@ -241,9 +258,10 @@ def _scattering2d_gradient(ctx, grad):
     gradients_of = _reference_gradients if twice else scattering2d_backward
     wanted = ctx.needs_input_grad
     with_filters = wanted[1] or wanted[3]
-    found = gradients_of(grad, *ctx.saved_tensors, *ctx.constants, with_filters)
+    J, L, max_order, pre_pad, _tier, _workspace = ctx.constants
+    found = gradients_of(grad, *ctx.saved_tensors, J, L, max_order, pre_pad, with_filters)
     grad_x, grad_psi, grad_phi = found if len(found) == 3 else (*found, None, None)
-    gradients = (grad_x, grad_psi, None, grad_phi, None, None, None, None, None)
+    gradients = (grad_x, grad_psi, None, grad_phi) + (None,) * (len(wanted) - 4)
     return tuple(g if w else None for g, w in zip(gradients, wanted, strict=True))
 
 

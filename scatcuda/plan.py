@@ -11,7 +11,7 @@ Resolution ``res`` means sides ``Mp / 2^res`` and ``Np / 2^res``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -101,6 +101,25 @@ class Plan:
             "theta": np.where(n < 0, -1, n % self.L),
             "n": n,
         }
+
+
+def checked_plan(
+    caller: str, J: int, shape: Sequence[int], L: int, max_order: int, pre_pad: bool
+) -> Plan:
+    """The plan for images of ``shape``, their size before padding. What a user gets wrong is a
+    TypeError or a ValueError in the name of ``caller``."""
+    J, L = filters._integer(caller, "J", J, 1), filters._integer(caller, "L", L, 1)
+    max_order = filters._integer(caller, "max_order", max_order, 0, 2)
+    sides = filters._pair(caller, shape)
+    if min(sides) >> J < 1:
+        raise ValueError(
+            f"{caller}: both sides of shape must be at least 2^J with J = {J}; got {sides}"
+        )
+    if not isinstance(pre_pad, bool):
+        raise TypeError(f"{caller}: pre_pad must be a bool; got {pre_pad!r}")
+    if pre_pad:
+        sides = filters.padded_shape(sides, J)
+    return Plan(J, L, max_order, *sides, pre_pad)
 
 
 def negligible(dtype: torch.dtype) -> float:

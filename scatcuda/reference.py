@@ -97,8 +97,11 @@ def scattering2d(
     L: int,
     max_order: int,
     pre_pad: bool,
+    tier: str = "auto",
+    workspace: int = 0,
 ) -> Tensor:
-    """``S x = [A x, A|W1 x|, A|W2|W1 x||]``: see :func:`scatcuda.ops.scattering2d`."""
+    """``S x = [A x, A|W1 x|, A|W2|W1 x||]``: see :func:`scatcuda.ops.scattering2d`. ``tier`` and
+    ``workspace`` are the CUDA engine's and change nothing here."""
     plan = Plan(J, L, max_order, x.shape[-2], x.shape[-1], pre_pad)
     W, A = unpack(Packed(psi, psi_support, phi, phi_support), plan)
 

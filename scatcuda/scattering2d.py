@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from . import filters as banks
 from . import ops, reference
-from .plan import Packed, Plan, pack
+from .plan import Packed, checked_plan, pack
 
 # How the coefficients are computed. Kymatio's names for its PyTorch backends mean the native
 # engines: the numbers are the same and so is the reason to ask for them.
-_BACKENDS = {
+_BACKENDS: dict[str, Callable[..., Tensor]] = {
     "native": ops.scattering2d,
     "torch": ops.scattering2d,
     "torch_skcuda": ops.scattering2d,
@@ -52,6 +52,10 @@ class Scattering2D(nn.Module):
             coefficients ``"coef"`` and its path ``"j"``, ``"theta"``, ``"n"``.
         filters: ``"morlet"``, Kymatio's bank; ``"tight"``, the same wavelets scaled to keep the
             energy; or a :class:`~scatcuda.filters.FilterBank` of your own at the padded size.
+        tier: how the CUDA engine computes: ``"general"``, ``"fused"``, or ``"auto"``, its choice;
+            see :func:`scatcuda.ops.scattering2d`. Nothing changes on other devices.
+        workspace: bytes that the CUDA engine may take beside its output; ``None``, an eighth of the
+            GPU's memory. Nothing changes on other devices.
     Raises:
         TypeError, ValueError: an argument is of the wrong type or out of range; in a call, the
             input is no real tensor of the right size and device.
@@ -75,26 +79,23 @@ class Scattering2D(nn.Module):
         backend: str = "native",
         out_type: str = "array",
         filters: str | banks.FilterBank = "morlet",
+        *,
+        tier: str = "auto",
+        workspace: int | None = None,
     ) -> None:
         super().__init__()
         caller = "Scattering2D"
-        J, L = banks._integer(caller, "J", J, 1), banks._integer(caller, "L", L, 1)
-        max_order = banks._integer(caller, "max_order", max_order, 0, 2)
+        self._plan = plan = checked_plan(caller, J, shape, L, max_order, pre_pad)
         self._shape = banks._pair(caller, shape)
-        if min(self._shape) >> J < 1:
-            raise ValueError(
-                f"{caller}: both sides of shape must be at least 2^J with J = {J}; "
-                f"got {self._shape}"
-            )
-        if not isinstance(pre_pad, bool):
-            raise TypeError(f"Scattering2D: pre_pad must be a bool; got {pre_pad!r}")
+        self._input = plan.M, plan.N  # what a call is given
+        self._M_padded, self._N_padded = plan.padded
         self._backend = _one_of("backend", backend, _BACKENDS)
         self.out_type = _one_of("out_type", out_type, ("array", "list"))
-        self._M_padded, self._N_padded = banks.padded_shape(self._shape, J)
-        # what a call is given: the images as they are, or padded beforehand
-        self._input = (self._M_padded, self._N_padded) if pre_pad else self._shape
-        self._plan = Plan(J, L, max_order, *self._input, pre_pad)
-        self._filters = _bank_or_name(filters, (J, L, self._M_padded, self._N_padded))
+        self._tier = _one_of("tier", tier, ("auto", "general", "fused"))
+        self._workspace = workspace
+        if workspace is not None:
+            self._workspace = banks._integer(caller, "workspace", workspace, 1)
+        self._filters = _bank_or_name(filters, (plan.J, plan.L, *plan.padded))
         self._pack(torch.float32, torch.get_default_device())
 
     # What determines the filters cannot be changed afterwards; out_type can.
@@ -128,6 +129,16 @@ class Scattering2D(nn.Module):
     def backend(self) -> str:
         """How the coefficients are computed."""
         return self._backend
+
+    @property
+    def tier(self) -> str:
+        """How the CUDA engine computes."""
+        return self._tier
+
+    @property
+    def workspace(self) -> int | None:
+        """Bytes that the CUDA engine may take beside its output."""
+        return self._workspace
 
     @property
     def filters(self) -> str | banks.FilterBank:
@@ -186,7 +197,8 @@ class Scattering2D(nn.Module):
         """
         plan, packed = self._plan, self._packed
         x = self._checked(x, packed.phi)
-        S = _BACKENDS[self._backend](x, *packed, plan.J, plan.L, plan.max_order, plan.pre_pad)
+        constants = (plan.J, plan.L, plan.max_order, plan.pre_pad, self._tier, self._workspace or 0)
+        S = _BACKENDS[self._backend](x, *packed, *constants)
         if self.out_type == "array":
             return S
         _one_of("out_type", self.out_type, ("array", "list"))
@@ -201,7 +213,7 @@ class Scattering2D(nn.Module):
         return (
             f"J={self.J}, shape={self.shape}, L={self.L}, max_order={self.max_order}, "
             f"pre_pad={self.pre_pad}, backend={self.backend!r}, out_type={self.out_type!r}, "
-            f"filters={name!r}"
+            f"filters={name!r}, tier={self.tier!r}, workspace={self.workspace}"
         )
 
     @property

@@ -1,5 +1,6 @@
-// What every operator checks at its boundary. A failure names the operator, the argument, what was
-// expected and what came; PyTorch raises it as a RuntimeError, the Python package checks before.
+// What the operators check at their boundary, whatever the device. A failure names the operator,
+// the argument, what was expected and what came; PyTorch raises it as a RuntimeError, the Python
+// package checks before.
 #pragma once
 
 #include <torch/csrc/stable/library.h>
@@ -9,6 +10,8 @@
 
 #include <string>
 #include <vector>
+
+#include "../include/scatcuda/engine.h"
 
 namespace scatcuda {
 
@@ -28,12 +31,17 @@ inline void check_dtype(const char* op, const char* name, const Tensor& t, Scala
                   name_of(t.scalar_type()));
 }
 
+inline void check_device(const char* op, const char* name, const Tensor& t, const char* x_name,
+                         const Tensor& x) {
+  STD_TORCH_CHECK(t.is_cpu() == x.is_cpu() && t.get_device() == x.get_device(), op, ": ", name,
+                  " must be on the device of ", x_name);
+}
+
 // A contiguous tensor of `numel` elements on the device of x
 inline void check_table(const char* op, const char* name, const Tensor& t, const Tensor& x,
                         ScalarType wanted, int64_t numel) {
   check_dtype(op, name, t, wanted);
-  STD_TORCH_CHECK(t.is_cpu() == x.is_cpu() && t.get_device() == x.get_device(), op, ": ", name,
-                  " must be on the device of x");
+  check_device(op, name, t, "x", x);
   STD_TORCH_CHECK(t.is_contiguous(), op, ": ", name, " must be contiguous");
   STD_TORCH_CHECK(numel < 0 || t.numel() == numel, op, ": ", name, " must have ", numel,
                   " elements for this problem; got shape ", shape_of(t));
@@ -53,6 +61,103 @@ inline std::vector<int64_t> sizes_of(const Tensor& t, int64_t inner,
   for (int64_t i = 0; i + inner < t.dim(); ++i) sizes.push_back(t.size(i));
   sizes.insert(sizes.end(), last);
   return sizes;
+}
+
+template <class T>
+constexpr ScalarType real_type = sizeof(T) == 4 ? ScalarType::Float : ScalarType::Double;
+
+template <class T>
+const T* data_of(const Tensor& t) {
+  return static_cast<const T*>(t.const_data_ptr());
+}
+template <class T>
+T* mutable_data_of(const Tensor& t) {
+  return static_cast<T*>(t.mutable_data_ptr());
+}
+
+// Runs f(float()) or f(double()) for a real (or, as = complex, a complex) tensor
+template <class F>
+void with_real(const char* op, const char* name, const Tensor& t, bool complex, F&& f) {
+  const ScalarType single = complex ? ScalarType::ComplexFloat : ScalarType::Float;
+  const ScalarType wide = complex ? ScalarType::ComplexDouble : ScalarType::Double;
+  if (t.scalar_type() == single) {
+    f(float());
+  } else if (t.scalar_type() == wide) {
+    f(double());
+  } else {
+    STD_TORCH_CHECK(false, op, ": ", name, " must be ", name_of(single), " or ", name_of(wide),
+                    "; got ", name_of(t.scalar_type()));
+  }
+}
+
+// --- the arguments of each operator -------------------------------------------------------------
+
+struct Scattering2d {
+  Problem problem;
+  Shape shape;
+  int64_t B;
+  std::vector<int64_t> sizes;  // of S
+};
+
+inline Scattering2d check_scattering2d(const Tensor& x, int64_t J, int64_t L, int64_t max_order,
+                                       bool pre_pad) {
+  const char* op = "scattering2d";
+  STD_TORCH_CHECK(x.dim() >= 2, op, ": x must have at least two dimensions; got shape ",
+                  shape_of(x));
+  const Problem problem{J, L, max_order, x.size(-2), x.size(-1), pre_pad};
+  Shape shape;
+  STD_TORCH_CHECK(shape_of(problem, &shape) == Status::ok, op, ": no scattering of x of shape ",
+                  shape_of(x), " with J = ", J, ", L = ", L, ", max_order = ", max_order,
+                  pre_pad ? ", padded beforehand" : "");
+  return {problem, shape, batch_of(x, 2), sizes_of(x, 2, {shape.channels, shape.m, shape.n})};
+}
+
+template <class T>
+Bank<T> check_bank(const Scattering2d& s, const Tensor& x, const Tensor& psi,
+                   const Tensor& psi_support, const Tensor& phi, const Tensor& phi_support) {
+  const char* op = "scattering2d";
+  const int64_t boxes = psi_tables(s.problem), bands = s.problem.J * (s.shape.m + s.shape.n);
+  check_table(op, "psi", psi, x, real_type<T>, -1);
+  check_table(op, "psi_support", psi_support, x, ScalarType::Long, 5 * boxes);
+  check_table(op, "phi", phi, x, real_type<T>, phi_entries(s.problem));
+  check_table(op, "phi_support", phi_support, x, ScalarType::Long, 2 * bands);
+  return {data_of<T>(psi), data_of<int64_t>(psi_support), data_of<T>(phi),
+          data_of<int64_t>(phi_support)};
+}
+
+struct FilterFold {
+  int64_t B, L, M, N;
+  std::vector<int64_t> sizes;  // of the result
+};
+
+inline FilterFold check_filter_fold(const Tensor& x_hat, const Tensor& psi, int64_t k) {
+  const char* op = "filter_fold";
+  STD_TORCH_CHECK(x_hat.dim() >= 2 && psi.dim() == 3 && psi.size(1) == x_hat.size(-2) &&
+                      psi.size(2) == x_hat.size(-1),
+                  op, ": x_hat must be [..., M, N] and psi [L, M, N]; got shapes ", shape_of(x_hat),
+                  " and ", shape_of(psi));
+  check_device(op, "psi", psi, "x_hat", x_hat);
+  const int64_t L = psi.size(0), M = psi.size(1), N = psi.size(2);
+  STD_TORCH_CHECK(k >= 1 && M % k == 0 && N % k == 0, op, ": k must divide M = ", M, " and N = ", N,
+                  "; got ", k);
+  return {batch_of(x_hat, 2), L, M, N, sizes_of(x_hat, 2, {L, M / k, N / k})};
+}
+
+struct Lowpass {
+  int64_t B, M, N, m, n;
+  std::vector<int64_t> sizes;  // of the result
+};
+
+inline Lowpass check_lowpass(const Tensor& u, const Tensor& a_m, const Tensor& a_n) {
+  const char* op = "lowpass";
+  STD_TORCH_CHECK(u.dim() >= 2 && a_m.dim() == 2 && a_n.dim() == 2 && a_m.size(1) == u.size(-2) &&
+                      a_n.size(1) == u.size(-1),
+                  op, ": u must be [..., M, N], a_m [m, M] and a_n [n, N]; got shapes ",
+                  shape_of(u), ", ", shape_of(a_m), " and ", shape_of(a_n));
+  check_device(op, "a_m", a_m, "u", u);
+  check_device(op, "a_n", a_n, "u", u);
+  const int64_t m = a_m.size(0), n = a_n.size(0);
+  return {batch_of(u, 2), u.size(-2), u.size(-1), m, n, sizes_of(u, 2, {m, n})};
 }
 
 }  // namespace scatcuda

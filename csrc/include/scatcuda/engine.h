@@ -143,6 +143,8 @@ struct Fft {
 };
 // cuFFT, opened when first asked for; null where it is not found. `version` may be null.
 const Fft* cufft(int* version);
+// What cuFFT said of this thread's last transform that it did not do
+const char* cufft_error();
 
 // Chooses tier, launch shape and wave. `wanted` forces the tier; `budget` is what the workspace
 // may take, in bytes; one image is always let through.

@@ -1,0 +1,57 @@
+// Stands in for the CUDA engine where the build has none: the same names, all of which answer that
+// there is no kernel. csrc/torch says what to do about it.
+#include "../include/scatcuda/engine.h"
+
+namespace scatcuda {
+namespace cuda {
+
+Status device_limits(int, Device*) { return Status::no_kernel; }
+const Fft* cufft(int*) { return nullptr; }
+const char* cufft_error() { return ""; }
+const char* last_error() { return ""; }
+int64_t launches() { return 0; }
+
+template <class T>
+Status choose(const Problem&, int64_t, const Device&, Tier, int64_t, const Fft*, Launch*) {
+  return Status::no_kernel;
+}
+template <class T>
+Status workspace_bytes(const Problem&, const Launch&, const Fft*, void*, int64_t, int64_t*) {
+  return Status::no_kernel;
+}
+template <class T>
+Status scattering2d(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t, const T*, T*,
+                    void*, int64_t, const Fft*, void*) {
+  return Status::no_kernel;
+}
+template <class T>
+Status filter_fold(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*, T*, void*) {
+  return Status::no_kernel;
+}
+template <class T>
+Status modulus(int64_t, const T*, T*, void*) {
+  return Status::no_kernel;
+}
+template <class T>
+Status lowpass(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*, const T*, T*,
+               void*) {
+  return Status::no_kernel;
+}
+
+#define SCATCUDA_ABSENT(T)                                                                         \
+  template Status choose<T>(const Problem&, int64_t, const Device&, Tier, int64_t, const Fft*,     \
+                            Launch*);                                                              \
+  template Status workspace_bytes<T>(const Problem&, const Launch&, const Fft*, void*, int64_t,    \
+                                     int64_t*);                                                    \
+  template Status scattering2d<T>(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t, \
+                                  const T*, T*, void*, int64_t, const Fft*, void*);                \
+  template Status filter_fold<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,  \
+                                 T*, void*);                                                       \
+  template Status modulus<T>(int64_t, const T*, T*, void*);                                        \
+  template Status lowpass<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,      \
+                             const T*, T*, void*);
+SCATCUDA_ABSENT(float)
+SCATCUDA_ABSENT(double)
+
+}  // namespace cuda
+}  // namespace scatcuda

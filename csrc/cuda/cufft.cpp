@@ -1,0 +1,241 @@
+// Transforms of planes by cuFFT, which is opened when it is first needed.
+//
+//   forward   real [batch, outer, inner] -> complex [batch, outer, inner / 2 + 1]
+//   inverse   complex [batch, outer, inner], in place, unscaled
+//
+// The copy that PyTorch has loaded is taken where there is one. Plans are kept: making one takes
+// milliseconds, and memory of cuFFT's own for its tables, the only thing here that is not the
+// caller's. A plan serves every stream: all that a run needs beside those tables is its work area.
+// No header of CUDA or cuFFT is needed, what is used of them is declared here; the twin for a
+// machine without a GPU is the transform that tests/emulation brings.
+#include <dlfcn.h>
+
+#include <cstdio>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <type_traits>
+
+#include "../include/scatcuda/engine.h"
+
+extern "C" {
+int cudaGetDevice(int* device);
+int cudaStreamIsCapturing(void* stream, int* status);
+}
+
+namespace scatcuda {
+namespace cuda {
+namespace {
+
+constexpr int most_plans = 128;  // a device; one problem takes about four a scale
+
+using Handle = int;
+enum Type : int { r2c = 0x2a, c2c = 0x29, d2z = 0x6a, z2z = 0x69 };
+constexpr int inverse = 1;
+
+// The functions that are used, all of which return 0 for success
+struct Library {
+  int (*cufftGetVersion)(int* version);
+  int (*cufftCreate)(Handle* plan);
+  int (*cufftDestroy)(Handle plan);
+  int (*cufftSetAutoAllocation)(Handle plan, int automatic);
+  int (*cufftMakePlanMany64)(Handle plan, int rank, long long* n, long long* inembed,
+                             long long istride, long long idist, long long* onembed,
+                             long long ostride, long long odist, Type type, long long batch,
+                             size_t* work_bytes);
+  int (*cufftSetStream)(Handle plan, void* stream);
+  int (*cufftSetWorkArea)(Handle plan, void* workspace);
+  int (*cufftExecR2C)(Handle plan, void* in, void* out);
+  int (*cufftExecD2Z)(Handle plan, void* in, void* out);
+  int (*cufftExecC2C)(Handle plan, void* in, void* out, int direction);
+  int (*cufftExecZ2Z)(Handle plan, void* in, void* out, int direction);
+  int version;
+};
+
+thread_local char said[128] = "";
+
+bool succeeded(int result, const char* doing) {
+  if (result == 0) return true;
+  constexpr int alloc_failed = 2;
+  std::snprintf(said, sizeof said, "it answered %d when %s%s", result, doing,
+                result == alloc_failed ? ", which is that its tables found no memory" : "");
+  return false;
+}
+
+bool open(Library* library) {
+  void* handle = nullptr;
+  for (const int flags : {RTLD_NOW | RTLD_NOLOAD, RTLD_NOW}) {
+    for (const char* name : {"libcufft.so.12", "libcufft.so.11"}) {
+      if (handle == nullptr) handle = dlopen(name, flags);
+    }
+  }
+  if (handle == nullptr) return false;
+  bool complete = true;
+  const auto find = [&](auto* function, const char* name) {
+    *function = reinterpret_cast<std::remove_pointer_t<decltype(function)>>(dlsym(handle, name));
+    complete = complete && *function != nullptr;
+  };
+  find(&library->cufftGetVersion, "cufftGetVersion");
+  find(&library->cufftCreate, "cufftCreate");
+  find(&library->cufftDestroy, "cufftDestroy");
+  find(&library->cufftSetAutoAllocation, "cufftSetAutoAllocation");
+  find(&library->cufftMakePlanMany64, "cufftMakePlanMany64");
+  find(&library->cufftSetStream, "cufftSetStream");
+  find(&library->cufftSetWorkArea, "cufftSetWorkArea");
+  find(&library->cufftExecR2C, "cufftExecR2C");
+  find(&library->cufftExecD2Z, "cufftExecD2Z");
+  find(&library->cufftExecC2C, "cufftExecC2C");
+  find(&library->cufftExecZ2Z, "cufftExecZ2Z");
+  return complete && library->cufftGetVersion(&library->version) == 0;
+}
+
+bool capturing(void* stream) {
+  int status = 0;  // cudaStreamCaptureStatusNone
+  return stream != nullptr && cudaStreamIsCapturing(stream, &status) == 0 && status != 0;
+}
+
+class Plan {
+ public:
+  Plan(const Library& library, int device, const Transform& transform)
+      : library_(library), device_(device), transform_(transform) {
+    if (!succeeded(library_.cufftCreate(&handle_), "asked for a plan")) return;
+    long long n[] = {transform.outer, transform.inner};
+    const Type type = transform.forward ? (transform.wide ? d2z : r2c)  //
+                                        : (transform.wide ? z2z : c2c);
+    made_ = succeeded(library_.cufftSetAutoAllocation(handle_, 0), "told not to allocate") &&
+            succeeded(library_.cufftMakePlanMany64(handle_, 2, n, nullptr, 1, 0, nullptr, 1, 0,
+                                                   type, transform.batch, &work_bytes_),
+                      "making a plan");
+    if (!made_) library_.cufftDestroy(handle_);
+  }
+  ~Plan() {
+    if (made_) library_.cufftDestroy(handle_);
+  }
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+
+  bool made() const { return made_; }
+  int device() const { return device_; }
+  int64_t work_bytes() const { return static_cast<int64_t>(work_bytes_); }
+  bool is_for(int device, const Transform& t) const {
+    return device == device_ && t.forward == transform_.forward && t.wide == transform_.wide &&
+           t.outer == transform_.outer && t.inner == transform_.inner &&
+           t.batch == transform_.batch;
+  }
+
+  // stream and work area are the plan's until its kernels are launched
+  bool run(const void* in, void* out, void* workspace, void* stream) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!succeeded(library_.cufftSetStream(handle_, stream), "given a stream") ||
+        !succeeded(library_.cufftSetWorkArea(handle_, workspace), "given a work area")) {
+      return false;
+    }
+    void* from = const_cast<void*>(in);  // not written: the forward transform has another output
+    const bool wide = transform_.wide;
+    const int result =
+        transform_.forward
+            ? (wide ? library_.cufftExecD2Z : library_.cufftExecR2C)(handle_, from, out)
+            : (wide ? library_.cufftExecZ2Z : library_.cufftExecC2C)(handle_, from, out, inverse);
+    return succeeded(result, "run");
+  }
+
+ private:
+  const Library& library_;
+  const int device_;
+  const Transform transform_;
+  std::mutex mutex_;
+  Handle handle_ = 0;
+  bool made_ = false;
+  size_t work_bytes_ = 0;
+};
+
+// Plans of every device, the most recently used first
+class Plans {
+ public:
+  explicit Plans(const Library& library) : library_(library) {}
+
+  // The plan for a transform on the current device, or null. A plan that a CUDA graph has captured
+  // is never destroyed, for the graph reads its tables whenever it is launched; and none is made or
+  // destroyed during a capture, which forbids what that takes.
+  std::shared_ptr<Plan> find(const Transform& transform, void* stream) {
+    int device = 0;
+    if (cudaGetDevice(&device) != 0) {
+      std::snprintf(said, sizeof said, "there is no current device");
+      return nullptr;
+    }
+    const bool in_capture = capturing(stream);
+    std::shared_ptr<Plan> dropped;  // destroyed after the lock is released
+    const std::lock_guard<std::mutex> lock(mutex_);
+    auto entry = entries_.begin();
+    while (entry != entries_.end() && !entry->plan->is_for(device, transform)) ++entry;
+    if (entry == entries_.end()) {
+      if (in_capture) {
+        std::snprintf(said, sizeof said,
+                      "a CUDA graph captures plans that exist: run it once before the capture");
+        return nullptr;
+      }
+      auto plan = std::make_shared<Plan>(library_, device, transform);
+      if (!plan->made()) return nullptr;
+      dropped = make_room(device);
+      entries_.push_front({plan, false});
+    } else {
+      entries_.splice(entries_.begin(), entries_, entry);
+    }
+    entries_.front().captured |= in_capture;
+    return entries_.front().plan;
+  }
+
+ private:
+  struct Entry {
+    std::shared_ptr<Plan> plan;
+    bool captured;
+  };
+
+  std::shared_ptr<Plan> make_room(int device) {
+    int count = 0;
+    auto oldest = entries_.end();
+    for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
+      if (entry->plan->device() != device || entry->captured) continue;
+      oldest = entry;
+      ++count;
+    }
+    if (count < most_plans) return nullptr;
+    std::shared_ptr<Plan> plan = oldest->plan;
+    entries_.erase(oldest);
+    return plan;
+  }
+
+  const Library& library_;
+  std::mutex mutex_;
+  std::list<Entry> entries_;
+};
+
+int64_t workspace_bytes_of(void* self, const Transform& transform, void* stream) {
+  const std::shared_ptr<Plan> plan = static_cast<Plans*>(self)->find(transform, stream);
+  return plan == nullptr ? -1 : plan->work_bytes();
+}
+
+bool run(void* self, const Transform& transform, const void* in, void* out, void* workspace,
+         void* stream) {
+  const std::shared_ptr<Plan> plan = static_cast<Plans*>(self)->find(transform, stream);
+  return plan != nullptr && plan->run(in, out, workspace, stream);
+}
+
+}  // namespace
+
+const Fft* cufft(int* version) {
+  // never destroyed: when the process ends, CUDA may be gone before
+  static const Library* const library = [] {
+    auto* opened = new Library{};
+    return open(opened) ? opened : nullptr;
+  }();
+  if (library == nullptr) return nullptr;
+  static const Fft* const fft = new Fft{new Plans(*library), workspace_bytes_of, run};
+  if (version != nullptr) *version = library->version;
+  return fft;
+}
+
+const char* cufft_error() { return said; }
+
+}  // namespace cuda
+}  // namespace scatcuda

@@ -1,0 +1,207 @@
+// The operators on CUDA: checks, and PyTorch's device, stream and allocator around csrc/cuda.
+//
+// Nothing here waits for the device or reads its memory. The workspace belongs to the current
+// stream, in whose order the allocator hands it on. Without a CUDA engine in the build the
+// operators are there all the same, and say so.
+#include <torch/csrc/stable/accelerator.h>
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "checks.h"
+#include "tier.h"
+
+// Weak, so that one library loads beside every PyTorch: the first is in PyTorch for CUDA only, the
+// second since 2.13.
+extern "C" {
+AOTI_TORCH_EXPORT __attribute__((weak)) AOTITorchError
+aoti_torch_get_current_cuda_stream(int32_t device_index, void** stream);
+AOTI_TORCH_EXPORT __attribute__((weak)) const char* torch_exception_get_what_without_backtrace();
+}
+
+namespace scatcuda {
+namespace {
+
+using torch::stable::contiguous;
+using torch::stable::new_empty;
+using torch::stable::new_zeros;
+
+struct OutOfMemory : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// The GPU of a tensor, current as long as this lives
+class Gpu {
+ public:
+  Gpu(const char* op, const char* name, const Tensor& t)
+      : op_(op), index_(index_of(op, name, t)), guard_(index_) {
+    STD_TORCH_CHECK(aoti_torch_get_current_cuda_stream != nullptr, op,
+                    ": this PyTorch has no CUDA: install PyTorch for CUDA");
+    TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(index_, &stream_));
+    limits_ = limits_of(index_);
+  }
+
+  void* stream() const { return stream_; }
+  const cuda::Device& limits() const { return limits_; }
+
+  void check(Status status, const std::string& what, bool has_cufft = true) const {
+    STD_TORCH_CHECK(status == Status::ok, op_, ": ", sentence_of(status, what, limits_, has_cufft));
+  }
+
+  // A tensor on the GPU. Of an exception in PyTorch the stable ABI keeps the message at most.
+  Tensor allocate(const char* what, const Tensor& like, const std::vector<int64_t>& sizes,
+                  ScalarType dtype) const {
+    try {
+      return new_empty(like, sizes, dtype);
+    } catch (const std::exception&) {
+      const char* said = torch_exception_get_what_without_backtrace != nullptr
+                             ? torch_exception_get_what_without_backtrace()
+                             : "CUDA out of memory, as far as this version of PyTorch tells.";
+      std::string message = std::string(op_) + ": no memory for its " + what + " of shape (";
+      for (size_t i = 0; i < sizes.size(); ++i)
+        message += (i ? ", " : "") + std::to_string(sizes[i]);
+      message += std::string("), ") + name_of(dtype) + ": " + said;
+      if (message.find("out of memory") == std::string::npos) throw std::runtime_error(message);
+      throw OutOfMemory(message);
+    }
+  }
+
+ private:
+  static int32_t index_of(const char* op, const char* name, const Tensor& t) {
+    STD_TORCH_CHECK(has_cuda_engine, op, ": ", sentence_of(Status::no_kernel, "", {}, false));
+    STD_TORCH_CHECK(t.is_cuda(), op, ": ", name,
+                    " must be on the GPU, where the other arguments are");
+    return t.get_device_index();
+  }
+
+  // asked for once a device
+  cuda::Device limits_of(int index) const {
+    static std::mutex mutex;
+    static std::map<int, cuda::Device> known;
+    const std::lock_guard<std::mutex> lock(mutex);
+    const auto found = known.find(index);
+    if (found != known.end()) return found->second;
+    cuda::Device device{};
+    check(cuda::device_limits(index, &device), "the limits of device " + std::to_string(index));
+    return known[index] = device;
+  }
+
+  const char* op_;
+  int32_t index_;
+  torch::stable::accelerator::DeviceGuard guard_;
+  void* stream_ = nullptr;
+  cuda::Device limits_{};
+};
+
+std::string described(const char* name, const Tensor& t) {
+  return std::string(name) + " of shape " + shape_of(t) + ", " + name_of(t.scalar_type());
+}
+
+Tensor scattering2d_cuda(const Tensor& x, const Tensor& psi, const Tensor& psi_support,
+                         const Tensor& phi, const Tensor& phi_support, int64_t J, int64_t L,
+                         int64_t max_order, bool pre_pad, const std::string& tier,
+                         int64_t workspace_limit) {
+  const char* op = "scattering2d";
+  const Gpu gpu(op, "x", x);
+  const Scattering2d s = check_scattering2d(x, J, L, max_order, pre_pad);
+  const Wish wish = wish_of(op, tier, workspace_limit);
+  Tensor S;
+  with_real(op, "x", x, false, [&](auto real) {
+    using T = decltype(real);
+    const Bank<T> bank = check_bank<T>(s, x, psi, psi_support, phi, phi_support);
+    const Tensor input = contiguous(x);
+    S = gpu.allocate("output", x, s.sizes, real_type<T>);
+    if (s.B == 0) return;
+    const cuda::Fft* fft = cuda::cufft(nullptr);
+    const std::string what =
+        described("x", x) + ", with J = " + std::to_string(J) + ", L = " + std::to_string(L);
+    const auto check = [&](Status status) { gpu.check(status, what, fft != nullptr); };
+    cuda::Launch launch{};
+    check(cuda::choose<T>(s.problem, s.B, gpu.limits(), wish.tier, budget_of(wish, gpu.limits()),
+                          fft, &launch));
+    // where memory is short, fewer images at a time
+    Tensor workspace;
+    int64_t bytes = 0;
+    for (;; launch.wave = (launch.wave + 1) / 2) {
+      check(cuda::workspace_bytes<T>(s.problem, launch, fft, gpu.stream(), psi.numel(), &bytes));
+      try {
+        workspace = gpu.allocate("workspace", x, {bytes}, ScalarType::Byte);
+        break;
+      } catch (const OutOfMemory&) {
+        if (launch.wave <= 1) throw;
+      }
+    }
+    check(cuda::scattering2d<T>(s.problem, launch, bank, psi.numel(), s.B, data_of<T>(input),
+                                mutable_data_of<T>(S), workspace.mutable_data_ptr(), bytes, fft,
+                                gpu.stream()));
+  });
+  return S;
+}
+
+Tensor filter_fold_cuda(const Tensor& x_hat, const Tensor& psi, int64_t k) {
+  const char* op = "filter_fold";
+  const Gpu gpu(op, "x_hat", x_hat);
+  const FilterFold s = check_filter_fold(x_hat, psi, k);
+  Tensor out;
+  with_real(op, "x_hat", x_hat, true, [&](auto real) {
+    using T = decltype(real);
+    check_dtype(op, "psi", psi, real_type<T>);
+    const Tensor input = contiguous(x_hat), filters = contiguous(psi);
+    out = gpu.allocate("output", x_hat, s.sizes, x_hat.scalar_type());
+    if (out.numel() == 0) return;
+    gpu.check(cuda::filter_fold<T>(s.B, s.L, s.M, s.N, k, data_of<T>(input), data_of<T>(filters),
+                                   mutable_data_of<T>(out), gpu.stream()),
+              described("x_hat", x_hat));
+  });
+  return out;
+}
+
+Tensor modulus_cuda(const Tensor& z) {
+  const char* op = "modulus";
+  const Gpu gpu(op, "z", z);
+  Tensor out;
+  with_real(op, "z", z, true, [&](auto real) {
+    using T = decltype(real);
+    const Tensor input = contiguous(z);
+    out = gpu.allocate("output", z, sizes_of(z, 0, {}), real_type<T>);
+    if (out.numel() == 0) return;
+    gpu.check(cuda::modulus<T>(z.numel(), data_of<T>(input), mutable_data_of<T>(out), gpu.stream()),
+              described("z", z));
+  });
+  return out;
+}
+
+Tensor lowpass_cuda(const Tensor& u, const Tensor& a_m, const Tensor& a_n) {
+  const char* op = "lowpass";
+  const Gpu gpu(op, "u", u);
+  const Lowpass s = check_lowpass(u, a_m, a_n);
+  Tensor out;
+  with_real(op, "u", u, false, [&](auto real) {
+    using T = decltype(real);
+    check_dtype(op, "a_m", a_m, real_type<T>);
+    check_dtype(op, "a_n", a_n, real_type<T>);
+    if (u.numel() == 0) {  // sums of nothing
+      out = new_zeros(u, s.sizes);
+      return;
+    }
+    const Tensor input = contiguous(u), rows = contiguous(a_m), columns = contiguous(a_n);
+    out = gpu.allocate("output", u, s.sizes, real_type<T>);
+    if (out.numel() == 0) return;
+    gpu.check(cuda::lowpass<T>(s.B, s.M, s.N, s.m, s.n, data_of<T>(input), data_of<T>(rows),
+                               data_of<T>(columns), mutable_data_of<T>(out), gpu.stream()),
+              described("u", u));
+  });
+  return out;
+}
+
+}  // namespace
+}  // namespace scatcuda
+
+STABLE_TORCH_LIBRARY_IMPL(scatcuda, CUDA, m) {
+  m.impl("scattering2d", TORCH_BOX(&scatcuda::scattering2d_cuda));
+  m.impl("filter_fold", TORCH_BOX(&scatcuda::filter_fold_cuda));
+  m.impl("modulus", TORCH_BOX(&scatcuda::modulus_cuda));
+  m.impl("lowpass", TORCH_BOX(&scatcuda::lowpass_cuda));
+}

@@ -1,0 +1,87 @@
+// Drives csrc/cuda/cufft.cpp by lines on its input, without CUDA: the device and the state of
+// capture are what they were last said to be.
+//
+//   version                                 prints the version of cuFFT, or that there is none
+//   device D | capture 0|1
+//   plan KIND outer inner batch             prints the bytes of its work area; KIND: r2c d2z c2c
+//   z2z run KIND outer inner batch in out workspace stream     addresses as numbers; prints a
+//   failure threads T KIND outer inner batch R      T threads that each run it R times at T sizes
+#include <cstdint>
+#include <iostream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "../../csrc/include/scatcuda/engine.h"
+
+using scatcuda::cuda::Fft;
+using scatcuda::cuda::Transform;
+
+static int device = 0, capture = 0;
+extern "C" int cudaGetDevice(int* current) {
+  *current = device;
+  return device < 0;
+}
+extern "C" int cudaStreamIsCapturing(void*, int* status) {
+  *status = capture;
+  return 0;
+}
+
+static Transform read_transform() {
+  std::string kind;
+  Transform t{};
+  std::cin >> kind >> t.outer >> t.inner >> t.batch;
+  t.forward = kind == "r2c" || kind == "d2z";
+  t.wide = kind == "d2z" || kind == "z2z";
+  return t;
+}
+
+static void* read_address() {
+  intptr_t address = 0;
+  std::cin >> address;
+  return reinterpret_cast<void*>(address);
+}
+
+int main() {
+  int version = 0;
+  const Fft* fft = scatcuda::cuda::cufft(&version);
+  for (std::string command; std::cin >> command;) {
+    if (command == "version") {
+      std::printf("%s %d\n", fft == nullptr ? "none" : "cuFFT", version);
+    } else if (command == "device") {
+      std::cin >> device;
+    } else if (command == "capture") {
+      std::cin >> capture;
+    } else if (command == "plan") {
+      const long bytes = fft->workspace_bytes(fft->self, read_transform(), nullptr);
+      std::printf("%ld bytes%s%s\n", bytes, bytes < 0 ? ": " : "",
+                  bytes < 0 ? scatcuda::cuda::cufft_error() : "");
+    } else if (command == "run") {
+      const Transform t = read_transform();
+      void *in = read_address(), *out = read_address(), *work = read_address();
+      if (!fft->run(fft->self, t, in, out, work, read_address())) {
+        std::printf("failed: %s\n", scatcuda::cuda::cufft_error());
+      }
+    } else if (command == "threads") {
+      int count = 0, repeats = 0;
+      std::cin >> count;
+      const Transform t = read_transform();
+      std::cin >> repeats;
+      std::vector<std::thread> threads;
+      for (int i = 0; i < count; ++i) {
+        threads.emplace_back([=] {
+          for (int r = 0; r < repeats; ++r) {
+            Transform one = t;
+            one.batch += (i + r) % count;
+            int scratch = 0;
+            if (!fft->run(fft->self, one, &scratch, &scratch, nullptr, nullptr)) {
+              std::printf("failed\n");
+            }
+          }
+        });
+      }
+      for (std::thread& thread : threads) thread.join();
+    }
+  }
+  return 0;
+}

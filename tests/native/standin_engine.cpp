@@ -1,0 +1,179 @@
+// Stands for the CUDA engine, and for the parts of PyTorch that know CUDA, so that
+// csrc/torch/cuda.cpp runs on tensors of the CPU: the operators are computed by their definition,
+// scattering2d only adds the pixels of an image up. What the engine was asked is kept as text; what
+// it answers can be set.
+#include <torch/csrc/stable/tensor.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+#include "../../csrc/include/scatcuda/engine.h"
+
+namespace {
+
+using scatcuda::Status;
+
+std::string calls;
+int answers[6];  // of the functions in the order of engine.h: device_limits, choose …
+bool has_cufft = true;
+int64_t most_wave = INT64_MAX;  // beyond it a workspace is too large for any machine
+
+template <class... Values>
+void record(const char* format, Values... values) {
+  char line[200];
+  std::snprintf(line, sizeof line, format, values...);
+  calls += std::string(line) + "\n";
+}
+Status answer(int function) { return static_cast<Status>(answers[function]); }
+
+int no_stream;
+
+}  // namespace
+
+// --- what PyTorch for CUDA has
+// --------------------------------------------------------------------
+
+extern "C" {
+int32_t aoti_torch_device_type_cuda() { return aoti_torch_device_type_cpu(); }
+AOTITorchError aoti_torch_create_device_guard(int32_t index, DeviceGuardHandle* guard) {
+  record("guard %d", index);
+  *guard = reinterpret_cast<DeviceGuardHandle>(&no_stream);
+  return 0;
+}
+AOTITorchError aoti_torch_delete_device_guard(DeviceGuardHandle) {
+  record("guard ends");
+  return 0;
+}
+__attribute__((visibility("default"))) AOTITorchError
+aoti_torch_get_current_cuda_stream(int32_t, void** stream) {
+  *stream = &no_stream;
+  return 0;
+}
+__attribute__((visibility("default"))) const char* torch_exception_get_what_without_backtrace() {
+  return "CUDA out of memory. Tried to allocate too much.";
+}
+
+// --- what a test sets and reads
+// ---------------------------------------------------------------------
+
+__attribute__((visibility("default"))) void standin_answer(int function, int status) {
+  answers[function] = status;
+}
+__attribute__((visibility("default"))) void standin_cufft(bool present) { has_cufft = present; }
+__attribute__((visibility("default"))) void standin_most_wave(int64_t wave) { most_wave = wave; }
+// the calls since the last reading
+__attribute__((visibility("default"))) const char* standin_calls() {
+  static std::string read;
+  read.swap(calls);
+  calls.clear();
+  return read.c_str();
+}
+}
+
+namespace scatcuda {
+namespace cuda {
+
+Status device_limits(int, Device* device) {
+  record("device_limits");
+  *device = {90, 132, 232448, 233472, 50 << 20, int64_t{80} << 30};
+  return answer(0);
+}
+
+const Fft* cufft(int*) {
+  static const Fft fft{};
+  return has_cufft ? &fft : nullptr;
+}
+const char* cufft_error() { return "it answered 5 when making a plan"; }
+const char* last_error() { return "an illegal memory access was encountered"; }
+
+template <class T>
+Status choose(const Problem& p, int64_t B, const Device& device, Tier tier, int64_t budget,
+              const Fft*, Launch* launch) {
+  record("choose%s J %ld L %ld order %ld, %ld images, sm_%d, tier %d, budget %ld",
+         sizeof(T) == 8 ? " double" : "", p.J, p.L, p.max_order, B, device.architecture,
+         static_cast<int>(tier), budget);
+  *launch = {Tier::general, false, 0, 0, 0, B};
+  return answer(1);
+}
+
+template <class T>
+Status workspace_bytes(const Problem&, const Launch& launch, const Fft*, void*, int64_t psi_entries,
+                       int64_t* bytes) {
+  record("workspace_bytes wave %ld, psi %ld", launch.wave, psi_entries);
+  *bytes = launch.wave > most_wave ? INT64_MAX / 2 : 100 * launch.wave;
+  return answer(2);
+}
+
+template <class T>
+Status scattering2d(const Problem& p, const Launch& launch, const Bank<T>&, int64_t, int64_t B,
+                    const T* x, T* S, void* workspace, int64_t bytes, const Fft*, void* stream) {
+  record("scattering2d wave %ld, %ld bytes%s%s", launch.wave, bytes,
+         workspace == nullptr ? " nowhere" : "", stream == &no_stream ? "" : ", wrong stream");
+  Shape shape;
+  shape_of(p, &shape);
+  const int64_t outputs = shape.channels * shape.m * shape.n;
+  for (int64_t b = 0; b < B; ++b) {
+    T sum = 0;
+    for (int64_t i = 0; i < p.M * p.N; ++i) sum += x[b * p.M * p.N + i] * static_cast<T>(i);
+    for (int64_t i = 0; i < outputs; ++i) S[b * outputs + i] = sum;
+  }
+  return answer(3);
+}
+
+template <class T>
+Status filter_fold(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* x_hat,
+                   const T* psi, T* out, void*) {
+  record("filter_fold");
+  std::memset(out, 0, sizeof(T) * static_cast<size_t>(2 * B * L * (M / k) * (N / k)));
+  for (int64_t i = 0; i < B * L * M * N; ++i) {
+    const int64_t column = i % N, row = i / N % M, l = i / N / M % L, b = i / N / M / L;
+    const int64_t to = ((b * L + l) * (M / k) + row % (M / k)) * (N / k) + column % (N / k);
+    for (int part = 0; part < 2; ++part) {
+      out[2 * to + part] += x_hat[2 * ((b * M + row) * N + column) + part] *
+                            psi[(l * M + row) * N + column] / static_cast<T>(k * k);
+    }
+  }
+  return answer(4);
+}
+
+template <class T>
+Status modulus(int64_t count, const T* z, T* out, void*) {
+  record("modulus");
+  for (int64_t i = 0; i < count; ++i) out[i] = std::hypot(z[2 * i], z[2 * i + 1]);
+  return answer(4);
+}
+
+template <class T>
+Status lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u, const T* a_m,
+               const T* a_n, T* out, void*) {
+  record("lowpass");
+  for (int64_t i = 0; i < B * m * n; ++i) {
+    const int64_t column = i % n, row = i / n % m, b = i / n / m;
+    T sum = 0;
+    for (int64_t j = 0; j < M * N; ++j) {
+      sum += a_m[row * M + j / N] * u[b * M * N + j] * a_n[column * N + j % N];
+    }
+    out[i] = sum;
+  }
+  return answer(4);
+}
+
+#define STANDIN(T)                                                                                 \
+  template Status choose<T>(const Problem&, int64_t, const Device&, Tier, int64_t, const Fft*,     \
+                            Launch*);                                                              \
+  template Status workspace_bytes<T>(const Problem&, const Launch&, const Fft*, void*, int64_t,    \
+                                     int64_t*);                                                    \
+  template Status scattering2d<T>(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t, \
+                                  const T*, T*, void*, int64_t, const Fft*, void*);                \
+  template Status filter_fold<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,  \
+                                 T*, void*);                                                       \
+  template Status modulus<T>(int64_t, const T*, T*, void*);                                        \
+  template Status lowpass<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,      \
+                             const T*, T*, void*);
+STANDIN(float)
+STANDIN(double)
+
+}  // namespace cuda
+}  // namespace scatcuda
