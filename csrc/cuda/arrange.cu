@@ -6,7 +6,7 @@ namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
 // blockIdx.y is a wavelet table, or after all tables a low-pass matrix, or at last the roots.
-__global__ void __launch_bounds__(block_threads)
+__global__ void __launch_bounds__(arrange_threads)
     arrange_kernel(const __grid_constant__ FusedArguments a) {
   const int thread = blockIdx.x * blockDim.x + threadIdx.x, threads = gridDim.x * blockDim.x;
   int job = blockIdx.y;

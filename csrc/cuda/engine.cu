@@ -115,6 +115,10 @@ Shared shared_of(const Schedule& s, bool first_order, int64_t group) {
   return shared;
 }
 
+int64_t threads_for(const Schedule& s, bool first_order) {
+  return most_threads(first_order && s.Mp == s.Np ? static_cast<int>(s.Mp) : 0);
+}
+
 // Angles side by side where `bytes` are there for planes of resolution res: a power of two, for
 // the bank's lanes to be whole groups
 int64_t group_of(const Schedule& s, int64_t res, int64_t bytes) {
@@ -392,7 +396,7 @@ bool valid(const Schedule& s, const Launch& launch) {
   return launch.tier == Tier::fused && sizeof(T) == 4 &&
          (launch.first_order_fused ? fits(s, 0) : has_second(s, 0) && fits(s, 1)) && group >= 1 &&
          group <= min(s.lanes, 16) && (group & (group - 1)) == 0 && launch.threads >= 128 &&
-         launch.threads <= block_threads && launch.threads % 32 == 0;
+         launch.threads <= threads_for(s, launch.first_order_fused) && launch.threads % 32 == 0;
 }
 
 }  // namespace
@@ -455,9 +459,15 @@ Status choose(const Problem& problem, int64_t B, const Device& device, Tier want
     launch->tier = Tier::fused;
     launch->first_order_fused = first_order;
     launch->group = group;
-    // at least as many threads as the longest prime has points
-    launch->threads = min(max(round_up(lines, 32), 128), block_threads);
     launch->shared_bytes = shared_of(s, first_order, group).block;
+    // Whole lines, until a processor has enough to do while others wait; and at least as many
+    // threads as the longest prime has points
+    const int64_t most = threads_for(s, first_order), blocks = resident(launch->shared_bytes);
+    int64_t threads = max(round_up(lines, 32), 128);
+    for (int64_t k = 2; threads * blocks < 768 && round_up(k * lines, 32) <= most; ++k) {
+      threads = max(round_up(k * lines, 32), 128);
+    }
+    launch->threads = min(threads, most);
   };
   int64_t group = 0;
   if (families && (group = group_for(true, false)) > 0) {
@@ -524,8 +534,8 @@ Status scattering2d(const Problem& problem, const Launch& launch, const Bank<T>&
   if constexpr (sizeof(T) == 4) {
     if (fused && B > 0) {
       arranged = fused_arguments(s, launch, bank, psi_entries, w);
-      queue.run(arrange_kernel, dim3(16, static_cast<unsigned>(arrange_jobs(s))), block_threads, 0,
-                arranged);
+      queue.run(arrange_kernel, dim3(16, static_cast<unsigned>(arrange_jobs(s))), arrange_threads,
+                0, arranged);
     }
   }
   const int64_t pixel_bytes = pixels == Pixels::as_bank ? static_cast<int64_t>(sizeof(T))

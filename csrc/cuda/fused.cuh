@@ -361,7 +361,7 @@ __device__ __forceinline__ Side<(N >> J), Radices> side_at(const Passes (&passes
 
 // N: the padded side where both are the same and known, else 0
 template <int N>
-__global__ void __launch_bounds__(block_threads, 2)
+__global__ void __launch_bounds__(most_threads(0), blocks_for(0))
     spectrum_kernel(const __grid_constant__ FusedArguments a) {
   const auto outer = side_at<N, 0, first_order>(a.outer, 0);
   const auto inner = side_at<N, 0, first_order>(a.inner, 0);
@@ -478,13 +478,9 @@ __device__ __forceinline__ void family_of(const FusedArguments& a, int j1, int i
   }
 }
 
-// How many blocks of block_threads nvcc has to leave registers for: three allow 80 a thread, two
-// 128. Left to itself it goes down to 64 and spills.
-constexpr int blocks_for(int N) { return N == 36 || N == 40 ? 3 : 2; }
-
 // Blocks in the order j1, image, θ1: the dearest families begin first.
 template <int N>
-__global__ void __launch_bounds__(block_threads, blocks_for(N))
+__global__ void __launch_bounds__(most_threads(N), blocks_for(N))
     families_kernel(const __grid_constant__ FusedArguments a) {
   const int theta1 = blockIdx.x % a.L, image = blockIdx.x / a.L % a.B;
   family_of<N, 0>(a, blockIdx.x / a.L / a.B, image, theta1);
@@ -492,7 +488,7 @@ __global__ void __launch_bounds__(block_threads, blocks_for(N))
 
 // N: the side at resolution j2 where both are the same and known, else 0. K = 2^(j2 − j1) or 0.
 template <int N, int K>
-__global__ void __launch_bounds__(block_threads, 2)
+__global__ void __launch_bounds__(most_threads(0), blocks_for(0))
     second_kernel(const __grid_constant__ FusedArguments a) {
   const auto outer = side_at<N, 0, second_order>(a.outer, a.j2);
   const auto inner = side_at<N, 0, second_order>(a.inner, a.j2);

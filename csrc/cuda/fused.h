@@ -8,7 +8,11 @@ namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
 constexpr int most_levels = 7;  // of resolution, in the fused tier: 256 = 2^7 · 2
-constexpr int block_threads = 256;
+
+// Threads of a block at most; and how many such blocks nvcc has to leave registers for. Left to
+// itself it goes down to 64 a thread, for more blocks than shared memory allows, and spills.
+constexpr int most_threads(int side) { return side == 36 || side == 40 ? 256 : 512; }
+constexpr int blocks_for(int side) { return side == 36 || side == 40 ? 3 : 1; }
 
 struct FusedArguments {
   const void* x;        // [B, M, N]
@@ -75,6 +79,7 @@ SCATCUDA_HD inline int table_of(const FusedArguments& a, int res, int j) {
 
 using FusedKernel = void (*)(FusedArguments);
 
+constexpr int arrange_threads = 256;
 __global__ void arrange_kernel(const __grid_constant__ FusedArguments a);
 
 struct FamilyKernels {
