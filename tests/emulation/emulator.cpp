@@ -267,9 +267,10 @@ void thread_main() {
   block.live[warp] &= ~bit;
   --block.alive;
   if (block.alive > 0 && block.at_barrier == block.alive) release_block();
-  if (block.arrived[warp] != 0) {
-    const int lane = __builtin_ctz(block.arrived[warp]);
-    release_lanes(warp, block.threads[warp * warp_size + lane].mask);
+  for (uint32_t left = block.arrived[warp]; left != 0; left &= left - 1) {
+    const int lane = __builtin_ctz(left);
+    const bool waits = block.arrived[warp] >> lane & 1;  // still, after those before it
+    if (waits) release_lanes(warp, block.threads[warp * warp_size + lane].mask);
   }
   Thread* to = next_ready(rank);
   if (to == nullptr && block.alive > 0)

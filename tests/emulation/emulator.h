@@ -83,7 +83,7 @@ struct Race {
   std::string memory;  // name of the buffer, or "shared memory"
   size_t offset;       // bytes, first of this pair of places
   Access first, second;
-  int64_t count;
+  int64_t words;  // how often it was seen, see race.cpp
 };
 inline std::vector<Race> races;  // one for each pair of places
 

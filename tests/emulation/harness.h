@@ -146,7 +146,7 @@ inline py::dict report() {
   for (const Race& r : races) {
     races_found.append(py::dict("memory"_a = r.memory, "offset"_a = r.offset,
                                 "first"_a = dict_of(r.first), "second"_a = dict_of(r.second),
-                                "count"_a = r.count));
+                                "words"_a = r.words));
   }
   return py::dict("launches"_a = all, "races"_a = races_found);
 }

@@ -56,15 +56,21 @@ __global__ void shuffles(float* __restrict__ out, const float* __restrict__ in, 
   row[7] = 1;
 }
 
-// The order in which threads reach the kernel, across blocks
-__global__ void order(float* out, const float*, int) {
-  __shared__ int count;
-  if (threadIdx.x == 0) count = 0;
-  __syncthreads();
-  for (unsigned turn = 0; turn < blockDim.x; ++turn) {
-    if (turn == threadIdx.x) out[blockIdx.x * blockDim.x + turn] = static_cast<float>(count++);
-    __syncthreads();
-  }
+// One lane's word reaches the last of three by way of the second; then a word that all have read is
+// written again.
+__global__ void relay(float* __restrict__ out, const float* __restrict__ in, int) {
+  __shared__ float s;
+  const int lane = threadIdx.x;
+  if (lane == 0) s = in[0];
+  if (lane < 2) __syncwarp(0b011);
+  if (lane == 1 || lane == 2) __syncwarp(0b110);
+  if (lane == 2) out[0] = s;
+  __syncwarp();
+  const float v = s;
+  __syncwarp();
+  if (lane == 5) s = v + 1;
+  __syncwarp();
+  if (lane > 0) out[lane] = s;
 }
 
 // Neighbours that share a word of 32 bits
@@ -114,7 +120,7 @@ __global__ void missing_second_barrier(float* out, const float* in, int n) {
 
 __global__ void missing_warp_barrier(float* out, const float* in, int) {
   __shared__ float s[32];
-  s[threadIdx.x] = in[threadIdx.x];
+  s[threadIdx.x] = in[threadIdx.x];  // of this lane
   out[threadIdx.x] = s[31 - threadIdx.x];
 }
 
@@ -128,6 +134,19 @@ __global__ void narrow_warp_barrier(float* out, const float* in, int) {
 
 __global__ void blocks_write_one_word(float* out, const float* in, int) {
   out[threadIdx.x] = in[threadIdx.x];
+}
+
+// In which order threads get there
+__global__ void arrival(float* out, const float*, int) {
+  __shared__ int count;
+  if (threadIdx.x == 0) count = 0;
+  __syncthreads();
+  out[threadIdx.x] = static_cast<float>(count++);
+}
+
+// The last block's number stays.
+__global__ void last_block(float* out, const float*, int) {
+  out[0] = static_cast<float>(blockIdx.x);
 }
 
 // The result depends on which block comes first.
@@ -160,6 +179,11 @@ __global__ void writes_beyond_global(float* out, const float* in, int) {
   out[threadIdx.x + 1] = in[threadIdx.x];
 }
 
+__global__ void writes_input(float* out, const float* in, int) {
+  const_cast<float*>(in)[threadIdx.x] = 1;
+  out[threadIdx.x] = 1;
+}
+
 __global__ void misaligned(float* out, const float* in, int) {
   const int i = threadIdx.x;
   const float4 v = *reinterpret_cast<const float4*>(in + 4 * i + 1);
@@ -170,10 +194,10 @@ __global__ void unwritten(float* out, const float* in, int n) {
   if (static_cast<int>(threadIdx.x) != n) out[threadIdx.x] = in[threadIdx.x];
 }
 
-// With n = 0 every element is written before it is read; otherwise all but n are.
+// Elements from n on are read, and never written.
 __global__ void uninitialised(float* out, const float* in, int n) {
   __shared__ float s[64];
-  if (n == 0 || static_cast<int>(threadIdx.x) < n) s[threadIdx.x] = in[threadIdx.x];
+  if (static_cast<int>(threadIdx.x) < n) s[threadIdx.x] = in[threadIdx.x];
   __syncthreads();
   out[threadIdx.x] = s[threadIdx.x];
 }
@@ -197,6 +221,12 @@ __global__ void deadlock(float* out, const float* in, int) {
     __syncthreads();
   }
   out[threadIdx.x] = v;
+}
+
+// A lane asks one that has returned.
+__global__ void asks_returned_lane(float* out, const float* in, int) {
+  if (threadIdx.x == 3) return;
+  out[threadIdx.x] = __shfl_xor_sync(~0u, in[threadIdx.x], 1);
 }
 
 __global__ void wrong_mask(float* out, const float* in, int) {

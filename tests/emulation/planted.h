@@ -11,6 +11,9 @@ namespace scatcuda::planted {
 std::string run(const std::string& name, std::array<unsigned, 3> grid,
                 std::array<unsigned, 3> block, size_t shared, float* out, const float* in, int n);
 
+// How often run() was called
+int count_calls();
+
 // cudaMemsetAsync of n bytes and cudaMemcpyAsync, on the stream or on the default stream
 std::string set(float* out, int value, size_t bytes, bool on_default_stream);
 std::string copy(float* out, const float* in, size_t bytes);

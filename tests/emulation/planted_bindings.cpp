@@ -1,5 +1,6 @@
 // planted.cuh as a Python module.
 #include "harness.h"
+#include "host_fft.h"
 #include "planted.h"
 
 namespace scatcuda::emulation {
@@ -47,10 +48,23 @@ PYBIND11_MODULE(planted, m) {
         });
       },
       "in"_a, "size"_a, "value"_a = 0, "on_default_stream"_a = false);
+  m.def("count_calls", planted::count_calls);
   m.def("copy", [](const Array<float>& in) {
     return guarded(in, in.size(), [&](float* out, const float* x) {
       require(planted::copy(out, x, static_cast<size_t>(in.nbytes())));
     });
+  });
+  // the FFT that stands in for cuFFT
+  m.def("fft_forward", [](const Array<double>& x) {
+    Array<std::complex<double>> out({x.shape(0), x.shape(1), x.shape(2) / 2 + 1});
+    fft_forward(x.shape(0), x.shape(1), x.shape(2), x.data(), out.mutable_data());
+    return out;
+  });
+  m.def("fft_inverse", [](const Array<std::complex<double>>& z) {
+    Array<std::complex<double>> out({z.shape(0), z.shape(1), z.shape(2)});
+    std::copy_n(z.data(), z.size(), out.mutable_data());
+    fft_inverse(z.shape(0), z.shape(1), z.shape(2), out.mutable_data());
+    return out;
   });
 }
 

@@ -204,7 +204,7 @@ class Detector final : public Observer {
                        t.epoch < block_start_ || t.other_blocks, module_base() + t.place};
     for (Race& known : races) {
       if (known.first.place == first.place && known.second.place == place) {
-        ++known.count;
+        ++known.words;
         return;
       }
     }

@@ -55,8 +55,9 @@ def compile_flags() -> list[str]:
     return flags + (["-DSCATCUDA_X86_64"] if settings().X86_64 else [])
 
 
-def build(folder: str, programs: dict[str, tuple[list[Unit], list[str]]]) -> Path:
-    """Compiles and links each program, ``{name: (units, link flags)}``. Programs may share units.
+def build(folder: str, programs: dict[str, tuple[list[Unit], list[str]]], *wanted: str) -> Path:
+    """Compiles and links programs, ``{name: (units, link flags)}``, which may share units: those
+    that are ``wanted``, or all.
 
     Returns: the directory that holds the programs, ``build/tests/<folder>``.
     """
@@ -81,7 +82,7 @@ def build(folder: str, programs: dict[str, tuple[list[Unit], list[str]]]) -> Pat
     target = ROOT / "build" / "tests" / folder
     target.mkdir(parents=True, exist_ok=True)
     (target / "build.ninja").write_text("\n".join(lines) + "\n")
-    command = ["ninja", "-C", str(target), "-j", str(os.cpu_count() or 1)]
+    command = ["ninja", "-C", str(target), "-j", str(os.cpu_count() or 1), *wanted]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         pytest.fail(f"{' '.join(command)}\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
