@@ -10,41 +10,35 @@ from pathlib import Path
 import native
 import pytest
 from native import kernels
-from native.kernels import ARCHITECTURES, LIMITS, Kernel, compile_kernels
+from native.kernels import ARCHITECTURES, LIMITS, Compiled, Kernel, compile_kernels
 
 needs_nvcc = pytest.mark.skipif(
     kernels.toolkit() is None, reason="no nvcc, so that no kernel is compiled"
 )
 
 
-def needs_architecture(arch: int) -> None:
+SOURCES = [*kernels.sources(), native.HERE / "butterfly.cu"]  # csrc/core, which both engines share
+
+
+@pytest.fixture(scope="module")
+def compiled() -> dict[tuple[Path, int], Compiled]:
+    """Every file for every architecture, where that was not done before."""
+    return compile_kernels(SOURCES, kernels.known_architectures())
+
+
+@needs_nvcc
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_kernels_compile(compiled, source, arch):
+    """Without a warning and without a spilled register, to something that can be launched."""
     if arch not in kernels.known_architectures():
         pytest.skip(f"this nvcc is older than sm_{arch}")
-
-
-@needs_nvcc
-@pytest.mark.parametrize("source", kernels.sources(), ids=lambda path: path.stem)
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_kernels_compile(source, arch):
-    needs_architecture(arch)
-    compiled = compile_kernels(source, arch)
-    assert compiled.errors == ""
-    assert compiled.kernels
-    for kernel in compiled.kernels:
-        assert kernel.spills == 0, kernel
-        assert kernel.occupancy() > 0, kernel  # else no launch could succeed
-    print(kernels.table(compiled.kernels))
-
-
-@needs_nvcc
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_butterflies_compile(arch):
-    """Those of csrc/core, which both engines share."""
-    needs_architecture(arch)
-    compiled = compile_kernels(native.HERE / "butterfly.cu", arch)
-    assert compiled.errors == ""
-    assert [kernel.name for kernel in compiled.kernels if kernel.spills] == []
-    assert len(compiled.kernels) == 4
+    found = compiled[source, arch]
+    print(kernels.table(found.kernels))
+    assert found.errors == ""
+    assert found.kernels
+    assert [kernel for kernel in found.kernels if kernel.spills] == []
+    assert [kernel for kernel in found.kernels if kernel.occupancy() == 0] == []
 
 
 # --- the tool itself ----------------------------------------------------------------------------
@@ -74,29 +68,64 @@ __global__ void __launch_bounds__(64 * 3) roomy_kernel(float* y) {
 
 
 @needs_nvcc
-def test_a_spilled_register_is_an_error(tmp_path, capsys):
+def test_a_spilled_register_is_an_error(tmp_path):
     source = tmp_path / "planted.cu"
     source.write_text(SPILLING)
-    compiled = compile_kernels(source, 80)
-    assert "planted.cu for sm_80" in compiled.errors
-    assert "Registers are spilled" in compiled.errors
-    found = {kernel.name: kernel for kernel in compiled.kernels}
+    planted = compile_kernels([source], [80], folder=tmp_path)[source, 80]
+    assert "planted.cu for sm_80" in planted.errors
+    assert "Registers are spilled" in planted.errors
+    found = {kernel.name: kernel for kernel in planted.kernels}
     if shutil.which("c++filt"):
         crowded, roomy = found["crowded_kernel<96>"], found["roomy_kernel"]
         assert crowded.spills > 100 and crowded.threads == 1024 and crowded.registers == 32
         assert (roomy.spills, roomy.threads, roomy.shared) == (0, 192, 2000)
-    assert kernels.main([str(source)]) == 1
-    printed = capsys.readouterr().out
-    assert "crowded_kernel" in printed and "Registers are spilled" in printed
 
 
 @needs_nvcc
 def test_a_warning_is_an_error(tmp_path):
     source = tmp_path / "planted.cu"
     source.write_text("__global__ void kernel(float* y) { int unused; *y = 1; }\n")
-    compiled = compile_kernels(source, 90)
-    assert "never referenced" in compiled.errors
-    assert compile_kernels(source, 90, ["-diag-suppress=177"]).errors == ""
+    planted = compile_kernels([source], [90], folder=tmp_path)[source, 90]
+    assert "never referenced" in planted.errors
+    planted = compile_kernels([source], [90], ["-diag-suppress=177"], tmp_path)[source, 90]
+    assert planted.errors == "" and [kernel.spills for kernel in planted.kernels] == [0]
+
+
+@needs_nvcc
+def test_only_what_changed_is_compiled_again(tmp_path):
+    """A header too; and what failed, whether it changed or not."""
+    source, header = tmp_path / "planted.cu", tmp_path / "planted.h"
+    source.write_text('#include "planted.h"\n__global__ void kernel(float* y) { *y = VALUE; }\n')
+    (log,) = (tmp_path / f"planted_{arch}.log" for arch in [75])
+
+    def compiled_at() -> int | None:
+        compile_kernels([source], [75], folder=tmp_path)
+        return log.stat().st_mtime_ns if log.exists() else None
+
+    header.write_text("#define VALUE unknown\n")
+    assert compiled_at() is None
+    header.write_text("#define VALUE 1\n")
+    first = compiled_at()
+    assert first is not None and compiled_at() == first
+    header.write_text("#define VALUE 2\n")
+    assert compiled_at() > first
+
+
+@needs_nvcc
+def test_table_of_one_file(capsys):
+    """As `make kernels` prints it."""
+    assert kernels.main([str(native.HERE / "butterfly.cu")]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("butterfly_kernel") == 4
+    assert all(f"sm_{arch}" in printed for arch in ARCHITECTURES)
+
+
+@needs_nvcc
+def test_the_tool_fails_where_a_kernel_does(tmp_path, monkeypatch, capsys):
+    failed = Compiled([], "planted.cu for sm_80: Registers are spilled")
+    monkeypatch.setattr(kernels, "compile_kernels", lambda files, archs: {(files[0], 80): failed})
+    assert kernels.main([str(tmp_path / "planted.cu")]) == 1
+    assert failed.errors in capsys.readouterr().out
 
 
 def test_the_tool_says_that_there_is_nothing_to_compile(monkeypatch, capsys):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -207,7 +206,7 @@ def test_programs_of_compute_sanitizer(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(kernels.toolkit() is None, reason="no nvcc, so that no kernel is compiled")
 def test_planted_bugs_compile(tmp_path):
-    source = shutil.copy(ROOT / "tests" / "gpu" / "planted.cu", tmp_path)
-    compiled = kernels.compile_kernels(Path(source), 90)
+    source = ROOT / "tests" / "gpu" / "planted.cu"
+    compiled = kernels.compile_kernels([source], [90], folder=tmp_path)[source, 90]
     assert compiled.errors == ""
     assert len(compiled.kernels) == len(prove.TOOLS) + 1

@@ -12,7 +12,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -107,19 +106,47 @@ def sources() -> list[Path]:
     return sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
 
 
-def compile_kernels(source: Path, architecture: int, flags: Sequence[str] = ()) -> Compiled:
-    """Compiles the kernels of a source file and reads the compiler's report on them."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [f"{toolkit()}/bin/nvcc", *FLAGS, *flags, f"-arch=sm_{architecture}"]
-        command += ["--keep", "--keep-dir", folder, "-o", f"{folder}/kernels.cubin", str(source)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        told, ptx = done.stdout + done.stderr, Path(folder, f"{source.stem}.ptx")
-        kernels = parse(told, ptx.read_text() if ptx.exists() else "", architecture)
-    if done.returncode == 0:
-        return Compiled(kernels, "")
-    facts = ("ptxas info", "    ")
-    lines = [line for line in told.splitlines() if not line.startswith(facts)]
-    return Compiled(kernels, f"{source.name} for sm_{architecture}:\n" + "\n".join(lines))
+def compile_kernels(
+    files: Sequence[Path],
+    architectures: Sequence[int],
+    flags: Sequence[str] = (),
+    folder: Path = ROOT / "build" / "tests" / "kernels",
+) -> dict[tuple[Path, int], Compiled]:
+    """Compiles the kernels of each file for each architecture, as far as that was not done before,
+    and reads the compiler's report on them. The objects stay in `folder`."""
+    escape, join = settings().escape, settings().join
+    nvcc = join([f"{toolkit()}/bin/nvcc", *FLAGS, *flags, "-MMD", "--keep"])
+    lines = [
+        "rule nvcc",
+        f"  command = mkdir -p $dir && {nvcc} -arch=$arch -MF $out.d --keep-dir $dir "
+        "-o $dir/kernels.cubin $in > $out 2>&1; echo status $$? >> $out",
+        "  depfile = $out.d",
+        "  deps = gcc",
+    ]
+    logs = {(file, arch): f"{file.stem}_{arch}.log" for file in files for arch in architectures}
+    for (file, arch), log in logs.items():
+        lines += [f"build {log}: nvcc {escape(file)}", f"  arch = sm_{arch}"]
+        lines += [f"  dir = {Path(log).stem}"]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "build.ninja").write_text("\n".join(lines) + "\n")
+    subprocess.run(["ninja", "-C", str(folder)], capture_output=True, text=True, check=True)
+    compiled = {}
+    for (file, arch), log in logs.items():
+        told = (folder / log).read_text()
+        ptx = folder / Path(log).stem / f"{file.stem}.ptx"
+        kernels = parse(told, ptx.read_text() if ptx.exists() else "", arch)
+        errors = "" if told.endswith("status 0\n") else complaints(told)
+        if errors:  # what failed is compiled again
+            (folder / log).unlink()
+            errors = f"{file.name} for sm_{arch}:\n{errors}"
+        compiled[file, arch] = Compiled(kernels, errors)
+    return compiled
+
+
+def complaints(report: str) -> str:
+    """What nvcc and ptxas say but for the figures."""
+    facts = ("ptxas info", "    ", "status ")
+    return "\n".join(line for line in report.splitlines() if not line.startswith(facts))
 
 
 def parse(report: str, ptx: str, architecture: int) -> list[Kernel]:
@@ -198,7 +225,7 @@ def main(arguments: Sequence[str]) -> int:
         missing = "there is no nvcc here; CUDA_HOME can name a toolkit"
         print(f"No kernel is compiled: {'csrc/cuda holds no .cu file' if toolkit() else missing}.")
         return 1
-    compiled = [compile_kernels(file, arch) for arch in known_architectures() for file in files]
+    compiled = compile_kernels(files, known_architectures()).values()
     print(table(kernel for one in compiled for kernel in one.kernels))
     for arch in sorted(set(ARCHITECTURES) - set(known_architectures())):
         print(f"This toolkit is older than sm_{arch}: nothing was compiled for it.")
