@@ -3,6 +3,9 @@
 #   make demo    scattering classifies real images; DATA=directory takes MNIST's IDX files instead
 #   make test    the tests
 #   make bench   the benchmarks against Kymatio and plain PyTorch; QUICK=1 for a short run
+#   make gpu     on an NVIDIA GPU: build, tests, benchmarks, compute-sanitizer, with the Python and
+#                PyTorch that are there; QUICK=1 for a short run, RESULTS=directory for the figures
+#   make kernels what nvcc makes of the CUDA kernels: registers, spills, occupancy
 #   make lint    formatting, lint, types
 #   make clean   removes .venv and everything built
 #
@@ -16,11 +19,11 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
 CPP := $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: help demo test bench lint clean
+.PHONY: help demo test bench gpu kernels lint clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n '3,9p' Makefile | cut -c3-
+	@sed -n '3,12p' Makefile | cut -c3-
 
 demo: $(VENV)/.built-demo
 	$(BIN)/python -m scatcuda.demo $(if $(DATA),--data $(DATA))
@@ -30,6 +33,15 @@ test: $(VENV)/.built-test
 
 bench: $(VENV)/.built-bench
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
+
+# Nothing is installed for this one: a machine with a GPU has its PyTorch, in .venv or elsewhere.
+gpu:
+	@$$($(BIN)/python -c "import sys, torch; sys.exit(not torch.version.cuda)" 2>/dev/null \
+	  && echo $(BIN)/python || echo $(PYTHON)) \
+	  tests/gpu/prove.py $(if $(QUICK),--quick) $(if $(RESULTS),--results "$(RESULTS)")
+
+kernels: $(VENV)/.built-test
+	cd tests && ../$(BIN)/python -m native.kernels $(abspath $(ARGS))
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

@@ -10,14 +10,21 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-PEERS = {"kymatio": ("Kymatio", "#1f6f8b"), "twin": ("plain-PyTorch twin", "#b4c3ca")}
+PEERS = {
+    "kymatio": ("Kymatio", "#1f6f8b"),
+    "per-path loop": ("Kymatio's loop over paths", "#1f6f8b"),
+    "twin": ("plain-PyTorch twin", "#b4c3ca"),
+    "compiled twin": ("compiled twin", "#8d99ae"),
+}
 INK, GRID, WANTED = "#22303a", "#e3e8eb", "#d1495b"
 GAP = 0.55  # between the bars of two cases; a bar is 1 high
 
 
 def bars(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """The cases with a ratio to show, in the order of the registry."""
-    return [case for case in report["cases"] if any(peer in case["ratios"] for peer in PEERS)]
+    """The cases with a ratio to show, those of a kind side by side."""
+    shown = [case for case in report["cases"] if any(peer in case["ratios"] for peer in PEERS)]
+    kinds = [case["kind"] for case in shown]
+    return sorted(shown, key=lambda case: kinds.index(case["kind"]))
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
@@ -39,7 +46,8 @@ def draw(report: dict[str, Any], path: Path) -> None:
     axes.set_yticks(middles, [case["name"] for case in cases])
     axes.set_ylim(bottom, -GAP)
     wanted = [case["target"] for case in cases if case["target"]]
-    _style(axes, [ratio for case in cases for ratio in case["ratios"].values()] + wanted)
+    ratios = [case["ratios"][peer] for case in cases for peer in PEERS if peer in case["ratios"]]
+    _style(axes, ratios + wanted)
     _caption(figure, axes, report)
     figure.set_size_inches(9, 1.3 + 0.23 * (bottom + GAP))
     figure.savefig(path, format="png", dpi=150, facecolor="white")
@@ -101,8 +109,9 @@ def _caption(figure: Figure, axes: Any, report: dict[str, Any]) -> None:
         labelcolor=INK,
         handlelength=1.4,
     )
+    threads = f" · threads: {report['threads']}" if report["device"] == "cpu" else ""
     figure.supxlabel(
-        f"{machine['processor']}, {machine['instruction_set']} · threads: {report['threads']} · "
+        f"{machine['processor']}, {machine['instruction_set']}{threads} · "
         f"float32 · {machine['date'][:10]}",
         x=0.01,
         ha="left",

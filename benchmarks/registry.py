@@ -4,12 +4,15 @@ A `Case` is a set-up with a `Problem` (sizes; the input follows from a fixed see
 gives a `Work`: for each implementation a function that does the same work, and the exact answer
 in float64. The implementations are
 
-    scatcuda   the native engine
-    kymatio    kymatio.torch.Scattering2D of Kymatio 0.3.0, left out when it cannot be imported
-    twin       scatcuda's plain-PyTorch twin: backend="reference", or scatcuda.reference
+    scatcuda        the native engine of the device
+    kymatio         kymatio.torch.Scattering2D of Kymatio 0.3.0, left out when it cannot be imported
+    per-path loop   on a GPU, stands in for Kymatio where that cannot be imported: per_path.py
+    twin            scatcuda's plain-PyTorch twin: backend="reference", or scatcuda.reference
+    compiled twin   the same under torch.compile
+    … tier          scatcuda with one of the two tiers of its GPU engine forced
 
-A new kind of case (with a gradient, on another device, compiled) is a new set-up function and
-lines in `CASES`; nothing that times, checks or prints needs to know.
+A new kind of case (with a gradient, on another device) is a new set-up function and lines in
+`CASES`; nothing that times, checks or prints needs to know.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -27,39 +30,59 @@ import scatcuda
 from scatcuda import filters, ops, reference
 
 from . import process
+from .per_path import PerPath
 
 OURS = "scatcuda"
+STAND_IN = "per-path loop"
+TIERS = {"general tier": "general", "fused tier": "fused"}
+CHECKED = 8  # images of a batch whose coefficients are held against float64
 
 
 @dataclass(frozen=True)
 class Problem:
-    """`batch` images of size `shape`, scattered at scale 2^J with `L` angles up to order 2."""
+    """`batch` images of size `shape`, scattered at scale 2^J with `L` angles up to order 2; a
+    colour image is three planes."""
 
     J: int
     shape: tuple[int, int]
     batch: int = 1
     L: int = 8
+    colour: bool = False
 
     def __str__(self) -> str:
-        return f"{self.shape[0]}x{self.shape[1]} J={self.J} batch {self.batch}"
+        rgb = " RGB" if self.colour else ""
+        return f"{self.shape[0]}x{self.shape[1]} J={self.J} batch {self.batch}{rgb}"
+
+    @property
+    def planes(self) -> int:
+        return self.batch * (3 if self.colour else 1)
 
     def tiny(self) -> Problem:
         """The same transform of at most two small images."""
         M, N = (min(size, 4 * 2**self.J) for size in self.shape)
-        return Problem(self.J, (M, N), min(self.batch, 2), self.L)
+        return replace(self, shape=(M, N), batch=min(self.batch, 2))
 
     def images(self, device: torch.device | str = "cpu") -> Tensor:
-        """White noise, float32 [batch, M, N], the same in every process and on every device."""
+        """White noise, float32 [batch, M, N] or in colour [batch, 3, M, N], the same in every
+        process and on every device."""
         generator = torch.Generator().manual_seed(0)
-        return torch.randn(self.batch, *self.shape, generator=generator).to(device)
+        x = torch.randn(self.planes, *self.shape, generator=generator)
+        return (x.unflatten(0, (self.batch, 3)) if self.colour else x).to(device)
+
+    def some(self, batch: Tensor) -> Tensor:
+        """The images that are checked, from the first to the last of a batch."""
+        picked = torch.linspace(0, self.batch - 1, min(self.batch, CHECKED)).round().long()
+        return batch[picked.to(batch.device)]
 
 
 @dataclass(frozen=True)
 class Peer:
-    """One implementation's run; `threads` overrides the thread count of the whole report."""
+    """One implementation's run; `threads` overrides the thread count of the whole report, `--quick`
+    leaves out what is `slow`."""
 
     run: Callable[[], Any]
     threads: int | None = None
+    slow: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,14 +98,15 @@ class Work:
 
 @dataclass(frozen=True)
 class Case:
-    """One line of the report. `target` is the wanted ratio (time of `rival`) / (our time);
-    `--quick` leaves out what is `slow`."""
+    """One line of the report. `target` is the wanted ratio (time of `rival`) / (our time), `most`
+    the wanted microseconds an image; `--quick` leaves out what is `slow`."""
 
     name: str
     setup: Callable[[Problem, torch.device], Work]
     problem: Problem
     kind: str
     target: float | None = None
+    most: float | None = None
     rival: str = "kymatio"
     device: str = "cpu"
     slow: bool = False
@@ -122,9 +146,10 @@ def kymatio_missing() -> str | None:
     return None
 
 
-def implementations() -> list[str]:
+def implementations(device: torch.device | str = "cpu") -> list[str]:
     """Names of the implementations of the whole transform that can run here, ours first."""
-    return [OURS, *([] if kymatio_missing() else ["kymatio"]), "twin"]
+    stand_in = [STAND_IN] if torch.device(device).type == "cuda" else []
+    return [OURS, *(stand_in if kymatio_missing() else ["kymatio"]), "twin"]
 
 
 def build(name: str, problem: Problem) -> Any:
@@ -137,6 +162,10 @@ def build(name: str, problem: Problem) -> Any:
     }
     if name == "kymatio":
         return importlib.import_module("kymatio.torch").Scattering2D(**arguments)
+    if name == STAND_IN:
+        return PerPath(problem.J, problem.shape, problem.L)
+    if name in TIERS:
+        return scatcuda.Scattering2D(**arguments, tier=TIERS[name])
     backend = {OURS: "native", "twin": "reference"}[name]
     return scatcuda.Scattering2D(**arguments, backend=backend)
 
@@ -152,9 +181,10 @@ def module(name: str, problem: Problem, device: torch.device | str = "cpu") -> A
     return _module(name, problem.J, problem.shape, problem.L).to(device)
 
 
-def exact_transform(problem: Problem) -> Tensor:
-    """The plain-PyTorch twin in float64, on the CPU."""
-    return build("twin", problem).double()(problem.images().double())
+def exact_transform(problem: Problem, device: torch.device | str = "cpu") -> Tensor:
+    """The plain-PyTorch twin in float64, of the images that are checked."""
+    x = problem.some(problem.images(device)).double()
+    return build("twin", problem).to(device).double()(x)
 
 
 # ---------------------------------------------------------------- set-ups
@@ -165,16 +195,26 @@ def setup_transform(problem: Problem, device: torch.device) -> Work:
     x = problem.images(device)
     peers = {
         name: Peer(functools.partial(module(name, problem, device), x))
-        for name in implementations()
+        for name in implementations(device)
     }
-    return Work(peers, lambda: exact_transform(problem), images=problem.batch)
+    exact = functools.partial(exact_transform, problem, device)
+    return Work(peers, exact, problem.some, problem.batch)
+
+
+def setup_every_way(problem: Problem, device: torch.device) -> Work:
+    """The same, with the twin compiled and ours in one tier and in the other."""
+    work, x = setup_transform(problem, device), problem.images(device)
+    ways = {name: Peer(functools.partial(module(name, problem, device), x)) for name in TIERS}
+    compiled = torch.compile(module("twin", problem, device))
+    ways["compiled twin"] = Peer(functools.partial(compiled, x), slow=True)
+    return replace(work, peers=work.peers | ways)
 
 
 def setup_threads(problem: Problem, device: torch.device) -> Work:
     """The native transform on two threads (ours) against itself on one."""
     run = functools.partial(module(OURS, problem, device), problem.images(device))
     peers = {OURS: Peer(run, threads=2), "one thread": Peer(run, threads=1)}
-    return Work(peers, lambda: exact_transform(problem), images=problem.batch)
+    return Work(peers, lambda: exact_transform(problem), problem.some, problem.batch)
 
 
 def setup_construction(problem: Problem, device: torch.device) -> Work:
@@ -197,7 +237,7 @@ def setup_construction(problem: Problem, device: torch.device) -> Work:
 def setup_filter_fold(problem: Problem, device: torch.device) -> Work:
     """x_hat [batch, Mp, Np], psi of scale 1 [L, Mp, Np], k = 2 -> [batch, L, Mp/2, Np/2]."""
     padded = filters.padded_shape(problem.shape, problem.J)
-    x_hat = torch.fft.fft2(Problem(problem.J, padded, problem.batch).images(device))
+    x_hat = torch.fft.fft2(Problem(problem.J, padded, problem.planes).images(device))
     psi = filters.morlet_bank(padded, problem.J, problem.L).psi[1].to(x_hat.real)
     return _operator("filter_fold", problem, x_hat, psi, 2)
 
@@ -221,8 +261,8 @@ def setup_lowpass(problem: Problem, device: torch.device) -> Work:
 def _maps(problem: Problem, device: torch.device, angles: int) -> Tensor:
     """Noise in the shape of first-order maps at resolution 1: [batch, angles, Mp/2, Np/2]."""
     Mp, Np = filters.padded_shape(problem.shape, problem.J)
-    noise = Problem(problem.J, (Mp // 2, Np // 2), problem.batch * angles).images(device)
-    return noise.unflatten(0, (problem.batch, angles))
+    noise = Problem(problem.J, (Mp // 2, Np // 2), problem.planes * angles).images(device)
+    return noise.unflatten(0, (problem.planes, angles))
 
 
 def _operator(name: str, problem: Problem, *arguments: Any) -> Work:
@@ -271,15 +311,17 @@ def _memory_probe(problem: Problem, threads: int) -> Probe:
 # ---------------------------------------------------------------- the cases
 
 
-def _transform(problem: Problem, target: float, slow: bool = False) -> Case:
-    return Case(str(problem), setup_transform, problem, "transform", target, slow=slow)
+def _transform(problem: Problem, target: float | None = None, **options: Any) -> Case:
+    """The case of a transform; where a time is wanted it is looked at in every way."""
+    setup = setup_every_way if "most" in options else setup_transform
+    return Case(str(problem), setup, problem, "transform", target, **options)
 
 
-def _operators(problem: Problem) -> list[Case]:
+def _operators(problem: Problem, device: str = "cpu") -> list[Case]:
     setups = [setup_filter_fold, setup_modulus, setup_lowpass]
     names = [setup.__name__.removeprefix("setup_") for setup in setups]
     return [
-        Case(f"{name} {problem}", setup, problem, "operator", rival="twin")
+        Case(f"{name} {problem}", setup, problem, "operator", rival="twin", device=device)
         for name, setup in zip(names, setups, strict=True)
     ]
 
@@ -287,6 +329,9 @@ def _operators(problem: Problem) -> list[Case]:
 DIGITS = Problem(J=2, shape=(32, 32), batch=96)
 PHOTOS = Problem(J=3, shape=(224, 224), batch=4)
 PHOTO = Problem(J=3, shape=(224, 224), batch=1)
+
+MANY_RGB = Problem(J=2, shape=(32, 32), batch=1024, colour=True)
+PHOTOS_RGB = Problem(J=3, shape=(224, 224), batch=64, colour=True)
 
 CASES: list[Case] = [
     _transform(DIGITS, target=15),
@@ -299,6 +344,17 @@ CASES: list[Case] = [
     *_operators(DIGITS),
     *_operators(PHOTOS),
     Case(f"two threads {DIGITS}", setup_threads, DIGITS, "threads", 1.7, rival="one thread"),
+    # On a GPU; the most telling first, since time there may run out
+    _transform(MANY_RGB, 20, most=1e6 / 600_000, device="cuda"),
+    _transform(PHOTOS_RGB, most=100, device="cuda"),
+    _transform(replace(MANY_RGB, batch=1), 20, device="cuda"),
+    *_operators(MANY_RGB, "cuda"),
+    *_operators(PHOTOS_RGB, "cuda"),
+    _transform(replace(PHOTOS_RGB, batch=1), device="cuda"),
+    _transform(replace(PHOTOS_RGB, J=4), device="cuda", slow=True),
+    _transform(replace(MANY_RGB, shape=(28, 28)), device="cuda"),
+    _transform(replace(PHOTOS_RGB, shape=(64, 64), batch=256), device="cuda", slow=True),
+    _transform(replace(PHOTOS_RGB, shape=(128, 128)), device="cuda", slow=True),
 ]
 
 PROBES: list[Probe] = [

@@ -1,6 +1,7 @@
 """The report: measures the registry's cases, prints tables, writes JSON and a figure.
 
-    python -m benchmarks [--quick] [--threads N] [--cases SUBSTRING] [--output DIR]
+    python -m benchmarks [--device cpu|cuda] [--quick] [--threads N] [--cases SUBSTRING]
+                         [--limit SECONDS] [--output DIR]
 
 A ratio is the time of a peer divided by ours, so more than 1 means that scatcuda is faster. An
 error is ||y - s|| / ||s||, s the float64 result of the plain-PyTorch twin.
@@ -13,35 +14,39 @@ import contextlib
 import datetime
 import importlib.metadata
 import json
+import math
 import os
 import platform
+import re
 import statistics
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from tabulate import tabulate
 from torch import Tensor
 
 import scatcuda
 
-from . import plot, registry
-from .registry import OURS, Case, Peer, Probe
+from . import gpu, registry, tables
+from .registry import OURS, STAND_IN, Case, Peer, Probe, Work
 from .timing import interleave, timer_for
 
 RESULTS = Path(__file__).parent / "results"
-COLUMNS = {OURS: "scatcuda", "kymatio": "Kymatio", "twin": "twin"}
+PACKAGES = ["torch", "numpy", "scipy", "kymatio", "triton", "nvidia-cufft", "nvidia-cufft-cu12"]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How carefully to measure: `rounds` turns of each peer that last `seconds` together."""
+    """How carefully to measure: `rounds` turns of each peer that last `seconds` together; no case
+    is begun after `limit` seconds."""
 
     threads: int = 1
     quick: bool = False
+    limit: float = math.inf
 
     @property
     def rounds(self) -> int:
@@ -65,14 +70,9 @@ def measure(case: Case, settings: Settings) -> dict[str, Any]:
     """Times and errors of every implementation of a case, ready for JSON."""
     torch.set_num_threads(settings.threads)  # for what is not timed as well
     work = case.start()
-    exact = work.exact()
-    errors = {
-        name: relative_error(work.values(peer.run()), exact) for name, peer in work.peers.items()
-    }
+    peers, errors, left_out = first_runs(work, settings)
     timer = timer_for(case.device)
-    times = interleave(
-        work.peers, timer, settings.rounds, settings.seconds, threads=settings.threads
-    )
+    times = interleave(peers, timer, settings.rounds, settings.seconds, threads=settings.threads)
     median = {name: statistics.median(rounds) for name, rounds in times.items()}
 
     def figures(name: str, peer: Peer) -> dict[str, Any]:
@@ -90,13 +90,48 @@ def measure(case: Case, settings: Settings) -> dict[str, Any]:
         "device": case.device,
         "problem": asdict(case.problem),
         "target": case.target,
-        "rival": case.rival,
-        "peers": {name: figures(name, peer) for name, peer in work.peers.items()},
+        "most": case.most,
+        "rival": STAND_IN if STAND_IN in peers else case.rival,
+        "peers": {name: figures(name, peer) for name, peer in peers.items()},
         "ratios": {name: median[name] / median[OURS] for name in median if name != OURS},
+        "left_out": left_out,
     }
-    if case.kind == "transform" and case.device == "cpu" and not settings.quick:
-        entry["memory_mb"] = registry.memory(case.problem, settings.threads, list(work.peers))
+    if case.device == "cuda":
+        entry["memory_mb"] = {name: gpu.memory(peer.run) for name, peer in peers.items()}
+        if case.most:
+            try:
+                entry["kernels"] = gpu.kernels(peers[OURS].run)
+            except RuntimeError as error:  # a profiler that this machine does not let count
+                left_out["kernels"] = first_line(error)
+    elif case.kind == "transform" and not settings.quick:
+        entry["memory_mb"] = registry.memory(case.problem, settings.threads, list(peers))
     return entry
+
+
+def first_runs(
+    work: Work, settings: Settings
+) -> tuple[dict[str, Peer], dict[str, float], dict[str, str]]:
+    """The peers that run, their errors, and why the others do not: a device may be too small for a
+    peer, a compiler give up on it. Ours has no excuse."""
+    exact, errors, left_out = work.exact(), {}, {}
+    for name, peer in work.peers.items():
+        if settings.quick and peer.slow:
+            continue
+        try:
+            found = relative_error(work.values(peer.run()), exact)
+            if not math.isfinite(found):
+                raise ArithmeticError(f"its relative error is {found}")
+            errors[name] = found
+        except Exception as error:
+            if name == OURS:
+                raise
+            left_out[name] = first_line(error)
+    return {name: work.peers[name] for name in errors}, errors, left_out
+
+
+def first_line(error: Exception) -> str:
+    """An exception in at most 200 characters."""
+    return f"{type(error).__name__}: {error}".splitlines()[0][:200]
 
 
 def measure_probe(probe: Probe, settings: Settings) -> dict[str, Any]:
@@ -105,14 +140,13 @@ def measure_probe(probe: Probe, settings: Settings) -> dict[str, Any]:
     return {"name": probe.name, "unit": probe.unit, "target": probe.target, "values": values}
 
 
-def machine() -> dict[str, Any]:
+def machine(device: str = "cpu") -> dict[str, Any]:
     """Where the figures come from: processor, its load at the start, versions, date."""
-    packages = ["torch", "numpy", "scipy", "kymatio"]
     versions = {"python": platform.python_version(), "scatcuda": scatcuda.__version__}
-    for package in packages:
+    for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
-    return {
+    here = {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
@@ -121,6 +155,7 @@ def machine() -> dict[str, Any]:
         "versions": versions,
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
+    return here | {"host": here["processor"], **gpu.describe()} if device == "cuda" else here
 
 
 def _processor() -> str:
@@ -132,94 +167,18 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-# ---------------------------------------------------------------- printing
-
-
-def tables(report: dict[str, Any]) -> str:
-    """The report as text: transforms, operators, and the rest."""
-    cases = report["cases"]
-    parts = []
-    for kind, title in [("transform", "Order-2 scattering"), ("operator", "Operators")]:
-        entries = [entry for entry in cases if entry["kind"] == kind]
-        if entries:
-            threads = f"threads: {report['threads']}"
-            parts.append(f"{title}: µs an image, {threads}, float32\n\n{_timed_table(entries)}")
-    others = [_case_row(entry) for entry in cases if entry["kind"] in ("construction", "threads")]
-    others += [_probe_row(entry) for entry in report["probes"]]
-    if others:
-        headers = ["", "unit", *COLUMNS.values(), "ratio", "wanted", ""]
-        parts.append(f"Other measurements\n\n{_tabulate(others, headers)}")
-    return "\n\n".join([*parts, *report["notes"]])
-
-
-def _timed_table(entries: list[dict[str, Any]]) -> str:
-    """One line a case; columns of which every cell is empty are left out."""
-    headers = ["case", *COLUMNS.values()]
-    headers += ["Kymatio\n÷ ours", "twin\n÷ ours", "wanted", ""]
-    headers += [f"error\n{name}" for name in COLUMNS.values()]
-    headers += [f"MB\n{name}" for name in COLUMNS.values()]
-    rows = []
-    for entry in entries:
-        peers = entry["peers"]
-        row = [entry["name"]]
-        row += [_number(peers.get(name, {}).get("microseconds_per_image")) for name in COLUMNS]
-        row += [_number(entry["ratios"].get(name)) for name in ("kymatio", "twin")]
-        row += _verdict(entry["ratios"].get(entry["rival"]), entry["target"], least=True)
-        row += [_scientific(peers.get(name, {}).get("relative_error")) for name in COLUMNS]
-        row += [_number(entry.get("memory_mb", {}).get(name)) for name in COLUMNS]
-        rows.append(row)
-    used = [i for i in range(len(headers)) if any(row[i] for row in rows)]
-    return _tabulate([[row[i] for i in used] for row in rows], [headers[i] for i in used])
-
-
-def _case_row(entry: dict[str, Any]) -> list[str]:
-    """A case that is not counted in images: milliseconds a run."""
-    peers, ratio = entry["peers"], entry["ratios"].get(entry["rival"])
-    row = [entry["name"], "ms"]
-    row += [_number(1e3 * peers[name]["seconds"] if name in peers else None) for name in COLUMNS]
-    return [*row, _number(ratio), *_verdict(ratio, entry["target"], least=True)]
-
-
-def _probe_row(entry: dict[str, Any]) -> list[str]:
-    row = [entry["name"], entry["unit"]]
-    row += [_number(entry["values"].get(name)) for name in COLUMNS]
-    return [*row, "", *_verdict(entry["values"].get(OURS), entry["target"], least=False)]
-
-
-def _verdict(value: float | None, target: float | None, least: bool) -> list[str]:
-    """The wanted value and whether it was reached, as two cells."""
-    if target is None:
-        return ["", ""]
-    wanted = f"{'≥' if least else '≤'} {target:g}"
-    if value is None:
-        return [wanted, ""]
-    return [wanted, "met" if (value >= target if least else value <= target) else "missed"]
-
-
-def _number(value: float | None) -> str:
-    """Three significant digits at least, without an exponent."""
-    if value is None:
-        return ""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
-
-
-def _scientific(value: float | None) -> str:
-    return "" if value is None else f"{value:.1e}"
-
-
-def _tabulate(rows: list[list[str]], headers: list[str]) -> str:
-    alignment = ["left", *["right"] * (len(headers) - 1)]
-    return tabulate(rows, headers, colalign=alignment, disable_numparse=True)
-
-
 # ---------------------------------------------------------------- writing
 
 
 def slug(report: dict[str, Any]) -> str:
     """File name of a report. One that is not complete never takes the place of one that is."""
-    parts = ["cpu", report["machine"]["instruction_set"]]
-    if report["threads"] != 1:
-        parts.append(f"threads{report['threads']}")
+    if report["device"] == "cuda":
+        name = re.sub(r"[^a-z0-9]+", "-", report["machine"]["processor"].lower()).strip("-")
+        parts = [name.removeprefix("nvidia-")]
+    else:
+        parts = ["cpu", report["machine"]["instruction_set"]]
+        if report["threads"] != 1:
+            parts.append(f"threads{report['threads']}")
     return "-".join(parts if report["complete"] else [*parts, "partial"])
 
 
@@ -229,6 +188,11 @@ def write(report: dict[str, Any], directory: Path) -> list[Path]:
     text = json.dumps(report, indent=1, allow_nan=False) + "\n"
     paths = [directory / f"{slug(report)}.json"]
     _replace(paths[0], lambda path: path.write_text(text, encoding="utf-8"))
+    try:
+        from . import plot
+    except ImportError as error:
+        print(f"No figure is drawn: {error}.")
+        return paths
     if plot.bars(report):
         paths.append(directory / f"{slug(report)}.png")
         _replace(paths[1], lambda path: plot.draw(report, path))
@@ -253,58 +217,95 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__.split("\n")[0]
     )
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="default: cpu")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, no slow cases")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="default: 1")
     parser.add_argument("--cases", default="", metavar="SUBSTRING", help="only matching cases")
+    parser.add_argument(
+        "--limit", type=float, default=math.inf, metavar="SECONDS", help="begin no case after this"
+    )
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="for the files")
     options = parser.parse_args(arguments)
     if options.threads < 1:
         parser.error(f"--threads: expected 1 or more, got {options.threads}")
-    cases = [case for case in registry.CASES if options.cases in case.name]
-    probes = [probe for probe in registry.PROBES if options.cases in probe.name]
-    if not cases and not probes:
-        entries: list[Case | Probe] = [*registry.CASES, *registry.PROBES]
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device: PyTorch finds no NVIDIA GPU here")
+    cases = [case for case in registry.CASES if case.device == options.device]
+    entries: list[Case | Probe] = [*cases, *(registry.PROBES if options.device == "cpu" else [])]
+    chosen = [entry for entry in entries if options.cases in entry.name]
+    if not chosen:
         known = "\n  ".join(entry.name for entry in entries)
         parser.error(f"--cases: {options.cases!r} is part of no name; the names are\n  {known}")
 
-    report = collect(cases, probes, Settings(options.threads, options.quick))
-    report["complete"] = not options.quick and not options.cases
-    print(f"\n{_headline(report['machine'])}\n\n{tables(report)}\n")
-    for path in write(report, options.output):
+    settings = Settings(options.threads, options.quick, options.limit)
+    report = collect(chosen, options.device, settings)
+    report["complete"] &= not options.quick and not options.cases
+    paths = write(report, options.output)
+    print(f"\n{_headline(report['machine'])}\n\n{tables.text(report)}\n")
+    for path in paths:
         print(f"written: {path}")
-    return 0
+    return 1 if report["failed"] else 0
 
 
-def collect(cases: Sequence[Case], probes: Sequence[Probe], settings: Settings) -> dict[str, Any]:
+def collect(entries: Sequence[Case | Probe], device: str, settings: Settings) -> dict[str, Any]:
     """Measure cases and probes; says on standard error what it is at."""
-    here = machine()
+    start = time.monotonic()
+    ceilings = gpu.ceilings(device, settings.quick) if device == "cuda" else {}
+    here = machine(device)  # after the ceilings: a GPU's clocks are those under load
+    cases, probes, failed, notes = [], [], [], _preamble(here, settings)
+    quickly = [e for e in entries if not (settings.quick and isinstance(e, Case) and e.slow)]
+    if slow := [entry.name for entry in entries if entry not in quickly]:
+        notes.append(f"--quick left out: {', '.join(slow)}.")
+    for i, entry in enumerate(quickly):
+        if time.monotonic() - start > settings.limit:
+            late = ", ".join(left.name for left in quickly[i:])
+            notes.append(f"--limit left out: {late}.")
+            break
+        print(f"measuring {entry.name}", file=sys.stderr, flush=True)
+        if isinstance(entry, Probe):
+            probes.append(measure_probe(entry, settings))
+            continue
+        try:
+            found = measure(entry, settings)
+        except Exception as error:  # the other cases are still worth knowing
+            failed.append(entry.name)
+            notes.append(f"{entry.name} failed: {first_line(error)}.")
+            continue
+        if ceilings and entry.kind == "transform":
+            seconds = found["peers"][OURS]["seconds"]
+            found["floors"] = gpu.shares(entry.problem, seconds, ceilings)
+        notes += [
+            f"{entry.name}: {name} left out: {why}." for name, why in found["left_out"].items()
+        ]
+        cases.append(found)
+    return {
+        "machine": here,
+        "device": device,
+        "threads": settings.threads,
+        "rounds": settings.rounds,
+        "ceilings": ceilings,
+        "cases": cases,
+        "probes": probes,
+        "failed": failed,
+        "complete": len(cases) + len(probes) == len(entries),
+        "notes": notes,
+    }
+
+
+def _preamble(machine: dict[str, Any], settings: Settings) -> list[str]:
+    """The notes that can be written before anything is measured."""
     notes = [
         "Ratios are times: a peer's divided by ours. Errors are relative, against the twin in "
         f"float64. Medians of {settings.rounds} rounds, peers in turn."
     ]
-    if here["load"] > 0.5:
+    if machine["load"] > 0.5:
         notes.append(
-            f"Load average {here['load']:.1f} at the start: other programs may have disturbed "
+            f"Load average {machine['load']:.1f} at the start: other programs may have disturbed "
             "the figures, most of all those that need every core."
         )
     if missing := registry.kymatio_missing():
         notes.append(missing)
-    if settings.quick and (slow := [case.name for case in cases if case.slow]):
-        cases = [case for case in cases if not case.slow]
-        notes.append(f"--quick left out: {', '.join(slow)}.")
-
-    def announced(entry: Case | Probe) -> Any:
-        print(f"measuring {entry.name}", file=sys.stderr, flush=True)
-        return entry
-
-    return {
-        "machine": here,
-        "threads": settings.threads,
-        "rounds": settings.rounds,
-        "cases": [measure(announced(case), settings) for case in cases],
-        "probes": [measure_probe(announced(probe), settings) for probe in probes],
-        "notes": notes,
-    }
+    return notes
 
 
 def _headline(machine: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """The registry's cases under pytest-benchmark: `pytest benchmarks --benchmark-only`.
 
 One group a case, so that its peers stand side by side; one thread, unless a peer states
-otherwise. Probes need processes of their own: `python -m benchmarks` measures them.
+otherwise. The GPU's cases are there where there is one. Probes need processes of their own:
+`python -m benchmarks` measures them.
 """
 
 import functools
@@ -13,7 +14,8 @@ from .registry import CASES
 from .report import relative_error
 
 # Which peers a case has is known once it is set up; tiny ones are set up in no time.
-PAIRS = [(case, peer) for case in CASES for peer in case.start(tiny=True).peers]
+HERE = [case for case in CASES if case.device == "cpu" or torch.cuda.is_available()]
+PAIRS = [(case, peer) for case in HERE for peer in case.start(tiny=True).peers]
 
 
 @functools.cache
@@ -39,7 +41,14 @@ def test_case(benchmark, one_thread, case, name):
     peer = work.peers[name]
     torch.set_num_threads(peer.threads or 1)
     benchmark.group = case.name
-    result = benchmark(peer.run)
+
+    def run():
+        result = peer.run()
+        if case.device == "cuda":
+            torch.cuda.synchronize()
+        return result
+
+    result = benchmark(run)
     error = relative_error(work.values(result), exact)
     benchmark.extra_info |= {"images": work.images, "relative_error": error}
     assert error < 1e-5

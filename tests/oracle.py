@@ -19,10 +19,11 @@ from scatcuda.filters import FilterBank
 
 
 def scattering2d(x: Tensor, bank: FilterBank, max_order: int = 2, pre_pad: bool = False) -> Tensor:
-    """``S x = [A x, A|W1 x|, A|W2|W1 x||]``: images ``[..., M, N]`` to ``[..., C, m, n]``."""
+    """``S x = [A x, A|W1 x|, A|W2|W1 x||]``: images ``[..., M, N]`` to ``[..., C, m, n]``, computed
+    on the CPU wherever ``x`` is."""
     J, L = bank.J, bank.L
     psi = bank.psi.numpy()
-    u0_hat = np.fft.fft2(pad(x.double().numpy(), bank.shape, pre_pad))
+    u0_hat = np.fft.fft2(pad(x.double().cpu().numpy(), bank.shape, pre_pad))
     S0, S1, S2 = [lowpass(u0_hat, bank, 0)], [], []
     for n1 in range(J * L if max_order > 0 else 0):
         j1 = n1 // L
@@ -32,7 +33,7 @@ def scattering2d(x: Tensor, bank: FilterBank, max_order: int = 2, pre_pad: bool 
             j2 = n2 // L
             u2_hat = np.fft.fft2(wavelet_modulus(u1_hat, psi[j2, n2 % L], j1, j2))
             S2.append(lowpass(u2_hat, bank, j2))
-    return torch.from_numpy(np.stack([*S0, *S1, *S2], axis=-3))
+    return torch.from_numpy(np.stack([*S0, *S1, *S2], axis=-3)).to(x.device)
 
 
 def pad(x: np.ndarray, padded: tuple[int, int], pre_pad: bool = False) -> np.ndarray:

@@ -1,11 +1,15 @@
 """The benchmark suites: what they time is right, and the report can be written. No test here
 asks how long anything takes."""
 
+import builtins
+import dataclasses
 import gc
 import json
 import math
 import sys
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,8 +20,18 @@ sys.path.insert(0, str(ROOT))  # benchmarks/ is not part of the installed packag
 pytest.importorskip("tabulate")
 pytest.importorskip("matplotlib")
 
-from benchmarks import plot, process, registry, report, timing  # noqa: E402
-from benchmarks.registry import CASES, OURS, PROBES, Case, Peer, Problem, Work  # noqa: E402
+from benchmarks import gpu, plot, process, registry, report, tables, timing  # noqa: E402
+from benchmarks.registry import (  # noqa: E402
+    CASES,
+    OURS,
+    PROBES,
+    STAND_IN,
+    TIERS,
+    Case,
+    Peer,
+    Problem,
+    Work,
+)
 
 # float32 against float64; Kymatio's rounding, not ours, decides
 TOLERANCE = 5e-6
@@ -39,12 +53,17 @@ def thread_count():
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_implementations_agree_with_float64(case):
+    """The GPU's cases too, though on the CPU where there is no GPU."""
+    if not torch.cuda.is_available():
+        case = dataclasses.replace(case, device="cpu")
     work = case.start(tiny=True)
     exact = work.exact()
     assert exact.dtype in (torch.float64, torch.complex128)
     assert next(iter(work.peers)) == OURS
     assert case.rival in work.peers or registry.kymatio_missing()
     for name, peer in work.peers.items():
+        if peer.slow:  # compiling takes half a minute
+            continue
         values = work.values(peer.run())
         assert values.shape == exact.shape, name
         assert report.relative_error(values, exact) < TOLERANCE, name
@@ -59,6 +78,51 @@ def test_input_has_a_fixed_seed():
     problem = Problem(J=2, shape=(8, 12), batch=3)
     assert problem.images().shape == (3, 8, 12)
     assert torch.equal(problem.images(), problem.images())
+    colour = dataclasses.replace(problem, colour=True)
+    assert colour.images().shape == (3, 3, 8, 12) and colour.planes == 9
+
+
+def test_checked_images_are_spread_over_the_batch():
+    problem = Problem(J=1, shape=(2, 2), batch=1024)
+    picked = problem.some(torch.arange(1024)).tolist()
+    assert len(picked) == registry.CHECKED and picked[0] == 0 and picked[-1] == 1023
+    assert dataclasses.replace(problem, batch=3).some(torch.arange(3)).tolist() == [0, 1, 2]
+
+
+def operations_of(run):
+    """How often a run computes what; views of tensors left out."""
+    with torch.profiler.profile() as profile:
+        run()
+    views = ("view", "reshape", "select", "slice", "as_strided", "alias", "squeeze", "narrow")
+    counts = {event.key: event.count for event in profile.key_averages()}
+    return Counter(
+        {
+            key: n
+            for key, n in counts.items()
+            if "aten::" in key and not any(v in key for v in views)
+        }
+    )
+
+
+@pytest.mark.parametrize(("J", "shape"), [(1, (17, 20)), (2, (32, 32)), (3, (40, 24))])
+def test_per_path_loop_does_what_kymatio_does(J, shape):
+    if missing := registry.kymatio_missing():
+        pytest.skip(missing)
+    problem = Problem(J, shape, batch=3)
+    x = problem.images()
+    ours, theirs = registry.module(STAND_IN, problem), registry.module("kymatio", problem)
+    assert report.relative_error(ours(x), theirs(x).double()) < TOLERANCE
+    assert ours(x.expand(2, *x.shape)).shape == (2, *theirs(x).shape)
+    counted = operations_of(lambda: theirs(x))
+    assert operations_of(lambda: ours(x)) == counted
+    assert counted["aten::fft_fft2"] > J
+
+
+def test_the_loop_stands_in_for_kymatio_on_a_gpu_only(monkeypatch):
+    assert STAND_IN not in registry.implementations("cuda")
+    monkeypatch.setattr(registry, "kymatio_missing", lambda: "Kymatio is left out.")
+    assert registry.implementations("cuda") == [OURS, STAND_IN, "twin"]
+    assert registry.implementations() == [OURS, "twin"]
 
 
 def test_report_goes_on_without_kymatio(monkeypatch, tmp_path, capsys):
@@ -239,9 +303,67 @@ def test_times_are_divided_by_the_images_and_errors_are_those_of_each_peer():
     assert [peer["relative_error"] for peer in peers.values()] == [0.0, 0.5]
 
 
+def _case(run, twin, **options):
+    """A case of two implementations whose exact answer is 1, 1, 1, 1."""
+
+    def setup(problem, device):
+        exact = torch.ones(4, dtype=torch.float64)
+        return Work({OURS: Peer(run), "twin": Peer(twin, slow=True)}, lambda: exact)
+
+    return Case("fake", setup, Problem(J=1, shape=(2, 2)), "operator", rival="twin", **options)
+
+
+def _ones():
+    return torch.ones(4)
+
+
+def _fail():
+    raise RuntimeError("out of memory\nand a long story")
+
+
+def test_a_peer_that_fails_is_left_out_with_a_sentence():
+    for twin, why in [
+        (_fail, "RuntimeError: out of memory"),
+        (lambda: torch.full((4,), torch.nan), "ArithmeticError: its relative error is nan"),
+    ]:
+        found = report.collect([_case(_ones, twin)], "cpu", report.Settings())
+        assert list(found["cases"][0]["peers"]) == [OURS]
+        assert found["cases"][0]["left_out"] == {"twin": why}
+        assert f"fake: twin left out: {why}." in found["notes"]
+        json.dumps(found, allow_nan=False)
+    quick = report.collect([_case(_ones, _fail)], "cpu", report.Settings(quick=True))
+    assert quick["cases"][0]["left_out"] == {} and quick["failed"] == []
+
+
+def test_a_case_that_fails_does_not_stop_the_others(monkeypatch, tmp_path, capsys):
+    cases = [_case(_fail, _ones), dataclasses.replace(_case(_ones, _ones), name="another")]
+    monkeypatch.setattr(registry, "CASES", cases)
+    monkeypatch.setattr(registry, "PROBES", [])
+    assert report.main(["--output", str(tmp_path)]) == 1
+    assert "fake failed: RuntimeError: out of memory." in capsys.readouterr().out
+    (path,) = tmp_path.glob("*-partial.json")
+    stored = json.loads(path.read_text())
+    assert stored["failed"] == ["fake"]
+    assert [entry["name"] for entry in stored["cases"]] == ["another"]
+
+
+def test_no_case_is_begun_after_the_limit():
+    found = report.collect([_case(_ones, _ones)] * 2, "cpu", report.Settings(limit=0))
+    assert found["cases"] == [] and not found["complete"]
+    assert "--limit left out: fake, fake." in found["notes"]
+
+
 def test_memory_is_left_empty_where_the_system_does_not_tell(monkeypatch):
     monkeypatch.setattr(process, "knows_peak", lambda: False)
     assert registry.memory(CASES[0].problem, 1, [OURS]) == {}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_report_says_that_there_is_no_gpu(capsys):
+    with pytest.raises(SystemExit) as stop:
+        report.main(["--device", "cuda"])
+    assert stop.value.code == 2
+    assert "PyTorch finds no NVIDIA GPU here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--cases", "no such case"], ["--threads", "0"]])
@@ -269,6 +391,7 @@ def _stored(**changes):
 
     stored = {
         "machine": {"processor": "A", "instruction_set": "avx2", "date": "2000-01-01T00:00"},
+        "device": "cpu",
         "threads": 1,
         "complete": True,
         "cases": [
@@ -284,7 +407,7 @@ def _stored(**changes):
 
 
 def test_tables_tell_wanted_values_and_whether_they_were_met():
-    lines = report.tables(_stored()).splitlines()
+    lines = tables.text(_stored()).splitlines()
     cells = {
         name: next(line for line in lines if line.startswith(name)).split()
         for name in (
@@ -295,7 +418,7 @@ def test_tables_tell_wanted_values_and_whether_they_were_met():
             "probe",
         )
     }
-    assert cells["transform case"][2:7] == ["20.0", "310", "15.5", "≥", "15"]
+    assert cells["transform case"][2:7] == ["20.0", "310", "15.5", "≥", "15×"]
     assert "met" in cells["transform case"]
     assert "met" not in cells["operator case"] and "missed" not in cells["operator case"]
     assert cells["construction case"][-1] == "missed"
@@ -310,6 +433,11 @@ def test_tables_tell_wanted_values_and_whether_they_were_met():
         ({}, "cpu-avx2"),
         ({"threads": 2}, "cpu-avx2-threads2"),
         ({"complete": False}, "cpu-avx2-partial"),
+        ({"device": "cuda", "machine": {"processor": "NVIDIA A100-SXM4-40GB"}}, "a100-sxm4-40gb"),
+        (
+            {"device": "cuda", "machine": {"processor": "Tesla T4"}, "complete": False},
+            "tesla-t4-partial",
+        ),
     ],
 )
 def test_slug_keeps_complete_reports_apart(changes, slug):
@@ -340,3 +468,151 @@ def test_figure_leaves_out_cases_without_a_ratio(tmp_path):
 def test_report_without_ratios_has_no_figure(tmp_path):
     paths = report.write(_stored(cases=[]), tmp_path)
     assert [path.suffix for path in paths] == [".json"]
+
+
+def _without(monkeypatch, *packages):
+    real = builtins.__import__
+
+    def refuse(name, *arguments):
+        if name.partition(".")[0] in packages:
+            raise ImportError(f"No module named {name!r}", name=name)
+        return real(name, *arguments)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+
+
+def test_report_without_tabulate_and_matplotlib(monkeypatch, tmp_path, capsys):
+    monkeypatch.delitem(sys.modules, "benchmarks.plot")
+    monkeypatch.delattr(sys.modules["benchmarks"], "plot")
+    _without(monkeypatch, "tabulate", "matplotlib")
+    assert [path.suffix for path in report.write(_stored(), tmp_path)] == [".json"]
+    assert "No figure is drawn: No module named 'matplotlib" in capsys.readouterr().out
+    text = tables.text(_stored())
+    assert "transform case\t20.0\t310\t15.5\t≥ 15×\tmet" in text
+
+
+# ---------------------------------------------------------------- GPUs
+
+
+@pytest.mark.parametrize(
+    ("J", "side", "kilobytes", "megaflop"),
+    [(2, 32, 74.5, 11.2), (3, 224, 2640, 778), (4, 224, 1630, 1005)],
+)
+def test_floors_are_those_of_the_design(J, side, kilobytes, megaflop):
+    """Of a colour image: the figures that the engine was designed against, to 3 %."""
+    problem = Problem(J, (side, side), batch=5, colour=True)
+    assert gpu.traffic(problem) / 5e3 == pytest.approx(kilobytes, rel=0.03)
+    assert gpu.operations(problem) / 5e6 == pytest.approx(megaflop, rel=0.03)
+
+
+def test_shares_are_floors_over_the_time():
+    problem = Problem(2, (32, 32), 1, colour=True)
+    measured = {"copy_bytes_per_second": 1e12, "float32_operations_per_second": 4e13}
+    shares = gpu.shares(problem, 1e-6, measured)
+    assert shares["memory"] == pytest.approx(gpu.traffic(problem) / 1e6)
+    assert shares["arithmetic"] == pytest.approx(gpu.operations(problem) / 2e7)
+
+
+def test_ceilings_count_both_ways_and_two_operations_a_product(monkeypatch):
+    monkeypatch.setattr(gpu, "timer_for", lambda device: lambda run, repeats: 1e-3)
+    before = torch.get_float32_matmul_precision()
+    assert gpu.ceilings("cpu", quick=True) == {
+        "copy_bytes_per_second": 8e3 * 2**24,
+        "float32_operations_per_second": 2e3 * 2048**3,
+    }
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_kernels_are_those_on_the_gpu_the_longest_first():
+    on_gpu, on_cpu = torch.autograd.DeviceType.CUDA, torch.autograd.DeviceType.CPU
+    events = [
+        SimpleNamespace(key="short", count=20, self_device_time_total=30.0, device_type=on_gpu),
+        SimpleNamespace(key="host", count=99, self_device_time_total=99.0, device_type=on_cpu),
+        SimpleNamespace(key="long", count=10, self_device_time_total=50.0, device_type=on_gpu),
+    ]
+    assert gpu.summary(events, runs=10) == [
+        {"kernel": "long", "launches": 1, "microseconds": 5},
+        {"kernel": "short", "launches": 2, "microseconds": 3},
+    ]
+
+
+def test_nvidia_smi_is_asked_where_it_is_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu.nvidia_smi("1234") == {}
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        "#!/bin/sh\n[ $1 = --id=GPU-1234 ] && echo 580.1, 1980 MHz, 2619 MHz, 2, 700 W\n"
+    )
+    program.chmod(0o755)
+    told = gpu.nvidia_smi("1234")
+    assert list(told) == gpu.QUERIES
+    assert told["driver_version"] == "580.1" and told["power.limit"] == "700 W"
+    assert gpu.nvidia_smi("another") == {}
+
+
+@pytest.fixture
+def pretended_gpu(monkeypatch):
+    """The report's way through a GPU, with tiny problems on the CPU in its place."""
+
+    def start(case, tiny=False):
+        work = case.setup(case.problem.tiny(), torch.device("cpu"))
+        return dataclasses.replace(work, images=case.problem.batch)
+
+    properties = SimpleNamespace(
+        name="NVIDIA H100 80GB HBM3",
+        multi_processor_count=132,
+        major=9,
+        minor=0,
+        total_memory=80 << 30,
+        uuid="none",
+    )
+    kernels = [{"kernel": "fused_kernel<40>", "launches": 1.0, "microseconds": 800.0}]
+    ceilings = {"copy_bytes_per_second": 3e12, "float32_operations_per_second": 5e13}
+    for module, name, stand_in in [
+        (torch.cuda, "is_available", lambda: True),
+        (torch.cuda, "get_device_properties", lambda: properties),
+        (registry.Case, "start", start),
+        (registry, "kymatio_missing", lambda: "Kymatio is left out."),
+        (registry, "implementations", lambda device: [OURS, STAND_IN, "twin"]),
+        (report, "timer_for", lambda device: lambda run, repeats: 1e-3),
+        (gpu, "ceilings", lambda device, quick: ceilings),
+        (gpu, "memory", lambda run: 1.5),
+        (gpu, "kernels", lambda run: kernels),
+    ]:
+        monkeypatch.setattr(module, name, stand_in)
+
+
+def test_report_of_a_gpu(pretended_gpu, tmp_path, capsys):
+    assert report.main(["--device", "cuda", "--quick", "--output", str(tmp_path)]) == 0
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["h100-80gb-hbm3-partial.json", "h100-80gb-hbm3-partial.png"]
+    stored = json.loads((tmp_path / names[0]).read_text())
+    assert stored["machine"]["instruction_set"] == "sm_90" and stored["machine"]["host"]
+    cases = {entry["name"]: entry for entry in stored["cases"]}
+    assert stored["failed"] == [] and all(entry["device"] == "cuda" for entry in cases.values())
+    assert all(entry["memory_mb"][OURS] == 1.5 for entry in cases.values())
+    main = cases["32x32 J=2 batch 1024 RGB"]
+    assert list(main["peers"]) == [OURS, STAND_IN, "twin", *TIERS]
+    assert main["rival"] == STAND_IN and main["kernels"][0]["kernel"] == "fused_kernel<40>"
+    problem = Problem(2, (32, 32), 1024, colour=True)
+    assert main["floors"]["memory"] == pytest.approx(gpu.traffic(problem) / 3e12 / 1e-3)
+    printed = capsys.readouterr().out
+    for told in ["132 cores, sm_90", "copies 3.00 TB/s", "≥ 20×, ≤ 1.67 µs", "fused_kernel<40>"]:
+        assert told in printed
+    assert "1,024,000" in printed  # images a second
+
+
+def test_report_of_a_gpu_without_a_profiler(pretended_gpu, monkeypatch):
+    monkeypatch.setattr(gpu, "kernels", lambda run: _fail())
+    (case,) = [case for case in CASES if case.most and case.problem.J == 2]
+    found = report.collect([case], "cuda", report.Settings(quick=True))
+    assert "kernels" not in found["cases"][0]
+    assert f"{case.name}: kernels left out: RuntimeError: out of memory." in found["notes"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_memory_and_kernels_of_a_call_on_a_device():
+    x = torch.ones(1 << 20, device="cuda")
+    assert gpu.memory(lambda: (x + 1) * 2) == pytest.approx(4 * 2**20 / 1e6)
+    assert sum(kernel["launches"] for kernel in gpu.kernels(lambda: x + 1)) == 1
+    assert gpu.describe()["processor"] == torch.cuda.get_device_name()

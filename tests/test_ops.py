@@ -32,7 +32,8 @@ PLANS = [
 
 
 def bank_of(plan: Plan, dtype: torch.dtype) -> Packed:
-    return pack(filters.morlet_bank(plan.padded, plan.J, plan.L), plan, dtype)
+    packed = pack(filters.morlet_bank(plan.padded, plan.J, plan.L), plan, dtype)
+    return Packed(*(t.to(torch.get_default_device()) for t in packed))  # gpu/ runs these tests too
 
 
 def scattering2d_of(plan: Plan) -> Callable[..., Tensor]:

@@ -1,0 +1,360 @@
+"""The CUDA engine's own ways: both tiers against float64, waves, the same bits every time, tables
+that point outside, and small problems for compute-sanitizer.
+
+Expected values are those of ../oracle.py and of scatcuda.reference, in float64 on the CPU.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import oracle
+import pytest
+import torch
+from torch import Tensor, nn
+
+from scatcuda import Scattering2D, filters, ops, reference
+from scatcuda.plan import Packed, Plan, pack
+
+TIERS = ["general", "fused"]
+LIMITS = {torch.float32: 2e-6, torch.float64: 1e-12}  # relative errors, order by order
+
+
+class Case(NamedTuple):
+    """Images ``M N`` in a batch of the shape ``lead``."""
+
+    M: int
+    N: int
+    J: int
+    L: int = 8
+    max_order: int = 2
+    lead: tuple[int, ...] = (3,)
+    pre_pad: bool = False
+
+    def __str__(self) -> str:
+        pre_pad = "-pre_pad" * self.pre_pad
+        lead = "x".join(map(str, self.lead)) or "one"
+        return f"{self.M}x{self.N}-J{self.J}-L{self.L}-order{self.max_order}-{lead}{pre_pad}"
+
+    def module(self, tier: str = "auto", workspace: int | None = None) -> Scattering2D:
+        """Padded images of ``pre_pad`` have the sides ``M N``."""
+        shape = (self.M, self.N)
+        if self.pre_pad:
+            shape = tuple(side - 2 * 2**self.J for side in shape)
+        arguments = (self.J, shape, self.L, self.max_order, self.pre_pad)
+        return Scattering2D(*arguments, tier=tier, workspace=workspace)
+
+    def images(self, dtype: torch.dtype = torch.float64) -> Tensor:
+        """Positive: the mean of few pixels of order 0 then loses no digits."""
+        return torch.rand(*self.lead, self.M, self.N, dtype=dtype)
+
+
+# Small enough for a block of any GPU
+SMALL = [
+    Case(32, 32, 2, lead=(5,)),
+    Case(28, 28, 2, lead=(2, 3)),
+    Case(32, 32, 2, lead=(1,)),
+    Case(32, 32, 2, lead=()),
+    Case(3, 2, 1, L=3, lead=(7,)),
+    Case(17, 29, 1, L=1),
+    Case(22, 26, 1, L=16, pre_pad=True),  # factors 11 and 13
+    Case(24, 40, 3, L=16),
+    Case(8, 8, 3, L=3),  # 2^J = side: one pixel of output
+    Case(16, 40, 4, L=3, lead=(2,)),
+    Case(32, 33, 5, L=1),
+    Case(20, 36, 2, L=3, max_order=1),
+    Case(15, 12, 2, max_order=0),
+]
+CASES = [
+    *SMALL,
+    Case(37, 32, 2, L=12),  # padded 44 × 40
+    Case(34, 38, 1, L=3, pre_pad=True),  # factors 17 and 19
+    Case(46, 62, 1, L=17, max_order=1, pre_pad=True),  # 23 and 31
+    Case(4, 97, 2, L=1),  # thin
+    Case(251, 61, 1, L=2, lead=(2,)),
+    Case(64, 48, 5, L=8, lead=(2,)),
+    Case(64, 64, 3, lead=(2,)),
+    Case(128, 96, 3, L=4, lead=(2,)),
+    Case(224, 224, 3, lead=(1,)),
+    Case(224, 224, 4, L=4, lead=()),
+    Case(96, 1024, 2, L=2, max_order=1, lead=(1,)),
+]
+
+
+def scattered(module: Scattering2D, x: Tensor, device: torch.device) -> Tensor:
+    """On the GPU; skips what the fused tier leaves to the general one."""
+    try:
+        return module.to(device, x.dtype)(x.to(device))
+    except RuntimeError as error:
+        if module.tier == "fused" and "fused tier" in str(error):
+            pytest.skip("the fused tier does not do this problem on this GPU")
+        raise
+
+
+def check(case: Case, tier: str, dtype: torch.dtype, device: torch.device, **options) -> None:
+    module, x = case.module(tier, **options), case.images()
+    S = scattered(module, x.to(dtype), device)
+    assert S.dtype == dtype and S.device.type == device.type and S.is_contiguous()
+    expected = oracle.scattering2d(x.to(dtype), module.bank, case.max_order, case.pre_pad)
+    assert S.shape == expected.shape
+    order = module.meta()["order"]
+    assert oracle.error_by_order(order, S.cpu(), expected) <= LIMITS[dtype]
+
+
+# --- right --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("tier", TIERS)
+def test_float32(tier, case, device):
+    check(case, tier, torch.float32, device)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_float64(case, device):
+    check(case, "general", torch.float64, device)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("case", SMALL, ids=str)
+def test_fused_tier_does_small_problems(case, device):
+    case.module("fused").to(device)(case.images(torch.float32).to(device))
+
+
+@pytest.mark.cuda
+def test_fused_tier_refuses_float64(device):
+    module, x = SMALL[0].module("fused").double().to(device), SMALL[0].images().to(device)
+    with pytest.raises(RuntimeError, match="fused tier"):
+        module(x)
+    assert module.float()(x.float()).isfinite().all()
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("case", [Case(32, 32, 2, lead=(5,)), Case(60, 44, 2, L=4, lead=(2, 2))])
+def test_gradient(case, tier, device):
+    """The forward pass by the engine, the backward pass by the reference."""
+    module, x = case.module(tier), case.images(torch.float32)
+    weights = torch.randn(*case.lead, *module.output_shape)
+    twin = Scattering2D(case.J, (case.M, case.N), case.L, backend="reference").double()
+    expected = x.double().requires_grad_()
+    twin(expected).backward(weights.double())
+    ours = x.to(device).requires_grad_()
+    scattered(module, ours, device).backward(weights.to(device))
+    assert oracle.relative_error(ours.grad.cpu(), expected.grad) <= 5e-6
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_precision_is_nobody_elses_choice(tier, device):
+    """Neither autocast nor leave to use TF32 changes a number."""
+    case = Case(32, 32, 2, lead=(4, 3))
+    module, x = case.module(tier), case.images(torch.float32)
+    S = scattered(module, x, device)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast(device.type, torch.bfloat16):
+            assert torch.equal(scattered(module, x, device), S)
+    finally:
+        torch.set_float32_matmul_precision(before)
+    nested = nn.Sequential(module).half()
+    assert torch.equal(nested(x.to(device)), S)
+
+
+# --- the same bits ------------------------------------------------------------------------------
+
+REPEATED = [
+    Case(32, 32, 2, lead=(13,)),
+    Case(37, 21, 2, L=5, lead=(7,)),
+    Case(64, 80, 3, lead=(5,)),
+    Case(15, 12, 2, max_order=0, lead=(6,)),
+    Case(224, 224, 3, lead=(3,)),
+]
+
+
+@pytest.mark.parametrize("dtype", LIMITS, ids=str)
+@pytest.mark.parametrize("case", REPEATED, ids=str)
+@pytest.mark.parametrize("tier", TIERS)
+def test_waves_change_no_bit(tier, case, dtype, device):
+    if tier == "fused" and dtype == torch.float64:
+        pytest.skip("the fused tier is float32's")
+    x = case.images(dtype)
+    expected = scattered(case.module(tier), x, device)
+    for workspace in (1, 1 << 18, 1 << 21, 3 << 22):
+        assert torch.equal(scattered(case.module(tier, workspace), x, device), expected), workspace
+    alone = [scattered(case.module(tier), image, device) for image in x]
+    assert torch.equal(torch.stack(alone), expected)
+
+
+@pytest.mark.parametrize("dtype", LIMITS, ids=str)
+@pytest.mark.parametrize("case", REPEATED, ids=str)
+@pytest.mark.parametrize("tier", TIERS)
+def test_the_same_bits_every_time(tier, case, dtype, device):
+    if tier == "fused" and dtype == torch.float64:
+        pytest.skip("the fused tier is float32's")
+    module, x = case.module(tier), case.images(dtype)
+    expected = scattered(module, x, device)
+    for _ in range(10):
+        torch.full((1 << 20,), math.nan, device=device)  # what was in the workspace does not matter
+        assert torch.equal(module(x.to(device)), expected)
+
+
+# --- tables that point outside ------------------------------------------------------------------
+
+PLAN = Plan(J=3, L=3, max_order=2, M=24, N=20)
+OUTSIDE = [2**40, -1, 2**62, -(2**63)]
+
+
+def scattering2d(x: Tensor, packed: Packed, device: torch.device, tier: str) -> Tensor:
+    sizes = (PLAN.J, PLAN.L, PLAN.max_order, PLAN.pre_pad)
+    bank = [t.to(device) for t in packed]
+    return ops.scattering2d(x.to(device), *bank, *sizes, tier=tier).cpu()
+
+
+@pytest.fixture
+def bank() -> Packed:
+    return pack(filters.morlet_bank(PLAN.padded, PLAN.J, PLAN.L), PLAN, torch.float32)
+
+
+def channels_of(table: tuple[int, int]) -> Tensor:
+    """A mask of the channels whose path takes the wavelets of scale j at resolution res."""
+    res, j = table
+    first, second = torch.from_numpy(PLAN.meta()["j"]).T
+    return ((first == j) if res == 0 else False) | ((first == res) & (second == j))
+
+
+def check_poisoned(S: Tensor, expected: Tensor, poisoned: Tensor) -> None:
+    """NaN in the poisoned coefficients ``[C, m, n]``; the others as they should be."""
+    assert S[:, poisoned].isnan().all()
+    assert torch.equal(S[:, ~poisoned], expected[:, ~poisoned])
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("table", list(PLAN.tables()), ids=str)
+def test_a_box_outside_its_table_gives_nan(table, tier, bank, device):
+    x = torch.rand(2, PLAN.M, PLAN.N)
+    expected = scattering2d(x, bank, device, tier)
+    poisoned = channels_of(table)[:, None, None].expand(expected.shape[1:])
+    assert 0 < poisoned.sum() < poisoned.numel()
+    row = list(PLAN.tables()).index(table)
+    for column in range(5):
+        for value in OUTSIDE:
+            boxes = bank.psi_support.clone()
+            boxes[row, column] = value
+            changed = bank._replace(psi_support=boxes)
+            check_poisoned(scattering2d(x, changed, device, tier), expected, poisoned)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("res", range(PLAN.J))
+def test_a_band_outside_its_matrix_gives_nan(res, tier, bank, device):
+    x = torch.rand(2, PLAN.M, PLAN.N)
+    expected = scattering2d(x, bank, device, tier)
+    last = torch.from_numpy(PLAN.meta()["j"]).max(1).values.clamp(0)  # resolution of a channel
+    m, n = PLAN.output
+    for index in range(m + n):
+        poisoned = torch.zeros(expected.shape[1:], dtype=torch.bool)
+        rows = (index, slice(None)) if index < m else (slice(None), index - m)
+        poisoned[(last == res, *rows)] = True
+        for column, value in ((0, -1), (1, 2**40), (0, 2**40), (1, -(2**63))):
+            bands = bank.phi_support.clone()
+            bands[res * (m + n) + index, column] = value
+            changed = bank._replace(phi_support=bands)
+            check_poisoned(scattering2d(x, changed, device, tier), expected, poisoned)
+
+
+@pytest.mark.cuda
+def test_any_box_is_right_or_gives_nan(bank, rng, device):
+    """Random boxes; whatever they are, the next call is right."""
+    x = torch.rand(2, PLAN.M, PLAN.N)
+    entries = bank.psi.numel() // PLAN.lanes
+    psi = torch.randn(bank.psi.shape) / math.prod(PLAN.padded)
+    sane = scattering2d(x, bank, device, "auto")
+    right = 0
+    for _ in range(60):
+        boxes = []
+        for res, _j in PLAN.tables():
+            sides = PLAN.sides(res)
+            (head, tail), (left, right_) = (
+                sorted(rng.randint(0, side) for _ in range(2)) for side in sides
+            )
+            kept = (sides[0] - tail + head) * (sides[1] - right_ + left)
+            boxes.append([rng.randint(0, max(0, entries - kept)), head, tail, left, right_])
+        broken = set()
+        for _ in range(rng.randint(0, 2)):
+            row = rng.randrange(len(boxes))
+            boxes[row][rng.randrange(5)] = rng.choice(OUTSIDE)
+            broken.add(row)
+        # too few entries for the kept box is outside as well
+        for row, (res, _j) in enumerate(PLAN.tables()):
+            first, head, tail, left, right_ = boxes[row]
+            rows, columns = PLAN.sides(res)
+            if row not in broken:
+                kept = (rows - tail + head) * (columns - right_ + left)
+                broken |= {row} if first + kept > entries else set()
+        changed = bank._replace(psi=psi, psi_support=torch.tensor(boxes))
+        S = scattering2d(x, changed, device, "auto")
+        poisoned = torch.zeros(PLAN.channels, dtype=torch.bool)
+        for row, table in enumerate(PLAN.tables()):
+            if row in broken:
+                poisoned |= channels_of(table)
+        assert S[:, poisoned].isnan().all() and S[:, ~poisoned].isfinite().all(), boxes
+        if not broken:
+            right += 1
+            wide = changed._replace(psi=psi.double(), phi=bank.phi.double())
+            expected = reference.scattering2d(x.double(), *wide, PLAN.J, PLAN.L, 2, False)
+            assert oracle.relative_error(S, expected) <= LIMITS[torch.float32], boxes
+    assert right > 5
+    assert torch.equal(scattering2d(x, bank, device, "auto"), sane)
+
+
+# --- small, for compute-sanitizer ---------------------------------------------------------------
+
+TINY = [
+    Case(16, 12, 2, L=3, lead=(3,)),
+    Case(9, 10, 1, L=8, lead=(2,)),
+    Case(8, 8, 3, L=4, lead=(1,)),
+    Case(14, 18, 1, L=1, pre_pad=True, lead=()),
+    Case(7, 6, 1, L=2, max_order=1, lead=(2,)),
+    Case(6, 5, 1, max_order=0, lead=(2,)),
+]
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("workspace", [None, 1])
+@pytest.mark.parametrize("case", TINY, ids=str)
+@pytest.mark.parametrize("tier", TIERS)
+def test_tiny_problems(tier, case, workspace, device):
+    check(case, tier, torch.float32, device, workspace=workspace)
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("case", TINY[:3], ids=str)
+def test_tiny_problems_in_float64(case, device):
+    check(case, "general", torch.float64, device)
+
+
+@pytest.mark.sanitize
+def test_one_whole_problem(device):
+    check(Case(32, 32, 2, lead=(1,)), "auto", torch.float32, device)
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("dtype", LIMITS, ids=str)
+def test_tiny_stages(dtype, device):
+    z = torch.randn(2, 12, 20, dtype=torch.complex128)
+    psi, u = torch.randn(3, 12, 20).double(), torch.randn(2, 3, 11, 13).double()
+    a_m, a_n = torch.rand(2, 11).double(), torch.rand(5, 13).double()
+    narrow = torch.complex64 if dtype == torch.float32 else torch.complex128
+    results = [
+        (ops.filter_fold(z.to(device, narrow), psi.to(device, dtype), 2), (z, psi, 2)),
+        (ops.modulus(z[0, :3, :7].to(device, narrow)), (z[0, :3, :7],)),
+        (ops.lowpass(*(t.to(device, dtype) for t in (u, a_m, a_n))), (u, a_m, a_n)),
+    ]
+    for (S, wide), twin in zip(
+        results, (reference.filter_fold, reference.modulus, reference.lowpass), strict=True
+    ):
+        expected = twin(*wide)
+        assert (S.cpu() - expected).norm() <= LIMITS[dtype] * expected.norm()

@@ -1,0 +1,38 @@
+"""Scattering2D on a GPU: the tests of ../test_scattering2d.py, with tensors made there, in either
+tier and one image at a time."""
+
+import functools
+
+import pytest
+import test_scattering2d
+import torch
+from test_scattering2d import (  # noqa: F401
+    test_an_image_does_not_depend_on_its_batch,
+    test_any_length_of_a_line,
+    test_any_number_of_angles,
+    test_copies,
+    test_dtype_of_the_module,
+    test_empty_batch,
+    test_filters_of_ones_own,
+    test_forward_mode_derivatives_are_right_or_refused,
+    test_gradcheck,
+    test_gradient_at_zero_is_zero,
+    test_not_a_number_stays_in_its_image,
+    test_prime_factors_of_the_padded_sides,
+    test_random_configuration,
+    test_second_derivatives,
+    test_smallest_images_of_every_scale,
+    test_training_through_the_transform,
+)
+
+pytestmark = pytest.mark.usefixtures("made_there", "engine")
+
+
+@pytest.fixture(autouse=True)
+def tolerance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another FFT rounds differently: the bar is 2e-6 on every GPU. And gradients are the
+    reference's, in which PyTorch adds up the reflected edges in any order."""
+    monkeypatch.setattr(test_scattering2d, "SINGLE", 2e-6)
+    for name in ("gradcheck", "gradgradcheck"):
+        check = functools.partial(getattr(torch.autograd, name), nondet_tol=1e-12)
+        monkeypatch.setattr(torch.autograd, name, check)

@@ -1,0 +1,238 @@
+"""What nvcc makes of the kernels in csrc/cuda, architecture by architecture: registers, spills,
+shared memory, and how much of a multiprocessor they would fill.
+
+    make kernels        or, in this folder's parent:  python -m native.kernels [file.cu ...]
+
+Nothing here needs a GPU. A warning, a register spilled to memory among them, is an error.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import prod
+from pathlib import Path
+
+from . import ROOT, settings
+
+ARCHITECTURES = (75, 80, 86, 90, 100, 120)
+FLAGS = ["-std=c++17", "-O3", "-cubin", "-Werror", "all-warnings"]
+FLAGS += ["-Xptxas", "-v,-warn-spills,-Werror", f"-I{ROOT / 'csrc'}"]
+FOOTNOTE = (
+    "Bytes but for threads (the most a block may have); per architecture the registers a thread\n"
+    "and the share of a multiprocessor's threads that they, the static shared memory and the\n"
+    "launch bounds (256 threads where there are none) allow. Dynamic shared memory, which the\n"
+    "compiler does not know, lowers it."
+)
+
+
+@dataclass(frozen=True)
+class Multiprocessor:
+    """What the blocks on one multiprocessor share; bytes of shared memory."""
+
+    threads: int
+    blocks: int
+    shared: int
+    reserved: int  # by the driver, of each block's shared memory
+    granule: int  # in which shared memory is handed out
+    registers: int = 1 << 16
+
+
+LIMITS = {
+    75: Multiprocessor(1024, 16, 64 << 10, 0, 256),
+    80: Multiprocessor(2048, 32, 164 << 10, 1 << 10, 128),
+    86: Multiprocessor(1536, 16, 100 << 10, 1 << 10, 128),
+    90: Multiprocessor(2048, 32, 228 << 10, 1 << 10, 128),
+    100: Multiprocessor(2048, 32, 228 << 10, 1 << 10, 128),
+    120: Multiprocessor(1536, 24, 100 << 10, 1 << 10, 128),
+}
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One kernel compiled for one architecture; bytes but for registers and threads."""
+
+    name: str
+    architecture: int
+    threads: int | None  # the most a block may have, from __launch_bounds__
+    registers: int
+    shared: int
+    constant: int
+    stack: int
+    spills: int
+
+    def occupancy(self, threads: int | None = None, dynamic: int = 0) -> float:
+        """The share of the multiprocessor's threads that its blocks fill, with `dynamic` bytes of
+        shared memory a block on top of the static ones."""
+        limits = LIMITS[self.architecture]
+        warps = -(-(threads or self.threads or 256) // 32)
+        # registers come in units of 256 a warp, from four partitions that hold whole warps each
+        in_registers = 4 * (limits.registers // 4 // (-(-self.registers * 32 // 256) * 256))
+        fitting = [limits.blocks, limits.threads // 32 // warps, in_registers // warps]
+        if shared := self.shared + dynamic + limits.reserved:
+            fitting.append(limits.shared // (-(-shared // limits.granule) * limits.granule))
+        return min(fitting) * warps * 32 / limits.threads
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A source file for one architecture. Where there are `errors`, warnings and spills included,
+    the kernels are those the compiler got to."""
+
+    kernels: list[Kernel]
+    errors: str
+
+
+@cache
+def toolkit() -> Path | None:
+    """The CUDA toolkit's root, as setup.py finds it."""
+    return settings().cuda_home()
+
+
+@cache
+def known_architectures() -> tuple[int, ...]:
+    """Those of `ARCHITECTURES` that the toolkit knows: sm_100 and sm_120 came with CUDA 12.8."""
+    command = [f"{toolkit()}/bin/nvcc", "--list-gpu-arch"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return tuple(arch for arch in ARCHITECTURES if f"compute_{arch}" in listed)
+
+
+def sources() -> list[Path]:
+    return sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
+
+
+def compile_kernels(
+    files: Sequence[Path],
+    architectures: Sequence[int],
+    flags: Sequence[str] = (),
+    folder: Path = ROOT / "build" / "tests" / "kernels",
+) -> dict[tuple[Path, int], Compiled]:
+    """Compiles the kernels of each file for each architecture, as far as that was not done before,
+    and reads the compiler's report on them. The objects stay in `folder`."""
+    escape, join = settings().escape, settings().join
+    nvcc = join([f"{toolkit()}/bin/nvcc", *FLAGS, *flags, "-MMD", "--keep"])
+    lines = [
+        "rule nvcc",
+        f"  command = mkdir -p $dir && {nvcc} -arch=$arch -MF $out.d --keep-dir $dir "
+        "-o $dir/kernels.cubin $in > $out 2>&1; echo status $$? >> $out",
+        "  depfile = $out.d",
+        "  deps = gcc",
+    ]
+    logs = {(file, arch): f"{file.stem}_{arch}.log" for file in files for arch in architectures}
+    for (file, arch), log in logs.items():
+        lines += [f"build {log}: nvcc {escape(file)}", f"  arch = sm_{arch}"]
+        lines += [f"  dir = {Path(log).stem}"]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "build.ninja").write_text("\n".join(lines) + "\n")
+    subprocess.run(["ninja", "-C", str(folder)], capture_output=True, text=True, check=True)
+    compiled = {}
+    for (file, arch), log in logs.items():
+        told = (folder / log).read_text()
+        ptx = folder / Path(log).stem / f"{file.stem}.ptx"
+        kernels = parse(told, ptx.read_text() if ptx.exists() else "", arch)
+        errors = "" if told.endswith("status 0\n") else complaints(told)
+        if errors:  # what failed is compiled again
+            (folder / log).unlink()
+            errors = f"{file.name} for sm_{arch}:\n{errors}"
+        compiled[file, arch] = Compiled(kernels, errors)
+    return compiled
+
+
+def complaints(report: str) -> str:
+    """What nvcc and ptxas say but for the figures."""
+    facts = ("ptxas info", "    ", "status ")
+    return "\n".join(line for line in report.splitlines() if not line.startswith(facts))
+
+
+def parse(report: str, ptx: str, architecture: int) -> list[Kernel]:
+    """Kernels from what `ptxas -v` prints and, for their launch bounds, from the PTX."""
+    bounds: dict[str, int] = {}
+    for entry in re.finditer(r"\.entry (\w+)\(.*?\{", ptx, re.DOTALL):
+        if limit := re.search(r"\.maxntid (\d+)(?:, (\d+), (\d+))?", entry[0]):
+            bounds[entry[1]] = prod(int(side or 1) for side in limit.groups())
+
+    def total(unit: str, part: str) -> int:
+        return sum(map(int, re.findall(rf"(\d+) {unit}", part)))
+
+    parts = {part.partition("'")[0]: part for part in report.split("entry function '")[1:]}
+    return [
+        Kernel(
+            name=name,
+            architecture=architecture,
+            threads=bounds.get(mangled),
+            registers=total("registers", part),
+            shared=total("bytes smem", part),
+            constant=total("bytes cmem", part),
+            stack=total("bytes stack frame", part),
+            spills=total("bytes spill (?:stores|loads)", part),
+        )
+        for name, (mangled, part) in zip(short_names(list(parts)), parts.items(), strict=True)
+    ]
+
+
+def short_names(mangled: list[str]) -> list[str]:
+    """`fused_kernel<40, 8>` for `_ZN8scatcuda…`, where there is a c++filt; the same name else."""
+    if not mangled or shutil.which("c++filt") is None:
+        return mangled
+    done = subprocess.run(["c++filt", *mangled], capture_output=True, text=True, check=True)
+    return [shortened(name) for name in done.stdout.splitlines()]
+
+
+def shortened(name: str) -> str:
+    """Without return type, namespaces, casts of template arguments and parameters."""
+    name = name.removeprefix("void ").replace("(anonymous namespace)::", "")
+    name = re.sub(r"\([^()]*\)(?=[\w-])", "", name)
+    return re.sub(r"\b\w+::", "", name.partition("(")[0])
+
+
+def table(kernels: Iterable[Kernel]) -> str:
+    """One line a kernel; for each architecture its registers and the occupancy they allow."""
+    by_name: dict[str, dict[int, Kernel]] = {}
+    for kernel in kernels:
+        by_name.setdefault(kernel.name, {})[kernel.architecture] = kernel
+    seen = sorted({arch for versions in by_name.values() for arch in versions})
+    rows = [["kernel", "threads", "shared", "constant", "stack", "spills"]]
+    rows[0] += [f"sm_{arch}" for arch in seen]
+    for name, versions in sorted(by_name.items()):
+        first = next(iter(versions.values()))
+        row = [name, str(first.threads or "any")]
+        for field in ("shared", "constant", "stack", "spills"):
+            row.append(str(max(getattr(kernel, field) for kernel in versions.values())))
+        for arch in seen:
+            kernel = versions.get(arch)
+            row.append(f"{kernel.registers:3} {kernel.occupancy():6.1%}" if kernel else "")
+        rows.append(row)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            [row[0].ljust(widths[0])]
+            + [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        )
+        for row in rows
+    ]
+    return "\n".join([*lines, "", FOOTNOTE])
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Compiles for every architecture, prints the table; 1 where anything is wrong."""
+    files = [Path(argument).resolve() for argument in arguments] or sources()
+    if toolkit() is None or not files:
+        missing = "there is no nvcc here; CUDA_HOME can name a toolkit"
+        print(f"No kernel is compiled: {'csrc/cuda holds no .cu file' if toolkit() else missing}.")
+        return 1
+    compiled = compile_kernels(files, known_architectures()).values()
+    print(table(kernel for one in compiled for kernel in one.kernels))
+    for arch in sorted(set(ARCHITECTURES) - set(known_architectures())):
+        print(f"This toolkit is older than sm_{arch}: nothing was compiled for it.")
+    errors = [one.errors for one in compiled if one.errors]
+    print(*errors, sep="\n")
+    return 1 if errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

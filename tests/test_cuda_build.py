@@ -1,0 +1,206 @@
+"""The CUDA sources as nvcc sees them, without a GPU: no warning and no spilled register on any
+architecture. `make kernels` prints the table. Where there is no nvcc this says so and skips."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import native
+import pytest
+from native import kernels
+from native.kernels import ARCHITECTURES, LIMITS, Compiled, Kernel, compile_kernels
+
+needs_nvcc = pytest.mark.skipif(
+    kernels.toolkit() is None, reason="no nvcc, so that no kernel is compiled"
+)
+
+
+SOURCES = [*kernels.sources(), native.HERE / "butterfly.cu"]  # csrc/core, which both engines share
+
+
+@pytest.fixture(scope="module")
+def compiled() -> dict[tuple[Path, int], Compiled]:
+    """Every file for every architecture, where that was not done before."""
+    return compile_kernels(SOURCES, kernels.known_architectures())
+
+
+@needs_nvcc
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_kernels_compile(compiled, source, arch):
+    """Without a warning and without a spilled register, to something that can be launched."""
+    if arch not in kernels.known_architectures():
+        pytest.skip(f"this nvcc is older than sm_{arch}")
+    found = compiled[source, arch]
+    print(kernels.table(found.kernels))
+    assert found.errors == ""
+    assert found.kernels
+    assert [kernel for kernel in found.kernels if kernel.spills] == []
+    assert [kernel for kernel in found.kernels if kernel.occupancy() == 0] == []
+
+
+# --- the tool itself ----------------------------------------------------------------------------
+
+# 96 products of 96 numbers that 32 registers must hold
+SPILLING = """
+namespace scatcuda {
+template <int N>
+__global__ void __launch_bounds__(1024, 2) crowded_kernel(const float* x, float* y) {
+  float v[N];
+#pragma unroll
+  for (int i = 0; i < N; ++i) v[i] = x[i * 1024 + threadIdx.x];
+#pragma unroll
+  for (int i = 0; i < N; ++i) v[i] = v[i] * v[(i * 37 + 5) % N] + v[(i + 11) % N];
+#pragma unroll
+  for (int i = 0; i < N; ++i) y[i * 1024 + threadIdx.x] = v[i];
+}
+template __global__ void crowded_kernel<96>(const float*, float*);
+__global__ void __launch_bounds__(64 * 3) roomy_kernel(float* y) {
+  __shared__ float shared[500];
+  shared[threadIdx.x] = y[threadIdx.x];
+  __syncthreads();
+  y[threadIdx.x] = shared[threadIdx.x ^ 1];
+}
+}  // namespace scatcuda
+"""
+
+
+@needs_nvcc
+def test_a_spilled_register_is_an_error(tmp_path):
+    source = tmp_path / "planted.cu"
+    source.write_text(SPILLING)
+    planted = compile_kernels([source], [80], folder=tmp_path)[source, 80]
+    assert "planted.cu for sm_80" in planted.errors
+    assert "Registers are spilled" in planted.errors
+    found = {kernel.name: kernel for kernel in planted.kernels}
+    if shutil.which("c++filt"):
+        crowded, roomy = found["crowded_kernel<96>"], found["roomy_kernel"]
+        assert crowded.spills > 100 and crowded.threads == 1024 and crowded.registers == 32
+        assert (roomy.spills, roomy.threads, roomy.shared) == (0, 192, 2000)
+
+
+@needs_nvcc
+def test_a_warning_is_an_error(tmp_path):
+    source = tmp_path / "planted.cu"
+    source.write_text("__global__ void kernel(float* y) { int unused; *y = 1; }\n")
+    planted = compile_kernels([source], [90], folder=tmp_path)[source, 90]
+    assert "never referenced" in planted.errors
+    planted = compile_kernels([source], [90], ["-diag-suppress=177"], tmp_path)[source, 90]
+    assert planted.errors == "" and [kernel.spills for kernel in planted.kernels] == [0]
+
+
+@needs_nvcc
+def test_only_what_changed_is_compiled_again(tmp_path):
+    """A header too; and what failed, whether it changed or not."""
+    source, header = tmp_path / "planted.cu", tmp_path / "planted.h"
+    source.write_text('#include "planted.h"\n__global__ void kernel(float* y) { *y = VALUE; }\n')
+    (log,) = (tmp_path / f"planted_{arch}.log" for arch in [75])
+
+    def compiled_at() -> int | None:
+        compile_kernels([source], [75], folder=tmp_path)
+        return log.stat().st_mtime_ns if log.exists() else None
+
+    header.write_text("#define VALUE unknown\n")
+    assert compiled_at() is None
+    header.write_text("#define VALUE 1\n")
+    first = compiled_at()
+    assert first is not None and compiled_at() == first
+    header.write_text("#define VALUE 2\n")
+    assert compiled_at() > first
+
+
+@needs_nvcc
+def test_table_of_one_file(capsys):
+    """As `make kernels` prints it."""
+    assert kernels.main([str(native.HERE / "butterfly.cu")]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("butterfly_kernel") == 4
+    assert all(f"sm_{arch}" in printed for arch in ARCHITECTURES)
+
+
+@needs_nvcc
+def test_the_tool_fails_where_a_kernel_does(tmp_path, monkeypatch, capsys):
+    failed = Compiled([], "planted.cu for sm_80: Registers are spilled")
+    monkeypatch.setattr(kernels, "compile_kernels", lambda files, archs: {(files[0], 80): failed})
+    assert kernels.main([str(tmp_path / "planted.cu")]) == 1
+    assert failed.errors in capsys.readouterr().out
+
+
+def test_the_tool_says_that_there_is_nothing_to_compile(monkeypatch, capsys):
+    monkeypatch.setattr(kernels, "toolkit", lambda: Path("/nowhere"))
+    monkeypatch.setattr(kernels, "sources", list)
+    assert kernels.main([]) == 1
+    assert "csrc/cuda holds no .cu file" in capsys.readouterr().out
+    monkeypatch.setattr(kernels, "toolkit", lambda: None)
+    assert kernels.main([]) == 1
+    assert "there is no nvcc here" in capsys.readouterr().out
+
+
+REPORT = """
+ptxas info    : 0 bytes gmem
+ptxas info    : Compiling entry function '_Z5firstPf' for 'sm_75'
+ptxas info    : Function properties for _Z5firstPf
+    8 bytes stack frame, 12 bytes spill stores, 20 bytes spill loads
+ptxas info    : Used 40 registers, 1040 bytes smem, 376 bytes cmem[0], 8 bytes cmem[2]
+ptxas info    : Compiling entry function '_Z6secondPf' for 'sm_75'
+ptxas info    : Function properties for _Z6secondPf
+    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 10 registers, used 0 barriers
+"""
+PTX = """
+.visible .entry _Z5firstPf(.param .u64 _Z5firstPf_param_0)
+.maxntid 32, 4, 2
+{ ret; }
+.weak .entry _Z6secondPf(.param .u64 _Z6secondPf_param_0)
+{ ret; }
+"""
+
+
+def test_report_of_the_compiler(monkeypatch):
+    monkeypatch.setattr(kernels.shutil, "which", lambda name: None)
+    first, second = kernels.parse(REPORT, PTX, 75)
+    assert first == Kernel("_Z5firstPf", 75, 256, 40, 1040, 384, 8, 32)
+    assert second == Kernel("_Z6secondPf", 75, None, 10, 0, 0, 0, 0)
+    lines = kernels.table([first, second]).splitlines()
+    assert lines[0].split() == "kernel threads shared constant stack spills sm_75".split()
+    assert lines[1].split() == "_Z5firstPf 256 1040 384 8 32 40 100.0%".split()
+    assert lines[2].split() == "_Z6secondPf any 0 0 0 0 10 100.0%".split()
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("void scatcuda::cuda::f<(int)40, float>(scatcuda::Fused<float>, int)", "f<40, float>"),
+        ("void scatcuda::f<(scatcuda::Tier)1, scatcuda::A<(bool)0> >(int)", "f<1, A<0> >"),
+        ("scatcuda::(anonymous namespace)::modulus_kernel(float const*)", "modulus_kernel"),
+        ("void f<(int)-1>((anonymous namespace)::P)", "f<-1>"),
+    ],
+)
+def test_short_names(name, short):
+    assert kernels.shortened(name) == short
+
+
+def test_occupancy_is_what_the_toolkit_calculates(rng, tmp_path):
+    header = kernels.toolkit() and kernels.toolkit() / "include" / "cuda_occupancy.h"
+    if not header or not header.exists() or shutil.which("g++") is None:
+        pytest.skip("no CUDA toolkit with cuda_occupancy.h, or no g++")
+    program = tmp_path / "occupancy"
+    command = ["g++", "-w", f"-isystem{header.parent}", str(native.HERE / "occupancy.cpp")]
+    subprocess.run([*command, "-o", str(program)], check=True)
+    cases, lines = [], []
+    for _ in range(2000):
+        arch = rng.choice(ARCHITECTURES)
+        limits, block, registers = LIMITS[arch], rng.randint(1, 1024), rng.randint(16, 255)
+        shared = rng.choice([0, rng.randint(0, 20_000), rng.randint(0, limits.shared - 1024)])
+        cases.append((Kernel("", arch, block, registers, 0, 0, 0, 0), shared))
+        line = (arch, limits.threads, limits.shared, limits.reserved, block, registers, shared)
+        lines.append(" ".join(map(str, line)))
+    told = subprocess.run(
+        [str(program)], input="\n".join(lines), capture_output=True, text=True, check=True
+    )
+    for (kernel, shared), blocks in zip(cases, told.stdout.split(), strict=True):
+        warps = -(-kernel.threads // 32)
+        share = int(blocks) * warps * 32 / LIMITS[kernel.architecture].threads
+        assert kernel.occupancy(dynamic=shared) == share, kernel
