@@ -41,9 +41,10 @@ def scattering2d(
     and subsamples. :class:`scatcuda.Scattering2D` is the convenient way to call it.
 
     Args:
-        x: images ``[..., M, N]``, float32 or float64; padded beforehand when ``pre_pad``.
-        psi, psi_support, phi, phi_support: the bank, as :func:`scatcuda.plan.pack` makes it, in
-            the dtype and on the device of ``x``.
+        x: images ``[..., M, N]`` in the dtype of the bank, on CUDA also float16, bfloat16 or uint8;
+            padded beforehand when ``pre_pad``.
+        psi, psi_support, phi, phi_support: the bank, as :func:`scatcuda.plan.pack` makes it,
+            float32 or float64, on the device of ``x``.
         J, L: number of scales and of angles.
         max_order: 0, 1 or 2.
         tier: how the CUDA engine computes: ``"general"``, one kernel a stage; ``"fused"``, a family
@@ -155,7 +156,7 @@ def _(x, psi, psi_support, phi, phi_support, J, L, max_order, pre_pad, tier="aut
     bank = {"psi": psi, "psi_support": psi_support, "phi": phi, "phi_support": phi_support}
     _check_device("scattering2d", "x", x, **bank)
     plan = Plan(J, L, max_order, x.shape[-2], x.shape[-1], pre_pad)
-    return x.new_empty(*x.shape[:-2], plan.channels, *plan.output)
+    return x.new_empty(*x.shape[:-2], plan.channels, *plan.output, dtype=phi.dtype)
 
 
 @torch.library.register_fake("scatcuda::filter_fold")
@@ -258,8 +259,11 @@ def _scattering2d_gradient(ctx, grad):
     gradients_of = _reference_gradients if twice else scattering2d_backward
     wanted = ctx.needs_input_grad
     with_filters = wanted[1] or wanted[3]
+    x, psi, psi_support, phi, phi_support = ctx.saved_tensors
+    bank = (psi, psi_support, phi, phi_support)
     J, L, max_order, pre_pad, _tier, _workspace = ctx.constants
-    found = gradients_of(grad, *ctx.saved_tensors, J, L, max_order, pre_pad, with_filters)
+    x = x.to(phi.dtype)
+    found = gradients_of(grad, x, *bank, J, L, max_order, pre_pad, with_filters)
     grad_x, grad_psi, grad_phi = found if len(found) == 3 else (*found, None, None)
     gradients = (grad_x, grad_psi, None, grad_phi) + (None,) * (len(wanted) - 4)
     return tuple(g if w else None for g, w in zip(gradients, wanted, strict=True))

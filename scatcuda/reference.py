@@ -102,6 +102,7 @@ def scattering2d(
 ) -> Tensor:
     """``S x = [A x, A|W1 x|, A|W2|W1 x||]``: see :func:`scatcuda.ops.scattering2d`. ``tier`` and
     ``workspace`` are the CUDA engine's and change nothing here."""
+    x = x.to(phi.dtype)
     plan = Plan(J, L, max_order, x.shape[-2], x.shape[-1], pre_pad)
     W, A = unpack(Packed(psi, psi_support, phi, phi_support), plan)
 

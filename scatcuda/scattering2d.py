@@ -251,7 +251,9 @@ class Scattering2D(nn.Module):
                 "Scattering2D: x is float64, the module float32; call .double() on the module for "
                 "float64 coefficients or .float() on x"
             )
-        return x.to(like.dtype)
+        # the CUDA engine reads these as they are
+        short = x.dtype in (torch.float16, torch.bfloat16, torch.uint8)
+        return x if short and x.is_cuda and self.backend != "reference" else x.to(like.dtype)
 
     def _as_list(self, S: Tensor) -> list[dict[str, Any]]:
         L = self.L

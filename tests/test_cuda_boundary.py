@@ -18,6 +18,7 @@ import native
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses import FakeTensorMode
 
 import scatcuda
 from scatcuda import _C, Scattering2D, config, cuda_launch, filters, ops, reference
@@ -104,9 +105,10 @@ def bank_of(dtype: torch.dtype = torch.float32, plan: Plan = PLAN) -> Packed:
     return pack(filters.morlet_bank(plan.padded, plan.J, plan.L), plan, dtype)
 
 
-def arguments_of(x: Tensor, *more: Any) -> tuple:
+def arguments_of(x: Tensor, *more: Any, dtype: torch.dtype | None = None) -> tuple:
+    """Of scattering2d, the bank in a dtype of its own or in that of the image."""
     sizes = PLAN.J, PLAN.L, PLAN.max_order, PLAN.pre_pad
-    return (x, *bank_of(x.dtype), *sizes, *more)
+    return (x, *bank_of(dtype or x.dtype), *sizes, *more)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -129,6 +131,17 @@ def test_scattering2d(boundary, lead, dtype):
         f"scattering2d wave {images}, {100 * images} bytes",
         "guard ends",
     ]
+
+
+@pytest.mark.parametrize("bank", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.uint8])
+def test_shorter_pixels_reach_the_engine_as_they_are(boundary, dtype, bank):
+    x = (torch.rand(2, 8, 9) * 200).to(dtype)
+    S = boundary.call("scattering2d", *arguments_of(x, dtype=bank))
+    expected = (x * torch.arange(72, dtype=bank).reshape(8, 9)).sum((-2, -1))
+    torch.testing.assert_close(S, expected[:, None, None, None].expand(S.shape))
+    name = {torch.float16: "half"}.get(dtype, str(dtype).removeprefix("torch."))
+    assert boundary.calls()[-2].endswith(f"bytes, {name}")
 
 
 def test_limits_are_asked_for_once(boundary):
@@ -276,8 +289,13 @@ def test_arguments_that_do_not_fit(boundary):
     psi, meta = torch.rand(5, 8, 6), torch.empty(2, 8, device="meta")
     wrong = [
         ("scattering2d", arguments_of(x[0]), "x must have at least two dimensions; got shape (9)"),
-        ("scattering2d", (x.half(), *arguments_of(x)[1:]), "x must be Float or Double; got Half"),
-        ("scattering2d", (x.double(), *arguments_of(x)[1:]), "psi must be Double; got Float"),
+        ("scattering2d", (x.int(), *arguments_of(x)[1:]), "x must be Float as psi is, or Half"),
+        ("scattering2d", (x.double(), *arguments_of(x)[1:]), "x must be Float as psi is, or Half"),
+        (
+            "scattering2d",
+            (x, bank_of().psi.half(), *arguments_of(x)[2:]),
+            "psi must be Float or Dou",
+        ),
         ("scattering2d", arguments_of(x[:2]), "no scattering of x of shape (2, 9) with J = 2"),
         ("scattering2d", arguments_of(x, "fast"), "tier must be 'auto', 'general' or 'fused'"),
         ("scattering2d", arguments_of(x, "auto", -1), "workspace must be a number of bytes"),
@@ -374,6 +392,25 @@ def test_they_change_nothing_elsewhere():
     ours = torch.vmap(lambda image: ops.scattering2d(image, *more[1:]))(x)
     torch.testing.assert_close(ours, expected.detach())
     torch.library.opcheck(torch.ops.scatcuda.scattering2d.default, arguments_of(x, "general", 7))
+
+
+def test_shorter_pixels():
+    """The CUDA engine reads them as they are, the twin and the fake kernel give what it gives."""
+    modules = [Scattering2D(2, (8, 9), backend=backend) for backend in ("native", "reference")]
+    with FakeTensorMode():
+        like = torch.empty(3, device="cuda")
+        for dtype in (torch.float16, torch.bfloat16, torch.uint8, torch.int16):
+            x = torch.empty(2, 8, 9, device="cuda", dtype=dtype)
+            for module in modules:
+                kept = module.backend == "native" and dtype != torch.int16
+                checked = module._checked(x, like)
+                assert checked.dtype == (dtype if kept else torch.float32)
+    x = torch.randint(256, (2, 8, 9), dtype=torch.uint8)
+    arguments = arguments_of(x, dtype=torch.float64)
+    expected = ops.scattering2d(*arguments_of(x.double()))
+    torch.testing.assert_close(reference.scattering2d(*arguments), expected)
+    meta = [t.to("meta") if isinstance(t, Tensor) else t for t in arguments]
+    assert torch.ops.scatcuda.scattering2d(*meta).dtype == torch.float64
 
 
 @pytest.mark.parametrize(("tier", "workspace"), [("fast", 0), ("auto", -1)])

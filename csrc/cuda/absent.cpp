@@ -20,8 +20,8 @@ Status workspace_bytes(const Problem&, const Launch&, const Fft*, void*, int64_t
   return Status::no_kernel;
 }
 template <class T>
-Status scattering2d(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t, const T*, T*,
-                    void*, int64_t, const Fft*, void*) {
+Status scattering2d(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t, const void*,
+                    T*, void*, int64_t, const Fft*, void*, Pixels) {
   return Status::no_kernel;
 }
 template <class T>
@@ -44,7 +44,7 @@ Status lowpass(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*, 
   template Status workspace_bytes<T>(const Problem&, const Launch&, const Fft*, void*, int64_t,    \
                                      int64_t*);                                                    \
   template Status scattering2d<T>(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t, \
-                                  const T*, T*, void*, int64_t, const Fft*, void*);                \
+                                  const void*, T*, void*, int64_t, const Fft*, void*, Pixels);     \
   template Status filter_fold<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,  \
                                  T*, void*);                                                       \
   template Status modulus<T>(int64_t, const T*, T*, void*);                                        \

@@ -24,6 +24,7 @@ AOTI_TORCH_EXPORT __attribute__((weak)) const char* torch_exception_get_what_wit
 namespace scatcuda {
 namespace {
 
+using cuda::Pixels;
 using torch::stable::contiguous;
 using torch::stable::new_empty;
 using torch::stable::new_zeros;
@@ -99,6 +100,17 @@ std::string described(const char* name, const Tensor& t) {
   return std::string(name) + " of shape " + shape_of(t) + ", " + name_of(t.scalar_type());
 }
 
+// How the engine is to read the pixels of x: in the type of the bank or a shorter one
+Pixels pixels_of(const char* op, const Tensor& x, const Tensor& psi) {
+  const ScalarType type = x.scalar_type(), bank = psi.scalar_type();
+  if (type == ScalarType::Half) return Pixels::half;
+  if (type == ScalarType::BFloat16) return Pixels::bfloat16;
+  if (type == ScalarType::Byte) return Pixels::uint8;
+  STD_TORCH_CHECK(type == bank, op, ": x must be ", name_of(bank),
+                  " as psi is, or Half, BFloat16 or Byte; got ", name_of(type));
+  return Pixels::as_bank;
+}
+
 Tensor scattering2d_cuda(const Tensor& x, const Tensor& psi, const Tensor& psi_support,
                          const Tensor& phi, const Tensor& phi_support, int64_t J, int64_t L,
                          int64_t max_order, bool pre_pad, const std::string& tier,
@@ -108,8 +120,9 @@ Tensor scattering2d_cuda(const Tensor& x, const Tensor& psi, const Tensor& psi_s
   const Scattering2d s = check_scattering2d(x, J, L, max_order, pre_pad);
   const Wish wish = wish_of(op, tier, workspace_limit);
   Tensor S;
-  with_real(op, "x", x, false, [&](auto real) {
+  with_real(op, "psi", psi, false, [&](auto real) {
     using T = decltype(real);
+    const Pixels pixels = pixels_of(op, x, psi);
     const Bank<T> bank = check_bank<T>(s, x, psi, psi_support, phi, phi_support);
     const Tensor input = contiguous(x);
     S = gpu.allocate("output", x, s.sizes, real_type<T>);
@@ -133,9 +146,9 @@ Tensor scattering2d_cuda(const Tensor& x, const Tensor& psi, const Tensor& psi_s
         if (launch.wave <= 1) throw;
       }
     }
-    check(cuda::scattering2d<T>(s.problem, launch, bank, psi.numel(), s.B, data_of<T>(input),
+    check(cuda::scattering2d<T>(s.problem, launch, bank, psi.numel(), s.B, input.const_data_ptr(),
                                 mutable_data_of<T>(S), workspace.mutable_data_ptr(), bytes, fft,
-                                gpu.stream()));
+                                gpu.stream(), pixels));
   });
   return S;
 }

@@ -108,15 +108,33 @@ Status workspace_bytes(const Problem&, const Launch& launch, const Fft*, void*, 
 
 template <class T>
 Status scattering2d(const Problem& p, const Launch& launch, const Bank<T>&, int64_t, int64_t B,
-                    const T* x, T* S, void* workspace, int64_t bytes, const Fft*, void* stream) {
-  record("scattering2d wave %ld, %ld bytes%s%s", launch.wave, bytes,
-         workspace == nullptr ? " nowhere" : "", stream == &no_stream ? "" : ", wrong stream");
+                    const void* x, T* S, void* workspace, int64_t bytes, const Fft*, void* stream,
+                    Pixels pixels) {
+  record("scattering2d wave %ld, %ld bytes%s%s%s", launch.wave, bytes,
+         workspace == nullptr ? " nowhere" : "", stream == &no_stream ? "" : ", wrong stream",
+         pixels == Pixels::half       ? ", half"
+         : pixels == Pixels::bfloat16 ? ", bfloat16"
+         : pixels == Pixels::uint8    ? ", uint8"
+                                      : "");
+  const auto pixel = [&](int64_t i) {
+    switch (pixels) {
+      case Pixels::as_bank:
+        return static_cast<const T*>(x)[i];
+      case Pixels::half:
+        return static_cast<T>(static_cast<const torch::headeronly::Half*>(x)[i]);
+      case Pixels::bfloat16:
+        return static_cast<T>(static_cast<const torch::headeronly::BFloat16*>(x)[i]);
+      case Pixels::uint8:
+        return static_cast<T>(static_cast<const uint8_t*>(x)[i]);
+    }
+    return T(0);
+  };
   Shape shape;
   shape_of(p, &shape);
   const int64_t outputs = shape.channels * shape.m * shape.n;
   for (int64_t b = 0; b < B; ++b) {
     T sum = 0;
-    for (int64_t i = 0; i < p.M * p.N; ++i) sum += x[b * p.M * p.N + i] * static_cast<T>(i);
+    for (int64_t i = 0; i < p.M * p.N; ++i) sum += pixel(b * p.M * p.N + i) * static_cast<T>(i);
     for (int64_t i = 0; i < outputs; ++i) S[b * outputs + i] = sum;
   }
   return answer(3);
@@ -166,7 +184,7 @@ Status lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u
   template Status workspace_bytes<T>(const Problem&, const Launch&, const Fft*, void*, int64_t,    \
                                      int64_t*);                                                    \
   template Status scattering2d<T>(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t, \
-                                  const T*, T*, void*, int64_t, const Fft*, void*);                \
+                                  const void*, T*, void*, int64_t, const Fft*, void*, Pixels);     \
   template Status filter_fold<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,  \
                                  T*, void*);                                                       \
   template Status modulus<T>(int64_t, const T*, T*, void*);                                        \
