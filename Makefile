@@ -13,6 +13,9 @@
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
+# Of the GPU architectures one is enough to see that the extension links; the tests compile the
+# kernels for all of them, and so does pip.
+export SCATCUDA_ARCHS ?= 90
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
