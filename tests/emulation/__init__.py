@@ -12,7 +12,7 @@ wrong on purpose. The variants have the same functions:
 ``address``
     AddressSanitizer and UndefinedBehaviorSanitizer. Their library must be loaded first, so the
     module lives in a process of its own; what ends that process is raised here as a RuntimeError
-    with the sanitizer's report, and the next call starts another.
+    with the sanitizer's report, and the next call starts another, its device as at first.
 
 Example::
 

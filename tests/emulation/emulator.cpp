@@ -472,12 +472,6 @@ cudaError_t launch(const void* kernel, dim3 grid, dim3 threads, size_t shared, c
     run_block();
   }
   if (!block.failure.empty()) {
-#if defined(__SANITIZE_ADDRESS__)
-    // the fibers that were given up never left their frames
-    for (int rank = 0; rank < block.count; ++rank) {
-      ASAN_UNPOISON_MEMORY_REGION(stack_of(rank) + page, stack_bytes - page);
-    }
-#endif
     std::string what;
     what.swap(block.failure);
     throw std::runtime_error(what);

@@ -68,9 +68,17 @@ __global__ void relay(float* __restrict__ out, const float* __restrict__ in, int
   __syncwarp();
   const float v = s;
   __syncwarp();
-  if (lane == 5) s = v + 1;
+  if (lane == 5) s = s + v;
   __syncwarp();
   if (lane > 0) out[lane] = s;
+}
+
+// The first and the last thread return; the others do not wait for them.
+__global__ void returns(float* __restrict__ out, const float* __restrict__ in, int n) {
+  const int t = threadIdx.x;
+  if (t == 0 || t == n - 1) return;
+  __syncthreads();
+  out[t] = in[t];
 }
 
 // Neighbours that share a word of 32 bits
@@ -86,6 +94,11 @@ __global__ void halves(float* __restrict__ out, const float* __restrict__ in, in
 __global__ void vectors(float* __restrict__ out, const float* __restrict__ in, int) {
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   reinterpret_cast<float4*>(out)[i] = reinterpret_cast<const float4*>(in)[i];
+}
+
+// One thread copies n numbers.
+__global__ void copies(float* __restrict__ out, const float* __restrict__ in, int n) {
+  if (threadIdx.x == 0) memcpy(out, in, sizeof(float) * static_cast<size_t>(n));
 }
 
 // Every thread of a block reads all of `n`, and writes one
@@ -132,6 +145,24 @@ __global__ void narrow_warp_barrier(float* out, const float* in, int) {
   out[threadIdx.x] = s[31 - threadIdx.x];
 }
 
+// A warp that has met writes what another one may still read.
+__global__ void other_warp_reads(float* out, const float* in, int) {
+  __shared__ float s;
+  if (threadIdx.x == 0) s = in[0];
+  __syncthreads();
+  out[threadIdx.x] = s;
+  __syncwarp();
+  if (threadIdx.x == 0) s = in[1];
+}
+
+// A shuffle makes lanes meet, but orders no memory.
+__global__ void shuffle_for_barrier(float* out, const float* in, int) {
+  __shared__ float s[32];
+  s[threadIdx.x] = in[threadIdx.x];
+  const float v = __shfl_sync(~0u, in[threadIdx.x], 0);
+  out[threadIdx.x] = s[31 - threadIdx.x] + v;
+}
+
 __global__ void blocks_write_one_word(float* out, const float* in, int) {
   out[threadIdx.x] = in[threadIdx.x];
 }
@@ -147,6 +178,12 @@ __global__ void arrival(float* out, const float*, int) {
 // The last block's number stays.
 __global__ void last_block(float* out, const float*, int) {
   out[0] = static_cast<float>(blockIdx.x);
+}
+
+// All blocks read what the first one writes, it too.
+__global__ void first_block_writes(float* out, const float* in, int) {
+  const float v = out[threadIdx.x];
+  out[blockIdx.x * blockDim.x + threadIdx.x] = v + in[threadIdx.x];
 }
 
 // The result depends on which block comes first.
@@ -175,8 +212,8 @@ __global__ void reads_beyond_global(float* out, const float* in, int) {
   out[threadIdx.x] = in[threadIdx.x + 1];
 }
 
-__global__ void writes_beyond_global(float* out, const float* in, int) {
-  out[threadIdx.x + 1] = in[threadIdx.x];
+__global__ void writes_beyond_global(float* out, const float* in, int n) {
+  out[static_cast<int>(threadIdx.x) + n] = in[threadIdx.x];
 }
 
 __global__ void writes_input(float* out, const float* in, int) {
@@ -194,10 +231,12 @@ __global__ void unwritten(float* out, const float* in, int n) {
   if (static_cast<int>(threadIdx.x) != n) out[threadIdx.x] = in[threadIdx.x];
 }
 
-// Elements from n on are read, and never written.
+// The first block writes n elements and reads all, the next ones write fewer.
 __global__ void uninitialised(float* out, const float* in, int n) {
   __shared__ float s[64];
-  if (static_cast<int>(threadIdx.x) < n) s[threadIdx.x] = in[threadIdx.x];
+  if (static_cast<int>(threadIdx.x) < n - 12 * static_cast<int>(blockIdx.x)) {
+    s[threadIdx.x] = in[threadIdx.x];
+  }
   __syncthreads();
   out[threadIdx.x] = s[threadIdx.x];
 }

@@ -66,13 +66,16 @@ def run_right_kernels(module: emulation.Emulated) -> None:
     x = numbers(64)
     whole, narrow = {"block": (64, 1, 1)}, {"block": (16, 4, 1)}
     sums = x.reshape(2, 32).sum(1)
-    spread = x[:32] * 0 + x[0] + 1
+    spread = np.full(32, 2 * x[0])
     spread[0] = x[0]
+    middle = x.copy()
+    middle[[0, -1]] = np.nan
     for name, expected, n, shape in (
         ("neighbours", x + np.roll(x, -1), 64, {**whole, "shared": 256}),
         ("sums", sums, 32, {"grid": (2, 1, 1)}),
         ("shuffles", shuffled(x).ravel(), 0, narrow),
         ("relay", spread, 0, {}),
+        ("returns", middle, 64, whole),
         ("halves", np.roll(x, -1), 64, whole),
         ("vectors", x, 0, {"grid": (2, 1, 1), "block": (8, 1, 1)}),
         ("reread", np.full(6, x.sum()), 64, {"grid": (3, 1, 1), "block": (2, 1, 1)}),
@@ -135,7 +138,7 @@ def test_host_variables_survive_launches(anywhere):
     """Shared memory is thread-local storage, and so may be the host's own."""
     before = anywhere.count_calls()
     run_right_kernels(anywhere)
-    assert anywhere.count_calls() == before + 7
+    assert anywhere.count_calls() == before + 8
 
 
 def test_variants_agree_on_their_device():
@@ -241,7 +244,7 @@ def test_uninitialised_shared_memory_is_nan(anywhere):
     """In every block, though the one before wrote all of it."""
     out = anywhere.run("uninitialised", numbers(32), 32, 32)[0]
     assert not np.isnan(out).any()
-    out = anywhere.run("uninitialised", numbers(32), 32, 20, grid=(2, 1, 1))[0]
+    out = anywhere.run("uninitialised", numbers(32), 32, 32, grid=(2, 1, 1))[0]
     assert np.flatnonzero(np.isnan(out)).tolist() == list(range(20, 32))
 
 
@@ -253,9 +256,10 @@ def test_value_of_a_lane_that_returned_is_nan(anywhere):
 # --- what lies outside --------------------------------------------------------------------------
 
 
-def test_write_into_a_guard_zone(plain):
-    with pytest.raises(RuntimeError, match=r"^written outside of out, 128 bytes after its start"):
-        plain.run("writes_beyond_global", numbers(32), 32)
+@pytest.mark.parametrize(("n", "where"), [(1, 128), (-1, -4)])
+def test_write_into_a_guard_zone(plain, n, where):
+    with pytest.raises(RuntimeError, match=f"^written outside of out, {where} bytes after its"):
+        plain.run("writes_beyond_global", numbers(32), 32, n)
 
 
 def test_write_into_an_input(plain):
@@ -269,18 +273,19 @@ def test_read_from_a_guard_zone_is_nan(plain):
 
 
 @pytest.mark.parametrize(
-    ("kernel", "size", "message"),
+    ("kernel", "size", "n", "message"),
     [
-        ("beyond_dynamic", 32, "use-after-poison"),
-        ("beyond_static", 32, "index 32 out of bounds for type 'float [32]'"),
-        ("reads_beyond_global", 32, "use-after-poison"),
-        ("writes_beyond_global", 32, "use-after-poison"),
-        ("misaligned", 160, "misaligned address"),
+        ("beyond_dynamic", 32, 0, "use-after-poison"),
+        ("beyond_static", 32, 1, "index 32 out of bounds for type 'float [32]'"),
+        ("reads_beyond_global", 32, 0, "use-after-poison"),
+        ("writes_beyond_global", 32, 1, "use-after-poison"),
+        ("writes_beyond_global", 32, -1, "use-after-poison"),
+        ("misaligned", 160, 0, "misaligned address"),
     ],
 )
-def test_sanitizers(address, kernel, size, message):
+def test_sanitizers(address, kernel, size, n, message):
     with pytest.raises(RuntimeError) as error:
-        address.run(kernel, numbers(size), 32, 1, shared=128)
+        address.run(kernel, numbers(size), 32, n, shared=128)
     assert message in str(error.value)
     assert f"scatcuda::{kernel}(" in str(error.value)
     run_right_kernels(address)  # in a new process
@@ -294,17 +299,23 @@ def test_sanitizers(address, kernel, size, message):
     ("kernel", "memory", "shape"),
     [
         ("missing_barrier", "shared memory", {"shared": 128}),
+        ("missing_barrier", "shared memory", {"shared": 256, "block": (64, 1, 1)}),
         ("missing_second_barrier", "shared memory", {}),
+        ("missing_second_barrier", "shared memory", {"block": (64, 1, 1)}),
         ("missing_warp_barrier", "shared memory", {}),
         ("narrow_warp_barrier", "shared memory", {}),
+        ("other_warp_reads", "shared memory", {"block": (64, 1, 1)}),
+        ("shuffle_for_barrier", "shared memory", {}),
         ("arrival", "shared memory", {}),
         ("blocks_write_one_word", "out", {"grid": (2, 1, 1)}),
+        ("first_block_writes", "out", {"grid": (3, 1, 1)}),
         ("block_reads_anothers", "out", {"grid": (2, 1, 1)}),
     ],
 )
 def test_race(race, kernel, memory, shape, order):
     race.device(**order)
-    n = 64 if kernel == "block_reads_anothers" else 32
+    threads = shape.get("block", (32,))[0]
+    n = threads * shape.get("grid", (1,))[0]
     found = race.races(race.run(kernel, numbers(n), n, n, **shape)[1])
     assert found
     assert all(text.startswith(f"{memory} + ") and "planted.cuh:" in text for text in found)
@@ -318,6 +329,12 @@ def test_race_is_told_in_a_sentence(race):
     # of 32 numbers, two words each
     assert f": thread 15 {read}, thread 16 {wrote}, nothing between them (32 words)" in first
     assert f": thread 15 {wrote}, thread 16 {read}, nothing between them (32 words)" in second
+
+
+def test_warp_barrier_orders_the_lanes_of_its_mask(race):
+    """All 32 numbers, two words each, are read by a lane that did not meet the one that wrote."""
+    _, report = race.run("narrow_warp_barrier", numbers(32), 32)
+    assert sum(found["words"] for found in report["races"]) == 64
 
 
 def test_blocks_that_do_not_meet_do_not_race(race):
@@ -359,6 +376,11 @@ def test_traffic_of_vectors(race):
     moved = emulation.traffic(race.run("vectors", x, 64, block=(16, 1, 1))[1])
     assert moved["in"]["read"] == moved["in"]["read_once"] == x.nbytes
     assert moved["out"]["written"] == moved["out"]["written_once"] == x.nbytes
+
+
+def test_traffic_of_copies(race):
+    moved = emulation.traffic(race.run("copies", numbers(20), 20, 19)[1])
+    assert (moved["in"]["read"], moved["out"]["written"]) == (76, 76)
 
 
 def test_traffic_of_words_written_again(race):
