@@ -18,10 +18,16 @@ namespace scatcuda {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-inline std::string shape_of(const Tensor& t) {
+inline std::string shape_text(const std::vector<int64_t>& sizes) {
   std::string s = "(";
-  for (int64_t i = 0; i < t.dim(); ++i) s += (i ? ", " : "") + std::to_string(t.size(i));
+  for (size_t i = 0; i < sizes.size(); ++i) s += (i ? ", " : "") + std::to_string(sizes[i]);
   return s + ")";
+}
+
+inline std::string shape_of(const Tensor& t) {
+  std::vector<int64_t> sizes;
+  for (int64_t i = 0; i < t.dim(); ++i) sizes.push_back(t.size(i));
+  return shape_text(sizes);
 }
 
 inline const char* name_of(ScalarType type) { return torch::headeronly::toString(type); }

@@ -55,7 +55,7 @@ Tensor scattering2d_cpu(const Tensor& x, const Tensor& psi, const Tensor& psi_su
                         int64_t workspace_limit) {
   const char* op = "scattering2d";
   const Scattering2d s = check_scattering2d(x, J, L, max_order, pre_pad);
-  check_wish(op, tier, workspace_limit);
+  check_wish("scattering2d: ", tier, workspace_limit);
   Tensor input = contiguous(x);
   Tensor S = new_empty(x, s.sizes);
   with_real(op, "x", x, false, [&](auto real) {

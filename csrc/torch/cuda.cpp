@@ -5,10 +5,11 @@
 // operators are there all the same, and say so.
 #include <torch/csrc/stable/accelerator.h>
 
-#include <algorithm>
 #include <map>
 #include <mutex>
+#include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "checks.h"
 #include "tier.h"
@@ -47,8 +48,11 @@ class Gpu {
   void* stream() const { return stream_; }
   const cuda::Device& limits() const { return limits_; }
 
-  void check(Status status, const std::string& what, bool has_cufft = true) const {
-    STD_TORCH_CHECK(status == Status::ok, op_, ": ", sentence_of(status, what, limits_, has_cufft));
+  // what() names what the engine was to do, where it did not
+  template <class What>
+  void check(Status status, What&& what, bool has_cufft = true) const {
+    STD_TORCH_CHECK(status == Status::ok, op_, ": ",
+                    sentence_of(status, what(), limits_, has_cufft));
   }
 
   // A tensor on the GPU. Of an exception in PyTorch the stable ABI keeps the message at most.
@@ -60,10 +64,8 @@ class Gpu {
       const char* said = torch_exception_get_what_without_backtrace != nullptr
                              ? torch_exception_get_what_without_backtrace()
                              : "CUDA out of memory, as far as this version of PyTorch tells.";
-      std::string message = std::string(op_) + ": no memory for its " + what + " of shape (";
-      for (size_t i = 0; i < sizes.size(); ++i)
-        message += (i ? ", " : "") + std::to_string(sizes[i]);
-      message += std::string("), ") + name_of(dtype) + ": " + said;
+      const std::string message = std::string(op_) + ": no memory for its " + what + " of shape " +
+                                  shape_text(sizes) + ", " + name_of(dtype) + ": " + said;
       if (message.find("out of memory") == std::string::npos) throw std::runtime_error(message);
       throw OutOfMemory(message);
     }
@@ -85,7 +87,8 @@ class Gpu {
     const auto found = known.find(index);
     if (found != known.end()) return found->second;
     cuda::Device device{};
-    check(cuda::device_limits(index, &device), "the limits of device " + std::to_string(index));
+    check(cuda::device_limits(index, &device),
+          [&] { return "the limits of device " + std::to_string(index); });
     return known[index] = device;
   }
 
@@ -118,7 +121,7 @@ Tensor scattering2d_cuda(const Tensor& x, const Tensor& psi, const Tensor& psi_s
   const char* op = "scattering2d";
   const Gpu gpu(op, "x", x);
   const Scattering2d s = check_scattering2d(x, J, L, max_order, pre_pad);
-  const Wish wish = wish_of(op, tier, workspace_limit);
+  const Wish wish = wish_of("scattering2d: ", tier, workspace_limit);
   Tensor S;
   with_real(op, "psi", psi, false, [&](auto real) {
     using T = decltype(real);
@@ -128,8 +131,9 @@ Tensor scattering2d_cuda(const Tensor& x, const Tensor& psi, const Tensor& psi_s
     S = gpu.allocate("output", x, s.sizes, real_type<T>);
     if (s.B == 0) return;
     const cuda::Fft* fft = cuda::cufft(nullptr);
-    const std::string what =
-        described("x", x) + ", with J = " + std::to_string(J) + ", L = " + std::to_string(L);
+    const auto what = [&] {
+      return described("x", x) + ", with J = " + std::to_string(J) + ", L = " + std::to_string(L);
+    };
     const auto check = [&](Status status) { gpu.check(status, what, fft != nullptr); };
     cuda::Launch launch{};
     check(cuda::choose<T>(s.problem, s.B, gpu.limits(), wish.tier, budget_of(wish, gpu.limits()),
@@ -166,7 +170,7 @@ Tensor filter_fold_cuda(const Tensor& x_hat, const Tensor& psi, int64_t k) {
     if (out.numel() == 0) return;
     gpu.check(cuda::filter_fold<T>(s.B, s.L, s.M, s.N, k, data_of<T>(input), data_of<T>(filters),
                                    mutable_data_of<T>(out), gpu.stream()),
-              described("x_hat", x_hat));
+              [&] { return described("x_hat", x_hat); });
   });
   return out;
 }
@@ -181,7 +185,7 @@ Tensor modulus_cuda(const Tensor& z) {
     out = gpu.allocate("output", z, sizes_of(z, 0, {}), real_type<T>);
     if (out.numel() == 0) return;
     gpu.check(cuda::modulus<T>(z.numel(), data_of<T>(input), mutable_data_of<T>(out), gpu.stream()),
-              described("z", z));
+              [&] { return described("z", z); });
   });
   return out;
 }
@@ -204,7 +208,7 @@ Tensor lowpass_cuda(const Tensor& u, const Tensor& a_m, const Tensor& a_n) {
     if (out.numel() == 0) return;
     gpu.check(cuda::lowpass<T>(s.B, s.M, s.N, s.m, s.n, data_of<T>(input), data_of<T>(rows),
                                data_of<T>(columns), mutable_data_of<T>(out), gpu.stream()),
-              described("u", u));
+              [&] { return described("u", u); });
   });
   return out;
 }

@@ -77,7 +77,7 @@ PyObject* choose(PyObject*, PyObject* arguments) {
   const Problem problem{J, L, max_order, M, N, pre_pad != 0};
   cuda::Launch launch{};
   try {
-    const Wish wish = wish_of("cuda_launch", tier, workspace);
+    const Wish wish = wish_of("cuda_launch: ", tier, workspace);
     const auto chosen = wide ? cuda::choose<double> : cuda::choose<float>;
     const Status status =
         chosen(problem, B, device, wish.tier, budget_of(wish, device), &estimated, &launch);

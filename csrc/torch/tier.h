@@ -23,12 +23,14 @@ struct Wish {
   int64_t workspace;  // bytes; 0: no wish
 };
 
-// The wish that the arguments of an operator or the environment express
-inline Wish parse_wish(const std::string& tier_name, const std::string& tier,
-                       const std::string& workspace_name, int64_t workspace) {
+// The wish that an operator's arguments or the environment express; `whose` stands before the names
+// of these in what is said of values that cannot be.
+inline Wish parse_wish(const char* whose, const char* tier_name, const std::string& tier,
+                       const char* workspace_name, int64_t workspace) {
   const bool known = tier == "auto" || tier == "general" || tier == "fused";
-  STD_TORCH_CHECK(known, tier_name, " must be 'auto', 'general' or 'fused'; got '", tier, "'");
-  STD_TORCH_CHECK(workspace >= 0, workspace_name,
+  STD_TORCH_CHECK(known, whose, tier_name, " must be 'auto', 'general' or 'fused'; got '", tier,
+                  "'");
+  STD_TORCH_CHECK(workspace >= 0, whose, workspace_name,
                   " must be a number of bytes, 0 for the default; got ", workspace);
   return {tier == "auto"      ? cuda::Tier::automatic
           : tier == "general" ? cuda::Tier::general
@@ -36,28 +38,28 @@ inline Wish parse_wish(const std::string& tier_name, const std::string& tier,
           workspace};
 }
 
-inline Wish check_wish(const std::string& op, const std::string& tier, int64_t workspace) {
-  return parse_wish(op + ": tier", tier, op + ": workspace", workspace);
+inline Wish check_wish(const char* whose, const std::string& tier, int64_t workspace) {
+  return parse_wish(whose, "tier", tier, "workspace", workspace);
 }
 
 // The arguments' wish, and the environment's for what they leave open
-inline Wish wish_of(const std::string& op, const std::string& tier, int64_t workspace) {
-  Wish wish = check_wish(op, tier, workspace);
+inline Wish wish_of(const char* whose, const std::string& tier, int64_t workspace) {
+  Wish wish = check_wish(whose, tier, workspace);
   const char* tier_set = std::getenv("SCATCUDA_TIER");
   const char* bytes_set = std::getenv("SCATCUDA_WORKSPACE");
   char* end = nullptr;
   const int64_t bytes = bytes_set == nullptr ? 0 : std::strtoll(bytes_set, &end, 10);
-  const bool a_number =
-      end == nullptr || (*end == '\0' && (end != bytes_set || *bytes_set == '\0'));
-  const Wish set = parse_wish("SCATCUDA_TIER", tier_set && *tier_set ? tier_set : "auto",
-                              "SCATCUDA_WORKSPACE", a_number ? bytes : -1);
+  STD_TORCH_CHECK(end == nullptr || *end == '\0',
+                  "SCATCUDA_WORKSPACE must be a number of bytes, 0 for the default; got '",
+                  bytes_set, "'");
+  const Wish set = parse_wish("", "SCATCUDA_TIER", tier_set && *tier_set ? tier_set : "auto",
+                              "SCATCUDA_WORKSPACE", bytes);
   if (wish.tier == cuda::Tier::automatic) wish.tier = set.tier;
   if (wish.workspace == 0) wish.workspace = set.workspace;
   return wish;
 }
 
-// What the workspace may take. An eighth leaves a network and its gradients their memory, and is
-// far more than it takes to fill a GPU.
+// What the workspace may take. An eighth of the memory leaves a network and its gradients theirs.
 inline int64_t budget_of(const Wish& wish, const cuda::Device& device) {
   return wish.workspace > 0 ? wish.workspace : device.memory_bytes / 8;
 }
