@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 
+import scatcuda
+
 from .registry import Problem
 from .timing import timer_for
 
@@ -26,7 +28,7 @@ QUERIES = ["driver_version", "clocks.sm", "clocks.mem", "clocks.max.sm", "power.
 
 def describe() -> dict[str, Any]:
     """The current GPU's name, architecture, size and versions, and what nvidia-smi tells of it."""
-    properties = torch.cuda.get_device_properties()
+    properties = torch.cuda.get_device_properties(torch.cuda.current_device())
     return {
         "processor": properties.name,
         "cores": properties.multi_processor_count,
@@ -124,6 +126,12 @@ def memory(run: Callable[[], Any]) -> float:
     result = run()
     torch.cuda.synchronize()
     return (torch.cuda.max_memory_allocated() - before - result.nbytes) / 1e6
+
+
+def launch(problem: Problem) -> str:
+    """How the engine runs a transform: its tier, images at a time, the shape of a block."""
+    sizes = (problem.J, problem.shape, problem.L)
+    return str(scatcuda.cuda_launch(*sizes, batch=problem.planes))
 
 
 def kernels(run: Callable[[], Any], runs: int = 10) -> list[dict[str, Any]]:

@@ -97,15 +97,25 @@ def measure(case: Case, settings: Settings) -> dict[str, Any]:
         "left_out": left_out,
     }
     if case.device == "cuda":
-        entry["memory_mb"] = {name: gpu.memory(peer.run) for name, peer in peers.items()}
-        if case.most:
-            try:
-                entry["kernels"] = gpu.kernels(peers[OURS].run)
-            except RuntimeError as error:  # a profiler that this machine does not let count
-                left_out["kernels"] = first_line(error)
+        entry |= on_gpu(case, peers)
     elif case.kind == "transform" and not settings.quick:
         entry["memory_mb"] = registry.memory(case.problem, settings.threads, list(peers))
     return entry
+
+
+def on_gpu(case: Case, peers: dict[str, Peer]) -> dict[str, Any]:
+    """What else there is to tell of a case on a GPU."""
+    found: dict[str, Any] = {
+        "memory_mb": {name: gpu.memory(peer.run) for name, peer in peers.items()}
+    }
+    if case.kind == "transform":
+        found["launch"] = gpu.launch(case.problem)
+    if case.most:
+        try:
+            found["kernels"] = gpu.kernels(peers[OURS].run)
+        except RuntimeError as error:  # not every machine lets a profiler count
+            found["unprofiled"] = first_line(error)
+    return found
 
 
 def first_runs(
@@ -277,6 +287,8 @@ def collect(entries: Sequence[Case | Probe], device: str, settings: Settings) ->
         notes += [
             f"{entry.name}: {name} left out: {why}." for name, why in found["left_out"].items()
         ]
+        if "unprofiled" in found:
+            notes.append(f"{entry.name}: not profiled: {found['unprofiled']}.")
         cases.append(found)
     return {
         "machine": here,

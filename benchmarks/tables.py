@@ -103,7 +103,7 @@ def _kernels(entry: dict[str, Any]) -> str:
         for kernel in found[:KERNELS]
     ]
     title = f"{entry['name']}: {launches:g} launches, {_number(total)} µs on the GPU in a call"
-    return f"{title}\n\n{_table(['kernel', 'launches', 'µs', ''], rows)}"
+    return f"{title}\n({entry['launch']})\n\n{_table(['kernel', 'launches', 'µs', ''], rows)}"
 
 
 def _verdict(wishes: list[tuple[str, float | None, float | None, int]]) -> Row:

@@ -570,13 +570,15 @@ def pretended_gpu(monkeypatch):
     ceilings = {"copy_bytes_per_second": 3e12, "float32_operations_per_second": 5e13}
     for module, name, stand_in in [
         (torch.cuda, "is_available", lambda: True),
-        (torch.cuda, "get_device_properties", lambda: properties),
+        (torch.cuda, "current_device", lambda: 0),
+        (torch.cuda, "get_device_properties", lambda index: properties),
         (registry.Case, "start", start),
         (registry, "kymatio_missing", lambda: "Kymatio is left out."),
         (registry, "implementations", lambda device: [OURS, STAND_IN, "twin"]),
         (report, "timer_for", lambda device: lambda run, repeats: 1e-3),
         (gpu, "ceilings", lambda device, quick: ceilings),
         (gpu, "memory", lambda run: 1.5),
+        (gpu, "launch", lambda problem: f"fused, {problem.planes} images at a time"),
         (gpu, "kernels", lambda run: kernels),
     ]:
         monkeypatch.setattr(module, name, stand_in)
@@ -597,7 +599,13 @@ def test_report_of_a_gpu(pretended_gpu, tmp_path, capsys):
     problem = Problem(2, (32, 32), 1024, colour=True)
     assert main["floors"]["memory"] == pytest.approx(gpu.traffic(problem) / 3e12 / 1e-3)
     printed = capsys.readouterr().out
-    for told in ["132 cores, sm_90", "copies 3.00 TB/s", "≥ 20×, ≤ 1.67 µs", "fused_kernel<40>"]:
+    for told in [
+        "(fused, 3072 images at a time)",
+        "132 cores, sm_90",
+        "copies 3.00 TB/s",
+        "≥ 20×, ≤ 1.67 µs",
+        "fused_kernel<40>",
+    ]:
         assert told in printed
     assert "1,024,000" in printed  # images a second
 
@@ -607,7 +615,7 @@ def test_report_of_a_gpu_without_a_profiler(pretended_gpu, monkeypatch):
     (case,) = [case for case in CASES if case.most and case.problem.J == 2]
     found = report.collect([case], "cuda", report.Settings(quick=True))
     assert "kernels" not in found["cases"][0]
-    assert f"{case.name}: kernels left out: RuntimeError: out of memory." in found["notes"]
+    assert f"{case.name}: not profiled: RuntimeError: out of memory." in found["notes"]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -616,3 +624,4 @@ def test_memory_and_kernels_of_a_call_on_a_device():
     assert gpu.memory(lambda: (x + 1) * 2) == pytest.approx(4 * 2**20 / 1e6)
     assert sum(kernel["launches"] for kernel in gpu.kernels(lambda: x + 1)) == 1
     assert gpu.describe()["processor"] == torch.cuda.get_device_name()
+    assert gpu.launch(Problem(2, (32, 32), 5, colour=True)).startswith("fused, 15 images")
