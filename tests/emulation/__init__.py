@@ -31,7 +31,8 @@ import sys
 import sysconfig
 import tempfile
 from collections import Counter
-from functools import cache, partial
+from collections.abc import Callable
+from functools import cache, partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,28 @@ def _library(name: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-@cache
+def once(make: Callable[[str], Emulated]) -> Callable[[str], Emulated]:
+    """Remembers what was made, and what could not be: sources are not compiled again for each test
+    that needs them."""
+
+    @cache
+    def attempt(variant: str) -> Emulated | BaseException:
+        try:
+            return make(variant)
+        except (Exception, pytest.fail.Exception, pytest.skip.Exception) as error:
+            return error
+
+    @wraps(make)
+    def result(variant: str) -> Emulated:
+        made = attempt(variant)
+        if isinstance(made, BaseException):
+            raise made
+        return made
+
+    return result
+
+
+@once
 def engine(variant: str) -> Emulated:
     """csrc/cuda/engine.cu on the emulated device; functions as in bindings.cpp."""
     return Emulated(variant, compile_engine(variant) / variant / "engine.so")
@@ -194,7 +216,7 @@ def compile_engine(*wanted: str) -> Path:
     return build("engine", HERE / "engine.cpp", host, VARIANTS, *wanted)
 
 
-@cache
+@once
 def planted(variant: str) -> Emulated:
     """The kernels of planted.cuh; functions as in planted_bindings.cpp."""
     host, variants = [HERE / "planted_bindings.cpp"], VARIANTS | OTHER_PROCESSORS
@@ -215,6 +237,7 @@ def build(
     flags = [*native.settings().FLAGS, "-Wall", "-Wextra", "-Werror", *includes]
     # nvcc's pragmas; arrays that are declared extern are not made by constructors
     device = [*flags, "-DSCATCUDA_EMULATION", "-Wno-unknown-pragmas", "-fno-extern-tls-init"]
+    host = [*host, HERE / "driver.cpp"]
     units = [native.Unit(f"host_{source.stem}", source, [*flags, "-O1"]) for source in host]
     scheduler, race = HERE / "emulator.cpp", HERE / "race.cpp"
     programs = {}

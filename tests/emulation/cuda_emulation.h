@@ -1,8 +1,9 @@
 // CUDA on a CPU, as much of it as csrc/cuda uses: stands in for <cuda_runtime.h> in tests.
 //
 // Every thread of a block is a fiber that runs until it meets a barrier or a shuffle; blocks run
-// one after another (emulator.cpp). Nothing is modelled but the meaning of the language: not speed,
-// not the order in which a weak memory shows its writes, no atomics, no asynchronous copies.
+// one after another (emulator.cpp; driver.cpp has the host's calls). Nothing is modelled but the
+// meaning of the language: not speed, not the order in which a weak memory shows its writes, no
+// atomics, no asynchronous copies.
 //
 // Kernels may use static shared memory and one dynamic array,
 //
@@ -211,8 +212,12 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Kernel* kernel
 namespace scatcuda {
 namespace emulation {
 
-// Runs call(arguments) as every thread of the grid. Throws std::runtime_error where threads wait
-// for each other forever; refuses, as the driver does, what no device or not this one can do.
+// Runs call(arguments) as every thread of the grid and returns how often whole blocks met at a
+// barrier. Throws std::runtime_error where threads wait for each other forever.
+int64_t run_grid(dim3 grid, dim3 block, size_t shared, void (*call)(const void* arguments),
+                 const void* arguments);
+
+// The same as a driver does it: refuses what no device, or not this one, can do.
 cudaError_t launch(const void* kernel, dim3 grid, dim3 block, size_t shared, cudaStream_t stream,
                    void (*call)(const void* arguments), const void* arguments);
 

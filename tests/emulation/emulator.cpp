@@ -1,7 +1,7 @@
-// The scheduler behind cuda_emulation.h, and the driver's calls.
+// The scheduler behind cuda_emulation.h.
 //
 // A block is run by up to 1024 fibers, one a thread. A thread runs until it must wait; then the
-// next one that can run does, round robin. Where none can, the block waits for itself: launch()
+// next one that can run does, round robin. Where none can, the block waits for itself: run_grid()
 // throws what each thread waits for. Shared memory is the thread-local storage of this module (see
 // __shared__): before a block it is filled with NaN, and when the launch is over everything
 // thread-local is put back, for the host's code in this module may have variables there too.
@@ -161,7 +161,7 @@ std::string place(const char* file, int line) {
   return path.substr(path.rfind('/') + 1) + ":" + std::to_string(line);
 }
 
-// Gives the launch up: launch() throws, the fibers are left where they are.
+// Gives the launch up: run_grid() throws, the fibers are left where they are.
 [[noreturn]] void fail(const std::string& what) {
   const auto waits = [](int rank) {
     const int warp = rank / warp_size;
@@ -338,8 +338,6 @@ class SharedMemory {
   std::vector<char> host_;
 };
 
-// --- launches ----------------------------------------------------------------------------------
-
 void run_block() {
   block.alive = block.count;
   block.at_barrier = 0;
@@ -355,30 +353,6 @@ void run_block() {
   }
   if (observer != nullptr) observer->block_begins();
   switch_to(&block.threads[device.threads_reversed ? block.count - 1 : 0]);
-}
-
-cudaError_t last_error = cudaSuccess;
-
-cudaError_t failed(cudaError_t error) {
-  if (error != cudaSuccess) last_error = error;
-  return error;
-}
-
-// What a driver would say of a launch
-cudaError_t check_launch(dim3 grid, dim3 threads, size_t shared, const void* on) {
-  const uint64_t count = uint64_t{threads.x} * threads.y * threads.z;
-  if (!device.has_kernels) return cudaErrorNoKernelImageForDevice;
-  if (on != stream) return cudaErrorInvalidResourceHandle;
-  if (count < 1 || threads.x > 1024 || threads.y > 1024 || threads.z > 64 || count > most_threads ||
-      grid.x < 1 || grid.y < 1 || grid.z < 1 || grid.x > 0x7fffffff || grid.y > 65535 ||
-      grid.z > 65535) {
-    return cudaErrorInvalidConfiguration;
-  }
-  if (shared > device.shared_per_block || shared > most_shared) return cudaErrorInvalidValue;
-  if (shared > 0 && dynamic_shared == nullptr) {
-    throw std::logic_error("SCATCUDA_EMULATION_SHARED_MEMORY stands nowhere");
-  }
-  return cudaSuccess;
 }
 
 }  // namespace
@@ -397,22 +371,6 @@ const char* module_base() {
 
 Span shared_span() { return find_shared(); }
 Span stack_span() { return {stacks, most_threads * stack_bytes}; }
-
-// To the race detector it is a launch of one thread
-bool record_operation(const char* name, const void* from, size_t from_bytes, const void* to,
-                      size_t to_bytes, const void* on) {
-  if (on != stream) return false;
-  Launch record{name, nullptr, {}, {}, 0, 0, {}};
-  if (observer != nullptr) {
-    observer->launch_begins();
-    observer->block_begins();
-    observer->driver_access(from, from_bytes, false);
-    observer->driver_access(to, to_bytes, true);
-    observer->launch_ends(record);
-  }
-  launches.push_back(record);
-  return true;
-}
 
 void set_dynamic_shared(unsigned char* (*address)()) { dynamic_shared = address; }
 
@@ -440,10 +398,11 @@ void shuffle(uint32_t mask, int source, const void* give, void* take, size_t byt
   memcpy(take, me.take, bytes);
 }
 
-cudaError_t launch(const void* kernel, dim3 grid, dim3 threads, size_t shared, cudaStream_t on,
-                   void (*call)(const void*), const void* arguments) {
-  const cudaError_t error = check_launch(grid, threads, shared, on);
-  if (error != cudaSuccess) return failed(error);
+int64_t run_grid(dim3 grid, dim3 threads, size_t shared, void (*call)(const void*),
+                 const void* arguments) {
+  if (shared > 0 && dynamic_shared == nullptr) {
+    throw std::logic_error("SCATCUDA_EMULATION_SHARED_MEMORY stands nowhere");
+  }
   make_stacks();
 #if defined(__SANITIZE_ADDRESS__)
   block.launcher_bottom = nullptr;
@@ -462,7 +421,6 @@ cudaError_t launch(const void* kernel, dim3 grid, dim3 threads, size_t shared, c
   gridDim = grid;
   blockDim = threads;
   SharedMemory shared_memory(shared);
-  if (observer != nullptr) observer->launch_begins();
   const uint64_t blocks = uint64_t{grid.x} * grid.y * grid.z;
   for (uint64_t i = 0; i < blocks && block.failure.empty(); ++i) {
     const uint64_t b = device.blocks_reversed ? blocks - 1 - i : i;
@@ -471,104 +429,8 @@ cudaError_t launch(const void* kernel, dim3 grid, dim3 threads, size_t shared, c
     shared_memory.spoil();
     run_block();
   }
-  if (!block.failure.empty()) {
-    std::string what;
-    what.swap(block.failure);
-    throw std::runtime_error(what);
-  }
-  Launch record{
-      "kernel",       kernel, {grid.x, grid.y, grid.z}, {threads.x, threads.y, threads.z}, shared,
-      block.barriers, {}};
-  if (observer != nullptr) observer->launch_ends(record);
-  launches.push_back(record);
-  return cudaSuccess;
+  if (!block.failure.empty()) throw std::runtime_error(std::exchange(block.failure, {}));
+  return block.barriers;
 }
 
 }  // namespace scatcuda::emulation
-
-// --- the driver's calls ------------------------------------------------------------------------
-
-using namespace scatcuda;
-
-cudaError_t cudaGetLastError() { return std::exchange(emulation::last_error, cudaSuccess); }
-
-const char* cudaGetErrorString(cudaError_t error) {
-  switch (error) {
-    case cudaSuccess:
-      return "no error";
-    case cudaErrorInvalidValue:
-      return "invalid argument";
-    case cudaErrorInvalidConfiguration:
-      return "invalid configuration argument";
-    case cudaErrorInvalidDeviceFunction:
-      return "invalid device function";
-    case cudaErrorInvalidDevice:
-      return "invalid device ordinal";
-    case cudaErrorNoKernelImageForDevice:
-      return "no kernel image is available for execution on the device";
-    case cudaErrorInvalidResourceHandle:
-      return "invalid resource handle";
-  }
-  return "unrecognized error code";
-}
-
-cudaError_t cudaGetDevice(int* index) {
-  *index = 0;
-  return cudaSuccess;
-}
-
-cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int index) {
-  const emulation::Device& d = emulation::device;
-  if (index != 0) return emulation::failed(cudaErrorInvalidDevice);
-  switch (attribute) {
-    case cudaDevAttrMultiProcessorCount:
-      *value = d.processors;
-      return cudaSuccess;
-    case cudaDevAttrL2CacheSize:
-      *value = static_cast<int>(d.l2_bytes);
-      return cudaSuccess;
-    case cudaDevAttrComputeCapabilityMajor:
-      *value = d.architecture / 10;
-      return cudaSuccess;
-    case cudaDevAttrComputeCapabilityMinor:
-      *value = d.architecture % 10;
-      return cudaSuccess;
-    case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
-      *value = static_cast<int>(d.shared_per_processor);
-      return cudaSuccess;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-      *value = static_cast<int>(d.shared_per_block);
-      return cudaSuccess;
-  }
-  return emulation::failed(cudaErrorInvalidValue);
-}
-
-cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
-  *free_bytes = *total_bytes = emulation::device.memory_bytes;
-  return cudaSuccess;
-}
-
-cudaError_t cudaMemsetAsync(void* p, int value, size_t bytes, cudaStream_t on) {
-  if (!emulation::record_operation("memset", nullptr, 0, p, bytes, on)) {
-    return emulation::failed(cudaErrorInvalidResourceHandle);
-  }
-  memset(p, value, bytes);
-  return cudaSuccess;
-}
-
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t on) {
-  if (kind != cudaMemcpyDeviceToDevice) return emulation::failed(cudaErrorInvalidValue);
-  if (!emulation::record_operation("memcpy", from, bytes, to, bytes, on)) {
-    return emulation::failed(cudaErrorInvalidResourceHandle);
-  }
-  memcpy(to, from, bytes);
-  return cudaSuccess;
-}
-
-cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
-  const emulation::Device& d = emulation::device;
-  if (!d.has_kernels) return emulation::failed(cudaErrorNoKernelImageForDevice);
-  *attributes = {d.architecture, emulation::most_threads};
-  return cudaSuccess;
-}

@@ -55,20 +55,22 @@ inline const Buffer* buffer_of(const void* p, size_t bytes) {
 // What a launch moved between one buffer and the processors, in bytes. The compiler may keep in a
 // register what it has read; nothing else stands between a thread and the memory.
 struct Traffic {
-  int64_t read, written;  // asked for by threads, each on its own
-  int64_t read_once_a_block,
-      written_once_a_block;         // words that a block touched at all, over blocks
-  int64_t read_once, written_once;  // words that the launch touched at all
+  // asked for by threads, each on its own
+  int64_t read = 0, written = 0;
+  // words that a block touched at all, summed over blocks
+  int64_t read_once_a_block = 0, written_once_a_block = 0;
+  // words that the launch touched at all
+  int64_t read_once = 0, written_once = 0;
 };
 
 // One launch, or one operation of the driver
 struct Launch {
-  std::string operation;  // "kernel", "memset", "memcpy" or what a test adds, "fft"
-  const void* kernel;     // null where it is no kernel
-  unsigned grid[3], block[3];
-  size_t shared;                 // dynamic, bytes
-  int64_t barriers;              // __syncthreads of whole blocks
-  std::vector<Traffic> traffic;  // of each buffer; empty without the race detector
+  std::string operation;         // "kernel", "memset", "memcpy" or what a test adds, "fft"
+  const void* kernel = nullptr;  // the function
+  unsigned grid[3] = {}, block[3] = {};
+  size_t shared = 0;                  // dynamic, bytes
+  int64_t barriers = 0;               // __syncthreads() of whole blocks
+  std::vector<Traffic> traffic = {};  // of each buffer; empty without the race detector
 };
 inline std::vector<Launch> launches;  // since a test last cleared it
 

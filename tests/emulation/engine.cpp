@@ -1,6 +1,6 @@
 // The CUDA engine for the emulated device, and the shared memory of its kernels.
-#include "cuda/arrange.cu"
 #include "cuda/engine.cu"
+#include "cuda/arrange.cu"
 #include "cuda/families.cu"
 #include "cuda/second.cu"
 

@@ -1,0 +1,146 @@
+// The driver behind cuda_emulation.h: what a device can do and refuses, what ran on it.
+#include <cstring>
+#include <utility>
+
+#include "cuda_emulation.h"
+
+namespace scatcuda::emulation {
+namespace {
+
+cudaError_t last_error = cudaSuccess;
+
+cudaError_t failed(cudaError_t error) {
+  if (error != cudaSuccess) last_error = error;
+  return error;
+}
+
+// What a driver would say of a launch
+cudaError_t check_launch(dim3 grid, dim3 threads, size_t shared, const void* on) {
+  const uint64_t count = uint64_t{threads.x} * threads.y * threads.z;
+  if (!device.has_kernels) return cudaErrorNoKernelImageForDevice;
+  if (on != stream) return cudaErrorInvalidResourceHandle;
+  if (count < 1 || threads.x > 1024 || threads.y > 1024 || threads.z > 64 || count > most_threads ||
+      grid.x < 1 || grid.y < 1 || grid.z < 1 || grid.x > 0x7fffffff || grid.y > 65535 ||
+      grid.z > 65535) {
+    return cudaErrorInvalidConfiguration;
+  }
+  if (shared > device.shared_per_block || shared > most_shared) return cudaErrorInvalidValue;
+  return cudaSuccess;
+}
+
+}  // namespace
+
+// To the race detector it is a launch of one thread
+bool record_operation(const char* name, const void* from, size_t from_bytes, const void* to,
+                      size_t to_bytes, const void* on) {
+  if (on != stream) return false;
+  Launch record{name};
+  if (observer != nullptr) {
+    observer->launch_begins();
+    observer->block_begins();
+    observer->driver_access(from, from_bytes, false);
+    observer->driver_access(to, to_bytes, true);
+    observer->launch_ends(record);
+  }
+  launches.push_back(record);
+  return true;
+}
+
+cudaError_t launch(const void* kernel, dim3 grid, dim3 block, size_t shared, cudaStream_t on,
+                   void (*call)(const void*), const void* arguments) {
+  const cudaError_t error = check_launch(grid, block, shared, on);
+  if (error != cudaSuccess) return failed(error);
+  if (observer != nullptr) observer->launch_begins();
+  Launch record{"kernel", kernel, {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared};
+  record.barriers = run_grid(grid, block, shared, call, arguments);
+  if (observer != nullptr) observer->launch_ends(record);
+  launches.push_back(record);
+  return cudaSuccess;
+}
+
+}  // namespace scatcuda::emulation
+
+using namespace scatcuda;
+
+cudaError_t cudaGetLastError() { return std::exchange(emulation::last_error, cudaSuccess); }
+
+const char* cudaGetErrorString(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
+    case cudaErrorInvalidDeviceFunction:
+      return "invalid device function";
+    case cudaErrorInvalidDevice:
+      return "invalid device ordinal";
+    case cudaErrorNoKernelImageForDevice:
+      return "no kernel image is available for execution on the device";
+    case cudaErrorInvalidResourceHandle:
+      return "invalid resource handle";
+  }
+  return "unrecognized error code";
+}
+
+cudaError_t cudaGetDevice(int* index) {
+  *index = 0;
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int index) {
+  const emulation::Device& d = emulation::device;
+  if (index != 0) return emulation::failed(cudaErrorInvalidDevice);
+  switch (attribute) {
+    case cudaDevAttrMultiProcessorCount:
+      *value = d.processors;
+      return cudaSuccess;
+    case cudaDevAttrL2CacheSize:
+      *value = static_cast<int>(d.l2_bytes);
+      return cudaSuccess;
+    case cudaDevAttrComputeCapabilityMajor:
+      *value = d.architecture / 10;
+      return cudaSuccess;
+    case cudaDevAttrComputeCapabilityMinor:
+      *value = d.architecture % 10;
+      return cudaSuccess;
+    case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
+      *value = static_cast<int>(d.shared_per_processor);
+      return cudaSuccess;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+      *value = static_cast<int>(d.shared_per_block);
+      return cudaSuccess;
+  }
+  return emulation::failed(cudaErrorInvalidValue);
+}
+
+cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
+  *free_bytes = *total_bytes = emulation::device.memory_bytes;
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void* p, int value, size_t bytes, cudaStream_t on) {
+  if (!emulation::record_operation("memset", nullptr, 0, p, bytes, on)) {
+    return emulation::failed(cudaErrorInvalidResourceHandle);
+  }
+  memset(p, value, bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t on) {
+  if (kind != cudaMemcpyDeviceToDevice) return emulation::failed(cudaErrorInvalidValue);
+  if (!emulation::record_operation("memcpy", from, bytes, to, bytes, on)) {
+    return emulation::failed(cudaErrorInvalidResourceHandle);
+  }
+  memcpy(to, from, bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
+  const emulation::Device& d = emulation::device;
+  if (!d.has_kernels) return emulation::failed(cudaErrorNoKernelImageForDevice);
+  *attributes = {d.architecture, emulation::most_threads};
+  return cudaSuccess;
+}
