@@ -12,12 +12,12 @@ from collections import Counter
 from functools import cache
 from typing import Any, NamedTuple
 
-import emulation
 import numpy as np
 import oracle
 import pytest
 import torch
 
+import emulation
 from scatcuda import filters, plan, reference
 
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-13}
