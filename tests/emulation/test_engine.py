@@ -136,6 +136,12 @@ def check(case: Case, S: torch.Tensor) -> None:
         assert error <= TOLERANCE[case.dtype]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """All variants at once, which takes less time than one after the other."""
+    emulation.compile_engine()
+
+
 @pytest.fixture(autouse=True)
 def h100() -> Any:
     yield
