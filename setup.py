@@ -38,6 +38,8 @@ STABLE_ABI = ["-DTORCH_TARGET_VERSION=0x020a000000000000", "-DPy_LIMITED_API=0x0
 # Vectors of the wider instruction sets pass between inlined functions only: no ABI to warn about.
 FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-Wno-psabi"]
 ENGINE_FLAGS = ["-fno-math-errno", "-fno-trapping-math"]
+# Float square roots to the last bit but one take one instruction, exact ones a dozen and a branch.
+NVCC_FLAGS = ["-std=c++17", "-O3", "-prec-sqrt=false"]
 
 
 def cuda_home() -> Path | None:
@@ -174,9 +176,11 @@ class NinjaBuild(build_ext):
         cuda: Path, sources: list[Path], archs: list[str], objects: list[str]
     ) -> list[str]:
         codes = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in archs]
-        codes.append(f"-gencode=arch=compute_{archs[-1]},code=compute_{archs[-1]}")
+        # and PTX, from which the driver makes code for other architectures, newer ones too
+        for arch in sorted({archs[0], archs[-1]}):
+            codes.append(f"-gencode=arch=compute_{arch},code=compute_{arch}")
         host = ["-fPIC", "-fvisibility=hidden", f"-ffile-prefix-map={ROOT}/="]
-        flags = ["-std=c++17", "-O3", "-lineinfo", "--threads=0", *codes]
+        flags = [*NVCC_FLAGS, "-lineinfo", "--threads=0", *codes]
         flags += [f"-Xcompiler={','.join(host)}", "-Xptxas=-warn-spills"]
         if os.environ.get("SCATCUDA_WERROR") == "1":
             flags += ["-Werror=all-warnings", "-Xptxas=-Werror"]

@@ -52,7 +52,7 @@ def scattering2d(
             ``SCATCUDA_TIER`` says, else the engine's choice.
         workspace: bytes of GPU memory that the CUDA engine may take beside its output; it takes
             fewer images at a time, never less than one. 0: what ``SCATCUDA_WORKSPACE`` says, else
-            an eighth of the memory. Like ``tier`` it changes nothing on other devices.
+            twice the L2 cache. Like ``tier`` it changes nothing on other devices.
     Returns: ``[..., C, m, n]``: order 0; order 1 by ``(j1, theta1)``; order 2 by
         ``(j1, theta1, j2, theta2)``, ``j2 > j1``.
     Raises:

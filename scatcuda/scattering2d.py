@@ -54,8 +54,8 @@ class Scattering2D(nn.Module):
             energy; or a :class:`~scatcuda.filters.FilterBank` of your own at the padded size.
         tier: how the CUDA engine computes: ``"general"``, ``"fused"``, or ``"auto"``, its choice;
             see :func:`scatcuda.ops.scattering2d`. Nothing changes on other devices.
-        workspace: bytes that the CUDA engine may take beside its output; ``None``, an eighth of the
-            GPU's memory. Nothing changes on other devices.
+        workspace: bytes that the CUDA engine may take beside its output; ``None``, twice its
+            L2 cache. Nothing changes on other devices.
     Raises:
         TypeError, ValueError: an argument is of the wrong type or out of range; in a call, the
             input is no real tensor of the right size and device.

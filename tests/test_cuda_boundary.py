@@ -27,7 +27,7 @@ from scatcuda.plan import Packed, Plan, pack
 CUDA = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
 WITH_ENGINE = bool(_C.cuda_architectures())
 needs_engine = pytest.mark.skipif(not WITH_ENGINE, reason="this build has no CUDA engine")
-GIB = 1 << 30
+MIB = 1 << 20
 
 
 # --- csrc/torch/cuda.cpp, on tensors of the CPU -----------------------------------------------
@@ -126,7 +126,7 @@ def test_scattering2d(boundary, lead, dtype):
     double = " double" if dtype == torch.float64 else ""
     assert boundary.calls()[-5:] == [
         "guard -1",
-        f"choose{double} J 2 L 3 order 2, {images} images, sm_90, tier 0, budget {10 * GIB}",
+        f"choose{double} J 2 L 3 order 2, {images} images, sm_90, tier 0, budget {100 * MIB}",
         f"workspace_bytes wave {images}, psi {bank_of(dtype).psi.numel()}",
         f"scattering2d wave {images}, {100 * images} bytes",
         "guard ends",
@@ -188,13 +188,13 @@ def test_nothing_reaches_the_engine_of_nothing(boundary):
 @pytest.mark.parametrize(
     ("tier", "workspace", "environment", "told"),
     [
-        ("auto", 0, {}, (0, 10 * GIB)),  # an eighth of 80 GiB
-        ("general", 0, {}, (1, 10 * GIB)),
+        ("auto", 0, {}, (0, 100 * MIB)),  # twice an L2 cache of 50 MiB
+        ("general", 0, {}, (1, 100 * MIB)),
         ("fused", 12345, {}, (2, 12345)),
         ("auto", 0, {"SCATCUDA_TIER": "fused", "SCATCUDA_WORKSPACE": "777"}, (2, 777)),
         ("general", 5, {"SCATCUDA_TIER": "fused", "SCATCUDA_WORKSPACE": "777"}, (1, 5)),
-        ("auto", 0, {"SCATCUDA_TIER": "", "SCATCUDA_WORKSPACE": ""}, (0, 10 * GIB)),
-        ("auto", 0, {"SCATCUDA_TIER": "auto", "SCATCUDA_WORKSPACE": "0"}, (0, 10 * GIB)),
+        ("auto", 0, {"SCATCUDA_TIER": "", "SCATCUDA_WORKSPACE": ""}, (0, 100 * MIB)),
+        ("auto", 0, {"SCATCUDA_TIER": "auto", "SCATCUDA_WORKSPACE": "0"}, (0, 100 * MIB)),
     ],
 )
 def test_tier_and_workspace(boundary, monkeypatch, tier, workspace, environment, told):

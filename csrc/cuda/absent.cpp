@@ -16,7 +16,7 @@ Status choose(const Problem&, int64_t, const Device&, Tier, int64_t, const Fft*,
   return Status::no_kernel;
 }
 template <class T>
-Status workspace_bytes(const Problem&, const Launch&, const Fft*, void*, int64_t, int64_t*) {
+Status workspace_bytes(const Problem&, const Launch&, const Fft*, void*, int64_t*) {
   return Status::no_kernel;
 }
 template <class T>
@@ -41,8 +41,7 @@ Status lowpass(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*, 
 #define SCATCUDA_ABSENT(T)                                                                         \
   template Status choose<T>(const Problem&, int64_t, const Device&, Tier, int64_t, const Fft*,     \
                             Launch*);                                                              \
-  template Status workspace_bytes<T>(const Problem&, const Launch&, const Fft*, void*, int64_t,    \
-                                     int64_t*);                                                    \
+  template Status workspace_bytes<T>(const Problem&, const Launch&, const Fft*, void*, int64_t*);  \
   template Status scattering2d<T>(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t, \
                                   const void*, T*, void*, int64_t, const Fft*, void*, Pixels);     \
   template Status filter_fold<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,  \

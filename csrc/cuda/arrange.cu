@@ -20,16 +20,19 @@ __global__ void __launch_bounds__(arrange_threads)
     }
     const int j = j0 + job, outer = a.Np >> res, inner = a.Mp >> res;
     const Box box(a.psi_support + 5 * table_of(a, res, j), outer, inner, a.psi_entries / a.lanes);
-    const int kept = box.rows * box.columns, group = 1 << a.log_group[j];
     const float* from = a.psi + box.first * a.lanes;
-    float* planar = a.psi_first + box.first * a.lanes;
-    float* grouped = a.psi_second + box.first * a.lanes;
-    for (int i = thread; i < kept * a.lanes; i += threads) {
-      const float value = from[i];
-      const int entry = i / a.lanes, theta = i % a.lanes;
-      if (res == 0) planar[theta * kept + entry] = value;
-      if (j > res && a.max_order > 1) {
-        grouped[(theta / group * kept + entry) * group + theta % group] = value;
+    const bool first = res == 0 && a.psi_first != nullptr, second = j > res && a.max_order > 1;
+    float* planar = first ? a.psi_first + first_offset(a, j) : nullptr;
+    float* grouped = second ? a.psi_second + second_offset(a, res, j) : nullptr;
+    const int bins = outer * inner, group = 1 << a.log_group[j];
+    for (int i = thread; i < bins * a.lanes; i += threads) {
+      const int bin = i / a.lanes, theta = i % a.lanes;
+      const int column = box.column(bin / inner), row = box.row(bin % inner);
+      const bool kept = column >= 0 && row >= 0;
+      const float value = kept ? from[(column * box.rows + row) * a.lanes + theta] : 0.0f;
+      if (first) planar[theta * bins + bin] = value * box.scale;
+      if (second) {
+        grouped[(theta / group * bins + bin) * group + theta % group] = value * box.scale;
       }
     }
     return;

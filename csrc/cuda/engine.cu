@@ -115,8 +115,9 @@ Shared shared_of(const Schedule& s, bool first_order, int64_t group) {
   return shared;
 }
 
-int64_t threads_for(const Schedule& s, bool first_order) {
-  return most_threads(first_order && s.Mp == s.Np ? static_cast<int>(s.Mp) : 0);
+int64_t most_threads(const Schedule& s, bool first_order) {
+  if (!first_order) return second_bounds(120).threads;  // others take what they may
+  return family_bounds(s.Mp == s.Np ? static_cast<int>(s.Mp) : 0).threads;
 }
 
 // Angles side by side where `bytes` are there for planes of resolution res: a power of two, for
@@ -149,8 +150,8 @@ struct Workspace {
 };
 
 template <class T>
-Workspace<T> workspace_of(const Schedule& s, const Launch& launch, int64_t psi_entries,
-                          int64_t fft_bytes, void* memory) {
+Workspace<T> workspace_of(const Schedule& s, const Launch& launch, int64_t fft_bytes,
+                          void* memory) {
   Workspace<T> w{};
   Parts parts(memory);
   const int64_t wave = launch.wave;
@@ -161,8 +162,12 @@ Workspace<T> workspace_of(const Schedule& s, const Launch& launch, int64_t psi_e
       taps +=
           s.columns(res) * four(static_cast<int>(s.n)) + s.rows(res) * four(static_cast<int>(s.m));
     }
-    w.psi_first = parts.take<float>(psi_entries);
-    w.psi_second = parts.take<float>(psi_entries);
+    int64_t second = 0;
+    for (int64_t res = 0; s.max_order > 1 && res < s.J; ++res) {
+      second += (s.J - 1 - res) * bins(s, res);
+    }
+    if (launch.first_order_fused) w.psi_first = parts.take<float>(s.J * bins(s, 0) * s.lanes);
+    w.psi_second = parts.take<float>(second * s.lanes);
     w.taps = parts.take<float>(taps);
     w.bands = parts.take<int2>(s.J * (four(static_cast<int>(s.n)) + four(static_cast<int>(s.m))));
     w.roots = parts.take<Point>(s.Mp + s.Np);
@@ -252,6 +257,7 @@ FusedArguments fused_arguments(const Schedule& s, const Launch& launch, const Ba
   return a;
 }
 
+constexpr int64_t most_blocks = INT32_MAX;  // of a grid
 unsigned to_grid(int64_t blocks) { return static_cast<unsigned>(blocks); }
 
 void run_families(const Schedule& s, const Launch& launch, FusedArguments a, int64_t images,
@@ -375,9 +381,10 @@ struct Stages {
       a.S = S, a.B = static_cast<int>(images), a.j1 = static_cast<int>(j1);
       for (a.j2 = a.j1 + 1; a.j2 < a.J; ++a.j2) {
         const int outer = a.Np >> a.j2, inner = a.Mp >> a.j2, group = 1 << a.log_group[a.j2];
-        queue.run(second_kernel_for(outer == inner ? outer : 0, 1 << (a.j2 - a.j1)),
-                  dim3(to_grid(images * s.L * ceil_div(s.L, group))), launch.threads,
-                  second_bytes(s, a.j2, group), a);
+        const SecondKernel found =
+            second_kernel_for(outer == inner ? outer : 0, 1 << (a.j2 - a.j1));
+        queue.run(found.kernel, dim3(to_grid(images * s.L * ceil_div(s.L, group))),
+                  min(launch.threads, found.threads), second_bytes(s, a.j2, group), a);
       }
     }
   }
@@ -396,7 +403,7 @@ bool valid(const Schedule& s, const Launch& launch) {
   return launch.tier == Tier::fused && sizeof(T) == 4 &&
          (launch.first_order_fused ? fits(s, 0) : has_second(s, 0) && fits(s, 1)) && group >= 1 &&
          group <= min(s.lanes, 16) && (group & (group - 1)) == 0 && launch.threads >= 128 &&
-         launch.threads <= threads_for(s, launch.first_order_fused) && launch.threads % 32 == 0;
+         launch.threads <= most_threads(s, launch.first_order_fused) && launch.threads % 32 == 0;
 }
 
 }  // namespace
@@ -462,7 +469,7 @@ Status choose(const Problem& problem, int64_t B, const Device& device, Tier want
     launch->shared_bytes = shared_of(s, first_order, group).block;
     // Whole lines, until a processor has enough to do while others wait; and at least as many
     // threads as the longest prime has points
-    const int64_t most = threads_for(s, first_order), blocks = resident(launch->shared_bytes);
+    const int64_t most = most_threads(s, first_order), blocks = resident(launch->shared_bytes);
     int64_t threads = max(round_up(lines, 32), 128);
     for (int64_t k = 2; threads * blocks < 768 && round_up(k * lines, 32) <= most; ++k) {
       threads = max(round_up(k * lines, 32), 128);
@@ -493,7 +500,7 @@ Status choose(const Problem& problem, int64_t B, const Device& device, Tier want
       fft_bytes = max(fft_bytes,
                       t.outer * (t.inner / 2 + 1) * t.batch * 4 * static_cast<int64_t>(sizeof(T)));
     });
-    return workspace_of<T>(s, l, 0, fft_bytes, nullptr).bytes;
+    return workspace_of<T>(s, l, fft_bytes, nullptr).bytes;
   };
   const int64_t one = bytes(1);
   // no grid of any kernel grows beyond 2^31 blocks
@@ -506,13 +513,13 @@ Status choose(const Problem& problem, int64_t B, const Device& device, Tier want
 
 template <class T>
 Status workspace_bytes(const Problem& problem, const Launch& launch, const Fft* fft, void* stream,
-                       int64_t psi_entries, int64_t* bytes) {
+                       int64_t* bytes) {
   if (!valid(problem)) return Status::bad_problem;
   const Schedule s = schedule_of(problem);
   if (!valid<T>(s, launch)) return Status::tier_impossible;
   const int64_t fft_bytes = fft_bytes_of<T>(s, launch, fft, stream);
   if (fft_bytes < 0) return Status::fft_failed;
-  *bytes = workspace_of<T>(s, launch, psi_entries, fft_bytes, nullptr).bytes;
+  *bytes = workspace_of<T>(s, launch, fft_bytes, nullptr).bytes;
   return Status::ok;
 }
 
@@ -526,7 +533,7 @@ Status scattering2d(const Problem& problem, const Launch& launch, const Bank<T>&
   const bool fused = launch.tier == Tier::fused;
   const int64_t fft_bytes = fft_bytes_of<T>(s, launch, fft, stream);
   if (fft_bytes < 0) return Status::fft_failed;
-  const Workspace<T> w = workspace_of<T>(s, launch, psi_entries, fft_bytes, workspace);
+  const Workspace<T> w = workspace_of<T>(s, launch, fft_bytes, workspace);
   if (w.bytes > bytes) return Status::workspace_too_small;
 
   Queue queue(fft, stream);
@@ -534,7 +541,7 @@ Status scattering2d(const Problem& problem, const Launch& launch, const Bank<T>&
   if constexpr (sizeof(T) == 4) {
     if (fused && B > 0) {
       arranged = fused_arguments(s, launch, bank, psi_entries, w);
-      queue.run(arrange_kernel, dim3(16, static_cast<unsigned>(arrange_jobs(s))), arrange_threads,
+      queue.run(arrange_kernel, dim3(64, static_cast<unsigned>(arrange_jobs(s))), arrange_threads,
                 0, arranged);
     }
   }
@@ -565,9 +572,10 @@ Status filter_fold(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const 
   a.outer = static_cast<int>(M), a.inner = static_cast<int>(N), a.L = static_cast<int>(L);
   a.scale = T(1) / static_cast<T>(k * k);
   a.scales[0] = {static_cast<int>(k), psi, nullptr, reinterpret_cast<Complex<T>*>(out)};
+  const int64_t blocks = B * ceil_div(M / k * (N / k), stage_threads), groups = ceil_div(L, 8);
+  if (blocks > most_blocks || groups > 65535) return Status::bad_problem;
   Queue queue(nullptr, stream);
-  queue.run(filter_fold_kernel<T, false, false, 8>,
-            dim3(to_grid(B * ceil_div(M / k * (N / k), stage_threads)), to_grid(ceil_div(L, 8))),
+  queue.run(filter_fold_kernel<T, false, false, 8>, dim3(to_grid(blocks), to_grid(groups)),
             stage_threads, 0, a);
   return queue.status();
 }
@@ -587,17 +595,17 @@ Status lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u
   a.n = static_cast<int>(m), a.m = static_cast<int>(n), a.n_step = a.m, a.m_step = 1;
   a.scales[0] = {u, static_cast<int>(M), static_cast<int>(N), a_m, a_n, nullptr, nullptr, out, 0,
                  0};
+  const int64_t blocks = B * ceil_div(m, chunk_n) * ceil_div(n, chunk_m);
+  if (blocks > most_blocks) return Status::bad_problem;
   Queue queue(nullptr, stream);
-  queue.run(lowpass_kernel<T, false>,
-            dim3(to_grid(B * ceil_div(m, chunk_n) * ceil_div(n, chunk_m))), lowpass_threads, 0, a);
+  queue.run(lowpass_kernel<T, false>, dim3(to_grid(blocks)), lowpass_threads, 0, a);
   return queue.status();
 }
 
 #define SCATCUDA_INSTANTIATE(T)                                                                    \
   template Status choose<T>(const Problem&, int64_t, const Device&, Tier, int64_t, const Fft*,     \
                             Launch*);                                                              \
-  template Status workspace_bytes<T>(const Problem&, const Launch&, const Fft*, void*, int64_t,    \
-                                     int64_t*);                                                    \
+  template Status workspace_bytes<T>(const Problem&, const Launch&, const Fft*, void*, int64_t*);  \
   template Status scattering2d<T>(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t, \
                                   const void*, T*, void*, int64_t, const Fft*, void*, Pixels);     \
   template Status filter_fold<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,  \

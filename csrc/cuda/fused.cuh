@@ -37,45 +37,44 @@ struct PlaneRoots {
 struct Spectrum {
   const Point* data;  // [outer, stride]
   int stride, outer, inner;
-
-  __device__ __forceinline__ Point operator()(int c, int r) const {
-    if (2 * r <= inner) return data[c * stride + r];
-    const Point x = data[(c == 0 ? 0 : outer - c) * stride + inner - r];
-    return {x.re, -x.im};
-  }
 };
 
 // fold_k( û ψ̂ ) of 2^log angles at row r, column c. K is k where that is known, else 0.
-template <int K>
+//
+// Row r + j · inner lies in the other half of the spectrum, as a conjugate, wherever 2j ≥ k: of an
+// even k only the middle row r = 0 is in both, where both are the same. So nothing here branches.
+// Of known k, `Columns` are read at once: the better hidden, and the more registers.
+template <int K, int Columns>
 struct Folded {
   Spectrum spectrum;
-  const Box& box;
-  const float* psi;  // [kept, 2^log]
+  const float* psi;  // [outer, inner, 2^log]
   int outer, inner, log, k;
 
   __device__ __forceinline__ Point operator()(int r, int angle, int c) const {
-    const int times_k = K > 0 ? K : k;
+    const int times_k = K > 0 ? K : k, fine_outer = outer * times_k, fine_inner = inner * times_k;
     Point sum{0.0f, 0.0f};
-#pragma unroll(K > 0 ? K : 1)
+#pragma unroll(Columns)
     for (int i = 0; i < times_k; ++i) {
-      const int cc = c + i * outer, column = box.column(cc);
-      if (column < 0) continue;
-#pragma unroll(K > 0 ? K : 1)
+      const int cc = c + i * outer, mirrored = cc == 0 ? 0 : fine_outer - cc;
+      const Point* here = spectrum.data + cc * spectrum.stride + r;
+      const Point* there = spectrum.data + mirrored * spectrum.stride + fine_inner - r;
+      const float* w = psi + ((cc * fine_inner + r) << log) + angle;
+#pragma unroll(K > 0 ? K : 2)
       for (int j = 0; j < times_k; ++j) {
-        const int rr = r + j * inner, row = box.row(rr);
-        if (row < 0) continue;
-        const float w = __ldg(psi + ((column * box.rows + row) << log) + angle);
-        const Point x = spectrum(cc, rr);
-        sum = {sum.re + x.re * w, sum.im + x.im * w};
+        const bool other = times_k == 1 ? 2 * r > fine_inner : 2 * j >= times_k;
+        const Point x = *(other ? there - j * inner : here + j * inner);
+        const float weight = __ldg(w + (j * inner << log));
+        sum.re += x.re * weight;
+        sum.im += (other ? -x.im : x.im) * weight;
       }
     }
-    return {sum.re * box.scale, sum.im * box.scale};
+    return sum;
   }
 };
 
 // IDFT of fold_k( û ψ̂ ) in the tile, all but the last pass along the inner dimension
-template <int K, class Side>
-__device__ __forceinline__ void wavelet(Side outer, Side inner, const Folded<K>& folded,
+template <class Source, class Side>
+__device__ __forceinline__ void wavelet(Side outer, Side inner, const Source& folded,
                                         const PlaneRoots& roots, int step, Point* tile) {
   const int log = folded.log, pitch = pitch_of(inner.size());
   const AlongOuter down{pitch, log};
@@ -290,9 +289,9 @@ __device__ __forceinline__ void lowpass_and_forward(const FusedArguments& a, Sid
 
 // For 2^log angles from θ2 = first on: |W2|, S2. The roots are those of sides `step` times as
 // long.
-template <int K, class Side>
+template <class Source, class Side>
 __device__ __forceinline__ void second_planes(const FusedArguments& a, Side outer, Side inner,
-                                              const Folded<K>& folded, const Lowpass& lowpass,
+                                              const Source& folded, const Lowpass& lowpass,
                                               const PlaneRoots& roots, int step, int first,
                                               Point* tile, float* S) {
   const int log = folded.log, pitch = pitch_of(inner.size());
@@ -361,7 +360,7 @@ __device__ __forceinline__ Side<(N >> J), Radices> side_at(const Passes (&passes
 
 // N: the padded side where both are the same and known, else 0
 template <int N>
-__global__ void __launch_bounds__(most_threads(0), blocks_for(0))
+__global__ void __launch_bounds__(family_bounds(0).threads, family_bounds(0).blocks)
     spectrum_kernel(const __grid_constant__ FusedArguments a) {
   const auto outer = side_at<N, 0, first_order>(a.outer, 0);
   const auto inner = side_at<N, 0, first_order>(a.inner, 0);
@@ -410,16 +409,14 @@ __device__ __forceinline__ void second_orders(const FusedArguments& a, int j1, i
     const auto outer = side_at<N, J2, second_order>(a.outer, j2);
     const auto inner = side_at<N, J2, second_order>(a.inner, j2);
     const Lowpass lowpass(rest, a, j2, outer, inner);
-    const Box box(a.psi_support + 5 * table_of(a, j1, j2), spectrum.outer, spectrum.inner,
-                  a.psi_entries / a.lanes);
     const int log = a.log_group[j2], k = 1 << (j2 - j1);
     constexpr int K = N > 0 && J2 == J1 + 1 ? 2 : 0;
-    const float* psi = a.psi_second + box.first * a.lanes;
+    const float* psi = a.psi_second + second_offset(a, j1, j2);
     float* S = channel(a, image, second_channel(a, j1, theta1, j2));
     for (int first = 0; first < a.L; first += 1 << log) {
-      const Folded<K> folded{
-          spectrum, box, psi + int64_t{first} * box.rows * box.columns, outer.size(), inner.size(),
-          log,      k};
+      const Folded<K, K == 2 ? 2 : 1> folded{
+          spectrum, psi + first * spectrum.outer * spectrum.inner, outer.size(), inner.size(), log,
+          k};
       second_planes(a, outer, inner, folded, lowpass, roots, k, first, tile,
                     S + static_cast<int64_t>(first) * a.m * a.n);
     }
@@ -444,10 +441,9 @@ __device__ __forceinline__ void family(const FusedArguments& a, int j1, int imag
 
   const int half = a.Mp / 2 + 1;
   const Spectrum x_hat{a.x_hat + static_cast<int64_t>(image) * a.Np * half, half, a.Np, a.Mp};
-  const Box box(a.psi_support + 5 * j1, a.Np, a.Mp, a.psi_entries / a.lanes);
-  const float* psi = a.psi_first + box.first * a.lanes + int64_t{theta1} * box.rows * box.columns;
+  const float* psi = a.psi_first + first_offset(a, j1) + theta1 * a.Np * a.Mp;
   constexpr int K = N > 0 && J1 < 2 ? 1 << J1 : 0;
-  const Folded<K> folded{x_hat, box, psi, outer.size(), inner.size(), 0, 1 << j1};
+  const Folded<K, K == 2 ? 2 : 1> folded{x_hat, psi, outer.size(), inner.size(), 0, 1 << j1};
   wavelet(outer, inner, folded, roots, 1, tile);
   const bool forward = a.max_order > 1 && j1 + 1 < a.J;
   modulus_pairs(inner, outer.size(), tile, forward);
@@ -480,7 +476,7 @@ __device__ __forceinline__ void family_of(const FusedArguments& a, int j1, int i
 
 // Blocks in the order j1, image, θ1: the dearest families begin first.
 template <int N>
-__global__ void __launch_bounds__(most_threads(N), blocks_for(N))
+__global__ void __launch_bounds__(family_bounds(N).threads, family_bounds(N).blocks)
     families_kernel(const __grid_constant__ FusedArguments a) {
   const int theta1 = blockIdx.x % a.L, image = blockIdx.x / a.L % a.B;
   family_of<N, 0>(a, blockIdx.x / a.L / a.B, image, theta1);
@@ -488,7 +484,7 @@ __global__ void __launch_bounds__(most_threads(N), blocks_for(N))
 
 // N: the side at resolution j2 where both are the same and known, else 0. K = 2^(j2 − j1) or 0.
 template <int N, int K>
-__global__ void __launch_bounds__(most_threads(0), blocks_for(0))
+__global__ void __launch_bounds__(second_bounds(N).threads, second_bounds(N).blocks)
     second_kernel(const __grid_constant__ FusedArguments a) {
   const auto outer = side_at<N, 0, second_order>(a.outer, a.j2);
   const auto inner = side_at<N, 0, second_order>(a.inner, a.j2);
@@ -503,10 +499,8 @@ __global__ void __launch_bounds__(most_threads(0), blocks_for(0))
   const int fine_outer = a.Np >> a.j1, fine_inner = a.Mp >> a.j1, half = fine_inner / 2 + 1;
   const Spectrum spectrum{a.u1_hat + static_cast<int64_t>(plane) * fine_outer * half, half,
                           fine_outer, fine_inner};
-  const Box box(a.psi_support + 5 * table_of(a, a.j1, a.j2), fine_outer, fine_inner,
-                a.psi_entries / a.lanes);
-  const float* psi = a.psi_second + box.first * a.lanes + int64_t{first} * box.rows * box.columns;
-  const Folded<K> folded{spectrum, box, psi, outer.size(), inner.size(), log, 1 << (a.j2 - a.j1)};
+  const float* psi = a.psi_second + second_offset(a, a.j1, a.j2) + first * fine_outer * fine_inner;
+  const Folded<K, 1> folded{spectrum, psi, outer.size(), inner.size(), log, 1 << (a.j2 - a.j1)};
   const int image = plane / a.L, theta1 = plane % a.L;
   float* S = channel(a, image, second_channel(a, a.j1, theta1, a.j2) + first);
   second_planes(a, outer, inner, folded, lowpass, roots, 1, first, tile, S);

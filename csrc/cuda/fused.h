@@ -9,10 +9,23 @@ inline namespace SCATCUDA_ISA {
 
 constexpr int most_levels = 7;  // of resolution, in the fused tier: 256 = 2^7 · 2
 
-// Threads of a block at most; and how many such blocks nvcc has to leave registers for. Left to
-// itself it goes down to 64 a thread, for more blocks than shared memory allows, and spills.
-constexpr int most_threads(int side) { return side == 36 || side == 40 ? 256 : 512; }
-constexpr int blocks_for(int side) { return side == 36 || side == 40 ? 3 : 1; }
+// Threads of a block at most, and how many such blocks nvcc has to leave registers for; by the side
+// of the planes, 0 where it is known only at run time. Left to itself nvcc goes down to 64
+// registers, for more blocks than shared memory allows, and spills.
+struct Bounds {
+  int threads, blocks;
+};
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+constexpr int small_families = 4;  // with the registers of five it would spill there
+#else
+constexpr int small_families = 5;
+#endif
+constexpr Bounds family_bounds(int side) {
+  return side == 36 || side == 40 ? Bounds{160, small_families} : Bounds{512, 1};
+}
+constexpr Bounds second_bounds(int side) {
+  return side == 120 ? Bounds{640, 1} : side > 0 ? Bounds{256, 3} : Bounds{512, 1};
+}
 
 struct FusedArguments {
   const void* x;        // [B, M, N]
@@ -28,8 +41,9 @@ struct FusedArguments {
   const int64_t* phi_support;
 
   // the bank as `arrange` leaves it
-  float* psi_first;   // table (0, j): [angles][kept], at its place in psi
-  float* psi_second;  // table (res, j): [angles / group][kept][group], at its place in psi
+  // the wavelets with all their zeros: a test for each costs more than to multiply by it
+  float* psi_first;   // of (0, j): [lanes][outer, inner]; null where the first order is not fused
+  float* psi_second;  // of (res, j), j > res: [lanes / group][outer, inner][group]
   float* taps;        // low-pass of every resolution: [outer, n4], [inner, m4], zeros to four
   int2* bands;        // first and last + 1 non-zero of each four outputs: [n4 / 4], [m4 / 4]
   Point* roots;       // e^{2πi k/Np}, then e^{2πi k/Mp}
@@ -71,6 +85,15 @@ SCATCUDA_HD inline int taps_offset(const FusedArguments& a, int res) {
 SCATCUDA_HD inline int bands_offset(const FusedArguments& a, int res) {
   return res * (four(a.n) + four(a.m)) / 4;
 }
+// Offsets of tables in psi_first and psi_second, and the number of a table in the bank
+SCATCUDA_HD inline int64_t first_offset(const FusedArguments& a, int j) {
+  return int64_t{a.Np} * a.Mp * a.lanes * j;
+}
+SCATCUDA_HD inline int64_t second_offset(const FusedArguments& a, int res, int j) {
+  int64_t bins = 0;
+  for (int r = 0; r < res; ++r) bins += int64_t{a.J - 1 - r} * (a.Np >> r) * (a.Mp >> r);
+  return (bins + int64_t{j - res - 1} * (a.Np >> res) * (a.Mp >> res)) * a.lanes;
+}
 SCATCUDA_HD inline int table_of(const FusedArguments& a, int res, int j) {
   return res == 0 ? j : a.J + (res - 1) * (a.J - 1) - res * (res - 1) / 2 + (j - res - 1);
 }
@@ -87,8 +110,12 @@ struct FamilyKernels {
 };
 // For planes of `side` squared, or of any sides where there are none of their own
 FamilyKernels family_kernels(int64_t side);
-// For planes of `side` squared at resolution j2, k = 2^(j2 − j1); likewise
-FusedKernel second_kernel_for(int64_t side, int64_t k);
+// For planes of `side` squared at resolution j2, k = 2^(j2 − j1); likewise. With its most threads.
+struct SecondKernel {
+  FusedKernel kernel;
+  int threads;
+};
+SecondKernel second_kernel_for(int64_t side, int64_t k);
 
 }  // namespace SCATCUDA_ISA
 }  // namespace scatcuda

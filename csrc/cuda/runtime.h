@@ -16,19 +16,29 @@ namespace scatcuda {
 template <class... Parameters, class... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
                    cudaStream_t stream, Arguments... arguments) {
-  // what fits a block of any device needs no leave
-  if (shared > 48 * 1024) {
-    const cudaError_t error =
-        cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                             cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared));
+  const void* function = reinterpret_cast<const void*>(kernel);
+  if (shared > 0) {
+    // All that a block of this device may have, not what this launch takes: the limit belongs to
+    // the kernel, and another thread may be about to launch it with more.
+    int device = 0, most = 0;
+    cudaError_t error = cudaGetDevice(&device);
+    if (error == cudaSuccess) {
+      error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    }
+    if (error == cudaSuccess) {
+      error = cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, most);
+    }
+    if (error == cudaSuccess) {
+      error = cudaFuncSetAttribute(function, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                   cudaSharedmemCarveoutMaxShared);
+    }
     if (error != cudaSuccess) return error;
   }
   std::tuple<Parameters...> values(arguments...);
   return std::apply(
       [&](auto&... value) {
         void* addresses[] = {&value...};
-        return cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block, addresses,
-                                shared, stream);
+        return cudaLaunchKernel(function, grid, block, addresses, shared, stream);
       },
       values);
 }

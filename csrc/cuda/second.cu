@@ -5,15 +5,19 @@ namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 namespace {
 
+template <int N, int K>
+SecondKernel found() {
+  return {second_kernel<N, K>, second_bounds(N).threads};
+}
 template <int N>
-FusedKernel known(int64_t k) {
-  return k == 2 ? second_kernel<N, 2> : second_kernel<N, 0>;
+SecondKernel known(int64_t k) {
+  return k == 2 ? found<N, 2>() : k == 4 ? found<N, 4>() : found<0, 0>();
 }
 
 }  // namespace
 
 // Second-order planes of images of 128² (36, 72; 80) and 224² (60, 120) pixels at usual scales
-FusedKernel second_kernel_for(int64_t side, int64_t k) {
+SecondKernel second_kernel_for(int64_t side, int64_t k) {
   switch (side) {
     case 36:
       return known<36>(k);
@@ -24,9 +28,9 @@ FusedKernel second_kernel_for(int64_t side, int64_t k) {
     case 80:
       return known<80>(k);
     case 120:
-      return known<120>(k);
+      return k == 2 ? found<120, 2>() : found<0, 0>();
     default:
-      return second_kernel<0, 0>;
+      return found<0, 0>();
   }
 }
 

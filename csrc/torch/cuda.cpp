@@ -142,7 +142,7 @@ Tensor scattering2d_cuda(const Tensor& x, const Tensor& psi, const Tensor& psi_s
     Tensor workspace;
     int64_t bytes = 0;
     for (;; launch.wave = (launch.wave + 1) / 2) {
-      check(cuda::workspace_bytes<T>(s.problem, launch, fft, gpu.stream(), psi.numel(), &bytes));
+      check(cuda::workspace_bytes<T>(s.problem, launch, fft, gpu.stream(), &bytes));
       try {
         workspace = gpu.allocate("workspace", x, {bytes}, ScalarType::Byte);
         break;

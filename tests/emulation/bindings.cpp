@@ -192,7 +192,7 @@ py::tuple scattering2d(const Array<T>& x, const Array<T>& psi, const Array<int64
   const cuda::Launch way =
       launch.has_value() ? launch_of(*launch) : choose<T>(problem, B, tier, budget, fft);
   int64_t bytes;
-  require(cuda::workspace_bytes<T>(problem, way, fft.get(), the_stream(), psi.size(), &bytes));
+  require(cuda::workspace_bytes<T>(problem, way, fft.get(), the_stream(), &bytes));
 
   const size_t skew = static_cast<size_t>(shift) * sizeof(T);
   Array<T> S(std::vector<int64_t>{B, shape.channels, shape.m, shape.n});

@@ -16,16 +16,6 @@ import torch
 from scatcuda import _C
 
 WANTED = os.environ.get("SCATCUDA_TEST_DEVICE", "")
-MARKERS = {
-    "cuda": "about what only a GPU has",
-    "sanitize": "small problems, run under compute-sanitizer too",
-    "slow": "left out of the quick proof",
-}
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    for name, meaning in MARKERS.items():
-        config.addinivalue_line("markers", f"{name}: {meaning}")
 
 
 def missing() -> str | None:

@@ -175,15 +175,19 @@ REPEATED = [
 @pytest.mark.parametrize("dtype", LIMITS, ids=str)
 @pytest.mark.parametrize("case", REPEATED, ids=str)
 @pytest.mark.parametrize("tier", TIERS)
-def test_waves_change_no_bit(tier, case, dtype, device):
+def test_waves_change_nothing(tier, case, dtype, device):
     if tier == "fused" and dtype == torch.float64:
         pytest.skip("the fused tier is float32's")
     x = case.images(dtype)
     expected = scattered(case.module(tier), x, device)
+    # no FFT library promises the same bits for batches of different size
+    own = tier == "fused" and max(case.M, case.N) <= 80
+    limit = 0.0 if own else 4 * torch.finfo(dtype).eps
     for workspace in (1, 1 << 18, 1 << 21, 3 << 22):
-        assert torch.equal(scattered(case.module(tier, workspace), x, device), expected), workspace
-    alone = [scattered(case.module(tier), image, device) for image in x]
-    assert torch.equal(torch.stack(alone), expected)
+        found = scattered(case.module(tier, workspace), x, device)
+        assert oracle.relative_error(found, expected) <= limit, workspace
+    alone = torch.stack([scattered(case.module(tier), image, device) for image in x])
+    assert oracle.relative_error(alone, expected) <= limit
 
 
 @pytest.mark.parametrize("dtype", LIMITS, ids=str)

@@ -227,7 +227,7 @@ def test_little_memory_means_smaller_waves(tier):
     x = torch.rand(512, 128, 128, device="cuda")
     expected = module(x).cpu()
     with at_most(expected.nbytes + 96 * MB):
-        assert torch.equal(module(x).cpu(), expected)
+        torch.testing.assert_close(module(x).cpu(), expected)  # cuFFT's bits follow its batch
 
 
 def test_full_memory_is_pytorchs_error_and_passes():

@@ -21,7 +21,7 @@ from pathlib import Path
 from . import ROOT, settings
 
 ARCHITECTURES = (75, 80, 86, 90, 100, 120)
-FLAGS = ["-std=c++17", "-O3", "-cubin", "-Werror", "all-warnings"]
+FLAGS = [*settings().NVCC_FLAGS, "-cubin", "-Werror", "all-warnings"]
 FLAGS += ["-Xptxas", "-v,-warn-spills,-Werror", f"-I{ROOT / 'csrc'}"]
 FOOTNOTE = (
     "Bytes but for threads (the most a block may have); per architecture the registers a thread\n"

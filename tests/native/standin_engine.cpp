@@ -99,9 +99,8 @@ Status choose(const Problem& p, int64_t B, const Device& device, Tier tier, int6
 }
 
 template <class T>
-Status workspace_bytes(const Problem&, const Launch& launch, const Fft*, void*, int64_t psi_entries,
-                       int64_t* bytes) {
-  record("workspace_bytes wave %ld, psi %ld", launch.wave, psi_entries);
+Status workspace_bytes(const Problem&, const Launch& launch, const Fft*, void*, int64_t* bytes) {
+  record("workspace_bytes wave %ld", launch.wave);
   *bytes = launch.wave > most_wave ? INT64_MAX / 2 : 100 * launch.wave;
   return answer(2);
 }
@@ -181,8 +180,7 @@ Status lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u
 #define STANDIN(T)                                                                                 \
   template Status choose<T>(const Problem&, int64_t, const Device&, Tier, int64_t, const Fft*,     \
                             Launch*);                                                              \
-  template Status workspace_bytes<T>(const Problem&, const Launch&, const Fft*, void*, int64_t,    \
-                                     int64_t*);                                                    \
+  template Status workspace_bytes<T>(const Problem&, const Launch&, const Fft*, void*, int64_t*);  \
   template Status scattering2d<T>(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t, \
                                   const void*, T*, void*, int64_t, const Fft*, void*, Pixels);     \
   template Status filter_fold<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,  \

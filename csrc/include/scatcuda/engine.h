@@ -154,7 +154,7 @@ Status choose(const Problem& problem, int64_t B, const Device& device, Tier want
 
 template <class T>
 Status workspace_bytes(const Problem& problem, const Launch& launch, const Fft* fft, void* stream,
-                       int64_t psi_entries, int64_t* bytes);
+                       int64_t* bytes);
 
 // What pixels are stored as; all are computed in the bank's type
 enum class Pixels : int { as_bank = 0, half = 1, bfloat16 = 2, uint8 = 3 };
@@ -180,10 +180,10 @@ template <class T>
 Status lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u, const T* a_m,
                const T* a_n, T* out, void* stream);
 
-// What CUDA said of this thread's last launch_failed
+// What CUDA said of the last launch_failed, whichever thread's it was
 const char* last_error();
 
-// Kernels launched and transforms run by this thread since it started
+// Kernels launched and transforms run so far, by all threads
 int64_t launches();
 
 }  // namespace cuda
