@@ -72,27 +72,40 @@ def test_two_streams_at_once(way):
         assert torch.equal(S, expected[i % 2])
 
 
-def test_threads_with_a_stream_each(way):
-    module, failures = way[0], []
-    batches = [images(3 + i, way) for i in range(4)]
-    expected = [module(x) for x in batches]
+def at_once(works: list[tuple[Scattering2D, Tensor]], calls: int) -> None:
+    """Each in a thread and on a stream of its own, again and again; all get what they get alone."""
+    expected = [module(x) for module, x in works]
     torch.cuda.synchronize()
+    failures = []
 
-    def work(x: Tensor, wanted: Tensor) -> None:
+    def work(module: Scattering2D, x: Tensor, wanted: Tensor) -> None:
         try:
             with torch.cuda.stream(torch.cuda.Stream()):
-                results = [module(x) for _ in range(10)]
+                results = [module(x) for _ in range(calls)]
                 torch.cuda.current_stream().synchronize()
             assert all(torch.equal(S, wanted) for S in results)
         except BaseException as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=work, args=a) for a in zip(batches, expected, strict=True)]
+    together = [(*one, wanted) for one, wanted in zip(works, expected, strict=True)]
+    threads = [threading.Thread(target=work, args=one) for one in together]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_threads_with_a_stream_each(way):
+    at_once([(way[0], images(3 + i, way)) for i in range(4)], calls=10)
+
+
+def test_threads_share_kernels_not_their_shared_memory():
+    """One kernel, launched with much and with little shared memory at the same time."""
+    shapes = [(68, 60), (12, 20), (44, 60)]  # of no side that has kernels of its own
+    modules = [Scattering2D(2, shape, tier="fused").cuda() for shape in shapes]
+    pairs = zip(modules, shapes, strict=True)
+    at_once([(module, torch.rand(4, *shape, device="cuda")) for module, shape in pairs], calls=100)
 
 
 @pytest.mark.parametrize("workspace", [None, 1])
