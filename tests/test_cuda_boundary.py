@@ -127,7 +127,7 @@ def test_scattering2d(boundary, lead, dtype):
     assert boundary.calls()[-5:] == [
         "guard -1",
         f"choose{double} J 2 L 3 order 2, {images} images, sm_90, tier 0, budget {100 * MIB}",
-        f"workspace_bytes wave {images}, psi {bank_of(dtype).psi.numel()}",
+        f"workspace_bytes wave {images}",
         f"scattering2d wave {images}, {100 * images} bytes",
         "guard ends",
     ]
