@@ -198,6 +198,7 @@ void each_transform(const Schedule& s, const Launch& launch, F f) {
   };
   planes(true, 0, launch.wave);
   for (int64_t j1 = 0; j1 < s.J; ++j1) {
+    if (launch.tier == Tier::fused && j1 + 1 == s.J) continue;  // the last scale is fused too
     planes(false, j1, launch.wave * s.L);
     if (!has_second(s, j1)) continue;
     planes(true, j1, launch.wave * s.L);
@@ -236,7 +237,7 @@ FusedArguments fused_arguments(const Schedule& s, const Launch& launch, const Ba
   a.phi = bank.phi, a.phi_support = bank.phi_support;
   a.psi_first = w.psi_first, a.psi_second = w.psi_second;
   a.taps = w.taps, a.bands = w.bands, a.roots = w.roots;
-  a.x_hat = w.x_hat, a.u1_hat = w.u1_hat;
+  a.x_hat = w.x_hat;
   const auto to_int = [](int64_t value) { return static_cast<int>(value); };
   a.J = to_int(s.J), a.L = to_int(s.L), a.max_order = to_int(s.max_order);
   a.lanes = to_int(s.lanes), a.M = to_int(s.M), a.N = to_int(s.N);
@@ -260,6 +261,28 @@ FusedArguments fused_arguments(const Schedule& s, const Launch& launch, const Ba
 constexpr int64_t most_blocks = INT32_MAX;  // of a grid
 unsigned to_grid(int64_t blocks) { return static_cast<unsigned>(blocks); }
 
+// Planes of scale j2 from `planes` spectra an image at resolution j1, to channels from `channel` on
+// in steps of `step`
+void run_second(const Schedule& s, const Launch& launch, FusedArguments a, int64_t images,
+                const Point* u_hat, int64_t j1, int64_t j2, int64_t planes, int64_t channel,
+                int64_t step, float* S, Queue& queue) {
+  a.S = S, a.u_hat = u_hat, a.B = static_cast<int>(images);
+  a.j1 = static_cast<int>(j1), a.j2 = static_cast<int>(j2), a.planes = static_cast<int>(planes);
+  a.first_channel = static_cast<int>(channel), a.channel_step = static_cast<int>(step);
+  const int64_t group = int64_t{1} << a.log_group[j2];
+  const SecondKernel found =
+      second_kernel_for(s.rows(j2) == s.columns(j2) ? s.rows(j2) : 0, int64_t{1} << (j2 - j1));
+  queue.run(found.kernel, dim3(to_grid(images * planes * ceil_div(s.L, group))),
+            min(launch.threads, found.threads), second_bytes(s, j2, group), a);
+}
+
+// U1, S1 of the last scale are as simple as a second order, where the bank is arranged for one
+bool last_scale_apart(const Schedule& s) { return has_second(s, 0); }
+void run_last_scale(const Schedule& s, const Launch& launch, const FusedArguments& a,
+                    int64_t images, float* S, Queue& queue) {
+  run_second(s, launch, a, images, a.x_hat, 0, s.J - 1, 1, s.channel(s.J - 1), 0, S, queue);
+}
+
 void run_families(const Schedule& s, const Launch& launch, FusedArguments a, int64_t images,
                   const void* x, Pixels pixels, float* S, Queue& queue) {
   const Shared shared = shared_of(s, true, launch.group);
@@ -267,7 +290,10 @@ void run_families(const Schedule& s, const Launch& launch, FusedArguments a, int
   a.x = x, a.pixels = pixels, a.S = S, a.B = static_cast<int>(images);
   queue.run(kernels.spectrum, dim3(to_grid(images)), launch.threads, shared.before, a);
   if (s.max_order == 0) return;
-  queue.run(kernels.families, dim3(to_grid(images * s.J * s.L)), launch.threads, shared.block, a);
+  const int64_t scales = last_scale_apart(s) ? s.J - 1 : s.J;
+  queue.run(kernels.families, dim3(to_grid(images * scales * s.L)), launch.threads, shared.block,
+            a);
+  if (last_scale_apart(s)) run_last_scale(s, launch, a, images, S, queue);
 }
 
 // --- the general tier ---
@@ -300,6 +326,7 @@ struct Stages {
     if (s.max_order == 0) return;
     transform(true, 0, 1, w.u0, w.x_hat);
     for (int64_t j1 = 0; j1 < s.J; ++j1) {
+      if (arranged != nullptr && j1 + 1 == s.J) return last_scale(*arranged, S);
       filter_fold(0, j1, j1 + 1, 1, w.x_hat, w.w);
       transform(false, j1, s.L, w.w, w.w);
       run_modulus(images * s.L * bins(s, j1), w.w, w.u1, queue);
@@ -376,15 +403,15 @@ struct Stages {
               dim3(to_grid(a.planes * chunks), 1, to_grid(last - first)), lowpass_threads, 0, a);
   }
 
-  void second_fused(FusedArguments a, int64_t j1, T* S) const {
+  // The second order of j1, and the first order of the last scale, by the fused tier
+  void last_scale(const FusedArguments& a, T* S) const {
+    if constexpr (sizeof(T) == 4) run_last_scale(s, launch, a, images, S, queue);
+  }
+  void second_fused(const FusedArguments& a, int64_t j1, T* S) const {
     if constexpr (sizeof(T) == 4) {
-      a.S = S, a.B = static_cast<int>(images), a.j1 = static_cast<int>(j1);
-      for (a.j2 = a.j1 + 1; a.j2 < a.J; ++a.j2) {
-        const int outer = a.Np >> a.j2, inner = a.Mp >> a.j2, group = 1 << a.log_group[a.j2];
-        const SecondKernel found =
-            second_kernel_for(outer == inner ? outer : 0, 1 << (a.j2 - a.j1));
-        queue.run(found.kernel, dim3(to_grid(images * s.L * ceil_div(s.L, group))),
-                  min(launch.threads, found.threads), second_bytes(s, a.j2, group), a);
+      for (int64_t j2 = j1 + 1; j2 < s.J; ++j2) {
+        run_second(s, launch, a, images, w.u1_hat, j1, j2, s.L, s.channel(j1, 0, j2),
+                   s.L * (s.J - 1 - j1), S, queue);
       }
     }
   }

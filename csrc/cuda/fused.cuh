@@ -3,7 +3,9 @@
 //   arrange    the bank in the order in which the others read it, roots of unity
 //   spectrum   one block an image: reflection, S0, x̂
 //   families   one block a family (image, j1, θ1): W1, U1, S1, Û1, then for all (j2, θ2) W2, U2, S2
-//   second     the same from Û1 in global memory: one block a (image, j1, θ1, some θ2), one j2
+//   second     U2, S2 of one j2 from Û1 in global memory: one block a (image, j1, θ1, some θ2).
+//   Also
+//              U1, S1 of the last scale, from x̂: of that no path goes on
 //
 // Letters as in engine.h. Planes lie [outer, inner] = [columns, rows], transposed, since that is
 // how the bank does; of spectra of real planes the half [outer, inner/2 + 1] is kept.
@@ -497,12 +499,12 @@ __global__ void __launch_bounds__(second_bounds(N).threads, second_bounds(N).blo
   const PlaneRoots roots(rest, a, a.j2, outer.size(), inner.size());
   __syncthreads();
   const int fine_outer = a.Np >> a.j1, fine_inner = a.Mp >> a.j1, half = fine_inner / 2 + 1;
-  const Spectrum spectrum{a.u1_hat + static_cast<int64_t>(plane) * fine_outer * half, half,
+  const Spectrum spectrum{a.u_hat + static_cast<int64_t>(plane) * fine_outer * half, half,
                           fine_outer, fine_inner};
   const float* psi = a.psi_second + second_offset(a, a.j1, a.j2) + first * fine_outer * fine_inner;
   const Folded<K, 1> folded{spectrum, psi, outer.size(), inner.size(), log, 1 << (a.j2 - a.j1)};
-  const int image = plane / a.L, theta1 = plane % a.L;
-  float* S = channel(a, image, second_channel(a, a.j1, theta1, a.j2) + first);
+  const int c = a.first_channel + plane % a.planes * a.channel_step + first;
+  float* S = channel(a, plane / a.planes, c);
   second_planes(a, outer, inner, folded, lowpass, roots, 1, first, tile, S);
 }
 

@@ -24,6 +24,7 @@ constexpr Bounds family_bounds(int side) {
   return side == 36 || side == 40 ? Bounds{160, small_families} : Bounds{512, 1};
 }
 constexpr Bounds second_bounds(int side) {
+  if (side == 18 || side == 20) return {160, 5};
   return side == 120 ? Bounds{640, 1} : side > 0 ? Bounds{256, 3} : Bounds{512, 1};
 }
 
@@ -31,7 +32,7 @@ struct FusedArguments {
   const void* x;        // [B, M, N]
   cuda::Pixels pixels;  // what x holds
   Point* x_hat;         // [B, Np, Mp/2 + 1]
-  const Point* u1_hat;  // `second` only: [B · L, outer, inner/2 + 1] at resolution j1
+  const Point* u_hat;   // `second` only: [B · planes, outer, inner/2 + 1] at resolution j1
   float* S;             // [B, channels, m, n]
 
   const float* psi;  // the bank as it came
@@ -51,7 +52,10 @@ struct FusedArguments {
   int J, L, max_order, lanes, M, N, Mp, Np, m, n, channels, B;
   int log_group[most_levels];  // of the angles side by side at resolution j2
   int area;                    // bytes of shared memory for planes of the second order
-  int j1, j2;                  // `second` only
+
+  // `second` only: from resolution j1 to scale j2; planes an image, where their channels begin and
+  // how far they are apart
+  int j1, j2, planes, first_channel, channel_step;
   Passes outer[most_levels], inner[most_levels];
 };
 

@@ -16,9 +16,14 @@ SecondKernel known(int64_t k) {
 
 }  // namespace
 
-// Second-order planes of images of 128² (36, 72; 80) and 224² (60, 120) pixels at usual scales
+// Planes of images of 28² (18), 32² (20), 64² (20), 128² (36, 72; 80) and 224² (60, 120) pixels at
+// usual scales
 SecondKernel second_kernel_for(int64_t side, int64_t k) {
   switch (side) {
+    case 18:
+      return known<18>(k);
+    case 20:
+      return known<20>(k);
     case 36:
       return known<36>(k);
     case 60:
