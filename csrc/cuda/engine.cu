@@ -529,11 +529,11 @@ Status choose(const Problem& problem, int64_t B, const Device& device, Tier want
     });
     return workspace_of<T>(s, l, fft_bytes, nullptr).bytes;
   };
-  const int64_t one = bytes(1);
+  const int64_t image = bytes(2) - bytes(1), bank = bytes(1) - image;
   // no grid of any kernel grows beyond 2^31 blocks
   const int64_t largest_plane = ceil_div(bins(s, 0), stage_threads) + ceil_div(s.m * s.n, 256) + 1;
   const int64_t most = max((int64_t{1} << 30) / (s.J * s.L * s.L * largest_plane), 1);
-  const int64_t wave = max(min(min(B, most), budget / max(one, 1)), 1);
+  const int64_t wave = max(min(min(B, most), (budget - bank) / max(image, 1)), 1);
   launch->wave = max(ceil_div(B, max(ceil_div(B, wave), 1)), 1);  // as even as can be
   return Status::ok;
 }
