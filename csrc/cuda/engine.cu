@@ -629,19 +629,7 @@ Status lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u
   return queue.status();
 }
 
-#define SCATCUDA_INSTANTIATE(T)                                                                    \
-  template Status choose<T>(const Problem&, int64_t, const Device&, Tier, int64_t, const Fft*,     \
-                            Launch*);                                                              \
-  template Status workspace_bytes<T>(const Problem&, const Launch&, const Fft*, void*, int64_t*);  \
-  template Status scattering2d<T>(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t, \
-                                  const void*, T*, void*, int64_t, const Fft*, void*, Pixels);     \
-  template Status filter_fold<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,  \
-                                 T*, void*);                                                       \
-  template Status modulus<T>(int64_t, const T*, T*, void*);                                        \
-  template Status lowpass<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,      \
-                             const T*, T*, void*);
-SCATCUDA_INSTANTIATE(float)
-SCATCUDA_INSTANTIATE(double)
-
 }  // namespace cuda
 }  // namespace scatcuda
+
+#include "instantiate.h"

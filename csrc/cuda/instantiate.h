@@ -1,0 +1,24 @@
+// The functions of scatcuda::cuda for float and double; included at the end of the file that
+// defines them.
+#include "../include/scatcuda/engine.h"
+
+namespace scatcuda {
+namespace cuda {
+
+#define SCATCUDA_INSTANTIATE(T)                                                                    \
+  template Status choose<T>(const Problem&, int64_t, const Device&, Tier, int64_t, const Fft*,     \
+                            Launch*);                                                              \
+  template Status workspace_bytes<T>(const Problem&, const Launch&, const Fft*, void*, int64_t*);  \
+  template Status scattering2d<T>(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t, \
+                                  const void*, T*, void*, int64_t, const Fft*, void*, Pixels);     \
+  template Status filter_fold<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,  \
+                                 T*, void*);                                                       \
+  template Status modulus<T>(int64_t, const T*, T*, void*);                                        \
+  template Status lowpass<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,      \
+                             const T*, T*, void*);
+SCATCUDA_INSTANTIATE(float)
+SCATCUDA_INSTANTIATE(double)
+#undef SCATCUDA_INSTANTIATE
+
+}  // namespace cuda
+}  // namespace scatcuda
