@@ -33,7 +33,7 @@ MISTAKES = {
         "fused.cuh", "void second_planes", "__syncthreads();", ";", "fused"
     ),
     "a frequency mirrored to its neighbour": Mistake(
-        "fused.cuh", "struct Spectrum", "inner - r]", "inner - r + 1]", "fused"
+        "fused.cuh", "struct Folded", "fine_inner - r;", "fine_inner - r + 1;", "fused"
     ),
     "the last outputs not written": Mistake(
         "fused.cuh", "void lowpass_outputs", "i < a.m * chunks", "i < a.m * chunks - 1", "fused"
