@@ -166,7 +166,8 @@ Status scattering2d(const Problem& problem, const Launch& launch, const Bank<T>&
                     int64_t psi_entries, int64_t B, const void* x, T* S, void* workspace,
                     int64_t bytes, const Fft* fft, void* stream, Pixels pixels = Pixels::as_bank);
 
-// x̂ [B, M, N] complex, ψ̂ [L, M, N] real -> [B, L, M/k, N/k] complex (interleaved)
+// x̂ [B, M, N] complex, ψ̂ [L, M, N] real -> [B, L, M/k, N/k] complex (interleaved; here and below
+// aligned to whole complex numbers)
 template <class T>
 Status filter_fold(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* x_hat,
                    const T* psi, T* out, void* stream);
