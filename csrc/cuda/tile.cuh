@@ -31,8 +31,8 @@ struct Passes {
 
 // Every radix is one more copy of every pass: a kernel for any side has few, a kernel for one side
 // has what suits it. Planes of the first order keep two lines in registers at a time, planes of the
-// second order one. Larger radices would save passes; at 18 and 20 points, whole lines of the
-// planes of 28² and 32², nvcc takes 115 registers for them instead of 64 to 80.
+// second order one. Larger radices would save passes and cost registers (`make kernels`), which
+// blocks that wait for memory need more.
 constexpr int largest_radix = 16;
 template <class... R>
 SCATCUDA_HD constexpr unsigned set_of(R... radices) {

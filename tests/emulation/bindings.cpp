@@ -131,6 +131,14 @@ cuda::Tier tier_of(const std::string& name) {
   throw py::value_error("tier must be auto, general or fused; got " + name);
 }
 
+cuda::Pixels pixels_of(const std::string& name) {
+  if (name == "as_bank") return cuda::Pixels::as_bank;
+  if (name == "half") return cuda::Pixels::half;
+  if (name == "bfloat16") return cuda::Pixels::bfloat16;
+  if (name == "uint8") return cuda::Pixels::uint8;
+  throw py::value_error("pixels must be as_bank, half, bfloat16 or uint8; got " + name);
+}
+
 py::dict dict_of(const cuda::Launch& l) {
   return py::dict("tier"_a = l.tier == cuda::Tier::fused ? "fused" : "general",
                   "first_order_fused"_a = l.first_order_fused, "group"_a = l.group,
@@ -179,7 +187,8 @@ py::tuple scattering2d(const Array<T>& x, const Array<T>& psi, const Array<int64
                        const Array<T>& phi, const Array<int64_t>& phi_support, int64_t J, int64_t L,
                        int64_t max_order, bool pre_pad, const std::string& tier, int64_t budget,
                        const std::optional<py::dict>& launch, const std::string& fft_behaviour,
-                       int64_t shift) {
+                       int64_t shift, const std::string& pixels,
+                       const std::optional<Array<uint8_t>>& stored) {
   require(x.ndim() == 3, "x must have three axes: [B, M, N]");
   const int64_t B = x.shape(0);
   const Problem problem{J, L, max_order, x.shape(1), x.shape(2), pre_pad};
@@ -196,14 +205,21 @@ py::tuple scattering2d(const Array<T>& x, const Array<T>& psi, const Array<int64
 
   const size_t skew = static_cast<size_t>(shift) * sizeof(T);
   Array<T> S(std::vector<int64_t>{B, shape.channels, shape.m, shape.n});
-  const Guarded x_("x", x, skew), psi_("psi", psi, skew), boxes("psi_support", psi_support);
+  std::optional<Guarded> x_;
+  if (stored.has_value()) {
+    x_.emplace("x", *stored);
+  } else {
+    x_.emplace("x", x, skew);
+  }
+  const Guarded psi_("psi", psi, skew), boxes("psi_support", psi_support);
   const Guarded phi_("phi", phi, skew), bands("phi_support", phi_support);
   const Guarded S_("S", static_cast<size_t>(S.nbytes()), skew);
   const Guarded workspace("workspace", static_cast<size_t>(bytes));
   const Bank<T> bank{psi_.as<T>(), boxes.as<int64_t>(), phi_.as<T>(), bands.as<int64_t>()};
   const auto run = [&](int64_t given) {
-    return cuda::scattering2d<T>(problem, way, bank, psi.size(), B, x_.as<T>(), S_.as<T>(),
-                                 workspace.as<void>(), given, fft.get(), the_stream());
+    return cuda::scattering2d<T>(problem, way, bank, psi.size(), B, x_->as<void>(), S_.as<T>(),
+                                 workspace.as<void>(), given, fft.get(), the_stream(),
+                                 pixels_of(pixels));
   };
   if (B > 0 && bytes > 0 && run(bytes - 1) != Status::workspace_too_small) {
     throw std::runtime_error("a workspace one byte too small was taken");
@@ -213,7 +229,8 @@ py::tuple scattering2d(const Array<T>& x, const Array<T>& psi, const Array<int64
   py::dict report = call.report();
   report["launch"] = dict_of(way);
   report["workspace_bytes"] = bytes;
-  x_.check_unchanged(x), psi_.check_unchanged(psi), boxes.check_unchanged(psi_support);
+  if (!stored.has_value()) x_->check_unchanged(x);
+  psi_.check_unchanged(psi), boxes.check_unchanged(psi_support);
   phi_.check_unchanged(phi), bands.check_unchanged(phi_support);
   S_.check(), workspace.check();
   S_.copy_to(&S);
@@ -280,7 +297,7 @@ void bind(py::module_& m) {
         py::arg("psi_support").noconvert(), py::arg("phi").noconvert(),
         py::arg("phi_support").noconvert(), "J"_a, "L"_a, "max_order"_a = 2, "pre_pad"_a = false,
         py::kw_only(), "tier"_a = "auto", "budget"_a = int64_t{1} << 30, "launch"_a = py::none(),
-        "fft"_a = "host", "shift"_a = 0);
+        "fft"_a = "host", "shift"_a = 0, "pixels"_a = "as_bank", "stored"_a = py::none());
   m.def("filter_fold", filter_fold<T>, py::arg("x_hat").noconvert(), py::arg("psi").noconvert(),
         "k"_a, py::kw_only(), "shift"_a = 0);
   m.def("modulus", modulus<T>, py::arg("z").noconvert(), py::kw_only(), "shift"_a = 0);

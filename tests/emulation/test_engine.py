@@ -255,6 +255,46 @@ def test_intermediates_of_the_fused_tier_stay_inside() -> None:
     assert written["S"] > 0
 
 
+@pytest.mark.parametrize("variant", ["plain", "address"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.uint8])
+@pytest.mark.parametrize(
+    "case",
+    [
+        BOTH[9]._replace(tier="fused"),
+        BOTH[9]._replace(tier="general"),
+        BOTH[9]._replace(tier="general", dtype=torch.float64),
+    ],
+    ids=str,
+)
+def test_short_pixels(variant: str, dtype: torch.dtype, case: Case) -> None:
+    """Images stored in fewer bits give what they give when they are converted before."""
+    x = torch.from_numpy(problem(case)[0] * 200).to(dtype)
+    if dtype == torch.float16:  # 0 and -0, and the smallest there are
+        x[0, 0, :4] = torch.tensor([0.0, -0.0, 2.0**-24, -(2.0**-15)])
+    stored = x.view(torch.uint8).numpy().ravel()
+    bank, sizes = problem(case)[1], {"J": case.J, "L": case.L, "tier": case.tier}
+    engine, wide = emulation.engine(variant), x.to(case.dtype).numpy()
+    pixels = {torch.float16: "half", torch.bfloat16: "bfloat16", torch.uint8: "uint8"}[dtype]
+    expected, _ = engine.scattering2d(wide, *bank, **sizes)
+    found, _ = engine.scattering2d(wide * 0, *bank, **sizes, pixels=pixels, stored=stored)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_every_half_is_read() -> None:
+    """All numbers of half precision, as the pixels of images that the padding only copies."""
+    everything = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    finite = everything[np.isfinite(everything)].astype(np.float32).reshape(-1, 16, 16)
+    p = plan.Plan(1, 1, 0, 16, 16, pre_pad=True)
+    bank = plan.pack(filters.morlet_bank(p.padded, 1, 1), p, torch.float32)
+    arrays = [tensor.numpy().ravel() for tensor in bank]
+    arguments = {"J": 1, "L": 1, "max_order": 0, "pre_pad": True, "tier": "general"}
+    engine, stored = emulation.engine("plain"), finite.astype(np.float16).view(np.uint8).ravel()
+    expected, _ = engine.scattering2d(finite, *arrays, **arguments)
+    blank = np.zeros_like(finite)
+    found, _ = engine.scattering2d(blank, *arrays, **arguments, pixels="half", stored=stored)
+    np.testing.assert_array_equal(found, expected)
+
+
 # --- bad input ------------------------------------------------------------------------------------
 
 
