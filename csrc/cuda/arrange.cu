@@ -10,7 +10,7 @@ __global__ void __launch_bounds__(arrange_threads)
     arrange_kernel(const __grid_constant__ FusedArguments a) {
   const int thread = blockIdx.x * blockDim.x + threadIdx.x, threads = gridDim.x * blockDim.x;
   int job = blockIdx.y;
-  int first_tables = a.max_order > 0 ? a.J : 0;
+  const int first_tables = a.max_order > 0 ? a.J : 0;
   for (int res = 0; res < a.J; ++res) {  // tables of resolution res: j = first … J − 1
     const int j0 = res == 0 ? 0 : res + 1;
     const int tables = res == 0 ? first_tables : a.max_order > 1 ? max(a.J - j0, 0) : 0;
@@ -19,9 +19,10 @@ __global__ void __launch_bounds__(arrange_threads)
       continue;
     }
     const int j = j0 + job, outer = a.Np >> res, inner = a.Mp >> res;
-    const Box box(a.psi_support + 5 * table_of(a, res, j), outer, inner, a.psi_entries / a.lanes);
+    const Box box(a.psi_support + 5 * a.schedule.wavelet_table(res, j), outer, inner,
+                  a.psi_entries / a.lanes);
     const float* from = a.psi + box.first * a.lanes;
-    const bool first = res == 0 && a.psi_first != nullptr, second = j > res && a.max_order > 1;
+    const bool first = res == 0 && j<a.family_scales, second = j> res && a.max_order > 1;
     float* planar = first ? a.psi_first + first_offset(a, j) : nullptr;
     float* grouped = second ? a.psi_second + second_offset(a, res, j) : nullptr;
     const int bins = outer * inner, group = 1 << a.log_group[j];
@@ -40,8 +41,7 @@ __global__ void __launch_bounds__(arrange_threads)
   if (job < 2 * a.J) {  // matrix [outputs, size] of phi to [size, outputs in fours]
     const int res = job / 2, size = (job % 2 == 0 ? a.Np : a.Mp) >> res;
     const int outputs = job % 2 == 0 ? a.n : a.m, stride = four(outputs);
-    const float* from = a.phi;  // P_0 [m, Mp], Q_0 [n, Np], P_1 …
-    for (int r = 0; r < res; ++r) from += a.m * (a.Mp >> r) + a.n * (a.Np >> r);
+    const float* from = a.phi + a.schedule.phi_offset(res);
     const int64_t* support = a.phi_support + 2 * res * (a.m + a.n);
     float* to = a.taps + taps_offset(a, res);
     int2* bands = a.bands + bands_offset(a, res);

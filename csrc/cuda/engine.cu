@@ -132,6 +132,12 @@ int64_t group_of(const Schedule& s, int64_t res, int64_t bytes) {
   return group;
 }
 
+// First scales that families do: no path goes on from the last one, which, where the bank is
+// arranged for a second order, is done like one.
+int64_t family_scales(const Schedule& s, const Launch& launch) {
+  return !launch.first_order_fused ? 0 : has_second(s, 0) ? s.J - 1 : s.J;
+}
+
 // What one wave keeps in the workspace, and where
 template <class T>
 struct Workspace {
@@ -166,7 +172,7 @@ Workspace<T> workspace_of(const Schedule& s, const Launch& launch, int64_t fft_b
     for (int64_t res = 0; s.max_order > 1 && res < s.J; ++res) {
       second += (s.J - 1 - res) * bins(s, res);
     }
-    if (launch.first_order_fused) w.psi_first = parts.take<float>(s.J * bins(s, 0) * s.lanes);
+    w.psi_first = parts.take<float>(family_scales(s, launch) * bins(s, 0) * s.lanes);
     w.psi_second = parts.take<float>(second * s.lanes);
     w.taps = parts.take<float>(taps);
     w.bands = parts.take<int2>(s.J * (four(static_cast<int>(s.n)) + four(static_cast<int>(s.m))));
@@ -238,11 +244,13 @@ FusedArguments fused_arguments(const Schedule& s, const Launch& launch, const Ba
   a.psi_first = w.psi_first, a.psi_second = w.psi_second;
   a.taps = w.taps, a.bands = w.bands, a.roots = w.roots;
   a.x_hat = w.x_hat;
+  a.schedule = s;
   const auto to_int = [](int64_t value) { return static_cast<int>(value); };
   a.J = to_int(s.J), a.L = to_int(s.L), a.max_order = to_int(s.max_order);
   a.lanes = to_int(s.lanes), a.M = to_int(s.M), a.N = to_int(s.N);
   a.Mp = to_int(s.Mp), a.Np = to_int(s.Np), a.m = to_int(s.m), a.n = to_int(s.n);
   a.channels = to_int(s.channels);
+  a.family_scales = to_int(family_scales(s, launch));
   const Shared shared = shared_of(s, launch.first_order_fused, launch.group);
   a.area = to_int(shared.area);
   const int64_t room = launch.first_order_fused || !has_second(s, 0)
@@ -276,8 +284,7 @@ void run_second(const Schedule& s, const Launch& launch, FusedArguments a, int64
             min(launch.threads, found.threads), second_bytes(s, j2, group), a);
 }
 
-// U1, S1 of the last scale are as simple as a second order, where the bank is arranged for one
-bool last_scale_apart(const Schedule& s) { return has_second(s, 0); }
+// U1, S1 of the last scale, like a second order
 void run_last_scale(const Schedule& s, const Launch& launch, const FusedArguments& a,
                     int64_t images, float* S, Queue& queue) {
   run_second(s, launch, a, images, a.x_hat, 0, s.J - 1, 1, s.channel(s.J - 1), 0, S, queue);
@@ -290,10 +297,9 @@ void run_families(const Schedule& s, const Launch& launch, FusedArguments a, int
   a.x = x, a.pixels = pixels, a.S = S, a.B = static_cast<int>(images);
   queue.run(kernels.spectrum, dim3(to_grid(images)), launch.threads, shared.before, a);
   if (s.max_order == 0) return;
-  const int64_t scales = last_scale_apart(s) ? s.J - 1 : s.J;
-  queue.run(kernels.families, dim3(to_grid(images * scales * s.L)), launch.threads, shared.block,
-            a);
-  if (last_scale_apart(s)) run_last_scale(s, launch, a, images, S, queue);
+  queue.run(kernels.families, dim3(to_grid(images * a.family_scales * s.L)), launch.threads,
+            shared.block, a);
+  if (a.family_scales < s.J) run_last_scale(s, launch, a, images, S, queue);
 }
 
 // --- the general tier ---
@@ -403,7 +409,7 @@ struct Stages {
               dim3(to_grid(a.planes * chunks), 1, to_grid(last - first)), lowpass_threads, 0, a);
   }
 
-  // The second order of j1, and the first order of the last scale, by the fused tier
+  // What the fused tier does of them
   void last_scale(const FusedArguments& a, T* S) const {
     if constexpr (sizeof(T) == 4) run_last_scale(s, launch, a, images, S, queue);
   }

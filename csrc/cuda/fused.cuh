@@ -3,9 +3,9 @@
 //   arrange    the bank in the order in which the others read it, roots of unity
 //   spectrum   one block an image: reflection, S0, x̂
 //   families   one block a family (image, j1, θ1): W1, U1, S1, Û1, then for all (j2, θ2) W2, U2, S2
-//   second     U2, S2 of one j2 from Û1 in global memory: one block a (image, j1, θ1, some θ2).
-//   Also
-//              U1, S1 of the last scale, from x̂: of that no path goes on
+//   second     U2, S2 of one j2 from Û1 in global memory, a block a (image, j1, θ1, some θ2); and
+//   U1,
+//              S1 of the last scale from x̂, since no path goes on from there
 //
 // Letters as in engine.h. Planes lie [outer, inner] = [columns, rows], transposed, since that is
 // how the bank does; of spectra of real planes the half [outer, inner/2 + 1] is kept.
@@ -337,13 +337,7 @@ __device__ __forceinline__ void second_planes(const FusedArguments& a, Side oute
   __syncthreads();
 }
 
-// Channel of (j1, θ1, j2, 0)
-__device__ __forceinline__ int second_channel(const FusedArguments& a, int j1, int theta1, int j2) {
-  int c = 1 + a.J * a.L;
-  for (int j = 0; j < j1; ++j) c += a.L * a.L * (a.J - 1 - j);
-  return c + theta1 * a.L * (a.J - 1 - j1) + (j2 - j1 - 1) * a.L;
-}
-__device__ __forceinline__ float* channel(const FusedArguments& a, int image, int c) {
+__device__ __forceinline__ float* channel(const FusedArguments& a, int image, int64_t c) {
   return a.S + (static_cast<int64_t>(image) * a.channels + c) * a.m * a.n;
 }
 
@@ -414,7 +408,7 @@ __device__ __forceinline__ void second_orders(const FusedArguments& a, int j1, i
     const int log = a.log_group[j2], k = 1 << (j2 - j1);
     constexpr int K = N > 0 && J2 == J1 + 1 ? 2 : 0;
     const float* psi = a.psi_second + second_offset(a, j1, j2);
-    float* S = channel(a, image, second_channel(a, j1, theta1, j2));
+    float* S = channel(a, image, a.schedule.channel(j1, theta1, j2));
     for (int first = 0; first < a.L; first += 1 << log) {
       const Folded<K, K == 2 ? 2 : 1> folded{
           spectrum, psi + first * spectrum.outer * spectrum.inner, outer.size(), inner.size(), log,

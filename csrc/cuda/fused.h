@@ -41,15 +41,17 @@ struct FusedArguments {
   const float* phi;
   const int64_t* phi_support;
 
-  // the bank as `arrange` leaves it
-  // the wavelets with all their zeros: a test for each costs more than to multiply by it
-  float* psi_first;   // of (0, j): [lanes][outer, inner]; null where the first order is not fused
+  // the bank as `arrange` leaves it, the wavelets with all their zeros: a test for each costs more
+  // than to multiply by it
+  float* psi_first;   // of (0, j), j < family_scales: [lanes][outer, inner]
   float* psi_second;  // of (res, j), j > res: [lanes / group][outer, inner][group]
   float* taps;        // low-pass of every resolution: [outer, n4], [inner, m4], zeros to four
   int2* bands;        // first and last + 1 non-zero of each four outputs: [n4 / 4], [m4 / 4]
   Point* roots;       // e^{2πi k/Np}, then e^{2πi k/Mp}
 
-  int J, L, max_order, lanes, M, N, Mp, Np, m, n, channels, B;
+  Schedule schedule;
+  int J, L, max_order, lanes, M, N, Mp, Np, m, n, channels, B;  // of it, and images of the wave
+  int family_scales;                                            // first scales that `families` does
   int log_group[most_levels];  // of the angles side by side at resolution j2
   int area;                    // bytes of shared memory for planes of the second order
 
@@ -89,7 +91,7 @@ SCATCUDA_HD inline int taps_offset(const FusedArguments& a, int res) {
 SCATCUDA_HD inline int bands_offset(const FusedArguments& a, int res) {
   return res * (four(a.n) + four(a.m)) / 4;
 }
-// Offsets of tables in psi_first and psi_second, and the number of a table in the bank
+// Offsets of tables in psi_first and psi_second
 SCATCUDA_HD inline int64_t first_offset(const FusedArguments& a, int j) {
   return int64_t{a.Np} * a.Mp * a.lanes * j;
 }
@@ -97,9 +99,6 @@ SCATCUDA_HD inline int64_t second_offset(const FusedArguments& a, int res, int j
   int64_t bins = 0;
   for (int r = 0; r < res; ++r) bins += int64_t{a.J - 1 - r} * (a.Np >> r) * (a.Mp >> r);
   return (bins + int64_t{j - res - 1} * (a.Np >> res) * (a.Mp >> res)) * a.lanes;
-}
-SCATCUDA_HD inline int table_of(const FusedArguments& a, int res, int j) {
-  return res == 0 ? j : a.J + (res - 1) * (a.J - 1) - res * (res - 1) / 2 + (j - res - 1);
 }
 
 // --- kernels, each in the file that compiles it ---

@@ -52,22 +52,26 @@ class Case(NamedTuple):
         return plan.Plan(self.J, self.L, self.max_order, self.M, self.N, self.pre_pad)
 
 
+USUAL = Case(32, 32, 2, B=2)
+SMALL = Case(16, 20, 2, L=3, B=3)
+PRIMES = Case(30, 62, 1, L=8)  # padded to 34 and 66: passes of 17 and 11
 BOTH = [
     Case(28, 28, 2),  # sides with kernels of their own: 36
-    Case(32, 32, 2, B=2),  # 40
+    USUAL,  # 40
     Case(28, 28, 3),
     Case(32, 32, 3, L=4),  # 48
     Case(64, 64, 2, L=2),  # 72
     Case(64, 64, 3, L=3),  # 80
+    Case(60, 60, 3, L=1),  # 72, and 18 by four
     Case(32, 32, 4, L=4),
     Case(32, 32, 5, L=2),
     Case(16, 16, 1),
-    Case(16, 20, 2, L=3, B=3),
+    SMALL,
     Case(17, 33, 2, L=1),  # odd
     Case(23, 37, 2, L=5),
     Case(61, 19, 2, L=16),  # prime
     Case(34, 13, 1, L=3),
-    Case(30, 62, 1, L=8),  # padded to 34 and 66: passes of 17 and 11
+    PRIMES,
     Case(40, 75, 3, L=1),  # 56 and 88
     Case(53, 29, 2, L=2, max_order=1),
     Case(64, 48, 3, L=8, max_order=0),
@@ -79,12 +83,14 @@ BOTH = [
     Case(16, 16, 2, B=0),
     Case(4, 4, 2, L=8),
 ]
-# The first order is too large for shared memory, the second is not: 120, 60 by two and by four, 72,
-# 36, 80, and sides without kernels of their own
+# The first order is too large for shared memory, the second is not: 120, 60, 72, 36, 80, by two and
+# by four, and sides without kernels of their own
 MIXED = [
     Case(224, 224, 3, L=1, tier="fused"),
     Case(128, 128, 3, L=2, tier="fused"),
     Case(128, 128, 4, L=1, tier="fused"),
+    Case(256, 256, 4, L=1, tier="fused"),
+    Case(256, 256, 5, L=1, tier="fused"),
     Case(150, 131, 2, L=3, tier="fused", B=2, budget=1),
 ]
 GENERAL = [
@@ -175,7 +181,7 @@ def test_scattering2d_has_no_races(case: Case) -> None:
     assert not engine.races(report)
 
 
-@pytest.mark.parametrize("case", [BOTH[1], BOTH[9], BOTH[14]], ids=str)
+@pytest.mark.parametrize("case", [USUAL, SMALL, PRIMES], ids=str)
 @pytest.mark.parametrize("tier", ["fused", "general"])
 def test_the_order_of_threads_and_blocks_does_not_matter(case: Case, tier: str) -> None:
     engine, case = emulation.engine("plain"), case._replace(tier=tier)
@@ -185,7 +191,7 @@ def test_the_order_of_threads_and_blocks_does_not_matter(case: Case, tier: str) 
         assert torch.equal(run(engine, case)[0], expected)
 
 
-@pytest.mark.parametrize("case", [BOTH[9], BOTH[22]], ids=str)
+@pytest.mark.parametrize("case", [SMALL, Case(26, 18, 2, L=3, B=5)], ids=str)
 @pytest.mark.parametrize("tier", ["fused", "general"])
 def test_the_wave_does_not_matter(case: Case, tier: str) -> None:
     case = case._replace(tier=tier)
@@ -199,11 +205,13 @@ def test_the_wave_does_not_matter(case: Case, tier: str) -> None:
 @pytest.mark.parametrize("shift", [1, 2, 3])
 @pytest.mark.parametrize("tier", ["fused", "general"])
 def test_arrays_need_no_alignment_beyond_their_own(tier: str, shift: int) -> None:
-    case = BOTH[1]._replace(tier=tier)
+    case = USUAL._replace(tier=tier)
     check(case, run(emulation.engine("address"), case, shift=shift)[0])
 
 
-@pytest.mark.parametrize("case", [BOTH[0], BOTH[1], BOTH[3], BOTH[5], BOTH[9]], ids=str)
+@pytest.mark.parametrize(
+    "case", [Case(28, 28, 2), USUAL, Case(32, 32, 3, L=4), Case(64, 64, 3, L=3), SMALL], ids=str
+)
 def test_the_fused_tier_keeps_to_shared_memory(case: Case) -> None:
     """Global memory carries little more than x̂, the filters once a block, and S. Every access of
     every thread counts, but for the five numbers of a support table, which all threads read at
@@ -246,7 +254,7 @@ def test_the_fused_tier_keeps_to_shared_memory(case: Case) -> None:
 
 def test_intermediates_of_the_fused_tier_stay_inside() -> None:
     engine = emulation.engine("race")
-    _, report = run(engine, BOTH[1]._replace(tier="fused"))
+    _, report = run(engine, USUAL._replace(tier="fused"))
     written: Counter[str] = Counter()
     for name, ran in zip(engine.kernels(report), report["launches"], strict=True):
         if "families" in name:
@@ -260,9 +268,9 @@ def test_intermediates_of_the_fused_tier_stay_inside() -> None:
 @pytest.mark.parametrize(
     "case",
     [
-        BOTH[9]._replace(tier="fused"),
-        BOTH[9]._replace(tier="general"),
-        BOTH[9]._replace(tier="general", dtype=torch.float64),
+        SMALL._replace(tier="fused"),
+        SMALL._replace(tier="general"),
+        SMALL._replace(tier="general", dtype=torch.float64),
     ],
     ids=str,
 )
@@ -300,7 +308,7 @@ def test_every_half_is_read() -> None:
 
 @pytest.mark.parametrize("tier", ["fused", "general"])
 def test_tables_that_reach_outside_are_not_followed(tier: str, rng: random.Random) -> None:
-    case = BOTH[9]._replace(tier=tier)
+    case = SMALL._replace(tier=tier)
     x, (psi, boxes, phi, bands), _ = problem(case)
     arguments = {"J": case.J, "L": case.L, "tier": tier}
     engine, good = emulation.engine("address"), run(emulation.engine("plain"), case)[0].numpy()
@@ -321,7 +329,7 @@ def test_tables_that_reach_outside_are_not_followed(tier: str, rng: random.Rando
 
 
 def test_a_launch_that_cannot_be_is_refused() -> None:
-    engine, case = emulation.engine("plain"), BOTH[1]
+    engine, case = emulation.engine("plain"), USUAL
     good = run(engine, case)[1]["launch"]
     changes = [{"group": 0}, {"group": 3}, {"group": 16}, {"threads": 96}, {"threads": 512}]
     changes += [{"threads": 130}, {"wave": 0}]
@@ -336,15 +344,15 @@ def test_a_launch_that_cannot_be_is_refused() -> None:
 def test_an_fft_that_fails(fft: str) -> None:
     engine = emulation.engine("plain")
     with pytest.raises(RuntimeError, match="fft_failed"):
-        run(engine, BOTH[1], tier="general", fft=fft)
-    check(BOTH[1], run(engine, BOTH[1], fft=fft)[0])  # the fused tier needs none
+        run(engine, USUAL, tier="general", fft=fft)
+    check(USUAL, run(engine, USUAL, fft=fft)[0])  # the fused tier needs none
 
 
 def test_a_device_older_than_the_build() -> None:
     engine = emulation.engine("plain")
     engine.device(has_kernels=False)
     with pytest.raises(RuntimeError, match="no_kernel"):
-        run(engine, BOTH[1])
+        run(engine, USUAL)
 
 
 # --- which tier -----------------------------------------------------------------------------------
@@ -388,7 +396,7 @@ def test_choose(device: str, expected: dict[tuple[int, int], tuple[str, bool]]) 
 @pytest.mark.parametrize("tier", ["auto", "general"])
 def test_the_workspace_keeps_to_the_budget(tier: str) -> None:
     engine = emulation.engine("plain")
-    case = BOTH[9]._replace(B=40, tier=tier)
+    case = SMALL._replace(B=40, tier=tier)
     for budget in (200_000, 1_000_000, 5_000_000):
         _, report = run(engine, case, budget=budget)
         wave = report["launch"]["wave"]
