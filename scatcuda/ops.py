@@ -17,9 +17,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from . import _C, reference  # noqa: F401  (loading _C registers the operators)
-from .plan import Plan
-
-_IMAGES_BYTES = 256 << 20  # what the gradient through the reference may keep alive at a time
+from .plan import Packed, Plan
 
 
 def scattering2d(
@@ -137,7 +135,15 @@ def _call(name: str, *args: Any) -> Tensor:
 # --- every device that has no engine of its own -----------------------------------------------
 
 _library = torch.library.Library("scatcuda", "IMPL")
-for _twin in (reference.scattering2d, reference.filter_fold, reference.modulus, reference.lowpass):
+for _twin in (
+    reference.scattering2d,
+    reference.scattering2d_backward,
+    reference.filter_fold,
+    reference.filter_fold_backward,
+    reference.modulus,
+    reference.modulus_backward,
+    reference.lowpass,
+):
     _library.impl(_twin.__name__, _twin, "CompositeExplicitAutograd")
 
 
@@ -171,6 +177,24 @@ def _(z):
     return z.new_empty(z.shape, dtype=z.dtype.to_real())
 
 
+@torch.library.register_fake("scatcuda::scattering2d_backward")
+def _(grad, x, psi, psi_support, phi, *constants_and_with_filters, **_options):
+    with_filters = constants_and_with_filters[5]
+    filters = (torch.empty_like(t) if with_filters else t.new_empty(0) for t in (psi, phi))
+    return x.new_empty(x.shape, dtype=phi.dtype), *filters
+
+
+@torch.library.register_fake("scatcuda::filter_fold_backward")
+def _(grad, x_hat, psi, k, with_x, with_psi):
+    wanted = ((x_hat, with_x), (psi, with_psi))
+    return tuple(t.new_empty(t.shape if with_ else (0,)) for t, with_ in wanted)
+
+
+@torch.library.register_fake("scatcuda::modulus_backward")
+def _(grad, z):
+    return torch.empty_like(z)
+
+
 @torch.library.register_fake("scatcuda::lowpass")
 def _(u, a_m, a_n):
     _check_device("lowpass", "u", u, a_m=a_m, a_n=a_n)
@@ -180,91 +204,28 @@ def _(u, a_m, a_n):
 # --- gradients --------------------------------------------------------------------------------
 
 
-@reference.in_full_precision
-def _reference_gradients(
-    grad: Tensor,
-    x: Tensor,
-    psi: Tensor,
-    psi_support: Tensor,
-    phi: Tensor,
-    phi_support: Tensor,
-    J: int,
-    L: int,
-    max_order: int,
-    pre_pad: bool,
-    with_filters: bool,
-) -> tuple[Tensor, ...]:
-    def scatter(x: Tensor, psi: Tensor = psi, phi: Tensor = phi) -> Tensor:
-        bank = (psi, psi_support, phi, phi_support)
-        return reference.scattering2d(x, *bank, J, L, max_order, pre_pad)
-
-    inputs = (x, psi, phi) if with_filters else (x,)
-    return torch.func.vjp(scatter, *inputs)[1](grad)
-
-
-@torch.library.custom_op("scatcuda::scattering2d_backward", mutates_args=())
-def scattering2d_backward(
-    grad: Tensor,
-    x: Tensor,
-    psi: Tensor,
-    psi_support: Tensor,
-    phi: Tensor,
-    phi_support: Tensor,
-    J: int,
-    L: int,
-    max_order: int,
-    pre_pad: bool,
-    with_filters: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of ``<grad, scattering2d(x, …)>`` for ``x`` and, ``with_filters``, for ``psi`` and
-    ``phi``, zeros otherwise.
-
-    Computed through the reference, a few images at a time, so that the memory it keeps alive does
-    not grow with the batch.
-    """
-    shape, x = x.shape, x.reshape(-1, *x.shape[-2:])
-    grad = grad.reshape(-1, *grad.shape[-3:])
-    plan = Plan(J, L, max_order, shape[-2], shape[-1], pre_pad)
-    Mp, Np = plan.padded
-    planes = L * J * 3 + L * L * J  # about what the reference keeps, in padded complex images
-    step = max(1, _IMAGES_BYTES // (planes * Mp * Np * x.element_size() * 2))
-    grad_x, grad_psi, grad_phi = torch.zeros_like(x), torch.zeros_like(psi), torch.zeros_like(phi)
-    for first in range(0, len(x), step):
-        images = slice(first, first + step)
-        bank = (psi, psi_support, phi, phi_support)
-        gradients = _reference_gradients(
-            grad[images], x[images], *bank, J, L, max_order, pre_pad, with_filters
-        )
-        grad_x[images] = gradients[0]
-        if with_filters:
-            grad_psi += gradients[1]
-            grad_phi += gradients[2]
-    return grad_x.reshape(shape), grad_psi, grad_phi
-
-
-@scattering2d_backward.register_fake
-def _(grad, x, psi, psi_support, phi, phi_support, J, L, max_order, pre_pad, with_filters):
-    return x.new_empty(x.shape), torch.empty_like(psi), torch.empty_like(phi)
-
-
 def _save_inputs(ctx, inputs, output):
     tensors = [value for value in inputs if isinstance(value, Tensor)]
     ctx.save_for_backward(*tensors)
     ctx.constants = inputs[len(tensors) :]
 
 
+# A gradient that will itself be differentiated is made of PyTorch's own operations; otherwise an
+# operator of its own gives it.
+
+
 def _scattering2d_gradient(ctx, grad):
-    # when the gradient will itself be differentiated, it must be made of PyTorch's operations
-    twice = torch.is_grad_enabled()
-    gradients_of = _reference_gradients if twice else scattering2d_backward
     wanted = ctx.needs_input_grad
     with_filters = wanted[1] or wanted[3]
-    x, psi, psi_support, phi, phi_support = ctx.saved_tensors
-    bank = (psi, psi_support, phi, phi_support)
-    J, L, max_order, pre_pad, _tier, _workspace = ctx.constants
-    x = x.to(phi.dtype)
-    found = gradients_of(grad, x, *bank, J, L, max_order, pre_pad, with_filters)
-    grad_x, grad_psi, grad_phi = found if len(found) == 3 else (*found, None, None)
+    x, *bank = ctx.saved_tensors
+    constants, (tier, workspace) = ctx.constants[:4], ctx.constants[4:]
+    x = x.to(bank[2].dtype)
+    if torch.is_grad_enabled():
+        found = reference.gradients(grad, x, Packed(*bank), constants, with_filters)
+    else:
+        backward = torch.ops.scatcuda.scattering2d_backward.default
+        found = backward(grad, x, *bank, *constants, with_filters, tier, workspace)
+    grad_x, grad_psi, grad_phi = found
     gradients = (grad_x, grad_psi, None, grad_phi) + (None,) * (len(wanted) - 4)
     return tuple(g if w else None for g, w in zip(gradients, wanted, strict=True))
 
@@ -272,18 +233,19 @@ def _scattering2d_gradient(ctx, grad):
 def _filter_fold_gradient(ctx, grad):
     x_hat, psi = ctx.saved_tensors
     (k,) = ctx.constants
-    aliases = grad.repeat(*[1] * (grad.ndim - 2), k, k) / k**2  # [..., L, M, N]
-    grad_x = (aliases * psi).sum(-3) if ctx.needs_input_grad[0] else None
-    grad_psi = None
-    if ctx.needs_input_grad[1]:
-        products = (x_hat.conj().unsqueeze(-3) * aliases).real
-        grad_psi = products.unsqueeze(0).flatten(0, -4).sum(0)
-    return grad_x, grad_psi, None
+    backward = torch.ops.scatcuda.filter_fold_backward.default
+    if torch.is_grad_enabled():
+        backward = reference.filter_fold_backward
+    wanted = ctx.needs_input_grad[:2]
+    found = backward(grad, x_hat, psi, k, *wanted)
+    return *(g if w else None for g, w in zip(found, wanted, strict=True)), None
 
 
 def _modulus_gradient(ctx, grad):
     (z,) = ctx.saved_tensors
-    return grad * z.sgn()
+    if torch.is_grad_enabled():
+        return reference.modulus_backward(grad, z)
+    return torch.ops.scatcuda.modulus_backward.default(grad, z)
 
 
 def _lowpass_gradient(ctx, grad):

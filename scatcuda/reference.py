@@ -18,6 +18,8 @@ from .plan import Packed, Plan, unpack
 
 Result = TypeVar("Result")
 
+_ALIVE_BYTES = 256 << 20  # what a gradient may keep alive at a time
+
 
 def in_full_precision(f: Callable[..., Result]) -> Callable[..., Result]:
     """``f`` computes in the dtype of its first argument, also under autocast."""
@@ -59,9 +61,29 @@ def filter_fold(x_hat: Tensor, psi: Tensor, k: int) -> Tensor:
     return product.unflatten(-1, (k, columns)).unflatten(-3, (k, rows)).mean((-4, -2))
 
 
+def filter_fold_backward(
+    grad: Tensor, x_hat: Tensor, psi: Tensor, k: int, with_x: bool, with_psi: bool
+) -> tuple[Tensor, Tensor]:
+    """Gradients of ``Re <grad, filter_fold(x_hat, psi, k)>`` for ``x_hat`` and ``psi``, of size 0
+    where they are not wanted."""
+    grad_x, grad_psi = x_hat.new_empty(0), psi.new_empty(0)
+    aliases = grad.repeat(*[1] * (grad.ndim - 2), k, k) / k**2  # [..., L, M, N]
+    if with_x:
+        grad_x = (aliases * psi).sum(-3)
+    if with_psi:
+        products = (x_hat.conj().unsqueeze(-3) * aliases).real
+        grad_psi = products.unsqueeze(0).flatten(0, -4).sum(0)
+    return grad_x, grad_psi
+
+
 def modulus(z: Tensor) -> Tensor:
     """``|z|`` of a complex tensor; its gradient at 0 is 0."""
     return z.abs()
+
+
+def modulus_backward(grad: Tensor, z: Tensor) -> Tensor:
+    """Gradient of ``<grad, modulus(z)>``: ``grad z / |z|``, 0 where ``z`` is."""
+    return grad * z.sgn()
 
 
 @in_full_precision
@@ -125,3 +147,54 @@ def scattering2d(
         scales = [lowpass(wavelet_modulus(u1_hat, j1, j2), *A[j2]) for j2 in range(j1 + 1, J)]
         S2.append(torch.cat(scales, -3).flatten(-4, -3))
     return torch.cat([S0, *S1, *S2], -3)
+
+
+@in_full_precision
+def gradients(
+    grad: Tensor, x: Tensor, bank: Packed, constants: tuple[int, int, int, bool], with_filters: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What :func:`scattering2d_backward` gives, of all images at once, made of PyTorch's own
+    operations: it can be differentiated again."""
+
+    def scatter(x: Tensor, psi: Tensor = bank.psi, phi: Tensor = bank.phi) -> Tensor:
+        return scattering2d(x, psi, bank.psi_support, phi, bank.phi_support, *constants)
+
+    inputs = (x, bank.psi, bank.phi) if with_filters else (x,)
+    found = torch.func.vjp(scatter, *inputs)[1](grad)
+    return found if with_filters else (*found, bank.psi.new_empty(0), bank.phi.new_empty(0))
+
+
+def scattering2d_backward(
+    grad: Tensor,
+    x: Tensor,
+    psi: Tensor,
+    psi_support: Tensor,
+    phi: Tensor,
+    phi_support: Tensor,
+    J: int,
+    L: int,
+    max_order: int,
+    pre_pad: bool,
+    with_filters: bool,
+    tier: str = "auto",
+    workspace: int = 0,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of ``<grad, scattering2d(x, ...)>`` for ``x`` and, ``with_filters``, for ``psi``
+    and ``phi``, of size 0 otherwise; a few images at a time, so that the memory it keeps alive
+    does not grow with the batch."""
+    shape, x = x.shape, x.reshape(-1, *x.shape[-2:])
+    grad = grad.reshape(-1, *grad.shape[-3:])
+    plan = Plan(J, L, max_order, shape[-2], shape[-1], pre_pad)
+    bank, constants = Packed(psi, psi_support, phi, phi_support), (J, L, max_order, pre_pad)
+    planes = L * J * 3 + L * L * J  # about what the cascade keeps, in padded complex images
+    Mp, Np = plan.padded
+    step = max(1, _ALIVE_BYTES // (planes * Mp * Np * phi.element_size() * 2))
+    grad_x = torch.zeros_like(x, dtype=phi.dtype)
+    sums = [torch.zeros_like(t) if with_filters else t.new_empty(0) for t in (psi, phi)]
+    for first in range(0, len(x), step):
+        images = slice(first, first + step)
+        found = gradients(grad[images], x[images].to(phi.dtype), bank, constants, with_filters)
+        grad_x[images] = found[0]
+        for total, part in zip(sums, found[1:], strict=True):
+            total += part
+    return grad_x.reshape(shape), sums[0], sums[1]

@@ -3,20 +3,29 @@
 //
 // All are functional: they write to no argument and return none. Shapes, B any leading dimensions:
 //   scattering2d   x [B, M, N] -> [B, C, m, n]; the bank as scatcuda.plan.pack makes it. `tier`
-//   (auto,
-//                  general, fused) and `workspace` (bytes, 0 for the default) say how the CUDA
-//                  engine runs; on other devices their values are checked and change nothing
+//                  (auto, general, fused) and `workspace` (bytes, 0 for the default) say how the
+//                  CUDA engine runs; on other devices they are checked and change nothing
 //   filter_fold    x_hat [B, M, N] complex, psi [L, M, N] real -> [B, L, M/k, N/k] complex
 //   modulus        z complex -> |z| real
 //   lowpass        u [B, M, N], a_m [m, M], a_n [n, N] -> a_m u a_nᵀ [B, m, n]; the CPU engine
 //                  has none of its own, since two matrix products are PyTorch's trade
+// X_backward takes the gradient of X's result and gives those of its tensors, of size 0 where they
+// were not asked for; the low-pass's are low-passes and matrix products themselves.
 #include <torch/csrc/stable/library.h>
 
 STABLE_TORCH_LIBRARY(scatcuda, m) {
   m.def(
       "scattering2d(Tensor x, Tensor psi, Tensor psi_support, Tensor phi, Tensor phi_support, "
       "int J, int L, int max_order, bool pre_pad, str tier='auto', int workspace=0) -> Tensor");
+  m.def(
+      "scattering2d_backward(Tensor grad, Tensor x, Tensor psi, Tensor psi_support, Tensor phi, "
+      "Tensor phi_support, int J, int L, int max_order, bool pre_pad, bool with_filters, "
+      "str tier='auto', int workspace=0) -> (Tensor, Tensor, Tensor)");
   m.def("filter_fold(Tensor x_hat, Tensor psi, int k) -> Tensor");
+  m.def(
+      "filter_fold_backward(Tensor grad, Tensor x_hat, Tensor psi, int k, bool with_x, "
+      "bool with_psi) -> (Tensor, Tensor)");
   m.def("modulus(Tensor z) -> Tensor");
+  m.def("modulus_backward(Tensor grad, Tensor z) -> Tensor");
   m.def("lowpass(Tensor u, Tensor a_m, Tensor a_n) -> Tensor");
 }
