@@ -178,10 +178,9 @@ def _(z):
 
 
 @torch.library.register_fake("scatcuda::scattering2d_backward")
-def _(grad, x, psi, psi_support, phi, *constants_and_with_filters, **_options):
-    with_filters = constants_and_with_filters[5]
-    filters = (torch.empty_like(t) if with_filters else t.new_empty(0) for t in (psi, phi))
-    return x.new_empty(x.shape, dtype=phi.dtype), *filters
+def _(grad, x, psi, psi_support, phi, phi_support, *others, **_options):
+    wanted = zip((x, psi, phi), others[4:7], strict=True)
+    return tuple(t.new_empty(t.shape if w else (0,), dtype=phi.dtype) for t, w in wanted)
 
 
 @torch.library.register_fake("scatcuda::filter_fold_backward")
@@ -215,19 +214,17 @@ def _save_inputs(ctx, inputs, output):
 
 
 def _scattering2d_gradient(ctx, grad):
-    wanted = ctx.needs_input_grad
-    with_filters = wanted[1] or wanted[3]
+    wanted = tuple(ctx.needs_input_grad[i] for i in (0, 1, 3))
     x, *bank = ctx.saved_tensors
     constants, (tier, workspace) = ctx.constants[:4], ctx.constants[4:]
     x = x.to(bank[2].dtype)
     if torch.is_grad_enabled():
-        found = reference.gradients(grad, x, Packed(*bank), constants, with_filters)
+        found = reference.gradients(grad, x, Packed(*bank), constants, wanted)
     else:
         backward = torch.ops.scatcuda.scattering2d_backward.default
-        found = backward(grad, x, *bank, *constants, with_filters, tier, workspace)
-    grad_x, grad_psi, grad_phi = found
-    gradients = (grad_x, grad_psi, None, grad_phi) + (None,) * (len(wanted) - 4)
-    return tuple(g if w else None for g, w in zip(gradients, wanted, strict=True))
+        found = backward(grad, x, *bank, *constants, *wanted, tier, workspace)
+    grad_x, grad_psi, grad_phi = (g if w else None for g, w in zip(found, wanted, strict=True))
+    return grad_x, grad_psi, None, grad_phi, *(None,) * 7
 
 
 def _filter_fold_gradient(ctx, grad):

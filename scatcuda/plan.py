@@ -188,7 +188,8 @@ def unpack(
     packed: Packed, plan: Plan
 ) -> tuple[dict[tuple[int, int], Tensor], list[tuple[Tensor, Tensor]]]:
     """``(psi, phi)``: wavelets ``psi[res, j] [L, rows, columns]`` and low-pass matrices
-    ``phi[res] = (P [m, rows], Q [n, columns])``. Differentiable in ``packed.psi`` and ``.phi``."""
+    ``phi[res] = (P [m, rows], Q [n, columns])``, 0 outside their support. Differentiable in
+    ``packed.psi`` and ``packed.phi``."""
     wavelets = {}
     boxes = packed.psi_support.tolist()
     for (res, j), (first, head, tail, left, right) in zip(plan.tables(), boxes, strict=True):
@@ -200,11 +201,14 @@ def unpack(
             shape = [*table.shape[:dim], size, *table.shape[dim + 1 :]]
             table = table.new_zeros(shape).index_copy(dim, index.to(table.device), table)
         wavelets[res, j] = table.permute(2, 1, 0) * (rows * columns)
-    lowpass, offset = [], 0
+    lowpass, offset, row = [], 0, 0
     for res in range(plan.J):
         pair = []
         for size, side in zip(plan.output, plan.sides(res), strict=True):
-            pair.append(packed.phi[offset : offset + size * side].reshape(size, side))
-            offset += size * side
+            matrix = packed.phi[offset : offset + size * side].reshape(size, side)
+            band = packed.phi_support[row : row + size]
+            index = torch.arange(side, device=band.device)
+            pair.append(matrix.where((band[:, :1] <= index) & (index < band[:, 1:]), 0.0))
+            offset, row = offset + size * side, row + size
         lowpass.append((pair[0], pair[1]))
     return wavelets, lowpass

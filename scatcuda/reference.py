@@ -151,17 +151,28 @@ def scattering2d(
 
 @in_full_precision
 def gradients(
-    grad: Tensor, x: Tensor, bank: Packed, constants: tuple[int, int, int, bool], with_filters: bool
+    grad: Tensor,
+    x: Tensor,
+    bank: Packed,
+    constants: tuple[int, int, int, bool],
+    wanted: tuple[bool, bool, bool],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What :func:`scattering2d_backward` gives, of all images at once, made of PyTorch's own
     operations: it can be differentiated again."""
 
-    def scatter(x: Tensor, psi: Tensor = bank.psi, phi: Tensor = bank.phi) -> Tensor:
+    tensors = (x, bank.psi, bank.phi)
+
+    def scatter(*varied: Tensor) -> Tensor:
+        given = iter(varied)
+        x, psi, phi = (next(given) if w else t for t, w in zip(tensors, wanted, strict=True))
         return scattering2d(x, psi, bank.psi_support, phi, bank.phi_support, *constants)
 
-    inputs = (x, bank.psi, bank.phi) if with_filters else (x,)
-    found = torch.func.vjp(scatter, *inputs)[1](grad)
-    return found if with_filters else (*found, bank.psi.new_empty(0), bank.phi.new_empty(0))
+    varied = (t for t, w in zip(tensors, wanted, strict=True) if w)
+    found = iter(torch.func.vjp(scatter, *varied)[1](grad))
+    x, psi, phi = (
+        next(found) if w else t.new_empty(0) for t, w in zip(tensors, wanted, strict=True)
+    )
+    return x, psi, phi
 
 
 def scattering2d_backward(
@@ -175,12 +186,14 @@ def scattering2d_backward(
     L: int,
     max_order: int,
     pre_pad: bool,
-    with_filters: bool,
+    with_x: bool,
+    with_psi: bool,
+    with_phi: bool,
     tier: str = "auto",
     workspace: int = 0,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of ``<grad, scattering2d(x, ...)>`` for ``x`` and, ``with_filters``, for ``psi``
-    and ``phi``, of size 0 otherwise; a few images at a time, so that the memory it keeps alive
+    """Gradients of ``<grad, scattering2d(x, ...)>`` for ``x``, ``psi`` and ``phi``, of size 0
+    where they are not wanted; a few images at a time, so that the memory it keeps alive
     does not grow with the batch."""
     shape, x = x.shape, x.reshape(-1, *x.shape[-2:])
     grad = grad.reshape(-1, *grad.shape[-3:])
@@ -189,12 +202,17 @@ def scattering2d_backward(
     planes = L * J * 3 + L * L * J  # about what the cascade keeps, in padded complex images
     Mp, Np = plan.padded
     step = max(1, _ALIVE_BYTES // (planes * Mp * Np * phi.element_size() * 2))
-    grad_x = torch.zeros_like(x, dtype=phi.dtype)
-    sums = [torch.zeros_like(t) if with_filters else t.new_empty(0) for t in (psi, phi)]
+    wanted = (with_x, with_psi, with_phi)
+    grad_x = x.new_empty(x.shape if with_x else 0, dtype=phi.dtype)
+    sums = [
+        torch.zeros_like(t) if w else t.new_empty(0)
+        for t, w in zip((psi, phi), wanted[1:], strict=True)
+    ]
     for first in range(0, len(x), step):
         images = slice(first, first + step)
-        found = gradients(grad[images], x[images].to(phi.dtype), bank, constants, with_filters)
-        grad_x[images] = found[0]
+        found = gradients(grad[images], x[images].to(phi.dtype), bank, constants, wanted)
+        if with_x:
+            grad_x[images] = found[0]
         for total, part in zip(sums, found[1:], strict=True):
             total += part
-    return grad_x.reshape(shape), sums[0], sums[1]
+    return grad_x.reshape(shape if with_x else 0), sums[0], sums[1]

@@ -5,6 +5,7 @@ Whole transforms through :class:`scatcuda.Scattering2D` are in test_scattering2d
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 
@@ -90,7 +91,7 @@ def test_opcheck_of_scattering2d_backward():
     """By hand where opcheck's own modes cannot look into torch.func.vjp."""
     x, *others = arguments_of("scattering2d", False)
     grad = torch.randn_like(ops.scattering2d(x, *others))
-    arguments = (grad, x, *others, True)
+    arguments = (grad, x, *others, True, True, True)
     opcheck(
         OPERATORS.scattering2d_backward.default, arguments, test_utils="test_autograd_registration"
     )
@@ -380,22 +381,30 @@ def test_only_the_gradients_that_are_wanted():
 
 
 @pytest.mark.parametrize("budget", [1, reference._ALIVE_BYTES])
-def test_scattering2d_backward(budget, monkeypatch):
-    """A few images at a time, as many as the budget holds: the gradient of the reference."""
+def test_gradient_a_few_images_at_a_time(budget, monkeypatch):
+    """As many images as the budget holds; the gradients that are wanted and no others."""
     monkeypatch.setattr(reference, "_ALIVE_BYTES", budget)
-    plan = PLANS[0]
+    check_backward(reference.scattering2d_backward, PLANS[0])
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_scattering2d_backward(plan):
+    check_backward(OPERATORS.scattering2d_backward, plan)
+
+
+def check_backward(backward: Callable, plan: Plan) -> None:
     bank = bank_of(plan, torch.float64)
-    x, psi, phi = leaves((2, 3, plan.M, plan.N), bank.psi.shape, bank.phi.shape)
-    S = reference.scattering2d(x, psi, bank.psi_support, phi, bank.phi_support, *sizes_of(plan))
+    leaf = {name: bank._asdict()[name].clone().requires_grad_() for name in ("psi", "phi")}
+    (x,) = leaves((2, 3, plan.M, plan.N))
+    S = reference.scattering2d(x, *bank._replace(**leaf), *sizes_of(plan))
     grad = torch.randn_like(S)
-    expected = torch.autograd.grad(S, (x, psi, phi), grad)
-    detached = (x.detach(), psi.detach(), bank.psi_support, phi.detach(), bank.phi_support)
-    ours = OPERATORS.scattering2d_backward(grad, *detached, *sizes_of(plan), True)
-    for gradient, wanted in zip(ours, expected, strict=True):
-        torch.testing.assert_close(gradient, wanted)
-    alone, *nothing = OPERATORS.scattering2d_backward(grad, *detached, *sizes_of(plan), False)
-    torch.testing.assert_close(alone, expected[0])
-    assert all(t.numel() == 0 for t in nothing)
+    expected = torch.autograd.grad(S, (x, *leaf.values()), grad, materialize_grads=True)
+    for wanted in itertools.product([False, True], repeat=3):
+        given = (grad, x.detach(), *bank, *sizes_of(plan), *wanted)
+        for ours, theirs, asked in zip(backward(*given), expected, wanted, strict=True):
+            assert asked or ours.numel() == 0
+            if asked:
+                torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["scattering2d", "filter_fold", "modulus", "lowpass"])

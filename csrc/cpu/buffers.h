@@ -55,6 +55,9 @@ Plane<T> reduced_plane(int64_t rows, int64_t width, Arena& arena) {
   return plane;
 }
 
+// What a workspace is for
+enum class Pass { forward, backward, backward_with_phi };
+
 template <class T, int Slots>
 struct ImageBuffers {
   static constexpr int W = full_lanes<T>, Q = W / Slots;
@@ -65,12 +68,15 @@ struct ImageBuffers {
   T* lowpassed = nullptr;  // [m, width]
   T* spectrum = nullptr;   // x̂ [Np, 2, spec_rows]
   Plane<T> wavelet;        // W1 after its columns' inverse DFT [Mp / 4, Np, 4]
-  Plane<T> reduced;        // U1 Qᵀ [Mp, n · Q], real
-  Plane<T> across;         // rows of U1 transformed [Np/2 + 1, Mp]
-  T* u_hat = nullptr;      // Û1 [angles, Np/2 + 1, 2, spec_rows]
+  int64_t wavelet_plane = 0;  // backward: of each chunk of angles one
+  Plane<T> reduced;           // U1 Qᵀ [Mp, n · Q], real
+  Plane<T> across;            // rows of U1 transformed [Np/2 + 1, Mp]
+  T* u_hat = nullptr;         // Û1 [angles, Np/2 + 1, 2, spec_rows]
   int64_t u_hat_angle = 0;
+  T* grad_spectrum = nullptr;  // backward: the gradient of x̂, as it
 
-  ImageBuffers(const Schedule& s, Arena& arena) {
+  ImageBuffers(const Schedule& s, Pass pass, Arena& arena) {
+    const bool backward = pass != Pass::forward;
     const int64_t kept = s.max_order < 2 || s.J < 2 ? 0 : s.Np / 2 + 1;
     width = round_up(s.Np, 2 * W);
     spec_rows = round_up(s.Mp + 1, W);
@@ -82,10 +88,16 @@ struct ImageBuffers {
     if (s.max_order < 1) return;
     half = arena.take<T>(round_up(s.Mp / 2 + 1, W) * 2 * width);
     spectrum = arena.take<T>(s.Np * 2 * spec_rows);
-    wavelet.p = arena.take<T>(ceil_div(s.Mp, tile_rows) * wavelet.stride);
+    wavelet_plane = ceil_div(s.Mp, tile_rows) * wavelet.stride;
+    wavelet.p = arena.take<T>((backward ? ceil_div(s.L, Q) : 1) * wavelet_plane);
     reduced = reduced_plane<T>(s.Mp, s.n * Q, arena);
     across.p = arena.take<T>(kept * across.stride);
     u_hat = arena.take<T>(round_up(s.L, Q) * u_hat_angle);
+    if (backward) grad_spectrum = arena.take<T>(s.Np * 2 * spec_rows);
+  }
+
+  Plane<T> wavelet_of(int64_t chunk) const {
+    return {wavelet.p + chunk * wavelet_plane, wavelet.stride};
   }
 };
 
@@ -96,17 +108,24 @@ struct ThreadBuffers {
   T* tile;                 // [m, n · Q]: coefficients before their angles are parted
   Plane<T> wavelet;        // W2 of a family [Mp / 8, Np / 2, 4]
   Plane<T> reduced;        // U2 Qᵀ [Mp/2, n · Q]
+  // backward
+  T* start = nullptr;          // a line: what two rows of U1 are sent back from the next order
+  T* grad_spectrum = nullptr;  // the gradient of one angle of Û1
+  Plane<T> lowpassed;          // |W| Qᵀ, for the low-pass' own gradient
 
-  ThreadBuffers(const Schedule& s, Arena& arena) {
+  ThreadBuffers(const Schedule& s, Pass pass, Arena& arena) {
     const int64_t length = (max(s.Mp, s.Np) + W) * 2 * W;  // and a vector to run over
     line = arena.take<T>(length);
     work = arena.take<T>(length);
     spare = arena.take<T>(length);
     tile = arena.take<T>(s.m * round_up(s.n * Q, W));
+    if (pass != Pass::forward) start = arena.take<T>(length);
+    if (pass == Pass::backward_with_phi) lowpassed = reduced_plane<T>(s.Mp, s.n * Q, arena);
     if (s.max_order < 2 || s.J < 2) return;
     wavelet.stride = spread<T>(s.Np / 2 * tile_rows * 2 * Q);
     wavelet.p = arena.take<T>(ceil_div(s.Mp / 2, tile_rows) * wavelet.stride);
     reduced = reduced_plane<T>(s.Mp / 2, s.n * Q, arena);
+    if (pass != Pass::forward) grad_spectrum = arena.take<T>(s.Np * 2 * round_up(s.Mp + 1, W));
   }
 };
 

@@ -77,7 +77,7 @@ class Cascade {
     order_0(image, S);
     if (s_.max_order < 1) return;
     image_spectrum(s_, down_[0], across_[0], image, own[team.home()]);
-    const Spectrum<T> x_hat{image.spectrum, image.spec_rows, 2 * image.spec_rows, s_.Mp, s_.Np};
+    const Spectrum<T> x_hat = spectrum_of(image.spectrum, image, 0);
     for (int64_t j1 = 0; j1 < s_.J; ++j1) {
       const bool further = s_.max_order > 1 && j1 + 1 < s_.J;
       for (int64_t chunk = 0; chunk * Q < s_.L; ++chunk) {
@@ -94,7 +94,7 @@ class Cascade {
     }
   }
 
- private:
+ protected:
   // e^{2πi k/n}
   static void turn(int64_t n, T* out) {
     for (int64_t k = 0; k < n; ++k) {
@@ -110,9 +110,11 @@ class Cascade {
     return {psi, s_.lanes, box[1], box[2], box[3], box[4]};
   }
 
+  Spectrum<T> spectrum_of(T* p, const Image& image, int64_t res) const {
+    return {p, image.spec_rows, 2 * image.spec_rows, s_.rows(res), s_.columns(res)};
+  }
   Spectrum<T> u_hat_of(const Image& image, int64_t j1, int64_t theta1) const {
-    return {image.u_hat + theta1 * image.u_hat_angle, image.spec_rows, 2 * image.spec_rows,
-            s_.rows(j1), s_.columns(j1)};
+    return spectrum_of(image.u_hat + theta1 * image.u_hat_angle, image, j1);
   }
 
   // S0 = P_0 x Q_0ᵀ

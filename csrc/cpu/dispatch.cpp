@@ -58,22 +58,51 @@ Status scattering2d(const Problem& problem, const Bank<T>& bank, int64_t B, cons
   return engine<T>().scattering2d(problem, bank, B, x, S, workspace, bytes, executor);
 }
 template <class T>
+int64_t backward_workspace_bytes(const Problem& problem, int64_t psi_entries, bool with_phi,
+                                 int64_t B, int64_t threads) {
+  return engine<T>().backward_workspace_bytes(problem, psi_entries, with_phi, B, threads);
+}
+template <class T>
+Status scattering2d_backward(const Problem& problem, const Bank<T>& bank, int64_t psi_entries,
+                             int64_t B, const T* x, const T* g, const Gradients<T>& gradients,
+                             void* workspace, int64_t bytes, const Executor& executor) {
+  return engine<T>().scattering2d_backward(problem, bank, psi_entries, B, x, g, gradients,
+                                           workspace, bytes, executor);
+}
+template <class T>
 void filter_fold(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* x_hat,
                  const T* psi, T* out, const Executor& executor) {
   engine<T>().filter_fold(B, L, M, N, k, x_hat, psi, out, executor);
 }
 template <class T>
+void filter_fold_backward(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* g,
+                          const T* x_hat, const T* psi, T* grad_x, T* grad_psi,
+                          const Executor& executor) {
+  engine<T>().filter_fold_backward(B, L, M, N, k, g, x_hat, psi, grad_x, grad_psi, executor);
+}
+template <class T>
 void modulus(int64_t count, const T* z, T* out, const Executor& executor) {
   engine<T>().modulus(count, z, out, executor);
 }
+template <class T>
+void modulus_backward(int64_t count, const T* g, const T* z, T* out, const Executor& executor) {
+  engine<T>().modulus_backward(count, g, z, out, executor);
+}
 
-#define SCATCUDA_INSTANTIATE(T)                                                                 \
-  template int64_t workspace_bytes<T>(const Problem&, int64_t, int64_t);                        \
-  template Status scattering2d<T>(const Problem&, const Bank<T>&, int64_t, const T*, T*, void*, \
-                                  int64_t, const Executor&);                                    \
-  template void filter_fold<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*, \
-                               T*, const Executor&);                                            \
-  template void modulus<T>(int64_t, const T*, T*, const Executor&);
+#define SCATCUDA_INSTANTIATE(T)                                                                  \
+  template int64_t workspace_bytes<T>(const Problem&, int64_t, int64_t);                         \
+  template Status scattering2d<T>(const Problem&, const Bank<T>&, int64_t, const T*, T*, void*,  \
+                                  int64_t, const Executor&);                                     \
+  template int64_t backward_workspace_bytes<T>(const Problem&, int64_t, bool, int64_t, int64_t); \
+  template Status scattering2d_backward<T>(const Problem&, const Bank<T>&, int64_t, int64_t,     \
+                                           const T*, const T*, const Gradients<T>&, void*,       \
+                                           int64_t, const Executor&);                            \
+  template void filter_fold<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,  \
+                               T*, const Executor&);                                             \
+  template void filter_fold_backward<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*,   \
+                                        const T*, const T*, T*, T*, const Executor&);            \
+  template void modulus<T>(int64_t, const T*, T*, const Executor&);                              \
+  template void modulus_backward<T>(int64_t, const T*, const T*, T*, const Executor&);
 SCATCUDA_INSTANTIATE(float)
 SCATCUDA_INSTANTIATE(double)
 

@@ -10,9 +10,18 @@ struct Engine {
   int64_t (*workspace_bytes)(const Problem&, int64_t B, int64_t threads);
   Status (*scattering2d)(const Problem&, const Bank<T>&, int64_t B, const T* x, T* S,
                          void* workspace, int64_t bytes, const Executor&);
+  int64_t (*backward_workspace_bytes)(const Problem&, int64_t psi_entries, bool with_phi, int64_t B,
+                                      int64_t threads);
+  Status (*scattering2d_backward)(const Problem&, const Bank<T>&, int64_t psi_entries, int64_t B,
+                                  const T* x, const T* g, const Gradients<T>&, void* workspace,
+                                  int64_t bytes, const Executor&);
   void (*filter_fold)(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* x_hat,
                       const T* psi, T* out, const Executor&);
+  void (*filter_fold_backward)(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* g,
+                               const T* x_hat, const T* psi, T* grad_x, T* grad_psi,
+                               const Executor&);
   void (*modulus)(int64_t count, const T* z, T* out, const Executor&);
+  void (*modulus_backward)(int64_t count, const T* g, const T* z, T* out, const Executor&);
 };
 
 extern const Engine<float> engine_baseline_float, engine_avx2_float, engine_avx512_float;

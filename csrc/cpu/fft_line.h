@@ -50,6 +50,10 @@ struct TiledColumns {
   static constexpr int W = full_lanes<T>, Q = W / Slots;
   T* p[Slots];
   int64_t stride;  // from a tile to the next below
+  SCATCUDA_INLINE Complex<Vector<T, W>> load(int64_t k) const {
+    const int64_t offset = k / tile_rows * stride + k % tile_rows * 2 * Q;
+    return {load_slots<W, Slots>(p, offset), load_slots<W, Slots>(p, offset + Q)};
+  }
   SCATCUDA_INLINE void store(int64_t k, const Complex<Vector<T, W>>& z) const {
     const int64_t offset = k / tile_rows * stride + k % tile_rows * 2 * Q;
     store_slots<W, Slots>(p, offset, z.re);

@@ -21,7 +21,7 @@ inline namespace SCATCUDA_ISA {
 // `rows` repeats row 0, so that a mirrored walk up the rows may begin there.
 template <class T>
 struct Spectrum {
-  const T* p;
+  T* p;
   int64_t im, column;  // numbers to the imaginary part, and to the next column
   int64_t rows, columns;
 };
@@ -143,7 +143,8 @@ void wavelet_columns(const Spectrum<T>& spectrum, const Wavelets<T>& wavelets, i
   }
 }
 
-// `u_hat` (null where no further order follows) takes columns 0 … columns/2 of the rows' DFT.
+// `reduced` takes the low-pass along the rows, `u_hat` columns 0 … columns/2 of the rows' DFT; null
+// where they are not wanted.
 template <class T, int Slots>
 void wavelet_rows(const Plane<T>& wavelet, int64_t rows, const LineTransform<T>& across,
                   const RowLowpass<T>& lowpass, const Plane<T>& reduced, const Plane<T>& u_hat,
@@ -162,7 +163,7 @@ void wavelet_rows(const Plane<T>& wavelet, int64_t rows, const LineTransform<T>&
       for (int i = 0; i < Slots; ++i) {
         const int64_t r = min((2 * group + half) * Slots + i, rows - 1);
         source.p[i] = wavelet.p + r / tile_rows * wavelet.stride + r % tile_rows * 2 * Q;
-        target[half][i] = reduced.p + r * reduced.stride;
+        target[half][i] = reduced.p == nullptr ? nullptr : reduced.p + r * reduced.stride;
         if (u_hat.p != nullptr) spectra[half].p[i] = u_hat.p + r * 2 * Q;
       }
       // a half beyond the last row repeats it, and only where its spectrum shares the transform
@@ -170,10 +171,9 @@ void wavelet_rows(const Plane<T>& wavelet, int64_t rows, const LineTransform<T>&
         transform_line<1>(across, source, ModulusLine<T>{own.line + half * W}, own.work, own.spare);
       }
     }
-    if (halves == 2) {
-      lowpass_rows<2>(lowpass, own.line, target);
-    } else {
-      lowpass_rows<1>(lowpass, own.line, target);
+    if (reduced.p != nullptr) {
+      const auto along = halves == 2 ? lowpass_rows<2, T, Slots> : lowpass_rows<1, T, Slots>;
+      along(lowpass, own.line, target);
     }
     if (u_hat.p == nullptr) continue;
     transform_line<-1>(across, line, line, own.work, own.spare);

@@ -53,12 +53,28 @@ inline void check_table(const char* op, const char* name, const Tensor& t, const
                   " elements for this problem; got shape ", shape_of(t));
 }
 
+// A tensor that goes with x: of these sizes, on its device
+inline void check_like(const char* op, const char* name, const Tensor& t,
+                       const std::vector<int64_t>& sizes, const Tensor& x, ScalarType wanted) {
+  check_dtype(op, name, t, wanted);
+  check_device(op, name, t, "the input", x);
+  bool equal = t.dim() == static_cast<int64_t>(sizes.size());
+  for (size_t i = 0; equal && i < sizes.size(); ++i) {
+    equal = t.size(static_cast<int64_t>(i)) == sizes[i];
+  }
+  STD_TORCH_CHECK(equal, op, ": ", name, " must have shape ", shape_text(sizes), "; got ",
+                  shape_of(t));
+}
+
 // The product of the leading dimensions, all but the last `inner`
 inline int64_t batch_of(const Tensor& t, int64_t inner) {
   int64_t B = 1;
   for (int64_t i = 0; i + inner < t.dim(); ++i) B *= t.size(i);
   return B;
 }
+
+// Sizes of a gradient that is not wanted
+inline const std::vector<int64_t> nothing{0};
 
 // Leading dimensions of t, then the given ones
 inline std::vector<int64_t> sizes_of(const Tensor& t, int64_t inner,

@@ -75,6 +75,46 @@ Tensor scattering2d_cpu(const Tensor& x, const Tensor& psi, const Tensor& psi_su
   return S;
 }
 
+std::tuple<Tensor, Tensor, Tensor> scattering2d_backward_cpu(
+    const Tensor& grad, const Tensor& x, const Tensor& psi, const Tensor& psi_support,
+    const Tensor& phi, const Tensor& phi_support, int64_t J, int64_t L, int64_t max_order,
+    bool pre_pad, bool with_x, bool with_psi, bool with_phi, const std::string& tier,
+    int64_t workspace_limit) {
+  const char* op = "scattering2d_backward";
+  const Scattering2d s = check_scattering2d(x, J, L, max_order, pre_pad);
+  check_wish("scattering2d_backward: ", tier, workspace_limit);
+  check_like(op, "grad", grad, s.sizes, x, x.scalar_type());
+  const Tensor input = contiguous(x), g = contiguous(grad);
+  Tensor grad_x = new_empty(x, with_x ? sizes_of(x, 0, {}) : nothing);
+  Tensor grad_psi = new_empty(psi, with_psi ? sizes_of(psi, 0, {}) : nothing);
+  Tensor grad_phi = new_empty(phi, with_phi ? sizes_of(phi, 0, {}) : nothing);
+  with_real(op, "x", x, false, [&](auto real) {
+    using T = decltype(real);
+    const Bank<T> bank = check_bank<T>(s, x, psi, psi_support, phi, phi_support);
+    check_support(s.problem, psi, psi_support, phi_support, s.shape);
+    if (s.B == 0) {
+      torch::stable::zero_(grad_psi), torch::stable::zero_(grad_phi);
+      return;
+    }
+    const Executor executor = torch_threads();
+    const int64_t entries = with_psi ? psi.numel() : 0;
+    const int64_t bytes =
+        cpu::backward_workspace_bytes<T>(s.problem, entries, with_phi, s.B, executor.threads);
+    const Workspace workspace(bytes);
+    const auto into = [](bool wanted, const Tensor& t) {
+      return wanted ? mutable_data_of<T>(t) : nullptr;
+    };
+    const Gradients<T> gradients{into(with_x, grad_x), into(with_psi, grad_psi),
+                                 into(with_phi, grad_phi)};
+    const Status status =
+        cpu::scattering2d_backward<T>(s.problem, bank, entries, s.B, data_of<T>(input),
+                                      data_of<T>(g), gradients, workspace.data(), bytes, executor);
+    STD_TORCH_CHECK(status == Status::ok, op, ": the engine refused, status ",
+                    static_cast<int>(status));
+  });
+  return {grad_x, grad_psi, grad_phi};
+}
+
 Tensor filter_fold_cpu(const Tensor& x_hat, const Tensor& psi, int64_t k) {
   const char* op = "filter_fold";
   const FilterFold s = check_filter_fold(x_hat, psi, k);
@@ -90,6 +130,26 @@ Tensor filter_fold_cpu(const Tensor& x_hat, const Tensor& psi, int64_t k) {
   return out;
 }
 
+std::tuple<Tensor, Tensor> filter_fold_backward_cpu(const Tensor& grad, const Tensor& x_hat,
+                                                    const Tensor& psi, int64_t k, bool with_x,
+                                                    bool with_psi) {
+  const char* op = "filter_fold_backward";
+  const FilterFold s = check_filter_fold(x_hat, psi, k);
+  check_like(op, "grad", grad, s.sizes, x_hat, x_hat.scalar_type());
+  const Tensor input = contiguous(x_hat), filters = contiguous(psi), g = contiguous(grad);
+  Tensor grad_x = new_empty(x_hat, with_x ? sizes_of(x_hat, 0, {}) : nothing);
+  Tensor grad_psi = new_empty(psi, with_psi ? sizes_of(psi, 0, {}) : nothing);
+  with_real(op, "x_hat", x_hat, true, [&](auto real) {
+    using T = decltype(real);
+    check_dtype(op, "psi", psi, real_type<T>);
+    cpu::filter_fold_backward<T>(s.B, s.L, s.M, s.N, k, data_of<T>(g), data_of<T>(input),
+                                 data_of<T>(filters), with_x ? mutable_data_of<T>(grad_x) : nullptr,
+                                 with_psi ? mutable_data_of<T>(grad_psi) : nullptr,
+                                 torch_threads());
+  });
+  return {grad_x, grad_psi};
+}
+
 Tensor modulus_cpu(const Tensor& z) {
   Tensor input = contiguous(z), out;
   with_real("modulus", "z", z, true, [&](auto real) {
@@ -101,11 +161,28 @@ Tensor modulus_cpu(const Tensor& z) {
   return out;
 }
 
+Tensor modulus_backward_cpu(const Tensor& grad, const Tensor& z) {
+  const char* op = "modulus_backward";
+  const Tensor input = contiguous(z), g = contiguous(grad);
+  Tensor out = new_empty(z, sizes_of(z, 0, {}));
+  with_real(op, "z", z, true, [&](auto real) {
+    using T = decltype(real);
+    check_like(op, "grad", grad, sizes_of(z, 0, {}), z, real_type<T>);
+    if (out.numel() == 0) return;
+    cpu::modulus_backward<T>(z.numel(), data_of<T>(g), data_of<T>(input), mutable_data_of<T>(out),
+                             torch_threads());
+  });
+  return out;
+}
+
 }  // namespace
 }  // namespace scatcuda
 
 STABLE_TORCH_LIBRARY_IMPL(scatcuda, CPU, m) {
   m.impl("scattering2d", TORCH_BOX(&scatcuda::scattering2d_cpu));
   m.impl("filter_fold", TORCH_BOX(&scatcuda::filter_fold_cpu));
+  m.impl("scattering2d_backward", TORCH_BOX(&scatcuda::scattering2d_backward_cpu));
+  m.impl("filter_fold_backward", TORCH_BOX(&scatcuda::filter_fold_backward_cpu));
   m.impl("modulus", TORCH_BOX(&scatcuda::modulus_cpu));
+  m.impl("modulus_backward", TORCH_BOX(&scatcuda::modulus_backward_cpu));
 }

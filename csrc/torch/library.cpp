@@ -19,8 +19,9 @@ STABLE_TORCH_LIBRARY(scatcuda, m) {
       "int J, int L, int max_order, bool pre_pad, str tier='auto', int workspace=0) -> Tensor");
   m.def(
       "scattering2d_backward(Tensor grad, Tensor x, Tensor psi, Tensor psi_support, Tensor phi, "
-      "Tensor phi_support, int J, int L, int max_order, bool pre_pad, bool with_filters, "
-      "str tier='auto', int workspace=0) -> (Tensor, Tensor, Tensor)");
+      "Tensor phi_support, int J, int L, int max_order, bool pre_pad, bool with_x, "
+      "bool with_psi, bool with_phi, str tier='auto', int workspace=0) -> (Tensor, Tensor, "
+      "Tensor)");
   m.def("filter_fold(Tensor x_hat, Tensor psi, int k) -> Tensor");
   m.def(
       "filter_fold_backward(Tensor grad, Tensor x_hat, Tensor psi, int k, bool with_x, "

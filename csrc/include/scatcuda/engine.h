@@ -67,6 +67,13 @@ int64_t angle_lanes(int64_t L);
 int64_t psi_tables(const Problem& problem);   // rows of psi_support
 int64_t phi_entries(const Problem& problem);  // elements of phi
 
+// Where the gradients of <g, S x> go: x [B, M, N], psi and phi as in the Bank, null where not
+// wanted
+template <class T>
+struct Gradients {
+  T *x, *psi, *phi;
+};
+
 namespace cpu {
 
 // "avx512", "avx2" or "baseline": the best this processor has, or what SCATCUDA_CPU_ISA asks for.
@@ -80,14 +87,35 @@ template <class T>
 Status scattering2d(const Problem& problem, const Bank<T>& bank, int64_t B, const T* x, T* S,
                     void* workspace, int64_t bytes, const Executor& executor);
 
+// `psi_entries`: the length of bank.psi where its gradient is wanted, else 0
+template <class T>
+int64_t backward_workspace_bytes(const Problem& problem, int64_t psi_entries, bool with_phi,
+                                 int64_t B, int64_t threads);
+
+// x [B, M, N], g [B, channels, m, n] -> gradients of <g, S x>
+template <class T>
+Status scattering2d_backward(const Problem& problem, const Bank<T>& bank, int64_t psi_entries,
+                             int64_t B, const T* x, const T* g, const Gradients<T>& gradients,
+                             void* workspace, int64_t bytes, const Executor& executor);
+
 // x̂ [B, M, N] complex, ψ̂ [L, M, N] real -> [B, L, M/k, N/k] complex (interleaved)
 template <class T>
 void filter_fold(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* x_hat,
                  const T* psi, T* out, const Executor& executor);
 
+// g [B, L, M/k, N/k] complex -> gradients of x̂ and of ψ̂; null where not wanted
+template <class T>
+void filter_fold_backward(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* g,
+                          const T* x_hat, const T* psi, T* grad_x, T* grad_psi,
+                          const Executor& executor);
+
 // z [count] complex (interleaved) -> |z| [count]
 template <class T>
 void modulus(int64_t count, const T* z, T* out, const Executor& executor);
+
+// g, z [count] -> g z / |z|, 0 where z is
+template <class T>
+void modulus_backward(int64_t count, const T* g, const T* z, T* out, const Executor& executor);
 
 }  // namespace cpu
 
