@@ -22,7 +22,7 @@ import torch
 
 from scatcuda import filters, plan, reference
 
-SCATTERING, FILTER_FOLD, MODULUS, RACE = range(4)
+SCATTERING, FILTER_FOLD, MODULUS, SCATTERING_BACK, FILTER_FOLD_BACK, MODULUS_BACK, RACE = range(7)
 REALS = {"float": (np.float32, 1e-6), "double": (np.float64, 1e-13)}  # and relative tolerance
 ISAS = list(native.settings().ISAS)
 # Butterflies live in small arrays that ASan would keep in memory, and its checks in line are long:
@@ -101,6 +101,10 @@ STAGES = [
     Stage(MODULUS, (1,)),
     Stage(MODULUS, (37,)),
     Stage(MODULUS, (3 * 4096 + 5,), 3),
+    Stage(FILTER_FOLD_BACK, (2, 3, 12, 20, 2), 3),
+    Stage(FILTER_FOLD_BACK, (3, 5, 15, 9, 3), 3),
+    Stage(MODULUS_BACK, (37,)),
+    Stage(MODULUS_BACK, (3 * 4096 + 5,), 3),
 ]
 
 
@@ -247,18 +251,51 @@ def check_stage(program: Path, isa: str, real: str, stage: Stage, folder: Path) 
     def wide(array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array.astype(np.float64))
 
-    if stage.operation == FILTER_FOLD:
+    def complex_of(array: np.ndarray) -> torch.Tensor:
+        return torch.complex(*wide(array).unbind(-1))
+
+    if stage.operation in (FILTER_FOLD, FILTER_FOLD_BACK):
         B, L, M, N, k = stage.sizes
-        z, psi = numbers(B, M, N, 2), numbers(L, M, N)
-        arrays = [z, psi]
-        folded = reference.filter_fold(torch.complex(*wide(z).unbind(-1)), wide(psi), k)
-        expected = torch.stack([folded.real, folded.imag], -1)
+        z, psi, g = numbers(B, M, N, 2), numbers(L, M, N), numbers(B, L, M // k, N // k, 2)
+        inputs = (complex_of(z), wide(psi), k)
+        if stage.operation == FILTER_FOLD:
+            arrays, found = [z, psi], [reference.filter_fold(*inputs)]
+        else:
+            arrays = [z, psi, g]
+            found = [*reference.filter_fold_backward(complex_of(g), *inputs, True, True)]
     else:
-        z = numbers(*stage.sizes, 2)
-        arrays = [z]
-        expected = reference.modulus(torch.complex(*wide(z).unbind(-1)))
+        z, g = numbers(*stage.sizes, 2), numbers(*stage.sizes)
+        if stage.operation == MODULUS:
+            arrays, found = [z], [reference.modulus(complex_of(z))]
+        else:
+            arrays, found = [z, g], [reference.modulus_backward(wide(g), complex_of(z))]
+    parts = [torch.view_as_real(f) if f.is_complex() else f for f in found]
+    expected = torch.cat([part.flatten() for part in parts])
     write_problem(folder / "problem", stage.operation, real, stage.threads, stage.sizes, arrays)
     assert_close(result(program, isa, real, folder), expected, tolerance)
+
+
+def check_gradient(
+    program: Path, isa: str, real: str, case: Case, wanted: tuple[bool, ...], folder: Path
+) -> None:
+    p, bank, x, S = problem(case)
+    dtype, tolerance = REALS[real]
+    g = torch.randn(S.shape, generator=torch.Generator().manual_seed(1))
+    packed = plan.pack(bank, p, torch.float32 if real == "float" else torch.float64)
+    constants = (case.J, case.L, case.max_order, case.pre_pad)
+    sizes = (case.J, case.L, case.max_order, case.M, case.N, int(case.pre_pad), case.B)
+    arrays = [x.numpy().astype(dtype), *(t.numpy() for t in packed), g.numpy().astype(dtype)]
+    write_problem(
+        folder / "problem", SCATTERING_BACK, real, case.threads, (*sizes, *wanted), arrays
+    )
+    wide = [t.double() if t.is_floating_point() else t for t in packed]
+    found = reference.scattering2d_backward(g.double(), x.double(), *wide, *constants, *wanted)
+    ours = result(program, isa, real, folder)
+    for part, w in zip(found, wanted, strict=True):
+        if w:
+            assert_close(ours[: part.numel()], part, 3 * tolerance)
+            ours = ours[part.numel() :]
+    assert ours.size == 0
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -266,6 +303,14 @@ def check_stage(program: Path, isa: str, real: str, stage: Stage, folder: Path) 
 @pytest.mark.parametrize("isa", ISAS)
 def test_scattering2d_stays_in_its_arrays(programs, isa, real, case, tmp_path):
     check_case(programs / "run_engine_address", isa, real, case, tmp_path)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("isa", ISAS)
+def test_gradients_stay_in_their_arrays(programs, isa, real, case, tmp_path):
+    for wanted in ((True, False, False), (True, True, True)):
+        check_gradient(programs / "run_engine_address", isa, real, case, wanted, tmp_path)
 
 
 @pytest.mark.parametrize("real", REALS)
@@ -279,6 +324,13 @@ def test_stages_stay_in_their_arrays(programs, isa, real, tmp_path):
 @pytest.mark.parametrize("real", REALS)
 def test_threads_of_scattering2d_do_not_race(programs, real, case, tmp_path):
     check_case(programs / "run_engine_thread", "baseline", real, case, tmp_path)
+
+
+@pytest.mark.parametrize("case", PARALLEL, ids=str)
+@pytest.mark.parametrize("real", REALS)
+def test_threads_of_gradients_do_not_race(programs, real, case, tmp_path):
+    for wanted in ((True, False, False), (False, True, True)):
+        check_gradient(programs / "run_engine_thread", "baseline", real, case, wanted, tmp_path)
 
 
 @pytest.mark.parametrize("real", REALS)

@@ -114,7 +114,7 @@ struct ThreadBuffers {
   Plane<T> lowpassed;          // |W| Qᵀ, for the low-pass' own gradient
 
   ThreadBuffers(const Schedule& s, Pass pass, Arena& arena) {
-    const int64_t length = (max(s.Mp, s.Np) + W) * 2 * W;  // and a vector to run over
+    const int64_t length = (max(s.Mp, s.Np) + 2 * W) * 2 * W;  // and two vectors to run over
     line = arena.take<T>(length);
     work = arena.take<T>(length);
     spare = arena.take<T>(length);

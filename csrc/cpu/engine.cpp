@@ -2,6 +2,7 @@
 // flags to match) and number type (SCATCUDA_REAL: float, double); see setup.py.
 #include "engine.h"
 
+#include <algorithm>
 #include <new>
 
 #include "backward.h"
@@ -187,9 +188,14 @@ Status scattering2d_backward(const Problem& problem, const Bank<T>& bank, int64_
                              void* workspace, int64_t bytes, const Executor& executor) {
   Shape shape;
   const Status status = shape_of(problem, &shape);
-  if (status != Status::ok || B == 0) return status;
+  if (status != Status::ok) return status;
   const bool with_phi = gradients.phi != nullptr;
   if (gradients.psi == nullptr) psi_entries = 0;
+  if (B == 0) {
+    std::fill_n(gradients.psi, psi_entries, T(0));
+    std::fill_n(gradients.phi, with_phi ? phi_entries(problem) : 0, T(0));
+    return Status::ok;
+  }
   if (workspace == nullptr ||
       bytes < backward_workspace_bytes(problem, psi_entries, with_phi, B, executor.threads)) {
     return Status::workspace_too_small;

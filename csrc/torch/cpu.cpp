@@ -92,10 +92,6 @@ std::tuple<Tensor, Tensor, Tensor> scattering2d_backward_cpu(
     using T = decltype(real);
     const Bank<T> bank = check_bank<T>(s, x, psi, psi_support, phi, phi_support);
     check_support(s.problem, psi, psi_support, phi_support, s.shape);
-    if (s.B == 0) {
-      torch::stable::zero_(grad_psi), torch::stable::zero_(grad_phi);
-      return;
-    }
     const Executor executor = torch_threads();
     const int64_t entries = with_psi ? psi.numel() : 0;
     const int64_t bytes =

@@ -8,11 +8,17 @@
 // once aligned as malloc does and once only as its elements are, and both runs must agree to the
 // bit, though the second finds the workspace as the first left it.
 //
-// operation       sizes                               arrays
-// 0 scattering2d  J, L, max_order, M, N, pre_pad, B   x, psi, psi_support, phi, phi_support
-// 1 filter_fold   B, L, M, N, k                       x_hat, psi
-// 2 modulus       count                               z
-// 3               a data race, to see that ThreadSanitizer reports one
+// operation               sizes                              arrays
+// 0 scattering2d          J, L, max_order, M, N, pre_pad, B  x, psi, psi_support, phi, phi_support
+// 1 filter_fold           B, L, M, N, k                      x_hat, psi
+// 2 modulus               count                              z
+// 3 scattering2d_backward as 0, and which of the gradients   as 0, and g
+//                         of x, psi, phi are wanted
+// 4 filter_fold_backward  as 1                               as 1, and g
+// 5 modulus_backward      as 2                               as 2, and g
+// 6                       a data race, to see that ThreadSanitizer reports one
+//
+// Gradients follow each other in the result.
 #include <sanitizer/asan_interface.h>
 
 #include <cstdio>
@@ -130,32 +136,83 @@ Array<T> twice(int64_t count, F&& run) {
 }
 
 template <class T>
-Array<T> scattering2d(Reader& in, const std::vector<int64_t>& size, const Executor& executor) {
-  const Problem problem{size.at(0), size.at(1), size.at(2),
-                        size.at(3), size.at(4), size.at(5) != 0};
-  const int64_t B = size.at(6);
-  const Array<T> x = in.array<T>("x"), psi = in.array<T>("psi");
-  const Array<int64_t> boxes = in.array<int64_t>("psi_support");
-  const Array<T> phi = in.array<T>("phi");
-  const Array<int64_t> bands = in.array<int64_t>("phi_support");
+struct Scattering {
+  Problem problem;
   Shape shape;
-  if (shape_of(problem, &shape) != Status::ok) throw std::runtime_error("bad problem");
-  if (x.count() != B * problem.M * problem.N || boxes.count() != 5 * psi_tables(problem) ||
-      phi.count() != phi_entries(problem) || bands.count() != 2 * problem.J * (shape.m + shape.n)) {
-    throw std::runtime_error("arrays do not fit the problem");
+  int64_t B;
+  Array<T> x, psi;
+  Array<int64_t> boxes;
+  Array<T> phi;
+  Array<int64_t> bands;
+
+  Scattering(Reader& in, const std::vector<int64_t>& size)
+      : problem{size.at(0), size.at(1), size.at(2), size.at(3), size.at(4), size.at(5) != 0},
+        B(size.at(6)),
+        x(in.array<T>("x")),
+        psi(in.array<T>("psi")),
+        boxes(in.array<int64_t>("psi_support")),
+        phi(in.array<T>("phi")),
+        bands(in.array<int64_t>("phi_support")) {
+    if (shape_of(problem, &shape) != Status::ok) throw std::runtime_error("bad problem");
+    if (x.count() != B * problem.M * problem.N || boxes.count() != 5 * psi_tables(problem) ||
+        phi.count() != phi_entries(problem) ||
+        bands.count() != 2 * problem.J * (shape.m + shape.n)) {
+      throw std::runtime_error("arrays do not fit the problem");
+    }
   }
-  const int64_t bytes = cpu::workspace_bytes<T>(problem, B, executor.threads);
-  const auto workspace = aligned(bytes);
-  return twice<T>(B * shape.channels * shape.m * shape.n, [&](bool shift, T* S) {
-    const Array<T> x_ = x.moved(shift), psi_ = psi.moved(shift), phi_ = phi.moved(shift);
-    const Bank<T> bank{psi_.data(), boxes.data(), phi_.data(), bands.data()};
-    const auto run = [&](int64_t given) {
-      return cpu::scattering2d<T>(problem, bank, B, x_.data(), S, workspace.get(), given, executor);
-    };
-    if (B > 0 && run(bytes - 1) != Status::workspace_too_small) {
+  int64_t outputs() const { return B * shape.channels * shape.m * shape.n; }
+
+  // run(workspace, bytes) with the bytes it needs, and with one less, which it must refuse
+  template <class F>
+  void run(int64_t bytes, void* workspace, F&& f) const {
+    if (B > 0 && f(workspace, bytes - 1) != Status::workspace_too_small) {
       throw std::runtime_error("a workspace one byte too small was taken");
     }
-    if (run(bytes) != Status::ok) throw std::runtime_error("the engine refused");
+    if (f(workspace, bytes) != Status::ok) throw std::runtime_error("the engine refused");
+  }
+};
+
+template <class T>
+Array<T> scattering2d(Reader& in, const std::vector<int64_t>& size, const Executor& executor) {
+  const Scattering<T> s(in, size);
+  const int64_t bytes = cpu::workspace_bytes<T>(s.problem, s.B, executor.threads);
+  const auto workspace = aligned(bytes);
+  return twice<T>(s.outputs(), [&](bool shift, T* S) {
+    const Array<T> x = s.x.moved(shift), psi = s.psi.moved(shift), phi = s.phi.moved(shift);
+    const Bank<T> bank{psi.data(), s.boxes.data(), phi.data(), s.bands.data()};
+    s.run(bytes, workspace.get(), [&](void* p, int64_t given) {
+      return cpu::scattering2d<T>(s.problem, bank, s.B, x.data(), S, p, given, executor);
+    });
+  });
+}
+
+template <class T>
+Array<T> scattering2d_backward(Reader& in, const std::vector<int64_t>& size,
+                               const Executor& executor) {
+  const Scattering<T> s(in, size);
+  const Array<T> g = in.array<T>("g");
+  if (g.count() != s.outputs()) throw std::runtime_error("g does not fit the problem");
+  const bool with_x = size.at(7) != 0, with_psi = size.at(8) != 0, with_phi = size.at(9) != 0;
+  const int64_t entries = with_psi ? s.psi.count() : 0;
+  const int64_t bytes =
+      cpu::backward_workspace_bytes<T>(s.problem, entries, with_phi, s.B, executor.threads);
+  const auto workspace = aligned(bytes);
+  const int64_t counts[] = {with_x ? s.x.count() : 0, entries, with_phi ? s.phi.count() : 0};
+  return twice<T>(counts[0] + counts[1] + counts[2], [&](bool shift, T* out) {
+    const Array<T> x = s.x.moved(shift), psi = s.psi.moved(shift), phi = s.phi.moved(shift);
+    const Array<T> g_ = g.moved(shift);
+    const Bank<T> bank{psi.data(), s.boxes.data(), phi.data(), s.bands.data()};
+    const Array<T> of_x(counts[0], shift), of_psi(counts[1], shift), of_phi(counts[2], shift);
+    const Gradients<T> gradients{with_x ? of_x.data() : nullptr, with_psi ? of_psi.data() : nullptr,
+                                 with_phi ? of_phi.data() : nullptr};
+    s.run(bytes, workspace.get(), [&](void* p, int64_t given) {
+      return cpu::scattering2d_backward<T>(s.problem, bank, s.psi.count(), s.B, x.data(), g_.data(),
+                                           gradients, p, given, executor);
+    });
+    for (const Array<T>* array : {&of_x, &of_psi, &of_phi}) {
+      std::memcpy(out, array->data(), array->bytes());
+      out += array->count();
+    }
   });
 }
 
@@ -170,10 +227,33 @@ Array<T> filter_fold(Reader& in, const std::vector<int64_t>& size, const Executo
 }
 
 template <class T>
+Array<T> filter_fold_backward(Reader& in, const std::vector<int64_t>& size,
+                              const Executor& executor) {
+  const int64_t B = size.at(0), L = size.at(1), M = size.at(2), N = size.at(3), k = size.at(4);
+  const Array<T> x_hat = in.array<T>("x_hat"), psi = in.array<T>("psi"), g = in.array<T>("g");
+  return twice<T>(x_hat.count() + psi.count(), [&](bool shift, T* out) {
+    const Array<T> of_x(x_hat.count(), shift), of_psi(psi.count(), shift);
+    cpu::filter_fold_backward<T>(B, L, M, N, k, g.moved(shift).data(), x_hat.moved(shift).data(),
+                                 psi.moved(shift).data(), of_x.data(), of_psi.data(), executor);
+    std::memcpy(out, of_x.data(), of_x.bytes());
+    std::memcpy(out + of_x.count(), of_psi.data(), of_psi.bytes());
+  });
+}
+
+template <class T>
 Array<T> modulus(Reader& in, const std::vector<int64_t>& size, const Executor& executor) {
   const Array<T> z = in.array<T>("z");
   return twice<T>(size.at(0), [&](bool shift, T* out) {
     cpu::modulus<T>(size.at(0), z.moved(shift).data(), out, executor);
+  });
+}
+
+template <class T>
+Array<T> modulus_backward(Reader& in, const std::vector<int64_t>& size, const Executor& executor) {
+  const Array<T> z = in.array<T>("z"), g = in.array<T>("g");
+  return twice<T>(2 * size.at(0), [&](bool shift, T* out) {
+    cpu::modulus_backward<T>(size.at(0), g.moved(shift).data(), z.moved(shift).data(), out,
+                             executor);
   });
 }
 
@@ -190,9 +270,10 @@ void solve(Reader& in, int64_t operation, const char* result) {
   const Executor executor{in.integer("threads", 64), run_on_threads};
   std::vector<int64_t> sizes(static_cast<size_t>(in.integer("count of sizes", 16)));
   for (int64_t& size : sizes) size = in.integer("a size", int64_t{1} << 40);
-  in.integer("count of arrays", 5);
+  in.integer("count of arrays", 6);
   Array<T> (*const operations[])(Reader&, const std::vector<int64_t>&, const Executor&) = {
-      scattering2d<T>, filter_fold<T>, modulus<T>, race<T>};
+      scattering2d<T>,         filter_fold<T>,      modulus<T>, scattering2d_backward<T>,
+      filter_fold_backward<T>, modulus_backward<T>, race<T>};
   const Array<T> out = operations[operation](in, sizes, executor);
   std::FILE* file = std::fopen(result, "wb");
   if (file == nullptr || std::fwrite(out.data(), 1, out.bytes(), file) != out.bytes() ||
@@ -210,7 +291,7 @@ int main(int count, char** arguments) {
   }
   try {
     Reader in(arguments[1]);
-    const int64_t operation = in.integer("operation", 3);
+    const int64_t operation = in.integer("operation", 6);
     if (in.integer("bytes of a number", 8) == 4) {
       solve<float>(in, operation, arguments[2]);
     } else {
