@@ -1,9 +1,11 @@
 """Measurements that need a process of their own: peak memory and import time.
 
     python -m benchmarks.process memory scatcuda 3 224 224 4 2
+    python -m benchmarks.process gradient scatcuda 3 224 224 4 2
 
 prints the bytes of memory that the first call of scatcuda's transform (J = 3, four images of
-224x224, two threads) needs beyond its input and its output.
+224x224, two threads) needs beyond its input and its output; or, with the gradient of the input,
+beyond these and the gradients of both.
 """
 
 from __future__ import annotations
@@ -35,14 +37,17 @@ def knows_peak() -> bool:
 
 
 @functools.cache
-def call_memory(name: str, J: int, shape: tuple[int, int], batch: int, threads: int) -> float:
-    """Peak bytes beyond input and output of the first call of a transform, in a new process.
+def call_memory(
+    name: str, J: int, shape: tuple[int, int], batch: int, threads: int, what: str = "memory"
+) -> float:
+    """Peak bytes beyond input and output of the first call of a transform, in a new process; with
+    `what` "gradient" those of the call and of its gradient, beyond the gradients too.
 
     The first call also pays for what the libraries below it set up once: thread stacks, plans,
     pages of code. Raises RuntimeError where `knows_peak` is false.
     """
     sizes = [J, *shape, batch, threads]
-    return _child("-m", "benchmarks.process", "memory", name, *map(str, sizes))
+    return _child("-m", "benchmarks.process", what, name, *map(str, sizes))
 
 
 def _child(*arguments: str) -> float:
@@ -58,7 +63,7 @@ def _child(*arguments: str) -> float:
     return float(result.stdout)
 
 
-def _measure_call(name: str, J: int, M: int, N: int, batch: int, threads: int) -> int:
+def _measure_call(what: str, name: str, J: int, M: int, N: int, batch: int, threads: int) -> int:
     """What `call_memory` returns, measured in this process."""
     import torch
 
@@ -68,8 +73,12 @@ def _measure_call(name: str, J: int, M: int, N: int, batch: int, threads: int) -
     problem = Problem(J, (M, N), batch)
     transform, x = build(name, problem), problem.images()
     before = _reset_peak()
-    y = transform(x)
-    return _peak() - before - y.nbytes
+    if what == "memory":
+        y = transform(x)
+        return _peak() - before - y.nbytes
+    y = transform(x.requires_grad_())
+    y.backward(torch.ones_like(y))
+    return _peak() - before - 2 * y.nbytes - x.nbytes
 
 
 def _reset_peak() -> int:
@@ -94,6 +103,6 @@ def _peak() -> int:
 
 if __name__ == "__main__":
     command, implementation, *numbers = sys.argv[1:]
-    if command != "memory":
-        sys.exit(f"command: expected 'memory', got {command!r}")
-    print(_measure_call(implementation, *map(int, numbers)))
+    if command not in ("memory", "gradient"):
+        sys.exit(f"command: expected 'memory' or 'gradient', got {command!r}")
+    print(_measure_call(command, implementation, *map(int, numbers)))

@@ -19,12 +19,13 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import scatcuda
 from scatcuda import filters, ops, reference
@@ -187,6 +188,28 @@ def exact_transform(problem: Problem, device: torch.device | str = "cpu") -> Ten
     return build("twin", problem).to(device).double()(x)
 
 
+def coefficients_like(problem: Problem, device: torch.device | str) -> Tensor:
+    """White noise in the shape of the coefficients [batch, C, m, n], the same everywhere."""
+    C, m, n = module(OURS, problem, device).output_shape
+    noise = Problem(problem.J, (m, n), problem.planes * C).images(device)
+    lead = (problem.batch, 3) if problem.colour else (problem.batch,)
+    return noise.reshape(*lead, C, m, n)
+
+
+def gradient(transform: Any, problem: Problem, g: Tensor) -> Tensor:
+    """Of <g, S x> for the images x."""
+    x = problem.images(g.device).requires_grad_()
+    S = transform(x)
+    return torch.autograd.grad(S, x, g.reshape(S.shape))[0]
+
+
+def exact_gradient(problem: Problem, g: Tensor) -> Tensor:
+    """The twin's in float64, of the images that are checked."""
+    x = problem.some(problem.images(g.device)).double().requires_grad_()
+    S = build("twin", problem).to(g.device).double()(x)
+    return torch.autograd.grad(S, x, problem.some(g).double())[0]
+
+
 # ---------------------------------------------------------------- set-ups
 
 
@@ -215,6 +238,70 @@ def setup_threads(problem: Problem, device: torch.device) -> Work:
     run = functools.partial(module(OURS, problem, device), problem.images(device))
     peers = {OURS: Peer(run, threads=2), "one thread": Peer(run, threads=1)}
     return Work(peers, lambda: exact_transform(problem), problem.some, problem.batch)
+
+
+def setup_gradient(problem: Problem, device: torch.device) -> Work:
+    """x, g -> the gradient of <g, S x>: forward and backward."""
+    g = coefficients_like(problem, device)
+    peers = {
+        name: Peer(functools.partial(gradient, module(name, problem, device), problem, g))
+        for name in implementations(device)
+    }
+    exact = functools.partial(exact_gradient, problem, g)
+    return Work(peers, exact, problem.some, problem.batch)
+
+
+def setup_backward(problem: Problem, device: torch.device) -> Work:
+    """The backward pass alone (ours) against the forward pass alone."""
+    g, x = coefficients_like(problem, device), problem.images(device).requires_grad_()
+    transform = module(OURS, problem, device)
+    S = transform(x)
+
+    def backward() -> Tensor:
+        return torch.autograd.grad(S, x, g, retain_graph=True)[0]
+
+    found = backward()
+
+    def forward() -> Tensor:  # answers with what is known
+        transform(x.detach())
+        return found
+
+    peers = {OURS: Peer(backward), "forward": Peer(forward)}
+    exact = functools.partial(exact_gradient, problem, g)
+    return Work(peers, exact, problem.some, problem.batch)
+
+
+def setup_training(problem: Problem, device: torch.device) -> Work:
+    """A step of training through the transform: the gradients of a convolution before it, with a
+    linear classifier behind it; ours is compiled."""
+    x = problem.images(device).unsqueeze(1)
+    labels = torch.arange(problem.planes, device=device) % 10
+
+    def network(name: str, dtype: torch.dtype = torch.float32) -> nn.Module:
+        transform = build(name, problem)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            features = math.prod(coefficients_like(problem, device).shape[1:])
+            layers = nn.Conv2d(1, 1, 5, padding=2), transform, nn.Flatten(), nn.Linear(features, 10)
+        return nn.Sequential(*layers).to(device, dtype)
+
+    def step(run: Callable[[Tensor], Tensor], model: nn.Module, x: Tensor) -> Tensor:
+        loss = nn.functional.cross_entropy(run(x), labels)
+        return torch.autograd.grad(loss, next(model.parameters()))[0]
+
+    def peer(name: str, compiled: bool = False) -> Peer:
+        model = network(name)
+        run = torch.compile(model, fullgraph=True) if compiled else model
+        return Peer(functools.partial(step, run, model, x))
+
+    def exact() -> Tensor:
+        model = network("twin", torch.float64)
+        return step(model, model, x.double())
+
+    names = [name for name in implementations(device) if name != OURS]
+    peers = {OURS: peer(OURS, compiled=True), "not compiled": peer(OURS)}
+    peers |= {name: peer(name) for name in names}
+    return Work(peers, exact, images=problem.batch)
 
 
 def setup_construction(problem: Problem, device: torch.device) -> Work:
@@ -291,21 +378,36 @@ def probe_import(quick: bool) -> dict[str, float]:
     return {OURS: 1e3 * process.import_seconds(rounds=3 if quick else 7)}
 
 
-def memory(problem: Problem, threads: int, names: list[str]) -> dict[str, float]:
-    """Megabytes beyond input and output at the peak of each implementation's first call; no
-    figures on systems that do not tell."""
+def memory(
+    problem: Problem, threads: int, names: list[str], what: str = "memory"
+) -> dict[str, float]:
+    """Megabytes beyond input and output at the peak of each implementation's first call; with
+    `what` "gradient" of call and gradient, beyond the gradients too; no figures on systems that do
+    not tell."""
     if not process.knows_peak():
         return {}
     sizes = (problem.J, problem.shape, problem.batch)
-    return {name: process.call_memory(name, *sizes, threads) / 1e6 for name in names}
+    return {name: process.call_memory(name, *sizes, threads, what) / 1e6 for name in names}
 
 
-def _memory_probe(problem: Problem, threads: int) -> Probe:
-    def measure(quick: bool) -> dict[str, float]:
-        return memory(problem, threads, [OURS] if quick else implementations())
+def _memory_probes(problem: Problem, threads: int) -> list[Probe]:
+    def measure(what: str, quick: bool) -> dict[str, float]:
+        return memory(problem, threads, [OURS] if quick else implementations(), what)
 
-    name = f"memory beyond input and output {problem}, threads: {threads}"
-    return Probe(name, measure, "MB", target=32 + 16 * threads)
+    return [
+        Probe(
+            f"memory beyond input and output {problem}, threads: {threads}",
+            functools.partial(measure, "memory"),
+            "MB",
+            target=32 + 16 * threads,
+        ),
+        Probe(
+            f"memory of the gradient beyond those and gradients {problem}, threads: {threads}",
+            functools.partial(measure, "gradient"),
+            "MB",
+            target=64 + 24 * threads,
+        ),
+    ]
 
 
 # ---------------------------------------------------------------- the cases
@@ -326,6 +428,15 @@ def _operators(problem: Problem, device: str = "cpu") -> list[Case]:
     ]
 
 
+def _gradients(problem: Problem, target: float | None, device: str = "cpu") -> list[Case]:
+    """Forward and backward; the backward alone, which may take three times the forward."""
+    alone = Case(f"backward {problem}", setup_backward, problem, "backward", 1 / 3, rival="forward")
+    return [
+        Case(f"gradient {problem}", setup_gradient, problem, "gradient", target, device=device),
+        replace(alone, device=device),
+    ]
+
+
 DIGITS = Problem(J=2, shape=(32, 32), batch=96)
 PHOTOS = Problem(J=3, shape=(224, 224), batch=4)
 PHOTO = Problem(J=3, shape=(224, 224), batch=1)
@@ -343,10 +454,15 @@ CASES: list[Case] = [
     Case("construction 224x224 J=3", setup_construction, PHOTO, "construction", 10, slow=True),
     *_operators(DIGITS),
     *_operators(PHOTOS),
+    *_gradients(DIGITS, 12),
+    *_gradients(PHOTOS, 8),
+    Case(f"training step {DIGITS}", setup_training, DIGITS, "training", slow=True),
     Case(f"two threads {DIGITS}", setup_threads, DIGITS, "threads", 1.7, rival="one thread"),
     # On a GPU; the most telling first, since time there may run out
     _transform(MANY_RGB, 20, most=1e6 / 600_000, device="cuda"),
     _transform(PHOTOS_RGB, most=100, device="cuda"),
+    *_gradients(replace(MANY_RGB, batch=128), None, "cuda"),
+    *_gradients(replace(PHOTOS_RGB, batch=8), None, "cuda"),
     _transform(replace(MANY_RGB, batch=1), 20, device="cuda"),
     *_operators(MANY_RGB, "cuda"),
     *_operators(PHOTOS_RGB, "cuda"),
@@ -359,6 +475,6 @@ CASES: list[Case] = [
 
 PROBES: list[Probe] = [
     Probe("import scatcuda beyond import torch", probe_import, "ms", target=150),
-    _memory_probe(PHOTOS, threads=1),
-    _memory_probe(PHOTOS, threads=2),
+    *_memory_probes(PHOTOS, threads=1),
+    *_memory_probes(PHOTOS, threads=2),
 ]

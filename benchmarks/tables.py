@@ -1,5 +1,5 @@
-"""A report as text: one table for transforms, one for operators, one for the rest, and on a GPU
-where the time of its main cases goes."""
+"""A report as text: a table for each kind of timed case, one for the rest, and on a GPU where the
+time of its main cases goes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,17 @@ COLUMNS = {
     STAND_IN: "per-path\nloop",
     "twin": "twin",
     "compiled twin": "compiled\ntwin",
+    "not compiled": "not\ncompiled",
     "general tier": "general\ntier",
     "fused tier": "fused\ntier",
 }
 RIVALS = {name: COLUMNS[name] for name in ("kymatio", STAND_IN, "twin")}
+TITLES = {
+    "transform": "Order-2 scattering",
+    "gradient": "Order-2 scattering and its gradient",
+    "training": "A step of training, compiled, between a convolution and a linear classifier",
+    "operator": "Operators",
+}
 KERNELS = 12  # lines of a table of kernels
 Row = list[str]
 
@@ -30,11 +37,11 @@ def text(report: dict[str, Any]) -> str:
         where = "float32, by CUDA events"
         copy, rate = (f"{value / 1e12:.2f}" for value in report["ceilings"].values())
         parts.append(f"Ceilings: copies {copy} TB/s, float32 matrix products {rate} TFLOP/s")
-    for kind, title in [("transform", "Order-2 scattering"), ("operator", "Operators")]:
+    for kind, title in TITLES.items():
         entries = [entry for entry in cases if entry["kind"] == kind]
         if entries:
             parts.append(f"{title}: µs an image, {where}\n\n{_timed_table(entries)}")
-    others = [_case_row(entry) for entry in cases if entry["kind"] in ("construction", "threads")]
+    others = [_case_row(entry) for entry in cases if entry["kind"] not in TITLES]
     others += [_probe_row(entry) for entry in report["probes"]]
     if others:
         headers = ["", "unit", *COLUMNS.values(), "ratio", "wanted", ""]

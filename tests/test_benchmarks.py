@@ -238,7 +238,7 @@ def test_memory_of_a_call_leaves_out_its_output(monkeypatch):
         return workspace[:5_000_000] + 1  # 20 MB
 
     monkeypatch.setattr(registry, "build", lambda name, problem: transform)
-    assert 38e6 < process._measure_call("any", 2, 8, 8, 1, threads=1) < 50e6
+    assert 38e6 < process._measure_call("memory", "any", 2, 8, 8, 1, threads=1) < 50e6
 
 
 @needs_proc
@@ -252,7 +252,7 @@ def test_import_time_is_positive():
 
 
 def test_failing_process_tells_why():
-    with pytest.raises(RuntimeError, match="expected 'memory', got 'nonsense'"):
+    with pytest.raises(RuntimeError, match="expected 'memory' or 'gradient', got 'nonsense'"):
         process._child("-m", "benchmarks.process", "nonsense", "twin")
 
 
