@@ -1,11 +1,12 @@
-"""For programs written for Kymatio: engines under its classes.
+"""For programs written for Kymatio: engines under its classes, or our class in place of its own.
 
 ``backend1d``, ``backend2d`` and ``backend3d`` are what Kymatio's PyTorch classes take as
 ``backend=``: the primitives from which Kymatio builds a scattering transform, path by path. They
 follow Kymatio 0.3.0 and its development branch, which calls ``stack`` what was ``concatenate`` and
-asks for more in 1D.
+asks for more in 1D. :func:`accelerate` makes ``kymatio.torch.Scattering2D`` build
+:class:`scatcuda.Scattering2D`, which does the whole transform at once and is much faster.
 
-Nothing here imports Kymatio.
+Nothing here imports Kymatio before :func:`accelerate` is called.
 
 >>> from kymatio.torch import Scattering1D
 >>> from scatcuda.kymatio import backend1d
@@ -15,13 +16,21 @@ torch.Size([3, 20, 32])
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import importlib
+import importlib.util
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from . import ops
+from . import ops, scattering2d
 
 # --- backend objects --------------------------------------------------------------------------
 #
@@ -242,3 +251,144 @@ class _Backend3D(_Backend):
 
 #: Backend objects for ``kymatio.torch.Scattering1D``, ``Scattering2D``, ``HarmonicScattering3D``.
 backend1d, backend2d, backend3d = _Backend1D(), _Backend2D(), _Backend3D()
+
+
+# --- our class in place of Kymatio's ----------------------------------------------------------
+
+
+class Acceleration:
+    """What :func:`accelerate` has done, to be undone: by :meth:`undo`, or as a context manager."""
+
+    def undo(self) -> None:
+        """Kymatio's class builds itself again, unless another acceleration is in force. Modules
+        that were built stay as they are. A second call does nothing."""
+        with _lock:
+            _in_force.discard(self)
+            if not _in_force and _replaced:
+                theirs, constructor = _replaced.pop()
+                theirs.__init__ = constructor
+
+    def __enter__(self) -> Acceleration:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.undo()
+
+
+_lock = threading.RLock()
+_in_force: set[Acceleration] = set()
+_replaced: list[tuple[Any, Any]] = []  # Kymatio's class and its constructor
+
+
+def accelerate() -> Acceleration:
+    """Makes ``kymatio.torch.Scattering2D`` build :class:`scatcuda.Scattering2D` from now on.
+
+    It is the constructor of Kymatio's class that is replaced, so that every name of the class
+    follows: ``kymatio.torch.Scattering2D``, ``kymatio.Scattering2D(..., frontend="torch")``, and
+    what other modules imported before or import later. The objects are instances of both classes.
+
+    Kymatio's own is still built where ours would not do the same: from a backend object of the
+    user's own, from arguments that ours refuses (Kymatio's error is raised, if it has one), and in
+    classes derived from Kymatio's, which may rely on its insides. So are the modules that exist
+    already.
+
+    With SciPy 1.17 or newer, Kymatio 0.3.0 cannot be imported: a function of SciPy's is gone. This
+    makes it importable, and warns that it did.
+
+    Returns: a handle whose ``undo()`` ends it; also a context manager. Calls may overlap: the last
+        handle to be undone brings Kymatio's constructor back.
+    Raises: ImportError: Kymatio is not installed, or cannot be imported.
+    Example:
+        >>> import kymatio.torch
+        >>> import scatcuda.kymatio
+        >>> with scatcuda.kymatio.accelerate():
+        ...     scattering = kymatio.torch.Scattering2D(J=2, shape=(32, 32))
+        >>> isinstance(scattering, scatcuda.Scattering2D)
+        True
+        >>> isinstance(scattering, kymatio.torch.Scattering2D)
+        True
+    """
+    with _lock:
+        theirs = _kymatio_class()
+        if not _replaced:
+            _replaced.append((theirs, theirs.__init__))
+            theirs.__init__ = _constructor(theirs, theirs.__init__)
+        handle = Acceleration()
+        _in_force.add(handle)
+        return handle
+
+
+def _kymatio_class() -> Any:
+    if importlib.util.find_spec("kymatio") is None:
+        raise ModuleNotFoundError(
+            "scatcuda.kymatio: Kymatio is not installed; pip install kymatio", name="kymatio"
+        )
+    with _sph_harm():
+        importlib.import_module("kymatio.torch")
+    return importlib.import_module("kymatio.scattering2d.frontend.torch_frontend").ScatteringTorch2D
+
+
+def _constructor(theirs: type, constructor: Any) -> Any:
+    ours: Any = scattering2d.Scattering2D.__init__
+
+    @functools.wraps(constructor)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        if type(self) is theirs:
+            before = dict(self.__dict__)
+            # An object under construction changes its class; so it does in Kymatio's own
+            # kymatio.Scattering2D(..., frontend=...)
+            object.__setattr__(self, "__class__", _both_classes())
+            try:
+                return ours(self, *args, **kwargs)
+            except (TypeError, ValueError):
+                object.__setattr__(self, "__class__", theirs)
+                self.__dict__.clear()
+                self.__dict__.update(before)
+        constructor(self, *args, **kwargs)
+
+    return __init__
+
+
+class _EndOfConstructors(nn.Module):
+    """Between our class and Kymatio's: what follows lends its name, and is not constructed."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+
+
+@functools.cache
+def _both_classes() -> type:
+    bases = (scattering2d.Scattering2D, _EndOfConstructors, _kymatio_class())
+    return type("Scattering2D", bases, {"__module__": __name__, "__doc__": bases[0].__doc__})
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Scattering2D":  # pickles of what accelerate() had built look for it here
+        return _both_classes()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+@contextmanager
+def _sph_harm() -> Iterator[None]:
+    """Gives SciPy back the function that Kymatio 0.3.0 imports, as long as that takes."""
+    special: ModuleType = importlib.import_module("scipy.special")
+    if hasattr(special, "sph_harm"):
+        yield
+        return
+
+    def sph_harm(m: Any, n: Any, theta: Any, phi: Any) -> Any:
+        """The spherical harmonic of degree n and order m at azimuth theta, polar angle phi."""
+        return special.sph_harm_y(n, m, phi, theta)
+
+    special.sph_harm = sph_harm  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        del special.sph_harm  # type: ignore[attr-defined]
+    bank = importlib.import_module("kymatio.scattering3d.filter_bank")
+    if getattr(bank, "sph_harm", None) is sph_harm:
+        warnings.warn(
+            "this version of Kymatio imports scipy.special.sph_harm, which this version of SciPy "
+            "no longer has; scatcuda made it one from sph_harm_y",
+            stacklevel=5,
+        )

@@ -1,4 +1,4 @@
-"""Kymatio's classes on our backend objects.
+"""Kymatio's classes on our backend objects, and our class in place of Kymatio's.
 
 Kymatio 0.3.0 is there and is run. Its development branch is not: what it asks of a backend beyond
 0.3.0 is asked here by `development_1d`, a stand-in of our own.
@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import copy
 import pickle
+import subprocess
+import sys
+import textwrap
+from math import pi, sqrt
 
+import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import scatcuda
 import scatcuda.kymatio
-from scatcuda.kymatio import backend1d, backend2d, backend3d
+from scatcuda.kymatio import accelerate, backend1d, backend2d, backend3d
 
 theirs = pytest.importorskip("kymatio.torch", exc_type=ImportError)
 pytestmark = pytest.mark.filterwarnings(
@@ -346,3 +351,198 @@ def test_time_frequency_primitives():
     assert relative(backend1d.ifft(backend1d.cfft(z)), z) <= 1e-6
     with pytest.raises(TypeError, match="should be complex"):
         backend1d.cfft(x)
+
+
+# --- our class in place of Kymatio's ----------------------------------------------------------
+
+
+@pytest.fixture
+def accelerated():
+    before = theirs.Scattering2D.__init__
+    with accelerate() as handle:
+        yield handle
+    assert theirs.Scattering2D.__init__ is before
+
+
+class UsersBackend(torch2d):
+    pass
+
+
+class UsersScattering(theirs.Scattering2D):
+    def __init__(self):
+        super().__init__(1, (8, 8), L=2)
+        self.head = nn.Identity()
+
+
+def is_ours(scattering) -> bool:
+    return isinstance(scattering, scatcuda.Scattering2D)
+
+
+def test_every_name_of_the_class_builds_ours(accelerated):
+    import kymatio
+    from kymatio.scattering2d.frontend.torch_frontend import ScatteringTorch2D
+    from kymatio.torch import Scattering2D
+
+    ways = [
+        theirs.Scattering2D(1, (8, 12), 2),
+        Scattering2D(1, shape=(8, 12), L=2),
+        ScatteringTorch2D(J=1, shape=(8, 12), L=2, max_order=2, pre_pad=False, out_type="array"),
+        kymatio.Scattering2D(1, (8, 12), 2, frontend="torch"),
+        kymatio.Scattering2D(J=1, shape=(8, 12), L=2, frontend="Torch"),
+    ]
+    x = torch.randn(2, 8, 12)
+    expected = scatcuda.Scattering2D(1, (8, 12), 2)(x)
+    for scattering in ways:
+        assert is_ours(scattering) and isinstance(scattering, Scattering2D)
+        assert torch.equal(scattering(x), expected)
+        assert torch.equal(scattering.scattering(x), expected)
+        assert repr(scattering).startswith("Scattering2D(J=1")
+    assert not is_ours(kymatio.Scattering2D(1, (8, 8), frontend="numpy"))
+
+
+def test_what_is_built_stays_what_it_is():
+    before = theirs.Scattering2D(1, (8, 8), 2)
+    with accelerate():
+        ours = theirs.Scattering2D(1, (8, 8), 2)
+        assert not is_ours(before) and isinstance(before, theirs.Scattering2D)
+    after = theirs.Scattering2D(1, (8, 8), 2)
+    assert is_ours(ours) and isinstance(ours, theirs.Scattering2D) and not is_ours(after)
+    x = torch.randn(3, 8, 8)
+    for scattering in (before, after):
+        assert relative(ours(x), scattering(x)) <= 1e-6
+    assert is_ours(type(ours)(1, (8, 8)))
+
+
+def test_accelerations_overlap():
+    first, second = accelerate(), accelerate()
+    first.undo()
+    first.undo()
+    assert is_ours(theirs.Scattering2D(1, (8, 8)))
+    second.undo()
+    assert not is_ours(theirs.Scattering2D(1, (8, 8)))
+    with accelerate():
+        with accelerate() as inner:
+            inner.undo()
+        assert is_ours(theirs.Scattering2D(1, (8, 8)))
+    assert not is_ours(theirs.Scattering2D(1, (8, 8)))
+
+
+def test_an_exception_ends_an_acceleration_and_goes_on():
+    with pytest.raises(KeyError, match="mine"), accelerate():
+        raise KeyError("mine")
+    assert not is_ours(theirs.Scattering2D(1, (8, 8)))
+
+
+@pytest.mark.parametrize("backend", ["torch", "torch_skcuda", torch2d, backend2d])
+def test_backends_that_mean_ours(accelerated, backend):
+    for build in (theirs.Scattering2D, scatcuda.Scattering2D):
+        scattering = build(1, (8, 8), 2, backend=backend)
+        assert is_ours(scattering) and scattering(torch.rand(8, 8)).shape == (3, 4, 4)
+
+
+def test_a_backend_of_the_users_own_is_kymatios_to_run(accelerated):
+    import kymatio
+
+    for build, option in ((theirs.Scattering2D, {}), (kymatio.Scattering2D, {"frontend": "torch"})):
+        scattering = build(1, (8, 8), 2, backend=UsersBackend, **option)
+        assert not is_ours(scattering) and scattering.backend is UsersBackend
+        assert scattering(torch.rand(8, 8)).shape == (3, 4, 4)
+    with pytest.raises(ValueError, match="backend must be one of"):
+        scatcuda.Scattering2D(1, (8, 8), backend=UsersBackend)
+
+
+def test_arguments_that_ours_refuses_are_kymatios_to_judge(accelerated):
+    with pytest.raises(RuntimeError, match=r"smallest dimension should be larger than 2\^J"):
+        theirs.Scattering2D(4, (8, 8))
+    with pytest.raises(ImportError, match="numpy can not be called from the frontend torch"):
+        theirs.Scattering2D(1, (8, 8), backend="numpy")
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        theirs.Scattering2D(1)
+    assert not is_ours(theirs.Scattering2D(1, (8, 8), max_order=3))
+
+
+def test_derived_classes_stay_kymatios(accelerated):
+    scattering = UsersScattering()
+    assert not is_ours(scattering) and scattering(torch.rand(8, 8)).shape == (3, 4, 4)
+
+
+def test_accelerated_modules_are_copied_and_pickled(accelerated):
+    x = torch.randn(2, 8, 8)
+    model = nn.Sequential(theirs.Scattering2D(1, (8, 8), 2), nn.Flatten())
+    stored = pickle.dumps(model)
+    accelerated.undo()
+    for again in (copy.deepcopy(model), pickle.loads(stored)):
+        assert type(again[0]) is type(model[0])
+        assert torch.equal(again(x), model(x))
+
+
+# --- imports, in processes of their own -------------------------------------------------------
+
+
+def run(program: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_kymatio_is_imported_when_asked_for():
+    run("""
+        import sys
+        import scatcuda.kymatio
+        assert scatcuda.kymatio.backend2d.name.startswith("torch")
+        assert not any(name.partition(".")[0] in ("kymatio", "scipy") for name in sys.modules)
+        sys.modules["kymatio"] = None  # as if it were not installed
+        try:
+            scatcuda.kymatio.accelerate()
+        except ImportError as error:
+            assert "pip install kymatio" in str(error), error
+        else:
+            raise AssertionError
+    """)
+
+
+def test_kymatio_imports_on_a_scipy_without_sph_harm():
+    warned = run("""
+        import warnings, scipy.special
+        if hasattr(scipy.special, "sph_harm"):
+            del scipy.special.sph_harm  # what SciPy 1.17 did
+        try:
+            import kymatio.torch
+        except ImportError as error:
+            assert "sph_harm" in str(error)
+        else:
+            raise AssertionError("Kymatio no longer needs sph_harm")
+        import torch, scatcuda.kymatio
+        for _ in range(2):
+            scatcuda.kymatio.accelerate().undo()
+        import kymatio.torch, kymatio.numpy
+        assert not hasattr(scipy.special, "sph_harm")
+        S = kymatio.torch.HarmonicScattering3D(1, (8, 8, 8), L=1)(torch.rand(8, 8, 8))
+        assert S.isfinite().all()
+    """)
+    assert warned.count("no longer has; scatcuda made it one from sph_harm_y") == 1
+    assert "<string>" in warned  # the warning is about the caller's line
+
+
+def test_sph_harm_has_the_old_arguments_and_phase(monkeypatch):
+    special = pytest.importorskip("scipy.special")
+    old = getattr(special, "sph_harm", None)
+    if not hasattr(special, "sph_harm_y"):
+        pytest.skip("this SciPy has sph_harm and nothing to make it of")
+    monkeypatch.delattr(special, "sph_harm", raising=False)
+    azimuth, polar = np.linspace(-3, 3, 13)[:, None], np.linspace(0, pi, 7)
+    with scatcuda.kymatio._sph_harm():
+        new = special.sph_harm
+        one = new(1, 1, azimuth, polar)
+        two = new(-1, 2, azimuth, polar)
+    assert not hasattr(special, "sph_harm")
+    turn = np.exp(1j * azimuth)
+    np.testing.assert_allclose(one, -sqrt(3 / (8 * pi)) * np.sin(polar) * turn, atol=1e-15)
+    expected = sqrt(15 / (8 * pi)) * np.sin(polar) * np.cos(polar) / turn
+    np.testing.assert_allclose(two, expected, atol=1e-15)
+    for n in range(5 if old else 0):
+        for m in range(-n, n + 1):
+            pair = (f(m, n, azimuth, polar) for f in (new, old))
+            np.testing.assert_allclose(*pair, atol=1e-14)
