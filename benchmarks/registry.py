@@ -11,6 +11,8 @@ in float64. The implementations are
     compiled twin   the same under torch.compile
     … tier          scatcuda with one of the two tiers of its GPU engine forced
 
+and in cases of the kind "backend" scatcuda is Kymatio's class on scatcuda.kymatio.backend2d.
+
 A new kind of case (with a gradient, on another device) is a new set-up function and lines in
 `CASES`; nothing that times, checks or prints needs to know.
 """
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -29,12 +32,14 @@ from torch import Tensor, nn
 
 import scatcuda
 from scatcuda import filters, ops, reference
+from scatcuda.kymatio import backend2d
 
 from . import process
 from .per_path import PerPath
 
 OURS = "scatcuda"
 STAND_IN = "per-path loop"
+ON_OUR_BACKEND = "kymatio on our backend"
 TIERS = {"general tier": "general", "fused tier": "fused"}
 CHECKED = 8  # images of a batch whose coefficients are held against float64
 
@@ -161,7 +166,8 @@ def build(name: str, problem: Problem) -> Any:
         "L": problem.L,
         "max_order": 2,
     }
-    if name == "kymatio":
+    if name in ("kymatio", ON_OUR_BACKEND):
+        arguments["backend"] = "torch" if name == "kymatio" else backend2d
         return importlib.import_module("kymatio.torch").Scattering2D(**arguments)
     if name == STAND_IN:
         return PerPath(problem.J, problem.shape, problem.L)
@@ -219,6 +225,18 @@ def setup_transform(problem: Problem, device: torch.device) -> Work:
     peers = {
         name: Peer(functools.partial(module(name, problem, device), x))
         for name in implementations(device)
+    }
+    exact = functools.partial(exact_transform, problem, device)
+    return Work(peers, exact, problem.some, problem.batch)
+
+
+def setup_backend(problem: Problem, device: torch.device) -> Work:
+    """The same by Kymatio's class, on our backend object and on its own."""
+    x = problem.images(device)
+    names = {OURS: ON_OUR_BACKEND, "kymatio": "kymatio"}
+    peers = {
+        peer: Peer(functools.partial(module(name, problem, device), x))
+        for peer, name in names.items()
     }
     exact = functools.partial(exact_transform, problem, device)
     return Work(peers, exact, problem.some, problem.batch)
@@ -437,6 +455,13 @@ def _gradients(problem: Problem, target: float | None, device: str = "cpu") -> l
     ]
 
 
+def _backend(problem: Problem, **options: Any) -> list[Case]:
+    """A case of Kymatio's own class: there is none where Kymatio is not."""
+    if importlib.util.find_spec("kymatio") is None:
+        return []
+    return [Case(f"backend {problem}", setup_backend, problem, "backend", 1, **options)]
+
+
 DIGITS = Problem(J=2, shape=(32, 32), batch=96)
 PHOTOS = Problem(J=3, shape=(224, 224), batch=4)
 PHOTO = Problem(J=3, shape=(224, 224), batch=1)
@@ -457,6 +482,8 @@ CASES: list[Case] = [
     *_gradients(DIGITS, 12),
     *_gradients(PHOTOS, 8),
     Case(f"training step {DIGITS}", setup_training, DIGITS, "training", slow=True),
+    *_backend(DIGITS),
+    *_backend(PHOTO, slow=True),
     Case(f"two threads {DIGITS}", setup_threads, DIGITS, "threads", 1.7, rival="one thread"),
     # On a GPU; the most telling first, since time there may run out
     _transform(MANY_RGB, 20, most=1e6 / 600_000, device="cuda"),

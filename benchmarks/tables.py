@@ -23,6 +23,7 @@ TITLES = {
     "transform": "Order-2 scattering",
     "gradient": "Order-2 scattering and its gradient",
     "training": "A step of training, compiled, between a convolution and a linear classifier",
+    "backend": "Kymatio's class, our backend object (scatcuda) against its own",
     "operator": "Operators",
 }
 KERNELS = 12  # lines of a table of kernels

@@ -8,7 +8,7 @@ torch.Size([8, 81, 8, 8])
 
 from importlib.metadata import PackageNotFoundError, version
 
-from . import filters, ops, reference
+from . import filters, kymatio, ops, reference
 from .config import check_environment, cpu_isa, cuda_launch, show_config
 from .scattering2d import Scattering2D
 
@@ -19,4 +19,13 @@ try:
 except PackageNotFoundError:  # built in place, not installed
     __version__ = "0+unknown"
 
-__all__ = ["Scattering2D", "cpu_isa", "cuda_launch", "filters", "ops", "reference", "show_config"]
+__all__ = [
+    "Scattering2D",
+    "cpu_isa",
+    "cuda_launch",
+    "filters",
+    "kymatio",
+    "ops",
+    "reference",
+    "show_config",
+]

@@ -21,6 +21,7 @@ _BACKENDS: dict[str, Callable[..., Tensor]] = {
     "native": ops.scattering2d,
     "torch": ops.scattering2d,
     "torch_skcuda": ops.scattering2d,
+    "torch_scatcuda": ops.scattering2d,  # scatcuda.kymatio.backend2d
     "reference": reference.scattering2d,
 }
 _BUILT_IN = {"morlet": banks.morlet_bank, "tight": banks.tight_bank}
@@ -46,8 +47,8 @@ class Scattering2D(nn.Module):
         pre_pad: the images come padded to ``(_M_padded, _N_padded)``; otherwise they are reflected
             at their edges.
         backend: ``"native"``: the engine of this package for the device of the input, where there
-            is one; ``"reference"``: plain PyTorch. Kymatio's ``"torch"`` and ``"torch_skcuda"``
-            mean ``"native"``.
+            is one; ``"reference"``: plain PyTorch. Kymatio's ``"torch"`` and ``"torch_skcuda"``,
+            and its backend objects of these names, mean ``"native"``.
         out_type: ``"array"``: one tensor; ``"list"``: a dictionary for each channel with its
             coefficients ``"coef"`` and its path ``"j"``, ``"theta"``, ``"n"``.
         filters: ``"morlet"``, Kymatio's bank; ``"tight"``, the same wavelets scaled to keep the
@@ -89,7 +90,7 @@ class Scattering2D(nn.Module):
         self._shape = banks._pair(caller, shape)
         self._input = plan.M, plan.N  # what a call is given
         self._M_padded, self._N_padded = plan.padded
-        self._backend = _one_of("backend", backend, _BACKENDS)
+        self._backend = _one_of("backend", _name_of(backend), _BACKENDS)
         self.out_type = _one_of("out_type", out_type, ("array", "list"))
         self._tier = _one_of("tier", tier, ("auto", "general", "fused"))
         self._workspace = workspace
@@ -295,6 +296,13 @@ class Scattering2D(nn.Module):
 
 def _levels(f: Tensor, count: int) -> list[np.ndarray]:
     return [banks.crop(f, res).to(torch.float32).numpy() for res in range(count)]
+
+
+def _name_of(backend: Any) -> Any:
+    """A backend object of Kymatio, or of ours for Kymatio, stands for its name. One of the user's
+    own does not: it may compute something else."""
+    package = str(getattr(backend, "__module__", "")).partition(".")[0]
+    return getattr(backend, "name", backend) if package in ("kymatio", __package__) else backend
 
 
 def _one_of(name: str, value: str, allowed: Any) -> str:

@@ -1,0 +1,548 @@
+"""Kymatio's classes on our backend objects, and our class in place of Kymatio's.
+
+Kymatio 0.3.0 is there and is run. Its development branch is not: what it asks of a backend beyond
+0.3.0 is asked here by `development_1d`, a stand-in of our own.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+import textwrap
+from math import pi, sqrt
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import scatcuda
+import scatcuda.kymatio
+from scatcuda.kymatio import accelerate, backend1d, backend2d, backend3d
+
+theirs = pytest.importorskip("kymatio.torch", exc_type=ImportError)
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.scipy.special.sph_harm.:DeprecationWarning",
+    "ignore:Signal support is too small:UserWarning",
+)
+
+from kymatio.scattering1d.backend.torch_backend import backend as torch1d  # noqa: E402
+from kymatio.scattering2d.backend.torch_backend import backend as torch2d  # noqa: E402
+from kymatio.scattering2d.core.scattering2d import scattering2d as core2d  # noqa: E402
+from kymatio.scattering3d.backend.torch_backend import backend as torch3d  # noqa: E402
+
+PAIRS = [(backend1d, torch1d), (backend2d, torch2d), (backend3d, torch3d)]
+
+
+def relative(found: Tensor, expected: Tensor) -> float:
+    assert found.shape == expected.shape and found.dtype == expected.dtype
+    return float((found - expected).detach().norm() / expected.detach().norm())
+
+
+def with_gradient(scattering, x: Tensor) -> list[Tensor]:
+    """Coefficients, and the gradient of a fixed weighted sum of them."""
+    x = x.clone().requires_grad_()
+    S = scattering(x)
+    if isinstance(S, list):
+        S = torch.cat([path["coef"].flatten() for path in S])
+    weights = torch.linspace(-1, 2, S.numel(), dtype=S.dtype).reshape(S.shape)
+    return [S, *torch.autograd.grad((S * weights).sum(), x)]
+
+
+def check_equal(build, x: Tensor, ours, bound: float = 1e-6) -> None:
+    """A class of Kymatio's on our backend gives what it gives on its own."""
+    found, expected = (with_gradient(build(backend), x) for backend in (ours, "torch"))
+    for a, b in zip(found, expected, strict=True):
+        assert relative(a, b) <= bound
+
+
+# --- Kymatio 0.3.0's classes on our backends --------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("J", "shape", "options"),
+    [
+        (2, (32, 32), {}),
+        (3, (37, 50), {"L": 3}),
+        (3, (8, 16), {"L": 2}),  # padding as large as the image
+        (1, (9, 5), {"max_order": 1}),
+        (2, (16, 24), {"L": 4, "out_type": "list"}),
+        (2, (24, 24), {"L": 4, "pre_pad": True}),
+    ],
+)
+def test_scattering2d(J, shape, options):
+    x = torch.randn(2, 3, *shape)
+    if options.get("pre_pad"):
+        x = torch.randn(2, 32, 32)
+    check_equal(lambda b: theirs.Scattering2D(J, shape, backend=b, **options), x, backend2d)
+
+
+@pytest.mark.parametrize(
+    ("J", "N", "options"),
+    [
+        (4, 256, {}),
+        (5, 301, {"Q": 4, "oversampling": 1}),
+        (3, 128, {"Q": (2, 2), "T": 32}),
+        (4, 256, {"T": 0, "out_type": "list"}),
+        (3, 100, {"max_order": 1}),
+    ],
+)
+def test_scattering1d(J, N, options):
+    x = torch.randn(2, 3, N)
+    check_equal(lambda b: theirs.Scattering1D(J, N, backend=b, **options), x, backend1d)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"rotation_covariant": False}, {"max_order": 1, "integral_powers": (1.0, 3.0)}]
+)
+def test_scattering3d(options):
+    x = torch.randn(2, 8, 6, 10)
+    build = theirs.HarmonicScattering3D
+    check_equal(lambda b: build(1, (8, 6, 10), L=2, backend=b, **options), x, backend3d)
+
+
+def test_float64():
+    x = torch.randn(2, 16, 16, dtype=torch.float64)
+    build = theirs.Scattering2D
+    check_equal(lambda b: build(2, (16, 16), L=4, backend=b).double(), x, backend2d, 1e-13)
+
+
+def test_gradient_of_a_black_image_is_zero():
+    x = torch.zeros(8, 8, requires_grad=True)
+    theirs.Scattering2D(1, (8, 8), 2, backend=backend2d)(x)[1:].sum().backward()
+    assert torch.equal(x.grad, torch.zeros(8, 8))
+
+
+def test_double_backward():
+    scattering = theirs.Scattering2D(1, (4, 4), 2, backend=backend2d).double()
+    x = torch.randn(4, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(scattering, x)
+
+
+def test_function_transforms():
+    """Kymatio's own backend knows none of them."""
+    scattering = theirs.Scattering2D(1, (8, 8), 2, backend=backend2d)
+    x = torch.randn(3, 8, 8)
+    assert relative(torch.func.vmap(scattering)(x), scattering(x)) <= 1e-6
+    y = x.clone().requires_grad_()
+    expected = torch.autograd.grad(scattering(y).square().sum(), y)[0]
+    found = torch.func.grad(lambda x: scattering(x).square().sum())(x)
+    assert relative(found, expected) <= 1e-6
+
+
+def test_modulus_is_the_operator(monkeypatch):
+    called = []
+
+    def modulus(z):
+        called.append(z.shape)
+        return z.abs()
+
+    monkeypatch.setattr(scatcuda.ops, "modulus", modulus)
+    for build, *arguments, backend in (
+        (theirs.Scattering1D, 3, 64, backend1d),
+        (theirs.Scattering2D, 1, (8, 8), backend2d),
+        (theirs.HarmonicScattering3D, 1, (4, 4, 4), backend3d),
+    ):
+        before = len(called)
+        scattering = build(*arguments, backend=backend)
+        scattering(torch.rand(scattering.shape))
+        assert len(called) > before
+
+
+def test_backends_are_copied_and_pickled():
+    for backend in (backend1d, backend2d, backend3d):
+        assert pickle.loads(pickle.dumps(backend)) is backend
+        assert repr(backend) == f"scatcuda.kymatio.backend{len(backend._axes)}d"
+    x = torch.rand(8, 8)
+    scattering = theirs.Scattering2D(1, (8, 8), 2, backend=backend2d)
+    again = copy.deepcopy(scattering)
+    assert again.backend is backend2d and torch.equal(again(x), scattering(x))
+
+
+def test_other_frontends_refuse_our_backends():
+    numpy = pytest.importorskip("kymatio.numpy")
+    with pytest.raises(ImportError, match="torch_scatcuda is not supported by the frontend numpy"):
+        numpy.Scattering2D(1, (8, 8), backend=backend2d)
+
+
+# --- the primitives, one by one ---------------------------------------------------------------
+
+
+def spectrum(ours, batch: int = 3, sides: tuple[int, int, int] = (8, 4, 12)) -> Tensor:
+    return torch.randn(batch, *sides[: len(ours._axes)], 2)
+
+
+@pytest.mark.parametrize(("ours", "reference"), PAIRS)
+def test_primitives_of_every_dimension(ours, reference):
+    z = spectrum(ours)
+    real, psi = z[..., :1].contiguous(), torch.randn(z.shape[1:])
+    calls = [("rfft", real), ("ifft", z), ("modulus", z), ("cdgmm", z, psi)]
+    calls += [("cdgmm", z, psi[..., :1].contiguous())]
+    if ours is backend3d:
+        calls += [("cdgmm3d", z, psi), ("modulus_rotation", z), ("modulus_rotation", z, real)]
+        calls += [("compute_integrals", real.abs(), [0.5, 1.0, 2.0])]
+    else:
+        calls += [("irfft", z), ("subsample_fourier", z, 1), ("subsample_fourier", z, 4)]
+    for name, *arguments in calls:
+        found, expected = getattr(ours, name)(*arguments), getattr(reference, name)(*arguments)
+        assert relative(found, expected) <= 1e-6, name
+        assert found.is_contiguous() or name == "irfft", name
+
+
+@pytest.mark.parametrize(("ours", "reference"), PAIRS)
+def test_gradients_of_the_primitives(ours, reference):
+    z = spectrum(ours, 2, (4, 2, 2)).double().requires_grad_()
+    psi = torch.randn(z.shape[1:], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda z, psi: ours.modulus(ours.cdgmm(z, psi)), (z, psi))
+    assert torch.autograd.gradcheck(lambda z: ours.ifft(ours.rfft(ours.modulus(z))), z)
+    if ours is backend3d:
+        assert torch.autograd.gradcheck(lambda z: ours.modulus_rotation(z, ours.modulus(z)), z)
+    else:
+        assert torch.autograd.gradcheck(lambda z: ours.irfft(ours.subsample_fourier(z, 2)), z)
+
+
+def test_modulus_rotation_has_a_gradient_at_zero():
+    z = torch.zeros(1, 2, 2, 2, 2, requires_grad=True)
+    module = torch.zeros(1, 2, 2, 2, 1, requires_grad=True)
+    backend3d.modulus_rotation(z, module).sum().backward()
+    assert not z.grad.any() and not module.grad.any()
+
+
+def test_compute_integrals_keeps_float64():
+    u = torch.rand(2, 4, 4, 4, 1, dtype=torch.float64)
+    assert backend3d.compute_integrals(u, [2.0]).dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("pad_size", "size"),
+    [
+        ([1, 2, 3, 4], [6, 8]),
+        ([4, 4, 2, 2], [4, 8]),
+        ([2, 2, 8, 8], [4, 8]),
+        ([4, 4, 4, 4], [4, 4]),
+    ],
+)
+def test_pad2d(pad_size, size):
+    for batch in ((), (2, 3)):
+        x = torch.randn(*batch, *size)
+        assert torch.equal(backend2d.Pad(pad_size, size)(x), torch2d.Pad(pad_size, size)(x))
+
+
+def test_pad_and_unpad1d():
+    x = torch.randn(2, 1, 9)
+    assert torch.equal(backend1d.pad(x, 4, 8), torch1d.pad(x, 4, 8))
+    assert torch.equal(backend1d.unpad(x[..., None], 2, 5), x[..., 2:5])
+    assert torch.equal(backend1d.pad(x, 9, 0, mode="constant")[..., :9, 0], torch.zeros(2, 1, 9))
+
+
+@pytest.mark.parametrize(("ours", "reference"), PAIRS)
+def test_errors_are_those_of_kymatio(ours, reference):
+    z = spectrum(ours)
+    real, psi = z[..., :1].contiguous(), torch.randn(z.shape[1:])
+    strided, neither = z.transpose(0, 1), torch.cat([z, real], -1)
+    calls = [("input_checks", None), ("input_checks", strided)]
+    calls += [("complex_check", real), ("real_check", z), ("contiguous_check", strided)]
+    calls += [("complex_contiguous_check", strided), ("complex_contiguous_check", real)]
+    calls += [("modulus", real), ("modulus", strided), ("rfft", z), ("rfft", strided[..., :1])]
+    calls += [("ifft", real), ("ifft", strided), ("cdgmm", real, psi), ("cdgmm", strided, psi)]
+    calls += [("cdgmm", z, neither[0]), ("cdgmm", z, psi.double()), ("cdgmm", z, psi[1:])]
+    calls += [("cdgmm", z, torch.stack([psi, psi], -2)[..., 0, :])]
+    if ours is backend1d:
+        calls += [("subsample_fourier", real, 2), ("pad", real[..., 0], 3, 99)]
+    if ours is backend2d:
+        calls += [("subsample_fourier", real, 2), ("subsample_fourier", strided, 2)]
+    for name, *arguments in calls:
+        with pytest.raises(Exception) as expected:
+            getattr(reference, name)(*arguments)
+        with pytest.raises(expected.type) as found:
+            getattr(ours, name)(*arguments)
+        assert str(found.value) == str(expected.value), name
+
+
+# --- the development branch's protocol --------------------------------------------------------
+
+
+def development_1d(x: Tensor, backend, like, average: str) -> Tensor:
+    """A stand-in for `Scattering1D` of Kymatio's development branch: the same calls of the backend
+    in the same order, with the filters and sizes of `like`, 0.3.0's class. There the batch is
+    folded and unfolded by the backend, and the coefficients are averaged and stacked one by one."""
+    shape = backend.shape(x)
+    batch, signal = shape[:-1], shape[-1:]
+    x = backend.reshape_input(x, signal)
+    x = backend.pad(x, pad_left=like.pad_left, pad_right=like.pad_right)
+    local = average == "local"
+
+    def filtered(u_hat, psi, level, k):
+        return backend.subsample_fourier(backend.cdgmm(u_hat, psi["levels"][level]), 2**k)
+
+    def finished(u, u_hat, res):
+        if local:
+            left = max(like.log2_T - res, 0)
+            u, res = backend.irfft(filtered(u_hat, like.phi_f, res, left)), res + left
+            u = backend.unpad(u, like.ind_start[res], like.ind_end[res])
+        else:
+            u = backend.average_global(u)
+        return backend.reshape_output(u, batch, n_kept_dims=1)
+
+    def wavelet_modulus(u_hat, psi, res):
+        j = min(psi["j"], like.log2_T) if local else psi["j"]
+        k = max(j - res, 0)
+        u = backend.modulus(backend.ifft(filtered(u_hat, psi, res, k)))
+        return u, backend.rfft(u), res + k
+
+    x_hat = backend.rfft(x)
+    orders: list[list[Tensor]] = [[finished(x, x_hat, 0)], [], []]
+    for psi1 in like.psi1_f:
+        u1, u1_hat, res = wavelet_modulus(x_hat, psi1, 0)
+        orders[1].append(finished(u1, u1_hat, res))
+        for psi2 in like.psi2_f:
+            if psi2["j"] > psi1["j"]:
+                orders[2].append(finished(*wavelet_modulus(u1_hat, psi2, res)))
+    return backend.stack([S for order in orders for S in order], dim=-2)
+
+
+def test_development_1d_averages_locally():
+    like = theirs.Scattering1D(4, 200, Q=3)
+    x = torch.randn(2, 3, 200)
+    found = with_gradient(lambda x: development_1d(x, backend1d, like, "local"), x)
+    for a, b in zip(found, with_gradient(like, x), strict=True):
+        assert relative(a, b) <= 1e-6
+
+
+def test_development_1d_averages_globally():
+    like = theirs.Scattering1D(4, 200, Q=3)
+    x = torch.randn(2, 3, 200)
+    S = development_1d(x, backend1d, like, "global")
+    padded = torch1d.pad(x.reshape(-1, 1, 200), like.pad_left, like.pad_right)[..., 0]
+    u1 = torch.fft.ifft(torch.fft.fft(padded) * like.psi1_f[0]["levels"][0][:, 0]).abs()
+    assert relative(S[:, :, 0, 0], padded.sum(-1).reshape(2, 3)) <= 1e-5
+    k = 2 ** like.psi1_f[0]["j"]
+    assert k == 1 and relative(S[:, :, 1, 0], u1.sum(-1).reshape(2, 3)) <= 1e-5
+
+
+def test_development_2d_and_3d_say_stack():
+    """Their cores differ from 0.3.0's in that word."""
+
+    class Development:
+        def __getattr__(self, name):
+            return getattr(backend2d, {"concatenate": "stack"}.get(name, name))
+
+    scattering = theirs.Scattering2D(2, (16, 16), 3)
+    x, constants = torch.randn(2, 16, 16), (Development(), 2, 3)
+    pad, unpad = backend2d.Pad([4, 4, 4, 4], [16, 16]), backend2d.unpad
+    S = core2d(x, pad, unpad, *constants, *scattering.load_filters(), 2)
+    assert relative(S, scattering(x)) <= 1e-6
+    arrays = [torch.randn(2, 3) for _ in range(6)]
+    assert torch.equal(backend3d.stack(arrays, 2), torch3d.concatenate(arrays, 2))
+
+
+def test_time_frequency_primitives():
+    x = torch.randn(2, 5, 8, 1)
+    padded = backend1d.pad_frequency(x, 3)
+    assert torch.equal(padded, torch.cat([x, torch.zeros(2, 5, 3, 1)], -2))
+    swapped = backend1d.swap_time_frequency(x)
+    assert torch.equal(swapped, x.transpose(1, 2)) and swapped.is_contiguous()
+    assert torch.equal(backend1d.unpad_frequency(x.movedim(1, 2), 7, 4), x.movedim(1, 2)[:, :, :2])
+    parts = backend1d.split_frequency_axis(x)
+    assert len(parts) == 5 and torch.equal(torch.cat(parts, 1), x)
+    z = torch.randn(2, 1, 8, 2)
+    assert relative(backend1d.ifft(backend1d.cfft(z)), z) <= 1e-6
+    with pytest.raises(TypeError, match="should be complex"):
+        backend1d.cfft(x)
+
+
+# --- our class in place of Kymatio's ----------------------------------------------------------
+
+
+@pytest.fixture
+def accelerated():
+    before = theirs.Scattering2D.__init__
+    with accelerate() as handle:
+        yield handle
+    assert theirs.Scattering2D.__init__ is before
+
+
+class UsersBackend(torch2d):
+    pass
+
+
+class UsersScattering(theirs.Scattering2D):
+    def __init__(self):
+        super().__init__(1, (8, 8), L=2)
+        self.head = nn.Identity()
+
+
+def is_ours(scattering) -> bool:
+    return isinstance(scattering, scatcuda.Scattering2D)
+
+
+def test_every_name_of_the_class_builds_ours(accelerated):
+    import kymatio
+    from kymatio.scattering2d.frontend.torch_frontend import ScatteringTorch2D
+    from kymatio.torch import Scattering2D
+
+    ways = [
+        theirs.Scattering2D(1, (8, 12), 2),
+        Scattering2D(1, shape=(8, 12), L=2),
+        ScatteringTorch2D(J=1, shape=(8, 12), L=2, max_order=2, pre_pad=False, out_type="array"),
+        kymatio.Scattering2D(1, (8, 12), 2, frontend="torch"),
+        kymatio.Scattering2D(J=1, shape=(8, 12), L=2, frontend="Torch"),
+    ]
+    x = torch.randn(2, 8, 12)
+    expected = scatcuda.Scattering2D(1, (8, 12), 2)(x)
+    for scattering in ways:
+        assert is_ours(scattering) and isinstance(scattering, Scattering2D)
+        assert torch.equal(scattering(x), expected)
+        assert torch.equal(scattering.scattering(x), expected)
+        assert repr(scattering).startswith("Scattering2D(J=1")
+    assert not is_ours(kymatio.Scattering2D(1, (8, 8), frontend="numpy"))
+
+
+def test_what_is_built_stays_what_it_is():
+    before = theirs.Scattering2D(1, (8, 8), 2)
+    with accelerate():
+        ours = theirs.Scattering2D(1, (8, 8), 2)
+        assert not is_ours(before) and isinstance(before, theirs.Scattering2D)
+    after = theirs.Scattering2D(1, (8, 8), 2)
+    assert is_ours(ours) and isinstance(ours, theirs.Scattering2D) and not is_ours(after)
+    x = torch.randn(3, 8, 8)
+    for scattering in (before, after):
+        assert relative(ours(x), scattering(x)) <= 1e-6
+    assert is_ours(type(ours)(1, (8, 8)))
+
+
+def test_accelerations_overlap():
+    first, second = accelerate(), accelerate()
+    first.undo()
+    first.undo()
+    assert is_ours(theirs.Scattering2D(1, (8, 8)))
+    second.undo()
+    assert not is_ours(theirs.Scattering2D(1, (8, 8)))
+    with accelerate():
+        with accelerate() as inner:
+            inner.undo()
+        assert is_ours(theirs.Scattering2D(1, (8, 8)))
+    assert not is_ours(theirs.Scattering2D(1, (8, 8)))
+
+
+def test_an_exception_ends_an_acceleration_and_goes_on():
+    with pytest.raises(KeyError, match="mine"), accelerate():
+        raise KeyError("mine")
+    assert not is_ours(theirs.Scattering2D(1, (8, 8)))
+
+
+@pytest.mark.parametrize("backend", ["torch", "torch_skcuda", torch2d, backend2d])
+def test_backends_that_mean_ours(accelerated, backend):
+    for build in (theirs.Scattering2D, scatcuda.Scattering2D):
+        scattering = build(1, (8, 8), 2, backend=backend)
+        assert is_ours(scattering) and scattering(torch.rand(8, 8)).shape == (3, 4, 4)
+
+
+def test_a_backend_of_the_users_own_is_kymatios_to_run(accelerated):
+    import kymatio
+
+    for build, option in ((theirs.Scattering2D, {}), (kymatio.Scattering2D, {"frontend": "torch"})):
+        scattering = build(1, (8, 8), 2, backend=UsersBackend, **option)
+        assert not is_ours(scattering) and scattering.backend is UsersBackend
+        assert scattering(torch.rand(8, 8)).shape == (3, 4, 4)
+    with pytest.raises(ValueError, match="backend must be one of"):
+        scatcuda.Scattering2D(1, (8, 8), backend=UsersBackend)
+
+
+def test_arguments_that_ours_refuses_are_kymatios_to_judge(accelerated):
+    with pytest.raises(RuntimeError, match=r"smallest dimension should be larger than 2\^J"):
+        theirs.Scattering2D(4, (8, 8))
+    with pytest.raises(ImportError, match="numpy can not be called from the frontend torch"):
+        theirs.Scattering2D(1, (8, 8), backend="numpy")
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        theirs.Scattering2D(1)
+    assert not is_ours(theirs.Scattering2D(1, (8, 8), max_order=3))
+
+
+def test_derived_classes_stay_kymatios(accelerated):
+    scattering = UsersScattering()
+    assert not is_ours(scattering) and scattering(torch.rand(8, 8)).shape == (3, 4, 4)
+
+
+def test_accelerated_modules_are_copied_and_pickled(accelerated):
+    x = torch.randn(2, 8, 8)
+    model = nn.Sequential(theirs.Scattering2D(1, (8, 8), 2), nn.Flatten())
+    stored = pickle.dumps(model)
+    accelerated.undo()
+    for again in (copy.deepcopy(model), pickle.loads(stored)):
+        assert type(again[0]) is type(model[0])
+        assert torch.equal(again(x), model(x))
+
+
+# --- imports, in processes of their own -------------------------------------------------------
+
+
+def run(program: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_kymatio_is_imported_when_asked_for():
+    run("""
+        import sys
+        import scatcuda.kymatio
+        assert scatcuda.kymatio.backend2d.name.startswith("torch")
+        assert not any(name.partition(".")[0] in ("kymatio", "scipy") for name in sys.modules)
+        sys.modules["kymatio"] = None  # as if it were not installed
+        try:
+            scatcuda.kymatio.accelerate()
+        except ImportError as error:
+            assert "pip install kymatio" in str(error), error
+        else:
+            raise AssertionError
+    """)
+
+
+def test_kymatio_imports_on_a_scipy_without_sph_harm():
+    warned = run("""
+        import warnings, scipy.special
+        if hasattr(scipy.special, "sph_harm"):
+            del scipy.special.sph_harm  # what SciPy 1.17 did
+        try:
+            import kymatio.torch
+        except ImportError as error:
+            assert "sph_harm" in str(error)
+        else:
+            raise AssertionError("Kymatio no longer needs sph_harm")
+        import torch, scatcuda.kymatio
+        for _ in range(2):
+            scatcuda.kymatio.accelerate().undo()
+        import kymatio.torch, kymatio.numpy
+        assert not hasattr(scipy.special, "sph_harm")
+        S = kymatio.torch.HarmonicScattering3D(1, (8, 8, 8), L=1)(torch.rand(8, 8, 8))
+        assert S.isfinite().all()
+    """)
+    assert warned.count("no longer has; scatcuda made it one from sph_harm_y") == 1
+    assert "<string>" in warned  # the warning is about the caller's line
+
+
+def test_sph_harm_has_the_old_arguments_and_phase(monkeypatch):
+    special = pytest.importorskip("scipy.special")
+    old = getattr(special, "sph_harm", None)
+    if not hasattr(special, "sph_harm_y"):
+        pytest.skip("this SciPy has sph_harm and nothing to make it of")
+    monkeypatch.delattr(special, "sph_harm", raising=False)
+    azimuth, polar = np.linspace(-3, 3, 13)[:, None], np.linspace(0, pi, 7)
+    with scatcuda.kymatio._sph_harm():
+        new = special.sph_harm
+        one = new(1, 1, azimuth, polar)
+        two = new(-1, 2, azimuth, polar)
+    assert not hasattr(special, "sph_harm")
+    turn = np.exp(1j * azimuth)
+    np.testing.assert_allclose(one, -sqrt(3 / (8 * pi)) * np.sin(polar) * turn, atol=1e-15)
+    expected = sqrt(15 / (8 * pi)) * np.sin(polar) * np.cos(polar) / turn
+    np.testing.assert_allclose(two, expected, atol=1e-15)
+    for n in range(5 if old else 0):
+        for m in range(-n, n + 1):
+            pair = (f(m, n, azimuth, polar) for f in (new, old))
+            np.testing.assert_allclose(*pair, atol=1e-14)
