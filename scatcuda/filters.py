@@ -397,7 +397,9 @@ def _tight_gain(psi: Tensor, phi: Tensor, limit: float = math.inf) -> Tensor:
     energy = torch.maximum(_wavelet_energy(psi), missing / limit**2)
     # the root of a ratio of 0 would have an infinite derivative
     nothing = missing == 0
-    return (torch.where(nothing, 1.0, missing) / torch.where(nothing, 1.0, energy)).sqrt() * ~nothing
+    return (
+        torch.where(nothing, 1.0, missing) / torch.where(nothing, 1.0, energy)
+    ).sqrt() * ~nothing
 
 
 def _wavelet_energy(psi: Tensor) -> Tensor:

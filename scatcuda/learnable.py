@@ -13,7 +13,8 @@ native twins are the operators' gradients for ``psi`` and ``phi``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -125,11 +126,8 @@ class LearnedFilters(nn.Module):
         return recent[1]
 
     def _pack(self) -> Packed:
-        try:
-            with torch.no_grad():
-                packed = pack(self.bank, self._plan, self._dtype)
-        except ValueError as error:
-            raise ValueError(f"Scattering2D: filters cannot be used: {error}") from error
+        with torch.no_grad(), _told():
+            packed = pack(self.bank, self._plan, self._dtype)
         return Packed(*(tensor.to(self._values()[0].device) for tensor in packed))
 
     def _fix(self, frozen: bool) -> None:
@@ -176,7 +174,8 @@ class FreeFilters(LearnedFilters):
     def __init__(self, plan: Plan, start: str | filters.FilterBank) -> None:
         super().__init__(plan, start)
         bank = _bank(start, plan)
-        banded(bank.phi, plan, torch.float64)  # says what is wrong with it
+        with _told():
+            banded(bank.phi, plan, torch.float64)  # a low-pass that is none
         self._start_with(**self._values_at_start(bank))
 
     def _values_at_start(self, bank: filters.FilterBank) -> dict[str, Tensor]:
@@ -214,7 +213,8 @@ class FreeFilters(LearnedFilters):
 
 class MorletWavelets(LearnedFilters):
     """Four numbers of each Morlet wavelet are learned: the frequency ``xi`` and the orientation
-    ``theta`` of its wave, the width ``sigma`` and the ``slant`` of its envelope. The low-pass stays.
+    ``theta`` of its wave, the width ``sigma`` and the ``slant`` of its envelope. The low-pass is
+    not.
 
     The parameters ``d_xi, d_theta, d_sigma, d_slant [J, L]`` say by how much each differs from the
     bank's that it started with,
@@ -225,7 +225,7 @@ class MorletWavelets(LearnedFilters):
     0 at the start, exactly so in any dtype; no step makes a width negative; a step of 0.1 means
     ten per cent at every scale; and weight decay pulls towards the bank one knows. They do not
     depend on the size of the images. Envelopes are summed out to 12 times their first standard
-    deviation: wavelets more than twice as wide as at the start are cut, smoothly enough to learn on.
+    deviation, so that wavelets may become twice as wide before float32 sees an edge.
 
     Source: S. Gauthier et al., "Parametric scattering networks", CVPR 2022.
     """
@@ -368,6 +368,14 @@ def _waves(size: int, reach: int, device: torch.device) -> tuple[Tensor, Tensor,
 
 def _bank(start: str | filters.FilterBank, plan: Plan) -> filters.FilterBank:
     return filters.BUILT_IN[start](plan.padded, plan.J, plan.L) if isinstance(start, str) else start
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"Scattering2D: filters cannot be used: {error}") from error
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
