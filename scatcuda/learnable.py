@@ -65,9 +65,9 @@ class LearnedFilters(nn.Module):
 
     def freeze(self, frozen: bool = True) -> None:
         """Fixes the filters as they are, or learns them again."""
-        self.requires_grad_(not frozen)
-        self._frozen = frozen
         self._fix(frozen)
+        self._frozen = frozen
+        self.requires_grad_(not frozen)
 
     # --- for those who write a kind of filters ---
 
@@ -76,8 +76,7 @@ class LearnedFilters(nn.Module):
             for name, value in values.items():
                 value = value.to(torch.get_default_device(), torch.float32, copy=True)
                 self.register_parameter(name, nn.Parameter(value))
-            self._set_constants()
-            self._fix(False)
+        self._follow()
 
     def _set_constants(self) -> None:
         """Registers the buffers that only depend on dtype and device."""
@@ -142,17 +141,21 @@ class LearnedFilters(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LearnedFilters:
         super()._apply(fn, recurse)
-        with torch.inference_mode(False):
-            self._set_constants()
-        self._recent = None
         try:
-            self._fix(self._frozen)
+            self._follow()
         except ValueError:  # to_empty(): there are no values yet
             self._fix(False)
         return self
 
     def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)
+        self._follow()  # also another dtype or device, where tensors are assigned
+
+    def _follow(self) -> None:
+        """Everything that is no parameter follows the parameters."""
+        self._recent = None
+        with torch.inference_mode(False):
+            self._set_constants()
         self._fix(self._frozen)
 
     def __getstate__(self) -> dict[str, Any]:
