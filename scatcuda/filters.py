@@ -151,17 +151,17 @@ def tight_bank(shape: Sequence[int], J: int, L: int = 8) -> FilterBank:
     """
     psi, phi = _morlet_filters("tight_bank", shape, J, L)
     phi = phi / phi[0, 0]
-    # At frequency 0 both numerator and denominator vanish; elsewhere |phi| < 1 up to rounding.
-    missing = (1 - phi**2).clamp(min=0)
-    energy = _wavelet_energy(psi)
-    missing[0, 0], energy[0, 0] = 0, 1
-    gain = (missing / energy).sqrt()
+    gain = _tight_gain(psi, phi)
     if not bool((gain <= _MAX_GAIN).all()):  # not "any above": 0 / 0 is NaN
         raise ValueError(
             f"tight_bank: L must give wavelets that cover the frequency plane (2 or more); got {L},"
             f" which needs a gain of {float(gain.max()):.3g} (limit {_MAX_GAIN:g})"
         )
     return FilterBank(psi * gain, phi)
+
+
+# the banks that have a name
+BUILT_IN = {"morlet": morlet_bank, "tight": tight_bank}
 
 
 def crop(f: Tensor, res: int) -> Tensor:
@@ -183,8 +183,7 @@ def crop(f: Tensor, res: int) -> Tensor:
     if f.ndim < 2:
         raise ValueError(f"crop: f must have shape [..., Mp, Np]; got {list(f.shape)}")
     _check_divisible("crop", "f", f.shape[-2:], res)
-    rows, columns = (_kept_bins(size, res).to(f.device) for size in f.shape[-2:])
-    return f.index_select(-2, rows).index_select(-1, columns)
+    return _lowest(_lowest(f, -2, res), -1, res)
 
 
 def littlewood_paley(bank: FilterBank) -> Tensor:
@@ -284,12 +283,20 @@ def lowpass_matrix(phi_1d: Tensor, res: int, J: int, unpad: bool = True) -> Tens
         raise ValueError(
             f"lowpass_matrix: phi_1d must have at least 3 * 2^J = {3 << J} bins; got {n}"
         )
-    h = torch.fft.ifft(phi_1d.detach().to("cpu", torch.float64)[_kept_bins(n, res)])
+    phi_1d = phi_1d.detach().to("cpu", torch.float64)
+    h = torch.fft.ifft(_lowest(phi_1d, 0, res))
     if float(h.imag.abs().max()) > 1e-6 * float(h.abs().max()):
         raise ValueError("lowpass_matrix: phi_1d must be even, phi_1d[-k] = phi_1d[k]")
-    p = torch.arange(edge, (n >> J) - edge, device="cpu")
-    u = torch.arange(n >> res, device="cpu")
-    return h.real[((p[:, None] << (J - res)) - u) % (n >> res)]
+    return _smoothing(phi_1d, res, J, edge)
+
+
+def _smoothing(phi_1d: Tensor, res: int, J: int, edge: int) -> Tensor:
+    """:func:`lowpass_matrix` of an even factor, differentiable, on its device."""
+    n, device = phi_1d.shape[0], phi_1d.device
+    h = torch.fft.ifft(_lowest(phi_1d, 0, res)).real
+    p = torch.arange(edge, (n >> J) - edge, device=device)
+    u = torch.arange(n >> res, device=device)
+    return h[((p[:, None] << (J - res)) - u) % (n >> res)]
 
 
 def support(psi: Tensor, tol: float) -> Tensor:
@@ -382,18 +389,33 @@ def _wrap(f: np.ndarray, start: int, period: int) -> np.ndarray:
     return out
 
 
+def _tight_gain(psi: Tensor, phi: Tensor, limit: float = math.inf) -> Tensor:
+    """``sqrt((1 - phi^2) / B)``, ``[Mp, Np]``, but at most ``limit``; ``B`` the energy of psi."""
+    # At frequency 0 both numerator and denominator vanish; elsewhere |phi| < 1 up to rounding.
+    missing = (1 - phi**2).clamp(min=0)
+    missing[0, 0] = 0
+    energy = torch.maximum(_wavelet_energy(psi), missing / limit**2)
+    # the root of a ratio of 0 would have an infinite derivative
+    nothing = missing == 0
+    return (
+        torch.where(nothing, 1.0, missing) / torch.where(nothing, 1.0, energy)
+    ).sqrt() * ~nothing
+
+
 def _wavelet_energy(psi: Tensor) -> Tensor:
     """``1/2 sum (|psi(w)|^2 + |psi(-w)|^2)``, ``[Mp, Np]``."""
     energy = psi.square().sum((0, 1))
     return (energy + energy.flip(0, 1).roll((1, 1), (0, 1))) / 2
 
 
-def _kept_bins(n: int, res: int) -> Tensor:
-    """Indices of the ``n / 2^res`` lowest of n frequencies; the middle one is a negative one."""
+def _lowest(f: Tensor, dim: int, res: int) -> Tensor:
+    """The ``n / 2^res`` lowest of the n frequencies along ``dim``; the middle one is a negative
+    one."""
+    n = f.shape[dim]
     m = n >> res
-    return torch.tensor(
-        [*range(m // 2), *range(n - (m - m // 2), n)], dtype=torch.int64, device="cpu"
-    )
+    # not two slices side by side: of their gradient TorchInductor 2.13 writes beyond the end
+    kept = torch.arange(m, device=f.device)
+    return f.index_select(dim, kept + (n - m) * (kept >= m // 2))
 
 
 def _check_divisible(caller: str, name: str, shape: Sequence[int], J: int) -> None:

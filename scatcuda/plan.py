@@ -136,19 +136,13 @@ def pack(bank: filters.FilterBank, plan: Plan, dtype: torch.dtype) -> Packed:
         >>> [tuple(t.shape) for t in pack(filters.morlet_bank(plan.padded, 2), plan, torch.float32)]
         [(25600,), (2, 5), (960,), (32, 2)]
     """
-    entries, boxes, first = [], [], 0
-    for res, j in plan.tables():
-        psi = filters.crop(bank.psi[j], res)  # [L, rows, columns]
-        keep = filters.support(psi, negligible(dtype)).any(0)
-        head, tail = _gap(keep.any(1))
-        left, right = _gap(keep.any(0))
-        boxes.append([first, head, tail, left, right])
-        rows, columns = _outside(head, tail, psi.shape[1]), _outside(left, right, psi.shape[2])
-        box = psi[:, rows][:, :, columns].permute(2, 1, 0) / psi[0].numel()
-        entries.append(torch.nn.functional.pad(box, (0, plan.lanes - plan.L)).flatten())
-        first += len(rows) * len(columns)
+    return Packed(*_boxed(bank.psi, plan, dtype), *banded(bank.phi, plan, dtype))
+
+
+def banded(phi: Tensor, plan: Plan, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """``Packed.phi`` and ``Packed.phi_support`` of a low-pass ``[Mp, Np]``."""
     taps, bands = [], []
-    factors = filters.separable_factors(bank.phi)
+    factors = filters.separable_factors(phi)
     for res in range(plan.J):
         for factor in factors:
             matrix = filters.lowpass_matrix(factor, res, plan.J)
@@ -158,13 +152,63 @@ def pack(bank: filters.FilterBank, plan: Plan, dtype: torch.dtype) -> Packed:
             low = span.argmax(1)
             high = kept.shape[1] - span.flip(1).argmax(1)
             bands.append(torch.stack([low, high], 1) * kept.any(1, keepdim=True))
-    empty = torch.empty(0, device="cpu")
-    return Packed(
-        torch.cat([empty, *entries]).to(dtype),
-        torch.tensor(boxes, dtype=torch.int64, device="cpu").reshape(-1, 5),
-        torch.cat(taps).to(dtype),
-        torch.cat(bands),
-    )
+    return torch.cat(taps).to(dtype), torch.cat(bands)
+
+
+def _boxed(psi: Tensor, plan: Plan, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """``Packed.psi`` and ``Packed.psi_support`` of wavelets ``[J, L, Mp, Np]``."""
+    entries, boxes, first = [torch.empty(0, dtype=psi.dtype, device="cpu")], [], 0
+    for table in _tables(psi, plan):  # [L, rows, columns]
+        keep = filters.support(table, negligible(dtype)).any(0)
+        head, tail = _gap(keep.any(1))
+        left, right = _gap(keep.any(0))
+        boxes.append([first, head, tail, left, right])
+        rows, columns = _outside(head, tail, keep.shape[0]), _outside(left, right, keep.shape[1])
+        box = table[:, rows][:, :, columns] / keep.numel()
+        entries.append(_in_lanes(box, plan))
+        first += len(rows) * len(columns)
+    return torch.cat(entries).to(dtype), _table_of(boxes, 5)
+
+
+def pack_psi(psi: Tensor, plan: Plan) -> Tensor:
+    """``Packed.psi`` of wavelets ``psi [J, L, Mp, Np]`` with every bin kept, see
+    :func:`whole_support`. Differentiable, on the device of psi, and no value is read."""
+    tables = (_in_lanes(table / table[0].numel(), plan) for table in _tables(psi, plan))
+    return torch.cat([psi.new_empty(0), *tables])
+
+
+def pack_phi(factors: tuple[Tensor, Tensor], plan: Plan) -> Tensor:
+    """``Packed.phi`` of a low-pass ``outer(*factors)``, both even, with every tap kept; otherwise
+    as :func:`pack_psi`."""
+    pairs = ((factor, res) for res in range(plan.J) for factor in factors)
+    return torch.cat([filters._smoothing(f, res, plan.J, edge=1).flatten() for f, res in pairs])
+
+
+def whole_support(plan: Plan) -> tuple[Tensor, Tensor]:
+    """``Packed.psi_support`` and ``Packed.phi_support`` that keep everything, on the CPU."""
+    boxes, bands, first = [], [], 0
+    for res, _ in plan.tables():
+        rows, columns = plan.sides(res)
+        boxes.append([first, rows, rows, columns, columns])
+        first += rows * columns
+    for res in range(plan.J):
+        for size, side in zip(plan.output, plan.sides(res), strict=True):
+            bands += [[0, side]] * size
+    return _table_of(boxes, 5), _table_of(bands, 2)
+
+
+def _tables(psi: Tensor, plan: Plan) -> Iterator[Tensor]:
+    """The wavelets ``[L, rows, columns]`` of every table."""
+    return (filters.crop(psi[j], res) for res, j in plan.tables())
+
+
+def _in_lanes(table: Tensor, plan: Plan) -> Tensor:
+    """``[L, rows, columns]`` as the engines read it: by columns, the angles side by side."""
+    return torch.nn.functional.pad(table.permute(2, 1, 0), (0, plan.lanes - plan.L)).flatten()
+
+
+def _table_of(rows: list[list[int]], width: int) -> Tensor:
+    return torch.tensor(rows, dtype=torch.int64, device="cpu").reshape(-1, width)
 
 
 def _gap(keep: Tensor) -> tuple[int, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from . import filters as banks
-from . import ops, reference
+from . import learnable, ops, reference
 from .plan import Packed, checked_plan, pack
 
 # How the coefficients are computed. Kymatio's names for its PyTorch backends mean the native
@@ -24,8 +23,20 @@ _BACKENDS: dict[str, Callable[..., Tensor]] = {
     "torch_scatcuda": ops.scattering2d,  # scatcuda.kymatio.backend2d
     "reference": reference.scattering2d,
 }
-_BUILT_IN = {"morlet": banks.morlet_bank, "tight": banks.tight_bank}
 _KYMATIO_BUFFER = re.compile(r"tensor\d+")
+
+
+def _remembered(make: Callable[[Any], Any]) -> property:
+    """A property made when first asked for; anew each time where filters are learned."""
+
+    def get(self: Scattering2D) -> Any:
+        if self.learned is not None:
+            return make(self)
+        if make.__name__ not in self._made:
+            self._made[make.__name__] = make(self)
+        return self._made[make.__name__]
+
+    return property(get, doc=make.__doc__)
 
 
 class Scattering2D(nn.Module):
@@ -36,8 +47,9 @@ class Scattering2D(nn.Module):
     little when the image is shifted by less than ``2^J`` pixels or slightly deformed. Replaces
     ``kymatio.torch.Scattering2D``: same arguments, output and channel order.
 
-    The module holds no trainable parameter and its ``state_dict`` is empty: the arguments determine
-    the filters. Checkpoints that hold Kymatio's filters load; they are passed over.
+    Unless ``trainable`` says otherwise the module holds no parameter and its ``state_dict`` is
+    empty: the arguments determine the filters. Checkpoints that hold Kymatio's filters load; they
+    are passed over.
 
     Args:
         J: number of scales; the output is ``2^J`` times smaller than the image.
@@ -57,6 +69,13 @@ class Scattering2D(nn.Module):
             see :func:`scatcuda.ops.scattering2d`. Nothing changes on other devices.
         workspace: bytes that the CUDA engine may take beside its output; ``None``, twice its
             L2 cache. Nothing changes on other devices.
+        trainable: what is learned, starting with ``filters``, by the parameters of the submodule
+            ``learned``. ``"filters"``: every value of the bank,
+            :class:`~scatcuda.learnable.FreeFilters`; ``"wavelets"``: frequency, orientation, width
+            and slant of each Morlet wavelet, :class:`~scatcuda.learnable.MorletWavelets`, for the
+            banks that have a name. While they are learned every frequency is multiplied; see
+            :meth:`freeze`. Under ``no_grad`` the filters are packed again only when they changed,
+            which is seen by comparing them.
     Raises:
         TypeError, ValueError: an argument is of the wrong type or out of range; in a call, the
             input is no real tensor of the right size and device.
@@ -68,6 +87,10 @@ class Scattering2D(nn.Module):
         torch.Size([16, 3, 81, 8, 8])
         >>> scattering.meta()["order"][:3]
         array([0, 1, 1])
+        >>> learning = Scattering2D(J=2, shape=(32, 32), trainable="wavelets")
+        >>> learning(torch.randn(4, 32, 32)).square().mean().backward()
+        >>> learning.learned.d_theta.grad.shape
+        torch.Size([2, 8])
     """
 
     def __init__(
@@ -83,6 +106,7 @@ class Scattering2D(nn.Module):
         *,
         tier: str = "auto",
         workspace: int | None = None,
+        trainable: str | None = None,
     ) -> None:
         super().__init__()
         caller = "Scattering2D"
@@ -97,7 +121,14 @@ class Scattering2D(nn.Module):
         if workspace is not None:
             self._workspace = banks._integer(caller, "workspace", workspace, 1)
         self._filters = _bank_or_name(filters, (plan.J, plan.L, *plan.padded))
-        self._pack(torch.float32, torch.get_default_device())
+        self._trainable = trainable
+        self._forget()
+        self.learned: learnable.LearnedFilters | None = None
+        if trainable is None:
+            self._pack(torch.float32, torch.get_default_device())
+        else:
+            kind = learnable.KINDS[_one_of("trainable", trainable, learnable.KINDS)]
+            self.learned = kind(plan, self._filters)
 
     # What determines the filters cannot be changed afterwards; out_type can.
 
@@ -146,20 +177,28 @@ class Scattering2D(nn.Module):
         """The name of the bank, or the user's own."""
         return self._filters
 
-    @cached_property
+    @property
+    def trainable(self) -> str | None:
+        """What is learned: ``"filters"``, ``"wavelets"`` or nothing."""
+        return self._trainable
+
+    @_remembered
     def bank(self) -> banks.FilterBank:
-        """The filters at full resolution, real and in Fourier."""
+        """The filters at full resolution, real and in Fourier, as they are now."""
+        if self.learned is not None:
+            return self.learned.bank
         if isinstance(self.filters, banks.FilterBank):
             return self.filters
-        return _BUILT_IN[self.filters]((self._M_padded, self._N_padded), self.J, self.L)
+        return banks.BUILT_IN[self.filters]((self._M_padded, self._N_padded), self.J, self.L)
 
-    @cached_property
+    @_remembered
     def psi(self) -> list[dict[str, Any]]:
         """Wavelets as Kymatio lists them: ``{"j", "theta", "levels": [array at resolution 0, …]}``,
         each array float32 ``[Mp / 2^res, Np / 2^res]``."""
+        bank = self.bank
         return [
             {
-                "levels": _levels(self.bank.psi[j, theta], min(j + 1, max(self.J - 1, 1))),
+                "levels": _levels(bank.psi[j, theta], min(j + 1, max(self.J - 1, 1))),
                 "j": j,
                 "theta": theta,
             }
@@ -167,7 +206,7 @@ class Scattering2D(nn.Module):
             for theta in range(self.L)
         ]
 
-    @cached_property
+    @_remembered
     def phi(self) -> dict[str, Any]:
         """The low-pass as Kymatio has it: ``{"levels": [array at resolution 0, …], "j": J}``."""
         return {"levels": _levels(self.bank.phi, self.J), "j": self.J}
@@ -205,6 +244,27 @@ class Scattering2D(nn.Module):
         _one_of("out_type", self.out_type, ("array", "list"))
         return self._as_list(S)
 
+    def freeze(self) -> Scattering2D:
+        """Ends the learning: the filters stay as they are now and cost no more than fixed ones, of
+        which only what is not negligible is multiplied. Their parameters no longer require
+        gradients; a change of them is taken over by loading a checkpoint or freezing again.
+
+        Returns: the module. One that learns nothing is as it was.
+        Example:
+            >>> scattering = Scattering2D(J=2, shape=(32, 32), trainable="wavelets").freeze()
+            >>> any(p.requires_grad for p in scattering.parameters())
+            False
+        """
+        if self.learned is not None:
+            self.learned.freeze()
+        return self
+
+    def unfreeze(self) -> Scattering2D:
+        """Undoes :meth:`freeze`."""
+        if self.learned is not None:
+            self.learned.freeze(False)
+        return self
+
     def scattering(self, x: Tensor) -> Tensor | list[dict[str, Any]]:
         """The same as calling the module (Kymatio's name)."""
         return self(x)
@@ -214,11 +274,14 @@ class Scattering2D(nn.Module):
         return (
             f"J={self.J}, shape={self.shape}, L={self.L}, max_order={self.max_order}, "
             f"pre_pad={self.pre_pad}, backend={self.backend!r}, out_type={self.out_type!r}, "
-            f"filters={name!r}, tier={self.tier!r}, workspace={self.workspace}"
+            f"filters={name!r}, tier={self.tier!r}, workspace={self.workspace}, "
+            f"trainable={self.trainable!r}"
         )
 
     @property
     def _packed(self) -> Packed:
+        if self.learned is not None:
+            return self.learned.packed()
         return Packed(*(self._buffers[f"_{name}"] for name in Packed._fields))  # type: ignore[arg-type]
 
     def _pack(self, dtype: torch.dtype, device: torch.device) -> None:
@@ -270,13 +333,15 @@ class Scattering2D(nn.Module):
 
     def _forget(self) -> None:
         """Drops what is made when first asked for."""
-        for name in ("bank", "psi", "phi"):
-            self.__dict__.pop(name, None)
+        self._made: dict[str, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("bank", "psi", "phi")}
+        return self.__dict__ | {"_made": {}}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Scattering2D:
+        if self.learned is not None:  # an ordinary module with ordinary parameters
+            super()._apply(fn, recurse)
+            return self
         before = self._packed
         super()._apply(fn, recurse)
         after = self._packed
@@ -317,7 +382,7 @@ def _bank_or_name(
     value: str | banks.FilterBank, wanted: tuple[int, int, int, int]
 ) -> str | banks.FilterBank:
     if isinstance(value, str):
-        return _one_of("filters", value, _BUILT_IN)
+        return _one_of("filters", value, banks.BUILT_IN)
     if not isinstance(value, banks.FilterBank):
         raise TypeError(
             "Scattering2D: filters must be 'morlet', 'tight' or a FilterBank; "

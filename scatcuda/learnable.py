@@ -1,0 +1,388 @@
+"""Filters that are learned, in two ways: all their values, or four numbers of each wavelet.
+
+``LearnedFilters`` is what both share: it gives the operators a bank (``packed``) that follows the
+parameters. While gradients may reach them the bank is made anew in every call, by differentiable
+operations that keep every frequency and every tap: no value is read, so nothing waits for a GPU
+and a graph compiler sees one graph. Otherwise, under ``no_grad`` or once frozen, it is packed as
+that of a fixed module, without what is negligible, and kept until a value changes.
+
+Letters: ``J`` scales, ``L`` angles, ``Mp Np`` padded sides. Everything here is plain PyTorch; the
+native twins are the operators' gradients for ``psi`` and ``phi``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+from . import filters
+from .plan import Packed, Plan, banded, pack, pack_phi, pack_psi, whole_support
+
+# A wavelet is summed where its first envelope exceeds exp(-72): at twice the width the edge is
+# still below float32's rounding.
+_REACH = 12
+
+
+class LearnedFilters(nn.Module):
+    """A filter bank that follows its parameters; :class:`scatcuda.Scattering2D` makes it."""
+
+    def __init__(self, plan: Plan, start: str | filters.FilterBank) -> None:
+        super().__init__()
+        self._plan, self._start = plan, start
+        self._frozen = False
+        self._recent: tuple[list[Tensor], Packed] | None = None  # parameters and their bank
+
+    @property
+    def bank(self) -> filters.FilterBank:
+        """The filters as they are now."""
+        return filters.FilterBank(self.psi_now(), self.phi_now())
+
+    def psi_now(self) -> Tensor:
+        """The wavelets ``[J, L, Mp, Np]``, differentiable."""
+        raise NotImplementedError
+
+    def phi_now(self) -> Tensor:
+        """The low-pass ``[Mp, Np]``."""
+        raise NotImplementedError
+
+    def reset_parameters(self) -> None:
+        """Puts the filters back to where they started."""
+        raise NotImplementedError
+
+    def packed(self) -> Packed:
+        """The bank as the operators take it."""
+        if self._frozen and self._buffers["_psi"] is not None:
+            return Packed(*(self._buffers[f"_{name}"] for name in Packed._fields))  # type: ignore
+        if self._may_be_differentiated():
+            return self._whole()
+        return self._kept()
+
+    def freeze(self, frozen: bool = True) -> None:
+        """Fixes the filters as they are, or learns them again."""
+        self._fix(frozen)
+        self._frozen = frozen
+        self.requires_grad_(not frozen)
+
+    # --- for those who write a kind of filters ---
+
+    def _start_with(self, **values: Tensor) -> None:
+        with torch.inference_mode(False):
+            for name, value in values.items():
+                value = value.to(torch.get_default_device(), torch.float32, copy=True)
+                self.register_parameter(name, nn.Parameter(value))
+        self._follow()
+
+    def _set_constants(self) -> None:
+        """Registers the buffers that only depend on dtype and device."""
+        raise NotImplementedError
+
+    def _whole(self) -> Packed:
+        """The bank with everything kept, differentiable."""
+        raise NotImplementedError
+
+    def _constant(self, name: str, value: Tensor) -> None:
+        self.register_buffer(name, value.to(self._values()[0].device, copy=True), persistent=False)
+
+    def _values(self) -> list[Tensor]:
+        # a replica of DataParallel has the attributes but no parameters
+        return [getattr(self, name) for name in self._names]
+
+    _names: tuple[str, ...] = ()
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """In which is computed: float32 for parameters in half precision."""
+        double = self._values()[0].dtype == torch.float64
+        return torch.float64 if double else torch.float32
+
+    # --- a bank that is kept ---
+
+    def _may_be_differentiated(self) -> bool:
+        if torch.compiler.is_compiling():
+            return True
+        values = self._values()
+        if torch.is_grad_enabled() and any(value.requires_grad for value in values):
+            return True
+        if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+            return True
+        # no value can be read here
+        first = values[0]
+        return first.is_meta or (first.is_cuda and torch.cuda.is_current_stream_capturing())
+
+    def _kept(self) -> Packed:
+        # Compared by value: writing to ``parameter.data`` does not change ``parameter._version``.
+        values, recent = [value.detach() for value in self._values()], self._recent
+        if recent is None or not all(map(_same, values, recent[0])):
+            with torch.inference_mode(False):  # gradients of images may be wanted later
+                recent = [value.clone() for value in values], self._pack()
+            self._recent = recent
+        return recent[1]
+
+    def _pack(self) -> Packed:
+        with torch.no_grad(), _told():
+            packed = pack(self.bank, self._plan, self._dtype)
+        return Packed(*(tensor.to(self._values()[0].device) for tensor in packed))
+
+    def _fix(self, frozen: bool) -> None:
+        packed: Any = [None] * 4
+        with torch.inference_mode(False):
+            if frozen and not self._values()[0].is_meta:
+                packed = self._pack()
+            for name, tensor in zip(Packed._fields, packed, strict=True):
+                self.register_buffer(f"_{name}", tensor, persistent=False)
+
+    # --- the life of a module ---
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LearnedFilters:
+        super()._apply(fn, recurse)
+        try:
+            self._follow()
+        except ValueError:  # to_empty(): there are no values yet
+            self._fix(False)
+        return self
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        super()._load_from_state_dict(*args)
+        self._follow()  # also another dtype or device, where tensors are assigned
+
+    def _follow(self) -> None:
+        """Everything that is no parameter follows the parameters."""
+        self._recent = None
+        with torch.inference_mode(False):
+            self._set_constants()
+        self._fix(self._frozen)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_recent": None}
+
+
+class FreeFilters(LearnedFilters):
+    """Every value of the bank is a parameter: the wavelets ``psi [J, L, Mp, Np]``, real and in
+    Fourier at full resolution, of which lower resolutions are crops; and the two factors of the
+    low-pass, ``phi[k, l] = phi_m[|k|] phi_n[|l|]``, by their frequencies from 0: it stays separable
+    and its kernel real whatever is learned.
+    """
+
+    _names = "psi", "phi_m", "phi_n"
+    psi: Tensor  # [J, L, Mp, Np]
+    phi_m: Tensor  # [Mp / 2 + 1]
+    phi_n: Tensor  # [Np / 2 + 1]
+
+    def __init__(self, plan: Plan, start: str | filters.FilterBank) -> None:
+        super().__init__(plan, start)
+        bank = _bank(start, plan)
+        with _told():
+            banded(bank.phi, plan, torch.float64)  # a low-pass that is none
+        self._start_with(**self._values_at_start(bank))
+
+    def _values_at_start(self, bank: filters.FilterBank) -> dict[str, Tensor]:
+        factors = filters.separable_factors(bank.phi)
+        phi_m, phi_n = (factor[: len(factor) // 2 + 1] for factor in factors)
+        return {"psi": bank.psi, "phi_m": phi_m, "phi_n": phi_n}
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        for name, value in self._values_at_start(_bank(self._start, self._plan)).items():
+            getattr(self, name).copy_(value)
+        self._fix(self._frozen)
+
+    def psi_now(self) -> Tensor:
+        return self.psi
+
+    def phi_now(self) -> Tensor:
+        return torch.outer(*self._factors())
+
+    def _factors(self) -> tuple[Tensor, Tensor]:  # [Mp], [Np], even
+        halves = self.phi_m.double(), self.phi_n.double()
+        phi_m, phi_n = (torch.cat([half, half[1:-1].flip(0)]) for half in halves)
+        return phi_m, phi_n
+
+    def _set_constants(self) -> None:
+        boxes, bands = whole_support(self._plan)
+        self._constant("_boxes", boxes)
+        self._constant("_bands", bands)
+
+    def _whole(self) -> Packed:
+        psi = pack_psi(self.psi.to(self._dtype), self._plan)
+        phi = pack_phi(self._factors(), self._plan).to(self._dtype)
+        return Packed(psi, self._buffers["_boxes"], phi, self._buffers["_bands"])  # type: ignore
+
+
+class MorletWavelets(LearnedFilters):
+    """Four numbers of each Morlet wavelet are learned: the frequency ``xi`` and the orientation
+    ``theta`` of its wave, the width ``sigma`` and the ``slant`` of its envelope. The low-pass is
+    not.
+
+    The parameters ``d_xi, d_theta, d_sigma, d_slant [J, L]`` say by how much each differs from the
+    bank's that it started with,
+
+        xi = xi_0 exp(d_xi),  theta = theta_0 + d_theta,
+        sigma = sigma_0 exp(d_sigma),  slant = slant_0 exp(d_slant):
+
+    0 at the start, exactly so in any dtype; no step makes a width negative; a step of 0.1 means
+    ten per cent at every scale; and weight decay pulls towards the bank one knows. They do not
+    depend on the size of the images. Envelopes are summed out to 12 times their first standard
+    deviation, so that wavelets may become twice as wide before float32 sees an edge.
+
+    Source: S. Gauthier et al., "Parametric scattering networks", CVPR 2022.
+    """
+
+    _names = "d_xi", "d_theta", "d_sigma", "d_slant"
+    d_xi: Tensor  # [J, L] each
+    d_theta: Tensor
+    d_sigma: Tensor
+    d_slant: Tensor
+
+    def __init__(self, plan: Plan, start: str | filters.FilterBank) -> None:
+        super().__init__(plan, start)
+        if not isinstance(start, str):
+            raise ValueError(
+                "Scattering2D: filters must be 'morlet' or 'tight' for trainable='wavelets'; got a "
+                "FilterBank, whose wavelets have no such parameters (use trainable='filters')"
+            )
+        self._lowpass = _bank(start, plan).phi
+        zero = torch.zeros(plan.J, plan.L, device="cpu")
+        self._start_with(**dict.fromkeys(self._names, zero))
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        for value in self._values():
+            value.zero_()
+        self._fix(self._frozen)
+
+    @property
+    def xi(self) -> Tensor:
+        """Frequencies ``[J, L]`` in radians a pixel, float64, differentiable."""
+        return 0.75 * math.pi / self._scales() * self.d_xi.double().exp()
+
+    @property
+    def theta(self) -> Tensor:
+        """Orientations ``[J, L]`` in radians, from the first axis to the second."""
+        L = self._plan.L
+        angle = torch.arange(L, dtype=torch.float64, device=self.d_theta.device)
+        return (int(L - L / 2 - 1) - angle) * (math.pi / L) + self.d_theta.double()
+
+    @property
+    def sigma(self) -> Tensor:
+        """Widths ``[J, L]`` in pixels, along the wave."""
+        return 0.8 * self._scales() * self.d_sigma.double().exp()
+
+    @property
+    def slant(self) -> Tensor:
+        """Widths along the wave over those across it, ``[J, L]``."""
+        return 4 / self._plan.L * self.d_slant.double().exp()
+
+    def psi_now(self) -> Tensor:
+        L = self._plan.L
+        numbers = zip(self.xi, self.theta, self.sigma, self.slant, strict=True)
+        reaches = [math.ceil(_REACH * 0.8 * 2**j * max(1, L / 4)) for j in range(self._plan.J)]
+        scales = zip(numbers, reaches, strict=True)
+        psi = torch.stack([morlet(self._plan.padded, *scale, reach) for scale, reach in scales])
+        if self._start == "tight":
+            phi = self._buffers["_lowpass_there"]
+            psi = psi * filters._tight_gain(psi, phi, filters._MAX_GAIN)  # type: ignore[arg-type]
+        return psi
+
+    def phi_now(self) -> Tensor:
+        return self._lowpass
+
+    def _scales(self) -> Tensor:  # 2^j [J, 1]
+        j = torch.arange(self._plan.J, dtype=torch.float64, device=self.d_xi.device)
+        return torch.exp2(j)[:, None]
+
+    def _set_constants(self) -> None:
+        taps, bands = banded(self._lowpass, self._plan, self._dtype)
+        self._constant("_boxes", whole_support(self._plan)[0])
+        self._constant("_taps", taps)
+        self._constant("_bands", bands)
+        if self._start == "tight":
+            self._constant("_lowpass_there", self._lowpass)  # on the device of the parameters
+
+    def _whole(self) -> Packed:
+        psi = pack_psi(self.psi_now().to(self._dtype), self._plan)
+        boxes, taps, bands = (self._buffers[f"_{name}"] for name in ("boxes", "taps", "bands"))
+        return Packed(psi, boxes, taps, bands)  # type: ignore[arg-type]
+
+
+def morlet(
+    shape: tuple[int, int], xi: Tensor, theta: Tensor, sigma: Tensor, slant: Tensor, reach: int
+) -> Tensor:
+    """Morlet wavelets in Fourier, differentiable: ``Re DFT(g (exp(i xi.u) - kappa))``, where ``g``
+    is the Gaussian envelope summed over the periods of the grid and ``kappa`` makes the mean zero.
+
+    The DFT is two products with matrices of cosines and sines. They are periodic, so that nothing
+    has to be wrapped: ``u`` runs over a window as wide as the envelope, but no further than the
+    five periods ``[-2 Mp, 3 Mp)`` of :mod:`scatcuda.filters`.
+
+    Args:
+        shape: ``(Mp, Np)``.
+        xi, theta, sigma, slant: ``[L]`` float64.
+        reach: the window goes this many pixels from its middle.
+    Returns: ``[L, Mp, Np]`` float64.
+    Example:
+        >>> numbers = torch.tensor([[2.0, 0.3, 0.8, 0.5]], dtype=torch.float64).T
+        >>> morlet((12, 8), *numbers, reach=20).shape
+        torch.Size([1, 12, 8])
+    """
+    (x, cos_m, sin_m), (y, cos_n, sin_n) = (_waves(size, reach, xi.device) for size in shape)
+    # A window that is its own mirror image need only be summed over half of it: the values at u
+    # and -u are conjugate. One that the fifth period cuts is not.
+    mirrored = reach <= 2 * min(shape)
+    if mirrored:
+        x, cos_m, sin_m = x[reach:], cos_m[:, reach:], sin_m[:, reach:]
+    x = x[:, None]
+    cos, sin = theta.cos()[:, None, None], theta.sin()[:, None, None]
+    xi, sigma, slant = xi[:, None, None], sigma[:, None, None], slant[:, None, None]
+    # The exponent -(along^2 + slant^2 across^2) / (2 sigma^2) as a quadratic form in x and y.
+    scale, across = -1 / (2 * sigma**2), slant**2
+    xx = (cos**2 + across * sin**2) * scale
+    xy = 2 * cos * sin * (1 - across) * scale
+    yy = (sin**2 + across * cos**2) * scale
+    g = torch.exp(xx * x * x + (xy * x) * y + yy * y * y)  # [L, x, y]
+    norm = slant / (2 * filters._KYMATIO_PI * sigma**2)
+    g = g * (norm * (1 + x.sign()) if mirrored else norm)
+    along_x, along_y = xi * cos * x, xi * sin * y
+    real = g * (along_x.cos() * along_y.cos() - along_x.sin() * along_y.sin())
+    imag = g * (along_x.sin() * along_y.cos() + along_x.cos() * along_y.sin())
+    mass = g.sum((1, 2), keepdim=True)
+    real = real - g * (real.sum((1, 2), keepdim=True) / mass)
+    if not mirrored:  # else the two halves cancel
+        imag = imag - g * (imag.sum((1, 2), keepdim=True) / mass)
+    # sum (real + i imag) exp(-i w.u), of which the real part is wanted
+    psi = cos_m @ (real @ cos_n.mT + imag @ sin_n.mT) + sin_m @ (imag @ cos_n.mT - real @ sin_n.mT)
+    psi[:, 0, 0] = 0  # what kappa is for; the sum leaves rounding
+    return psi
+
+
+def _waves(size: int, reach: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Positions ``u [w]``, and ``cos`` and ``sin`` of ``2 pi k u / size``, ``[size, w]``."""
+    u = torch.arange(max(-2 * size, -reach), min(3 * size, reach + 1), device=device)
+    k = torch.arange(size, device=device)
+    turn = k.double() * (2 * math.pi / size)
+    index = torch.outer(k, u).remainder(size)
+    return u.double(), turn.cos()[index], turn.sin()[index]
+
+
+def _bank(start: str | filters.FilterBank, plan: Plan) -> filters.FilterBank:
+    return filters.BUILT_IN[start](plan.padded, plan.J, plan.L) if isinstance(start, str) else start
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"Scattering2D: filters cannot be used: {error}") from error
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
+
+
+KINDS: dict[str, type[LearnedFilters]] = {"filters": FreeFilters, "wavelets": MorletWavelets}
