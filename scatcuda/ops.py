@@ -69,8 +69,9 @@ def scattering2d(
         >>> scattering2d(torch.randn(5, 32, 32), *bank, J=2, L=8).shape
         torch.Size([5, 81, 8, 8])
     """
+    tensors = (x, psi, psi_support, phi, phi_support)
     constants = (J, L, max_order, pre_pad, tier, workspace)
-    return _call(_operators.scattering2d.default, x, psi, psi_support, phi, phi_support, *constants)
+    return _call(_operators.scattering2d.default, tensors, *constants)
 
 
 def filter_fold(x_hat: Tensor, psi: Tensor, k: int) -> Tensor:
@@ -87,7 +88,7 @@ def filter_fold(x_hat: Tensor, psi: Tensor, k: int) -> Tensor:
         >>> filter_fold(torch.fft.fft2(torch.randn(3, 8, 8)), torch.rand(5, 8, 8), 2).shape
         torch.Size([3, 5, 4, 4])
     """
-    return _call(_operators.filter_fold.default, x_hat, psi, k)
+    return _call(_operators.filter_fold.default, (x_hat, psi), k)
 
 
 def modulus(z: Tensor) -> Tensor:
@@ -101,7 +102,7 @@ def modulus(z: Tensor) -> Tensor:
         >>> modulus(torch.tensor([3 + 4j]))
         tensor([5.])
     """
-    return _call(_operators.modulus.default, z)
+    return _call(_operators.modulus.default, (z,))
 
 
 def lowpass(u: Tensor, a_m: Tensor, a_n: Tensor) -> Tensor:
@@ -116,17 +117,17 @@ def lowpass(u: Tensor, a_m: Tensor, a_n: Tensor) -> Tensor:
         >>> lowpass(torch.randn(3, 40, 40), torch.rand(8, 40), torch.rand(8, 40)).shape
         torch.Size([3, 8, 8])
     """
-    return _call(_operators.lowpass.default, u, a_m, a_n)
+    return _call(_operators.lowpass.default, (u, a_m, a_n))
 
 
-def _call(operator: Callable[..., Tensor], *args: Any) -> Tensor:
+def _call(operator: Callable[..., Tensor], tensors: tuple[Tensor, ...], *constants: Any) -> Tensor:
     if torch.compiler.is_compiling():
-        return operator(*args)
+        return operator(*tensors, *constants)
     try:
-        if _needs_no_autograd(args):
+        if _needs_no_autograd(tensors):
             with torch._C._AutoDispatchBelowAutograd():
-                return operator(*args)
-        return operator(*args)
+                return operator(*tensors, *constants)
+        return operator(*tensors, *constants)
     except RuntimeError as error:
         # the stable ABI knows one type of exception; programs that halve their batch know another
         if "out of memory" in str(error) and type(error) is RuntimeError:
@@ -134,14 +135,14 @@ def _call(operator: Callable[..., Tensor], *args: Any) -> Tensor:
         raise
 
 
-def _needs_no_autograd(args: tuple[Any, ...]) -> bool:
+def _needs_no_autograd(tensors: tuple[Tensor, ...]) -> bool:
     """Whether a call can pass by the autograd kernel below, which takes longer than a small image
     does."""
     return (
-        not (torch.is_grad_enabled() and torch._C._any_requires_grad(*args))
+        not (torch.is_grad_enabled() and torch._C._any_requires_grad(*tensors))
         and forward_ad._current_level < 0
         and not torch._C._are_functorch_transforms_active()
-        and not torch.overrides.has_torch_function(args)  # it may do as it likes
+        and not torch.overrides.has_torch_function(tensors)  # it may do as it likes
     )
 
 
