@@ -322,6 +322,17 @@ def setup_training(problem: Problem, device: torch.device) -> Work:
     return Work(peers, exact, images=problem.batch)
 
 
+def setup_recorded(problem: Problem, device: torch.device) -> Work:
+    """The forward pass of an image whose gradient is wanted."""
+    x = problem.images(device).requires_grad_()
+    peers = {
+        name: Peer(functools.partial(module(name, problem, device), x))
+        for name in implementations(device)
+    }
+    exact = functools.partial(exact_transform, problem, device)
+    return Work(peers, exact, lambda S: problem.some(S.detach()), problem.batch)
+
+
 def setup_construction(problem: Problem, device: torch.device) -> Work:
     """Sizes -> a module with its filter bank; the twin's constructor is ours, hence no peer."""
     names = [name for name in implementations() if name != "twin"]
@@ -462,6 +473,14 @@ def _backend(problem: Problem, **options: Any) -> list[Case]:
     return [Case(f"backend {problem}", setup_backend, problem, "backend", 1, **options)]
 
 
+def _calls(problem: Problem) -> list[Case]:
+    """An image so small that the way to the engine is most of the time."""
+    return [
+        Case(f"call {problem}", setup_transform, problem, "call", most=20),
+        Case(f"call with gradient {problem}", setup_recorded, problem, "call", most=40),
+    ]
+
+
 DIGITS = Problem(J=2, shape=(32, 32), batch=96)
 PHOTOS = Problem(J=3, shape=(224, 224), batch=4)
 PHOTO = Problem(J=3, shape=(224, 224), batch=1)
@@ -484,6 +503,8 @@ CASES: list[Case] = [
     Case(f"training step {DIGITS}", setup_training, DIGITS, "training", slow=True),
     *_backend(DIGITS),
     *_backend(PHOTO, slow=True),
+    *_calls(Problem(J=1, shape=(8, 8))),
+    *_calls(Problem(J=2, shape=(8, 8))),
     Case(f"two threads {DIGITS}", setup_threads, DIGITS, "threads", 1.7, rival="one thread"),
     # On a GPU; the most telling first, since time there may run out
     _transform(MANY_RGB, 20, most=1e6 / 600_000, device="cuda"),

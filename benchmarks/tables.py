@@ -25,6 +25,7 @@ TITLES = {
     "training": "A step of training, compiled, between a convolution and a linear classifier",
     "backend": "Kymatio's class, our backend object (scatcuda) against its own",
     "operator": "Operators",
+    "call": "Calls with one tiny image",
 }
 KERNELS = 12  # lines of a table of kernels
 Row = list[str]

@@ -2,22 +2,27 @@
 ``lowpass`` for networks of other shapes.
 
 Each is one PyTorch operator ``torch.ops.scatcuda.X`` with native engines for CPU and CUDA, a fake
-kernel and a gradient. On any other device the plain-PyTorch twin in :mod:`scatcuda.reference`
-computes it; so it does ``lowpass`` on the CPU: two matrix products, which the BLAS does best. In
-``torch.func``'s transforms and forward-mode differentiation the functions here are their twins too;
-the operators themselves (``torch.ops.scatcuda``) have a reverse-mode gradient only.
+kernel, a gradient, which is an operator itself, and a rule for ``vmap``. On any other device the
+plain-PyTorch twin in :mod:`scatcuda.reference` computes it; so it does ``lowpass`` on the CPU: two
+matrix products, which the BLAS does best. The twins also give the derivatives in forward mode, and
+those of the gradients.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
+from torch._C._functorch import TransformType
+from torch._functorch.autograd_function import enable_single_level_autograd_function
+from torch.autograd import Function, forward_ad
 
 from . import _C, reference  # noqa: F401  (loading _C registers the operators)
 from .plan import Packed, Plan
+
+_operators = torch.ops.scatcuda
 
 
 def scattering2d(
@@ -64,8 +69,9 @@ def scattering2d(
         >>> scattering2d(torch.randn(5, 32, 32), *bank, J=2, L=8).shape
         torch.Size([5, 81, 8, 8])
     """
+    tensors = (x, psi, psi_support, phi, phi_support)
     constants = (J, L, max_order, pre_pad, tier, workspace)
-    return _call("scattering2d", x, psi, psi_support, phi, phi_support, *constants)
+    return _call(_operators.scattering2d.default, tensors, *constants)
 
 
 def filter_fold(x_hat: Tensor, psi: Tensor, k: int) -> Tensor:
@@ -82,7 +88,7 @@ def filter_fold(x_hat: Tensor, psi: Tensor, k: int) -> Tensor:
         >>> filter_fold(torch.fft.fft2(torch.randn(3, 8, 8)), torch.rand(5, 8, 8), 2).shape
         torch.Size([3, 5, 4, 4])
     """
-    return _call("filter_fold", x_hat, psi, k)
+    return _call(_operators.filter_fold.default, (x_hat, psi), k)
 
 
 def modulus(z: Tensor) -> Tensor:
@@ -96,7 +102,7 @@ def modulus(z: Tensor) -> Tensor:
         >>> modulus(torch.tensor([3 + 4j]))
         tensor([5.])
     """
-    return _call("modulus", z)
+    return _call(_operators.modulus.default, (z,))
 
 
 def lowpass(u: Tensor, a_m: Tensor, a_n: Tensor) -> Tensor:
@@ -111,25 +117,33 @@ def lowpass(u: Tensor, a_m: Tensor, a_n: Tensor) -> Tensor:
         >>> lowpass(torch.randn(3, 40, 40), torch.rand(8, 40), torch.rand(8, 40)).shape
         torch.Size([3, 8, 8])
     """
-    return _call("lowpass", u, a_m, a_n)
+    return _call(_operators.lowpass.default, (u, a_m, a_n))
 
 
-def _call(name: str, *args: Any) -> Tensor:
-    operator = getattr(torch.ops.scatcuda, name).default
+def _call(operator: Callable[..., Tensor], tensors: tuple[Tensor, ...], *constants: Any) -> Tensor:
     if torch.compiler.is_compiling():
-        return operator(*args)
-    # An operator's registered gradient knows nothing of torch.func's transforms and drops the
-    # tangents of forward mode without a word; the twin is made of PyTorch's own operations and does
-    # all of them.
-    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
-        return getattr(reference, name)(*args)
+        return operator(*tensors, *constants)
     try:
-        return operator(*args)
+        if _needs_no_autograd(tensors):
+            with torch._C._AutoDispatchBelowAutograd():
+                return operator(*tensors, *constants)
+        return operator(*tensors, *constants)
     except RuntimeError as error:
         # the stable ABI knows one type of exception; programs that halve their batch know another
         if "out of memory" in str(error) and type(error) is RuntimeError:
             raise torch.OutOfMemoryError(str(error)) from error
         raise
+
+
+def _needs_no_autograd(tensors: tuple[Tensor, ...]) -> bool:
+    """Whether a call can pass by the autograd kernel below, which takes longer than a small image
+    does."""
+    return (
+        not (torch.is_grad_enabled() and torch._C._any_requires_grad(*tensors))
+        and forward_ad._current_level < 0
+        and not torch._C._are_functorch_transforms_active()
+        and not torch.overrides.has_torch_function(tensors)  # it may do as it likes
+    )
 
 
 # --- every device that has no engine of its own -----------------------------------------------
@@ -202,53 +216,122 @@ def _(u, a_m, a_n):
 
 # --- gradients --------------------------------------------------------------------------------
 
-
-def _save_inputs(ctx, inputs, output):
-    tensors = [value for value in inputs if isinstance(value, Tensor)]
-    ctx.save_for_backward(*tensors)
-    ctx.constants = inputs[len(tensors) :]
+# Of an operator's inputs, tensors first, and the gradients of its results: those of its tensors.
+# What is not `wanted` is passed over.
+Gradient = Callable[..., Sequence[Tensor | None]]
 
 
-# A gradient that will itself be differentiated is made of PyTorch's own operations; otherwise an
-# operator of its own gives it.
+def _register_gradient(name: str, gradient: Gradient, twin: Callable[..., Any]) -> None:
+    """What ``torch.library.register_autograd`` does, in a third of the time and also where
+    ``torch.func`` transforms the function that calls the operator, or in forward mode."""
+    operator = getattr(_operators, name).default
+
+    def compute(keyset: Any, *inputs: Any) -> Any:
+        with torch._C._AutoDispatchBelowAutograd():
+            return operator.redispatch(keyset & torch._C._after_autograd_keyset, *inputs)
+
+    def forward(ctx: Any, keyset: Any, *inputs: Any) -> Any:
+        tensors = [value for value in inputs if isinstance(value, Tensor)]
+        ctx.save_for_backward(*tensors)
+        ctx.constants = inputs[len(tensors) :]
+        if not torch._C._are_functorch_transforms_active():
+            return compute(keyset, *inputs)
+        with torch.enable_grad():  # for the transforms outside of this one
+            return compute(keyset, *inputs)
+
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        tensors, constants = ctx.saved_tensors, ctx.constants
+        wanted = ctx.needs_input_grad[1 : 1 + len(tensors)]
+        found = gradient(wanted, (*tensors, *constants), *grads)
+        kept = (g if w else None for g, w in zip(found, wanted, strict=True))
+        return None, *kept, *(None,) * len(constants)
+
+    node = type(
+        f"scatcuda_{name}",
+        (Function,),
+        {"forward": staticmethod(forward), "backward": staticmethod(backward)},
+    )
+    # Function.apply first looks for torch.func's transforms. Here the dispatcher has done so: this
+    # is called in one of them at a time, on its tensors.
+    apply = super(Function, node).apply  # type: ignore[misc]
+
+    def kernel(keyset: Any, *inputs: Any) -> Any:
+        if _in_forward_mode():
+            return twin(*inputs)
+        if not (torch.is_grad_enabled() and torch._C._any_requires_grad(*inputs)):
+            return compute(keyset, *inputs)
+        if not torch._C._are_functorch_transforms_active():
+            return apply(keyset, *inputs)
+        with enable_single_level_autograd_function():
+            return apply(keyset, *inputs)
+
+    _library.impl(name, kernel, "Autograd", with_keyset=True)
 
 
-def _scattering2d_gradient(ctx, grad):
-    wanted = tuple(ctx.needs_input_grad[i] for i in (0, 1, 3))
-    x, *bank = ctx.saved_tensors
-    constants, (tier, workspace) = ctx.constants[:4], ctx.constants[4:]
-    x = x.to(bank[2].dtype)
-    if torch.is_grad_enabled():
-        found = reference.gradients(grad, x, Packed(*bank), constants, wanted)
-    else:
-        backward = torch.ops.scatcuda.scattering2d_backward.default
-        found = backward(grad, x, *bank, *constants, *wanted, tier, workspace)
-    grad_x, grad_psi, grad_phi = (g if w else None for g, w in zip(found, wanted, strict=True))
-    return grad_x, grad_psi, None, grad_phi, *(None,) * 7
+def _in_forward_mode() -> bool:
+    if forward_ad._current_level >= 0:
+        return True
+    if not torch._C._are_functorch_transforms_active():
+        return False
+    return torch._C._functorch.peek_interpreter_stack().key() == TransformType.Jvp
 
 
-def _filter_fold_gradient(ctx, grad):
-    x_hat, psi = ctx.saved_tensors
-    (k,) = ctx.constants
-    backward = torch.ops.scatcuda.filter_fold_backward.default
-    if torch.is_grad_enabled():
-        backward = reference.filter_fold_backward
-    wanted = ctx.needs_input_grad[:2]
-    found = backward(grad, x_hat, psi, k, *wanted)
-    return *(g if w else None for g, w in zip(found, wanted, strict=True)), None
+def _gradient_of(twin: Callable[..., Any]) -> Gradient:
+    """The gradient of a function made of PyTorch's own operations."""
+
+    def gradient(wanted: Sequence[bool], inputs: Sequence[Any], *grads: Tensor) -> list[Any]:
+        chosen = [i for i, w in enumerate(wanted) if w]
+
+        def f(*tensors: Tensor) -> Any:
+            given = dict(zip(chosen, tensors, strict=True))
+            return twin(*(given.get(i, value) for i, value in enumerate(inputs)))
+
+        pull_back = torch.func.vjp(f, *(inputs[i] for i in chosen))[1]
+        found = pull_back(grads if len(grads) > 1 else grads[0])
+        given = dict(zip(chosen, found, strict=True))
+        return [given.get(i) for i in range(len(wanted))]
+
+    return gradient
 
 
-def _modulus_gradient(ctx, grad):
-    (z,) = ctx.saved_tensors
-    if torch.is_grad_enabled():
-        return reference.modulus_backward(grad, z)
-    return torch.ops.scatcuda.modulus_backward.default(grad, z)
+def _scattering2d_gradient(
+    wanted: Sequence[bool], inputs: Sequence[Any], grad: Tensor
+) -> Sequence[Tensor | None]:
+    bank, constants, options = inputs[1:5], inputs[5:9], inputs[9:]
+    flags = wanted[0], wanted[1], wanted[3]
+    x = inputs[0].to(bank[2].dtype)
+    backward = _operators.scattering2d_backward.default
+    grad_x, grad_psi, grad_phi = backward(grad, x, *bank, *constants, *flags, *options)
+    return grad_x, grad_psi, None, grad_phi, None
 
 
-def _lowpass_gradient(ctx, grad):
-    u, a_m, a_n = ctx.saved_tensors
-    wanted = ctx.needs_input_grad
-    grad_u = lowpass(grad, a_m.mT, a_n.mT) if wanted[0] else None
+def _scattering2d_backward_twin(grad: Tensor, x: Tensor, *others: Any) -> tuple[Tensor, ...]:
+    return reference.gradients(grad, x, Packed(*others[:4]), others[4:8], others[8:11])
+
+
+def _filter_fold_gradient(
+    wanted: Sequence[bool], inputs: Sequence[Any], grad: Tensor
+) -> Sequence[Tensor | None]:
+    return _operators.filter_fold_backward.default(grad, *inputs, *wanted[:2])
+
+
+def _modulus_gradient(
+    wanted: Sequence[bool], inputs: Sequence[Any], grad: Tensor
+) -> Sequence[Tensor | None]:
+    return (_operators.modulus_backward.default(grad, *inputs),)
+
+
+def _lowpass_gradient(
+    wanted: Sequence[bool], inputs: Sequence[Any], grad: Tensor
+) -> Sequence[Tensor | None]:
+    return _lowpass_gradients(grad, wanted, *inputs)
+
+
+@reference.in_full_precision
+def _lowpass_gradients(
+    grad: Tensor, wanted: Sequence[bool], u: Tensor, a_m: Tensor, a_n: Tensor
+) -> Sequence[Tensor | None]:
+    grad_u = _operators.lowpass.default(grad, a_m.mT, a_n.mT) if wanted[0] else None
     grad_m = (grad @ a_n @ u.mT).unsqueeze(0).flatten(0, -3).sum(0) if wanted[1] else None
     grad_n = (grad.mT @ a_m @ u).unsqueeze(0).flatten(0, -3).sum(0) if wanted[2] else None
     return grad_u, grad_m, grad_n
@@ -260,4 +343,51 @@ for _name, _gradient in (
     ("modulus", _modulus_gradient),
     ("lowpass", _lowpass_gradient),
 ):
-    torch.library.register_autograd(f"scatcuda::{_name}", _gradient, setup_context=_save_inputs)
+    _register_gradient(_name, _gradient, getattr(reference, _name))
+_SECOND: dict[str, Callable[..., Any]] = {
+    "scattering2d_backward": _scattering2d_backward_twin,
+    "filter_fold_backward": reference.filter_fold_backward,
+    "modulus_backward": reference.modulus_backward,
+}
+for _name, _second in _SECOND.items():
+    _register_gradient(_name, _gradient_of(_second), _second)
+
+
+# --- vmap -------------------------------------------------------------------------------------
+
+
+def _register_vmap(name: str, batched: int, summed: slice = slice(0)) -> None:
+    """The first ``batched`` arguments have leading dimensions, of which the mapped one becomes
+    another. Where it is one of another argument, or a gradient that is the sum over all leading
+    dimensions is wanted (one of the flags ``summed``), the operator is called for each entry."""
+    operator = getattr(_operators, name).default
+
+    def rule(info: Any, in_dims: Sequence[int | None], *args: Any) -> tuple[Any, Any]:
+        def entry(i: int) -> Any:
+            pairs = zip(args, in_dims, strict=True)
+            return operator(*(a if d is None else a.select(d, i).contiguous() for a, d in pairs))
+
+        if any(dim is not None for dim in in_dims[batched:]) or any(args[summed]):
+            each = [entry(i) for i in range(info.batch_size)]
+            if isinstance(each[0], Tensor):
+                return torch.stack(each), 0
+            return tuple(map(torch.stack, zip(*each, strict=True))), (0,) * len(each[0])
+        firsts = (
+            t.expand(info.batch_size, *t.shape) if d is None else t.movedim(d, 0)
+            for t, d in zip(args[:batched], in_dims, strict=False)
+        )
+        found = operator(*firsts, *args[batched:])
+        if isinstance(found, Tensor):
+            return found, 0
+        return found, tuple(None if t.shape == (0,) else 0 for t in found)
+
+    torch.library.register_vmap(f"scatcuda::{name}", rule, lib=_library)
+
+
+_register_vmap("scattering2d", 1)
+_register_vmap("scattering2d_backward", 2, summed=slice(11, 13))
+_register_vmap("filter_fold", 1)
+_register_vmap("filter_fold_backward", 2, summed=slice(5, 6))
+_register_vmap("modulus", 1)
+_register_vmap("modulus_backward", 2)
+_register_vmap("lowpass", 1)

@@ -235,16 +235,17 @@ def unpack(
     ``phi[res] = (P [m, rows], Q [n, columns])``, 0 outside their support. Differentiable in
     ``packed.psi`` and ``packed.phi``."""
     wavelets = {}
-    boxes = packed.psi_support.tolist()
-    for (res, j), (first, head, tail, left, right) in zip(plan.tables(), boxes, strict=True):
+    # The supports are read by arithmetic alone, which a compiler can trace. What is not stored
+    # is taken from a row of zeros behind the entries.
+    entries = torch.nn.functional.pad(packed.psi.reshape(-1, plan.lanes), (0, 0, 0, 1))
+    for (res, j), box in zip(plan.tables(), packed.psi_support, strict=True):
         rows, columns = plan.sides(res)
-        kept = [_outside(left, right, columns), _outside(head, tail, rows)]
-        entries = packed.psi.reshape(-1, plan.lanes)[first : first + len(kept[0]) * len(kept[1])]
-        table = entries.reshape(len(kept[0]), len(kept[1]), plan.lanes)[..., : plan.L]
-        for dim, (size, index) in enumerate(zip((columns, rows), kept, strict=True)):
-            shape = [*table.shape[:dim], size, *table.shape[dim + 1 :]]
-            table = table.new_zeros(shape).index_copy(dim, index.to(table.device), table)
-        wavelets[res, j] = table.permute(2, 1, 0) * (rows * columns)
+        first, head, tail, left, right = box.unbind()
+        r, r_kept = _places(head, tail, rows)
+        c, c_kept = _places(left, right, columns)
+        index = first + c[:, None] * (rows - tail + head) + r
+        index = index.where(c_kept[:, None] & r_kept, entries.shape[0] - 1)
+        wavelets[res, j] = entries[index][..., : plan.L].permute(2, 1, 0) * (rows * columns)
     lowpass, offset, row = [], 0, 0
     for res in range(plan.J):
         pair = []
@@ -256,3 +257,10 @@ def unpack(
             offset, row = offset + size * side, row + size
         lowpass.append((pair[0], pair[1]))
     return wavelets, lowpass
+
+
+def _places(first: Tensor, last: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Where each of ``size`` indices is stored if ``[first, last)`` is not, and whether it is."""
+    index = torch.arange(size, device=first.device)
+    behind = index >= last
+    return index - behind * (last - first), behind | (index < first)

@@ -282,7 +282,8 @@ class Scattering2D(nn.Module):
     def _packed(self) -> Packed:
         if self.learned is not None:
             return self.learned.packed()
-        return Packed(*(self._buffers[f"_{name}"] for name in Packed._fields))  # type: ignore[arg-type]
+        b: dict[str, Any] = self._buffers
+        return Packed(b["_psi"], b["_psi_support"], b["_phi"], b["_phi_support"])
 
     def _pack(self, dtype: torch.dtype, device: torch.device) -> None:
         try:
@@ -301,7 +302,7 @@ class Scattering2D(nn.Module):
             raise TypeError(f"Scattering2D: x must be real; got {x.dtype}")
         if x.layout != torch.strided or x.is_nested:
             raise TypeError("Scattering2D: x must be a dense tensor; got a sparse or nested one")
-        if x.ndim < 2 or tuple(x.shape[-2:]) != self._input:
+        if x.shape[-2:] != self._input:
             raise ValueError(
                 f"Scattering2D: x must have shape (..., {self._input[0]}, {self._input[1]})"
                 f"{', padded beforehand' if self.pre_pad else ''}; got {tuple(x.shape)}"
@@ -310,7 +311,9 @@ class Scattering2D(nn.Module):
             raise ValueError(
                 f"Scattering2D: x must be on the module's device {like.device}; it is on {x.device}"
             )
-        if x.dtype == torch.float64 and like.dtype != torch.float64:
+        if x.dtype == like.dtype:
+            return x
+        if x.dtype == torch.float64:
             raise TypeError(
                 "Scattering2D: x is float64, the module float32; call .double() on the module for "
                 "float64 coefficients or .float() on x"

@@ -612,7 +612,8 @@ def test_report_of_a_gpu(pretended_gpu, tmp_path, capsys):
 
 def test_report_of_a_gpu_without_a_profiler(pretended_gpu, monkeypatch):
     monkeypatch.setattr(gpu, "kernels", lambda run: _fail())
-    (case,) = [case for case in CASES if case.most and case.problem.J == 2]
+    on_gpu = [case for case in CASES if case.device == "cuda"]
+    (case,) = [case for case in on_gpu if case.most and case.problem.J == 2]
     found = report.collect([case], "cuda", report.Settings(quick=True))
     assert "kernels" not in found["cases"][0]
     assert f"{case.name}: not profiled: RuntimeError: out of memory." in found["notes"]

@@ -45,6 +45,10 @@ class Backward : private Cascade<T, Slots> {
           team.over(s_.L, [&](int64_t first, int64_t last, int64_t t) {
             for (int64_t i = first; i < last; ++i) order_2(j1, i, gS, grad, image, own[t]);
           });
+          // the filters of the lanes beside the angles may be anything: they take no part
+          for (int64_t i = s_.L; i < ceil_div(s_.L, Q) * Q; ++i) {
+            clear(this->u_hat_of(image, j1, i));
+          }
         }
         order_1(x_hat, j1, further, gS, grad, to_x_hat, image, own, team);
       }

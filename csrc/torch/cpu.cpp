@@ -6,7 +6,6 @@
 namespace scatcuda {
 namespace {
 
-using torch::stable::contiguous;
 using torch::stable::new_empty;
 
 Executor torch_threads() {
@@ -56,8 +55,8 @@ Tensor scattering2d_cpu(const Tensor& x, const Tensor& psi, const Tensor& psi_su
   const char* op = "scattering2d";
   const Scattering2d s = check_scattering2d(x, J, L, max_order, pre_pad);
   check_wish("scattering2d: ", tier, workspace_limit);
-  Tensor input = contiguous(x);
-  Tensor S = new_empty(x, s.sizes);
+  Tensor input = dense(x);
+  Tensor S = empty_on_cpu(s.sizes, x.scalar_type());
   with_real(op, "x", x, false, [&](auto real) {
     using T = decltype(real);
     const Bank<T> bank = check_bank<T>(s, x, psi, psi_support, phi, phi_support);
@@ -84,7 +83,7 @@ std::tuple<Tensor, Tensor, Tensor> scattering2d_backward_cpu(
   const Scattering2d s = check_scattering2d(x, J, L, max_order, pre_pad);
   check_wish("scattering2d_backward: ", tier, workspace_limit);
   check_like(op, "grad", grad, s.sizes, x, x.scalar_type());
-  const Tensor input = contiguous(x), g = contiguous(grad);
+  const Tensor input = dense(x), g = dense(grad);
   Tensor grad_x = new_empty(x, with_x ? sizes_of(x, 0, {}) : nothing);
   Tensor grad_psi = new_empty(psi, with_psi ? sizes_of(psi, 0, {}) : nothing);
   Tensor grad_phi = new_empty(phi, with_phi ? sizes_of(phi, 0, {}) : nothing);
@@ -114,7 +113,7 @@ std::tuple<Tensor, Tensor, Tensor> scattering2d_backward_cpu(
 Tensor filter_fold_cpu(const Tensor& x_hat, const Tensor& psi, int64_t k) {
   const char* op = "filter_fold";
   const FilterFold s = check_filter_fold(x_hat, psi, k);
-  Tensor input = contiguous(x_hat), filters = contiguous(psi);
+  Tensor input = dense(x_hat), filters = dense(psi);
   Tensor out = new_empty(x_hat, s.sizes);
   with_real(op, "x_hat", x_hat, true, [&](auto real) {
     using T = decltype(real);
@@ -132,7 +131,7 @@ std::tuple<Tensor, Tensor> filter_fold_backward_cpu(const Tensor& grad, const Te
   const char* op = "filter_fold_backward";
   const FilterFold s = check_filter_fold(x_hat, psi, k);
   check_like(op, "grad", grad, s.sizes, x_hat, x_hat.scalar_type());
-  const Tensor input = contiguous(x_hat), filters = contiguous(psi), g = contiguous(grad);
+  const Tensor input = dense(x_hat), filters = dense(psi), g = dense(grad);
   Tensor grad_x = new_empty(x_hat, with_x ? sizes_of(x_hat, 0, {}) : nothing);
   Tensor grad_psi = new_empty(psi, with_psi ? sizes_of(psi, 0, {}) : nothing);
   with_real(op, "x_hat", x_hat, true, [&](auto real) {
@@ -147,7 +146,7 @@ std::tuple<Tensor, Tensor> filter_fold_backward_cpu(const Tensor& grad, const Te
 }
 
 Tensor modulus_cpu(const Tensor& z) {
-  Tensor input = contiguous(z), out;
+  Tensor input = dense(z), out;
   with_real("modulus", "z", z, true, [&](auto real) {
     using T = decltype(real);
     out = new_empty(z, sizes_of(z, 0, {}), real_type<T>);
@@ -159,7 +158,7 @@ Tensor modulus_cpu(const Tensor& z) {
 
 Tensor modulus_backward_cpu(const Tensor& grad, const Tensor& z) {
   const char* op = "modulus_backward";
-  const Tensor input = contiguous(z), g = contiguous(grad);
+  const Tensor input = dense(z), g = dense(grad);
   Tensor out = new_empty(z, sizes_of(z, 0, {}));
   with_real(op, "z", z, true, [&](auto real) {
     using T = decltype(real);

@@ -23,10 +23,9 @@ from test_ops import (  # noqa: F401
     test_nothing_in_nothing_out,
     test_only_the_gradients_that_are_wanted,
     test_opcheck,
-    test_opcheck_of_scattering2d_backward,
+    test_opcheck_of_some_gradients,
     test_scattering2d,
     test_scattering2d_backward,
-    test_vmap_of_the_operators,
 )
 
 pytestmark = pytest.mark.usefixtures("made_there")

@@ -129,6 +129,28 @@ def test_graph(way, workspace):
         assert torch.equal(result, module(x))
 
 
+def test_graph_of_a_training_step(way):
+    """Forward and backward captured together."""
+    module, _, _ = way
+    x = images(5, way).requires_grad_()
+
+    def gradient() -> Tensor:
+        return torch.autograd.grad(module(x).square().sum(), x)[0]
+
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        gradient()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = gradient()
+    for _ in range(3):
+        x.data.copy_(images(5, way))
+        graph.replay()
+        assert torch.equal(captured, gradient())
+
+
 def test_graph_of_the_stages():
     z = torch.randn(2, 12, 20, device="cuda", dtype=torch.complex64)
     psi = torch.randn(3, 12, 20, device="cuda")
