@@ -165,6 +165,7 @@ __global__ void __launch_bounds__(lowpass_threads)
     for (int k0 = 0; k0 < length; k0 += lowpass_threads) {
       const int k = k0 + threadIdx.x;
       T value[chunk_n] = {};
+#pragma unroll 1
       for (int p = 0; p < others && k < length; ++p) {
         const T tap = __ldg(taps + static_cast<int64_t>(p) * length + k);
 #pragma unroll
@@ -179,6 +180,7 @@ __global__ void __launch_bounds__(lowpass_threads)
       for (int o = 0; o < chunk_n; ++o) t[o][threadIdx.x] = value[o];
       __syncthreads();
       const int count = i < points ? static_cast<int>(min(length - k0, lowpass_threads)) : 0;
+#pragma unroll 2
       for (int j = 0; j < count; ++j) {
         const int64_t at = origin + static_cast<int64_t>(k0 + j) * other_step;
         T u;

@@ -683,8 +683,8 @@ Status filter_fold_backward(int64_t B, int64_t L, int64_t M, int64_t N, int64_t 
   a.g_hat = reinterpret_cast<Complex<T>*>(grad_x), a.planes = B;
   a.outer = static_cast<int>(M), a.inner = static_cast<int>(N), a.L = static_cast<int>(L);
   a.count = 1, a.scale = T(1) / static_cast<T>(k * k);
-  const auto* g = reinterpret_cast<const Complex<T>*>(grad);
-  a.scales[0] = {static_cast<int>(k), psi, nullptr, g, grad_psi};
+  a.scales[0] = {static_cast<int>(k), psi, nullptr, reinterpret_cast<const Complex<T>*>(grad),
+                 grad_psi};
   const int64_t blocks = B * ceil_div(M * N, stage_threads), groups = ceil_div(L, filter_warps);
   const int64_t entries = ceil_div(M * N, filter_entries);
   if (max(blocks, entries) > most_blocks || groups > 65535) return Status::bad_problem;

@@ -30,9 +30,12 @@ constexpr Bounds second_bounds(int side) {
 
 // Backward: more registers, and shared memory for fewer blocks
 constexpr Bounds family_backward_bounds(int side) {
-  return side == 36 || side == 40 ? Bounds{160, 4} : Bounds{512, 1};
+  return side == 36 || side == 40 ? Bounds{160, 3} : Bounds{384, 1};
 }
-constexpr Bounds second_backward_bounds(int side) { return second_bounds(side); }
+constexpr Bounds second_backward_bounds(int side) {
+  if (side == 18 || side == 20) return {160, 4};
+  return side == 120 ? Bounds{640, 1} : side > 0 ? Bounds{256, 2} : Bounds{512, 1};
+}
 
 struct FusedArguments {
   const void* x;        // [B, M, N]

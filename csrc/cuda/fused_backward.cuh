@@ -29,6 +29,7 @@ struct Taps {
   // Σ_o tap(at, o) · v(o), o in fours: add(w, four) takes four taps
   template <class F>
   __device__ __forceinline__ void each_four(int at, F add) const {
+#pragma unroll 1
     for (int four = first[at]; four < last[at]; ++four) add(taps[at * fours + four], four);
   }
 };
