@@ -26,8 +26,8 @@ Status scattering2d(const Problem&, const Launch&, const Bank<T>&, int64_t, int6
 }
 template <class T>
 Status scattering2d_backward(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t,
-                             const void*, const T*, T*, T*, T*, void*, int64_t, const Fft*, void*,
-                             Pixels) {
+                             const void*, const T*, const Gradients<T>&, void*, int64_t, const Fft*,
+                             void*, Pixels) {
   return Status::no_kernel;
 }
 template <class T>

@@ -191,11 +191,10 @@ struct Stages {
 
   // The same path and back: W1 of all scales, then j1 by j1 the second order up to gU1 and the
   // first one up to ĝW1, at last ĝx̂.
-  void run_backward(const FusedArguments& a, const T* grad, T* grad_x, bool filters,
-                    T* grad_psi) const {
-    const bool fused = launch.tier == Tier::fused;
-    if (s.max_order > 0 || filters) pad(a.x, a.pixels);
-    if (filters) lowpass_filters<false>(0, 1, 1, 1, w.u0, 0, grad);
+  void run_backward(const FusedArguments& a, const T* g, const Gradients<T>& gradients) const {
+    const bool fused = launch.tier == Tier::fused, phi = gradients.phi != nullptr;
+    if (s.max_order > 0 || phi) pad(a.x, a.pixels);
+    if (phi) lowpass_filters<false>(0, 1, 1, 1, w.u0, 0, g);
     if (s.max_order > 0) {
       const int64_t scales = fused ? s.J - 1 : s.J;
       transform(Direction::real_forward, 0, 1, w.u0, w.x_hat);
@@ -203,25 +202,30 @@ struct Stages {
       for (int64_t j1 = 0; j1 < scales; ++j1) {
         Complex<T>* w1 = w.w1 + launch.wave * s.L * (bins_from(s, 0) - bins_from(s, j1));
         transform(Direction::inverse, j1, s.L, w1, w1);
-        const T* more = nullptr;
-        if (has_second(s, j1)) more = second_backward(a, j1, w1, grad, filters, grad_psi);
-        if (filters) lowpass_filters<true>(j1, j1 + 1, 1, s.L, w1, s.channel(j1), grad);
-        lowpass_backward<true>(j1, j1 + 1, 1, s.L, w1, more, s.channel(j1), grad);
+        const T* more = has_second(s, j1) ? second_backward(a, j1, w1, g, gradients) : nullptr;
+        if (phi) lowpass_filters<true>(j1, j1 + 1, 1, s.L, w1, s.channel(j1), g);
+        lowpass_backward<true>(j1, j1 + 1, 1, s.L, w1, more, s.channel(j1), g);
         transform(Direction::forward, j1, s.L, w1, w1);
       }
       if (fused) last_scale(a);
-      if (filters) filter_gradient(0, 0, s.J, 1, w.x_hat, w.w1, grad_psi);
+      if (gradients.psi != nullptr) {
+        filter_gradient(0, 0, s.J, 1, w.x_hat, w.w1, gradients.psi);
+      }
+    }
+    if (gradients.x == nullptr) return;
+    if (s.max_order > 0) {
       unfold(0, 0, s.J, 1, w.w1, w.x_hat);
       transform(Direction::real_inverse, 0, 1, w.x_hat, w.u0);
     }
-    lowpass_backward<false>(0, 1, 1, 1, w.u0, s.max_order > 0 ? w.u0 : nullptr, 0, grad);
-    unpad(grad_x);
+    lowpass_backward<false>(0, 1, 1, 1, w.u0, s.max_order > 0 ? w.u0 : nullptr, 0, g);
+    unpad(gradients.x);
   }
 
   // What of gU1 comes from the second order, in the place of U1
-  const T* second_backward(const FusedArguments& a, int64_t j1, const Complex<T>* w1, const T* grad,
-                           bool filters, T* grad_psi) const {
+  const T* second_backward(const FusedArguments& a, int64_t j1, const Complex<T>* w1, const T* g,
+                           const Gradients<T>& gradients) const {
     const int64_t j2 = j1 + 1, channel = s.channel(j1, 0, j2);
+    const bool psi = gradients.psi != nullptr, phi = gradients.phi != nullptr;
     run_modulus(images * s.L * bins(s, j1), w1, w.u1, queue);
     transform(Direction::real_forward, j1, s.L, w.u1, w.u1_hat);
     if (launch.tier == Tier::fused) {
@@ -229,10 +233,10 @@ struct Stages {
     } else {
       filter_fold(j1, j2, s.J, s.L, w.u1_hat, w.w2);
       second_transforms(Direction::inverse, j1);
-      if (filters) lowpass_filters<true>(j2, s.J, s.L, s.L, w.w2, channel, grad);
-      lowpass_backward<true>(j2, s.J, s.L, s.L, w.w2, nullptr, channel, grad);
+      if (phi) lowpass_filters<true>(j2, s.J, s.L, s.L, w.w2, channel, g);
+      lowpass_backward<true>(j2, s.J, s.L, s.L, w.w2, nullptr, channel, g);
       second_transforms(Direction::forward, j1);
-      if (filters) filter_gradient(j1, j2, s.J, s.L, w.u1_hat, w.w2, grad_psi);
+      if (psi) filter_gradient(j1, j2, s.J, s.L, w.u1_hat, w.w2, gradients.psi);
     }
     unfold(j1, j2, s.J, s.L, w.w2, w.u1_hat);
     transform(Direction::real_inverse, j1, s.L, w.u1_hat, w.u1);
@@ -621,40 +625,38 @@ Status scattering2d(const Problem& problem, const Launch& launch, const Bank<T>&
 
 template <class T>
 Status scattering2d_backward(const Problem& problem, const Launch& launch, const Bank<T>& bank,
-                             int64_t psi_entries, int64_t B, const void* x, const T* grad,
-                             T* grad_x, T* grad_psi, T* grad_phi, void* workspace, int64_t bytes,
+                             int64_t psi_entries, int64_t B, const void* x, const T* g,
+                             const Gradients<T>& gradients, void* workspace, int64_t bytes,
                              const Fft* fft, void* stream, Pixels pixels) {
-  const bool filters = launch.task == Task::backward_with_filters;
-  if (launch.task == Task::forward || filters != (grad_phi != nullptr) ||
-      (!filters && grad_psi != nullptr)) {
+  const bool filters = gradients.psi != nullptr || gradients.phi != nullptr;
+  if (launch.task == Task::forward ||
+      (launch.task == Task::backward && (filters || gradients.x == nullptr))) {
     return Status::bad_problem;
   }
   Call<T> call{problem, launch, bank, psi_entries, B, fft, stream};
   const Status status = call.begin(workspace, bytes);
   if (status != Status::ok) return status;
   const Schedule& s = call.s;
-  const int64_t phi_entries = s.phi_offset(s.J), real = sizeof(T);
-  if (filters) {
-    call.queue.clear(grad_psi, psi_entries * real);
-    call.queue.clear(call.w.partial, slices * phi_entries * real);
-  }
+  const int64_t phi_entries = s.phi_offset(s.J), number = sizeof(T);
+  if (gradients.psi != nullptr) call.queue.clear(gradients.psi, psi_entries * number);
+  if (gradients.phi != nullptr) call.queue.clear(call.w.partial, slices * phi_entries * number);
   FusedArguments a = call.arrange();
   for (int64_t first = 0; first < B; first += launch.wave) {
     const Stages<T> stages = call.wave(x, pixels, first, a);
-    const T* given = grad + first * s.channels * s.m * s.n;
-    T* out = grad_x + first * s.M * s.N;
+    const T* given = g + first * s.channels * s.m * s.n;
+    T* out = gradients.x == nullptr ? nullptr : gradients.x + first * s.M * s.N;
     if constexpr (sizeof(T) == 4) a.grad = given, a.g_hat = call.w.w1, a.grad_x = out;
     if (launch.first_order_fused) {
       run_families(s, launch, a, stages.images, call.queue);
       if (s.max_order > 0) stages.unfold(0, 0, s.J, 1, call.w.w1, call.w.x_hat);
       run_image_backward(s, launch, a, stages.images, call.queue);
     } else {
-      stages.run_backward(a, given, out, filters, grad_psi);
+      stages.run_backward(a, given, {out, gradients.psi, gradients.phi});
     }
   }
-  if (filters) {
+  if (gradients.phi != nullptr) {
     call.queue.run(sum_slices_kernel<T>, dim3(to_grid(ceil_div(phi_entries, stage_threads))),
-                   stage_threads, 0, phi_entries, call.w.partial, grad_phi);
+                   stage_threads, 0, phi_entries, call.w.partial, gradients.phi);
   }
   return call.queue.status();
 }
@@ -676,14 +678,14 @@ Status filter_fold(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const 
 }
 
 template <class T>
-Status filter_fold_backward(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* grad,
+Status filter_fold_backward(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* g,
                             const T* x_hat, const T* psi, T* grad_x, T* grad_psi, void* stream) {
   UnfoldArguments<T> a{};
   a.u_hat = reinterpret_cast<const Complex<T>*>(x_hat);
   a.g_hat = reinterpret_cast<Complex<T>*>(grad_x), a.planes = B;
   a.outer = static_cast<int>(M), a.inner = static_cast<int>(N), a.L = static_cast<int>(L);
   a.count = 1, a.scale = T(1) / static_cast<T>(k * k);
-  a.scales[0] = {static_cast<int>(k), psi, nullptr, reinterpret_cast<const Complex<T>*>(grad),
+  a.scales[0] = {static_cast<int>(k), psi, nullptr, reinterpret_cast<const Complex<T>*>(g),
                  grad_psi};
   const int64_t blocks = B * ceil_div(M * N, stage_threads), groups = ceil_div(L, filter_warps);
   const int64_t entries = ceil_div(M * N, filter_entries);
@@ -708,10 +710,10 @@ Status modulus(int64_t count, const T* z, T* out, void* stream) {
 }
 
 template <class T>
-Status modulus_backward(int64_t count, const T* grad, const T* z, T* out, void* stream) {
+Status modulus_backward(int64_t count, const T* g, const T* z, T* out, void* stream) {
   const int64_t blocks = min(ceil_div(count, stage_threads), int64_t{1} << 20);
   Queue queue(nullptr, stream);
-  queue.run(modulus_backward_kernel<T>, dim3(to_grid(blocks)), stage_threads, 0, count, grad,
+  queue.run(modulus_backward_kernel<T>, dim3(to_grid(blocks)), stage_threads, 0, count, g,
             reinterpret_cast<const Complex<T>*>(z), reinterpret_cast<Complex<T>*>(out));
   return queue.status();
 }

@@ -12,8 +12,8 @@ namespace cuda {
   template Status scattering2d<T>(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t, \
                                   const void*, T*, void*, int64_t, const Fft*, void*, Pixels);     \
   template Status scattering2d_backward<T>(const Problem&, const Launch&, const Bank<T>&, int64_t,  \
-                                           int64_t, const void*, const T*, T*, T*, T*, void*,      \
-                                           int64_t, const Fft*, void*, Pixels);                    \
+                                           int64_t, const void*, const T*, const Gradients<T>&,    \
+                                           void*, int64_t, const Fft*, void*, Pixels);             \
   template Status filter_fold<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,  \
                                  T*, void*);                                                       \
   template Status filter_fold_backward<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*,    \

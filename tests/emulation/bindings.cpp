@@ -260,12 +260,13 @@ py::tuple scattering2d(const Array<T>& x, const Array<T>& psi, const Array<int64
   return py::make_tuple(S, report);
 }
 
-// (grad_x, grad_psi, grad_phi, report), the gradients of the filters of size 0 where not asked for
+// (grad_x, grad_psi, grad_phi, report), gradients of size 0 where they are not wanted
 template <class T>
 py::tuple scattering2d_backward(const Array<T>& grad, const Array<T>& x, const Array<T>& psi,
                                 const Array<int64_t>& psi_support, const Array<T>& phi,
                                 const Array<int64_t>& phi_support, int64_t J, int64_t L,
-                                int64_t max_order, bool pre_pad, bool with_filters,
+                                int64_t max_order, bool pre_pad, bool with_x, bool with_psi,
+                                bool with_phi,
                                 const std::string& tier, int64_t budget,
                                 const std::optional<py::dict>& launch,
                                 const std::string& fft_behaviour, int64_t shift) {
@@ -279,15 +280,16 @@ py::tuple scattering2d_backward(const Array<T>& grad, const Array<T>& x, const A
               grad.size() == B * shape.channels * shape.m * shape.n,
           "the bank or the gradient does not fit the problem");
   HostFft fft(fft_behaviour);
-  const cuda::Task task = with_filters ? cuda::Task::backward_with_filters : cuda::Task::backward;
+  const cuda::Task task =
+      with_psi || with_phi ? cuda::Task::backward_with_filters : cuda::Task::backward;
   const cuda::Launch way =
       launch.has_value() ? launch_of(*launch) : choose<T>(problem, B, tier, budget, fft, task);
   int64_t bytes;
   require(cuda::workspace_bytes<T>(problem, way, fft.get(), the_stream(), &bytes));
 
   const size_t skew = static_cast<size_t>(shift) * sizeof(T);
-  Array<T> grad_x(std::vector<int64_t>{B, x.shape(1), x.shape(2)});
-  Array<T> grad_psi(with_filters ? psi.size() : 0), grad_phi(with_filters ? phi.size() : 0);
+  Array<T> grad_x(std::vector<int64_t>{with_x ? B : 0, x.shape(1), x.shape(2)});
+  Array<T> grad_psi(with_psi ? psi.size() : 0), grad_phi(with_phi ? phi.size() : 0);
   const Guarded x_("x", x, skew), grad_("grad", grad, skew);
   const Guarded psi_("psi", psi, skew), boxes("psi_support", psi_support);
   const Guarded phi_("phi", phi, skew), bands("phi_support", phi_support);
@@ -296,11 +298,12 @@ py::tuple scattering2d_backward(const Array<T>& grad, const Array<T>& x, const A
   const Guarded gphi_("grad_phi", static_cast<size_t>(grad_phi.nbytes()), skew);
   const Guarded workspace("workspace", static_cast<size_t>(bytes));
   const Bank<T> bank{psi_.as<T>(), boxes.as<int64_t>(), phi_.as<T>(), bands.as<int64_t>()};
+  const auto into = [](bool wanted, const Guarded& g) { return wanted ? g.as<T>() : nullptr; };
+  const Gradients<T> gradients{into(with_x, gx_), into(with_psi, gpsi_), into(with_phi, gphi_)};
   const auto run = [&](int64_t given) {
-    return cuda::scattering2d_backward<T>(
-        problem, way, bank, psi.size(), B, x_.as<T>(), grad_.as<T>(), gx_.as<T>(),
-        with_filters ? gpsi_.as<T>() : nullptr, with_filters ? gphi_.as<T>() : nullptr,
-        workspace.as<void>(), given, fft.get(), the_stream());
+    return cuda::scattering2d_backward<T>(problem, way, bank, psi.size(), B, x_.as<T>(),
+                                          grad_.as<T>(), gradients, workspace.as<void>(), given,
+                                          fft.get(), the_stream());
   };
   if (B > 0 && bytes > 0 && run(bytes - 1) != Status::workspace_too_small) {
     throw std::runtime_error("a workspace one byte too small was taken");
@@ -421,7 +424,8 @@ void bind(py::module_& m) {
   m.def("scattering2d_backward", scattering2d_backward<T>, py::arg("grad").noconvert(),
         py::arg("x").noconvert(), py::arg("psi").noconvert(), py::arg("psi_support").noconvert(),
         py::arg("phi").noconvert(), py::arg("phi_support").noconvert(), "J"_a, "L"_a,
-        "max_order"_a = 2, "pre_pad"_a = false, "with_filters"_a = false, py::kw_only(),
+        "max_order"_a = 2, "pre_pad"_a = false, "with_x"_a = true, "with_psi"_a = false,
+        "with_phi"_a = false, py::kw_only(),
         "tier"_a = "auto", "budget"_a = int64_t{1} << 30, "launch"_a = py::none(), "fft"_a = "host",
         "shift"_a = 0);
   m.def("filter_fold_backward", filter_fold_backward<T>, py::arg("grad").noconvert(),

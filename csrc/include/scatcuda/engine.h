@@ -204,16 +204,14 @@ Status scattering2d(const Problem& problem, const Launch& launch, const Bank<T>&
                     int64_t psi_entries, int64_t B, const void* x, T* S, void* workspace,
                     int64_t bytes, const Fft* fft, void* stream, Pixels pixels = Pixels::as_bank);
 
-// Gradients of <grad, S(x, psi, phi)>, grad [B, channels, m, n]: grad_x [B, M, N] and, where the
-// launch is with filters (null elsewhere), grad_psi [psi_entries] and grad_phi, as the bank has them:
-// 0 for angles that only fill a lane, outside the bands of phi_support and where no box of
-// psi_support keeps anything; boxes of two tables must not overlap. What a table that reaches
-// outside makes NaN of the coefficients, it makes of grad_x. Everything is computed again from x;
-// sums are taken in a fixed order: the same launch gives the same bits.
+// x [B, M, N], g [B, channels, m, n] -> gradients of <g, S x>; those of psi and phi only of a launch
+// with filters. They are 0 where a table keeps nothing; boxes of two tables must not overlap. What a
+// table that reaches outside makes of the coefficients, NaN, it makes of the gradient of x. Sums are
+// taken in a fixed order: the same launch gives the same bits.
 template <class T>
 Status scattering2d_backward(const Problem& problem, const Launch& launch, const Bank<T>& bank,
-                             int64_t psi_entries, int64_t B, const void* x, const T* grad,
-                             T* grad_x, T* grad_psi, T* grad_phi, void* workspace, int64_t bytes,
+                             int64_t psi_entries, int64_t B, const void* x, const T* g,
+                             const Gradients<T>& gradients, void* workspace, int64_t bytes,
                              const Fft* fft, void* stream, Pixels pixels = Pixels::as_bank);
 
 // x̂ [B, M, N] complex, ψ̂ [L, M, N] real -> [B, L, M/k, N/k] complex (interleaved; here and below
@@ -222,19 +220,18 @@ template <class T>
 Status filter_fold(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* x_hat,
                    const T* psi, T* out, void* stream);
 
-// Gradients of Re <grad, filter_fold(x_hat, psi, k)>, grad [B, L, M/k, N/k] complex: grad_x as x̂
-// and grad_psi as ψ̂, each unless it is null
+// g [B, L, M/k, N/k] complex -> gradients of x̂ and of ψ̂; null where not wanted
 template <class T>
-Status filter_fold_backward(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* grad,
+Status filter_fold_backward(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* g,
                             const T* x_hat, const T* psi, T* grad_x, T* grad_psi, void* stream);
 
 // z [count] complex (interleaved) -> |z| [count]
 template <class T>
 Status modulus(int64_t count, const T* z, T* out, void* stream);
 
-// grad [count], z [count] complex -> grad z/|z|, 0 where z is
+// g, z [count] -> g z / |z|, 0 where z is
 template <class T>
-Status modulus_backward(int64_t count, const T* grad, const T* z, T* out, void* stream);
+Status modulus_backward(int64_t count, const T* g, const T* z, T* out, void* stream);
 
 // u [B, M, N], a_m [m, M], a_n [n, N] -> a_m u a_nᵀ [B, m, n]
 template <class T>
