@@ -382,7 +382,7 @@ def test_arguments_that_do_not_fit(boundary):
         ("modulus", (x,), "z must be ComplexFloat or ComplexDouble; got Float"),
         ("modulus_backward", (x, z), "grad must have shape (8, 6); got (8, 9)"),
         ("modulus_backward", (z, z), "grad must be Float; got ComplexFloat"),
-        ("modulus_backward", (z.real, z.to("meta")), "grad must be on the device of the input"),
+        ("modulus_backward", (z.real.to("meta"), z), "grad must be on the device of the input"),
         ("lowpass", (x, x, x), "u must be [..., M, N], a_m [m, M] and a_n [n, N]; got shapes"),
         ("lowpass", (x, torch.rand(2, 8), torch.rand(2, 9).double()), "a_n must be Float"),
         ("lowpass", (x, meta, torch.rand(2, 9)), "a_m must be on the device of u"),
