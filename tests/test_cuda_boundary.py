@@ -369,9 +369,17 @@ def test_arguments_that_do_not_fit(boundary):
         ("filter_fold", (z, psi.to("meta"), 2), "psi must be on the device of x_hat"),
         ("filter_fold", (z, psi, 3), "k must divide M = 8 and N = 6; got 3"),
         ("filter_fold", (z, psi.double(), 2), "psi must be Float; got Double"),
-        ("scattering2d_backward", (S[:, :-1], *whole), "grad must have shape (16, 2, 2); got (16, 1, 2)"),
+        (
+            "scattering2d_backward",
+            (S[:, :-1], *whole),
+            "grad must have shape (16, 2, 2); got (16, 1, 2)",
+        ),
         ("scattering2d_backward", (S.double(), *whole), "grad must be Float; got Double"),
-        ("scattering2d_backward", (S.to("meta"), *whole), "grad must be on the device of the input"),
+        (
+            "scattering2d_backward",
+            (S.to("meta"), *whole),
+            "grad must be on the device of the input",
+        ),
         ("scattering2d_backward", (S, *whole, "fast"), "tier must be 'auto', 'general' or 'fused'"),
         ("scattering2d_backward", (S, *whole, "auto", -1), "workspace must be a number of bytes"),
         (

@@ -12,7 +12,7 @@ SecondKernel found_backward() {
 
 }  // namespace
 
-// Sides as in families.cu and second.cu, the most usual of them
+// Of the sides in families.cu and second.cu those of images of 28², 32² and 224² pixels
 FusedKernel families_backward_kernel_for(int64_t side) {
   switch (side) {
     case 36:
@@ -25,18 +25,11 @@ FusedKernel families_backward_kernel_for(int64_t side) {
 }
 
 SecondKernel second_backward_kernel_for(int64_t side, int64_t k) {
-  switch (k == 2 || k == 4 ? side : 0) {
-    case 18:
-      return k == 2 ? found_backward<18, 2>() : found_backward<0, 0>();
-    case 20:
-      return k == 2 ? found_backward<20, 2>() : found_backward<20, 4>();
-    case 60:
-      return k == 2 ? found_backward<60, 2>() : found_backward<60, 4>();
-    case 120:
-      return k == 2 ? found_backward<120, 2>() : found_backward<0, 0>();
-    default:
-      return found_backward<0, 0>();
-  }
+  if (side == 18 && k == 2) return found_backward<18, 2>();
+  if (side == 20 && k == 2) return found_backward<20, 2>();
+  if (side == 60) return found_backward<60, 0>();
+  if (side == 120 && k == 2) return found_backward<120, 2>();
+  return found_backward<0, 0>();
 }
 
 FusedKernel image_backward_kernel_of() { return image_backward_kernel; }

@@ -1,6 +1,7 @@
 // The general tier backward: the adjoint of every stage in general.cuh, float and double.
 //
-// With g the gradient of a loss, ĝ that of a spectrum, which is the unscaled DFT of what it came to:
+// With g the gradient of a loss, ĝ that of a spectrum, which is the unscaled DFT of what it came
+// to:
 //
 //   gW   = (Pᵀ gS Q + gU) · W/|W|, 0 where W is
 //   ĝÛ(k) = Σ_θ ψ̂(k, θ) ĝW_θ(k mod sides), summed over all scales that Û went to
@@ -74,7 +75,8 @@ struct LowpassGradientArguments {
 // A thread's points: columns of one row, so many; outputs along n that it takes at a time
 constexpr int spread_columns = 8, spread_outputs = 4;
 
-// g = Pᵀ gS Q + more, in place of u; where u is complex, g u/|u|. Blocks: tiles × planes, 1, scales.
+// g = Pᵀ gS Q + more, in place of u; where u is complex, g u/|u|. Blocks: tiles × planes, 1,
+// scales.
 template <class T, bool Modulus>
 __global__ void __launch_bounds__(lowpass_threads)
     lowpass_backward_kernel(LowpassGradientArguments<T> a) {
@@ -246,8 +248,8 @@ __device__ __forceinline__ Complex<T> unfolded(const UnfoldArguments<T>& a, int6
   Complex<T> all{};
   for (int i = 0; i < a.count; ++i) {
     const UnfoldedScale<T>& s = a.scales[i];
-    const Box box = Packed ? Box(s.support, a.outer, a.inner, a.psi_entries / a.lanes)
-                           : Box(a.outer, a.inner);
+    const Box box =
+        Packed ? Box(s.support, a.outer, a.inner, a.psi_entries / a.lanes) : Box(a.outer, a.inner);
     const int column = box.column(c), row = box.row(r);
     Complex<T> sum{};
     if (column >= 0 && row >= 0) {
@@ -296,8 +298,8 @@ __global__ void __launch_bounds__(stage_threads) filter_gradient_kernel(UnfoldAr
   constexpr int together = 8;
   __shared__ T partial[filter_warps][together][filter_entries];
   const UnfoldedScale<T>& s = a.scales[blockIdx.z];
-  const Box box = Packed ? Box(s.support, a.outer, a.inner, a.psi_entries / a.lanes)
-                         : Box(a.outer, a.inner);
+  const Box box =
+      Packed ? Box(s.support, a.outer, a.inner, a.psi_entries / a.lanes) : Box(a.outer, a.inner);
   const int64_t entries = static_cast<int64_t>(box.columns) * box.rows;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * filter_entries;
   if (first >= entries) return;

@@ -118,11 +118,11 @@ class Plan {
       : library_(library), device_(device), transform_(transform) {
     if (!succeeded(library_.cufftCreate(&handle_), "asked for a plan")) return;
     long long n[] = {transform.outer, transform.inner};
-    made_ = succeeded(library_.cufftSetAutoAllocation(handle_, 0), "told not to allocate") &&
-            succeeded(library_.cufftMakePlanMany64(handle_, 2, n, nullptr, 1, 0, nullptr, 1, 0,
-                                                   type_of(transform), transform.batch,
-                                                   &work_bytes_),
-                      "making a plan");
+    made_ =
+        succeeded(library_.cufftSetAutoAllocation(handle_, 0), "told not to allocate") &&
+        succeeded(library_.cufftMakePlanMany64(handle_, 2, n, nullptr, 1, 0, nullptr, 1, 0,
+                                               type_of(transform), transform.batch, &work_bytes_),
+                  "making a plan");
     if (!made_) library_.cufftDestroy(handle_);
   }
   ~Plan() {
@@ -135,9 +135,8 @@ class Plan {
   int device() const { return device_; }
   int64_t work_bytes() const { return static_cast<int64_t>(work_bytes_); }
   bool is_for(int device, const Transform& t) const {
-    return device == device_ && type_of(t) == type_of(transform_) &&
-           t.outer == transform_.outer && t.inner == transform_.inner &&
-           t.batch == transform_.batch;
+    return device == device_ && type_of(t) == type_of(transform_) && t.outer == transform_.outer &&
+           t.inner == transform_.inner && t.batch == transform_.batch;
   }
 
   // Stream and work area are the plan's until its kernels are launched. A complex plan serves both

@@ -43,8 +43,8 @@ class Queue {
   void clear(void* p, int64_t bytes) {
     if (status_ != Status::ok || bytes == 0) return;
     ++launched;
-    status_ = status_of(cudaMemsetAsync(p, 0, static_cast<size_t>(bytes),
-                                        static_cast<cudaStream_t>(stream_)));
+    status_ = status_of(
+        cudaMemsetAsync(p, 0, static_cast<size_t>(bytes), static_cast<cudaStream_t>(stream_)));
   }
   Status status() const { return status_; }
 
@@ -100,8 +100,8 @@ FusedArguments fused_arguments(const Schedule& s, const Launch& launch, const Ba
 constexpr int64_t most_blocks = INT32_MAX;  // of a grid
 unsigned to_grid(int64_t blocks) { return static_cast<unsigned>(blocks); }
 
-// Planes of scale j2 from `planes` spectra û an image at resolution j1, of channels from `channel` on
-// in steps of `step`
+// Planes of scale j2 from `planes` spectra û an image at resolution j1, of channels from `channel`
+// on in steps of `step`
 void run_second(const Schedule& s, const Launch& launch, FusedArguments a, int64_t images,
                 const Point* u_hat, int64_t j1, int64_t j2, int64_t planes, int64_t channel,
                 int64_t step, Queue& queue) {
@@ -391,9 +391,8 @@ struct Stages {
   void lowpass_filters(int64_t first, int64_t last, int64_t across, int64_t down, void* u,
                        int64_t channel, const T* grad) const {
     const auto a = spreading<Modulus>(first, last, across, down, u, nullptr, channel, grad);
-    const int64_t tiles =
-        max(ceil_div(s.rows(first), lowpass_threads) * ceil_div(s.m, chunk_n),
-            ceil_div(s.columns(first), lowpass_threads) * ceil_div(s.n, chunk_n));
+    const int64_t tiles = max(ceil_div(s.rows(first), lowpass_threads) * ceil_div(s.m, chunk_n),
+                              ceil_div(s.columns(first), lowpass_threads) * ceil_div(s.n, chunk_n));
     queue.run(lowpass_filter_kernel<T, Modulus>,
               dim3(to_grid(tiles), slices, to_grid(2 * (last - first))), lowpass_threads, 0, a);
   }
@@ -544,7 +543,8 @@ Status choose(const Problem& problem, int64_t B, const Device& device, Tier want
     launch->shared_bytes = shared_of(s, task, first_order, group).block;
     // Whole lines, until a processor has enough to do while others wait; and at least as many
     // threads as the longest prime has points
-    const int64_t most = most_threads(s, task, first_order), blocks = resident(launch->shared_bytes);
+    const int64_t most = most_threads(s, task, first_order),
+                  blocks = resident(launch->shared_bytes);
     int64_t threads = max(round_up(lines, 32), 128);
     for (int64_t k = 2; threads * blocks < 768 && round_up(k * lines, 32) <= most; ++k) {
       threads = max(round_up(k * lines, 32), 128);

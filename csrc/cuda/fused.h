@@ -47,7 +47,7 @@ struct FusedArguments {
   // backward
   const float* grad;  // of S
   float* grad_x;      // [B, M, N]
-  Point* g_hat;       // ĝW1 of every scale, of `wave` images; `second`: [B · planes, L, outer, inner]
+  Point* g_hat;  // ĝW1 of every scale, of `wave` images; `second`: [B · planes, L, outer, inner]
   int wave;
 
   const float* psi;  // the bank as it came
@@ -100,7 +100,7 @@ SCATCUDA_HD constexpr int between_bytes(int outer, int m) {
 // backward: the two matrices by samples, their places and what reaches them; gS and gS Q of a group
 SCATCUDA_HD constexpr int spread_bytes(int outer, int inner, int m, int n) {
   return ((outer * four(n) + inner * four(m)) * static_cast<int>(sizeof(float)) +
-          (outer + inner) * static_cast<int>(sizeof(short) + 2) + 15) /
+          (outer + inner) * static_cast<int>(2 * sizeof(short)) + 15) /
          16 * 16;
 }
 SCATCUDA_HD constexpr int given_bytes(int outer, int m, int n, int group) {

@@ -6,9 +6,9 @@
 //                      and ĝW1 of the last scale from x̂
 //   image_backward     one block an image: gx from the sum ĝx̂ over all families
 //
-// A plane goes through its inverse transform, is multiplied by g/|W| where the samples are, and goes
-// back through the forward one; the last pass there and the first pass back are one. Everything is
-// computed again from x̂; formulas as in backward.cuh, kernels forward in fused.cuh.
+// A plane goes through its inverse transform, is multiplied by g/|W| where the samples are, and
+// goes back through the forward one; the last pass there and the first pass back are one.
+// Everything is computed again from x̂; formulas as in backward.cuh, kernels forward in fused.cuh.
 #pragma once
 
 #include "backward.cuh"
@@ -21,16 +21,16 @@ inline namespace SCATCUDA_ISA {
 
 // One of the two matrices of a low-pass, a row of outputs for the sample at each place
 struct Taps {
-  float4* taps;                  // [size, fours]
-  unsigned short* place;         // of sample k
-  unsigned char *first, *last;   // [size]: fours of outputs that see the sample at a place
-  int size, fours;
+  float4* taps;           // [size, fours]
+  unsigned short* place;  // of sample k
+  unsigned short* fours;  // [size]: of outputs that see the sample at a place, first and last + 1
+  int size, stride;
 
   // Σ_o tap(at, o) · v(o), o in fours: add(w, four) takes four taps
   template <class F>
   __device__ __forceinline__ void each_four(int at, F add) const {
 #pragma unroll 1
-    for (int four = first[at]; four < last[at]; ++four) add(taps[at * fours + four], four);
+    for (int i = fours[at] & 255; i < fours[at] >> 8; ++i) add(taps[at * stride + i], i);
   }
 };
 
@@ -45,22 +45,20 @@ struct Spread {
   __device__ Spread(unsigned char* memory, unsigned char* given_memory, const FusedArguments& a,
                     int res, Side outer_side, Side inner_side, int log_planes)
       : log(log_planes) {
-    outer.size = outer_side.size(), outer.fours = four(a.n) / 4;
-    inner.size = inner_side.size(), inner.fours = four(a.m) / 4;
+    outer.size = outer_side.size(), outer.stride = four(a.n) / 4;
+    inner.size = inner_side.size(), inner.stride = four(a.m) / 4;
     outer.taps = reinterpret_cast<float4*>(memory);
-    inner.taps = outer.taps + outer.size * outer.fours;
-    outer.place = reinterpret_cast<unsigned short*>(inner.taps + inner.size * inner.fours);
+    inner.taps = outer.taps + outer.size * outer.stride;
+    outer.place = reinterpret_cast<unsigned short*>(inner.taps + inner.size * inner.stride);
     inner.place = outer.place + outer.size;
-    outer.first = reinterpret_cast<unsigned char*>(inner.place + inner.size);
-    outer.last = outer.first + outer.size;
-    inner.first = outer.last + outer.size;
-    inner.last = inner.first + inner.size;
+    outer.fours = inner.place + inner.size;
+    inner.fours = outer.fours + outer.size;
     given = reinterpret_cast<float4*>(given_memory);
-    v = given + (four(a.n) * inner.fours << log);
+    v = given + (four(a.n) * inner.stride << log);
     const float4* from = reinterpret_cast<const float4*>(a.taps + taps_offset(a, res));
     const int2* bands = a.bands + bands_offset(a, res);
     load(outer, outer_side, from, bands);
-    load(inner, inner_side, from + outer.size * outer.fours, bands + outer.fours);
+    load(inner, inner_side, from + outer.size * outer.stride, bands + outer.stride);
   }
 
   template <class Side>
@@ -68,28 +66,28 @@ struct Spread {
     for (int k = threadIdx.x; k < to.size; k += blockDim.x) {
       const int at = place(side, k);
       to.place[k] = static_cast<unsigned short>(at);
-      int low = to.fours, high = 0;
-      for (int i = 0; i < to.fours; ++i) {
+      int low = to.stride, high = 0;
+      for (int i = 0; i < to.stride; ++i) {
+        to.taps[at * to.stride + i] = from[k * to.stride + i];
         if (k < bands[i].x || k >= bands[i].y) continue;
         low = min(low, i), high = i + 1;
       }
-      to.first[at] = static_cast<unsigned char>(low), to.last[at] = static_cast<unsigned char>(high);
-      for (int i = 0; i < to.fours; ++i) to.taps[at * to.fours + i] = from[k * to.fours + i];
+      to.fours[at] = static_cast<unsigned short>(low | high << 8);
     }
   }
 
   // v of the gradients of channels [2^log, m, n], the first `planes` of which there are
   __device__ void take(const FusedArguments& a, const float* grad, int planes) const {
     float* to = reinterpret_cast<float*>(given);
-    const int rows = 4 * inner.fours, columns = 4 * outer.fours;
+    const int rows = 4 * inner.stride, columns = 4 * outer.stride;
     for (int i = threadIdx.x; i < rows * columns << log; i += blockDim.x) {
       const int q = i % columns, o = i / columns % rows, plane = i / columns / rows;
       const bool there = q < a.n && o < a.m && plane < planes;
       const float value = there ? grad[(plane * a.m + o) * a.n + q] : 0.0f;
-      to[((((q * inner.fours + o / 4) << log) + plane) << 2) + o % 4] = value;
+      to[((((q * inner.stride + o / 4) << log) + plane) << 2) + o % 4] = value;
     }
     __syncthreads();
-    const int step = inner.fours << log;
+    const int step = inner.stride << log;
     for (int i = threadIdx.x; i < outer.size * step; i += blockDim.x) {
       const int at = i / step, rest = i % step;
       float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
@@ -107,7 +105,7 @@ struct Spread {
 
   // gU at a place of a line
   __device__ __forceinline__ float at(int line, int plane, int at) const {
-    const float4* of = v + (line * inner.fours << log) + plane;
+    const float4* of = v + (line * inner.stride << log) + plane;
     float sum = 0.0f;
     inner.each_four(at, [&](const float4& w, int o4) {
       const float4 g = of[o4 << log];
@@ -147,6 +145,17 @@ __device__ __forceinline__ void at_samples(Side inner, int lines, int log, Point
   __syncthreads();
 }
 
+// The inverse transform in place, all but the last pass along the inner dimension
+template <class Side>
+__device__ __forceinline__ void inverse_start(Side outer, Side inner, const PlaneRoots& roots,
+                                              int step, int log, Point* tile) {
+  const int pitch = pitch_of(inner.size());
+  inverse_passes<0>(outer, outer.count(), Lines{inner.size(), log, outer.size()},
+                    {roots.outer, step}, tile, AlongOuter{pitch, log});
+  inverse_passes<0>(inner, inner.count() - 1, Lines{outer.size(), log, inner.size()},
+                    {roots.inner, step}, tile, AlongInner{pitch, log});
+}
+
 // What is left of the forward transform after at_samples: frequencies in their natural order
 template <class Side>
 __device__ __forceinline__ void forward_rest(Side outer, Side inner, const PlaneRoots& roots,
@@ -160,17 +169,64 @@ __device__ __forceinline__ void forward_rest(Side outer, Side inner, const Plane
   forward_passes(outer, columns, outer_roots, tile, AlongOuter{pitch, log});
 }
 
+// A pass of a side that is known only at run time holds every radix. Of such passes kernels have
+// one copy each, as functions: nvcc takes many times as long where they are inlined.
+__device__ __noinline__ void inverse_start_of_any(Side<0> outer, Side<0> inner, PlaneRoots roots,
+                                                  int step, int log, Point* tile) {
+  inverse_start(outer, inner, roots, step, log, tile);
+}
+__device__ __noinline__ void forward_rest_of_any(Side<0> outer, Side<0> inner, PlaneRoots roots,
+                                                 int step, int log, Point* tile) {
+  forward_rest(outer, inner, roots, step, log, tile);
+}
+template <class Side>
+__device__ __forceinline__ void inverse_start_of(Side outer, Side inner, const PlaneRoots& roots,
+                                                 int step, int log, Point* tile) {
+  if constexpr (Side::known == 0) {
+    inverse_start_of_any({outer.passes}, {inner.passes}, roots, step, log, tile);
+  } else {
+    inverse_start(outer, inner, roots, step, log, tile);
+  }
+}
+template <class Side>
+__device__ __forceinline__ void forward_rest_of(Side outer, Side inner, const PlaneRoots& roots,
+                                                int step, int log, Point* tile) {
+  if constexpr (Side::known == 0) {
+    forward_rest_of_any({outer.passes}, {inner.passes}, roots, step, log, tile);
+  } else {
+    forward_rest(outer, inner, roots, step, log, tile);
+  }
+}
+
+// W as wavelet() leaves it, which begins with the first pass where the sides are known
+template <class Source, class Side>
+__device__ __forceinline__ void wavelet_of(Side outer, Side inner, const Source& folded,
+                                           const PlaneRoots& roots, int step, Point* tile) {
+  if constexpr (Side::known > 0) {
+    wavelet(outer, inner, folded, roots, step, tile);
+  } else {
+    const int log = folded.log, pitch = pitch_of(inner.size());
+    for (int i = threadIdx.x; i < outer.size() * inner.size() << log; i += blockDim.x) {
+      const int angle = i & ((1 << log) - 1), r = (i >> log) % inner.size();
+      const int c = (i >> log) / inner.size();
+      tile[((c * pitch + r) << log) + angle] = folded(r, angle, c);
+    }
+    __syncthreads();
+    inverse_start_of(outer, inner, roots, step, log, tile);
+  }
+}
+
 // ĝW of a wavelet's planes in the tile, from where W came from and with gU as it spreads
 template <class Source, class Side>
 __device__ __forceinline__ void wavelet_backward(Side outer, Side inner, const Source& folded,
                                                  const Spread& spread, const PlaneRoots& roots,
                                                  int step, Point* tile) {
-  wavelet(outer, inner, folded, roots, step, tile);
+  wavelet_of(outer, inner, folded, roots, step, tile);
   at_samples(inner, outer.size(), folded.log, tile,
              [&](int line, int plane, int at, const Point& w) {
                return directed(w, spread.at(line, plane, at));
              });
-  forward_rest(outer, inner, roots, step, folded.log, tile);
+  forward_rest_of(outer, inner, roots, step, folded.log, tile);
 }
 
 // The tile to [outer, inner] in memory, planes `bins` apart
@@ -245,7 +301,8 @@ __device__ __forceinline__ void family_backward(const FusedArguments& a, int j1,
                                                 int theta1) {
   const auto outer = side_at<N, J1, first_order>(a.outer, j1);
   const auto inner = side_at<N, J1, first_order>(a.inner, j1);
-  const int bins = outer.size() * inner.size(), tile_size = tile_bytes(outer.size(), inner.size(), 1);
+  const int bins = outer.size() * inner.size(),
+            tile_size = tile_bytes(outer.size(), inner.size(), 1);
   const bool second = a.max_order > 1 && j1 + 1 < a.J;
   Point* tile = reinterpret_cast<Point*>(shared_memory);
   unsigned char* area = shared_memory + (second ? 2 : 1) * tile_size;
@@ -270,10 +327,9 @@ __device__ __forceinline__ void family_backward(const FusedArguments& a, int j1,
     return;
   }
   // W1 waits where ĝW1 will be
-  wavelet(outer, inner, folded, roots, 1, tile);
-  modulus_pairs(inner, outer.size(), tile, true, [&](int line, int at, const Point& w) {
-    g_hat[line * inner.size() + at] = w;
-  });
+  wavelet_of(outer, inner, folded, roots, 1, tile);
+  modulus_pairs(inner, outer.size(), tile, true,
+                [&](int line, int at, const Point& w) { g_hat[line * inner.size() + at] = w; });
   __syncthreads();
   forward_plane(outer, inner, roots, tile);
   const int pitch = pitch_of(inner.size());
@@ -290,14 +346,11 @@ __device__ __forceinline__ void family_backward(const FusedArguments& a, int j1,
   }
   // gU1 is the real part of the inverse of the sum
   spread.take(a, grad, 1);
-  inverse_passes<0>(outer, outer.count(), Lines{inner.size(), 0, outer.size()}, {roots.outer, 1},
-                    sum, AlongOuter{pitch, 0});
-  inverse_passes<0>(inner, inner.count() - 1, Lines{outer.size(), 0, inner.size()},
-                    {roots.inner, 1}, sum, AlongInner{pitch, 0});
+  inverse_start_of(outer, inner, roots, 1, 0, sum);
   at_samples(inner, outer.size(), 0, sum, [&](int line, int, int at, const Point& g) {
     return directed(g_hat[line * inner.size() + at], g.re + spread.at(line, 0, at));
   });
-  forward_rest(outer, inner, roots, 1, 0, sum);
+  forward_rest_of(outer, inner, roots, 1, 0, sum);
   write_plane(sum, outer.size(), inner.size(), 0, 1, g_hat);
 }
 template <int N, int J1>
@@ -376,10 +429,8 @@ __global__ void __launch_bounds__(family_backward_bounds(0).threads,
   }
   __syncthreads();
   spread.take(a, grad_channel(a, image, 0), 1);
-  inverse_passes<0>(outer, outer.count(), Lines{a.Mp, 0, a.Np}, {roots.outer, 1}, tile,
-                    AlongOuter{pitch, 0});
-  inverse_passes<0>(inner, inner.count(), Lines{a.Np, 0, a.Mp}, {roots.inner, 1}, tile,
-                    AlongInner{pitch, 0});
+  inverse_start_of(outer, inner, roots, 1, 0, tile);
+  last_pass_in_place<1>(inner, Lines{a.Np, 0, a.Mp}, {roots.inner, 1}, tile, AlongInner{pitch, 0});
   const int above = (a.Mp - a.M) / 2, before = (a.Np - a.N) / 2;
   for (int i = threadIdx.x; i < a.M * a.N; i += blockDim.x) {
     float sum = 0.0f;

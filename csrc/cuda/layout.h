@@ -1,5 +1,5 @@
-// Where a call keeps what: the shared memory of the fused tier's blocks, the intermediates of a wave
-// in the workspace, and the transforms that it runs.
+// Where a call keeps what: the shared memory of the fused tier's blocks, the intermediates of a
+// wave in the workspace, and the transforms that it runs.
 #pragma once
 
 #include "../core/schedule.h"
@@ -13,9 +13,7 @@ inline int64_t bins(const Schedule& s, int64_t res) { return s.rows(res) * s.col
 inline int64_t half_bins(const Schedule& s, int64_t res) {
   return s.columns(res) * (s.rows(res) / 2 + 1);
 }
-inline bool has_second(const Schedule& s, int64_t j1) {
-  return s.max_order > 1 && j1 + 1 < s.J;
-}
+inline bool has_second(const Schedule& s, int64_t j1) { return s.max_order > 1 && j1 + 1 < s.J; }
 // W of scales first … J − 1: of the first order from 0 on, of the second from j1 + 1 on
 inline int64_t bins_from(const Schedule& s, int64_t first) {
   int64_t sum = 0;

@@ -244,11 +244,10 @@ std::tuple<Tensor, Tensor> filter_fold_backward_cuda(const Tensor& grad, const T
     };
     found = {allocate(with_x, x_hat), allocate(with_psi, psi)};
     auto& [grad_x, grad_psi] = found;
-    gpu.check(cuda::filter_fold_backward<T>(s.B, s.L, s.M, s.N, k, data_of<T>(g),
-                                            data_of<T>(input), data_of<T>(filters),
-                                            with_x ? mutable_data_of<T>(grad_x) : nullptr,
-                                            with_psi ? mutable_data_of<T>(grad_psi) : nullptr,
-                                            gpu.stream()),
+    gpu.check(cuda::filter_fold_backward<T>(
+                  s.B, s.L, s.M, s.N, k, data_of<T>(g), data_of<T>(input), data_of<T>(filters),
+                  with_x ? mutable_data_of<T>(grad_x) : nullptr,
+                  with_psi ? mutable_data_of<T>(grad_psi) : nullptr, gpu.stream()),
               [&] { return described("x_hat", x_hat); });
   });
   return found;

@@ -204,10 +204,10 @@ Status scattering2d(const Problem& problem, const Launch& launch, const Bank<T>&
                     int64_t psi_entries, int64_t B, const void* x, T* S, void* workspace,
                     int64_t bytes, const Fft* fft, void* stream, Pixels pixels = Pixels::as_bank);
 
-// x [B, M, N], g [B, channels, m, n] -> gradients of <g, S x>; those of psi and phi only of a launch
-// with filters. They are 0 where a table keeps nothing; boxes of two tables must not overlap. What a
-// table that reaches outside makes of the coefficients, NaN, it makes of the gradient of x. Sums are
-// taken in a fixed order: the same launch gives the same bits.
+// x [B, M, N], g [B, channels, m, n] -> gradients of <g, S x>; those of psi and phi only of a
+// launch with filters. They are 0 where a table keeps nothing; boxes of two tables must not
+// overlap. What a table that reaches outside makes of the coefficients, NaN, it makes of the
+// gradient of x. Sums are taken in a fixed order: the same launch gives the same bits.
 template <class T>
 Status scattering2d_backward(const Problem& problem, const Launch& launch, const Bank<T>& bank,
                              int64_t psi_entries, int64_t B, const void* x, const T* g,
