@@ -143,11 +143,12 @@ constexpr int slices = 32;
 
 // gP = Σ gS Q Uᵀ, gQ = Σ gSᵀ P U inside their bands, added to the partial sums of each slice of
 // planes. Blocks: tiles of the matrix, slices, scales × (P, Q).
+// Told that four blocks are enough nvcc leaves them their registers; by itself it spills.
 template <class T, bool Modulus>
-__global__ void __launch_bounds__(lowpass_threads)
+__global__ void __launch_bounds__(lowpass_threads, 4)
     lowpass_filter_kernel(LowpassGradientArguments<T> a) {
   __shared__ T t[chunk_n][lowpass_threads];
-  const LowpassGradient<T> s = a.scales[blockIdx.z / 2];
+  const LowpassGradient<T>& s = a.scales[blockIdx.z / 2];
   const bool rows = blockIdx.z % 2 == 0;
   // the matrix [outputs, points] and the other one, [others, length]; their steps in a plane u
   const int outputs = rows ? a.m : a.n, points = rows ? s.inner : s.outer;
@@ -170,12 +171,10 @@ __global__ void __launch_bounds__(lowpass_threads)
 #pragma unroll 1
       for (int p = 0; p < others && k < length; ++p) {
         const T tap = __ldg(taps + static_cast<int64_t>(p) * length + k);
+        const T* from = grad + static_cast<int64_t>(o0) * o_step + static_cast<int64_t>(p) * p_step;
 #pragma unroll
         for (int o = 0; o < chunk_n; ++o) {
-          if (o0 + o < outputs) {
-            const int64_t at = static_cast<int64_t>(o0 + o) * o_step;
-            value[o] += tap * __ldg(grad + at + static_cast<int64_t>(p) * p_step);
-          }
+          if (o0 + o < outputs) value[o] += tap * __ldg(from + o * o_step);
         }
       }
 #pragma unroll

@@ -19,6 +19,8 @@ from scatcuda.plan import Packed, Plan, pack
 
 TIERS = ["general", "fused"]
 LIMITS = {torch.float32: 2e-6, torch.float64: 1e-12}  # relative errors, order by order
+# of gradients: the direction of a wavelet coefficient that is nearly 0 has fewer digits
+GRADIENT_LIMITS = {torch.float32: 2e-5, torch.float64: 1e-11}
 
 
 class Case(NamedTuple):
@@ -102,41 +104,57 @@ def check(case: Case, tier: str, dtype: torch.dtype, device: torch.device, **opt
     assert oracle.error_by_order(order, S.cpu(), expected) <= LIMITS[dtype]
 
 
-WITH_FILTERS = (True, True, True)
+X_ALONE, WITH_FILTERS = (True, False, False), (True, True, True)
+Wanted = tuple[bool, bool, bool]  # gradients of x, psi, phi
+
+
+def backward_problem(
+    case: Case, dtype: torch.dtype, bank: Packed | None = None
+) -> tuple[Tensor, ...]:
+    """Gradient of S, images, and the bank, on the CPU."""
+    plan = Plan(case.J, case.L, case.max_order, case.M, case.N, case.pre_pad)
+    if bank is None:
+        bank = pack(filters.morlet_bank(plan.padded, plan.J, plan.L), plan, dtype)
+    grad = torch.randn(*case.lead, plan.channels, *plan.output, dtype=dtype)
+    return grad, case.images(dtype), *bank
 
 
 def gradients(
     case: Case,
-    tier: str,
-    dtype: torch.dtype,
+    given: tuple[Tensor, ...],
+    wanted: Wanted,
     device: torch.device,
-    wanted: tuple[bool, bool, bool] = (True, False, False),
+    tier: str,
     workspace: int = 0,
-    bank: Packed | None = None,
-) -> tuple[list[Tensor], list[Tensor]]:
-    """What the engine gives on the GPU and the reference in float64."""
-    x, plan = case.images(dtype), Plan(case.J, case.L, case.max_order, case.M, case.N, case.pre_pad)
-    if bank is None:
-        bank = pack(filters.morlet_bank(plan.padded, plan.J, plan.L), plan, dtype)
-    grad = torch.randn(*case.lead, plan.channels, *plan.output, dtype=dtype)
-    sizes = (case.J, case.L, case.max_order, case.pre_pad, *wanted)
+) -> list[Tensor]:
+    """The engine's; skips what the fused tier leaves to the general one."""
+    sizes = (case.J, case.L, case.max_order, case.pre_pad, *wanted, tier, workspace)
+    operator = torch.ops.scatcuda.scattering2d_backward
     try:
-        found = torch.ops.scatcuda.scattering2d_backward(
-            *(t.to(device) for t in (grad, x, *bank)), *sizes, tier, workspace
-        )
+        return [g.cpu() for g in operator(*(t.to(device) for t in given), *sizes)]
     except RuntimeError as error:
         if tier == "fused" and "fused tier" in str(error):
             pytest.skip("the fused tier does not do this problem on this GPU")
         raise
-    psi, phi = bank.psi.double(), bank.phi.double()
-    wide = (grad.double(), x.double(), psi, bank.psi_support, phi, bank.phi_support)
-    return [t.cpu() for t in found], list(reference.scattering2d_backward(*wide, *sizes))
 
 
-def check_gradients(*arguments, **options) -> None:
-    for ours, theirs in zip(*gradients(*arguments, **options), strict=True):
+def check_gradients(
+    case: Case,
+    tier: str,
+    dtype: torch.dtype,
+    device: torch.device,
+    wanted: Wanted = X_ALONE,
+    workspace: int = 0,
+    bank: Packed | None = None,
+) -> None:
+    """Against the reference in float64."""
+    given = backward_problem(case, dtype, bank)
+    found = gradients(case, given, wanted, device, tier, workspace)
+    wide = (t.double() if t.is_floating_point() else t for t in given)
+    sizes = (case.J, case.L, case.max_order, case.pre_pad, *wanted)
+    for ours, theirs in zip(found, reference.scattering2d_backward(*wide, *sizes), strict=True):
         assert ours.shape == theirs.shape and ours.is_contiguous()
-        assert (ours - theirs).norm() <= LIMITS[ours.dtype] * theirs.norm()
+        assert (ours - theirs).norm() <= GRADIENT_LIMITS[dtype] * theirs.norm()
 
 
 # --- right --------------------------------------------------------------------------------------
@@ -256,17 +274,16 @@ def test_the_same_bits_every_time(tier, case, dtype, device):
         assert torch.equal(module(x.to(device)), expected)
 
 
-@pytest.mark.parametrize("wanted", [(True, False, False), WITH_FILTERS], ids=["x", "filters"])
+@pytest.mark.parametrize("wanted", [X_ALONE, WITH_FILTERS], ids=["x", "filters"])
 @pytest.mark.parametrize("case", REPEATED, ids=str)
 @pytest.mark.parametrize("tier", TIERS)
 def test_gradients_have_the_same_bits_every_time(tier, case, wanted, device):
+    given = backward_problem(case, torch.float32)
     for workspace in (0, 1 << 21):
-        torch.manual_seed(1)
-        expected = gradients(case, tier, torch.float32, device, wanted, workspace)[0]
+        expected = gradients(case, given, wanted, device, tier, workspace)
         for _ in range(3):
             torch.full((1 << 20,), math.nan, device=device)
-            torch.manual_seed(1)
-            found = gradients(case, tier, torch.float32, device, wanted, workspace)[0]
+            found = gradients(case, given, wanted, device, tier, workspace)
             assert all(map(torch.equal, found, expected))
 
 
@@ -337,21 +354,16 @@ def test_a_band_outside_its_matrix_gives_nan(res, tier, bank, device):
 
 
 @pytest.mark.cuda
-@pytest.mark.parametrize("wanted", [(True, False, False), WITH_FILTERS], ids=["x", "filters"])
+@pytest.mark.parametrize("wanted", [X_ALONE, WITH_FILTERS], ids=["x", "filters"])
 @pytest.mark.parametrize("tier", TIERS)
 def test_tables_that_point_outside_give_a_gradient_of_nan(tier, wanted, bank, rng, device):
     case = Case(PLAN.M, PLAN.N, PLAN.J, PLAN.L, lead=(2,))
-    sizes = (PLAN.J, PLAN.L, PLAN.max_order, PLAN.pre_pad, *wanted)
-    x, grad = case.images(torch.float32), torch.randn(2, PLAN.channels, *PLAN.output)
     for name in ("psi_support", "phi_support"):
         for _ in range(20):
             bad = bank._asdict()[name].clone()
             bad.view(-1)[rng.randrange(bad.numel())] = rng.choice(OUTSIDE)
-            given = (grad, x, *bank._replace(**{name: bad}))
-            found = torch.ops.scatcuda.scattering2d_backward(
-                *(t.to(device) for t in given), *sizes, tier
-            )
-            assert found[0].isnan().any()
+            given = backward_problem(case, torch.float32, bank._replace(**{name: bad}))
+            assert gradients(case, given, wanted, device, tier)[0].isnan().any()
     check_gradients(case, tier, torch.float32, device, wanted, bank=bank)
 
 
