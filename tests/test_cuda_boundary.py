@@ -509,7 +509,7 @@ def test_the_cpu_checks_them_too(tier, workspace):
 def test_module(monkeypatch):
     module = Scattering2D(2, (8, 9), L=3, tier="fused", workspace=1 << 20)
     assert (module.tier, module.workspace) == ("fused", 1 << 20)
-    assert repr(module).endswith("filters='morlet', tier='fused', workspace=1048576)")
+    assert "filters='morlet', tier='fused', workspace=1048576" in repr(module)
     default = Scattering2D(2, (8, 9), L=3)
     assert (default.tier, default.workspace) == ("auto", None)
     for name in ("tier", "workspace"):
