@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 import ctypes
 import io
+import itertools
 import os
 import subprocess
 import sys
@@ -144,11 +145,59 @@ def test_shorter_pixels_reach_the_engine_as_they_are(boundary, dtype, bank):
     assert boundary.calls()[-2].endswith(f"bytes, {name}")
 
 
+WANTED = list(itertools.product([False, True], repeat=3))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("lead", [(), (5,), (2, 3)])
+def test_scattering2d_backward(boundary, lead, dtype):
+    """Every gradient reaches the engine as it is, from any layout; nothing is computed that is not
+    wanted."""
+    x, bank = torch.rand(*lead, 8, 9, dtype=dtype), bank_of(dtype)
+    grad = torch.rand(*lead, PLAN.channels, *PLAN.output, dtype=dtype)
+    index = torch.arange(72, dtype=dtype).reshape(8, 9)
+    expected = [grad.sum((-3, -2, -1))[..., None, None] * index]
+    expected += [torch.full_like(t, value) for t, value in ((bank.psi, 2), (bank.phi, 3))]
+    images = x.numel() // 72
+    task = " double" if dtype == torch.float64 else ""
+    for given, wanted in itertools.product((grad, grad.mT.contiguous().mT), WANTED):
+        found = boundary.call("scattering2d_backward", given, *arguments_of(x), *wanted)
+        for ours, theirs, asked in zip(found, expected, wanted, strict=True):
+            assert ours.is_contiguous() and ours.dtype == dtype
+            torch.testing.assert_close(ours, theirs if asked else theirs.new_empty(0))
+        name = "backward with filters" if any(wanted[1:]) else "backward"
+        calls = boundary.calls()
+        assert calls[-1] == "guard ends"
+        if not any(wanted):
+            assert len(calls) <= 3
+            continue
+        assert calls[-4].startswith(f"choose {name}{task} J 2 L 3 order 2, {images} images")
+        assert calls[-3] == f"workspace_bytes wave {images}"
+        assert calls[-2] == f"scattering2d_backward wave {images}, {100 * images} bytes"
+
+
+def test_backward_halves_the_wave_and_keeps_pixels_short(boundary):
+    boundary.library.standin_most_wave(3)
+    x = torch.rand(20, 8, 9).half()
+    grad = torch.rand(20, PLAN.channels, *PLAN.output)
+    arguments = (grad, *arguments_of(x, dtype=torch.float32), True, False, False, "fused", 77)
+    grad_x = boundary.call("scattering2d_backward", *arguments)[0]
+    assert grad_x.dtype == torch.float32
+    assert grad_x.shape == x.shape
+    calls = boundary.calls()
+    assert calls[-2] == "scattering2d_backward wave 3, 300 bytes, half"
+    assert "tier 2, budget 77" in calls[-7]
+
+
 def test_limits_are_asked_for_once(boundary):
     boundary.call("scattering2d", *arguments_of(torch.rand(8, 9)))
     boundary.calls()
     boundary.call("scattering2d", *arguments_of(torch.rand(8, 9)))
     assert "device_limits" not in boundary.calls()
+
+
+def as_tuple(found: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return found if isinstance(found, tuple) else (found,)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -158,9 +207,14 @@ def test_stages(boundary, lead, dtype):
     z = torch.randn(*lead, 8, 6, dtype=complex_dtype)
     psi, u = torch.rand(5, 8, 6, dtype=dtype), torch.rand(*lead, 8, 6, dtype=dtype)
     a_m, a_n = torch.rand(2, 8, dtype=dtype), torch.rand(3, 6, dtype=dtype)
+    folded = torch.randn(*lead, 5, 4, 3, dtype=complex_dtype)
     for name, arguments in (
         ("filter_fold", (z, psi, 2)),
+        ("filter_fold_backward", (folded, z, psi, 2, True, True)),
+        ("filter_fold_backward", (folded, z, psi, 2, True, False)),
+        ("filter_fold_backward", (folded, z, psi, 2, False, True)),
         ("modulus", (z,)),
+        ("modulus_backward", (u, z)),
         ("lowpass", (u, a_m, a_n)),
     ):
         expected = getattr(reference, name)(*arguments)
@@ -169,8 +223,9 @@ def test_stages(boundary, lead, dtype):
         ]
         for given in (arguments, others):
             out = boundary.call(name, *given)
-            assert out.is_contiguous() and out.dtype == expected.dtype
-            torch.testing.assert_close(out, expected)
+            for ours, theirs in zip(*map(as_tuple, (out, expected)), strict=True):
+                assert ours.is_contiguous() and ours.dtype == theirs.dtype
+                torch.testing.assert_close(ours, theirs)
         assert boundary.calls() == ["guard -1", name, "guard ends"] * 2
 
 
@@ -180,8 +235,13 @@ def test_nothing_reaches_the_engine_of_nothing(boundary):
     assert boundary.call("modulus", z).shape == z.shape
     low = boundary.call("lowpass", torch.zeros(2, 0, 6), torch.zeros(3, 0), torch.zeros(4, 6))
     assert torch.equal(low, torch.zeros(2, 3, 4))
+    assert boundary.call("modulus_backward", z.real, z).shape == z.shape
     S = boundary.call("scattering2d", *arguments_of(torch.zeros(2, 0, 8, 9)))
     assert S.shape == (2, 0, PLAN.channels, *PLAN.output)
+    arguments = (S, *arguments_of(torch.zeros(2, 0, 8, 9)), True, True, True)
+    found = boundary.call("scattering2d_backward", *arguments)
+    expected = (torch.zeros(2, 0, 8, 9), *map(torch.zeros_like, (bank_of().psi, bank_of().phi)))
+    assert all(map(torch.equal, found, expected))
     assert set(boundary.calls()) <= {"guard -1", "guard ends", "device_limits"}
 
 
@@ -263,6 +323,11 @@ def test_what_the_engine_refuses(boundary, function, status, sentence):
     with pytest.raises(RuntimeError) as raised:
         boundary.call("scattering2d", *arguments_of(torch.rand(4, 8, 9)))
     assert sentence in str(raised.value)
+    grad = torch.rand(4, PLAN.channels, *PLAN.output)
+    with pytest.raises(RuntimeError) as raised:
+        arguments = (*arguments_of(torch.rand(4, 8, 9)), True, False, False)
+        boundary.call("scattering2d_backward", grad, *arguments)
+    assert sentence.replace("scattering2d:", "scattering2d_backward:") in str(raised.value)
     assert boundary.calls()[-1] == "guard ends"
 
 
@@ -287,6 +352,7 @@ def test_without_cufft(boundary):
 def test_arguments_that_do_not_fit(boundary):
     x, z = torch.rand(8, 9), torch.zeros(8, 6, dtype=torch.complex64)
     psi, meta = torch.rand(5, 8, 6), torch.empty(2, 8, device="meta")
+    S, whole = torch.rand(PLAN.channels, *PLAN.output), (*arguments_of(x), True, True, True)
     wrong = [
         ("scattering2d", arguments_of(x[0]), "x must have at least two dimensions; got shape (9)"),
         ("scattering2d", (x.int(), *arguments_of(x)[1:]), "x must be Float as psi is, or Half"),
@@ -303,7 +369,28 @@ def test_arguments_that_do_not_fit(boundary):
         ("filter_fold", (z, psi.to("meta"), 2), "psi must be on the device of x_hat"),
         ("filter_fold", (z, psi, 3), "k must divide M = 8 and N = 6; got 3"),
         ("filter_fold", (z, psi.double(), 2), "psi must be Float; got Double"),
+        (
+            "scattering2d_backward",
+            (S[:, :-1], *whole),
+            "grad must have shape (16, 2, 2); got (16, 1, 2)",
+        ),
+        ("scattering2d_backward", (S.double(), *whole), "grad must be Float; got Double"),
+        (
+            "scattering2d_backward",
+            (S.to("meta"), *whole),
+            "grad must be on the device of the input",
+        ),
+        ("scattering2d_backward", (S, *whole, "fast"), "tier must be 'auto', 'general' or 'fused'"),
+        ("scattering2d_backward", (S, *whole, "auto", -1), "workspace must be a number of bytes"),
+        (
+            "filter_fold_backward",
+            (z, z, psi, 2, True, True),
+            "grad must have shape (5, 4, 3); got (8, 6)",
+        ),
         ("modulus", (x,), "z must be ComplexFloat or ComplexDouble; got Float"),
+        ("modulus_backward", (x, z), "grad must have shape (8, 6); got (8, 9)"),
+        ("modulus_backward", (z, z), "grad must be Float; got ComplexFloat"),
+        ("modulus_backward", (z.real.to("meta"), z), "grad must be on the device of the input"),
         ("lowpass", (x, x, x), "u must be [..., M, N], a_m [m, M] and a_n [n, N]; got shapes"),
         ("lowpass", (x, torch.rand(2, 8), torch.rand(2, 9).double()), "a_n must be Float"),
         ("lowpass", (x, meta, torch.rand(2, 9)), "a_m must be on the device of u"),
@@ -422,9 +509,7 @@ def test_the_cpu_checks_them_too(tier, workspace):
 def test_module(monkeypatch):
     module = Scattering2D(2, (8, 9), L=3, tier="fused", workspace=1 << 20)
     assert (module.tier, module.workspace) == ("fused", 1 << 20)
-    assert repr(module).endswith(
-        "filters='morlet', tier='fused', workspace=1048576, trainable=None)"
-    )
+    assert "filters='morlet', tier='fused', workspace=1048576" in repr(module)
     default = Scattering2D(2, (8, 9), L=3)
     assert (default.tier, default.workspace) == ("auto", None)
     for name in ("tier", "workspace"):

@@ -80,21 +80,24 @@ def test_library_that_is_loaded_is_taken(programs):
     [
         ("r2c", "2a", "cufftExecR2C"),
         ("d2z", "6a", "cufftExecD2Z"),
-        ("c2c", "29", "cufftExecC2C"),
-        ("z2z", "69", "cufftExecZ2Z"),
+        ("c2r", "2c", "cufftExecC2R"),
+        ("z2d", "6c", "cufftExecZ2D"),
+        ("c2c", "29", "direction 1 cufftExecC2C"),
+        ("z2z", "69", "direction 1 cufftExecZ2Z"),
+        ("C2C", "29", "direction -1 cufftExecC2C"),
+        ("Z2Z", "69", "direction -1 cufftExecZ2Z"),
     ],
 )
 def test_transform(programs, kind, number, function):
-    """Contiguous planes, the caller's work area and stream, the inverse direction."""
+    """Contiguous planes, the caller's work area and stream, the direction."""
     lines = run(programs, f"plan {kind} 40 36 24", f"run {kind} 40 36 24 16 32 48 64")
-    direction = "" if kind in ("r2c", "d2z") else "direction 1 "
     assert lines == [
         "cufftSetAutoAllocation plan 1 0",
         f"cufftMakePlanMany64 plan 1 n 40 36 type {number} batch 24",
         "2400 bytes",
         "cufftSetStream plan 1 64",
         "cufftSetWorkArea plan 1 48",
-        f"{direction}{function} plan 1 16 -> 32",
+        f"{function} plan 1 16 -> 32",
     ]
 
 
@@ -102,8 +105,14 @@ def made(lines: list[str]) -> list[str]:
     return [line.split(" n ")[1] for line in lines if line.startswith("cufftMakePlanMany64")]
 
 
+def test_one_plan_serves_both_complex_directions(programs):
+    lines = run(programs, "plan c2c 8 6 2", "plan C2C 8 6 2", "run C2C 8 6 2 0 0 0 0")
+    assert len(made(lines)) == 1
+    assert lines[-1].startswith("direction -1")
+
+
 def test_plans_are_kept_for_each_transform_and_device(programs):
-    different = ["r2c 8 6 2", "c2c 8 6 2", "d2z 8 6 2", "r2c 6 8 2", "r2c 8 6 3"]
+    different = ["r2c 8 6 2", "c2c 8 6 2", "c2r 8 6 2", "d2z 8 6 2", "r2c 6 8 2", "r2c 8 6 3"]
     commands = [f"plan {transform}" for transform in different * 2]
     commands += [f"run {different[0]} 0 0 0 {stream}" for stream in (1, 2)]
     assert len(made(run(programs, *commands))) == len(different)

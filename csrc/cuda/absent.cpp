@@ -12,7 +12,7 @@ const char* last_error() { return ""; }
 int64_t launches() { return 0; }
 
 template <class T>
-Status choose(const Problem&, int64_t, const Device&, Tier, int64_t, const Fft*, Launch*) {
+Status choose(const Problem&, int64_t, const Device&, Tier, int64_t, const Fft*, Launch*, Task) {
   return Status::no_kernel;
 }
 template <class T>
@@ -22,6 +22,21 @@ Status workspace_bytes(const Problem&, const Launch&, const Fft*, void*, int64_t
 template <class T>
 Status scattering2d(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t, const void*,
                     T*, void*, int64_t, const Fft*, void*, Pixels) {
+  return Status::no_kernel;
+}
+template <class T>
+Status scattering2d_backward(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t,
+                             const void*, const T*, const Gradients<T>&, void*, int64_t, const Fft*,
+                             void*, Pixels) {
+  return Status::no_kernel;
+}
+template <class T>
+Status filter_fold_backward(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,
+                            const T*, T*, T*, void*) {
+  return Status::no_kernel;
+}
+template <class T>
+Status modulus_backward(int64_t, const T*, const T*, T*, void*) {
   return Status::no_kernel;
 }
 template <class T>

@@ -1,7 +1,10 @@
 // Transforms of planes by cuFFT, which is opened when it is first needed.
 //
-//   forward   real [batch, outer, inner] -> complex [batch, outer, inner / 2 + 1]
-//   inverse   complex [batch, outer, inner], in place, unscaled
+//   real_forward      real [batch, outer, inner] -> complex [batch, outer, inner / 2 + 1]
+//   real_inverse      the way back, after which its input is lost
+//   forward, inverse  complex [batch, outer, inner], in place
+//
+// all of them unscaled.
 //
 // The copy that PyTorch has loaded is taken where there is one. Plans are kept: making one takes
 // milliseconds, and memory of cuFFT's own for its tables, the only thing here that is not the
@@ -27,11 +30,22 @@ namespace scatcuda {
 namespace cuda {
 namespace {
 
-constexpr int most_plans = 128;  // a device; one problem takes about four a scale
+constexpr int most_plans = 128;  // a device; one problem takes about four a scale, backward eight
 
 using Handle = int;
-enum Type : int { r2c = 0x2a, c2c = 0x29, d2z = 0x6a, z2z = 0x69 };
-constexpr int inverse = 1;
+enum Type : int {
+  r2c = 0x2a,
+  c2r = 0x2c,
+  c2c = 0x29,
+  d2z = 0x6a,
+  z2d = 0x6c,
+  z2z = 0x69,
+};
+Type type_of(const Transform& t) {
+  if (t.direction == Direction::real_forward) return t.wide ? d2z : r2c;
+  if (t.direction == Direction::real_inverse) return t.wide ? z2d : c2r;
+  return t.wide ? z2z : c2c;
+}
 
 // The functions that are used, all of which return 0 for success
 struct Library {
@@ -47,6 +61,8 @@ struct Library {
   int (*cufftSetWorkArea)(Handle plan, void* workspace);
   int (*cufftExecR2C)(Handle plan, void* in, void* out);
   int (*cufftExecD2Z)(Handle plan, void* in, void* out);
+  int (*cufftExecC2R)(Handle plan, void* in, void* out);
+  int (*cufftExecZ2D)(Handle plan, void* in, void* out);
   int (*cufftExecC2C)(Handle plan, void* in, void* out, int direction);
   int (*cufftExecZ2Z)(Handle plan, void* in, void* out, int direction);
   int version;
@@ -84,6 +100,8 @@ bool open(Library* library) {
   find(&library->cufftSetWorkArea, "cufftSetWorkArea");
   find(&library->cufftExecR2C, "cufftExecR2C");
   find(&library->cufftExecD2Z, "cufftExecD2Z");
+  find(&library->cufftExecC2R, "cufftExecC2R");
+  find(&library->cufftExecZ2D, "cufftExecZ2D");
   find(&library->cufftExecC2C, "cufftExecC2C");
   find(&library->cufftExecZ2Z, "cufftExecZ2Z");
   return complete && library->cufftGetVersion(&library->version) == 0;
@@ -100,12 +118,11 @@ class Plan {
       : library_(library), device_(device), transform_(transform) {
     if (!succeeded(library_.cufftCreate(&handle_), "asked for a plan")) return;
     long long n[] = {transform.outer, transform.inner};
-    const Type type = transform.forward ? (transform.wide ? d2z : r2c)  //
-                                        : (transform.wide ? z2z : c2c);
-    made_ = succeeded(library_.cufftSetAutoAllocation(handle_, 0), "told not to allocate") &&
-            succeeded(library_.cufftMakePlanMany64(handle_, 2, n, nullptr, 1, 0, nullptr, 1, 0,
-                                                   type, transform.batch, &work_bytes_),
-                      "making a plan");
+    made_ =
+        succeeded(library_.cufftSetAutoAllocation(handle_, 0), "told not to allocate") &&
+        succeeded(library_.cufftMakePlanMany64(handle_, 2, n, nullptr, 1, 0, nullptr, 1, 0,
+                                               type_of(transform), transform.batch, &work_bytes_),
+                  "making a plan");
     if (!made_) library_.cufftDestroy(handle_);
   }
   ~Plan() {
@@ -118,28 +135,37 @@ class Plan {
   int device() const { return device_; }
   int64_t work_bytes() const { return static_cast<int64_t>(work_bytes_); }
   bool is_for(int device, const Transform& t) const {
-    return device == device_ && t.forward == transform_.forward && t.wide == transform_.wide &&
-           t.outer == transform_.outer && t.inner == transform_.inner &&
-           t.batch == transform_.batch;
+    return device == device_ && type_of(t) == type_of(transform_) && t.outer == transform_.outer &&
+           t.inner == transform_.inner && t.batch == transform_.batch;
   }
 
-  // stream and work area are the plan's until its kernels are launched
-  bool run(const void* in, void* out, void* workspace, void* stream) {
+  // Stream and work area are the plan's until its kernels are launched. A complex plan serves both
+  // directions.
+  bool run(Direction direction, const void* in, void* out, void* workspace, void* stream) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!succeeded(library_.cufftSetStream(handle_, stream), "given a stream") ||
         !succeeded(library_.cufftSetWorkArea(handle_, workspace), "given a work area")) {
       return false;
     }
-    void* from = const_cast<void*>(in);  // not written: the forward transform has another output
-    const bool wide = transform_.wide;
-    const int result =
-        transform_.forward
-            ? (wide ? library_.cufftExecD2Z : library_.cufftExecR2C)(handle_, from, out)
-            : (wide ? library_.cufftExecZ2Z : library_.cufftExecC2C)(handle_, from, out, inverse);
-    return succeeded(result, "run");
+    return succeeded(execute(direction, const_cast<void*>(in), out), "run");
   }
 
  private:
+  int execute(Direction direction, void* in, void* out) const {
+    const bool wide = transform_.wide;
+    switch (direction) {
+      case Direction::real_forward:
+        return (wide ? library_.cufftExecD2Z : library_.cufftExecR2C)(handle_, in, out);
+      case Direction::real_inverse:
+        return (wide ? library_.cufftExecZ2D : library_.cufftExecC2R)(handle_, in, out);
+      case Direction::forward:
+      case Direction::inverse:
+        break;
+    }
+    const int sign = direction == Direction::forward ? -1 : 1;
+    return (wide ? library_.cufftExecZ2Z : library_.cufftExecC2C)(handle_, in, out, sign);
+  }
+
   const Library& library_;
   const int device_;
   const Transform transform_;
@@ -218,7 +244,7 @@ int64_t workspace_bytes_of(void* self, const Transform& transform, void* stream)
 bool run(void* self, const Transform& transform, const void* in, void* out, void* workspace,
          void* stream) {
   const std::shared_ptr<Plan> plan = static_cast<Plans*>(self)->find(transform, stream);
-  return plan != nullptr && plan->run(in, out, workspace, stream);
+  return plan != nullptr && plan->run(transform.direction, in, out, workspace, stream);
 }
 
 }  // namespace

@@ -1,10 +1,8 @@
-// The CUDA engine: which tier and launch shape a problem takes, where its intermediates lie in the
-// workspace, and the launches in their order.
+// The CUDA engine: which tier and launch shape a problem takes, and the launches in their order.
 #include <atomic>
 
-#include "../core/schedule.h"
-#include "fused.h"
-#include "general.cuh"
+#include "backward.cuh"
+#include "layout.h"
 
 namespace scatcuda {
 namespace cuda {
@@ -42,6 +40,12 @@ class Queue {
       status_ = Status::fft_failed;
     }
   }
+  void clear(void* p, int64_t bytes) {
+    if (status_ != Status::ok || bytes == 0) return;
+    ++launched;
+    status_ = status_of(
+        cudaMemsetAsync(p, 0, static_cast<size_t>(bytes), static_cast<cudaStream_t>(stream_)));
+  }
   Status status() const { return status_; }
 
  private:
@@ -49,180 +53,6 @@ class Queue {
   void* stream_;
   Status status_ = Status::ok;
 };
-
-// --- sizes ---
-
-// Hands out 256-byte aligned parts of the workspace; of none, it only counts.
-class Parts {
- public:
-  explicit Parts(void* workspace) : base_(static_cast<unsigned char*>(workspace)) {}
-  template <class T>
-  T* take(int64_t count) {
-    unsigned char* part = base_ == nullptr ? nullptr : base_ + used_;
-    used_ += round_up(count * static_cast<int64_t>(sizeof(T)), 256);
-    return reinterpret_cast<T*>(part);
-  }
-  int64_t used() const { return used_; }
-
- private:
-  unsigned char* base_;
-  int64_t used_ = 0;
-};
-
-int64_t bins(const Schedule& s, int64_t res) { return s.rows(res) * s.columns(res); }
-int64_t half_bins(const Schedule& s, int64_t res) { return s.columns(res) * (s.rows(res) / 2 + 1); }
-bool has_second(const Schedule& s, int64_t j1) { return s.max_order > 1 && j1 + 1 < s.J; }
-// W2 of all scales above j1
-int64_t second_bins(const Schedule& s, int64_t j1) {
-  int64_t sum = 0;
-  for (int64_t j2 = j1 + 1; j2 < s.J; ++j2) sum += bins(s, j2);
-  return sum;
-}
-
-// Shared memory of the fused tier's blocks
-struct Shared {
-  int64_t area = 0;    // families: planes of the second order, before them a low-pass
-  int64_t block = 0;   // of families or, without the first order, of second at j2 = 1
-  int64_t before = 0;  // of spectrum
-};
-
-// Whether planes of resolution res are short enough for passes_of
-bool fits(const Schedule& s, int64_t res) { return s.rows(res) <= 256 && s.columns(res) <= 256; }
-
-// Bytes of a block of `second` for planes of resolution res
-int64_t second_bytes(const Schedule& s, int64_t res, int64_t group) {
-  const int outer = static_cast<int>(s.columns(res)), inner = static_cast<int>(s.rows(res));
-  const int m = static_cast<int>(s.m), n = static_cast<int>(s.n);
-  return tile_bytes(outer, inner, static_cast<int>(group)) + lowpass_bytes(outer, inner, m, n) +
-         roots_bytes(outer, inner);
-}
-
-Shared shared_of(const Schedule& s, bool first_order, int64_t group) {
-  if (!first_order) return {0, second_bytes(s, 1, group), 0};
-  const int outer = static_cast<int>(s.columns(0)), inner = static_cast<int>(s.rows(0));
-  const int m = static_cast<int>(s.m), n = static_cast<int>(s.n);
-  const int64_t between = between_bytes(outer, m);
-  Shared shared;
-  shared.area = between;
-  shared.block = tile_bytes(outer, inner, 1) + lowpass_bytes(outer, inner, m, n) +
-                 round_up(roots_bytes(outer, inner), 16);
-  shared.before = shared.block + between;
-  if (has_second(s, 0)) {
-    shared.area = max(between, tile_bytes(outer / 2, inner / 2, static_cast<int>(group)));
-    shared.block += lowpass_bytes(outer / 2, inner / 2, m, n);
-  }
-  shared.block += shared.area;
-  return shared;
-}
-
-int64_t most_threads(const Schedule& s, bool first_order) {
-  if (!first_order) return second_bounds(120).threads;  // others take what they may
-  return family_bounds(s.Mp == s.Np ? static_cast<int>(s.Mp) : 0).threads;
-}
-
-// Angles side by side where `bytes` are there for planes of resolution res: a power of two, for
-// the bank's lanes to be whole groups
-int64_t group_of(const Schedule& s, int64_t res, int64_t bytes) {
-  int64_t group = 1;
-  while (group < s.L && group < 16 &&
-         tile_bytes(static_cast<int>(s.columns(res)), static_cast<int>(s.rows(res)),
-                    static_cast<int>(2 * group)) <= bytes) {
-    group *= 2;
-  }
-  return group;
-}
-
-// First scales that families do: no path goes on from the last one, which, where the bank is
-// arranged for a second order, is done like one.
-int64_t family_scales(const Schedule& s, const Launch& launch) {
-  return !launch.first_order_fused ? 0 : has_second(s, 0) ? s.J - 1 : s.J;
-}
-
-// What one wave keeps in the workspace, and where
-template <class T>
-struct Workspace {
-  // fused: the bank arranged
-  float *psi_first, *psi_second, *taps;
-  int2* bands;
-  Point* roots;
-  // general
-  T* u0;              // [wave, Np, Mp]
-  Complex<T>* x_hat;  // [wave, Np, Mp/2 + 1]
-  Complex<T>* w;      // W1 of one j1, then W2 of all j2
-  T* u1;              // of one j1
-  Complex<T>* u1_hat;
-  unsigned char* fft;
-  int64_t bytes;
-};
-
-template <class T>
-Workspace<T> workspace_of(const Schedule& s, const Launch& launch, int64_t fft_bytes,
-                          void* memory) {
-  Workspace<T> w{};
-  Parts parts(memory);
-  const int64_t wave = launch.wave;
-  const bool fused = launch.tier == Tier::fused;
-  if (fused) {
-    int64_t taps = 0;
-    for (int64_t res = 0; res < s.J; ++res) {
-      taps +=
-          s.columns(res) * four(static_cast<int>(s.n)) + s.rows(res) * four(static_cast<int>(s.m));
-    }
-    int64_t second = 0;
-    for (int64_t res = 0; s.max_order > 1 && res < s.J; ++res) {
-      second += (s.J - 1 - res) * bins(s, res);
-    }
-    w.psi_first = parts.take<float>(family_scales(s, launch) * bins(s, 0) * s.lanes);
-    w.psi_second = parts.take<float>(second * s.lanes);
-    w.taps = parts.take<float>(taps);
-    w.bands = parts.take<int2>(s.J * (four(static_cast<int>(s.n)) + four(static_cast<int>(s.m))));
-    w.roots = parts.take<Point>(s.Mp + s.Np);
-  }
-  if (s.max_order > 0) w.x_hat = parts.take<Complex<T>>(wave * half_bins(s, 0));
-  if (!(fused && launch.first_order_fused)) {
-    w.u0 = parts.take<T>(wave * bins(s, 0));
-    if (s.max_order > 0) {
-      const int64_t second = has_second(s, 0) && !fused ? s.L * second_bins(s, 0) : 0;
-      w.w = parts.take<Complex<T>>(wave * s.L * max(bins(s, 0), second));
-      w.u1 = parts.take<T>(wave * s.L * bins(s, 0));
-      if (has_second(s, 0)) w.u1_hat = parts.take<Complex<T>>(wave * s.L * half_bins(s, 0));
-      w.fft = parts.take<unsigned char>(fft_bytes);
-    }
-  }
-  w.bytes = parts.used();
-  return w;
-}
-
-// All transforms of a wave, in any order. The last wave may have fewer images, but is transformed
-// as if it were full: one set of plans, and no doubt about the room that they need.
-template <class T, class F>
-void each_transform(const Schedule& s, const Launch& launch, F f) {
-  if (s.max_order == 0 || (launch.tier == Tier::fused && launch.first_order_fused)) return;
-  constexpr bool wide = sizeof(T) == 8;
-  const auto planes = [&](bool forward, int64_t res, int64_t batch) {
-    f(Transform{forward, wide, s.columns(res), s.rows(res), batch});
-  };
-  planes(true, 0, launch.wave);
-  for (int64_t j1 = 0; j1 < s.J; ++j1) {
-    if (launch.tier == Tier::fused && j1 + 1 == s.J) continue;  // the last scale is fused too
-    planes(false, j1, launch.wave * s.L);
-    if (!has_second(s, j1)) continue;
-    planes(true, j1, launch.wave * s.L);
-    if (launch.tier == Tier::fused) continue;
-    for (int64_t j2 = j1 + 1; j2 < s.J; ++j2) planes(false, j2, launch.wave * s.L * s.L);
-  }
-}
-
-// What the FFT wants for the largest of them, −1 where it cannot do one
-template <class T>
-int64_t fft_bytes_of(const Schedule& s, const Launch& launch, const Fft* fft, void* stream) {
-  int64_t bytes = 0;
-  each_transform<T>(s, launch, [&](const Transform& transform) {
-    const int64_t wants = fft == nullptr ? -1 : fft->workspace_bytes(fft->self, transform, stream);
-    bytes = wants < 0 || bytes < 0 ? -1 : max(bytes, wants);
-  });
-  return bytes;
-}
 
 // --- the fused tier ---
 
@@ -251,13 +81,14 @@ FusedArguments fused_arguments(const Schedule& s, const Launch& launch, const Ba
   a.Mp = to_int(s.Mp), a.Np = to_int(s.Np), a.m = to_int(s.m), a.n = to_int(s.n);
   a.channels = to_int(s.channels);
   a.family_scales = to_int(family_scales(s, launch));
-  const Shared shared = shared_of(s, launch.first_order_fused, launch.group);
+  a.wave = to_int(launch.wave);
+  const Shared shared = shared_of(s, launch.task, launch.first_order_fused, launch.group);
   a.area = to_int(shared.area);
   const int64_t room = launch.first_order_fused || !has_second(s, 0)
                            ? shared.area
-                           : tile_bytes(a.Np / 2, a.Mp / 2, to_int(launch.group));
+                           : planes_bytes(s, launch.task, 1, launch.group);
   for (int64_t res = 0; res < s.J; ++res) {
-    a.log_group[res] = res == 0 ? 0 : log_of(group_of(s, res, room));
+    a.log_group[res] = res == 0 ? 0 : log_of(group_of(s, launch.task, res, room));
     if (fits(s, res)) {
       a.outer[res] = passes_of(to_int(s.columns(res)), any_side);
       a.inner[res] = passes_of(to_int(s.rows(res)), any_side);
@@ -269,37 +100,48 @@ FusedArguments fused_arguments(const Schedule& s, const Launch& launch, const Ba
 constexpr int64_t most_blocks = INT32_MAX;  // of a grid
 unsigned to_grid(int64_t blocks) { return static_cast<unsigned>(blocks); }
 
-// Planes of scale j2 from `planes` spectra an image at resolution j1, to channels from `channel` on
-// in steps of `step`
+// Planes of scale j2 from `planes` spectra û an image at resolution j1, of channels from `channel`
+// on in steps of `step`
 void run_second(const Schedule& s, const Launch& launch, FusedArguments a, int64_t images,
                 const Point* u_hat, int64_t j1, int64_t j2, int64_t planes, int64_t channel,
-                int64_t step, float* S, Queue& queue) {
-  a.S = S, a.u_hat = u_hat, a.B = static_cast<int>(images);
+                int64_t step, Queue& queue) {
+  a.u_hat = u_hat;
   a.j1 = static_cast<int>(j1), a.j2 = static_cast<int>(j2), a.planes = static_cast<int>(planes);
   a.first_channel = static_cast<int>(channel), a.channel_step = static_cast<int>(step);
-  const int64_t group = int64_t{1} << a.log_group[j2];
-  const SecondKernel found =
-      second_kernel_for(s.rows(j2) == s.columns(j2) ? s.rows(j2) : 0, int64_t{1} << (j2 - j1));
+  const int64_t group = int64_t{1} << a.log_group[j2], k = int64_t{1} << (j2 - j1);
+  const int64_t side = s.rows(j2) == s.columns(j2) ? s.rows(j2) : 0;
+  const SecondKernel found = launch.task == Task::forward ? second_kernel_for(side, k)
+                                                          : second_backward_kernel_for(side, k);
   queue.run(found.kernel, dim3(to_grid(images * planes * ceil_div(s.L, group))),
-            min(launch.threads, found.threads), second_bytes(s, j2, group), a);
+            min(launch.threads, found.threads), second_bytes(s, launch.task, j2, group), a);
 }
 
-// U1, S1 of the last scale, like a second order
-void run_last_scale(const Schedule& s, const Launch& launch, const FusedArguments& a,
-                    int64_t images, float* S, Queue& queue) {
-  run_second(s, launch, a, images, a.x_hat, 0, s.J - 1, 1, s.channel(s.J - 1), 0, S, queue);
+// The last scale, like a second order
+void run_last_scale(const Schedule& s, const Launch& launch, FusedArguments a, int64_t images,
+                    Queue& queue) {
+  if (launch.task != Task::forward) a.g_hat += g_offset(a, a.J - 1);
+  run_second(s, launch, a, images, a.x_hat, 0, s.J - 1, 1, s.channel(s.J - 1), 0, queue);
 }
 
-void run_families(const Schedule& s, const Launch& launch, FusedArguments a, int64_t images,
-                  const void* x, Pixels pixels, float* S, Queue& queue) {
-  const Shared shared = shared_of(s, true, launch.group);
-  const FamilyKernels kernels = family_kernels(s.Mp == s.Np ? s.Mp : 0);
-  a.x = x, a.pixels = pixels, a.S = S, a.B = static_cast<int>(images);
-  queue.run(kernels.spectrum, dim3(to_grid(images)), launch.threads, shared.before, a);
+void run_families(const Schedule& s, const Launch& launch, const FusedArguments& a, int64_t images,
+                  Queue& queue) {
+  const Shared shared = shared_of(s, launch.task, true, launch.group);
+  const int64_t side = s.Mp == s.Np ? s.Mp : 0;
+  const FamilyKernels kernels = family_kernels(side);
+  const bool forward = launch.task == Task::forward;
+  if (forward || s.max_order > 0) {
+    queue.run(kernels.spectrum, dim3(to_grid(images)), launch.threads, shared.before, a);
+  }
   if (s.max_order == 0) return;
-  queue.run(kernels.families, dim3(to_grid(images * a.family_scales * s.L)), launch.threads,
-            shared.block, a);
-  if (a.family_scales < s.J) run_last_scale(s, launch, a, images, S, queue);
+  queue.run(forward ? kernels.families : families_backward_kernel_for(side),
+            dim3(to_grid(images * a.family_scales * s.L)), launch.threads, shared.block, a);
+  if (a.family_scales < s.J) run_last_scale(s, launch, a, images, queue);
+}
+
+void run_image_backward(const Schedule& s, const Launch& launch, const FusedArguments& a,
+                        int64_t images, Queue& queue) {
+  queue.run(image_backward_kernel_of(), dim3(to_grid(images)), launch.threads,
+            shared_of(s, launch.task, true, launch.group).image, a);
 }
 
 // --- the general tier ---
@@ -322,41 +164,109 @@ struct Stages {
   const int64_t images;
   Queue& queue;
 
-  // The second order is the fused tier's where `arranged` is given.
-  void run(const void* x, Pixels pixels, T* S, const FusedArguments* arranged) const {
-    queue.run(pad_kernel<T>,
-              dim3(to_grid(images * ceil_div(s.Np, pad_tile) * ceil_div(s.Mp, pad_tile))),
-              pad_tile * pad_rows, 0, x, pixels, w.u0, static_cast<int>(s.M), static_cast<int>(s.N),
-              static_cast<int>(s.Mp), static_cast<int>(s.Np));
+  // Of `a` the general tier takes the images alone.
+  void run(const FusedArguments& a, T* S) const {
+    const bool fused = launch.tier == Tier::fused;
+    pad(a.x, a.pixels);
     lowpass<false>(0, 1, 1, 1, w.u0, 0, S);
     if (s.max_order == 0) return;
-    transform(true, 0, 1, w.u0, w.x_hat);
+    transform(Direction::real_forward, 0, 1, w.u0, w.x_hat);
     for (int64_t j1 = 0; j1 < s.J; ++j1) {
-      if (arranged != nullptr && j1 + 1 == s.J) return last_scale(*arranged, S);
-      filter_fold(0, j1, j1 + 1, 1, w.x_hat, w.w);
-      transform(false, j1, s.L, w.w, w.w);
-      run_modulus(images * s.L * bins(s, j1), w.w, w.u1, queue);
+      if (fused && j1 + 1 == s.J) return last_scale(a);
+      filter_fold(0, j1, j1 + 1, 1, w.x_hat, w.w1);
+      transform(Direction::inverse, j1, s.L, w.w1, w.w1);
+      run_modulus(images * s.L * bins(s, j1), w.w1, w.u1, queue);
       lowpass<false>(j1, j1 + 1, 1, s.L, w.u1, s.channel(j1), S);
       if (!has_second(s, j1)) continue;
-      transform(true, j1, s.L, w.u1, w.u1_hat);
-      if (arranged != nullptr) {
-        second_fused(*arranged, j1, S);
+      transform(Direction::real_forward, j1, s.L, w.u1, w.u1_hat);
+      if (fused) {
+        second_fused(a, j1);
         continue;
       }
-      filter_fold(j1, j1 + 1, s.J, s.L, w.u1_hat, w.w);
-      Complex<T>* w2 = w.w;
-      for (int64_t j2 = j1 + 1; j2 < s.J; ++j2) {
-        transform(false, j2, s.L * s.L, w2, w2);
-        w2 += launch.wave * s.L * s.L * bins(s, j2);
-      }
-      lowpass<true>(j1 + 1, s.J, s.L, s.L, w.w, s.channel(j1, 0, j1 + 1), S);
+      filter_fold(j1, j1 + 1, s.J, s.L, w.u1_hat, w.w2);
+      second_transforms(Direction::inverse, j1);
+      lowpass<true>(j1 + 1, s.J, s.L, s.L, w.w2, s.channel(j1, 0, j1 + 1), S);
     }
   }
 
+  // The same path and back: W1 of all scales, then j1 by j1 the second order up to gU1 and the
+  // first one up to ĝW1, at last ĝx̂.
+  void run_backward(const FusedArguments& a, const T* g, const Gradients<T>& gradients) const {
+    const bool fused = launch.tier == Tier::fused, phi = gradients.phi != nullptr;
+    if (s.max_order > 0 || phi) pad(a.x, a.pixels);
+    if (phi) lowpass_filters<false>(0, 1, 1, 1, w.u0, 0, g);
+    if (s.max_order > 0) {
+      const int64_t scales = fused ? s.J - 1 : s.J;
+      transform(Direction::real_forward, 0, 1, w.u0, w.x_hat);
+      filter_fold(0, 0, scales, 1, w.x_hat, w.w1);
+      for (int64_t j1 = 0; j1 < scales; ++j1) {
+        Complex<T>* w1 = w.w1 + launch.wave * s.L * (bins_from(s, 0) - bins_from(s, j1));
+        transform(Direction::inverse, j1, s.L, w1, w1);
+        const T* more = has_second(s, j1) ? second_backward(a, j1, w1, g, gradients) : nullptr;
+        if (phi) lowpass_filters<true>(j1, j1 + 1, 1, s.L, w1, s.channel(j1), g);
+        lowpass_backward<true>(j1, j1 + 1, 1, s.L, w1, more, s.channel(j1), g);
+        transform(Direction::forward, j1, s.L, w1, w1);
+      }
+      if (fused) last_scale(a);
+      if (gradients.psi != nullptr) {
+        filter_gradient(0, 0, s.J, 1, w.x_hat, w.w1, gradients.psi);
+      }
+    }
+    if (gradients.x == nullptr) return;
+    if (s.max_order > 0) {
+      unfold(0, 0, s.J, 1, w.w1, w.x_hat);
+      transform(Direction::real_inverse, 0, 1, w.x_hat, w.u0);
+    }
+    lowpass_backward<false>(0, 1, 1, 1, w.u0, s.max_order > 0 ? w.u0 : nullptr, 0, g);
+    unpad(gradients.x);
+  }
+
+  // What of gU1 comes from the second order, in the place of U1
+  const T* second_backward(const FusedArguments& a, int64_t j1, const Complex<T>* w1, const T* g,
+                           const Gradients<T>& gradients) const {
+    const int64_t j2 = j1 + 1, channel = s.channel(j1, 0, j2);
+    const bool psi = gradients.psi != nullptr, phi = gradients.phi != nullptr;
+    run_modulus(images * s.L * bins(s, j1), w1, w.u1, queue);
+    transform(Direction::real_forward, j1, s.L, w.u1, w.u1_hat);
+    if (launch.tier == Tier::fused) {
+      second_fused(a, j1);
+    } else {
+      filter_fold(j1, j2, s.J, s.L, w.u1_hat, w.w2);
+      second_transforms(Direction::inverse, j1);
+      if (phi) lowpass_filters<true>(j2, s.J, s.L, s.L, w.w2, channel, g);
+      lowpass_backward<true>(j2, s.J, s.L, s.L, w.w2, nullptr, channel, g);
+      second_transforms(Direction::forward, j1);
+      if (psi) filter_gradient(j1, j2, s.J, s.L, w.u1_hat, w.w2, gradients.psi);
+    }
+    unfold(j1, j2, s.J, s.L, w.w2, w.u1_hat);
+    transform(Direction::real_inverse, j1, s.L, w.u1_hat, w.u1);
+    return w.u1;
+  }
+
+  void pad(const void* x, Pixels pixels) const {
+    const int64_t tiles = ceil_div(s.Np, pad_tile) * ceil_div(s.Mp, pad_tile);
+    queue.run(pad_kernel<T>, dim3(to_grid(images * tiles)), pad_tile * pad_rows, 0, x, pixels, w.u0,
+              static_cast<int>(s.M), static_cast<int>(s.N), static_cast<int>(s.Mp),
+              static_cast<int>(s.Np));
+  }
+  void unpad(T* grad_x) const {
+    const int64_t tiles = ceil_div(s.N, pad_tile) * ceil_div(s.M, pad_tile);
+    queue.run(unpad_kernel<T>, dim3(to_grid(images * tiles)), pad_tile * pad_rows, 0, w.u0, grad_x,
+              static_cast<int>(s.M), static_cast<int>(s.N), static_cast<int>(s.Mp),
+              static_cast<int>(s.Np));
+  }
+
   // `planes` an image, at resolution res
-  void transform(bool forward, int64_t res, int64_t planes, const void* in, void* out) const {
-    const int64_t batch = launch.wave * planes;
-    queue.transform({forward, sizeof(T) == 8, s.columns(res), s.rows(res), batch}, in, out, w.fft);
+  void transform(Direction direction, int64_t res, int64_t planes, const void* in,
+                 void* out) const {
+    queue.transform(transform_of<T>(s, launch, direction, res, planes), in, out, w.fft);
+  }
+  void second_transforms(Direction direction, int64_t j1) const {
+    Complex<T>* w2 = w.w2;
+    for (int64_t j2 = j1 + 1; j2 < s.J; ++j2) {
+      transform(direction, j2, s.L * s.L, w2, w2);
+      w2 += launch.wave * s.L * s.L * bins(s, j2);
+    }
   }
 
   // `planes` spectra an image at resolution res, with the wavelets of scales first … last − 1
@@ -379,6 +289,38 @@ struct Stages {
         kernel,
         dim3(to_grid(a.planes * tiles), to_grid(ceil_div(s.L, together)), to_grid(last - first)),
         stage_threads, 0, a);
+  }
+  UnfoldArguments<T> unfolding(int64_t res, int64_t first, int64_t last, int64_t planes,
+                               const Complex<T>* g, T* grad_psi) const {
+    UnfoldArguments<T> a{};
+    a.planes = images * planes, a.psi_entries = psi_entries;
+    a.outer = static_cast<int>(s.columns(res)), a.inner = static_cast<int>(s.rows(res));
+    a.L = static_cast<int>(s.L), a.lanes = static_cast<int>(s.lanes), a.scale = T(1);
+    a.count = static_cast<int>(last - first);
+    for (int64_t j = first; j < last; ++j) {
+      const int64_t* support = bank.psi_support + 5 * s.wavelet_table(res, j);
+      a.scales[j - first] = {1 << (j - res), bank.psi, support, g, grad_psi};
+      g += launch.wave * planes * s.L * bins(s, j);
+    }
+    return a;
+  }
+  // ĝW of scales first … last − 1 to the gradients of the spectra that filter_fold took
+  void unfold(int64_t res, int64_t first, int64_t last, int64_t planes, const Complex<T>* g,
+              Complex<T>* g_hat) const {
+    UnfoldArguments<T> a = unfolding(res, first, last, planes, g, nullptr);
+    a.g_hat = g_hat;
+    const int64_t tiles = ceil_div(half_bins(s, res), stage_threads);
+    queue.run(unfold_kernel<T, true, true>, dim3(to_grid(a.planes * tiles)), stage_threads, 0, a);
+  }
+  // … and to those of the wavelets, on top of what is there
+  void filter_gradient(int64_t res, int64_t first, int64_t last, int64_t planes,
+                       const Complex<T>* u_hat, const Complex<T>* g, T* grad_psi) const {
+    UnfoldArguments<T> a = unfolding(res, first, last, planes, g, grad_psi);
+    a.u_hat = u_hat;
+    queue.run(filter_gradient_kernel<T, true, true>,
+              dim3(to_grid(ceil_div(bins(s, res), filter_entries)),
+                   to_grid(ceil_div(s.L, filter_warps)), to_grid(last - first)),
+              stage_threads, 0, a);
   }
 
   // Planes (image, a, d), a < across, d < down, of scales first … last − 1, to channels from
@@ -408,16 +350,64 @@ struct Stages {
     queue.run(lowpass_kernel<T, Modulus>,
               dim3(to_grid(a.planes * chunks), 1, to_grid(last - first)), lowpass_threads, 0, a);
   }
+  template <bool Modulus>
+  LowpassGradientArguments<T> spreading(int64_t first, int64_t last, int64_t across, int64_t down,
+                                        void* u, const T* more, int64_t channel,
+                                        const T* grad) const {
+    LowpassGradientArguments<T> a{};
+    a.planes = images * across * down, a.across = across, a.down = down;
+    const int64_t plane = s.m * s.n;
+    a.image_step = s.channels * plane;
+    a.m = static_cast<int>(s.m), a.n = static_cast<int>(s.n);
+    a.phi_entries = s.phi_offset(s.J), a.partial = w.partial;
+    T* at = static_cast<T*>(u);
+    for (int64_t j = first; j < last; ++j) {
+      LowpassGradient<T>& scale = a.scales[j - first];
+      scale.u = at, scale.more = more;
+      scale.outer = static_cast<int>(s.columns(j)), scale.inner = static_cast<int>(s.rows(j));
+      scale.phi_offset = s.phi_offset(j);
+      scale.to_m = bank.phi + scale.phi_offset;
+      scale.to_n = scale.to_m + s.m * s.rows(j);
+      scale.to_m_support = bank.phi_support + 2 * j * (s.m + s.n);
+      scale.to_n_support = scale.to_m_support + 2 * s.m;
+      scale.grad = grad + (channel + (j - first) * down) * plane;
+      scale.a_step = down * (last - first) * plane, scale.d_step = plane;
+      at += launch.wave * across * down * bins(s, j) * (Modulus ? 2 : 1);
+    }
+    return a;
+  }
+  // gU of the same planes; of complex ones gW
+  template <bool Modulus>
+  void lowpass_backward(int64_t first, int64_t last, int64_t across, int64_t down, void* u,
+                        const T* more, int64_t channel, const T* grad) const {
+    const auto a = spreading<Modulus>(first, last, across, down, u, more, channel, grad);
+    const int64_t items = ceil_div(s.columns(first), spread_columns) * s.rows(first);
+    queue.run(lowpass_backward_kernel<T, Modulus>,
+              dim3(to_grid(a.planes * ceil_div(items, lowpass_threads)), 1, to_grid(last - first)),
+              lowpass_threads, 0, a);
+  }
+  // … and what they give to gP and gQ
+  template <bool Modulus>
+  void lowpass_filters(int64_t first, int64_t last, int64_t across, int64_t down, void* u,
+                       int64_t channel, const T* grad) const {
+    const auto a = spreading<Modulus>(first, last, across, down, u, nullptr, channel, grad);
+    const int64_t tiles = max(ceil_div(s.rows(first), lowpass_threads) * ceil_div(s.m, chunk_n),
+                              ceil_div(s.columns(first), lowpass_threads) * ceil_div(s.n, chunk_n));
+    queue.run(lowpass_filter_kernel<T, Modulus>,
+              dim3(to_grid(tiles), slices, to_grid(2 * (last - first))), lowpass_threads, 0, a);
+  }
 
   // What the fused tier does of them
-  void last_scale(const FusedArguments& a, T* S) const {
-    if constexpr (sizeof(T) == 4) run_last_scale(s, launch, a, images, S, queue);
+  void last_scale(const FusedArguments& a) const {
+    if constexpr (sizeof(T) == 4) run_last_scale(s, launch, a, images, queue);
   }
-  void second_fused(const FusedArguments& a, int64_t j1, T* S) const {
+  void second_fused(FusedArguments a, int64_t j1) const {
     if constexpr (sizeof(T) == 4) {
+      a.g_hat = w.w2;
       for (int64_t j2 = j1 + 1; j2 < s.J; ++j2) {
         run_second(s, launch, a, images, w.u1_hat, j1, j2, s.L, s.channel(j1, 0, j2),
-                   s.L * (s.J - 1 - j1), S, queue);
+                   s.L * (s.J - 1 - j1), queue);
+        a.g_hat += launch.wave * s.L * s.L * bins(s, j2);
       }
     }
   }
@@ -434,10 +424,60 @@ bool valid(const Schedule& s, const Launch& launch) {
   if (launch.tier == Tier::general) return true;
   const int64_t group = launch.group;
   return launch.tier == Tier::fused && sizeof(T) == 4 &&
+         launch.task != Task::backward_with_filters &&
          (launch.first_order_fused ? fits(s, 0) : has_second(s, 0) && fits(s, 1)) && group >= 1 &&
          group <= min(s.lanes, 16) && (group & (group - 1)) == 0 && launch.threads >= 128 &&
-         launch.threads <= most_threads(s, launch.first_order_fused) && launch.threads % 32 == 0;
+         launch.threads <= most_threads(s, launch.task, launch.first_order_fused) &&
+         launch.threads % 32 == 0;
 }
+
+// One call: the bank arranged where the fused tier needs it, and wave after wave of images
+template <class T>
+struct Call {
+  const Problem& problem;
+  const Launch& launch;
+  const Bank<T>& bank;
+  const int64_t psi_entries, B;
+  const Fft* fft;
+  void* stream;
+  Queue queue{fft, stream};
+  Schedule s{};
+  Workspace<T> w{};
+
+  Status begin(void* workspace, int64_t bytes) {
+    if (!valid(problem) || B < 0) return Status::bad_problem;
+    s = schedule_of(problem);
+    if (!valid<T>(s, launch)) return Status::tier_impossible;
+    const int64_t fft_bytes = fft_bytes_of<T>(s, launch, fft, stream);
+    if (fft_bytes < 0) return Status::fft_failed;
+    w = workspace_of<T>(s, launch, fft_bytes, workspace);
+    return w.bytes > bytes ? Status::workspace_too_small : Status::ok;
+  }
+
+  // The fused tier's arguments, all but what a wave sets; the general tier needs none of them
+  FusedArguments arrange() {
+    FusedArguments a{};
+    if constexpr (sizeof(T) == 4) {
+      if (launch.tier == Tier::fused && B > 0) {
+        a = fused_arguments(s, launch, bank, psi_entries, w);
+        queue.run(arrange_kernel, dim3(64, static_cast<unsigned>(arrange_jobs(s))), arrange_threads,
+                  0, a);
+      }
+    }
+    return a;
+  }
+
+  // The wave that begins with image `first` of x
+  Stages<T> wave(const void* x, Pixels pixels, int64_t first, FusedArguments& a) {
+    const int64_t bytes = pixels == Pixels::as_bank ? static_cast<int64_t>(sizeof(T))
+                          : pixels == Pixels::uint8 ? 1
+                                                    : 2;
+    const int64_t images = min(launch.wave, B - first);
+    a.x = static_cast<const unsigned char*>(x) + first * s.M * s.N * bytes;
+    a.pixels = pixels, a.B = static_cast<int>(images);
+    return {s, launch, bank, psi_entries, w, images, queue};
+  }
+};
 
 }  // namespace
 
@@ -471,7 +511,7 @@ Status device_limits(int index, Device* device) {
 
 template <class T>
 Status choose(const Problem& problem, int64_t B, const Device& device, Tier wanted, int64_t budget,
-              const Fft* fft, Launch* launch) {
+              const Fft* fft, Launch* launch, Task task) {
   if (!valid(problem) || B < 0) return Status::bad_problem;
   const Schedule s = schedule_of(problem);
   // How many blocks of so much shared memory a processor holds; one more kilobyte each is CUDA's
@@ -482,16 +522,17 @@ Status choose(const Problem& problem, int64_t B, const Device& device, Tier want
   // with `alone`, the largest that a block can have. 0: none.
   const auto group_for = [&](bool first_order, bool alone) -> int64_t {
     int64_t best = 0;
-    const int64_t most = has_second(s, 0) ? group_of(s, 1, INT32_MAX / 32) : 1;
+    const int64_t most = has_second(s, 0) ? group_of(s, task, 1, INT32_MAX / 32) : 1;
     for (int64_t group = 1; group <= most; group *= 2) {
-      const Shared shared = shared_of(s, first_order, group);
-      const int64_t bytes = max(shared.block, shared.before);
+      const Shared shared = shared_of(s, task, first_order, group);
+      const int64_t bytes = max(shared.block, max(shared.before, shared.image));
       if (resident(bytes) >= (alone ? 1 : 2)) best = group;
     }
     return best;
   };
 
-  *launch = {Tier::general, false, 0, stage_threads, 0, 1};
+  *launch = {Tier::general, false, 0, stage_threads, 0, 1, task};
+  if (task == Task::backward_with_filters && sizeof(T) == 4) wanted = Tier::general;
   const bool families = sizeof(T) == 4 && fits(s, 0) && wanted != Tier::general;
   const bool seconds = sizeof(T) == 4 && has_second(s, 0) && fits(s, 1) && wanted != Tier::general;
   const auto fused = [&](bool first_order, int64_t group) {
@@ -499,10 +540,11 @@ Status choose(const Problem& problem, int64_t B, const Device& device, Tier want
     launch->tier = Tier::fused;
     launch->first_order_fused = first_order;
     launch->group = group;
-    launch->shared_bytes = shared_of(s, first_order, group).block;
+    launch->shared_bytes = shared_of(s, task, first_order, group).block;
     // Whole lines, until a processor has enough to do while others wait; and at least as many
     // threads as the longest prime has points
-    const int64_t most = most_threads(s, first_order), blocks = resident(launch->shared_bytes);
+    const int64_t most = most_threads(s, task, first_order),
+                  blocks = resident(launch->shared_bytes);
     int64_t threads = max(round_up(lines, 32), 128);
     for (int64_t k = 2; threads * blocks < 768 && round_up(k * lines, 32) <= most; ++k) {
       threads = max(round_up(k * lines, 32), 128);
@@ -537,7 +579,9 @@ Status choose(const Problem& problem, int64_t B, const Device& device, Tier want
   };
   const int64_t image = bytes(2) - bytes(1), bank = bytes(1) - image;
   // no grid of any kernel grows beyond 2^31 blocks
-  const int64_t largest_plane = ceil_div(bins(s, 0), stage_threads) + ceil_div(s.m * s.n, 256) + 1;
+  const int64_t largest_plane = max(ceil_div(bins(s, 0), stage_threads),
+                                    ceil_div(s.Np, spread_columns) * s.Mp / lowpass_threads) +
+                                ceil_div(s.m * s.n, 256) + 1;
   const int64_t most = max((int64_t{1} << 30) / (s.J * s.L * s.L * largest_plane), 1);
   const int64_t wave = max(min(min(B, most), (budget - bank) / max(image, 1)), 1);
   launch->wave = max(ceil_div(B, max(ceil_div(B, wave), 1)), 1);  // as even as can be
@@ -560,41 +604,61 @@ template <class T>
 Status scattering2d(const Problem& problem, const Launch& launch, const Bank<T>& bank,
                     int64_t psi_entries, int64_t B, const void* x, T* S, void* workspace,
                     int64_t bytes, const Fft* fft, void* stream, Pixels pixels) {
-  if (!valid(problem) || B < 0) return Status::bad_problem;
-  const Schedule s = schedule_of(problem);
-  if (!valid<T>(s, launch)) return Status::tier_impossible;
-  const bool fused = launch.tier == Tier::fused;
-  const int64_t fft_bytes = fft_bytes_of<T>(s, launch, fft, stream);
-  if (fft_bytes < 0) return Status::fft_failed;
-  const Workspace<T> w = workspace_of<T>(s, launch, fft_bytes, workspace);
-  if (w.bytes > bytes) return Status::workspace_too_small;
-
-  Queue queue(fft, stream);
-  FusedArguments arranged{};
-  if constexpr (sizeof(T) == 4) {
-    if (fused && B > 0) {
-      arranged = fused_arguments(s, launch, bank, psi_entries, w);
-      queue.run(arrange_kernel, dim3(64, static_cast<unsigned>(arrange_jobs(s))), arrange_threads,
-                0, arranged);
-    }
-  }
-  const int64_t pixel_bytes = pixels == Pixels::as_bank ? static_cast<int64_t>(sizeof(T))
-                              : pixels == Pixels::uint8 ? 1
-                                                        : 2;
+  if (launch.task != Task::forward) return Status::bad_problem;
+  Call<T> call{problem, launch, bank, psi_entries, B, fft, stream};
+  const Status status = call.begin(workspace, bytes);
+  if (status != Status::ok) return status;
+  const Schedule& s = call.s;
+  FusedArguments a = call.arrange();
   for (int64_t first = 0; first < B; first += launch.wave) {
-    const int64_t images = min(launch.wave, B - first);
-    const void* in = static_cast<const unsigned char*>(x) + first * s.M * s.N * pixel_bytes;
+    const Stages<T> stages = call.wave(x, pixels, first, a);
     T* out = S + first * s.channels * s.m * s.n;
-    if constexpr (sizeof(T) == 4) {
-      if (fused && launch.first_order_fused) {
-        run_families(s, launch, arranged, images, in, pixels, out, queue);
-        continue;
-      }
+    if constexpr (sizeof(T) == 4) a.S = out;
+    if (launch.first_order_fused) {
+      run_families(s, launch, a, stages.images, call.queue);
+    } else {
+      stages.run(a, out);
     }
-    const Stages<T> stages{s, launch, bank, psi_entries, w, images, queue};
-    stages.run(in, pixels, out, fused ? &arranged : nullptr);
   }
-  return queue.status();
+  return call.queue.status();
+}
+
+template <class T>
+Status scattering2d_backward(const Problem& problem, const Launch& launch, const Bank<T>& bank,
+                             int64_t psi_entries, int64_t B, const void* x, const T* g,
+                             const Gradients<T>& gradients, void* workspace, int64_t bytes,
+                             const Fft* fft, void* stream, Pixels pixels) {
+  const bool filters = gradients.psi != nullptr || gradients.phi != nullptr;
+  if (launch.task == Task::forward ||
+      (launch.task == Task::backward && (filters || gradients.x == nullptr))) {
+    return Status::bad_problem;
+  }
+  Call<T> call{problem, launch, bank, psi_entries, B, fft, stream};
+  const Status status = call.begin(workspace, bytes);
+  if (status != Status::ok) return status;
+  const Schedule& s = call.s;
+  const int64_t phi_entries = s.phi_offset(s.J), number = sizeof(T);
+  if (gradients.psi != nullptr) call.queue.clear(gradients.psi, psi_entries * number);
+  if (gradients.phi != nullptr) call.queue.clear(call.w.partial, slices * phi_entries * number);
+  FusedArguments a = call.arrange();
+  for (int64_t first = 0; first < B; first += launch.wave) {
+    const Stages<T> stages = call.wave(x, pixels, first, a);
+    const T* given = g + first * s.channels * s.m * s.n;
+    T* out = gradients.x == nullptr ? nullptr : gradients.x + first * s.M * s.N;
+    if constexpr (sizeof(T) == 4) a.grad = given, a.g_hat = call.w.w1, a.grad_x = out;
+    if (launch.first_order_fused) {
+      run_families(s, launch, a, stages.images, call.queue);
+      if (s.max_order > 0) stages.unfold(0, 0, s.J, 1, call.w.w1, call.w.x_hat);
+      run_image_backward(s, launch, a, stages.images, call.queue);
+    } else {
+      stages.run_backward(a, given, {out, gradients.psi, gradients.phi});
+    }
+  }
+  if (gradients.phi != nullptr) {
+    call.queue.run(sum_slices_kernel<T>, dim3(to_grid(ceil_div(phi_entries, stage_threads))),
+                   stage_threads, 0, phi_entries, call.w.partial, gradients.phi);
+  }
+  return call.queue.status();
 }
 
 template <class T>
@@ -614,9 +678,43 @@ Status filter_fold(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const 
 }
 
 template <class T>
+Status filter_fold_backward(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* g,
+                            const T* x_hat, const T* psi, T* grad_x, T* grad_psi, void* stream) {
+  UnfoldArguments<T> a{};
+  a.u_hat = reinterpret_cast<const Complex<T>*>(x_hat);
+  a.g_hat = reinterpret_cast<Complex<T>*>(grad_x), a.planes = B;
+  a.outer = static_cast<int>(M), a.inner = static_cast<int>(N), a.L = static_cast<int>(L);
+  a.count = 1, a.scale = T(1) / static_cast<T>(k * k);
+  a.scales[0] = {static_cast<int>(k), psi, nullptr, reinterpret_cast<const Complex<T>*>(g),
+                 grad_psi};
+  const int64_t blocks = B * ceil_div(M * N, stage_threads), groups = ceil_div(L, filter_warps);
+  const int64_t entries = ceil_div(M * N, filter_entries);
+  if (max(blocks, entries) > most_blocks || groups > 65535) return Status::bad_problem;
+  Queue queue(nullptr, stream);
+  if (grad_x != nullptr) {
+    queue.run(unfold_kernel<T, false, false>, dim3(to_grid(blocks)), stage_threads, 0, a);
+  }
+  if (grad_psi != nullptr) {
+    queue.clear(grad_psi, L * M * N * static_cast<int64_t>(sizeof(T)));
+    queue.run(filter_gradient_kernel<T, false, false>, dim3(to_grid(entries), to_grid(groups)),
+              stage_threads, 0, a);
+  }
+  return queue.status();
+}
+
+template <class T>
 Status modulus(int64_t count, const T* z, T* out, void* stream) {
   Queue queue(nullptr, stream);
   run_modulus(count, reinterpret_cast<const Complex<T>*>(z), out, queue);
+  return queue.status();
+}
+
+template <class T>
+Status modulus_backward(int64_t count, const T* g, const T* z, T* out, void* stream) {
+  const int64_t blocks = min(ceil_div(count, stage_threads), int64_t{1} << 20);
+  Queue queue(nullptr, stream);
+  queue.run(modulus_backward_kernel<T>, dim3(to_grid(blocks)), stage_threads, 0, count, g,
+            reinterpret_cast<const Complex<T>*>(z), reinterpret_cast<Complex<T>*>(out));
   return queue.status();
 }
 

@@ -199,26 +199,34 @@ __device__ __forceinline__ void lowpass_outputs(const FusedArguments& a, const L
 }
 
 // The last inverse pass along the inner dimension of lines 2p and 2p + 1, their moduli into line
-// 2p + 1 as a pair; the first forward pass of the pair into line 2p
-template <class Side>
-__device__ __forceinline__ void modulus_pairs(Side inner, int outer, Point* tile, bool forward) {
+// 2p + 1 as a pair; the first forward pass of the pair into line 2p. keep(line, k, w) sees W.
+template <class Side, class Keep>
+__device__ __forceinline__ void modulus_pairs(Side inner, int outer, Point* tile, bool forward,
+                                              Keep keep) {
   const int pairs = outer / 2, pitch = pitch_of(inner.size());
   with_last_radix(inner, [&](auto radix) {
     constexpr int R = decltype(radix)::value;
     for (int i = threadIdx.x; i < pairs * (inner.size() / R); i += blockDim.x) {
-      Point* even = tile + 2 * (i % pairs) * pitch + i / pairs * R;
+      const int line = 2 * (i % pairs), first = i / pairs * R;
+      Point* even = tile + line * pitch + first;
       Point* odd = even + pitch;
       Point x[R], u[R];
 #pragma unroll
       for (int q = 0; q < R; ++q) x[q] = even[q];
       butterfly<R, 1>(x);
 #pragma unroll
-      for (int q = 0; q < R; ++q) u[q].re = modulus(x[q]);
+      for (int q = 0; q < R; ++q) {
+        keep(line, first + q, x[q]);
+        u[q].re = modulus(x[q]);
+      }
 #pragma unroll
       for (int q = 0; q < R; ++q) x[q] = odd[q];
       butterfly<R, 1>(x);
 #pragma unroll
-      for (int q = 0; q < R; ++q) odd[q] = u[q] = {u[q].re, modulus(x[q])};
+      for (int q = 0; q < R; ++q) {
+        keep(line + 1, first + q, x[q]);
+        odd[q] = u[q] = {u[q].re, modulus(x[q])};
+      }
       if (!forward) continue;
       butterfly<R, -1>(u);
 #pragma unroll
@@ -271,19 +279,21 @@ __device__ __forceinline__ void forward_outer(Side outer, int inner, Roots roots
   forward_passes(outer, Lines{lines, 0, outer.size()}, roots, tile, AlongOuter{pitch, 0});
 }
 
-// S = A u and, if wanted, û in the tile, of real pairs of lines in lines 2p + 1 (and their first
-// forward pass in lines 2p). t is room for between_bytes().
-template <class Side>
-__device__ __forceinline__ void lowpass_and_forward(const FusedArguments& a, Side outer, Side inner,
-                                                    const Lowpass& lowpass, const PlaneRoots& roots,
-                                                    bool forward, Point* tile, float* t, float* S) {
-  const int pitch = pitch_of(inner.size());
-  lowpass_pairs(a, lowpass, outer.size(), pitch, tile, t);
+// S = A u of real pairs of lines in lines 2p + 1. t is room for between_bytes().
+__device__ __forceinline__ void lowpass_plane(const FusedArguments& a, const Lowpass& lowpass,
+                                              int outer, int pitch, const Point* tile, float* t,
+                                              float* S) {
+  lowpass_pairs(a, lowpass, outer, pitch, tile, t);
   __syncthreads();
   lowpass_outputs(a, lowpass, t, S);
-  if (!forward) return;
+}
+
+// û in the tile, of pairs of lines whose first forward pass is in lines 2p
+template <class Side>
+__device__ __forceinline__ void forward_plane(Side outer, Side inner, const PlaneRoots& roots,
+                                              Point* tile) {
   forward_passes(inner, Lines{outer.size() / 2, 0, inner.size()}, {roots.inner, 1}, tile,
-                 AlongInner{2 * pitch, 0});
+                 AlongInner{2 * pitch_of(inner.size()), 0});
   forward_outer(outer, inner.size(), {roots.outer, 1}, tile);
 }
 
@@ -385,8 +395,13 @@ __global__ void __launch_bounds__(family_bounds(0).threads, family_bounds(0).blo
   __syncthreads();
   const bool forward = a.max_order > 0;
   if (forward) forward_pairs(inner, outer.size(), tile);
-  lowpass_and_forward(a, outer, inner, lowpass, roots, forward, tile, t, channel(a, image, 0));
+  if (a.S != nullptr) {
+    lowpass_plane(a, lowpass, outer.size(), pitch, tile, t, channel(a, image, 0));
+  } else {
+    __syncthreads();
+  }
   if (!forward) return;
+  forward_plane(outer, inner, roots, tile);
   const int half = inner.size() / 2 + 1;
   Point* x_hat = a.x_hat + static_cast<int64_t>(image) * outer.size() * half;
   for (int i = threadIdx.x; i < outer.size() * half; i += blockDim.x) {
@@ -442,11 +457,12 @@ __device__ __forceinline__ void family(const FusedArguments& a, int j1, int imag
   const Folded<K, K == 2 ? 2 : 1> folded{x_hat, psi, outer.size(), inner.size(), 0, 1 << j1};
   wavelet(outer, inner, folded, roots, 1, tile);
   const bool forward = a.max_order > 1 && j1 + 1 < a.J;
-  modulus_pairs(inner, outer.size(), tile, forward);
+  modulus_pairs(inner, outer.size(), tile, forward, [](int, int, const Point&) {});
   __syncthreads();
-  lowpass_and_forward(a, outer, inner, lowpass, roots, forward, tile,
-                      reinterpret_cast<float*>(area), channel(a, image, 1 + j1 * a.L + theta1));
+  lowpass_plane(a, lowpass, outer.size(), pitch_of(inner.size()), tile,
+                reinterpret_cast<float*>(area), channel(a, image, 1 + j1 * a.L + theta1));
   if (!forward) return;
+  forward_plane(outer, inner, roots, tile);
   const Spectrum u1_hat{tile, pitch_of(inner.size()), outer.size(), inner.size()};
   Point* planes = reinterpret_cast<Point*>(area);
   if constexpr (N > 0) {

@@ -28,12 +28,27 @@ constexpr Bounds second_bounds(int side) {
   return side == 120 ? Bounds{640, 1} : side > 0 ? Bounds{256, 3} : Bounds{512, 1};
 }
 
+// Backward: more registers, and shared memory for fewer blocks
+constexpr Bounds family_backward_bounds(int side) {
+  return side == 36 || side == 40 ? Bounds{160, 3} : Bounds{384, 1};
+}
+constexpr Bounds second_backward_bounds(int side) {
+  if (side == 18 || side == 20) return {160, 4};
+  return side == 120 ? Bounds{640, 1} : side > 0 ? Bounds{256, 2} : Bounds{512, 1};
+}
+
 struct FusedArguments {
   const void* x;        // [B, M, N]
   cuda::Pixels pixels;  // what x holds
   Point* x_hat;         // [B, Np, Mp/2 + 1]
   const Point* u_hat;   // `second` only: [B · planes, outer, inner/2 + 1] at resolution j1
-  float* S;             // [B, channels, m, n]
+  float* S;             // [B, channels, m, n], or null where only x̂ is wanted
+
+  // backward
+  const float* grad;  // of S
+  float* grad_x;      // [B, M, N]
+  Point* g_hat;  // ĝW1 of every scale, of `wave` images; `second`: [B · planes, L, outer, inner]
+  int wave;
 
   const float* psi;  // the bank as it came
   int64_t psi_entries;
@@ -82,6 +97,16 @@ SCATCUDA_HD constexpr int between_bytes(int outer, int m) {
   return (outer * four(m) * static_cast<int>(sizeof(float)) + 15) / 16 * 16;
 }
 
+// backward: the two matrices by samples, their places and what reaches them; gS and gS Q of a group
+SCATCUDA_HD constexpr int spread_bytes(int outer, int inner, int m, int n) {
+  return ((outer * four(n) + inner * four(m)) * static_cast<int>(sizeof(float)) +
+          (outer + inner) * static_cast<int>(2 * sizeof(short)) + 15) /
+         16 * 16;
+}
+SCATCUDA_HD constexpr int given_bytes(int outer, int m, int n, int group) {
+  return (four(n) + outer) * four(m) * group * static_cast<int>(sizeof(float));
+}
+
 // Offsets of resolution res in taps and bands
 SCATCUDA_HD inline int taps_offset(const FusedArguments& a, int res) {
   int offset = 0;
@@ -99,6 +124,12 @@ SCATCUDA_HD inline int64_t second_offset(const FusedArguments& a, int res, int j
   int64_t bins = 0;
   for (int r = 0; r < res; ++r) bins += int64_t{a.J - 1 - r} * (a.Np >> r) * (a.Mp >> r);
   return (bins + int64_t{j - res - 1} * (a.Np >> res) * (a.Mp >> res)) * a.lanes;
+}
+// Offset of scale j1 in g_hat
+SCATCUDA_HD inline int64_t g_offset(const FusedArguments& a, int j1) {
+  int64_t bins = 0;
+  for (int j = 0; j < j1; ++j) bins += int64_t{a.Np >> j} * (a.Mp >> j);
+  return bins * a.L * a.wave;
 }
 
 // --- kernels, each in the file that compiles it ---
@@ -119,6 +150,11 @@ struct SecondKernel {
   int threads;
 };
 SecondKernel second_kernel_for(int64_t side, int64_t k);
+
+// Backward, likewise
+FusedKernel families_backward_kernel_for(int64_t side);
+SecondKernel second_backward_kernel_for(int64_t side, int64_t k);
+FusedKernel image_backward_kernel_of();
 
 }  // namespace SCATCUDA_ISA
 }  // namespace scatcuda

@@ -91,6 +91,7 @@ SCATCUDA_HD constexpr Passes passes_of(int n, unsigned radices) {
 template <int N, unsigned Radices = any_side>
 struct Side {
   static constexpr int known = N;
+  static constexpr unsigned radices = Radices;
   static constexpr Passes passes = passes_of(N, Radices);
   __device__ static constexpr int size() { return N; }
   __device__ static constexpr int count() { return passes.count; }
@@ -102,6 +103,7 @@ struct Side {
 template <unsigned Radices>
 struct Side<0, Radices> {
   static constexpr int known = 0;
+  static constexpr unsigned radices = Radices;
   const Passes* passes;
   __device__ int size() const { return passes->size; }
   __device__ int count() const { return passes->count; }
@@ -290,6 +292,14 @@ __device__ __forceinline__ void inverse_passes(Side side, int last, const Lines&
     pass_in_place<I, 1>(side, I, lines, roots, tile, along);
     inverse_passes<I + 1>(side, last, lines, roots, tile, along);
   }
+}
+
+// The pass that the forward transform begins with, number count − 1
+template <int Sign, class Side, class Along>
+__device__ __forceinline__ void last_pass_in_place(Side side, const Lines& lines, Roots roots,
+                                                   Point* tile, Along along) {
+  constexpr int I = Side::known > 0 ? passes_of(Side::known, Side::radices).count - 1 : 0;
+  pass_in_place<I, Sign>(side, side.count() - 1, lines, roots, tile, along);
 }
 
 // All passes of the forward transform but the one it begins with, number count − 1

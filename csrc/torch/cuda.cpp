@@ -9,6 +9,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "checks.h"
@@ -114,6 +115,34 @@ Pixels pixels_of(const char* op, const Tensor& x, const Tensor& psi) {
   return Pixels::as_bank;
 }
 
+// Lets the engine choose how to do its task and run(launch, workspace, bytes, cuFFT) it
+template <class T, class Run>
+void run_task(const Gpu& gpu, const Scattering2d& s, cuda::Task task, const Wish& wish,
+              const Tensor& x, Run&& run) {
+  const cuda::Fft* fft = cuda::cufft(nullptr);
+  const auto what = [&] {
+    return described("x", x) + ", with J = " + std::to_string(s.problem.J) +
+           ", L = " + std::to_string(s.problem.L);
+  };
+  const auto check = [&](Status status) { gpu.check(status, what, fft != nullptr); };
+  cuda::Launch launch{};
+  check(cuda::choose<T>(s.problem, s.B, gpu.limits(), wish.tier, budget_of(wish, gpu.limits()), fft,
+                        &launch, task));
+  // where memory is short, fewer images at a time
+  Tensor workspace;
+  int64_t bytes = 0;
+  for (;; launch.wave = (launch.wave + 1) / 2) {
+    check(cuda::workspace_bytes<T>(s.problem, launch, fft, gpu.stream(), &bytes));
+    try {
+      workspace = gpu.allocate("workspace", x, {bytes}, ScalarType::Byte);
+      break;
+    } catch (const OutOfMemory&) {
+      if (launch.wave <= 1) throw;
+    }
+  }
+  check(run(launch, workspace.mutable_data_ptr(), bytes, fft));
+}
+
 Tensor scattering2d_cuda(const Tensor& x, const Tensor& psi, const Tensor& psi_support,
                          const Tensor& phi, const Tensor& phi_support, int64_t J, int64_t L,
                          int64_t max_order, bool pre_pad, const std::string& tier,
@@ -130,31 +159,53 @@ Tensor scattering2d_cuda(const Tensor& x, const Tensor& psi, const Tensor& psi_s
     const Tensor input = contiguous(x);
     S = gpu.allocate("output", x, s.sizes, real_type<T>);
     if (s.B == 0) return;
-    const cuda::Fft* fft = cuda::cufft(nullptr);
-    const auto what = [&] {
-      return described("x", x) + ", with J = " + std::to_string(J) + ", L = " + std::to_string(L);
-    };
-    const auto check = [&](Status status) { gpu.check(status, what, fft != nullptr); };
-    cuda::Launch launch{};
-    check(cuda::choose<T>(s.problem, s.B, gpu.limits(), wish.tier, budget_of(wish, gpu.limits()),
-                          fft, &launch));
-    // where memory is short, fewer images at a time
-    Tensor workspace;
-    int64_t bytes = 0;
-    for (;; launch.wave = (launch.wave + 1) / 2) {
-      check(cuda::workspace_bytes<T>(s.problem, launch, fft, gpu.stream(), &bytes));
-      try {
-        workspace = gpu.allocate("workspace", x, {bytes}, ScalarType::Byte);
-        break;
-      } catch (const OutOfMemory&) {
-        if (launch.wave <= 1) throw;
-      }
-    }
-    check(cuda::scattering2d<T>(s.problem, launch, bank, psi.numel(), s.B, input.const_data_ptr(),
-                                mutable_data_of<T>(S), workspace.mutable_data_ptr(), bytes, fft,
-                                gpu.stream(), pixels));
+    run_task<T>(gpu, s, cuda::Task::forward, wish, x,
+                [&](const cuda::Launch& launch, void* memory, int64_t bytes, const cuda::Fft* fft) {
+                  return cuda::scattering2d<T>(s.problem, launch, bank, psi.numel(), s.B,
+                                               input.const_data_ptr(), mutable_data_of<T>(S),
+                                               memory, bytes, fft, gpu.stream(), pixels);
+                });
   });
   return S;
+}
+
+std::tuple<Tensor, Tensor, Tensor> scattering2d_backward_cuda(
+    const Tensor& grad, const Tensor& x, const Tensor& psi, const Tensor& psi_support,
+    const Tensor& phi, const Tensor& phi_support, int64_t J, int64_t L, int64_t max_order,
+    bool pre_pad, bool with_x, bool with_psi, bool with_phi, const std::string& tier,
+    int64_t workspace_limit) {
+  const char* op = "scattering2d_backward";
+  const Gpu gpu(op, "x", x);
+  const Scattering2d s = check_scattering2d(x, J, L, max_order, pre_pad);
+  const Wish wish = wish_of("scattering2d_backward: ", tier, workspace_limit);
+  check_like(op, "grad", grad, s.sizes, x, phi.scalar_type());
+  std::tuple<Tensor, Tensor, Tensor> found;
+  with_real(op, "psi", psi, false, [&](auto real) {
+    using T = decltype(real);
+    const Pixels pixels = pixels_of(op, x, psi);
+    const Bank<T> bank = check_bank<T>(s, x, psi, psi_support, phi, phi_support);
+    const Tensor input = contiguous(x), g = contiguous(grad);
+    const auto allocate = [&](bool wanted, const Tensor& like) {
+      return gpu.allocate("gradient", x, wanted ? sizes_of(like, 0, {}) : nothing, real_type<T>);
+    };
+    found = {allocate(with_x, x), allocate(with_psi, psi), allocate(with_phi, phi)};
+    auto& [grad_x, grad_psi, grad_phi] = found;
+    if (s.B == 0) torch::stable::zero_(grad_psi), torch::stable::zero_(grad_phi);
+    const bool filters = with_psi || with_phi;
+    if (s.B == 0 || !(with_x || filters)) return;
+    const auto into = [](bool wanted, const Tensor& t) {
+      return wanted ? mutable_data_of<T>(t) : nullptr;
+    };
+    const Gradients<T> gradients{into(with_x, grad_x), into(with_psi, grad_psi),
+                                 into(with_phi, grad_phi)};
+    run_task<T>(gpu, s, filters ? cuda::Task::backward_with_filters : cuda::Task::backward, wish, x,
+                [&](const cuda::Launch& launch, void* memory, int64_t bytes, const cuda::Fft* fft) {
+                  return cuda::scattering2d_backward<T>(
+                      s.problem, launch, bank, psi.numel(), s.B, input.const_data_ptr(),
+                      data_of<T>(g), gradients, memory, bytes, fft, gpu.stream(), pixels);
+                });
+  });
+  return found;
 }
 
 Tensor filter_fold_cuda(const Tensor& x_hat, const Tensor& psi, int64_t k) {
@@ -175,6 +226,33 @@ Tensor filter_fold_cuda(const Tensor& x_hat, const Tensor& psi, int64_t k) {
   return out;
 }
 
+std::tuple<Tensor, Tensor> filter_fold_backward_cuda(const Tensor& grad, const Tensor& x_hat,
+                                                     const Tensor& psi, int64_t k, bool with_x,
+                                                     bool with_psi) {
+  const char* op = "filter_fold_backward";
+  const Gpu gpu(op, "x_hat", x_hat);
+  const FilterFold s = check_filter_fold(x_hat, psi, k);
+  check_like(op, "grad", grad, s.sizes, x_hat, x_hat.scalar_type());
+  std::tuple<Tensor, Tensor> found;
+  with_real(op, "x_hat", x_hat, true, [&](auto real) {
+    using T = decltype(real);
+    check_dtype(op, "psi", psi, real_type<T>);
+    const Tensor g = contiguous(grad), input = contiguous(x_hat), filters = contiguous(psi);
+    const auto allocate = [&](bool wanted, const Tensor& like) {
+      return gpu.allocate("gradient", like, wanted ? sizes_of(like, 0, {}) : nothing,
+                          like.scalar_type());
+    };
+    found = {allocate(with_x, x_hat), allocate(with_psi, psi)};
+    auto& [grad_x, grad_psi] = found;
+    gpu.check(cuda::filter_fold_backward<T>(
+                  s.B, s.L, s.M, s.N, k, data_of<T>(g), data_of<T>(input), data_of<T>(filters),
+                  with_x ? mutable_data_of<T>(grad_x) : nullptr,
+                  with_psi ? mutable_data_of<T>(grad_psi) : nullptr, gpu.stream()),
+              [&] { return described("x_hat", x_hat); });
+  });
+  return found;
+}
+
 Tensor modulus_cuda(const Tensor& z) {
   const char* op = "modulus";
   const Gpu gpu(op, "z", z);
@@ -185,6 +263,23 @@ Tensor modulus_cuda(const Tensor& z) {
     out = gpu.allocate("output", z, sizes_of(z, 0, {}), real_type<T>);
     if (out.numel() == 0) return;
     gpu.check(cuda::modulus<T>(z.numel(), data_of<T>(input), mutable_data_of<T>(out), gpu.stream()),
+              [&] { return described("z", z); });
+  });
+  return out;
+}
+
+Tensor modulus_backward_cuda(const Tensor& grad, const Tensor& z) {
+  const char* op = "modulus_backward";
+  const Gpu gpu(op, "z", z);
+  Tensor out;
+  with_real(op, "z", z, true, [&](auto real) {
+    using T = decltype(real);
+    check_like(op, "grad", grad, sizes_of(z, 0, {}), z, real_type<T>);
+    const Tensor g = contiguous(grad), input = contiguous(z);
+    out = gpu.allocate("gradient", z, sizes_of(z, 0, {}), z.scalar_type());
+    if (out.numel() == 0) return;
+    gpu.check(cuda::modulus_backward<T>(z.numel(), data_of<T>(g), data_of<T>(input),
+                                        mutable_data_of<T>(out), gpu.stream()),
               [&] { return described("z", z); });
   });
   return out;
@@ -218,7 +313,10 @@ Tensor lowpass_cuda(const Tensor& u, const Tensor& a_m, const Tensor& a_n) {
 
 STABLE_TORCH_LIBRARY_IMPL(scatcuda, CUDA, m) {
   m.impl("scattering2d", TORCH_BOX(&scatcuda::scattering2d_cuda));
+  m.impl("scattering2d_backward", TORCH_BOX(&scatcuda::scattering2d_backward_cuda));
   m.impl("filter_fold", TORCH_BOX(&scatcuda::filter_fold_cuda));
+  m.impl("filter_fold_backward", TORCH_BOX(&scatcuda::filter_fold_backward_cuda));
   m.impl("modulus", TORCH_BOX(&scatcuda::modulus_cuda));
+  m.impl("modulus_backward", TORCH_BOX(&scatcuda::modulus_backward_cuda));
   m.impl("lowpass", TORCH_BOX(&scatcuda::lowpass_cuda));
 }

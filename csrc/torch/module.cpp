@@ -79,8 +79,8 @@ PyObject* choose(PyObject*, PyObject* arguments) {
   try {
     const Wish wish = wish_of("cuda_launch: ", tier, workspace);
     const auto chosen = wide ? cuda::choose<double> : cuda::choose<float>;
-    const Status status =
-        chosen(problem, B, device, wish.tier, budget_of(wish, device), &estimated, &launch);
+    const Status status = chosen(problem, B, device, wish.tier, budget_of(wish, device), &estimated,
+                                 &launch, cuda::Task::forward);
     if (status != Status::ok) return refused(sentence_of(status, "this problem", device, true));
   } catch (const std::exception& error) {
     PyErr_SetString(PyExc_RuntimeError, error.what());

@@ -74,8 +74,14 @@ class HostFft {
     if (static_cast<HostFft*>(self)->behaviour_ == "failing") return false;
     const int64_t number = t.wide ? sizeof(double) : sizeof(float);
     const int64_t rows = t.batch * t.outer * number;
-    const auto in_bytes = static_cast<size_t>(rows * t.inner * (t.forward ? 1 : 2));
-    const auto out_bytes = static_cast<size_t>(rows * 2 * (t.forward ? t.inner / 2 + 1 : t.inner));
+    const int64_t half = 2 * (t.inner / 2 + 1);
+    const bool to_half = t.direction == cuda::Direction::real_forward;
+    const bool from_half = t.direction == cuda::Direction::real_inverse;
+    const bool complex = !to_half && !from_half;
+    const int64_t in_row = to_half ? t.inner : from_half ? half : 2 * t.inner;
+    const int64_t out_row = to_half ? half : from_half ? t.inner : 2 * t.inner;
+    const auto in_bytes = static_cast<size_t>(rows * in_row);
+    const auto out_bytes = static_cast<size_t>(rows * out_row);
     const auto spare = static_cast<size_t>(bytes_of(t));
     check_inside("input", in, in_bytes);
     check_inside("output", out, out_bytes);
@@ -83,8 +89,8 @@ class HostFft {
     if (reinterpret_cast<uintptr_t>(workspace) % 256 != 0) {
       throw std::runtime_error("FFT: the workspace is not aligned to 256 bytes");
     }
-    if (t.forward ? overlap(in, in_bytes, out, out_bytes) : in != out) {
-      throw std::runtime_error("FFT: forward out of place, inverse in place");
+    if (complex ? in != out : overlap(in, in_bytes, out, out_bytes)) {
+      throw std::runtime_error("FFT: real planes out of place, complex ones in place");
     }
     if (overlap(workspace, spare, in, in_bytes) || overlap(workspace, spare, out, out_bytes)) {
       throw std::runtime_error("FFT: the workspace holds data");
@@ -102,10 +108,17 @@ class HostFft {
   template <class T>
   static void transform(const cuda::Transform& t, const void* in, void* out) {
     auto* spectrum = static_cast<std::complex<T>*>(out);
-    if (t.forward) {
-      fft_forward(t.batch, t.outer, t.inner, static_cast<const T*>(in), spectrum);
-    } else {
-      fft_inverse(t.batch, t.outer, t.inner, spectrum);
+    switch (t.direction) {
+      case cuda::Direction::real_forward:
+        return fft_forward(t.batch, t.outer, t.inner, static_cast<const T*>(in), spectrum);
+      case cuda::Direction::real_inverse:
+        return fft_real_inverse(t.batch, t.outer, t.inner,
+                                static_cast<std::complex<T>*>(const_cast<void*>(in)),
+                                static_cast<T*>(out));
+      case cuda::Direction::forward:
+        return fft_complex(-1, t.batch, t.outer, t.inner, spectrum);
+      case cuda::Direction::inverse:
+        return fft_complex(1, t.batch, t.outer, t.inner, spectrum);
     }
   }
   static void check_inside(const char* what, const void* p, size_t bytes) {
@@ -139,10 +152,19 @@ cuda::Pixels pixels_of(const std::string& name) {
   throw py::value_error("pixels must be as_bank, half, bfloat16 or uint8; got " + name);
 }
 
+constexpr const char* tasks[] = {"forward", "backward", "backward_with_filters"};
+cuda::Task task_of(const std::string& name) {
+  for (int i = 0; i < 3; ++i) {
+    if (name == tasks[i]) return static_cast<cuda::Task>(i);
+  }
+  throw py::value_error("task must be forward, backward or backward_with_filters; got " + name);
+}
+
 py::dict dict_of(const cuda::Launch& l) {
   return py::dict("tier"_a = l.tier == cuda::Tier::fused ? "fused" : "general",
                   "first_order_fused"_a = l.first_order_fused, "group"_a = l.group,
-                  "threads"_a = l.threads, "shared_bytes"_a = l.shared_bytes, "wave"_a = l.wave);
+                  "threads"_a = l.threads, "shared_bytes"_a = l.shared_bytes, "wave"_a = l.wave,
+                  "task"_a = tasks[static_cast<int>(l.task)]);
 }
 
 cuda::Launch launch_of(const py::dict& d) {
@@ -151,18 +173,19 @@ cuda::Launch launch_of(const py::dict& d) {
           d["group"].cast<int64_t>(),
           d["threads"].cast<int64_t>(),
           d["shared_bytes"].cast<int64_t>(),
-          d["wave"].cast<int64_t>()};
+          d["wave"].cast<int64_t>(),
+          task_of(d["task"].cast<std::string>())};
 }
 
 void* the_stream() { return const_cast<void*>(stream); }
 
 template <class T>
 cuda::Launch choose(const Problem& problem, int64_t B, const std::string& tier, int64_t budget,
-                    const HostFft& fft) {
+                    const HostFft& fft, cuda::Task task = cuda::Task::forward) {
   cuda::Device limits;
   require(cuda::device_limits(0, &limits));
   cuda::Launch launch;
-  require(cuda::choose<T>(problem, B, limits, tier_of(tier), budget, fft.get(), &launch));
+  require(cuda::choose<T>(problem, B, limits, tier_of(tier), budget, fft.get(), &launch, task));
   return launch;
 }
 
@@ -237,6 +260,66 @@ py::tuple scattering2d(const Array<T>& x, const Array<T>& psi, const Array<int64
   return py::make_tuple(S, report);
 }
 
+// (grad_x, grad_psi, grad_phi, report), gradients of size 0 where they are not wanted
+template <class T>
+py::tuple scattering2d_backward(const Array<T>& grad, const Array<T>& x, const Array<T>& psi,
+                                const Array<int64_t>& psi_support, const Array<T>& phi,
+                                const Array<int64_t>& phi_support, int64_t J, int64_t L,
+                                int64_t max_order, bool pre_pad, bool with_x, bool with_psi,
+                                bool with_phi, const std::string& tier, int64_t budget,
+                                const std::optional<py::dict>& launch,
+                                const std::string& fft_behaviour, int64_t shift) {
+  require(x.ndim() == 3, "x must have three axes: [B, M, N]");
+  const int64_t B = x.shape(0);
+  const Problem problem{J, L, max_order, x.shape(1), x.shape(2), pre_pad};
+  Shape shape;
+  require(shape_of(problem, &shape));
+  require(psi_support.size() == 5 * psi_tables(problem) && phi.size() == phi_entries(problem) &&
+              phi_support.size() == 2 * J * (shape.m + shape.n) &&
+              grad.size() == B * shape.channels * shape.m * shape.n,
+          "the bank or the gradient does not fit the problem");
+  HostFft fft(fft_behaviour);
+  const cuda::Task task =
+      with_psi || with_phi ? cuda::Task::backward_with_filters : cuda::Task::backward;
+  const cuda::Launch way =
+      launch.has_value() ? launch_of(*launch) : choose<T>(problem, B, tier, budget, fft, task);
+  int64_t bytes;
+  require(cuda::workspace_bytes<T>(problem, way, fft.get(), the_stream(), &bytes));
+
+  const size_t skew = static_cast<size_t>(shift) * sizeof(T);
+  Array<T> grad_x(std::vector<int64_t>{with_x ? B : 0, x.shape(1), x.shape(2)});
+  Array<T> grad_psi(with_psi ? psi.size() : 0), grad_phi(with_phi ? phi.size() : 0);
+  const Guarded x_("x", x, skew), grad_("grad", grad, skew);
+  const Guarded psi_("psi", psi, skew), boxes("psi_support", psi_support);
+  const Guarded phi_("phi", phi, skew), bands("phi_support", phi_support);
+  const Guarded gx_("grad_x", static_cast<size_t>(grad_x.nbytes()), skew);
+  const Guarded gpsi_("grad_psi", static_cast<size_t>(grad_psi.nbytes()), skew);
+  const Guarded gphi_("grad_phi", static_cast<size_t>(grad_phi.nbytes()), skew);
+  const Guarded workspace("workspace", static_cast<size_t>(bytes));
+  const Bank<T> bank{psi_.as<T>(), boxes.as<int64_t>(), phi_.as<T>(), bands.as<int64_t>()};
+  const auto into = [](bool wanted, const Guarded& g) { return wanted ? g.as<T>() : nullptr; };
+  const Gradients<T> gradients{into(with_x, gx_), into(with_psi, gpsi_), into(with_phi, gphi_)};
+  const auto run = [&](int64_t given) {
+    return cuda::scattering2d_backward<T>(problem, way, bank, psi.size(), B, x_.as<T>(),
+                                          grad_.as<T>(), gradients, workspace.as<void>(), given,
+                                          fft.get(), the_stream());
+  };
+  if (B > 0 && bytes > 0 && run(bytes - 1) == Status::ok) {
+    throw std::runtime_error("a workspace one byte too small was taken");
+  }
+  const Call call;
+  require(run(bytes));
+  py::dict report = call.report();
+  report["launch"] = dict_of(way);
+  report["workspace_bytes"] = bytes;
+  x_.check_unchanged(x), grad_.check_unchanged(grad);
+  psi_.check_unchanged(psi), boxes.check_unchanged(psi_support);
+  phi_.check_unchanged(phi), bands.check_unchanged(phi_support);
+  gx_.check(), gpsi_.check(), gphi_.check(), workspace.check();
+  gx_.copy_to(&grad_x), gpsi_.copy_to(&grad_psi), gphi_.copy_to(&grad_phi);
+  return py::make_tuple(grad_x, grad_psi, grad_phi, report);
+}
+
 template <class T>
 py::tuple filter_fold(const Array<std::complex<T>>& x_hat, const Array<T>& psi, int64_t k,
                       int64_t shift) {
@@ -254,6 +337,45 @@ py::tuple filter_fold(const Array<std::complex<T>>& x_hat, const Array<T>& psi, 
       cuda::filter_fold<T>(B, L, M, N, k, x_.as<T>(), psi_.as<T>(), out_.as<T>(), the_stream()));
   const py::dict report = call.report();
   x_.check_unchanged(x_hat), psi_.check_unchanged(psi), out_.check();
+  out_.copy_to(&out);
+  return py::make_tuple(out, report);
+}
+
+template <class T>
+py::tuple filter_fold_backward(const Array<std::complex<T>>& grad,
+                               const Array<std::complex<T>>& x_hat, const Array<T>& psi, int64_t k,
+                               bool with_x, bool with_psi, int64_t shift) {
+  const int64_t B = x_hat.shape(0), M = x_hat.shape(1), N = x_hat.shape(2), L = psi.shape(0);
+  require(grad.size() == B * L * (M / k) * (N / k), "sides do not fit");
+  Array<std::complex<T>> grad_x(std::vector<int64_t>{with_x ? B : 0, M, N});
+  Array<T> grad_psi(std::vector<int64_t>{with_psi ? L : 0, M, N});
+  const size_t skew = static_cast<size_t>(shift) * sizeof(T);
+  const Guarded x_("x_hat", x_hat, 2 * skew), psi_("psi", psi, skew), grad_("grad", grad, 2 * skew);
+  const Guarded gx_("grad_x", static_cast<size_t>(grad_x.nbytes()), 2 * skew);
+  const Guarded gpsi_("grad_psi", static_cast<size_t>(grad_psi.nbytes()), skew);
+  const Call call;
+  require(cuda::filter_fold_backward<T>(B, L, M, N, k, grad_.as<T>(), x_.as<T>(), psi_.as<T>(),
+                                        with_x ? gx_.as<T>() : nullptr,
+                                        with_psi ? gpsi_.as<T>() : nullptr, the_stream()));
+  const py::dict report = call.report();
+  x_.check_unchanged(x_hat), psi_.check_unchanged(psi), grad_.check_unchanged(grad);
+  gx_.check(), gpsi_.check();
+  gx_.copy_to(&grad_x), gpsi_.copy_to(&grad_psi);
+  return py::make_tuple(grad_x, grad_psi, report);
+}
+
+template <class T>
+py::tuple modulus_backward(const Array<T>& grad, const Array<std::complex<T>>& z, int64_t shift) {
+  require(grad.size() == z.size(), "sizes do not fit");
+  Array<std::complex<T>> out(std::vector<int64_t>(z.shape(), z.shape() + z.ndim()));
+  const size_t skew = static_cast<size_t>(shift) * sizeof(T);
+  const Guarded z_("z", z, 2 * skew), grad_("grad", grad, skew);
+  const Guarded out_("out", static_cast<size_t>(out.nbytes()), 2 * skew);
+  const Call call;
+  require(
+      cuda::modulus_backward<T>(z.size(), grad_.as<T>(), z_.as<T>(), out_.as<T>(), the_stream()));
+  const py::dict report = call.report();
+  z_.check_unchanged(z), grad_.check_unchanged(grad), out_.check();
   out_.copy_to(&out);
   return py::make_tuple(out, report);
 }
@@ -298,6 +420,17 @@ void bind(py::module_& m) {
         py::arg("phi_support").noconvert(), "J"_a, "L"_a, "max_order"_a = 2, "pre_pad"_a = false,
         py::kw_only(), "tier"_a = "auto", "budget"_a = int64_t{1} << 30, "launch"_a = py::none(),
         "fft"_a = "host", "shift"_a = 0, "pixels"_a = "as_bank", "stored"_a = py::none());
+  m.def("scattering2d_backward", scattering2d_backward<T>, py::arg("grad").noconvert(),
+        py::arg("x").noconvert(), py::arg("psi").noconvert(), py::arg("psi_support").noconvert(),
+        py::arg("phi").noconvert(), py::arg("phi_support").noconvert(), "J"_a, "L"_a,
+        "max_order"_a = 2, "pre_pad"_a = false, "with_x"_a = true, "with_psi"_a = false,
+        "with_phi"_a = false, py::kw_only(), "tier"_a = "auto", "budget"_a = int64_t{1} << 30,
+        "launch"_a = py::none(), "fft"_a = "host", "shift"_a = 0);
+  m.def("filter_fold_backward", filter_fold_backward<T>, py::arg("grad").noconvert(),
+        py::arg("x_hat").noconvert(), py::arg("psi").noconvert(), "k"_a, "with_x"_a = true,
+        "with_psi"_a = true, py::kw_only(), "shift"_a = 0);
+  m.def("modulus_backward", modulus_backward<T>, py::arg("grad").noconvert(),
+        py::arg("z").noconvert(), py::kw_only(), "shift"_a = 0);
   m.def("filter_fold", filter_fold<T>, py::arg("x_hat").noconvert(), py::arg("psi").noconvert(),
         "k"_a, py::kw_only(), "shift"_a = 0);
   m.def("modulus", modulus<T>, py::arg("z").noconvert(), py::kw_only(), "shift"_a = 0);
@@ -314,14 +447,16 @@ PYBIND11_MODULE(engine, m) {
   m.def(
       "choose",
       [](int64_t B, int64_t M, int64_t N, int64_t J, int64_t L, int64_t max_order, bool pre_pad,
-         const std::string& tier, int64_t budget, bool wide, const std::string& fft) {
+         const std::string& tier, int64_t budget, bool wide, const std::string& fft,
+         const std::string& task) {
         const Problem problem{J, L, max_order, M, N, pre_pad};
         const HostFft host(fft);
-        return dict_of(wide ? choose<double>(problem, B, tier, budget, host)
-                            : choose<float>(problem, B, tier, budget, host));
+        const auto chosen = wide ? choose<double> : choose<float>;
+        return dict_of(chosen(problem, B, tier, budget, host, task_of(task)));
       },
       "B"_a, "M"_a, "N"_a, "J"_a, "L"_a, "max_order"_a = 2, "pre_pad"_a = false, py::kw_only(),
-      "tier"_a = "auto", "budget"_a = int64_t{1} << 30, "wide"_a = false, "fft"_a = "host");
+      "tier"_a = "auto", "budget"_a = int64_t{1} << 30, "wide"_a = false, "fft"_a = "host",
+      "task"_a = "forward");
   m.def("device_limits", [](int index) {
     cuda::Device d;
     require(cuda::device_limits(index, &d));

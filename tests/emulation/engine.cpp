@@ -1,6 +1,7 @@
 // The CUDA engine for the emulated device, and the shared memory of its kernels.
 #include "cuda/engine.cu"
 #include "cuda/arrange.cu"
+#include "cuda/backward.cu"
 #include "cuda/families.cu"
 #include "cuda/second.cu"
 

@@ -1,8 +1,8 @@
 // Fourier transforms of planes on the host, in cuFFT's place: any length, in double precision.
 //
-// X_k = Σ_n x_n e^{σ 2πi nk/N}, unscaled; forward σ = −1, from real numbers to half a spectrum;
-// inverse σ = +1, complex and in place. Written for its shortness: a line of N points costs N times
-// the sum of its prime factors.
+// X_k = Σ_n x_n e^{σ 2πi nk/N}, unscaled, forward σ = −1, inverse σ = +1: from real numbers to half
+// a spectrum and back, or complex and in place. Written for its shortness: a line of N points costs
+// N times the sum of its prime factors.
 #pragma once
 
 #include <cmath>
@@ -86,8 +86,8 @@ void fft_forward(int64_t batch, int64_t outer, int64_t inner, const T* in, std::
 
 // data [batch, outer, inner] complex
 template <class T>
-void fft_inverse(int64_t batch, int64_t outer, int64_t inner, std::complex<T>* data) {
-  const LineFft rows(inner, 1), columns(outer, 1);
+void fft_complex(int sign, int64_t batch, int64_t outer, int64_t inner, std::complex<T>* data) {
+  const LineFft rows(inner, sign), columns(outer, sign);
   std::vector<LineFft::Point> line(static_cast<size_t>(inner));
   std::vector<LineFft::Point> plane(static_cast<size_t>(outer * inner));
   for (int64_t b = 0; b < batch; ++b) {
@@ -98,6 +98,31 @@ void fft_inverse(int64_t batch, int64_t outer, int64_t inner, std::complex<T>* d
     }
     transform_columns(columns, outer, inner, plane.data());
     for (int64_t i = 0; i < outer * inner; ++i) z[i] = static_cast<std::complex<T>>(plane[i]);
+  }
+}
+
+// in [batch, outer, inner/2 + 1] complex, which is lost -> out [batch, outer, inner] real. What of
+// a spectrum cannot be a real plane's is left out, as cuFFT does: whole columns go first.
+template <class T>
+void fft_real_inverse(int64_t batch, int64_t outer, int64_t inner, std::complex<T>* in, T* out) {
+  const int64_t kept = inner / 2 + 1;
+  const LineFft rows(inner, 1), columns(outer, 1);
+  std::vector<LineFft::Point> line(static_cast<size_t>(inner)), sums = line;
+  std::vector<LineFft::Point> plane(static_cast<size_t>(outer * kept));
+  for (int64_t b = 0; b < batch; ++b) {
+    std::complex<T>* z = in + b * outer * kept;
+    for (int64_t i = 0; i < outer * kept; ++i) plane[i] = z[i];
+    transform_columns(columns, outer, kept, plane.data());
+    for (int64_t r = 0; r < outer; ++r) {
+      for (int64_t c = 0; c < inner; ++c) {
+        line[c] = c < kept ? plane[r * kept + c] : std::conj(plane[r * kept + inner - c]);
+      }
+      rows(line.data(), sums.data());
+      for (int64_t c = 0; c < inner; ++c) {
+        out[(b * outer + r) * inner + c] = static_cast<T>(sums[c].real());
+      }
+    }
+    for (int64_t i = 0; i < outer * kept; ++i) z[i] = std::complex<T>(NAN, NAN);
   }
 }
 

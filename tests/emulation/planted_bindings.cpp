@@ -63,7 +63,7 @@ PYBIND11_MODULE(planted, m) {
   m.def("fft_inverse", [](const Array<std::complex<double>>& z) {
     Array<std::complex<double>> out({z.shape(0), z.shape(1), z.shape(2)});
     std::copy_n(z.data(), z.size(), out.mutable_data());
-    fft_inverse(z.shape(0), z.shape(1), z.shape(2), out.mutable_data());
+    fft_complex(1, z.shape(0), z.shape(1), z.shape(2), out.mutable_data());
     return out;
   });
 }

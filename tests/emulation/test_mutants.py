@@ -1,4 +1,5 @@
-"""The tests of the tests: mistakes planted in copies of the engine's own sources are caught."""
+"""The tests of the tests: mistakes planted in copies of the engine's own sources are caught. A copy
+has one mistake forward and one backward, of different tiers: neither meets the other."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 import emulation
-from emulation import test_engine
+from emulation import test_backward, test_engine
 
 CASE = test_engine.Case(16, 20, 2, L=3, B=2)
 
@@ -26,49 +27,76 @@ class Mistake(NamedTuple):
     right: str
     wrong: str
     tier: str
+    copy: int
 
 
-MISTAKES = {
+FORWARD = {
     "no barrier between modulus and low-pass": Mistake(
-        "fused.cuh", "void second_planes", "__syncthreads();", ";", "fused"
+        "fused.cuh", "void second_planes", "__syncthreads();", ";", "fused", 0
     ),
     "a frequency mirrored to its neighbour": Mistake(
-        "fused.cuh", "struct Folded", "fine_inner - r;", "fine_inner - r + 1;", "fused"
+        "fused.cuh", "struct Folded", "fine_inner - r;", "fine_inner - r + 1;", "fused", 1
     ),
     "the last outputs not written": Mistake(
-        "fused.cuh", "void lowpass_outputs", "i < a.m * chunks", "i < a.m * chunks - 1", "fused"
+        "fused.cuh", "void lowpass_outputs", "i < a.m * chunks", "i < a.m * chunks - 1", "fused", 2
     ),
     "half a spectrum not conjugated": Mistake(
-        "general.cuh", "filter_fold_kernel", "x.im = -x.im;", "x.im = x.im;", "general"
+        "general.cuh", "filter_fold_kernel", "x.im = -x.im;", "x.im = x.im;", "general", 3
     ),
 }
+BACKWARD = {
+    "a mirrored gradient not conjugated": Mistake(
+        "backward.cuh", "unfold_kernel", "g.im - other.im", "g.im + other.im", "general", 0
+    ),
+    "pixels counted once that are shown twice": Mistake(
+        "backward.cuh", "void each_mirror", "p < padded; p += period", "p < 0; ++p", "general", 1
+    ),
+    "the gradients of coarser scales forgotten": Mistake(
+        "backward.cuh", "unfolded(const", "i < a.count", "i < 1", "general", 2
+    ),
+    "no barrier before the way back": Mistake(
+        "fused_backward.cuh", "void at_samples", "__syncthreads();", ";", "fused", 3
+    ),
+}
+MISTAKES = FORWARD | BACKWARD
 
 
 @cache
 def mutants() -> dict[str, Any]:
     """The engine with each of the mistakes, all compiled at once."""
+    copies = native.ROOT / "build/tests/emulation/mutants"
+    shutil.rmtree(copies, ignore_errors=True)
     variants = {}
-    for number, mistake in enumerate(MISTAKES.values()):
-        copy = native.ROOT / "build/tests/emulation/mutants" / f"mistake{number}"
-        shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(native.ROOT / "csrc", copy)
+    for mistake in MISTAKES.values():
+        variant = f"mistake{mistake.copy}"
+        copy = copies / variant
+        if variant not in variants:
+            shutil.copytree(native.ROOT / "csrc", copy)
         source = copy / "cuda" / mistake.file
         before, after, rest = source.read_text().partition(mistake.after)
         assert after
         assert mistake.right in rest
         source.write_text(before + after + rest.replace(mistake.right, mistake.wrong, 1))
-        variants[f"mistake{number}"] = ["-iquote", str(copy)]
+        variants[variant] = ["-iquote", str(copy)]
     host = [emulation.HERE / "bindings.cpp", *sorted((native.ROOT / "csrc/core").glob("*.cpp"))]
     folder: Path = emulation.build("engine", emulation.HERE / "engine.cpp", host, variants)
-    return {
-        name: emulation.Emulated(variant, folder / variant / "engine.so")
-        for name, variant in zip(MISTAKES, variants, strict=True)
+    engines = {
+        variant: emulation.Emulated(variant, folder / variant / "engine.so") for variant in variants
     }
+    return {name: engines[f"mistake{mistake.copy}"] for name, mistake in MISTAKES.items()}
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
+@pytest.mark.parametrize("mistake", FORWARD)
 def test_a_mistake_is_caught(mistake: str) -> None:
-    engine, case = mutants()[mistake], CASE._replace(tier=MISTAKES[mistake].tier)
+    engine, case = mutants()[mistake], CASE._replace(tier=FORWARD[mistake].tier)
     S, _ = test_engine.run(engine, case)
     error = oracle.error_by_order(case.plan.meta()["order"], S, test_engine.problem(case)[2])
     assert not error <= test_engine.TOLERANCE[torch.float32]
+
+
+@pytest.mark.parametrize("mistake", BACKWARD)
+def test_a_mistake_backward_is_caught(mistake: str) -> None:
+    engine, case = mutants()[mistake], CASE._replace(tier=BACKWARD[mistake].tier)
+    grad_x = test_backward.run(engine, case)[0][0]
+    error = oracle.relative_error(grad_x, test_backward.expected(case)[0])
+    assert not error <= test_backward.TOLERANCE[torch.float32]

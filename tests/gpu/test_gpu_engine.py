@@ -1,5 +1,5 @@
-"""The CUDA engine's own ways: both tiers against float64, waves, the same bits every time, tables
-that point outside, and small problems for compute-sanitizer.
+"""The CUDA engine's own ways: both tiers against float64, forward and backward, waves, the same
+bits every time, tables that point outside, and small problems for compute-sanitizer.
 
 Expected values are those of ../oracle.py and of scatcuda.reference, in float64 on the CPU.
 """
@@ -19,6 +19,8 @@ from scatcuda.plan import Packed, Plan, pack
 
 TIERS = ["general", "fused"]
 LIMITS = {torch.float32: 2e-6, torch.float64: 1e-12}  # relative errors, order by order
+# of gradients: the direction of a wavelet coefficient that is nearly 0 has fewer digits
+GRADIENT_LIMITS = {torch.float32: 2e-5, torch.float64: 1e-11}
 
 
 class Case(NamedTuple):
@@ -102,6 +104,59 @@ def check(case: Case, tier: str, dtype: torch.dtype, device: torch.device, **opt
     assert oracle.error_by_order(order, S.cpu(), expected) <= LIMITS[dtype]
 
 
+X_ALONE, WITH_FILTERS = (True, False, False), (True, True, True)
+Wanted = tuple[bool, bool, bool]  # gradients of x, psi, phi
+
+
+def backward_problem(
+    case: Case, dtype: torch.dtype, bank: Packed | None = None
+) -> tuple[Tensor, ...]:
+    """Gradient of S, images, and the bank, on the CPU."""
+    plan = Plan(case.J, case.L, case.max_order, case.M, case.N, case.pre_pad)
+    if bank is None:
+        bank = pack(filters.morlet_bank(plan.padded, plan.J, plan.L), plan, dtype)
+    grad = torch.randn(*case.lead, plan.channels, *plan.output, dtype=dtype)
+    return grad, case.images(dtype), *bank
+
+
+def gradients(
+    case: Case,
+    given: tuple[Tensor, ...],
+    wanted: Wanted,
+    device: torch.device,
+    tier: str,
+    workspace: int = 0,
+) -> list[Tensor]:
+    """The engine's; skips what the fused tier leaves to the general one."""
+    sizes = (case.J, case.L, case.max_order, case.pre_pad, *wanted, tier, workspace)
+    operator = torch.ops.scatcuda.scattering2d_backward
+    try:
+        return [g.cpu() for g in operator(*(t.to(device) for t in given), *sizes)]
+    except RuntimeError as error:
+        if tier == "fused" and "fused tier" in str(error):
+            pytest.skip("the fused tier does not do this problem on this GPU")
+        raise
+
+
+def check_gradients(
+    case: Case,
+    tier: str,
+    dtype: torch.dtype,
+    device: torch.device,
+    wanted: Wanted = X_ALONE,
+    workspace: int = 0,
+    bank: Packed | None = None,
+) -> None:
+    """Against the reference in float64."""
+    given = backward_problem(case, dtype, bank)
+    found = gradients(case, given, wanted, device, tier, workspace)
+    wide = (t.double() if t.is_floating_point() else t for t in given)
+    sizes = (case.J, case.L, case.max_order, case.pre_pad, *wanted)
+    for ours, theirs in zip(found, reference.scattering2d_backward(*wide, *sizes), strict=True):
+        assert ours.shape == theirs.shape and ours.is_contiguous()
+        assert (ours - theirs).norm() <= GRADIENT_LIMITS[dtype] * theirs.norm()
+
+
 # --- right --------------------------------------------------------------------------------------
 
 
@@ -130,10 +185,26 @@ def test_fused_tier_refuses_float64(device):
     assert module.float()(x.float()).isfinite().all()
 
 
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("tier", TIERS)
+def test_gradients_in_float32(tier, case, device):
+    check_gradients(case, tier, torch.float32, device)
+
+
+@pytest.mark.parametrize("case", SMALL, ids=str)
+def test_gradients_in_float64(case, device):
+    check_gradients(case, "general", torch.float64, device)
+
+
+@pytest.mark.parametrize("dtype", LIMITS, ids=str)
+@pytest.mark.parametrize("case", [*SMALL[::2], Case(128, 96, 3, L=4, lead=(2,))], ids=str)
+def test_gradients_of_filters(case, dtype, device):
+    check_gradients(case, "auto", dtype, device, WITH_FILTERS)
+
+
 @pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize("case", [Case(32, 32, 2, lead=(5,)), Case(60, 44, 2, L=4, lead=(2, 2))])
-def test_gradient(case, tier, device):
-    """The forward pass by the engine, the backward pass by the reference."""
+def test_gradient_of_the_module(case, tier, device):
     module, x = case.module(tier), case.images(torch.float32)
     weights = torch.randn(*case.lead, *module.output_shape)
     twin = Scattering2D(case.J, (case.M, case.N), case.L, backend="reference").double()
@@ -203,6 +274,19 @@ def test_the_same_bits_every_time(tier, case, dtype, device):
         assert torch.equal(module(x.to(device)), expected)
 
 
+@pytest.mark.parametrize("wanted", [X_ALONE, WITH_FILTERS], ids=["x", "filters"])
+@pytest.mark.parametrize("case", REPEATED, ids=str)
+@pytest.mark.parametrize("tier", TIERS)
+def test_gradients_have_the_same_bits_every_time(tier, case, wanted, device):
+    given = backward_problem(case, torch.float32)
+    for workspace in (0, 1 << 21):
+        expected = gradients(case, given, wanted, device, tier, workspace)
+        for _ in range(3):
+            torch.full((1 << 20,), math.nan, device=device)
+            found = gradients(case, given, wanted, device, tier, workspace)
+            assert all(map(torch.equal, found, expected))
+
+
 # --- tables that point outside ------------------------------------------------------------------
 
 PLAN = Plan(J=3, L=3, max_order=2, M=24, N=20)
@@ -270,6 +354,20 @@ def test_a_band_outside_its_matrix_gives_nan(res, tier, bank, device):
 
 
 @pytest.mark.cuda
+@pytest.mark.parametrize("wanted", [X_ALONE, WITH_FILTERS], ids=["x", "filters"])
+@pytest.mark.parametrize("tier", TIERS)
+def test_tables_that_point_outside_give_a_gradient_of_nan(tier, wanted, bank, rng, device):
+    case = Case(PLAN.M, PLAN.N, PLAN.J, PLAN.L, lead=(2,))
+    for name in ("psi_support", "phi_support"):
+        for _ in range(20):
+            bad = bank._asdict()[name].clone()
+            bad.view(-1)[rng.randrange(bad.numel())] = rng.choice(OUTSIDE)
+            given = backward_problem(case, torch.float32, bank._replace(**{name: bad}))
+            assert gradients(case, given, wanted, device, tier)[0].isnan().any()
+    check_gradients(case, tier, torch.float32, device, wanted, bank=bank)
+
+
+@pytest.mark.cuda
 def test_any_box_is_right_or_gives_nan(bank, rng, device):
     """Random boxes; whatever they are, the next call is right."""
     x = torch.rand(2, PLAN.M, PLAN.N)
@@ -332,33 +430,45 @@ TINY = [
 @pytest.mark.parametrize("tier", TIERS)
 def test_tiny_problems(tier, case, workspace, device):
     check(case, tier, torch.float32, device, workspace=workspace)
+    check_gradients(case, tier, torch.float32, device, workspace=workspace or 0)
 
 
 @pytest.mark.sanitize
 @pytest.mark.parametrize("case", TINY[:3], ids=str)
 def test_tiny_problems_in_float64(case, device):
     check(case, "general", torch.float64, device)
+    check_gradients(case, "general", torch.float64, device, WITH_FILTERS)
 
 
 @pytest.mark.sanitize
 def test_one_whole_problem(device):
     check(Case(32, 32, 2, lead=(1,)), "auto", torch.float32, device)
+    check_gradients(Case(32, 32, 2, lead=(1,)), "auto", torch.float32, device)
 
 
 @pytest.mark.sanitize
 @pytest.mark.parametrize("dtype", LIMITS, ids=str)
 def test_tiny_stages(dtype, device):
-    z = torch.randn(2, 12, 20, dtype=torch.complex128)
+    z, folded = (torch.randn(2, *s, dtype=torch.complex128) for s in ((12, 20), (3, 6, 10)))
     psi, u = torch.randn(3, 12, 20).double(), torch.randn(2, 3, 11, 13).double()
     a_m, a_n = torch.rand(2, 11).double(), torch.rand(5, 13).double()
-    narrow = torch.complex64 if dtype == torch.float32 else torch.complex128
-    results = [
-        (ops.filter_fold(z.to(device, narrow), psi.to(device, dtype), 2), (z, psi, 2)),
-        (ops.modulus(z[0, :3, :7].to(device, narrow)), (z[0, :3, :7],)),
-        (ops.lowpass(*(t.to(device, dtype) for t in (u, a_m, a_n))), (u, a_m, a_n)),
-    ]
-    for (S, wide), twin in zip(
-        results, (reference.filter_fold, reference.modulus, reference.lowpass), strict=True
-    ):
-        expected = twin(*wide)
-        assert (S.cpu() - expected).norm() <= LIMITS[dtype] * expected.norm()
+    stages = {
+        "filter_fold": (z, psi, 2),
+        "filter_fold_backward": (folded, z, psi, 2, True, True),
+        "modulus": (z[0, :3, :7],),
+        "modulus_backward": (u[0, 0, :3, :7], z[0, :3, :7]),
+        "lowpass": (u, a_m, a_n),
+    }
+
+    def narrowed(value):
+        if not isinstance(value, Tensor):
+            return value
+        return value.to(device, dtype.to_complex() if value.is_complex() else dtype)
+
+    for name, arguments in stages.items():
+        found = getattr(torch.ops.scatcuda, name)(*map(narrowed, arguments))
+        expected = getattr(reference, name)(*arguments)
+        if isinstance(expected, Tensor):
+            found, expected = (found,), (expected,)
+        for ours, theirs in zip(found, expected, strict=True):
+            assert (ours.cpu() - theirs).norm() <= LIMITS[dtype] * theirs.norm(), name

@@ -76,6 +76,8 @@ int cufftSetWorkArea(int plan, void* area) {
 #endif
 int cufftExecR2C(int plan, void* in, void* out) { return run("cufftExecR2C", plan, in, out); }
 int cufftExecD2Z(int plan, void* in, void* out) { return run("cufftExecD2Z", plan, in, out); }
+int cufftExecC2R(int plan, void* in, void* out) { return run("cufftExecC2R", plan, in, out); }
+int cufftExecZ2D(int plan, void* in, void* out) { return run("cufftExecZ2D", plan, in, out); }
 int cufftExecC2C(int plan, void* in, void* out, int direction) {
   std::printf("direction %d ", direction);
   return run("cufftExecC2C", plan, in, out);

@@ -3,9 +3,10 @@
 //
 //   version                                 prints the version of cuFFT, or that there is none
 //   device D | capture 0|1
-//   plan KIND outer inner batch             prints the bytes of its work area; KIND: r2c d2z c2c
-//   z2z run KIND outer inner batch in out workspace stream     addresses as numbers; prints a
-//   failure threads T KIND outer inner batch R      T threads that each run it R times at T sizes
+//   plan KIND outer inner batch             prints the bytes of its work area; KIND: r2c d2z c2r
+//                                           z2d, c2c z2z inverse, C2C Z2Z forward
+//   run KIND outer inner batch in out workspace stream     addresses as numbers; prints a failure
+//   threads T KIND outer inner batch R      T threads that each run it R times at T sizes
 #include <cstdint>
 #include <iostream>
 #include <string>
@@ -14,6 +15,7 @@
 
 #include "../../csrc/include/scatcuda/engine.h"
 
+using scatcuda::cuda::Direction;
 using scatcuda::cuda::Fft;
 using scatcuda::cuda::Transform;
 
@@ -31,8 +33,11 @@ static Transform read_transform() {
   std::string kind;
   Transform t{};
   std::cin >> kind >> t.outer >> t.inner >> t.batch;
-  t.forward = kind == "r2c" || kind == "d2z";
-  t.wide = kind == "d2z" || kind == "z2z";
+  t.direction = kind == "r2c" || kind == "d2z"   ? Direction::real_forward
+                : kind == "c2r" || kind == "z2d" ? Direction::real_inverse
+                : kind == "C2C" || kind == "Z2Z" ? Direction::forward
+                                                 : Direction::inverse;
+  t.wide = kind == "d2z" || kind == "z2d" || kind == "z2z" || kind == "Z2Z";
   return t;
 }
 

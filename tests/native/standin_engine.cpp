@@ -1,7 +1,7 @@
 // Stands for the CUDA engine, and for the parts of PyTorch that know CUDA, so that
 // csrc/torch/cuda.cpp runs on tensors of the CPU: the operators are computed by their definition,
-// scattering2d only adds the pixels of an image up. What the engine was asked is kept as text; what
-// it answers can be set.
+// scattering2d only adds the pixels of an image up, and the gradients of filters are 2 and 3. What
+// the engine was asked is kept as text; what it answers can be set.
 #include <torch/csrc/stable/tensor.h>
 
 #include <cmath>
@@ -90,11 +90,14 @@ const char* last_error() { return "an illegal memory access was encountered"; }
 
 template <class T>
 Status choose(const Problem& p, int64_t B, const Device& device, Tier tier, int64_t budget,
-              const Fft*, Launch* launch) {
-  record("choose%s J %ld L %ld order %ld, %ld images, sm_%d, tier %d, budget %ld",
+              const Fft*, Launch* launch, Task task) {
+  record("choose%s%s J %ld L %ld order %ld, %ld images, sm_%d, tier %d, budget %ld",
+         task == Task::forward    ? ""
+         : task == Task::backward ? " backward"
+                                  : " backward with filters",
          sizeof(T) == 8 ? " double" : "", p.J, p.L, p.max_order, B, device.architecture,
          static_cast<int>(tier), budget);
-  *launch = {Tier::general, false, 0, 0, 0, B};
+  *launch = {Tier::general, false, 0, 0, 0, B, task};
   return answer(1);
 }
 
@@ -105,16 +108,21 @@ Status workspace_bytes(const Problem&, const Launch& launch, const Fft*, void*, 
   return answer(2);
 }
 
-template <class T>
-Status scattering2d(const Problem& p, const Launch& launch, const Bank<T>&, int64_t, int64_t B,
-                    const void* x, T* S, void* workspace, int64_t bytes, const Fft*, void* stream,
-                    Pixels pixels) {
-  record("scattering2d wave %ld, %ld bytes%s%s%s", launch.wave, bytes,
+void record_run(const char* function, const Launch& launch, const void* workspace, int64_t bytes,
+                const void* stream, Pixels pixels) {
+  record("%s wave %ld, %ld bytes%s%s%s", function, launch.wave, bytes,
          workspace == nullptr ? " nowhere" : "", stream == &no_stream ? "" : ", wrong stream",
          pixels == Pixels::half       ? ", half"
          : pixels == Pixels::bfloat16 ? ", bfloat16"
          : pixels == Pixels::uint8    ? ", uint8"
                                       : "");
+}
+
+template <class T>
+Status scattering2d(const Problem& p, const Launch& launch, const Bank<T>&, int64_t, int64_t B,
+                    const void* x, T* S, void* workspace, int64_t bytes, const Fft*, void* stream,
+                    Pixels pixels) {
+  record_run("scattering2d", launch, workspace, bytes, stream, pixels);
   const auto pixel = [&](int64_t i) {
     switch (pixels) {
       case Pixels::as_bank:
@@ -137,6 +145,56 @@ Status scattering2d(const Problem& p, const Launch& launch, const Bank<T>&, int6
     for (int64_t i = 0; i < outputs; ++i) S[b * outputs + i] = sum;
   }
   return answer(3);
+}
+
+template <class T>
+Status scattering2d_backward(const Problem& p, const Launch& launch, const Bank<T>&,
+                             int64_t psi_entries, int64_t B, const void*, const T* g,
+                             const Gradients<T>& gradients, void* workspace, int64_t bytes,
+                             const Fft*, void* stream, Pixels pixels) {
+  record_run("scattering2d_backward", launch, workspace, bytes, stream, pixels);
+  Shape shape;
+  shape_of(p, &shape);
+  const int64_t outputs = shape.channels * shape.m * shape.n, phi = phi_entries(p);
+  for (int64_t b = 0; gradients.x != nullptr && b < B; ++b) {
+    T sum = 0;
+    for (int64_t i = 0; i < outputs; ++i) sum += g[b * outputs + i];
+    for (int64_t i = 0; i < p.M * p.N; ++i) {
+      gradients.x[b * p.M * p.N + i] = sum * static_cast<T>(i);
+    }
+  }
+  for (int64_t i = 0; gradients.psi != nullptr && i < psi_entries; ++i) gradients.psi[i] = 2;
+  for (int64_t i = 0; gradients.phi != nullptr && i < phi; ++i) gradients.phi[i] = 3;
+  return answer(3);
+}
+
+template <class T>
+Status filter_fold_backward(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* g,
+                            const T* x_hat, const T* psi, T* grad_x, T* grad_psi, void*) {
+  record("filter_fold_backward");
+  for (int64_t i = 0; grad_x != nullptr && i < 2 * B * M * N; ++i) grad_x[i] = 0;
+  for (int64_t i = 0; grad_psi != nullptr && i < L * M * N; ++i) grad_psi[i] = 0;
+  for (int64_t i = 0; i < B * L * M * N; ++i) {
+    const int64_t column = i % N, row = i / N % M, l = i / N / M % L, b = i / N / M / L;
+    const int64_t from = ((b * L + l) * (M / k) + row % (M / k)) * (N / k) + column % (N / k);
+    const int64_t bin = (b * M + row) * N + column, entry = (l * M + row) * N + column;
+    for (int part = 0; part < 2; ++part) {
+      const T share = g[2 * from + part] / static_cast<T>(k * k);
+      if (grad_x != nullptr) grad_x[2 * bin + part] += share * psi[entry];
+      if (grad_psi != nullptr) grad_psi[entry] += share * x_hat[2 * bin + part];
+    }
+  }
+  return answer(4);
+}
+
+template <class T>
+Status modulus_backward(int64_t count, const T* g, const T* z, T* out, void*) {
+  record("modulus_backward");
+  for (int64_t i = 0; i < 2 * count; ++i) {
+    const T length = std::hypot(z[i / 2 * 2], z[i / 2 * 2 + 1]);
+    out[i] = length == 0 ? 0 : g[i / 2] * z[i] / length;
+  }
+  return answer(4);
 }
 
 template <class T>

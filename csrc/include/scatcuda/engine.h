@@ -142,6 +142,9 @@ Status device_limits(int index, Device* device);
 // `fused`: a family of paths stays in the shared memory of one block; float32, where that fits.
 enum class Tier : int { automatic = 0, general = 1, fused = 2 };
 
+// What is computed: S, or from its gradient that of x, or those of psi and phi as well
+enum class Task : int { forward = 0, backward = 1, backward_with_filters = 2 };
+
 // How a problem is run. In the fused tier the first order is in it too (`first_order_fused`) or,
 // where its planes are too large, left to the general tier.
 struct Launch {
@@ -151,13 +154,19 @@ struct Launch {
   int64_t threads;       // of such a block
   int64_t shared_bytes;  // of such a block
   int64_t wave;          // images at a time
+  Task task = Task::forward;
 };
 
-// A batch of transforms of planes [outer, inner]
+// A batch of unscaled transforms of planes [outer, inner]
+enum class Direction : int {
+  real_forward = 0,  // real to half a spectrum, [outer, inner/2 + 1]
+  real_inverse = 1,  // the way back, after which the spectrum is lost
+  forward = 2,       // complex, in place
+  inverse = 3,       // likewise
+};
 struct Transform {
-  bool forward;  // real to [outer, inner/2 + 1] complex; otherwise complex inverse, in place;
-                 // unscaled
-  bool wide;     // double
+  Direction direction;
+  bool wide;  // double
   int64_t outer, inner, batch;
 };
 
@@ -175,10 +184,11 @@ const Fft* cufft(int* version);
 const char* cufft_error();
 
 // Chooses tier, launch shape and wave. `wanted` forces the tier; `budget` is what the workspace
-// may take, in bytes; one image is always let through.
+// may take, in bytes; one image is always let through. The gradients of filters are the general
+// tier's, whatever was wanted.
 template <class T>
 Status choose(const Problem& problem, int64_t B, const Device& device, Tier wanted, int64_t budget,
-              const Fft* fft, Launch* launch);
+              const Fft* fft, Launch* launch, Task task = Task::forward);
 
 template <class T>
 Status workspace_bytes(const Problem& problem, const Launch& launch, const Fft* fft, void* stream,
@@ -194,15 +204,34 @@ Status scattering2d(const Problem& problem, const Launch& launch, const Bank<T>&
                     int64_t psi_entries, int64_t B, const void* x, T* S, void* workspace,
                     int64_t bytes, const Fft* fft, void* stream, Pixels pixels = Pixels::as_bank);
 
+// x [B, M, N], g [B, channels, m, n] -> gradients of <g, S x>; those of psi and phi only of a
+// launch with filters. They are 0 where a table keeps nothing; boxes of two tables must not
+// overlap. What a table that reaches outside makes of the coefficients, NaN, it makes of the
+// gradient of x. Sums are taken in a fixed order: the same launch gives the same bits.
+template <class T>
+Status scattering2d_backward(const Problem& problem, const Launch& launch, const Bank<T>& bank,
+                             int64_t psi_entries, int64_t B, const void* x, const T* g,
+                             const Gradients<T>& gradients, void* workspace, int64_t bytes,
+                             const Fft* fft, void* stream, Pixels pixels = Pixels::as_bank);
+
 // x̂ [B, M, N] complex, ψ̂ [L, M, N] real -> [B, L, M/k, N/k] complex (interleaved; here and below
 // aligned to whole complex numbers)
 template <class T>
 Status filter_fold(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* x_hat,
                    const T* psi, T* out, void* stream);
 
+// g [B, L, M/k, N/k] complex -> gradients of x̂ and of ψ̂; null where not wanted
+template <class T>
+Status filter_fold_backward(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* g,
+                            const T* x_hat, const T* psi, T* grad_x, T* grad_psi, void* stream);
+
 // z [count] complex (interleaved) -> |z| [count]
 template <class T>
 Status modulus(int64_t count, const T* z, T* out, void* stream);
+
+// g, z [count] -> g z / |z|, 0 where z is
+template <class T>
+Status modulus_backward(int64_t count, const T* g, const T* z, T* out, void* stream);
 
 // u [B, M, N], a_m [m, M], a_n [n, N] -> a_m u a_nᵀ [B, m, n]
 template <class T>

@@ -1,0 +1,38 @@
+// Kernels of the fused tier backward.
+#include "fused_backward.cuh"
+
+namespace scatcuda {
+inline namespace SCATCUDA_ISA {
+namespace {
+
+template <int N, int K>
+SecondKernel found_backward() {
+  return {second_backward_kernel<N, K>, second_backward_bounds(N).threads};
+}
+
+}  // namespace
+
+// Of the sides in families.cu and second.cu those of images of 28², 32² and 224² pixels
+FusedKernel families_backward_kernel_for(int64_t side) {
+  switch (side) {
+    case 36:
+      return families_backward_kernel<36>;
+    case 40:
+      return families_backward_kernel<40>;
+    default:
+      return families_backward_kernel<0>;
+  }
+}
+
+SecondKernel second_backward_kernel_for(int64_t side, int64_t k) {
+  if (side == 18 && k == 2) return found_backward<18, 2>();
+  if (side == 20 && k == 2) return found_backward<20, 2>();
+  if (side == 60) return found_backward<60, 0>();
+  if (side == 120 && k == 2) return found_backward<120, 2>();
+  return found_backward<0, 0>();
+}
+
+FusedKernel image_backward_kernel_of() { return image_backward_kernel; }
+
+}  // namespace SCATCUDA_ISA
+}  // namespace scatcuda
