@@ -37,7 +37,7 @@ class Backward : private Cascade<T, Slots> {
       const Spectrum<T> to_x_hat =
           this->spectrum_of(grad.x == nullptr ? nullptr : image.grad_spectrum, image, 0);
       image_spectrum(s_, down_[0], across_[0], image, own[team.home()]);
-      if (grad.x != nullptr) clear(to_x_hat);
+      if (grad.x != nullptr) clear(to_x_hat, s_.Np);
       for (int64_t j1 = 0; j1 < s_.J; ++j1) {
         const bool further = s_.max_order > 1 && j1 + 1 < s_.J;
         forward_1(x_hat, j1, further, image, own, team);
@@ -47,7 +47,7 @@ class Backward : private Cascade<T, Slots> {
           });
           // the filters of the lanes beside the angles may be anything: they take no part
           for (int64_t i = s_.L; i < ceil_div(s_.L, Q) * Q; ++i) {
-            clear(this->u_hat_of(image, j1, i));
+            clear(this->u_hat_of(image, j1, i), s_.columns(j1) / 2 + 1);
           }
         }
         order_1(x_hat, j1, further, gS, grad, to_x_hat, image, own, team);
@@ -62,8 +62,8 @@ class Backward : private Cascade<T, Slots> {
   }
 
  private:
-  static void clear(const Spectrum<T>& sum) {
-    for (int64_t c = 0; c < sum.columns; ++c) {
+  static void clear(const Spectrum<T>& sum, int64_t columns) {
+    for (int64_t c = 0; c < columns; ++c) {
       for (int64_t part = 0; part < 2; ++part) {
         T* to = sum.p + c * sum.column + part * sum.im;
         for (int64_t r = 0; r < sum.rows; ++r) to[r] = 0;
@@ -100,7 +100,7 @@ class Backward : private Cascade<T, Slots> {
                const Image& image, const Own& own) const {
     const Spectrum<T> u_hat = this->u_hat_of(image, j1, theta1);
     const Spectrum<T> to_u_hat = this->spectrum_of(own.grad_spectrum, image, j1);
-    clear(to_u_hat);
+    clear(to_u_hat, s_.columns(j1));
     for (int64_t j2 = j1 + 1; j2 < s_.J; ++j2) {
       const int64_t rows = s_.rows(j2), columns = s_.columns(j2), k = int64_t{1} << (j2 - j1);
       for (int64_t chunk = 0; chunk * Q < s_.L; ++chunk) {
