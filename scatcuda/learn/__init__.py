@@ -1,0 +1,1 @@
+"""Learning on scattering coefficients: `ŷ = Classifier(Φ x)`."""
