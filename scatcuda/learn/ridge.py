@@ -28,6 +28,7 @@ from .estimator import (
     to_numpy,
     working,
 )
+from .moments import Mean, Moments
 
 _LAZY = ("coef_", "intercept_", "alpha_", "gcv_error_")
 _COLUMNS = 1 << 24  # values in a block of columns: as many as in a block of rows
@@ -159,8 +160,8 @@ class RidgeClassifier(AffineScores):
             )
         return torch.tensor([self.alpha], dtype=torch.float64)
 
-    def _sums(self, rows: Tensor, index: Tensor, classes: int) -> _Moments:
-        moments = _Moments(rows.shape[1] + (classes if classes > 2 else 1), rows.device)
+    def _sums(self, rows: Tensor, index: Tensor, classes: int) -> Moments:
+        moments = Moments(rows.shape[1] + (classes if classes > 2 else 1), rows.device)
         for block, y in _with_targets(rows, index, classes):
             moments.add(torch.cat([block, y], 1))
         if self.distributed:
@@ -236,13 +237,13 @@ class RidgeClassifier(AffineScores):
             dual = duals[penalties.tolist().index(alpha)]
         dual = dual.to(dtype)
         weights = torch.cat([(part.to(dtype) - m.to(dtype)).T @ dual for part, m in parts])
-        self._keep(X, _Mean(mean), weights.double(), alpha)
+        self._keep(X, Mean(mean), weights.double(), alpha)
 
     def _chosen(self, X: Any, errors: Tensor, penalties: Tensor) -> float:
         self.loo_error_ = like(X, errors)
         return float(penalties[errors.cpu().argmin()])
 
-    def _keep(self, X: Any, moments: _Mean, weights: Tensor, alpha: float) -> None:
+    def _keep(self, X: Any, moments: Mean, weights: Tensor, alpha: float) -> None:
         """Weights float64 [d, K] as attributes, in the precision in which X is computed."""
         K = weights.shape[1]
         intercept = moments.mean[-K:] - moments.mean[:-K] @ weights
@@ -252,53 +253,10 @@ class RidgeClassifier(AffineScores):
         self.alpha_ = alpha
 
 
-class _Mean:
-    """Mean [d + K] of features and targets, float64."""
-
-    def __init__(self, mean: Tensor) -> None:
-        self.mean = mean
-
-
-class _Moments(_Mean):
-    """Count, mean and scatter Σ (z − μ)(z − μ)ᵀ of rows z = [x, y], in float64.
-
-    A block is centred by its own mean and multiplied in float32, which is exact to about 1e-6 of
-    the largest eigenvalue; blocks are added in float64.
-    """
-
-    def __init__(self, size: int, device: torch.device) -> None:
-        self.n = 0
-        self.mean = torch.zeros(size, dtype=torch.float64, device=device)
-        self.scatter = torch.zeros(size, size, dtype=torch.float64, device=device)
-
-    def add(self, block: Tensor) -> None:
-        mean = block.mean(0, dtype=torch.float64)
-        block = block - mean.to(block.dtype)
-        self.merge(len(block), mean, block.T @ block)
-
-    def merge(self, n: int, mean: Tensor, scatter: Tensor) -> None:
-        total, step = self.n + n, mean - self.mean
-        self.scatter += scatter
-        self.scatter.addr_(step, step, alpha=self.n * n / total)
-        self.mean = self.mean + step * (n / total)
-        self.n = total
-
-    def all_reduce(self) -> None:
-        """Every process then has the moments of all rows."""
-        group = process_group("RidgeClassifier")
-        sums = torch.cat([self.mean * self.n, self.mean.new_tensor([self.n])])
-        group.all_reduce(sums)
-        mean = sums[:-1] / sums[-1]
-        step = self.mean - mean
-        self.scatter.addr_(step, step, alpha=self.n)
-        group.all_reduce(self.scatter)
-        self.n, self.mean = int(sums[-1]), mean
-
-
 class _Spectrum:
     """XᵀX = V Λ Vᵀ of centred features, and Vᵀ XᵀY of K centred targets."""
 
-    def __init__(self, moments: _Moments, K: int) -> None:
+    def __init__(self, moments: Moments, K: int) -> None:
         S = moments.scatter
         self.n = moments.n
         self.values, self.vectors = torch.linalg.eigh(S[:-K, :-K])
@@ -319,7 +277,7 @@ class _Spectrum:
         return squares / self.n / freedom.clamp(min=1e-12).square()
 
 
-def _cholesky(moments: _Moments, K: int, alpha: float) -> Tensor:
+def _cholesky(moments: Moments, K: int, alpha: float) -> Tensor:
     """Weights [d, K] for one penalty, at a tenth of the cost of the eigenvectors."""
     S = moments.scatter
     penalised = S[:-K, :-K].clone()
