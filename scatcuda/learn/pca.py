@@ -78,11 +78,13 @@ class PCAAffineClassifier(TensorClassifier):
                 )
         self.__dict__.pop("cv_accuracy_", None)
         rows, index = self._begin(X, y)
-        K, D = len(self.classes_), self.n_components
-        if D == "cv":
+        K, D = len(self.classes_), 0
+        if self.n_components == "cv":
             right = _held_out(rows, index, K, self.max_components)
             self.cv_accuracy_ = like(X, right)
             D = int(right.cpu().numpy().argmax())
+        else:
+            D = int(self.n_components)
         members = [(index == c).nonzero()[:, 0] for c in range(K)]
         means, components = _spaces(rows, members, D)
         self.n_components_ = D
