@@ -1,0 +1,102 @@
+"""One file with everything a training run needs to go on: safetensors, replaced atomically.
+
+    model/NAME          parameters and buffers
+    best/NAME           those of the best validation so far, where training may stop early
+    optimizer/I/NAME    state of parameter I
+    metadata            JSON: counters, schedule, history, and what the run is (`identity`)
+
+No random state is kept: every random number follows from the seed and the number of the step.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .files import read_tensors, write_tensors
+
+__all__ = ["CHECKPOINT", "Checkpoint", "load_weights"]
+
+CHECKPOINT = "checkpoint.safetensors"
+_FORMAT = "scatcuda checkpoint 1"
+
+
+class Checkpoint:
+    """What is in the file: tensors by group, and one JSON object."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> None:
+        self.tensors = dict(tensors)
+        self.about = about
+
+    def group(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors of one group, without its name."""
+        start = prefix + "/"
+        return {k[len(start) :]: v for k, v in self.tensors.items() if k.startswith(start)}
+
+    def add_group(self, prefix: str, tensors: Mapping[str, Tensor]) -> None:
+        self.tensors.update({f"{prefix}/{name}": tensor for name, tensor in tensors.items()})
+
+    def add_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        state = optimizer.state_dict()
+        plain: dict[str, dict[str, Any]] = {}
+        for i, values in state["state"].items():
+            for name, value in values.items():
+                if isinstance(value, Tensor):
+                    self.tensors[f"optimizer/{i}/{name}"] = value
+                else:
+                    plain.setdefault(str(i), {})[name] = value
+        self.about["optimizer"] = {"groups": state["param_groups"], "state": plain}
+
+    def restore_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        kept = self.about["optimizer"]
+        state: dict[int, dict[str, Any]] = {int(i): dict(v) for i, v in kept["state"].items()}
+        for name, tensor in self.group("optimizer").items():
+            i, _, key = name.partition("/")
+            state.setdefault(int(i), {})[key] = tensor
+        optimizer.load_state_dict({"state": state, "param_groups": kept["groups"]})
+
+    def write(self, directory: str | os.PathLike[str]) -> None:
+        """Replace the checkpoint of a run directory."""
+        about = json.dumps({"format": _FORMAT, **self.about})
+        write_tensors(Path(directory, CHECKPOINT), self.tensors, {"scatcuda": about})
+
+    @classmethod
+    def read(cls, directory: str | os.PathLike[str]) -> Checkpoint:
+        """The checkpoint of a run directory.
+
+        Raises: ValueError: there is none, or the file is none of ours or damaged.
+        """
+        path = Path(directory, CHECKPOINT)
+        tensors, metadata = read_tensors(path)
+        try:
+            about = json.loads(metadata.get("scatcuda", ""))
+            if about["format"] != _FORMAT:
+                raise ValueError(f"{path}: expected a {_FORMAT}, got {about['format']!r}")
+        except (json.JSONDecodeError, KeyError, TypeError):
+            raise ValueError(f"{path}: not a checkpoint of scatcuda") from None
+        return cls(tensors, about)
+
+
+def load_weights(model: nn.Module, directory: str | os.PathLike[str]) -> None:
+    """Give a network the weights that a run directory holds: the best where there are such.
+
+    Raises: ValueError: there is no checkpoint, it is damaged, or it is of another network.
+    Example:
+        >>> load_weights(nn.Linear(2, 2), "nowhere")
+        Traceback (most recent call last):
+        ValueError: nowhere/checkpoint.safetensors: no such file
+    """
+    checkpoint = Checkpoint.read(directory)
+    weights = checkpoint.group("model")
+    if checkpoint.about.get("finished"):
+        weights = checkpoint.group("best") or weights
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f"{Path(directory, CHECKPOINT)}: of another network ({error})") from None

@@ -1,0 +1,146 @@
+"""What a training run tells of itself: a bar, one JSON line an epoch, curves, TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from .files import replaced, write_text
+
+__all__ = ["HISTORY", "Row", "Teller", "draw_curves", "read_history"]
+
+HISTORY = "history.jsonl"
+Row = dict[str, float]
+
+
+def read_history(directory: str | os.PathLike[str]) -> list[Row]:
+    """The rows of a run directory's ``history.jsonl``, also while it is being written.
+
+    Raises: ValueError: there is no such file, or a line other than the last is damaged.
+    Example:
+        >>> read_history("nowhere")
+        Traceback (most recent call last):
+        ValueError: nowhere/history.jsonl: no such file
+    """
+    path = Path(directory, HISTORY)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except OSError as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
+        raise ValueError(f"{path}: {reason}") from None
+    rows: list[Row] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number == len(lines) and not line.endswith("\n"):
+                break  # being written, or cut short by a kill
+            raise ValueError(f"{path}: line {number} is damaged ({error})") from None
+    return rows
+
+
+class Teller:
+    """The bar on stderr and the files of a run directory (or none).
+
+    `rows` are those of the checkpoint that the run goes on from: what a killed run wrote beyond
+    it is dropped, since it will be written again.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None,
+        rows: Sequence[Row],
+        *,
+        images: int,
+        done: int,
+        epochs: int,
+        progress: bool | None,
+        tensorboard: bool | None,
+    ) -> None:
+        from tqdm import tqdm
+
+        self.directory, self.rows, self.epochs = directory, list(rows), epochs
+        self.bar = tqdm(
+            total=images, initial=done, unit=" images", unit_scale=True, dynamic_ncols=True,
+            disable=None if progress is None else not progress, smoothing=0.05,
+        )  # fmt: skip
+        self.events = _events(directory, tensorboard, len(rows)) if directory else None
+        if directory:
+            lines = "".join(json.dumps(row) + "\n" for row in rows)
+            write_text(directory / HISTORY, lines)
+            self.file = open(directory / HISTORY, "a", encoding="utf-8")
+
+    def step(self, images: int) -> None:
+        self.bar.update(images)
+
+    def look(self, epoch: int, loss: float, accuracy: float) -> None:
+        """Show where training stands within an epoch, counted from 0."""
+        self.bar.set_description(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
+        self.bar.set_postfix(loss=f"{loss:.4f}", accuracy=f"{accuracy:.2%}", refresh=False)
+
+    def epoch(self, row: Row) -> None:
+        self.rows.append(row)
+        if self.directory:
+            self.file.write(json.dumps(row) + "\n")
+            self.file.flush()
+        if self.events:
+            for name, value in row.items():
+                if name not in ("epoch", "step"):
+                    self.events.add_scalar(name, value, int(row["epoch"]))
+
+    def close(self) -> None:
+        self.bar.close()
+        if self.events:
+            self.events.close()
+        if self.directory:
+            self.file.close()
+            if self.rows:
+                draw_curves(self.directory / "curves.png", self.rows)
+
+
+def _events(directory: Path, wanted: bool | None, epoch: int):  # type: ignore[no-untyped-def]
+    """TensorBoard's writer, or None."""
+    if wanted is False:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        if wanted:
+            raise ImportError(
+                "tensorboard=True needs TensorBoard, which is not installed: "
+                "pip install tensorboard"
+            ) from None
+        return None
+    return SummaryWriter(str(directory / "tensorboard"), purge_step=epoch + 1)
+
+
+def draw_curves(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:
+    """Draw loss and accuracy by epoch, training and validation, to a PNG file.
+
+    Does nothing where matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for axes, name, factor in ((left, "loss", 1), (right, "accuracy", 100)):
+        for prefix, colour, words in (
+            ("", "#0072b2", "training"), ("val_", "#d55e00", "validation"),
+        ):  # fmt: skip
+            key = prefix + name
+            points = [(row["epoch"], factor * row[key]) for row in rows if key in row]
+            if points:
+                few = "o" if len(points) < 40 else ""
+                axes.plot(*zip(*points, strict=True), color=colour, marker=few, ms=3, label=words)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("loss" if factor == 1 else "accuracy, %")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    left.set_ylim(bottom=0)
+    right.legend(frameon=False)
+    with replaced(path) as temporary:
+        figure.savefig(temporary, dpi=150, format="png")

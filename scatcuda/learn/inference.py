@@ -1,0 +1,95 @@
+"""Ask a network about images: `predict`, `evaluate`."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .shard import Images, Shard
+
+__all__ = ["evaluate", "measure", "pick_device", "predict", "sums_of"]
+
+BATCH = 256  # images at a time where nothing is learned
+
+
+def pick_device(device: torch.device | str) -> torch.device:
+    """A device by name; ``"auto"`` is CUDA where there is one, this process's under ``torchrun``.
+
+    Raises: ValueError: there is no such device.
+    Example:
+        >>> pick_device("cpu")
+        device(type='cpu')
+    """
+    try:
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        found = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device must be auto, cpu or cuda, got {device!r}") from None
+    if found.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ValueError(f"device={str(device)!r}, but PyTorch finds no CUDA device")
+        if found.index is None:
+            found = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return found
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module,
+    images: Images,
+    *,
+    batch_size: int = BATCH,
+    device: torch.device | str = "auto",
+) -> Tensor:
+    """Logits ``[n, classes]``, float32 on the CPU, of images as `fit` takes them.
+
+    Example:
+        >>> predict(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), torch.rand(3, 8, 8)).shape
+        torch.Size([3, 10])
+    """
+    where = pick_device(device)
+    shard = Shard("images", (images, torch.zeros(len(images), dtype=torch.int64)))
+    model.to(where).eval()
+    return torch.cat([model(x).float().cpu() for x, _ in shard.in_order(batch_size, where)])
+
+
+def evaluate(
+    model: nn.Module,
+    images: Images,
+    labels: Tensor,
+    *,
+    device: torch.device | str = "auto",
+) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy of a network on images as `fit` takes them.
+
+    Example:
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        >>> loss, accuracy = evaluate(net, torch.rand(3, 8, 8), torch.tensor([1, 2, 3]))
+        >>> 0 <= accuracy <= 1
+        True
+    """
+    where = pick_device(device)
+    loss, right, n = measure(model.to(where), Shard("images", (images, labels)), where).tolist()
+    return loss / n, right / n
+
+
+def sums_of(logits: Tensor, y: Tensor, loss: Tensor) -> list[Tensor]:
+    """Loss, right answers and images of a batch, to be added up."""
+    right = (logits.argmax(1) == y).sum()
+    images = torch.tensor(len(y), device=y.device)
+    return [value.double() for value in (loss.detach() * len(y), right, images)]
+
+
+@torch.no_grad()
+def measure(net: nn.Module, shard: Shard, device: torch.device) -> Tensor:
+    """Sums over a shard: loss, right answers, images."""
+    net.eval()
+    sums = torch.zeros(3, dtype=torch.float64, device=device)
+    for x, y in shard.in_order(BATCH, device):
+        logits = net(x).float()
+        sums += torch.stack(sums_of(logits, y, F.cross_entropy(logits, y)))
+    return sums
