@@ -18,7 +18,7 @@ pytest.importorskip("safetensors")
 pytest.importorskip("tqdm")
 
 from scatcuda import Scattering2D
-from scatcuda.data import digits
+from scatcuda.data import DataError, digits
 from scatcuda.learn.augment import Augment
 from scatcuda.learn.checkpoint import CHECKPOINT, Checkpoint, load_weights
 from scatcuda.learn.history import HISTORY, read_history
@@ -147,22 +147,20 @@ def test_early_stop_keeps_the_best(images, tmp_path):
                patience=3, run_dir=tmp_path) == rows  # fmt: skip
 
 
-class Counting(nn.Module):
+class Counting(Scattering2D):
     """A scattering that counts the images it sees."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner, self.seen = Scattering2D(J=1, shape=(8, 8)), 0
+    seen = 0
 
     def forward(self, x: Tensor) -> Tensor:
         self.seen += len(x)
-        return self.inner(x)
+        return super().forward(x)
 
 
 def hybrid() -> Hybrid:
     torch.manual_seed(0)
     head = nn.Sequential(nn.BatchNorm2d(9), nn.Flatten(), nn.Linear(9 * 16, 10))
-    return Hybrid(Counting(), head)
+    return Hybrid(Counting(J=1, shape=(8, 8)), head)
 
 
 def test_frozen_features_are_computed_once(images):
@@ -324,7 +322,6 @@ def test_a_signal_saves(tmp_path, number):
         assert "KeyboardInterrupt" in err
     about = Checkpoint.read(tmp_path).about
     assert 0 < about["step"] < 600 and not about["finished"]
-    assert (tmp_path / "curves.png").exists() or about["step"] < 10
 
 
 def test_what_a_killed_run_wrote_too_much_is_dropped(images, tmp_path):
@@ -358,14 +355,14 @@ def test_another_run_is_not_resumed(images, tmp_path):
 def test_a_damaged_checkpoint_is_one_sentence(images, tmp_path):
     x, y = images
     data = x[:200], y[:200]
-    with pytest.raises(ValueError, match="no such file"):
+    with pytest.raises(DataError, match="no such file"):
         fit(linear(), data, run_dir=tmp_path, resume="must")
     fit(linear(), data, epochs=1, min_steps=0, run_dir=tmp_path)
     path = tmp_path / CHECKPOINT
     whole = path.read_bytes()
     for damaged in (b"", whole[:7], whole[:100], whole[:-1], b"\xff" * 100):
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match=f"{CHECKPOINT}: not a"):
+        with pytest.raises(DataError, match=f"{CHECKPOINT}: not a"):
             fit(linear(), data, epochs=1, min_steps=0, run_dir=tmp_path)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..data import DataError
 from .files import read_tensors, write_tensors
 
 __all__ = ["CHECKPOINT", "Checkpoint", "load_weights"]
@@ -70,27 +71,29 @@ class Checkpoint:
     def read(cls, directory: str | os.PathLike[str]) -> Checkpoint:
         """The checkpoint of a run directory.
 
-        Raises: ValueError: there is none, or the file is none of ours or damaged.
+        Raises: DataError: there is none, or the file is none of ours or damaged.
         """
         path = Path(directory, CHECKPOINT)
         tensors, metadata = read_tensors(path)
         try:
             about = json.loads(metadata.get("scatcuda", ""))
             if about["format"] != _FORMAT:
-                raise ValueError(f"{path}: expected a {_FORMAT}, got {about['format']!r}")
+                raise DataError(f"{path}: expected a {_FORMAT}, got {about['format']!r}")
         except (json.JSONDecodeError, KeyError, TypeError):
-            raise ValueError(f"{path}: not a checkpoint of scatcuda") from None
+            raise DataError(f"{path}: not a checkpoint of scatcuda") from None
         return cls(tensors, about)
 
 
 def load_weights(model: nn.Module, directory: str | os.PathLike[str]) -> None:
     """Give a network the weights that a run directory holds: the best where there are such.
 
-    Raises: ValueError: there is no checkpoint, it is damaged, or it is of another network.
+    Raises:
+        DataError: there is no checkpoint, or it is damaged.
+        ValueError: it is of another network.
     Example:
         >>> load_weights(nn.Linear(2, 2), "nowhere")
         Traceback (most recent call last):
-        ValueError: nowhere/checkpoint.safetensors: no such file
+        scatcuda.data.DataError: nowhere/checkpoint.safetensors: no such file
     """
     checkpoint = Checkpoint.read(directory)
     weights = checkpoint.group("model")

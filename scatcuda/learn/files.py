@@ -15,6 +15,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ..data import DataError
+
 __all__ = ["read_tensors", "replaced", "write_tensors", "write_text"]
 
 
@@ -77,15 +79,18 @@ def write_tensors(
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All tensors and the metadata of a safetensors file.
 
-    Raises: ValueError: the file is missing, truncated or no safetensors file.
+    Raises: DataError: the file is missing, truncated or no safetensors file.
     """
     from safetensors import SafetensorError, safe_open
 
+    name = os.fspath(path)
     try:
-        with safe_open(os.fspath(path), framework="pt") as file:
+        with safe_open(name, framework="pt") as file:
             metadata: dict[str, Any] = file.metadata() or {}
             return {name: file.get_tensor(name) for name in file.keys()}, metadata
     except FileNotFoundError:
-        raise ValueError(f"{os.fspath(path)}: no such file") from None
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{os.fspath(path)}: not a whole safetensors file ({error})") from None
+        raise DataError(f"{name}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read ({error.strerror or error})") from None
+    except SafetensorError as error:
+        raise DataError(f"{name}: not a safetensors file, or a damaged one ({error})") from None

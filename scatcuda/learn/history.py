@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..data import DataError
 from .files import replaced, write_text
 
 __all__ = ["HISTORY", "Row", "Teller", "draw_curves", "read_history"]
@@ -18,18 +19,18 @@ Row = dict[str, float]
 def read_history(directory: str | os.PathLike[str]) -> list[Row]:
     """The rows of a run directory's ``history.jsonl``, also while it is being written.
 
-    Raises: ValueError: there is no such file, or a line other than the last is damaged.
+    Raises: DataError: there is no such file, or a line other than the last is damaged.
     Example:
         >>> read_history("nowhere")
         Traceback (most recent call last):
-        ValueError: nowhere/history.jsonl: no such file
+        scatcuda.data.DataError: nowhere/history.jsonl: no such file
     """
     path = Path(directory, HISTORY)
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
-        raise ValueError(f"{path}: {reason}") from None
+        raise DataError(f"{path}: {reason}") from None
     rows: list[Row] = []
     for number, line in enumerate(lines, 1):
         try:
@@ -37,7 +38,7 @@ def read_history(directory: str | os.PathLike[str]) -> list[Row]:
         except json.JSONDecodeError as error:
             if number == len(lines) and not line.endswith("\n"):
                 break  # being written, or cut short by a kill
-            raise ValueError(f"{path}: line {number} is damaged ({error})") from None
+            raise DataError(f"{path}: line {number} is damaged ({error})") from None
     return rows
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,8 @@ from sklearn.pipeline import Pipeline
 from torch import Tensor
 
 from scatcuda.data import DataError
+
+from .files import read_tensors, write_tensors
 
 _MODULES = {
     "LinearClassifier": "scatcuda.learn.linear",
@@ -53,7 +54,6 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
         ...     load(path).transform(torch.randn(2, 3)).shape
         torch.Size([2, 3])
     """
-    safetensors = _safetensors()
     tensors: dict[str, Tensor] = {}
     if isinstance(estimator, Pipeline):
         steps = [
@@ -67,19 +67,10 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
         "pipeline": isinstance(estimator, Pipeline),
         "estimators": steps,
     }
-    packed = safetensors.torch.save(tensors, {_KEY: json.dumps(content)})
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(partial, "wb") as file:
-            file.write(packed)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        write_tensors(path, tensors, {_KEY: json.dumps(content)})
     except OSError as error:
         raise OSError(f"{path}: cannot be saved ({error.strerror or error})") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -92,16 +83,10 @@ def load(path: str | os.PathLike[str]) -> Any:
     Returns: the estimator or ``Pipeline``.
     Raises: DataError: the file is missing, damaged, or not one of these.
     """
-    safetensors = _safetensors()
     name = os.fspath(path)
+    tensors, metadata = read_tensors(path)
     try:
-        with safetensors.safe_open(name, "pt") as file:
-            content = json.loads((file.metadata() or {})[_KEY])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read ({error.strerror or error})") from None
-    except safetensors.SafetensorError as error:
-        raise DataError(f"{name}: not a safetensors file, or a damaged one ({error})") from None
+        content = json.loads(metadata[_KEY])
     except (KeyError, ValueError, RecursionError):
         raise DataError(f"{name}: a safetensors file, but not of an estimator") from None
     try:
@@ -209,14 +194,3 @@ def _text(dtype: str) -> np.dtype:
     if found.kind not in "UO":
         raise ValueError(f"names cannot have the type {dtype!r}")
     return found
-
-
-def _safetensors() -> Any:
-    try:
-        import safetensors
-        import safetensors.torch
-    except ImportError as error:
-        raise ImportError(
-            "saved estimators are safetensors files: pip install safetensors"
-        ) from error
-    return safetensors

@@ -110,6 +110,7 @@ def fit(
             directory.mkdir(parents=True, exist_ok=True)
             run.resume(directory, resume)
             place.wait()  # nobody writes before everybody has read
+        asked = stack.enter_context(stop_signals()) if directory else Asked()
         mine = directory if place.rank == 0 else None
         teller = Teller(
             mine, run.rows, images=run.steps * run.batch * place.size,
@@ -117,7 +118,6 @@ def fit(
             progress=progress if place.rank == 0 else False, tensorboard=tensorboard,
         )  # fmt: skip
         stack.callback(teller.close)
-        asked = stack.enter_context(stop_signals()) if directory else Asked()
         run.train(directory, save_every, teller, asked)
     return run.rows
 
@@ -385,7 +385,7 @@ def _cached(
     why = None
     if not isinstance(model, Hybrid):
         why = "model is no Hybrid"
-    elif any(p.requires_grad for p in model.scattering.parameters()):
+    elif not model.frozen:
         why = "its scattering is learned"
     elif recipe.augment:
         why = "the images are augmented"
