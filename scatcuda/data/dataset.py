@@ -105,7 +105,7 @@ def subset(y: Tensor, n: int, seed: int) -> Tensor:
             class has too few images.
     Example:
         >>> subset(torch.tensor([0, 0, 0, 1, 1, 1]), 4, seed=0)
-        tensor([1, 2, 4, 5])
+        tensor([1, 2, 3, 5])
     """
     if not isinstance(y, Tensor) or y.is_floating_point() or y.is_complex():
         kind = y.dtype if isinstance(y, Tensor) else type(y).__name__

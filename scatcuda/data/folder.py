@@ -198,7 +198,7 @@ def folder_dataset(
     if len(classes) < 2:
         raise DataError(f"{train_folder}: expected a directory for each of two or more classes")
     train = _labelled(train_folder, classes)
-    tests = test_folder(folder)
+    tests = testing_folder(folder)
     if tests is None:
         if split is None:
             raise DataError(f"{folder}: it has no test/ or val/ beside train/: give split=")
@@ -232,7 +232,7 @@ def is_image_folder(folder: Path) -> bool:
         return any(_is_image(entry.name) for entry in entries)
 
 
-def test_folder(folder: Path) -> Path | None:
+def testing_folder(folder: Path) -> Path | None:
     """Where the images for testing are, if they are apart from those for training."""
     if not (folder / "train").is_dir():
         return None

@@ -11,7 +11,7 @@ from .catalog import Location, locate, read
 from .cifar import version_of
 from .error import DataError
 from .files import opened
-from .folder import Images, test_folder
+from .folder import Images, testing_folder
 from .idx import idx_files
 
 _BLOCK = 1 << 20  # bytes
@@ -83,7 +83,7 @@ def verify(
     try:
         # Where no images are set apart for testing, it decides nothing which will be.
         alone = (
-            location.format == "image folder" and location.path and not test_folder(location.path)
+            location.format == "image folder" and location.path and not testing_folder(location.path)
         )
         dataset = read(location, **({"split": 0.5} if alone else {}))
     except DataError as error:
