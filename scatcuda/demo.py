@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 import scatcuda
-from scatcuda.data import DataError, digits, idx_dataset
+from scatcuda.data import DataError, digits_dataset, idx_dataset, subset
 from scatcuda.figure import draw
 
 _J, _L = 2, 8
@@ -133,32 +133,24 @@ def _require(module: str, package: str, purpose: str) -> None:
 def _images(args: argparse.Namespace) -> tuple[str, Tensor, Tensor, Tensor, Tensor]:
     """Name; training images in [0, 1] and labels; test images and labels."""
     if args.data is None:
-        from sklearn.model_selection import train_test_split
+        data = digits_dataset(seed=args.seed)
+        total = len(data.train_x) + len(data.test_x)
+        _say("data", f"{total} digits of scikit-learn, 8 x 8 pixels enlarged to 32 x 32")
+        return "digits of scikit-learn", data.train_x, data.train_y, data.test_x, data.test_y
 
-        x, y = digits()
-        halves = train_test_split(
-            np.arange(len(y)), test_size=0.5, stratify=y.numpy(), random_state=args.seed
-        )
-        train, test = (torch.from_numpy(np.sort(half)) for half in halves)
-        _say("data", f"{len(x)} digits of scikit-learn, 8 x 8 pixels enlarged to 32 x 32")
-        return "digits of scikit-learn", x[train], y[train], x[test], y[test]
-
-    train_x, train_y, test_x, test_y = idx_dataset(args.data)
-    total, M, N = train_x.shape
+    data = idx_dataset(args.data)
+    total, M, N = data.train_x.shape
     if min(M, N) < 2**_J:
         raise DataError(f"{args.data}: images of {M} x {N} pixels are too small for J = {_J}")
-    _say("data", f"{args.data}: {total} + {len(test_x)} images of {M} x {N} pixels, IDX files")
-    chosen = _balanced_subset(train_y, args.train, args.seed)
-    train_x, train_y = train_x[chosen] / 255.0, train_y[chosen]
-    return args.data.resolve().name, train_x, train_y, test_x / 255.0, test_y
-
-
-def _balanced_subset(y: Tensor, n: int, seed: int) -> Tensor:
-    """Indices of `n` images, the same number of each class; all of a class that has too few."""
-    random, classes = np.random.RandomState(seed), y.unique()
-    share = max(1, n // len(classes))
-    parts = [torch.from_numpy(random.permutation(np.flatnonzero(y == c))[:share]) for c in classes]
-    return torch.cat(parts).sort().values
+    _say("data", f"{args.data}: {total} + {len(data.test_x)} images of {M} x {N} pixels, IDX files")
+    train_x, train_y = data.train_x, data.train_y
+    if args.train < total:
+        try:
+            chosen = subset(train_y, args.train, args.seed)
+        except ValueError as error:
+            raise DataError(f"{args.data}: --train {args.train}: {error}") from None
+        train_x, train_y = train_x[chosen], train_y[chosen]
+    return data.name, train_x / 255.0, train_y, data.test_x / 255.0, data.test_y
 
 
 def _scatter(scattering: scatcuda.Scattering2D, x: Tensor) -> tuple[Tensor, float, int]:

@@ -217,12 +217,13 @@ def test_dataset_under_all_its_names(tmp_path, separator, suffix):
     write_dataset(tmp_path, suffix=suffix)
     for file in list(tmp_path.iterdir()):
         file.rename(file.with_name(file.name.replace("-idx", f"{separator}idx")))
-    train_x, train_y, test_x, test_y = idx_dataset(tmp_path)
-    assert train_x.shape == (30, 28, 28) and test_x.shape == (15, 28, 28)
-    assert train_x.dtype == test_x.dtype == torch.uint8
-    assert train_y.dtype == test_y.dtype == torch.int64
-    assert train_y.tolist() == [0, 1] * 15 and test_y.tolist() == ([0, 1] * 8)[:15]
-    assert int(train_x[0].max()) == 255
+    data = idx_dataset(tmp_path)
+    assert data.train_x.shape == (30, 28, 28) and data.test_x.shape == (15, 28, 28)
+    assert data.train_x.dtype == data.test_x.dtype == torch.uint8
+    assert data.train_y.dtype == data.test_y.dtype == torch.int64
+    assert data.train_y.tolist() == [0, 1] * 15 and data.test_y.tolist() == ([0, 1] * 8)[:15]
+    assert int(data.train_x[0].max()) == 255
+    assert data.classes == ("0", "1")
 
 
 def damage(folder: pathlib.Path, name: str, array: np.ndarray) -> None:
@@ -259,7 +260,9 @@ def test_labels_may_start_at_one(tmp_path):
     write_dataset(tmp_path)
     damage(tmp_path, "train-labels-idx1-ubyte", np.array([1, 2, 3] * 10, "u1"))
     damage(tmp_path, "t10k-labels-idx1-ubyte", np.array([1, 2, 3] * 5, "u1"))
-    assert idx_dataset(tmp_path)[1].unique().tolist() == [1, 2, 3]
+    data = idx_dataset(tmp_path)
+    assert data.train_y.tolist() == [0, 1, 2] * 10 and data.test_y.tolist() == [0, 1, 2] * 5
+    assert data.classes == ("1", "2", "3")
 
 
 @pytest.mark.parametrize("part", ["train-images", "train-labels", "t10k-images", "t10k-labels"])

@@ -148,13 +148,10 @@ def test_output_must_be_a_png(capsys):
     assert "expected a name that ends in .png, got figure.pdf" in capsys.readouterr().err
 
 
-def test_balanced_subset():
-    y = torch.tensor([0] * 50 + [1] * 5 + [2] * 45)
-    chosen = demo._balanced_subset(y, 30, seed=0)
-    assert y[chosen].bincount().tolist() == [10, 5, 10]
-    assert len(chosen.unique()) == 25
-    assert torch.equal(chosen, demo._balanced_subset(y, 30, seed=0))
-    assert not torch.equal(chosen, demo._balanced_subset(y, 30, seed=1))
+def test_fewer_images_than_classes(tmp_path, capsys):
+    write_dataset(tmp_path, size=8, n=31)
+    assert demo.main(["--data", str(tmp_path), "--train", "1"]) == 1
+    assert f"{tmp_path}: --train 1: subset: n must be at least 1 a class" in capsys.readouterr().err
 
 
 def test_ridge_standardises_with_training_images_only():

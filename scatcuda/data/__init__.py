@@ -1,14 +1,45 @@
 """Images to classify.
 
-    digits()      -> x [1797, 32, 32] float32 in [0, 1], y [1797] int64
-    idx_dataset() -> training and test images [n, M, N] uint8 with labels [n] int64
+    load("mnist")        -> Dataset: training and test images, labels, names of the classes
+    available(), verify("mnist")  what is on this machine, and whether it is sound
+    subset(y, n, seed)   -> indices of n images, the same number of each class
 
-A data file is not trusted: whatever is wrong with it becomes a `DataError` of one sentence, and
-memory is never allocated from what its header says.
+A `Dataset` comes from a name or a path (`load`), or from the reader of a format: `idx_dataset`
+(MNIST's files), `cifar_dataset`, `npz_dataset`, `folder_dataset` (lazy `Images`), `digits_dataset`
+and `textures` (these ship with libraries).
+
+A data file is not trusted: whatever is wrong with it becomes a `DataError` of one sentence, nothing
+in it is run, and memory is never allocated from what its header says.
 """
 
-from .embedded import digits
+from .catalog import Available, available, list_text, load
+from .cifar import cifar_dataset
+from .dataset import Dataset, subset
+from .embedded import digits, digits_dataset, textures
 from .error import DataError
+from .folder import Images, folder_dataset
 from .idx import idx_dataset, read_idx
+from .npz import npz_dataset
+from .verify import Check, verify, verify_text
 
-__all__ = ["DataError", "digits", "idx_dataset", "read_idx"]
+__all__ = [
+    "Available",
+    "Check",
+    "DataError",
+    "Dataset",
+    "Images",
+    "available",
+    "cifar_dataset",
+    "digits",
+    "digits_dataset",
+    "folder_dataset",
+    "idx_dataset",
+    "list_text",
+    "load",
+    "npz_dataset",
+    "read_idx",
+    "subset",
+    "textures",
+    "verify",
+    "verify_text",
+]

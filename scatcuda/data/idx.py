@@ -1,14 +1,12 @@
 """IDX files, the format of MNIST and Fashion-MNIST, plain or gzip-compressed.
 
-idx_dataset() -> training and test images [n, M, N] uint8 with labels [n] int64
+idx_dataset() -> Dataset of images [n, M, N] uint8
 """
 
 from __future__ import annotations
 
-import gzip
 import math
 import os
-import zlib
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .dataset import Dataset, assemble
 from .error import DataError
+from .files import opened, read_up_to
 
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MAX_RANK = 32  # what NumPy 1 can hold
-_CHUNK = 1 << 20  # bytes read at a time: bounds what a lying header can cost
 
 
 def read_idx(path: str | os.PathLike[str]) -> Tensor:
@@ -43,24 +42,13 @@ def read_idx(path: str | os.PathLike[str]) -> Tensor:
         ...     read_idx(file)
         tensor([[10, 20, 30]], dtype=torch.uint8)
     """
-    name = os.fspath(path)
-    try:
-        with open(path, "rb") as file:
-            if file.peek(2)[:2] == b"\x1f\x8b":
-                with gzip.open(file, "rb") as unpacked:
-                    return _parse_idx(name, unpacked)  # type: ignore[arg-type]
-            return _parse_idx(name, file)
-    except EOFError:
-        raise DataError(f"{name}: truncated, the gzip stream ends too early") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{name}: corrupt gzip stream ({error})") from None
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read ({error.strerror or error})") from None
+    with opened(path) as file:
+        return _parse_idx(os.fspath(path), file)
 
 
 def _parse_idx(name: str, file: BinaryIO) -> Tensor:
     """The tensor in an open IDX stream; DataError with `name` if it is not one."""
-    magic = _read_up_to(file, 4)
+    magic = read_up_to(file, 4)
     if magic[:2] != bytes(2)[: len(magic)]:
         raise DataError(f"{name}: not an IDX file, it does not start with two zero bytes")
     if len(magic) < 4:
@@ -70,7 +58,7 @@ def _parse_idx(name: str, file: BinaryIO) -> Tensor:
         raise DataError(f"{name}: unknown IDX type code 0x{code:02X}")
     if not 1 <= rank <= _MAX_RANK:
         raise DataError(f"{name}: {rank} dimensions, expected 1 to {_MAX_RANK}")
-    sizes = _read_up_to(file, 4 * rank)
+    sizes = read_up_to(file, 4 * rank)
     if len(sizes) < 4 * rank:
         raise DataError(f"{name}: truncated within the IDX header of {4 + 4 * rank} bytes")
     dtype = np.dtype(_IDX_TYPES[code])
@@ -80,7 +68,7 @@ def _parse_idx(name: str, file: BinaryIO) -> Tensor:
     expected = math.prod(shape) * dtype.itemsize
     # One byte more than expected: it shows trailing bytes, and at the end of a gzip stream it
     # makes the checksum be verified.
-    values = _read_up_to(file, expected + 1)
+    values = read_up_to(file, expected + 1)
     if len(values) < expected:
         raise DataError(
             f"{name}: truncated, {len(values)} bytes of values where its header, "
@@ -92,15 +80,7 @@ def _parse_idx(name: str, file: BinaryIO) -> Tensor:
     return torch.from_numpy(array.astype(dtype.newbyteorder("="), copy=False))
 
 
-def _read_up_to(file: BinaryIO, count: int) -> bytearray:
-    """Up to `count` bytes, fewer at the end; the memory used follows what the file really has."""
-    values = bytearray()
-    while len(values) < count and (chunk := file.read(min(count - len(values), _CHUNK))):
-        values += chunk
-    return values
-
-
-def idx_dataset(directory: str | os.PathLike[str]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def idx_dataset(directory: str | os.PathLike[str]) -> Dataset[Tensor]:
     """Read a directory of four IDX files with MNIST's names: the official split.
 
     The files are `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, and the same with `t10k`
@@ -108,8 +88,8 @@ def idx_dataset(directory: str | os.PathLike[str]) -> tuple[Tensor, Tensor, Tens
 
     Args:
         directory: where the files are.
-    Returns: ``train_x`` ``[n, M, N]``, ``train_y`` ``[n]``, ``test_x`` and ``test_y`` likewise:
-        images as stored, uint8 grey levels 0 to 255, and int64 labels.
+    Returns: A `Dataset` of images ``[n, M, N]`` as stored, uint8 grey levels 0 to 255; labels
+        that start at 1 in the files start at 0 here, the names of the classes are the numbers.
     Raises: DataError: a file is missing or damaged; images and labels, or training and test set,
         do not agree; the labels are not two or more consecutive classes from 0 or 1.
     Example:
@@ -120,32 +100,25 @@ def idx_dataset(directory: str | os.PathLike[str]) -> tuple[Tensor, Tensor, Tens
     folder = Path(directory)
     if not folder.is_dir():
         raise DataError(f"{folder}: {'not a' if folder.exists() else 'no such'} directory")
-    train_x, train_y = _images_and_labels(folder, "train")
-    test_x, test_y = _images_and_labels(folder, "t10k")
-    if train_x.shape[1:] != test_x.shape[1:]:
-        raise DataError(
-            f"{folder}: training images of shape {list(train_x.shape[1:])} "
-            f"but test images of shape {list(test_x.shape[1:])}"
-        )
-    classes = train_y.unique()
-    # A damaged label nearly always leaves a hole between itself and the other classes.
-    if classes[0] > 1 or not 2 <= len(classes) == classes[-1] - classes[0] + 1:
-        raise DataError(
-            f"{folder}: the training labels should be two or more consecutive classes "
-            f"from 0 or 1, but are {classes.tolist()}"
-        )
-    strangers = test_y[~torch.isin(test_y, classes)].unique()
-    if len(strangers):
-        raise DataError(
-            f"{folder}: the test labels {strangers.tolist()} do not occur in the training set"
-        )
-    return train_x, train_y, test_x, test_y
+    files = idx_files(folder)
+    for file in files:
+        if not file.exists():
+            raise DataError(f"{file}: no such file, nor one ending in .gz")
+    train, test = _images_and_labels(*files[:2]), _images_and_labels(*files[2:])
+    return assemble(folder, folder.resolve().name, train, test)
 
 
-def _images_and_labels(folder: Path, part: str) -> tuple[Tensor, Tensor]:
-    """Images [n, M, N] and int64 labels [n] of one part, "train" or "t10k"."""
-    images_file = _find(folder, f"{part}-images", "idx3-ubyte")
-    labels_file = _find(folder, f"{part}-labels", "idx1-ubyte")
+def idx_files(folder: Path) -> list[Path]:
+    """The four files in `folder`; of one that is missing, its plain name."""
+    return [
+        _find(folder, f"{part}-{what}", kind) or folder / f"{part}-{what}-{kind}"
+        for part in ("train", "t10k")
+        for what, kind in (("images", "idx3-ubyte"), ("labels", "idx1-ubyte"))
+    ]
+
+
+def _images_and_labels(images_file: Path, labels_file: Path) -> tuple[Tensor, Tensor]:
+    """Images [n, M, N] and int64 labels [n] of one part, training or test."""
     images, labels = read_idx(images_file), read_idx(labels_file)
     for file, values, rank in ((images_file, images, 3), (labels_file, labels, 1)):
         if values.dtype != torch.uint8 or values.ndim != rank:
@@ -162,10 +135,8 @@ def _images_and_labels(folder: Path, part: str) -> tuple[Tensor, Tensor]:
     return images, labels.to(torch.int64)
 
 
-def _find(folder: Path, stem: str, kind: str) -> Path:
+def _find(folder: Path, stem: str, kind: str) -> Path | None:
     """The file in `folder` with one of the four spellings of its name."""
-    for name in (f"{stem}-{kind}", f"{stem}.{kind}"):
-        for file in (folder / name, folder / f"{name}.gz"):
-            if file.exists():
-                return file
-    raise DataError(f"{folder / f'{stem}-{kind}'}: no such file, nor one ending in .gz")
+    names = (f"{stem}-{kind}", f"{stem}.{kind}")
+    files = [folder / f"{name}{packed}" for name in names for packed in ("", ".gz")]
+    return next((file for file in files if file.exists()), None)

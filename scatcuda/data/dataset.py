@@ -1,0 +1,132 @@
+"""A data set in two parts, what makes one sound, and the small samples that are drawn from it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .error import DataError
+
+if TYPE_CHECKING:
+    from .folder import Images
+
+X = TypeVar("X", Tensor, "Images")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset(Generic[X]):
+    """Training and test images with their labels.
+
+    Images are ``[n, M, N]`` (grey) or ``[n, C, M, N]`` (colour): tensors, uint8 grey levels or
+    float32, or for image folders the lazy array `Images`. Labels are ``[n]``, int64; label k
+    is the class ``classes[k]``.
+
+    Example:
+        >>> x, y = torch.zeros(6, 8, 8), torch.arange(6) % 2
+        >>> Dataset("blank", x[:4], y[:4], x[4:], y[4:], ("even", "odd"))
+        Dataset('blank': 4 + 2 images [8, 8] float32, 2 classes)
+    """
+
+    name: str
+    train_x: X
+    train_y: Tensor
+    test_x: X
+    test_y: Tensor
+    classes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({self.name!r}: {len(self.train_y)} + {len(self.test_y)} images "
+            f"{list(self.train_x.shape[1:])} {str(self.train_x.dtype).removeprefix('torch.')}, "
+            f"{len(self.classes)} classes)"
+        )
+
+
+def assemble(
+    path: str | os.PathLike[str],
+    name: str,
+    train: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+) -> Dataset[Tensor]:
+    """The data set of images and labels that a file or directory holds without class names.
+
+    DataError with its `path` if they do not agree. Labels that start at 1 are moved to 0; the
+    classes keep their numbers as names.
+    """
+    (train_x, train_y), (test_x, test_y) = train, test
+    if train_x.shape[1:] != test_x.shape[1:]:
+        raise DataError(
+            f"{path}: training images of shape {list(train_x.shape[1:])} "
+            f"but test images of shape {list(test_x.shape[1:])}"
+        )
+    classes = train_y.unique()
+    # A damaged label nearly always leaves a hole between itself and the other classes.
+    if not 0 <= classes[0] <= 1 or not 2 <= len(classes) == classes[-1] - classes[0] + 1:
+        raise DataError(
+            f"{path}: the training labels should be two or more consecutive classes "
+            f"from 0 or 1, but are {_some(classes)}"
+        )
+    strangers = test_y[~torch.isin(test_y, classes)].unique()
+    if len(strangers):
+        raise DataError(
+            f"{path}: the test labels {_some(strangers)} do not occur in the training set"
+        )
+    names = tuple(str(label) for label in classes.tolist())
+    first = classes[0]
+    return Dataset(name, train_x, train_y - first, test_x, test_y - first, names)
+
+
+def _some(labels: Tensor) -> str:
+    """The labels, or the first of many: a message stays a sentence."""
+    shown = ", ".join(map(str, labels[:12].tolist()))
+    return f"[{shown}, …]" if len(labels) > 12 else f"[{shown}]"
+
+
+def subset(y: Tensor, n: int, seed: int) -> Tensor:
+    """Choose `n` training images, the same number of each class.
+
+    Of every class in increasing order the first ``n // classes`` of
+    ``RandomState(seed).permutation`` of its indices, one generator for all classes: the samples
+    of one seed with growing `n` contain each other.
+
+    Args:
+        y: labels ``[N]``, integers.
+        n: how many to choose; what the number of classes leaves over is dropped.
+        seed: 0 to 2³² − 1.
+    Returns: indices into `y`, int64, increasing: ``[n // classes * classes]``.
+    Raises:
+        TypeError: `y` is not a tensor of integers, `n` or `seed` not an int.
+        ValueError: `y` is not ``[N]`` or empty, `n` is less than the number of classes, or a
+            class has too few images.
+    Example:
+        >>> subset(torch.tensor([0, 0, 0, 1, 1, 1]), 4, seed=0)
+        tensor([1, 2, 3, 5])
+    """
+    if not isinstance(y, Tensor) or y.is_floating_point() or y.is_complex():
+        kind = y.dtype if isinstance(y, Tensor) else type(y).__name__
+        raise TypeError(f"subset: y must be a tensor of integers, got {kind}")
+    for name, value in (("n", n), ("seed", seed)):
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"subset: {name} must be an int, got {type(value).__name__}")
+    if y.ndim != 1 or not len(y):
+        raise ValueError(f"subset: y must be labels [N], at least one, got {list(y.shape)}")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"subset: seed must be 0 to {2**32 - 1}, got {seed}")
+    labels = y.cpu().numpy()
+    classes, counts = np.unique(labels, return_counts=True)
+    share = n // len(classes)
+    if share < 1:
+        raise ValueError(f"subset: n must be at least 1 a class, got {n} for {len(classes)}")
+    if share > counts.min():
+        label = classes[counts.argmin()]
+        raise ValueError(
+            f"subset: n = {n} asks for {share} images a class, class {label} has {counts.min()}"
+        )
+    random = np.random.RandomState(seed)
+    chosen = [random.permutation(np.flatnonzero(labels == c))[:share] for c in classes]
+    return torch.from_numpy(np.sort(np.concatenate(chosen)))

@@ -1,0 +1,142 @@
+"""Whether the files of a data set are what they should be: `scatcuda data verify`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from .catalog import Location, locate, read
+from .cifar import version_of
+from .error import DataError
+from .files import opened
+from .folder import Images, testing_folder
+from .idx import idx_files
+
+_BLOCK = 1 << 20  # bytes
+
+# MD5 of the files after unpacking, as their publishers and the libraries that fetch them give it.
+_PUBLISHED = {
+    "mnist": {
+        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+    },
+    "fashion-mnist": {
+        "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+        "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+        "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+        "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+    },
+    "cifar10": {
+        "data_batch_1": "c99cafc152244af753f735de768cd75f",
+        "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+        "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+        "data_batch_4": "634d18415352ddfa80567beed471001a",
+        "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+        "test_batch": "40351d587109b95175f43aff81a1287e",
+        "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
+    },
+    "cifar100": {
+        "train": "16019d7e3df5f24257cddd939b257f8d",
+        "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
+        "meta": "7973b15100ade9c7d40fb424638fde48",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found out about one file, or about the data set as a whole."""
+
+    subject: str
+    ok: bool
+    finding: str
+
+
+def verify(
+    name: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None
+) -> list[Check]:
+    """Read every file of a data set to its end and say what is wrong with it.
+
+    Sizes, counts, shapes and the range of labels are checked by reading it as `load` does, every
+    image of an image folder by decoding it. Contents are compared, unpacked, with the MD5 that
+    is published for MNIST, Fashion-MNIST and CIFAR's Python version. A data set without a
+    published one is sound if it can be read; one with another content, or of which files are
+    missing, is not.
+
+    Args:
+        name: a name or a path, as for `load`.
+        data_dir: a directory of data sets, looked into first.
+    Returns: one `Check` for each file, or for each damaged image; then one for the whole.
+    Raises:
+        DataError: it is not there.
+        ImportError: the library that an embedded one ships with, or Pillow, is not installed.
+    Example:
+        >>> print(verify_text(verify("digits")))
+        ok       digits  898 + 899 images [32, 32] float32, 10 classes
+    """
+    location = locate(name, data_dir)
+    checks = [_file(file, location.name) for file in _files(location)]
+    try:
+        # Where no images are set apart for testing, it decides nothing which will be.
+        alone = (
+            location.format == "image folder" and location.path and not testing_folder(location.path)
+        )
+        dataset = read(location, **({"split": 0.5} if alone else {}))
+    except DataError as error:
+        return [*checks, Check(location.name, False, str(error))]
+    for images in (dataset.train_x, dataset.test_x):
+        if isinstance(images, Images):
+            checks += [_failed(file, error) for file, error in images.damaged()]
+    facts = repr(dataset).split(": ", 1)[1].removesuffix(")")
+    return [*checks, Check(location.name, True, facts)]
+
+
+def _files(location: Location) -> list[Path]:
+    """The files to compare, missing ones included; an image folder's are decoded instead."""
+    if location.path is None or location.format == "image folder":
+        return []
+    if location.format == "IDX":
+        return idx_files(location.path)
+    version = version_of(location.path)
+    if version is None:
+        return [location.path]
+    names = (*version.train, version.test, *dict.fromkeys(kind.file for kind in version.labels))
+    return [location.path / name for name in names]
+
+
+def _file(file: Path, name: str) -> Check:
+    if not file.exists():
+        return Check(str(file), False, "missing")
+    digest, size = hashlib.md5(usedforsecurity=False), 0
+    try:
+        with opened(file) as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+                size += len(block)
+    except DataError as error:
+        return _failed(str(file), error)
+    key = file.name.removesuffix(".gz").replace(".idx", "-idx")
+    expected = {of: sums[key] for of, sums in _PUBLISHED.items() if key in sums}
+    sets = [of for of, published in expected.items() if published == digest.hexdigest()]
+    if sets and (name in sets or name not in _PUBLISHED):
+        return Check(str(file), True, f"{size} bytes, the MD5 published for {sets[0]}")
+    if name in expected:
+        return Check(str(file), False, f"{size} bytes, another MD5 than the published one")
+    return Check(str(file), True, f"{size} bytes, no checksum known")
+
+
+def _failed(file: str, error: DataError) -> Check:
+    return Check(file, False, str(error).removeprefix(f"{file}: "))
+
+
+def verify_text(checks: list[Check]) -> str:
+    """`verify()` as lines: ok or WRONG, the file, the finding."""
+    width = max((len(check.subject) for check in checks), default=0)
+    return "\n".join(
+        f"{'ok' if check.ok else 'WRONG':<7}  {check.subject:<{width}}  {check.finding}"
+        for check in checks
+    )

@@ -1,0 +1,123 @@
+"""Small data sets in every format, written for the tests of scatcuda.data."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import pathlib
+import pickle
+import struct
+
+import numpy as np
+
+from scatcuda.data import cifar
+
+BATCHES = [f"data_batch_{i}" for i in range(1, 6)]
+
+
+def few_images(monkeypatch, count: int) -> None:
+    """CIFAR's files as if they had `count` images each; they have ten thousand."""
+    versions = tuple(dataclasses.replace(v, images=count) for v in cifar.VERSIONS)
+    monkeypatch.setattr(cifar, "VERSIONS", versions)
+    monkeypatch.setattr(cifar, "_TEST", count)
+
+
+def pixels(seed: int, count: int) -> np.ndarray:
+    return np.random.RandomState(seed).randint(0, 256, (count, 3072)).astype("u1")
+
+
+def python2_pickle(content: dict[str, object]) -> bytes:
+    """What cPickle of Python 2 wrote in protocol 2, as in the files that are published."""
+
+    def text(value: str | bytes) -> bytes:
+        raw = value.encode("latin-1") if isinstance(value, str) else value
+        short = len(raw) < 256
+        return (b"U" + struct.pack("B", len(raw)) if short else b"T" + struct.pack("<i", len(raw))) + raw
+
+    def item(value: object) -> bytes:
+        if isinstance(value, str | bytes):
+            return text(value)
+        if isinstance(value, int):
+            return b"J" + struct.pack("<i", value)
+        if isinstance(value, list):
+            return b"](" + b"".join(map(item, value)) + b"e"
+        assert isinstance(value, np.ndarray)
+        return (
+            b"cnumpy.core.multiarray\n_reconstruct\nq\x02cnumpy\nndarray\nq\x03K\x00\x85U\x01b\x87R("
+            + b"K\x01" + b"(" + b"".join(map(item, value.shape)) + b"t"
+            + b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xff"
+            + b"K\x00tb\x89" + text(value.tobytes()) + b"tb"
+        )  # fmt: skip
+
+    items = b"".join(text(key) + item(value) for key, value in content.items())
+    return b"\x80\x02}q\x01(" + items + b"u."
+
+
+def write_cifar(
+    folder: pathlib.Path, hundred: bool = False, binary: bool = False, count: int = 20, dump=None
+) -> None:
+    """A directory of CIFAR; file i holds pixels(i, count) with labels from 0 on."""
+    dump = dump or python2_pickle
+    train = (["train"] if hundred else BATCHES) if not binary else (
+        ["train.bin"] if hundred else [f"{name}.bin" for name in BATCHES])  # fmt: skip
+    test = ("test" if hundred else "test_batch") + (".bin" if binary else "")
+    folder.mkdir(exist_ok=True)
+    fine = [k % (100 if hundred else 10) for k in range(count)]
+    coarse = [k % 20 for k in range(1, count + 1)]
+    for i, name in enumerate([*train, test]):
+        images = pixels(i, count)
+        if binary:
+            labels = np.array([coarse, fine] if hundred else [fine], "u1").T
+            raw = np.concatenate([labels, images], 1).tobytes()
+        else:
+            kinds = {"fine_labels": fine, "coarse_labels": coarse} if hundred else {"labels": fine}
+            files = [f"a_{k}.png" for k in range(count)]
+            raw = dump({"data": images, **kinds, "batch_label": name, "filenames": files})
+        (folder / name).write_bytes(raw)
+    names = {"fine_label_names": [f"fine{k}" for k in range(100)],
+             "coarse_label_names": [f"coarse{k}" for k in range(20)]} if hundred else (
+             {"label_names": [f"class{k}" for k in range(10)]})  # fmt: skip
+    if not binary:
+        (folder / ("meta" if hundred else "batches.meta")).write_bytes(dump(names))
+    else:
+        for key, listed in names.items():
+            file = f"{key}.txt" if hundred else "batches.meta.txt"
+            (folder / file).write_text("\n".join(listed) + "\n\n")
+
+
+def python3_pickle(protocol: int):
+    return lambda content: pickle.dumps(content, protocol)
+
+
+def arrays(keys: str = "keras", **changes: np.ndarray) -> dict[str, np.ndarray]:
+    """Nine images for training and six for testing of three classes, by their names in a .npz."""
+    random = np.random.RandomState(0)
+    content = {
+        "x_train": random.randint(0, 256, (9, 8, 8)).astype("u1"),
+        "y_train": np.arange(9) % 3,
+        "x_test": random.randint(0, 256, (6, 8, 8)).astype("u1"),
+        "y_test": np.arange(6) % 3,
+    } | changes
+    if keys == "keras":
+        return content
+    parts = {"x": "images", "y": "labels"}
+    return {f"{key[2:]}_{parts[key[0]]}": array for key, array in content.items()}
+
+
+def npz_bytes(compressed: bool = True, **content: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(file, **content)
+    return file.getvalue()
+
+
+def write_folders(folder: pathlib.Path, parts=("train", "val"), suffix="png", count=3) -> None:
+    """Images of two classes, 20 x 30 pixels: red ones and blue ones, brighter from one to the next."""
+    from PIL import Image
+
+    for part in parts:
+        for channel, name in ((0, "red"), (2, "blue")):
+            (folder / part / name).mkdir(parents=True)
+            for i in range(count):
+                image = np.zeros((20, 30, 3), "u1")
+                image[..., channel] = 100 + i
+                Image.fromarray(image).save(folder / part / name / f"{i}.{suffix}")
