@@ -87,7 +87,7 @@ def test_truncated_anywhere(file):
     content = file.read_bytes()
     for length in range(0, len(content), 7):
         file.write_bytes(content[:length])
-        with pytest.raises(DataError, match="ridge.safetensors: ") as caught:
+        with pytest.raises(DataError, match=r"ridge\.safetensors: ") as caught:
             load(file)
         assert "\n" not in str(caught.value)
 
@@ -131,13 +131,13 @@ def test_no_such_file(tmp_path):
     (tmp_path / "other").write_bytes(pack({"x": torch.zeros(2)}))
     with pytest.raises(DataError, match="a safetensors file, but not of an estimator"):
         load(tmp_path / "other")
-    with pytest.raises(DataError, match="cannot be read|not a safetensors file"):
+    with pytest.raises(DataError, match=r"cannot be read|not a safetensors file"):
         load(tmp_path)
 
 
 def test_only_what_is_known(tmp_path):
     x, y = rows("arrays")
-    with pytest.raises(TypeError, match="got sklearn.linear_model._logistic.LogisticRegression"):
+    with pytest.raises(TypeError, match=r"got sklearn.linear_model._logistic.LogisticRegression"):
         save(LogisticRegression().fit(x, y), tmp_path / "x")
     with pytest.raises(NotFittedError):
         save(RidgeClassifier(), tmp_path / "x")
