@@ -279,7 +279,9 @@ def test_minimum_is_scikit_learns(rows, classes, C, digits, small_blocks):
 
 
 @pytest.mark.parametrize("loss", ["squared_hinge", "log"])
-def test_float32_converges_too(loss, digits):
+@pytest.mark.parametrize("small", [0, 1 << 24])
+def test_float32_converges_too(loss, small, digits, monkeypatch):
+    monkeypatch.setattr("scatcuda.learn.linear._SMALL", small)
     x, y = (values[:600] for values in digits)
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
@@ -347,6 +349,16 @@ def test_classes_of_few_rows():
         affine.fit(x, y)
         assert affine.predict(x[40:]).tolist() == [2, 2, 2, 3]
     assert (affine.components_[2:] == 0).all()
+
+
+def test_a_class_that_is_held_out_as_a_whole():
+    """Nothing is said to be of a class without rows, wherever the origin is."""
+    y = np.arange(50) % 2
+    x = (2 * y - 1)[:, None] + torch.randn(50, 1).double().numpy()
+    two = PCAAffineClassifier(max_components=0).fit(x, y)
+    x, y = np.concatenate([x, [[100.0]]]), np.concatenate([y, [2]])
+    three = PCAAffineClassifier(max_components=0).fit(x, y)
+    assert round(51 * three.cv_accuracy_[0]) == round(50 * two.cv_accuracy_[0])
 
 
 # --- standardizer -------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from torch import Tensor
 from .estimator import AffineScores, blocks, like, signs, working
 from .moments import Moments
 
+_SMALL = 1 << 24  # values, 128 MiB of float64
 _CURVATURE = {
     "squared_hinge": 0.2,
     "log": 0.05,
@@ -34,8 +35,8 @@ class LinearClassifier(AffineScores):
     ``loss="log"``: ``−log softmax(s_i)`` at the row's class, for two classes
     ``log(1 + exp(−y_i s_i))``: the minimum of ``LogisticRegression``.
 
-    ``X`` goes through in blocks, never copied as a whole, computed in float32 (float64 for
-    float64); sums over blocks and the search itself are in float64.
+    Up to 2^24 values of ``X`` are computed in float64. More go through in blocks, never copied as a
+    whole, in float32 (float64 for float64); sums over blocks and the search itself are in float64.
 
     Args:
         loss: ``"squared_hinge"`` or ``"log"``.
@@ -144,7 +145,9 @@ class _Objective:
     excess = math.inf
 
     def __init__(self, rows: Tensor, index: Tensor, classes: int, loss: str, C: float) -> None:
-        self.rows, self.dtype = rows, working(rows)
+        # where float64 costs little, rounding does not stop the search
+        self.rows = rows = rows.double() if rows.numel() <= _SMALL else rows
+        self.dtype = working(rows)
         self.loss, self.C = loss, C
         self.K = classes if classes > 2 else 1
         self.index = index
