@@ -19,6 +19,7 @@ from torch import Tensor
 from .estimator import AffineScores, blocks, like, signs, working
 from .moments import Moments
 
+_SMALL = 1 << 24  # values, 128 MiB of float64
 _CURVATURE = {
     "squared_hinge": 0.2,
     "log": 0.05,
@@ -34,15 +35,16 @@ class LinearClassifier(AffineScores):
     ``loss="log"``: ``−log softmax(s_i)`` at the row's class, for two classes
     ``log(1 + exp(−y_i s_i))``: the minimum of ``LogisticRegression``.
 
-    ``X`` goes through in blocks, never copied as a whole, computed in float32 (float64 for
-    float64); sums over blocks and the search itself are in float64.
+    Up to 2^24 values of ``X`` are computed in float64. More go through in blocks, never copied as a
+    whole, in float32 (float64 for float64); sums over blocks and the search itself are in float64.
 
     Args:
         loss: ``"squared_hinge"`` or ``"log"``.
         C: weight of the losses against the penalty, positive; for rows of squared length about 1,
             as :class:`~scatcuda.learn.standardizer.Standardizer` makes them.
         max_iter: most iterations of L-BFGS.
-        tol: stop when no component of the gradient of the objective, divided by ``C n``, is larger.
+        tol: stop when the objective is about this close to its minimum, relatively. With float32
+            rounding stops the search at about 1e-7.
     Attributes:
         classes_: the labels, sorted.
         coef_, intercept_: ``W`` and ``b``, ``[K, d]`` and ``[K]``; ``K`` is 1 for two classes.
@@ -70,7 +72,7 @@ class LinearClassifier(AffineScores):
         loss: str = "squared_hinge",
         C: float = 1.0,
         max_iter: int = 1000,
-        tol: float = 1e-5,
+        tol: float = 1e-6,
     ) -> None:
         self.loss = loss
         self.C = C
@@ -84,20 +86,31 @@ class LinearClassifier(AffineScores):
         self._check_parameters()
         rows, index = self._begin(X, y)
         objective = _Objective(rows, index, len(self.classes_), self.loss, self.C)
-        start = np.zeros(objective.K * (rows.shape[1] + 1))
+
+        def stop(intermediate_result: Any) -> None:
+            if objective.excess <= self.tol:
+                raise StopIteration
+
         options = {
             "maxiter": self.max_iter,
             "maxfun": 10 * self.max_iter,
-            "gtol": self.tol * np.abs(objective(start)[1]).max(),
+            "gtol": 0.0,
             "ftol": 0.0,
             "maxcor": 20,
         }
-        found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options)
-        if found.status:
+        found = minimize(
+            objective,
+            np.zeros(objective.K * (rows.shape[1] + 1)),
+            jac=True,
+            method="L-BFGS-B",
+            callback=stop,
+            options=options,
+        )
+        if objective.excess > self.tol:
             warnings.warn(
-                f"LinearClassifier: stopped after {found.nit} of {self.max_iter} iterations with "
-                f"a gradient of {np.abs(found.jac).max():.1e}, tol is {self.tol:.1e}; raise "
-                "max_iter or tol, or standardise the features",
+                f"LinearClassifier: stopped after {found.nit} of {self.max_iter} iterations about "
+                f"{objective.excess:.1e} above the minimum, tol is {self.tol:.1e}; raise max_iter "
+                "or tol, or standardise the features",
                 ConvergenceWarning,
                 stacklevel=2,
             )
@@ -123,11 +136,18 @@ class _Objective:
 
     With centred features `I + C r XᵀX = L Lᵀ` is about the Hessian, `r` the curvature of the loss
     times the share of the rows that have any. In `V = W L`, `t ∝ b + W μ` L-BFGS needs tens of
-    passes over X where it needs hundreds in `W` and `b`, for the price of two.
+    passes over X where it needs hundreds in `W` and `b`. With n < d the Hessian is left as it is.
+
+    A Hessian of at least the identity bounds what the objective can still lose by ½ ‖gradient‖²:
+    `excess` is that of the last call, relative to the objective.
     """
 
+    excess = math.inf
+
     def __init__(self, rows: Tensor, index: Tensor, classes: int, loss: str, C: float) -> None:
-        self.rows, self.dtype = rows, working(rows)
+        # where float64 costs little, rounding does not stop the search
+        self.rows = rows = rows.double() if rows.numel() <= _SMALL else rows
+        self.dtype = working(rows)
         self.loss, self.C = loss, C
         self.K = classes if classes > 2 else 1
         self.index = index
@@ -172,6 +192,7 @@ class _Objective:
         if self.factor is not None:
             by_W = torch.linalg.solve_triangular(self.factor.T, by_W, upper=True, left=False)
         gradient = torch.cat([by_W, self.C * by_b[:, None] / self.unit], 1)
+        self.excess = float(0.5 * gradient.square().sum() / value) if value > 0 else 0.0
         return float(value), gradient.flatten().cpu().numpy()
 
     def _loss(self, scores: Tensor, part: slice) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,159 @@
+"""Estimators in files: the same bits back, and a sentence for what is no such file."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save as pack
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from scatcuda.data import DataError
+from scatcuda.learn.linear import LinearClassifier
+from scatcuda.learn.pca import PCAAffineClassifier
+from scatcuda.learn.ridge import RidgeClassifier
+from scatcuda.learn.saving import load, save
+from scatcuda.learn.standardizer import Standardizer
+
+KEY = "scatcuda.estimator"
+ESTIMATORS = [
+    RidgeClassifier(alphas=np.logspace(-2, 2, 5)),
+    RidgeClassifier(alpha=np.float32(0.5)),
+    LinearClassifier("log", C=2),
+    PCAAffineClassifier(),
+    PCAAffineClassifier(1),
+    make_pipeline(Standardizer(floor=0.2), RidgeClassifier()),
+]
+
+
+def rows(kind: str):
+    x, y = torch.randn(40, 4, dtype=torch.float64), torch.arange(40) % 3
+    x += y[:, None]
+    if kind == "tensors":
+        return x.float(), y
+    if kind == "words":
+        return x.numpy(), np.array(["zéro", "one", "two"])[y]
+    if kind == "objects":
+        return x.numpy(), np.array(["zéro", "one", "two"], dtype=object)[y]
+    return x.numpy().astype(np.float16), y.numpy()
+
+
+@pytest.mark.parametrize("kind", ["tensors", "arrays", "words", "objects"])
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+def test_comes_back(estimator, kind, tmp_path):
+    x, y = rows(kind)
+    path = tmp_path / "estimator.safetensors"
+    save(estimator.fit(x, y), path)
+    again = load(path)
+    assert type(again) is type(estimator)
+    for name in ("decision_function", "predict"):
+        ours, expected = getattr(again, name)(x), getattr(estimator, name)(x)
+        assert type(ours) is type(expected) and ours.dtype == expected.dtype
+        assert (ours == expected).all()
+    assert again.score(x, y) == estimator.score(x, y)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_after_partial_fit(tmp_path):
+    x, y = rows("tensors")
+    ridge = RidgeClassifier().partial_fit(x, y, classes=torch.arange(3))
+    save(ridge, tmp_path / "ridge")  # solved for it
+    again = load(tmp_path / "ridge")
+    assert torch.equal(again.coef_, ridge.coef_) and again.alpha_ == ridge.alpha_
+    with pytest.raises(ValueError, match="cannot add to what fit or load made"):
+        again.partial_fit(x, y, classes=torch.arange(3))
+
+
+def test_parameters_come_back(tmp_path):
+    x, y = rows("tensors")
+    ridge = RidgeClassifier(alphas=(0.5, 2.0)).fit(x, y)
+    save(ridge, tmp_path / "ridge")
+    assert load(tmp_path / "ridge").get_params() == ridge.get_params()
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "ridge.safetensors"
+    save(RidgeClassifier().fit(*rows("tensors")), path)
+    return path
+
+
+def test_truncated_anywhere(file):
+    content = file.read_bytes()
+    for length in range(0, len(content), 7):
+        file.write_bytes(content[:length])
+        with pytest.raises(DataError, match=r"ridge\.safetensors: ") as caught:
+            load(file)
+        assert "\n" not in str(caught.value)
+
+
+def changed(file, change) -> None:
+    """The file with its header's JSON and its tensors changed."""
+    from safetensors import safe_open
+
+    with safe_open(file, "pt") as opened:
+        header = json.loads(opened.metadata()[KEY])
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}
+    change(header, header["estimators"][0], tensors)
+    file.write_bytes(pack(tensors, {KEY: json.dumps(header)}))
+
+
+HOSTILE = {
+    "unknown class 'os'": lambda h, e, t: e.update({"class": "os"}),
+    "version 2, expected 1": lambda h, e, t: h.update(version=2),
+    "has no 'predict'": lambda h, e, t: e["attributes"].update(predict={"value": 1}),
+    "unexpected keyword": lambda h, e, t: e["parameters"].update(evil=1),
+    "contains NaN": lambda h, e, t: t["0/coef_"].fill_(torch.nan),
+    "have shapes": lambda h, e, t: t.update({"0/coef_": torch.zeros(3, 5)}),
+    "'0/coef_'": lambda h, e, t: t.pop("0/coef_"),
+    "coef_": lambda h, e, t: e["attributes"].pop("coef_"),
+    "estimators": lambda h, e, t: h.pop("estimators"),
+    "values to unpack": lambda h, e, t: h.update(estimators=[]),
+}
+
+
+@pytest.mark.parametrize("words", HOSTILE)
+def test_hostile(words, file):
+    changed(file, HOSTILE[words])
+    with pytest.raises(DataError, match=words) as caught:
+        load(file)
+    assert str(caught.value).startswith(f"{file}: does not describe an estimator")
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(DataError, match="nowhere: cannot be read"):
+        load(tmp_path / "nowhere")
+    (tmp_path / "other").write_bytes(pack({"x": torch.zeros(2)}))
+    with pytest.raises(DataError, match="a safetensors file, but not of an estimator"):
+        load(tmp_path / "other")
+    with pytest.raises(DataError, match=r"cannot be read|not a safetensors file"):
+        load(tmp_path)
+
+
+def test_only_what_is_known(tmp_path):
+    x, y = rows("arrays")
+    with pytest.raises(TypeError, match=r"got sklearn.linear_model._logistic.LogisticRegression"):
+        save(LogisticRegression().fit(x, y), tmp_path / "x")
+    with pytest.raises(NotFittedError):
+        save(RidgeClassifier(), tmp_path / "x")
+    with pytest.raises(OSError, match="cannot be saved"):
+        save(RidgeClassifier().fit(x, y), tmp_path / "no" / "x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_interrupted(file, monkeypatch):
+    """The old file stays until the new one is complete."""
+    before = file.read_bytes()
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        save(RidgeClassifier(3.0).fit(*rows("tensors")), file)
+    assert file.read_bytes() == before and len(list(file.parent.iterdir())) == 1
