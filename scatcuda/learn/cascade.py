@@ -13,7 +13,7 @@ of scattering coefficients", SampTA 2017, on how little is left in the higher or
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import torch
@@ -88,11 +88,12 @@ class WaveletCascade(nn.Module):
         Returns: ``[..., C, m, n]``, channels as :meth:`meta` lists them; with ``by_order`` a list
             of ``[..., C_q, m, n]``, one for each length q = 0 … depth of a path.
         """
+        x = self._checked(x)
+        orders = []
         if x.numel() == 0:  # not every FFT takes an empty batch
             sizes = ((*x.shape[:-2], len(index), *self._plan.output) for index in self._order)
-            orders = [self._checked(x).new_zeros(size) for size in sizes]
+            orders = [x.new_zeros(size) for size in sizes]
             return orders if by_order else torch.cat(orders, -3)
-        orders = []
         for layer, index in zip(self.propagate(x), self._order, strict=True):
             S = torch.cat([ops.lowpass(U, *self._phi(_res(p))) for p, U in layer.items()], -3)
             orders.append(S[..., index, :, :])
@@ -108,7 +109,9 @@ class WaveletCascade(nn.Module):
             >>> [list(layer) for layer in cascade.propagate(torch.rand(32, 32))]
             [[()], [(0,), (1,)], [(0, 1)]]
         """
-        layer = {(): reference.pad(self._checked(x), self._plan).unsqueeze(-3)}
+        layer: dict[Scales, Tensor] = {
+            (): reference.pad(self._checked(x), self._plan).unsqueeze(-3)
+        }
         yield layer
         for scales in self.scales:
             layer = {
@@ -185,11 +188,7 @@ class WaveletCascade(nn.Module):
 
     def _paths(self, q: int) -> list[tuple[int, ...]]:
         """The paths of q wavelets as :meth:`propagate` orders them."""
-        increasing = [
-            p
-            for p in product(*self.scales[:q])
-            if all(a < b for a, b in zip(p, p[1:]))  # noqa: B905
-        ]
+        increasing = [p for p in product(*self.scales[:q]) if all(a < b for a, b in pairwise(p))]
         angles = list(product(range(self.L), repeat=q))
         return [
             tuple(j * self.L + theta for j, theta in zip(p, turn, strict=True))

@@ -86,8 +86,8 @@ def inception(
             ones; doubled from stage to stage.
         depth: modules in a stage: 2 for small images, 3 for large ones (in the paper 2, 5, 2).
         dropout: share of the inputs of the last layer that are dropped in training.
-    Returns: module ``[B, C, M, N] -> [B, classes]``. Parameters: 0.6 million for 10 classes of
-        3 x 32 x 32 pixels, 10 million for 1000 classes of 3 x 224 x 224.
+    Returns: module ``[B, C, M, N] -> [B, classes]``. Parameters: 0.44 million for 10 classes of
+        3 x 32 x 32 pixels, 11.7 million for 1000 classes of 3 x 224 x 224.
     Raises: TypeError, ValueError: an argument is of the wrong type or out of range.
     Source: C. Szegedy et al., "Going deeper with convolutions", CVPR 2015.
     Example:
@@ -140,7 +140,8 @@ def resnet(
     w = _size("resnet", "width", width, 64 if large else 16)
     depth = _size("resnet", "depth", depth, 2 if large else 3)
     stem = nn.Sequential(_conv(C, w, 7, 2), nn.MaxPool2d(3, 2, 1)) if large else _conv(C, w, 3)
-    layers, before = [stem], w
+    layers: list[nn.Module] = [stem]
+    before = w
     for stage in range(4 if large else 3):
         for block in range(depth):
             after, stride = w << stage, 2 if stage and not block else 1
@@ -280,7 +281,7 @@ def mlp_head(
 def resnet_head(
     classes: int,
     shape: Sequence[int],
-    width: int = 128,
+    width: int | None = None,
     depth: int = 2,
     dropout: float = 0.2,
     norm: str = "batch",
@@ -290,18 +291,21 @@ def resnet_head(
     Args:
         classes: number of classes.
         shape: size ``(C, m, n)`` of the coefficients of an image.
-        width: channels.
+        width: channels behind the first layer; default 64, and 128 for more than 128 channels, as
+            colour has.
         depth: residual blocks.
         dropout: share of the inputs of the last layer that are dropped in training.
-        norm: ``"group"``: the same in training and evaluation, for any number of steps;
-            ``"batch"``: its averages need some 300 steps.
+        norm: ``"batch"``, whose running averages need some 300 steps, or ``"group"``, which is the
+            same in training and in evaluation but less accurate: on 1000 images of CIFAR-10 50
+            instead of 55 %.
     Returns: module ``[B, C, m, n] -> [B, classes]``.
     Raises: TypeError, ValueError: an argument is of the wrong type or out of range.
     Example:
         >>> resnet_head(10, (81, 8, 8), width=32)(torch.rand(2, 81, 8, 8)).shape
         torch.Size([2, 10])
     """
-    C, w = shape[0], _size("resnet_head", "width", width)
+    C = shape[0]
+    w = _size("resnet_head", "width", width, 128 if C > 128 else 64)
     p = _share("resnet_head", "dropout", dropout)
     if norm not in NORMS:
         raise ValueError(f"resnet_head: norm must be one of {', '.join(map(repr, NORMS))}; "
@@ -380,7 +384,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, before: int, after: int, stride: int = 1, norm: str = "batch") -> None:
         super().__init__()
         self.inner = nn.Sequential(
-            _conv(before, after, 3, stride, norm), *_conv(after, after, 3, 1, norm)[:-1]
+            _conv(before, after, 3, stride, norm), _conv(after, after, 3, 1, norm)[:-1]
         )
         same = stride == 1 and before == after
         self.outer = nn.Identity() if same else _conv(before, after, 1, stride, norm)[:-1]
