@@ -1,0 +1,301 @@
+"""ScatteringTransformer and pooling: against the bare module, in scikit-learn, under rotation."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.linear_model import RidgeClassifier, RidgeClassifierCV
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import estimator_checks
+
+from scatcuda import Scattering2D
+from scatcuda.learn.pooling import Pool, pool
+from scatcuda.learn.transformer import ScatteringTransformer
+
+
+def images(n: int = 5, *shape: int) -> np.ndarray:
+    return np.random.RandomState(0).randint(0, 256, (n, *(shape or (16, 12)))).astype(np.uint8)
+
+
+def bare(x: np.ndarray, **arguments) -> torch.Tensor:
+    scattering = Scattering2D(arguments.pop("J", 2), x.shape[-2:], **arguments)
+    return scattering(torch.from_numpy(x).float() / 255)
+
+
+class Lazy:
+    """What an image folder looks like: a length, a shape, slices; it counts what is read."""
+
+    def __init__(self, x: np.ndarray):
+        self.x, self.shape, self.dtype, self.most = torch.from_numpy(x), x.shape, torch.uint8, 0
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: slice) -> torch.Tensor:
+        part = self.x[index]
+        self.most = max(self.most, len(part))
+        return part
+
+
+@pytest.mark.parametrize("shape", [(16, 12), (3, 16, 12)])
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 64])
+def test_it_is_the_module_flattened(shape, batch_size):
+    x = images(5, *shape)
+    rows = ScatteringTransformer(J=2, batch_size=batch_size).fit_transform(x)
+    assert isinstance(rows, np.ndarray) and rows.dtype == np.float32
+    assert np.array_equal(rows, bare(x).flatten(1).numpy())
+
+
+def test_every_form_of_the_same_images_gives_the_same_rows():
+    x = images()
+    transformer = ScatteringTransformer(J=2, batch_size=2).fit(x)
+    rows = transformer.transform(x)
+    pixels = x.astype(np.float32) / 255
+    tensor = transformer.transform(torch.from_numpy(x))
+    assert isinstance(tensor, torch.Tensor) and np.array_equal(tensor.numpy(), rows)
+    lazy = Lazy(x)
+    assert np.array_equal(transformer.transform(lazy), rows) and lazy.most == 2
+    assert np.array_equal(transformer.transform(pixels), rows)
+    assert np.array_equal(transformer.transform(pixels[::-1]), rows[::-1])
+    assert np.allclose(transformer.transform(pixels.tolist()), rows, atol=1e-6)
+    flat = ScatteringTransformer(J=2, shape=(16, 12)).fit_transform(x.reshape(5, -1))
+    assert np.array_equal(flat, rows)
+    read_only = pixels.copy()
+    read_only.flags.writeable = False
+    assert np.array_equal(transformer.transform(read_only), rows)
+    assert transformer.transform(x[:0]).shape == (0, rows.shape[1])
+
+
+def test_dtypes():
+    x = images()
+    exact = ScatteringTransformer(J=2, dtype="float64").fit_transform(x)
+    assert exact.dtype == np.float64
+    double = Scattering2D(2, (16, 12)).double()(torch.from_numpy(x).double() / 255)
+    assert np.array_equal(exact, double.flatten(1).numpy())
+    half = ScatteringTransformer(J=2, dtype="float16").fit_transform(x)
+    assert half.dtype == np.float16
+    assert np.abs(half - exact).max() < 2.0**-11 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("max_order", [0, 1, 2])
+@pytest.mark.parametrize("kind", [None, "mean", "rotation"])
+def test_pooling_is_its_definition(kind, max_order):
+    J, L = 3, 4
+    scattering = Scattering2D(J, (24, 16), L, max_order)
+    S, meta = scattering(torch.rand(2, 24, 16)), scattering.meta()
+    P = pool(S, kind, J, L, max_order)
+    assert Pool(kind, J, L, max_order).channels == P.shape[1]
+    if kind is None:
+        assert P is S
+        return
+    mean = S.mean((-2, -1))
+    if kind == "mean":
+        assert torch.equal(P, mean)
+        return
+    order, j, theta = (torch.from_numpy(meta[name]) for name in ("order", "j", "theta"))
+    expected = [mean[:, 0]]
+    for j1 in range(J) if max_order > 0 else ():
+        expected.append(mean[:, (order == 1) & (j[:, 0] == j1)].mean(1))
+    for j1 in range(J) if max_order > 1 else ():
+        for j2 in range(j1 + 1, J):
+            for d in range(L):
+                turned = (theta[:, 1] - theta[:, 0]) % L == d
+                chosen = (order == 2) & (j[:, 0] == j1) & (j[:, 1] == j2) & turned
+                assert int(chosen.sum()) == L
+                expected.append(mean[:, chosen].mean(1))
+    assert torch.allclose(P, torch.stack(expected, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("turn", range(1, 6))
+def test_rotation_pooling_does_not_see_a_turn_of_the_paths(turn):
+    J, L = 3, 6
+    plan = Scattering2D(J, (8, 8), L)._plan
+    S = torch.rand(2, plan.channels, 1, 1)
+    turned = [tuple(n // L * L + (n + turn) % L for n in path) for path in plan.paths]
+    moved = S[:, [plan.paths.index(path) for path in turned]]
+    assert not torch.equal(moved, S)
+    assert torch.allclose(pool(moved, "rotation", J, L), pool(S, "rotation", J, L))
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_rotation_pooling_does_not_see_a_quarter_turn(log):
+    # Black around: the edges play no part. Then a turn about the padded image's pixel (0, 0), here
+    # (65, 65) mod 136 of the image, keeps the grid on which coefficients are sampled.
+    x = np.zeros((2, 129, 129))
+    x[:, 49:80, 49:80] = np.random.RandomState(0).rand(2, 31, 31)
+    x[0, 60] += 1  # with a direction
+    turned, changes = np.roll(np.rot90(x, axes=(1, 2)), 2, axis=1), {}
+    for kind in ("mean", "rotation"):
+        transformer = ScatteringTransformer(J=2, pool=kind, log=log, dtype="float64").fit(x)
+        features = transformer.transform(x)
+        difference = transformer.transform(turned) - features
+        changes[kind] = np.abs(difference).max() / np.abs(features[:, 1:]).max()
+    assert changes["rotation"] < 1e-5 and changes["mean"] > 0.02, changes
+
+
+def test_log_leaves_order_0_and_is_finite():
+    S = torch.tensor([-2.0, 0.0, *[1.0] * 7, *[-1e-9] * 8])[:, None, None].expand(17, 2, 2)
+    P = Pool("mean", J=2, max_order=1, log=True, eps=1e-3)(S)
+    assert P[0] == -2 and torch.allclose(P[1], torch.tensor(1e-3).log())
+    assert P[2].abs() < 2e-3 and torch.allclose(P[-1], torch.tensor(1e-3).log())
+
+
+def test_the_epsilon_of_log_follows_the_scale_of_the_data():
+    x = np.random.RandomState(0).rand(200, 8, 8)
+    x[:, 0, 0] = 0
+    eps = [ScatteringTransformer(J=1, log=True).fit(scale * x).eps_ for scale in (1.0, 1000.0)]
+    assert np.allclose(eps[0], 1e-6 * np.sqrt((x**2).mean()), rtol=0.05)
+    assert np.allclose(eps[1], 1000 * eps[0])
+    blank = ScatteringTransformer(J=1, log=True).fit_transform(np.zeros((1, 8, 8)))
+    assert np.isfinite(blank).all()
+
+
+def test_names_tell_the_paths():
+    x = images(2, 3, 16, 16)
+    transformer = ScatteringTransformer(J=2, L=2).fit(x)
+    names = transformer.get_feature_names_out()
+    assert len(names) == len(set(names)) == transformer.n_features_out
+    assert names[0] == "c0_order0_at_0_0" and names[-1] == "c2_j0_theta1_j1_theta1_at_3_3"
+    assert names[17] == "c0_j0_theta0_at_0_1"
+    mean = ScatteringTransformer(J=2, L=2, pool="mean").fit(x[:, 0]).get_feature_names_out()
+    assert mean.tolist()[:3] == ["order0", "j0_theta0", "j0_theta1"]
+    turns = ScatteringTransformer(J=2, pool="rotation").fit(x[:, 0]).get_feature_names_out()
+    assert turns.tolist()[2:4] == ["j1", "j0_j1_turn0"] and turns[-1] == "j0_j1_turn7"
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        estimator_checks.check_estimator_cloneable,
+        estimator_checks.check_estimator_repr,
+        estimator_checks.check_estimator_tags_renamed,
+        estimator_checks.check_estimators_unfitted,
+        estimator_checks.check_get_params_invariance,
+        estimator_checks.check_no_attributes_set_in_init,
+        estimator_checks.check_set_params,
+        estimator_checks.check_valid_tag_types,
+    ],
+)
+def test_scikit_learns_own_checks(check):
+    check("ScatteringTransformer", ScatteringTransformer(J=2))
+
+
+def test_cross_validation_chooses_scale_and_pooling():
+    X, y = load_digits(return_X_y=True)
+    X, y = X[:400], y[:400]
+    pipeline = make_pipeline(ScatteringTransformer(J=1, shape=(8, 8)), RidgeClassifier(alpha=1e-2))
+    grid = {
+        "scatteringtransformer__J": [1, 3],
+        "scatteringtransformer__pool": [None, "mean", "rotation"],
+    }
+    search = GridSearchCV(pipeline, grid, cv=2, error_score="raise").fit(X, y)
+    assert search.best_params_ == {
+        "scatteringtransformer__J": 1,
+        "scatteringtransformer__pool": None,
+    }
+    assert search.best_score_ > 0.9
+
+
+def test_a_pickle_holds_no_filters():
+    x = images(2, 64, 64)
+    transformer = ScatteringTransformer(J=3).fit(x)
+    raw = pickle.dumps(transformer)
+    assert len(raw) < 2000
+    assert np.array_equal(pickle.loads(raw).transform(x), transformer.transform(x))
+    assert "_made" not in clone(transformer).__dict__
+
+
+def test_the_module_is_made_once():
+    x = images()
+    transformer = ScatteringTransformer(J=2).fit(x)
+    made = transformer._module(transformer.shape_)
+    transformer.fit(x).transform(x)
+    assert transformer._module(transformer.shape_) is made
+    assert transformer.set_params(J=1).fit(x)._module(transformer.shape_) is not made
+
+
+@pytest.mark.parametrize(
+    ("arguments", "x", "words"),
+    [
+        ({}, images(2, 64), r"X must be images \[n, M, N\].*got \[2, 64\]"),
+        ({}, images().astype(np.int64), "X must be uint8, 0 to 255, or floating; got int64"),
+        ({}, images() > 3, "X must be uint8, 0 to 255, or floating; got bool"),
+        ({}, images()[:0], "at least one image"),
+        ({}, np.full((2, 8, 8), np.nan), "X contains NaN or infinity"),
+        ({}, np.full((2, 8, 8), np.inf), "X contains NaN or infinity"),
+        ({"J": 5}, images(), "at least 2.J with J = 5"),
+        ({"J": 0}, images(), "J must be at least 1; got 0"),
+        ({"pool": "max"}, images(), "pool must be one of .*got 'max'"),
+        ({"log": 1}, images(), "log must be a bool; got 1"),
+        ({"dtype": "bfloat16"}, images(), "dtype must be one of .*got 'bfloat16'"),
+        ({"batch_size": 0}, images(), "batch_size must be at least 1; got 0"),
+        ({"shape": (8, 8)}, images(), r"images \[n, 8, 8\] or rows \[n, 64\]; got \[5, 16, 12\]"),
+        ({"shape": (8,)}, images(), r"shape must be \(M, N\) or \(C, M, N\); got \(8,\)"),
+        ({"filters": "haar"}, images(), "filters must be one of"),
+    ],
+)
+def test_what_is_refused(arguments, x, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        ScatteringTransformer(**{"J": 2} | arguments).fit(x)
+
+
+def test_other_images_than_fitted_are_refused():
+    transformer = ScatteringTransformer(J=2).fit(images(2, 16, 16))
+    with pytest.raises(ValueError, match=r"shape \(16, 16\), as in fit; got \(16, 12\)"):
+        transformer.transform(images())
+    with pytest.raises(ValueError, match="NaN"):
+        transformer.transform(np.full((2, 16, 16), np.nan))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        ((torch.rand(80, 2, 2), None, 2), ValueError, r"S must have shape \[..., 81, m, n\]"),
+        ((np.ones((81, 2, 2)), None, 2), TypeError, "S must be a torch.Tensor"),
+        ((torch.rand(81, 2, 2), "median", 2), ValueError, "kind must be None, 'mean' or"),
+        ((torch.rand(81, 2, 2), None, 2.0), TypeError, "J must be an integer"),
+    ],
+)
+def test_what_pool_refuses(arguments, error, words):
+    with pytest.raises(error, match=words):
+        pool(*arguments)
+
+
+def texture_patches(n: int, train: bool, turned: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Patches 64 x 64 of brick, grass and gravel, mean 0 and deviation 1: from the left halves
+    upright, or from the right halves, turned at random."""
+    from skimage import data, transform
+
+    random, x, y = np.random.RandomState(0 if train else 1), [], []
+    for label, name in enumerate(("brick", "grass", "gravel")):
+        image = getattr(data, name)() / 255.0
+        half = image[:, :256] if train else image[:, 256:]
+        for _ in range(n):
+            i, k = random.randint(0, 512 - 96), random.randint(0, 256 - 96)
+            patch = half[i : i + 96, k : k + 96]
+            if turned:
+                patch = transform.rotate(patch, random.uniform(0, 360), order=3, mode="reflect")
+            patch = patch[16:80, 16:80]
+            x.append((patch - patch.mean()) / patch.std())
+            y.append(label)
+    return np.stack(x).astype(np.float32), np.array(y)
+
+
+def test_textures_are_told_apart_when_turned():
+    train, test = texture_patches(20, True, False), texture_patches(15, False, True)
+    score = {}
+    for kind in ("mean", "rotation"):
+        model = make_pipeline(
+            ScatteringTransformer(J=4, pool=kind, log=True),
+            StandardScaler(),
+            RidgeClassifierCV(np.logspace(-3, 3, 13)),
+        )
+        score[kind] = model.fit(*train).score(*test)
+    assert score["rotation"] >= 0.95 and score["mean"] <= 0.85, score
