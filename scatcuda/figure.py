@@ -50,7 +50,7 @@ def draw(
     fine = filters.morlet_bank((128, 128), _J + _FINE, _L)
     bank = filters.morlet_bank((128, 128), _J, _L)
     tight = filters.tight_bank((128, 128), _J, _L)
-    angles = _angles(fine)
+    angles = angles_of(fine)
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(_WIDTH / 100, _HEIGHT / 100), dpi=100)
         _header(figure, source, accuracy)
@@ -106,7 +106,7 @@ def _panel(figure: Any, row: int, column: int, title: str, note: str, columns: i
     return figure.add_axes(box, xticks=[], yticks=[])
 
 
-def _show(axes: Any, values: Tensor, interpolation: str, **options: Any) -> None:
+def shade(axes: Any, values: Tensor, interpolation: str, **options: Any) -> None:
     """An image of values from -1 to 1, in the one colour map of the figure."""
     from matplotlib.colors import LinearSegmentedColormap
 
@@ -115,7 +115,7 @@ def _show(axes: Any, values: Tensor, interpolation: str, **options: Any) -> None
     axes.imshow(values.numpy(), interpolation=interpolation, **style, **options)
 
 
-def _angles(bank: filters.FilterBank) -> Tensor:
+def angles_of(bank: filters.FilterBank) -> Tensor:
     """Direction [L] in [0, pi) of each wavelet's frequency as one sees it: rows go down."""
     power = bank.psi[-1].square()
     w_m, w_n = (torch.fft.fftfreq(n, dtype=torch.float64) for n in bank.shape)
@@ -150,7 +150,7 @@ def _in_space(axes: Any, fine: filters.FilterBank, angles: Tensor) -> None:
         degrees = f"{float(angle):.1f}".removesuffix(".0") + "°"
         label((column + 0.5) * pitch + window / 2, bottom, degrees)
     rows, columns = canvas.shape
-    _show(axes, canvas, "bicubic", extent=(0, columns, rows, 0))
+    shade(axes, canvas, "bicubic", extent=(0, columns, rows, 0))
     axes.set_xlim(-15, columns - window // 2)
     axes.set_ylim(bottom + 8, window // 2)
     axes.set_axis_off()
@@ -209,7 +209,7 @@ def _coefficients(
     ) -> None:
         axes = _panel(figure, 1, column, title, note)
         axes.set_xlabel(caption, color=_GREY)
-        _show(axes, values / values.max().clamp(min=_TINY), smooth)
+        shade(axes, values / values.max().clamp(min=_TINY), smooth)
 
     _, m, n = coefficients.shape
     s0, s1, s2 = (coefficients[orders == order] for order in range(3))
