@@ -176,8 +176,7 @@ def _limits(device: str | int | torch.device) -> Device:
 
 
 def show_config() -> None:
-    """Prints the build, what this machine has and how it runs; ``python -m scatcuda`` does the
-    same.
+    """Prints the build, what this machine has and how it runs; ``scatcuda info`` does the same.
 
     Example:
         >>> show_config()

@@ -32,7 +32,9 @@ def python2_pickle(content: dict[str, object]) -> bytes:
     def text(value: str | bytes) -> bytes:
         raw = value.encode("latin-1") if isinstance(value, str) else value
         short = len(raw) < 256
-        return (b"U" + struct.pack("B", len(raw)) if short else b"T" + struct.pack("<i", len(raw))) + raw
+        return (
+            b"U" + struct.pack("B", len(raw)) if short else b"T" + struct.pack("<i", len(raw))
+        ) + raw
 
     def item(value: object) -> bytes:
         if isinstance(value, str | bytes):

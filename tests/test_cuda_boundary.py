@@ -1,6 +1,6 @@
 """What stands around the CUDA engine, without a GPU: csrc/torch/cuda.cpp with an engine of its own
 (native/standin_engine.cpp), on tensors of the CPU; what is said where there is no engine; the
-choice of tier and workspace; and what ``python -m scatcuda`` tells of it all."""
+choice of tier and workspace; and what ``scatcuda info`` tells of it all."""
 
 from __future__ import annotations
 
@@ -646,7 +646,7 @@ def test_show_config(capsys):
 def test_command_line():
     def run(*arguments: str) -> tuple[int, str]:
         done = subprocess.run(
-            [sys.executable, "-m", "scatcuda", *arguments],
+            [sys.executable, "-m", "scatcuda", "info", *arguments],
             cwd=native.ROOT,
             capture_output=True,
             text=True,
@@ -657,9 +657,9 @@ def test_command_line():
     code, text = run("--J", "2", "--shape", "32", "32", "--device", "H100")
     assert code == 0 if WITH_ENGINE else code == 1 and "no CUDA engine" in text
     code, text = run("--J", "6", "--shape", "32", "32", "--device", "H100")
-    assert code == 1 and text.startswith("cuda_launch: both sides of shape")
+    assert code == 1 and text.startswith("scatcuda info: cuda_launch: both sides of shape")
     code, text = run("--J", "6")
-    assert code == 2 and "a problem has --J and --shape" in text
+    assert code == 1 and "a problem has --J and --shape" in text
 
 
 # --- setup.py ---------------------------------------------------------------------------------

@@ -123,7 +123,9 @@ def test_python_files_with_other_content(tmp_path, monkeypatch, change, problem)
         cifar_dataset(tmp_path)
 
 
-@pytest.mark.parametrize("names", [["a"] * 9, ["a"] * 9 + ["\33[2J"], ["a"] * 9 + [3], "abcdefghij"])
+@pytest.mark.parametrize(
+    "names", [["a"] * 9, ["a"] * 9 + ["\33[2J"], ["a"] * 9 + [3], "abcdefghij"]
+)
 def test_names_of_classes_that_are_none(tmp_path, monkeypatch, names):
     few_images(monkeypatch, 20)
     write_cifar(tmp_path)

@@ -1,7 +1,7 @@
 """One file with everything a training run needs to go on: safetensors, replaced atomically.
 
-    model/NAME          parameters and buffers
-    best/NAME           those of the best validation so far, where training may stop early
+    model/NAME          parameters and buffers; of a run that is finished, the best
+    best/NAME           of what is trained, at the best validation so far, if it may stop early
     optimizer/I/NAME    state of parameter I
     metadata            JSON: counters, schedule, history, and what the run is (`identity`)
 
@@ -85,7 +85,7 @@ class Checkpoint:
 
 
 def load_weights(model: nn.Module, directory: str | os.PathLike[str]) -> None:
-    """Give a network the weights that a run directory holds: the best where there are such.
+    """Give a network the weights that a run directory holds; of a finished run, the best.
 
     Raises:
         DataError: there is no checkpoint, or it is damaged.
@@ -96,10 +96,7 @@ def load_weights(model: nn.Module, directory: str | os.PathLike[str]) -> None:
         scatcuda.data.DataError: nowhere/checkpoint.safetensors: no such file
     """
     checkpoint = Checkpoint.read(directory)
-    weights = checkpoint.group("model")
-    if checkpoint.about.get("finished"):
-        weights = checkpoint.group("best") or weights
     try:
-        model.load_state_dict(weights)
+        model.load_state_dict(checkpoint.group("model"))
     except RuntimeError as error:
         raise ValueError(f"{Path(directory, CHECKPOINT)}: of another network ({error})") from None

@@ -1,0 +1,412 @@
+"""The command ``scatcuda``: train, eval, features, filters, bench, data, info.
+
+Every error that a user can make is one sentence on stderr and exit status 1, or 2 with the usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+
+_EPILOG = """\
+examples:
+  scatcuda train digits                                  a ridge classifier on scattering, seconds
+  scatcuda train mnist --J 3 --n 300 all --seeds 0 1 2   mean and deviation over three seeds
+  scatcuda train mnist --model hybrid --epochs 3         a CNN on the scattering
+  scatcuda eval runs/mnist-hybrid                        confusion matrix, worst classes
+  scatcuda data list                                     which data sets are here
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit status.
+
+    Example:
+        >>> main(["data", "nonsense"])
+        Traceback (most recent call last):
+        SystemExit: 2
+    """
+    parser = argparse.ArgumentParser(
+        prog="scatcuda", description="Wavelet scattering: features, classifiers, networks.",
+        epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"scatcuda {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_train, _eval, _features, _filters, _bench, _data, _info):
+        add(commands)
+    args = vars(parser.parse_args(argv))
+    command: Callable[..., int | None] = args.pop("command")
+    name = args.pop("name")
+    from .data import DataError
+
+    try:
+        return command(**args) or 0
+    except (DataError, ImportError, OSError, TypeError, ValueError, FloatingPointError) as error:
+        print(f"scatcuda {name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"scatcuda {name}: interrupted", file=sys.stderr)
+        return 130
+
+
+def _add(
+    commands: Any, name: str, command: Callable[..., int | None], text: str, epilog: str = ""
+) -> argparse.ArgumentParser:
+    """A subcommand; its help is the first line of `text` in the list and all of it on its own."""
+    parser = commands.add_parser(
+        name, help=text.partition("\n")[0], description=text, epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.set_defaults(command=command, name=name)
+    return parser
+
+
+# --- train ------------------------------------------------------------------------------------
+
+_TRAIN = """\
+Train a classifier or a network and test it.
+
+Images -> scattering -> ridge, svm, logistic or pca; or a network: hybrid (a CNN on scattering),
+alexnet, inception, resnet. For every --n and --seeds: a balanced subset of the training images,
+a model, its accuracy on the whole test set."""
+
+_TRAIN_EPILOG = """\
+The run folder holds the configuration (config.toml, to repeat the run with --config), results.json,
+and for each n and seed the model, its history and curves. The same command given again takes up a
+run that was killed. Under torchrun, processes share the work of networks, and of a ridge with more
+images than features.
+
+examples:
+  scatcuda train digits --seeds 0 1 2
+  scatcuda train mnist --J 3 --n 300 1000 all --seeds 0 1 2
+  scatcuda train cifar10 --model hybrid --n 1000 --augment flip,crop=4 --epochs 60
+  scatcuda train --config runs/mnist-ridge/config.toml --run runs/again --alpha 1
+  torchrun --nproc-per-node=2 -m -- scatcuda train mnist --model hybrid
+"""
+
+
+def _train(commands: Any) -> None:
+    from .learn.options import Options
+
+    parser = _add(commands, "train", _run_train, _TRAIN, _TRAIN_EPILOG)
+    parser.add_argument("data", nargs="?", default=argparse.SUPPRESS, help=_help(Options, "data"))
+    run = parser.add_argument_group("the run")
+    run.add_argument(
+        "--config", metavar="FILE.toml", help="options; the command line overrides them"
+    )
+    run.add_argument("--run", metavar="DIR", help="folder of the run (default: runs/DATA-MODEL)")
+    run.add_argument(
+        "--resume", choices=("auto", "must", "never"), default="auto",
+        help="take up what the folder holds of the same run, insist on it, or start over "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    run.add_argument("--save-every", type=float, default=60.0, metavar="S", help="seconds between checkpoints (default: %(default)s)")  # fmt: skip # noqa: E501
+    run.add_argument("--progress", action=argparse.BooleanOptionalAction, default=None, help="a bar on stderr (default: if it is a terminal)")  # fmt: skip # noqa: E501
+    groups = {
+        "data": ("data_dir", "image_size", "model", "n", "seeds", "val"),
+        "scattering": ("features", "J", "L", "max_order", "filters", "pool", "log"),
+        "linear classifiers": ("alpha", "C"),
+        "networks": ("head", "trainable", "epochs", "min_steps", "batch_size", "lr", "momentum",
+                     "weight_decay", "label_smoothing", "warmup", "augment", "amp", "compile",
+                     "patience"),
+        "machine": ("device", "threads"),
+    }  # fmt: skip
+    for title, names in groups.items():
+        group = parser.add_argument_group(title)
+        for name in names:
+            _option(group, Options, name)
+
+
+def _help(kind: Any, name: str) -> str:
+    field = next(f for f in dataclasses.fields(kind) if f.name == name)
+    default = field.default
+    words = " ".join(map(str, default)) if isinstance(default, tuple) else default
+    shown = f" (default: {words})" if default not in (None, "") else ""
+    return (field.metadata["help"] + shown).replace("%", "%%")
+
+
+def _option(group: Any, kind: Any, name: str) -> None:
+    """The argument for a field of a dataclass."""
+    field = next(f for f in dataclasses.fields(kind) if f.name == name)
+    how: dict[str, Any] = {"default": argparse.SUPPRESS, "help": _help(kind, name)}
+    choices = field.metadata.get("choices")
+    if isinstance(field.default, bool):
+        how["action"] = argparse.BooleanOptionalAction
+    elif isinstance(field.default, tuple):
+        how |= {"nargs": "+", "type": _count, "metavar": "N"}
+    elif choices:
+        how |= {"choices": choices, "type": type(field.default)}
+    else:
+        kind = float if field.default is None else type(field.default)
+        how |= {"type": kind, "metavar": {int: "N", float: "X", str: "NAME"}[kind]}
+    group.add_argument("--" + name.replace("_", "-"), **how)
+
+
+def _count(text: str) -> int | str:
+    """A number, or "all"."""
+    if text != "all" and not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"expected a number or all, got {text!r}")
+    return text if text == "all" else int(text)
+
+
+def _run_train(
+    config: str | None, run: str | None, resume: str, save_every: float, progress: bool | None,
+    **given: Any,
+) -> None:  # fmt: skip
+    from .learn.distributed import Place
+    from .learn.experiment import Cell, experiment, summary
+    from .learn.options import Options, read_config, read_expected
+
+    for name in ("n", "seeds"):
+        if name in given:
+            given[name] = tuple(given[name])
+    options = Options(**{**(read_config(config) if config else {}), **given})
+    expected = read_expected(config) if config else {}
+    where = run or f"runs/{Path(options.data).name}-{options.model}"
+
+    def tell(cell: Cell) -> None:
+        if Place().rank == 0:
+            print(
+                f"{'accuracy':<10} {cell.accuracy:7.2%}   n = {cell.n}, seed {cell.seed} "
+                f"({cell.images} images, {cell.seconds:.1f} s)",
+                flush=True,
+            )
+
+    cells = experiment(
+        options, where, resume=resume, progress=progress, save_every=save_every, tell=tell
+    )
+    if Place().rank:
+        return
+    for row in summary(cells):
+        least = expected.get(str(row["n"]))
+        if len(row["seeds"]) > 1 or least is not None:
+            print(
+                f"{'mean':<10} {row['accuracy']:7.2%} ± {row['deviation']:.2%}   n = {row['n']}, "
+                f"{len(row['seeds'])} seeds" + (f", expected {least:g} % or more" if least else "")
+            )
+    print(f"{'kept in':<10} {where}", flush=True)
+
+
+# --- eval -------------------------------------------------------------------------------------
+
+
+def _eval(commands: Any) -> None:
+    parser = _add(
+        commands, "eval", _run_eval, "Test what a run trained: accuracy, confusion matrix, worst "
+        "classes.", "example:\n  scatcuda eval runs/mnist-ridge --worst 3\n",
+    )  # fmt: skip
+    parser.add_argument("run", help="folder of the run")
+    parser.add_argument("--n", type=_count, help="of which n (default: the last)")
+    parser.add_argument("--seed", type=int, help="of which seed (default: the first)")
+    parser.add_argument("--data", help="another data set of the same shape and classes")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder of data sets")
+    parser.add_argument("--worst", type=int, default=5, metavar="N", help="classes to name (default: %(default)s)")  # fmt: skip # noqa: E501
+    parser.add_argument("--device", help="auto, cpu or cuda (default: the run's)")
+
+
+def _run_eval(
+    run: str, n: int | str | None, seed: int | None, data: str | None, data_dir: str | None,
+    worst: int, device: str | None,
+) -> None:  # fmt: skip
+    from .learn.evaluation import evaluation
+
+    print(evaluation(run, n, seed, data, data_dir, device).text(worst))
+
+
+# --- features ---------------------------------------------------------------------------------
+
+_FEATURES = """\
+Write the scattering features of a whole data set as sharded safetensors.
+
+Every file is there whole or not at all: the same command completes what a kill, a full disk or
+another process left. Under torchrun the files are dealt out to the processes."""
+
+_FEATURES_EPILOG = """\
+Each file has x [rows, d], y [rows] and index [rows]; scatcuda.learn.load_features reads them all.
+
+examples:
+  scatcuda features mnist --J 3 --output features/mnist
+  scatcuda features ~/imagenet --J 5 --pool mean --dtype float16 --output features/imagenet
+  torchrun --nproc-per-node=4 -m -- scatcuda features cifar10 --output features/cifar10
+"""
+
+
+def _features(commands: Any) -> None:
+    from .learn.options import Options
+
+    parser = _add(commands, "features", _run_features, _FEATURES, _FEATURES_EPILOG)
+    parser.add_argument("data", help="data set: see scatcuda data list, or a path")
+    parser.add_argument("--output", required=True, metavar="DIR", help="where the files go")
+    for name in ("data_dir", "image_size", "J", "L", "max_order", "filters", "pool", "log"):
+        _option(parser, Options, name)
+    parser.add_argument(
+        "--dtype", choices=("float16", "float32", "float64"), default="float16",
+        help="of the features (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--shard-size", type=int, default=4096, metavar="N",
+        help="rows of a file (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--progress", action=argparse.BooleanOptionalAction, default=None,
+        help="a bar on stderr (default: if it is a terminal)",
+    )  # fmt: skip
+    for name in ("device", "threads"):
+        _option(parser, Options, name)
+
+
+def _run_features(
+    output: str, dtype: str, shard_size: int, progress: bool | None, **given: Any
+) -> None:
+    import torch
+
+    from .learn.experiment import dataset_of, transformer_of
+    from .learn.features import extract
+    from .learn.options import Options
+
+    options = Options(**given)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    dataset = dataset_of(options, 0)
+    written = extract(
+        dataset, transformer_of(options).set_params(dtype=dtype), output,
+        shard_size=shard_size, progress=progress,
+    )  # fmt: skip
+    rows = len(dataset.train_y) + len(dataset.test_y)
+    print(f"{'features':<10} {output}: {rows} rows, {written} files written now")
+
+
+# --- filters, bench ---------------------------------------------------------------------------
+
+
+def _problem(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--J", type=int, default=2, help="scales (default: %(default)s)")
+    parser.add_argument("--L", type=int, default=8, help="angles (default: %(default)s)")
+    parser.add_argument(
+        "--shape", type=int, nargs=2, default=(32, 32), metavar=("M", "N"),
+        help="size of the images (default: 32 32)",
+    )  # fmt: skip
+
+
+def _filters(commands: Any) -> None:
+    parser = _add(
+        commands, "filters", _run_filters,
+        "Describe, draw or save a filter bank.\n\nFrame bounds, supports and sizes; with --output "
+        "a picture, or the filters themselves.",
+        "examples:\n  scatcuda filters --J 3 --shape 64 64 --output filters.png\n"
+        "  scatcuda filters --filters tight --output bank.safetensors\n",
+    )  # fmt: skip
+    _problem(parser)
+    parser.add_argument(
+        "--filters", choices=("morlet", "tight"), default="morlet", help="(default: %(default)s)"
+    )
+    parser.add_argument("--output", metavar="FILE", help="ends in .png or .safetensors")
+
+
+def _run_filters(J: int, L: int, shape: Sequence[int], filters: str, output: str | None) -> None:
+    from .bankreport import filters_report
+
+    print(filters_report(J, (shape[0], shape[1]), L, filters, output))
+
+
+def _bench(commands: Any) -> None:
+    parser = _add(
+        commands, "bench", _run_bench,
+        "Time a problem of your own against plain PyTorch and Kymatio.\n\nIn turn, medians; Kymatio"
+        " if it is installed. The suite of all cases is `make bench` in a checkout.",
+        "example:\n  scatcuda bench --J 3 --shape 224 224 --batch 4 --backward\n",
+    )  # fmt: skip
+    _problem(parser)
+    parser.add_argument("--max-order", type=int, default=2, help="(default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=8, help="images (default: %(default)s)")
+    parser.add_argument("--double", action="store_true", help="float64")
+    parser.add_argument("--backward", action="store_true", help="with the gradient")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="(default: %(default)s)")
+
+
+def _run_bench(double: bool, **problem: Any) -> None:
+    import torch
+
+    from .bench import bench, bench_text
+
+    print(bench_text(bench(**problem, dtype=torch.float64 if double else torch.float32)))
+
+
+# --- data, info -------------------------------------------------------------------------------
+
+_DATA = """\
+List the data sets that are here, or verify one.
+
+Looked for in --data-dir, the folders of $SCATCUDA_DATA, and where Debian keeps them."""
+
+
+def _data(commands: Any) -> None:
+    parser = _add(
+        commands, "data", _run_data, _DATA,
+        "examples:\n  scatcuda data list --data-dir ~/data\n  scatcuda data verify mnist\n",
+    )  # fmt: skip
+    parser.add_argument("what", choices=("list", "verify"), help="all, or one to its last byte")
+    parser.add_argument("data", nargs="?", help="of verify: a data set's name or path")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder of data sets, searched first")
+
+
+def _run_data(what: str, data: str | None, data_dir: str | None) -> int:
+    from .data import available, list_text, verify, verify_text
+
+    if what == "list":
+        if data is not None:
+            raise ValueError(f"list takes no data set; to look into {data}: data verify {data}")
+        print(list_text(available(data_dir)))
+        return 0
+    if data is None:
+        raise ValueError("verify needs a data set, as in: scatcuda data verify mnist")
+    checks = verify(data, data_dir)
+    print(verify_text(checks))
+    return 0 if all(check.ok for check in checks) else 1
+
+
+_INFO = """\
+Tell what was built and what this machine runs.
+
+With a problem: how the CUDA engine would run it."""
+
+
+def _info(commands: Any) -> None:
+    from .config import GPUS
+
+    parser = _add(
+        commands, "info", _run_info, _INFO,
+        "example:\n  scatcuda info --J 3 --shape 224 224 --device H100\n",
+    )  # fmt: skip
+    parser.add_argument("--J", type=int, help="number of scales")
+    parser.add_argument("--shape", type=int, nargs=2, metavar=("M", "N"), help="size of the images")
+    parser.add_argument("--L", type=int, default=8, help="number of angles")
+    parser.add_argument("--max-order", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=128, help="number of images")
+    parser.add_argument("--double", action="store_true", help="float64")
+    parser.add_argument("--tier", default="auto", help="auto, general or fused")
+    parser.add_argument("--workspace", type=int, help="bytes")
+    parser.add_argument("--device", default="cuda", help=f"cuda, cuda:1 … or {', '.join(GPUS)}")
+
+
+def _run_info(J: int | None, shape: Sequence[int] | None, double: bool, **problem: Any) -> None:
+    import torch
+
+    from .config import cuda_launch, show_config
+
+    if J is None and shape is None:
+        show_config()
+        return
+    if J is None or shape is None:
+        raise ValueError("a problem has --J and --shape")
+    try:
+        print(cuda_launch(J, shape, dtype=torch.float64 if double else torch.float32, **problem))
+    except RuntimeError as error:  # no such GPU here, or no engine for it
+        raise ValueError(str(error)) from None

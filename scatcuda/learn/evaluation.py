@@ -1,0 +1,118 @@
+"""What a trained classifier gets right and wrong on a test set."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .experiment import CONFIG, answers, cell_folder, dataset_of
+from .options import Options, read_config
+
+__all__ = ["Evaluation", "evaluation"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Predictions beside the truth.
+
+    Example:
+        >>> result = Evaluation(("cat", "dog"), torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]))
+        >>> result.accuracy, result.confusion.tolist()
+        (0.6666666666666666, [[1, 1], [0, 1]])
+    """
+
+    classes: Sequence[str]
+    truth: Tensor  # [n], int64
+    predicted: Tensor  # [n], int64
+
+    @property
+    def accuracy(self) -> float:
+        return float((self.truth == self.predicted).double().mean())
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """``[classes, classes]``: images of the row's class that were taken for the column's."""
+        from sklearn.metrics import confusion_matrix
+
+        labels = np.arange(len(self.classes))
+        return confusion_matrix(self.truth.numpy(), self.predicted.numpy(), labels=labels)
+
+    def worst(self, count: int) -> list[tuple[str, float, str, int]]:
+        """Classes with the lowest recall: name, recall, what they are most taken for, how often."""
+        confusion = self.confusion
+        total = confusion.sum(1)
+        recall = np.diag(confusion) / np.maximum(total, 1)
+        wrong = confusion - np.diag(np.diag(confusion))
+        order = [c for c in np.argsort(recall, kind="stable") if total[c]][:count]
+        return [
+            (
+                self.classes[c],
+                float(recall[c]),
+                self.classes[wrong[c].argmax()],
+                int(wrong[c].max()),
+            )
+            for c in order
+        ]
+
+    def text(self, worst: int = 5) -> str:
+        """Accuracy, the confusion matrix of up to twenty classes, the worst classes."""
+        lines = [f"{'accuracy':<10} {self.accuracy:.2%} of {len(self.truth)} images"]
+        if len(self.classes) <= 20:
+            names = [name[:10] for name in self.classes]
+            wide = max(5, *(len(str(v)) + 1 for v in self.confusion.flat))
+            left = max(map(len, names)) + 2
+            lines += ["", "rows: what the images are; columns: what they were taken for"]
+            lines.append(" " * left + "".join(f"{name[: wide - 1]:>{wide}}" for name in names))
+            for name, row in zip(names, self.confusion, strict=True):
+                lines.append(f"{name:<{left}}" + "".join(f"{v or '·':>{wide}}" for v in row))
+        found = self.worst(worst)
+        if found:
+            lines += ["", "worst classes: right, and what they are most taken for"]
+            left = max(len(name) for name, *_ in found) + 2
+            for name, recall, other, times in found:
+                words = f"{other}, {times} times" if times else "nothing else"
+                lines.append(f"{name:<{left}}{recall:7.2%}   {words}")
+        return "\n".join(lines)
+
+
+def evaluation(
+    run: str | os.PathLike[str],
+    n: int | str | None = None,
+    seed: int | None = None,
+    data: str | None = None,
+    data_dir: str | None = None,
+    device: str | None = None,
+) -> Evaluation:
+    """Test what `experiment` left in a folder.
+
+    Args:
+        run: the folder.
+        n, seed: which of its models; None: the last n, the first seed.
+        data, data_dir: another data set of the same shape and classes, another place.
+        device: another than the run's.
+    Raises: ValueError, DataError: there is no such run or model, or the data do not fit it.
+    """
+    folder = Path(run)
+    if not (folder / CONFIG).is_file():
+        raise ValueError(f"{folder}: not the folder of a run, there is no {CONFIG}")
+    changed = {"data": data, "data_dir": data_dir, "device": device}
+    options = Options(
+        **{**read_config(folder / CONFIG), **{k: v for k, v in changed.items() if v is not None}}
+    )
+    n = options.n[-1] if n is None else n
+    seed = options.seeds[0] if seed is None else seed
+    inside = cell_folder(folder, n, seed)
+    if not inside.is_dir():
+        here = sorted(path.name for path in folder.glob("n*-seed*"))
+        raise ValueError(
+            f"{folder}: no model for n = {n}, seed {seed}; there are {', '.join(here)}"
+        )
+    dataset = dataset_of(options, seed)
+    predicted = torch.as_tensor(answers(options, inside, dataset))
+    return Evaluation(dataset.classes, dataset.test_y, predicted)

@@ -1,0 +1,330 @@
+"""One experiment: data, features, a classifier or a network, its accuracy; and its folder.
+
+    for every n and seed: subset(y, n, seed) -> train -> accuracy on the test set
+
+The folder of a run keeps ``config.toml``, a folder for every n and seed with ``result.json`` and
+the trained model, and ``results.json`` for all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from sklearn.pipeline import Pipeline, make_pipeline
+from torch import Tensor, nn
+
+from .. import data
+from ..data import DataError, Dataset
+from ..data.catalog import locate
+from . import models
+from .checkpoint import CHECKPOINT, load_weights
+from .distributed import Place, processes
+from .files import write_text
+from .inference import evaluate, pick_device, predict
+from .linear import LinearClassifier
+from .options import LINEAR, Options, read_config, write_config
+from .pca import PCAAffineClassifier
+from .ridge import RidgeClassifier
+from .saving import load, save
+from .shard import Rows
+from .standardizer import Standardizer
+from .training import fit
+from .transformer import ScatteringTransformer
+
+__all__ = [
+    "CONFIG",
+    "Cell",
+    "answers",
+    "cell_folder",
+    "dataset_of",
+    "experiment",
+    "summary",
+    "transformer_of",
+]
+
+CONFIG, RESULTS, RESULT, MODEL = "config.toml", "results.json", "result.json", "model.safetensors"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """What came out for one n and one seed."""
+
+    n: int | str
+    seed: int
+    images: int  # trained on
+    accuracy: float  # on the test set, 0 to 1
+    tested: int  # images of the test set
+    seconds: float  # of training and testing, features included where they were not there yet
+
+
+def experiment(
+    options: Options,
+    directory: str | os.PathLike[str] | None = None,
+    *,
+    resume: str = "auto",
+    save_every: float = 60.0,
+    progress: bool | None = None,
+    tell: Callable[[Cell], None] = lambda cell: None,
+) -> list[Cell]:
+    """Train and test for every n and seed.
+
+    Args:
+        options: data, model, features and the rest.
+        directory: of the run; None keeps nothing.
+        resume: ``"auto"`` takes what is there of the same experiment, ``"must"`` insists on it,
+            ``"never"`` starts over.
+        save_every: seconds between checkpoints of a network.
+        progress: a bar for networks; None: if stderr is a terminal.
+        tell: called with each cell when it is done.
+    Raises: ValueError, DataError, as their sentence says.
+    Example:
+        >>> [cell.accuracy > 0.98 for cell in experiment(Options(data="digits"))]
+        [True]
+    """
+    place = processes(pick_device(options.device))
+    folder = Path(directory) if directory is not None else None
+    if folder:
+        if place.rank == 0:
+            _open(folder, options, resume)
+        place.wait()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    how = {"save_every": save_every, "resume": resume} if folder else {}
+    cells: list[Cell] = []
+    source: _Source | None = None
+    for n in options.n:
+        for seed in options.seeds:
+            inside = cell_folder(folder, n, seed) if folder else None
+            cell = _read(inside) if inside else None
+            if cell is None:
+                if source is None or source.seed not in (None, seed):
+                    source = _Source(options, seed)
+                cell = _train(source, n, seed, inside, {**how, "progress": progress})
+                if inside and place.rank == 0:
+                    write_text(inside / RESULT, json.dumps(dataclasses.asdict(cell), indent=1))
+            cells.append(cell)
+            tell(cell)
+    if folder and place.rank == 0:
+        write_text(folder / RESULTS, json.dumps(summary(cells), indent=1) + "\n")
+    return cells
+
+
+def _open(folder: Path, options: Options, resume: str) -> None:
+    """Make the folder of a run, or see that it holds the same one."""
+    config = folder / CONFIG
+    if resume == "must" and not config.exists():
+        raise ValueError(f"{folder}: no run to resume, there is no {CONFIG}")
+    if resume == "never":
+        for old in folder.glob("n*-seed*"):
+            for name in (RESULT, MODEL, CHECKPOINT):
+                (old / name).unlink(missing_ok=True)
+    elif config.exists():
+        kept = Options(**read_config(config))
+        for name, value in vars(options).items():
+            before = getattr(kept, name)
+            # More of n and of the seeds extend a run.
+            if before != value and name not in ("n", "seeds", "threads", "device", "data_dir"):
+                raise ValueError(
+                    f"{folder} holds a run with {name} = {before!r}, now {value!r}: take another "
+                    "folder, or start over with resume = never"
+                )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_config(config, options)
+
+
+def cell_folder(folder: Path, n: int | str, seed: int) -> Path:
+    """Where a run keeps what belongs to one n and seed."""
+    return folder / f"n{n}-seed{seed}"
+
+
+def _read(inside: Path) -> Cell | None:
+    path = inside / RESULT
+    if not path.exists():
+        return None
+    try:
+        return Cell(**json.loads(path.read_text(encoding="utf-8")))
+    except (UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
+        raise DataError(f"{path}: not a result of scatcuda ({error})") from None
+
+
+def _train(
+    source: _Source, n: int | str, seed: int, inside: Path | None, how: dict[str, Any]
+) -> Cell:
+    options, dataset = source.options, source.dataset
+    start = time.perf_counter()
+    chosen = torch.arange(len(dataset.train_y))
+    if n != "all":
+        chosen = data.subset(dataset.train_y, int(n), seed)
+    if inside:
+        inside.mkdir(exist_ok=True)
+    if options.model in LINEAR:
+        place = Place()
+        # Of many images each process takes its share, and the ridge sums what it needs of them;
+        # with fewer than there are features it needs them all.
+        shared = place.size > 1 and len(chosen) >= source.columns
+        tested = torch.arange(len(dataset.test_y))[place.share(len(dataset.test_y))]
+        chosen_here = chosen[place.share(len(chosen))] if shared else chosen
+        train, test = source.features(chosen_here, tested)
+        model = _classifier(options, shared).fit(train, dataset.train_y[chosen_here])
+        if inside and place.rank == 0:
+            whole = [("scattering", source.transformer)] if source.transformer else []
+            save(Pipeline([*whole, *model.steps]), inside / MODEL)
+        right = (model.predict(test) == dataset.test_y[tested]).sum()
+        accuracy = int(place.sum(right)) / len(dataset.test_y)
+    else:
+        network = _network(options, dataset, seed)
+        order = torch.Generator().manual_seed(seed)
+        held = int(options.val * len(chosen))
+        if held:
+            chosen = chosen[torch.randperm(len(chosen), generator=order)]
+        images, val = (
+            (Rows(dataset.train_x, rows), dataset.train_y[rows])
+            for rows in (chosen[held:], chosen[:held])
+        )
+        recipe: dict[str, Any] = options.recipe(seed).written()
+        fit(network, images, val if held else None, run_dir=inside, device=options.device,
+            **how, **recipe)  # fmt: skip
+        _, accuracy = evaluate(network, dataset.test_x, dataset.test_y, device=options.device)
+    return Cell(
+        n=n, seed=seed, images=len(chosen), tested=len(dataset.test_y), accuracy=accuracy,
+        seconds=round(time.perf_counter() - start, 2),
+    )  # fmt: skip
+
+
+def answers(options: Options, inside: Path, dataset: Dataset) -> Tensor:
+    """Classes ``[n]`` of a data set's test images, by the model in the folder of a cell."""
+    if options.model in LINEAR:
+        images = dataset.test_x
+        model = load(inside / MODEL)
+        return model.predict(_pixels(images) if options.features == "pixels" else images)
+    network = _network(options, dataset, 0)
+    load_weights(network, inside)
+    return predict(network, dataset.test_x, device=options.device).argmax(1)
+
+
+# --- what the options name --------------------------------------------------------------------
+
+
+class _Source:
+    """A data set, and the features of the images that this process looks at, computed once."""
+
+    def __init__(self, options: Options, seed: int) -> None:
+        self.options = options
+        self.seed = seed if _seeded(options) else None
+        self.dataset = dataset_of(options, seed)
+        self.transformer = None if options.features == "pixels" else transformer_of(options)
+        if self.transformer and options.model in LINEAR:
+            self.transformer.fit(self.dataset.train_x)
+        self.train: Tensor | None = None
+        self.test: Tensor | None = None
+
+    @property
+    def columns(self) -> int:
+        """Features of an image."""
+        if self.transformer is None:
+            return math.prod(self.dataset.train_x.shape[1:])
+        return self.transformer.n_features_out
+
+    def features(self, trained: Tensor, tested: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of some training images, and of some test images, always the same."""
+        if self.test is None:
+            self.test = self._features(Rows(self.dataset.test_x, tested))
+        images = self.dataset.train_x
+        if "all" not in self.options.n or Place().size > 1:
+            return self._features(Rows(images, trained)), self.test
+        if self.train is None:
+            self.train = self._features(images)
+        return self.train if len(trained) == len(images) else self.train[trained], self.test
+
+    def _features(self, images: Any) -> Tensor:
+        if self.transformer is None:
+            return _pixels(images)
+        return torch.as_tensor(self.transformer.transform(images))
+
+
+def _seeded(options: Options) -> bool:
+    """Whether a seed decides which images are in the data set: those that ship with libraries."""
+    return locate(options.data, options.data_dir or None).path is None
+
+
+def dataset_of(options: Options, seed: int) -> Dataset:
+    """The images of an experiment."""
+    how: dict[str, Any] = {"seed": seed} if _seeded(options) else {}
+    if options.image_size:
+        how["size"] = options.image_size
+    return data.load(options.data, options.data_dir or None, **how)
+
+
+def _pixels(images: Any) -> Tensor:
+    """``[n, C M N]`` in [0, 1]."""
+    x = images[torch.arange(len(images))]
+    return (x.float().div_(255) if x.dtype == torch.uint8 else x.float()).flatten(1)
+
+
+def transformer_of(options: Options) -> ScatteringTransformer:
+    """Images to features, as the options say."""
+    return ScatteringTransformer(
+        options.J, options.L, options.max_order, None if options.pool == "none" else options.pool,
+        log=options.log, filters=options.filters, device=options.device, dtype="float16",
+    )  # fmt: skip
+
+
+def _classifier(options: Options, shared: bool) -> Any:
+    """The linear classifier on standardised features."""
+    if shared and options.model != "ridge":
+        raise ValueError(f"model = {options.model} runs in one process; several can share ridge")
+    classifier: Any
+    if options.model == "ridge":
+        alpha = "loo" if options.alpha is None else options.alpha
+        classifier = RidgeClassifier(alpha, distributed=shared)
+    elif options.model == "pca":
+        classifier = PCAAffineClassifier()
+    else:
+        loss = "squared_hinge" if options.model == "svm" else "log"
+        classifier = LinearClassifier(loss=loss, C=options.C)
+    return make_pipeline(Standardizer(distributed=shared), classifier)
+
+
+def _network(options: Options, dataset: Dataset, seed: int) -> nn.Module:
+    """The network, with the weights that it starts from."""
+    size = tuple(dataset.train_x.shape[1:])
+    shape = (1, *size) if len(size) == 2 else size
+    how: dict[str, Any] = {}
+    if options.model == "hybrid":
+        trainable = None if options.trainable == "none" else options.trainable
+        how = {
+            "J": options.J, "L": options.L, "max_order": options.max_order,
+            "filters": options.filters, "head": options.head, "trainable": trainable,
+        }  # fmt: skip
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        return models.build(options.model, len(dataset.classes), shape, **how)
+
+
+def summary(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """Mean and standard deviation over the seeds, for every n.
+
+    Example:
+        >>> summary([Cell(100, 0, 100, 0.9, 10, 1.0), Cell(100, 1, 100, 0.8, 10, 1.0)])
+        [{'n': 100, 'images': 100, 'accuracy': 0.85, 'deviation': 0.05, 'seeds': [0, 1],
+          'seconds': 2.0}]
+    """
+    rows = []
+    for n in dict.fromkeys(cell.n for cell in cells):
+        mine = [cell for cell in cells if cell.n == n]
+        accuracies = [cell.accuracy for cell in mine]
+        rows.append({
+            "n": n, "images": mine[0].images, "accuracy": round(statistics.fmean(accuracies), 6),
+            "deviation": round(statistics.pstdev(accuracies), 6), "seeds": [c.seed for c in mine],
+            "seconds": round(sum(cell.seconds for cell in mine), 2),
+        })  # fmt: skip
+    return rows

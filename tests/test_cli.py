@@ -1,0 +1,175 @@
+"""The command scatcuda: trained, evaluated, repeated from its folder; errors in one sentence."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("safetensors")
+pytest.importorskip("sklearn")
+pytest.importorskip("tqdm")
+
+from scatcuda.cli import main
+from scatcuda.learn.options import Options, read_config, read_expected, write_config
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = ["train", "eval", "features", "filters", "bench", "data", "info"]
+
+
+def run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("command", [None, *COMMANDS])
+def test_help_teaches(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        run(*([command] if command else []), "--help")
+    text = capsys.readouterr().out
+    assert "example" in text
+    assert command or all(f"\n    {name} " in text for name in COMMANDS)
+
+
+def test_train_eval_and_repeat(tmp_path, capsys):
+    assert run("train", "digits", "--seeds", 0, 1, "--n", 100, "all", "--run", tmp_path / "a") == 0
+    out = capsys.readouterr().out
+    assert out.count("accuracy") == 4 and out.count("mean") == 2 and "±" in out
+    rows = json.loads((tmp_path / "a/results.json").read_text())
+    assert [row["n"] for row in rows] == [100, "all"]
+    assert rows[0]["accuracy"] < rows[1]["accuracy"] > 0.98
+
+    # Everything is there: nothing is done again, and the configuration repeats the run.
+    result = tmp_path / "a/nall-seed1/result.json"
+    before = result.stat().st_mtime_ns
+    again = ["train", "--config", tmp_path / "a/config.toml", "--run"]
+    assert run(*again, tmp_path / "a") == 0
+    assert result.stat().st_mtime_ns == before
+    assert run(*again, tmp_path / "b", "--n", "all") == 0
+    assert (
+        json.loads((tmp_path / "b/results.json").read_text())[0]["accuracy"]
+        == (rows[1]["accuracy"])
+    )
+
+    capsys.readouterr()
+    assert run("eval", tmp_path / "a", "--seed", 1, "--worst", 2) == 0
+    out = capsys.readouterr().out
+    kept = json.loads(result.read_text())["accuracy"]
+    assert out.startswith(f"accuracy   {kept:.2%}")
+    assert "rows: what the images are" in out and "worst classes" in out
+    assert run("eval", tmp_path / "a", "--seed", 7) == 1
+    assert "no model for n = all, seed 7; there are n100-seed0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", ["svm", "logistic", "pca"])
+def test_other_classifiers(model, tmp_path, capsys):
+    assert run("train", "digits", "--model", model, "--run", tmp_path, "--n", 400) == 0
+    assert json.loads((tmp_path / "results.json").read_text())[0]["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--model", "hybrid", "--head", "mlp", "--val", "0.2", "--patience", "5"],
+        ["--model", "resnet"],
+    ],
+)
+def test_networks(options, tmp_path, capsys):
+    how = ["--epochs", 1, "--min-steps", 8, "--n", 200, "--batch-size", 64, "--run", tmp_path]
+    assert run("train", "digits", *options, *how) == 0
+    inside = tmp_path / "n200-seed0"
+    assert {"checkpoint.safetensors", "history.jsonl", "curves.png", "result.json"} <= {
+        path.name for path in inside.iterdir()
+    }
+    kept = json.loads((inside / "result.json").read_text())["accuracy"]
+    capsys.readouterr()
+    assert run("eval", tmp_path) == 0
+    assert capsys.readouterr().out.startswith(f"accuracy   {kept:.2%}")
+
+
+def test_another_experiment_in_the_same_folder(tmp_path, capsys):
+    options = ["train", "digits", "--n", 100, "--run", tmp_path]
+    assert run(*options) == 0
+    assert run(*options, "--J", 3) == 1
+    assert "holds a run with J = 2, now 3" in capsys.readouterr().err
+    assert run(*options, "--J", 3, "--resume", "never") == 0
+    assert read_config(tmp_path / "config.toml")["J"] == 3
+    assert run(*options, "--J", 3, "--n", 200, "--resume", "must") == 0  # one more n
+
+
+def test_expectations_are_printed(tmp_path, capsys):
+    config = tmp_path / "my.toml"
+    config.write_text('data = "digits"\nn = 100\n[expect]\n100 = 12.5\n')
+    assert read_expected(config) == {"100": 12.5}
+    assert run("train", "--config", config, "--run", tmp_path / "run") == 0
+    assert "expected 12.5 % or more" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "nowhere"], "nowhere"),
+        (["train", "digits", "--n", "5"], "n must be at least 1 a class, got 5"),
+        (["train", "digits", "--patience", "3"], "patience needs images to validate on"),
+        (["train", "digits", "--lr", "-1"], "lr must be above 0, got -1"),
+        (["train", "digits", "--J", "9"], "J"),
+        (["train", "digits", "--resume", "must"], "no run to resume"),
+        (["train", "--config", "absent.toml"], "absent.toml: No such file"),
+        (["eval", "absent"], "absent: not the folder of a run"),
+        (["data", "verify", "absent"], "absent"),
+        (["info", "--J", "3"], "a problem has --J and --shape"),
+        (["features", "absent", "--output", "somewhere"], "absent"),
+    ],
+)
+def test_errors_are_one_sentence(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"scatcuda {arguments[0]}: ") and message in err
+    assert err.count("\n") == 1
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("J = ", "not TOML"),
+        ("K = 3", "'K' is no option"),
+        ("[expect]\nall = 'much'", "must give a percentage"),
+        ("J = '3'", "J must be an integer, got '3'"),
+        ("J = true", "J must be an integer, got True"),
+        ("n = 'some'", "n must be a number of images or all, got 'some'"),
+        ("model = 'tree'", "model must be one of"),
+        ("amp = 1", "amp must be true or false, got 1"),
+    ],
+)
+def test_wrong_configurations(text, message, tmp_path, capsys):
+    config = tmp_path / "my.toml"
+    config.write_text(text)
+    assert run("train", "digits", "--config", config, "--run", tmp_path / "run") == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_configurations_are_read_as_written(tmp_path):
+    options = Options(
+        data='a "path" with \\', n=(100, "all"), seeds=(1, 2), log=True, lr=1e-3, alpha=0.5
+    )
+    write_config(tmp_path / "x.toml", options)
+    assert Options(**read_config(tmp_path / "x.toml")) == options
+
+
+def test_two_processes_share_a_ridge(tmp_path):
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    options = ["--pool", "mean"]  # fewer features than images
+    assert run("train", "digits", "--run", alone, *options) == 0
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node=2", "-m", "--", "scatcuda", "train", "digits"]
+    command += ["--run", str(both), *options]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("accuracy") == 1
+    results = [json.loads((path / "results.json").read_text())[0] for path in (alone, both)]
+    assert results[0]["accuracy"] == pytest.approx(results[1]["accuracy"], abs=0.003)
