@@ -12,12 +12,15 @@ INK, GREY = "#22272e", "#7b828a"
 # Told apart also by those who confuse red and green, and in print by their markers.
 COLOURS = ("#7b828a", "#d08a2e", "#1d3f66", "#b4532a", "#5b9bd5")
 MARKERS = ("o", "s", "D", "^", "v")
-_PANEL = (4.6, 3.9)  # inches
+_PANEL, _HEADER = (4.6, 2.9), 1.55  # inches
 
 
 @contextmanager
-def panels(path: str | Path, count: int, title: str, note: str) -> Iterator[list[Any]]:
-    """Axes to draw on; afterwards the figure is at ``path``, in one step.
+def panels(
+    path: str | Path, count: int, title: str, note: str, below: float = 0.55
+) -> Iterator[list[Any]]:
+    """Axes to draw on, ``below`` inches of labels under them; afterwards the figure is at ``path``,
+    in one step. What the curves' labels say stands once, above the panels.
 
     Raises: ImportError: matplotlib is not installed. ValueError: ``path`` does not end in .png.
         OSError: the file cannot be written.
@@ -58,15 +61,25 @@ def panels(path: str | Path, count: int, title: str, note: str) -> Iterator[list
         "legend.fontsize": 9,
     }
     with matplotlib.rc_context(style):
-        width, height = _PANEL[0] * count, _PANEL[1] + 0.8
+        width, height = _PANEL[0] * count, _PANEL[1] + _HEADER + below
         figure = Figure(figsize=(width, height), dpi=150)
-        layout = figure.add_gridspec(1, count, left=0.62 / width, right=1 - 0.2 / width,
-                                     bottom=0.95 / height, top=1 - 1.15 / height,
-                                     wspace=0.26)  # fmt: skip
+        layout = figure.add_gridspec(
+            1, count, left=0.65 / width, right=1 - 0.25 / width,
+            bottom=below / height, top=1 - _HEADER / height, wspace=0.24,
+        )  # fmt: skip
         left = 0.2 / width
         figure.text(left, 1 - 0.42 / height, title, fontsize=16, fontweight="bold")
         figure.text(left, 1 - 0.66 / height, note, fontsize=10, color=GREY)
-        yield [figure.add_subplot(layout[0, i]) for i in range(count)]
+        axes = [figure.add_subplot(layout[0, i]) for i in range(count)]
+        yield axes
+        labelled = {
+            label: handle
+            for ax in axes
+            for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+        }
+        place = (left, 1 - 1.06 / height)
+        figure.legend(labelled.values(), labelled.keys(), loc="lower left", bbox_to_anchor=place,
+                      ncols=len(labelled), borderaxespad=0, borderpad=0)  # fmt: skip
         _save(figure, path)
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,7 +103,8 @@ def separation(
     if network is not None:
         grid = cascade.output_shape[1:]
         for name, z in activations(network, sets, layers, grid).items():
-            rows.append(_row("network", name, z.flatten(1), y, len(train_x)))
+            title = f"layer {name}" if name.isdecimal() else name
+            rows.append(_row("network", title, z.flatten(1), y, len(train_x)))
     return rows
 
 
@@ -206,36 +207,23 @@ def plot(rows: Sequence[Row], path: str | Path, note: str = "") -> None:
     places = np.arange(len(rows)) + np.cumsum(
         [0, *(0.5 * (a.group != b.group) for a, b in pairwise(rows))]
     )
-    groups = {group: [i for i, row in enumerate(rows) if row.group == group] for group in _COLOUR}
-    columns = [
-        ("Accuracy on unseen images", "%", (("probe", "linear probe", "-"),
-                                            ("neighbour", "nearest neighbour", ":"))),
-        ("Squared distance within classes / between", "", (("ratio", "", "-"),)),
-    ]  # fmt: skip
-    with panels(path, 2, "Separation with depth", note) as axes:
-        for ax, (title, unit, curves) in zip(axes, columns, strict=True):
-            for field, label, line in curves:
-                for group, members in groups.items():
-                    if members:
-                        values = [getattr(rows[i], field) for i in members]
-                        filled = {} if line == "-" else {"markerfacecolor": "white"}
-                        ax.plot(places[members], values, line, color=_COLOUR[group],
-                                marker=_MARKER[group], clip_on=False, **filled)  # fmt: skip
-                ax.plot([], [], line, color=INK, label=label)
+    titles = ("Accuracy on unseen images, %", "Squared distance, within / between classes")
+    with panels(path, 2, "Separation with depth", note, below=0.95) as axes:
+        for group, rows_of in groupby(zip(places, rows, strict=True), lambda pair: pair[1].group):
+            at, members = zip(*rows_of, strict=True)
+            style = {"color": _COLOUR[group], "marker": _MARKER[group], "clip_on": False}
+            axes[0].plot(at, [row.probe for row in members], label=group, **style)
+            axes[0].plot(at, [row.neighbour for row in members], ":", mfc="white", **style)
+            axes[1].plot(at, [row.ratio for row in members], **style)
+        axes[0].plot([], [], color=INK, label="linear probe")
+        axes[0].plot([], [], ":", color=INK, label="nearest neighbour")
+        for ax, title in zip(axes, titles, strict=True):
             ax.set_title(title)
-            ax.set_ylabel(unit)
-            ax.set_xticks(places, [row.name for row in rows], rotation=35, ha="right")
+            ax.set_xticks(places, [row.name for row in rows], rotation=40, ha="right",
+                          rotation_mode="anchor")  # fmt: skip
             ax.tick_params(axis="x", length=0)
             ax.grid(axis="x", visible=False)
-            if len(curves) > 1:
-                ax.legend(loc="lower right")
-        axes[1].set_ylim(0, max(1.0, *(row.ratio for row in rows)) * 1.05)
-        for group, members in groups.items():  # beside the curves: which is which
-            if members and group != "pixels":
-                i = members[len(members) // 2]
-                axes[1].annotate(group, (places[i], rows[i].ratio), (0, 10), color=_COLOUR[group],
-                                 textcoords="offset points", ha="center", va="bottom",
-                                 fontweight="bold")  # fmt: skip
+        axes[1].set_ylim(0, 1.05 * max(1.0, *(row.ratio for row in rows)))
 
 
 def distance_ratio(z: Tensor, y: Tensor) -> float:

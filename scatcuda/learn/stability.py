@@ -28,6 +28,7 @@ from .separation import _each, _images, activations, blocks
 
 SHIFTS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 STRAINS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+_DILATIONS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15)
 _WAVES = 2  # periods of a random deformation across the image, at most
 _PACKET = (128, 8.0, 0.75 * math.pi)  # pixels a side, width and frequency of the wave packet
 _TINY = 1e-12
@@ -98,7 +99,7 @@ def stability(
         curves.append(_curve("deformation", name, phi, x, strains, lambda e: deform(x, e * field)))
     packet = wave_packet(0.0)
     for name, phi in representations(packet.shape[-2:], J, L).items():
-        curves.append(_curve("dilation", name, phi, packet, strains, wave_packet))
+        curves.append(_curve("dilation", name, phi, packet, _DILATIONS, wave_packet))
     return curves
 
 
@@ -240,15 +241,15 @@ def plot(curves: Sequence[Curve], path: str | Path, note: str = "") -> None:
     """
     changes = {
         "shift": ("Shifts", "shift in pixels"),
-        "deformation": ("Smooth deformations", "strain |∇τ|∞"),
-        "dilation": ("Dilation of a wave packet", "strain |∇τ|∞"),
+        "deformation": ("Smooth deformations", "strain  |∇τ|"),
+        "dilation": ("Dilation of a wave packet", "strain  |∇τ|"),
     }
     names = list(dict.fromkeys(curve.name for curve in curves))
     shown = [change for change in changes if any(c.change == change for c in curves)]
     with panels(path, len(shown), "Stability", note) as axes:
         for ax, change in zip(axes, shown, strict=True):
             for curve in (c for c in curves if c.change == change):
-                style = names.index(curve.name) % len(COLOURS)
+                style = names.index(curve.name)
                 ax.plot(curve.x, curve.y, color=COLOURS[style], marker=MARKERS[style],
                         label=curve.name, clip_on=False)  # fmt: skip
             ax.set_title(changes[change][0])
@@ -256,7 +257,6 @@ def plot(curves: Sequence[Curve], path: str | Path, note: str = "") -> None:
             ax.set_xlim(left=0)
             ax.set_ylim(bottom=0)
         axes[0].set_ylabel("relative distance")
-        axes[0].legend(loc="upper left")
 
 
 def _curve(

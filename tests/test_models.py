@@ -1,0 +1,196 @@
+"""Networks: sizes, parameters, what a checkpoint and a compiler need, and that they learn."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from scatcuda import Scattering2D
+from scatcuda.data import digits
+from scatcuda.learn.blocks import Standardization
+from scatcuda.learn.hybrid import HEADS, linear_head, resnet_head
+from scatcuda.learn.models import MODELS, Hybrid, build, hybrid
+
+_NAMES = [*(name for name in MODELS if name != "hybrid"), *(f"hybrid-{head}" for head in HEADS)]
+_SMALL = {
+    "alexnet": {"width": 8},
+    "hybrid-linear": {},
+    "hybrid-mlp": {"width": 32},
+}
+
+
+def _small(name: str, shape=(1, 28, 28), classes: int = 10) -> nn.Module:
+    return build(name, classes, shape, **_SMALL.get(name, {"width": 8, "depth": 1}))
+
+
+@pytest.mark.parametrize("name", _NAMES)
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 33), (2, 64, 48), (3, 16, 16)])
+def test_shapes(name, shape):
+    assert _small(name, shape, 7)(torch.rand(2, *shape)).shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "inception", "resnet"])
+def test_large_images(name):
+    assert _small(name, (3, 224, 224)).eval()(torch.rand(1, 3, 224, 224)).shape == (1, 10)
+
+
+@pytest.mark.parametrize(
+    "name, shape, classes, millions",
+    [
+        ("alexnet", (3, 32, 32), 10, 1.47),
+        ("alexnet", (3, 224, 224), 1000, 61.1),
+        ("inception", (3, 32, 32), 10, 0.44),
+        ("inception", (3, 224, 224), 1000, 11.7),
+        ("resnet", (3, 32, 32), 10, 0.272),
+        ("resnet", (3, 224, 224), 1000, 11.69),
+    ],
+)
+def test_numbers_of_parameters_as_documented(name, shape, classes, millions):
+    with torch.device("meta"):
+        network = build(name, classes, shape)
+    assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(millions, rel=0.01)
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_checkpoint_and_evaluation(name):
+    network, other = _small(name), _small(name)
+    x = torch.rand(8, 1, 28, 28)
+    network(x)  # statistics
+    with torch.no_grad():
+        for parameter in network.parameters():  # the linear head starts at 0
+            parameter += 0.01 * torch.randn_like(parameter)
+    assert not torch.equal(network(x[:4]), network(x[4:]))
+    other.load_state_dict(network.state_dict())
+    y = network.eval()(x)
+    assert torch.equal(y, network(x))
+    assert torch.equal(y, other.eval()(x))
+    torch.testing.assert_close(y[:3], network(x[:3]))  # of each image alone
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_compile_and_export(name):
+    network, x = _small(name, (1, 16, 16)), torch.rand(4, 1, 16, 16)
+    compiled = torch.compile(network, fullgraph=True, backend="eager")
+    compiled(x).sum().backward()  # in training
+    assert all(p.grad is not None for p in network.parameters())
+    network.eval()
+    exported = torch.export.export(network, (x,)).module()
+    torch.testing.assert_close(exported(x), network(x))
+
+
+def test_hybrid_is_head_of_features():
+    network = hybrid(10, (3, 32, 32), J=2, head="linear").eval()
+    x = torch.rand(2, 3, 32, 32)
+    assert network.frozen
+    assert network.features(x).shape == (2, 243, 8, 8)
+    S = Scattering2D(2, (32, 32))(x)
+    torch.testing.assert_close(network.features(x)[:, 81:162], S[:, 1])
+    assert torch.equal(network.head(network.features(x)), network(x))
+    grey = hybrid(10, (1, 32, 32), J=2, head="linear")
+    assert torch.equal(grey.features(x[:, 0]), grey.features(x[:, :1]))
+
+
+@pytest.mark.parametrize("trainable", ["filters", "wavelets"])
+def test_hybrid_learns_its_filters(trainable):
+    network = hybrid(3, (1, 16, 16), J=2, L=2, width=8, trainable=trainable)
+    assert not network.frozen
+    loss = nn.functional.cross_entropy(network(torch.rand(8, 1, 16, 16)), torch.arange(8) % 3)
+    loss.backward()
+    assert any(p.grad.abs().max() > 0 for p in network.scattering.parameters())
+    network.scattering.freeze()
+    assert network.frozen
+
+
+def test_standardization_sees_everything_once():
+    """Cumulative averages over batches are the moments of all of them together."""
+    x = torch.randn(60, 5, 4, 4) * torch.tensor([1, 2, 3, 4, 1e-3]).view(-1, 1, 1) + 7
+    module = Standardization(5)
+    for batch in x.split(20):
+        module(batch)
+    torch.testing.assert_close(module.mean, x.mean((0, 2, 3)), rtol=1e-5, atol=1e-5)
+    variance = x.var((0, 2, 3), correction=0)
+    torch.testing.assert_close(module.variance, variance, rtol=1e-4, atol=1e-6)
+    z = module.eval()(x)
+    torch.testing.assert_close(
+        z[:, :4].std((0, 2, 3), correction=0), torch.ones(4), rtol=1e-3, atol=0
+    )
+    assert z[:, 4].std() < 0.05  # a channel that hardly varies is not blown up
+    assert module.count == 3
+    training = module.train()
+    assert torch.isfinite(training(torch.zeros(4, 5, 4, 4))).all()
+
+
+def test_standardization_is_the_same_in_evaluation():
+    module, x = Standardization(3), torch.randn(16, 3) + 2
+    assert torch.equal(module(x), module.eval()(x))
+
+
+@pytest.mark.parametrize(
+    "head, options, steps, least", [("linear", {}, 150, 0.96), ("resnet", {"width": 32}, 150, 0.94)]
+)
+def test_head_learns_digits(head, options, steps, least):
+    """300 digits of ten classes, few steps: statistics of evaluation are those of training."""
+    x, y = digits()
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    x, y = x[order][:800, None], y[order][:800]
+    network = hybrid(10, (1, 32, 32), J=3, L=4, head=head, **options)
+    with torch.no_grad():
+        z = torch.cat([network.features(b) for b in x.split(200)])
+    optimizer = torch.optim.SGD(network.head.parameters(), 0.1, 0.9, nesterov=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=steps)
+    for step in range(steps):
+        batch = torch.arange(32 * step, 32 * step + 32) % 300
+        loss = nn.functional.cross_entropy(network.head(z[batch]), y[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    network.eval()
+    right = network.head(z[300:]).argmax(1) == y[300:]
+    assert right.double().mean() > least
+
+
+@pytest.mark.parametrize(
+    "name, classes, shape, options, words",
+    [
+        ("vgg", 10, (1, 28, 28), {}, "alexnet, inception, resnet, hybrid, hybrid-linear"),
+        ("hybrid-tree", 10, (1, 28, 28), {}, "hybrid-mlp"),
+        ("resnet-linear", 10, (1, 28, 28), {}, "build: name must be one of"),
+        (3, 10, (1, 28, 28), {}, "build: name must be one of"),
+        ("resnet", 1, (1, 28, 28), {}, "classes must be at least 2; got 1"),
+        ("resnet", 10, (28, 28), {}, r"shape must be three integers \(C, M, N\)"),
+        ("resnet", 10, (1, 28.5, 28), {}, "a size in shape must be an integer"),
+        ("resnet", 10, (1, 4, 28), {}, "at least 8 x 8 pixels; got 4 x 28"),
+        ("resnet", 10, (1, 28, 28), {"size": 3}, "no option 'size'; its options: width, depth"),
+        ("resnet", 10, (1, 28, 28), {"width": 0}, "width must be at least 1; got 0"),
+        ("alexnet", 10, (1, 28, 28), {"dropout": 1.0}, "dropout must be a number in"),
+        ("hybrid", 10, (1, 28, 28), {"J": 5}, "at least 32 x 32 pixels; got 28 x 28"),
+        ("hybrid", 10, (1, 28, 28), {"head": "tree"}, "'linear', 'mlp', 'resnet'; got 'tree'"),
+        ("hybrid-mlp", 10, (1, 28, 28), {"head": "mlp"}, "names its head"),
+        ("hybrid-linear", 10, (1, 28, 28), {"width": 3}, "no option 'width'; its options: none"),
+        ("hybrid", 10, (1, 28, 28), {"norm": "layer"}, "norm must be one of 'batch', 'group'"),
+    ],
+)  # fmt: skip
+def test_bad_arguments(name, classes, shape, options, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        build(name, classes, shape, **options)
+
+
+def test_bad_hybrid():
+    scattering = Scattering2D(2, (16, 16))
+    with pytest.raises(TypeError, match="scattering must be a Scattering2D; got Linear"):
+        Hybrid(nn.Linear(2, 2), nn.Linear(2, 2))
+    with pytest.raises(TypeError, match="head must be a module; got str"):
+        Hybrid(scattering, "linear")
+    with pytest.raises(ValueError, match="out_type 'array'"):
+        Hybrid(Scattering2D(2, (16, 16), out_type="list"), nn.Identity())
+    network = Hybrid(scattering, linear_head(10, (81, 4, 4)))
+    for x in (torch.zeros(16, 16), torch.zeros(1, 1, 16, 16, dtype=torch.uint8)):
+        with pytest.raises(ValueError, match=r"x must be floating \[B, C, M, N\]"):
+            network(x)
+
+
+def test_group_norm_has_no_running_statistics():
+    head = resnet_head(10, (9, 4, 4), width=8, norm="group")
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in head.modules())
