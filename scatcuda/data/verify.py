@@ -83,7 +83,9 @@ def verify(
     try:
         # Where no images are set apart for testing, it decides nothing which will be.
         alone = (
-            location.format == "image folder" and location.path and not testing_folder(location.path)
+            location.format == "image folder"
+            and location.path
+            and not testing_folder(location.path)
         )
         dataset = read(location, **({"split": 0.5} if alone else {}))
     except DataError as error:
