@@ -125,25 +125,38 @@ def test_a_patch_is_turned_as_scikit_image_turns_it():
     grid = torch.arange(512, dtype=torch.float64)
     bumps = torch.sin(grid[:, None] / 9) + torch.cos(grid[:256] / 7 + grid[:, None] / 23)
 
-    def patch(upright):
-        return embedded._patches(bumps, 1, 65, np.random.RandomState(0), upright)[0].numpy()
+    def patch(degrees):
+        corner = np.array([[100, 90]])
+        return embedded._patches(bumps, corner, np.radians([degrees]), 65)[0].numpy()
 
-    random = np.random.RandomState(0)
-    random.randint(0, 2, 1), random.randint(0, 2, 1)  # its place
-    angle = -np.degrees(random.uniform(0, 2 * np.pi))  # clockwise
     disc = np.hypot(*np.mgrid[-32:33, -32:33]) < 31
-    turned = rotate(patch(upright=True), angle, order=3)
-    assert np.corrcoef(turned[disc], patch(upright=False)[disc])[0, 1] > 0.99
+    turned = rotate(patch(0), -35, order=3)  # clockwise
+    assert np.corrcoef(turned[disc], patch(35)[disc])[0, 1] > 0.99
+
+
+def test_patches_for_training_lie_side_by_side_while_there_are_such():
+    x = textures(per_class=32, test_per_class=1).train_x[:32]
+    assert len({tuple(patch.flatten()[:9].tolist()) for patch in x}) == 32
+    left = photograph("brick")[:, :256].reshape(8, 64, 4, 64).swapaxes(1, 2).reshape(32, 64, 64)
+    left = (left - left.mean((1, 2), keepdims=True)) / left.std((1, 2), keepdims=True)
+    nearest = np.abs(x.numpy()[:, None] - left).max((2, 3)).argmin(1)
+    assert sorted(nearest) == list(range(32))
+    assert np.allclose(x, left[nearest], atol=1e-5)
+    assert textures(per_class=40, test_per_class=1).train_x.isfinite().all()
 
 
 @pytest.mark.parametrize("size", [2, 64, 180])
 def test_textures_of_any_size_lie_within_the_photographs(size):
     data = textures(size=size, rotate=True, per_class=1, test_per_class=50)
     assert data.test_x.shape == (150, size, size) and data.test_x.isfinite().all()
-    # Beyond the border a sample is zero: far from all grey levels of a bright photograph.
-    bright = 1 + 1e-3 * torch.randn(512, 256, dtype=torch.float64)
-    random = np.random.RandomState(0)
-    assert embedded._patches(bright, 50, size, random, upright=False).abs().max() < 8
+
+
+@pytest.mark.parametrize("size", [2, 64, 180])
+def test_no_border_shows_at_any_angle(size, monkeypatch):
+    """A sample beyond the border is zero: far from all grey levels of a bright photograph."""
+    bright = 1 + 1e-3 * torch.randn(512, 512, dtype=torch.float64)
+    monkeypatch.setattr(embedded, "_photograph", lambda name: bright)
+    assert textures(size=size, rotate=True).test_x.abs().max() < 8
 
 
 @pytest.mark.parametrize(
