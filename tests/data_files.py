@@ -47,7 +47,7 @@ def python2_pickle(content: dict[str, object]) -> bytes:
         return (
             b"cnumpy.core.multiarray\n_reconstruct\nq\x02cnumpy\nndarray\nq\x03K\x00\x85U\x01b\x87R("
             + b"K\x01" + b"(" + b"".join(map(item, value.shape)) + b"t"
-            + b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xff"
+            + b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNN" + b"J\xff\xff\xff\xff" * 2
             + b"K\x00tb\x89" + text(value.tobytes()) + b"tb"
         )  # fmt: skip
 
@@ -113,7 +113,7 @@ def npz_bytes(compressed: bool = True, **content: np.ndarray) -> bytes:
 
 
 def write_folders(folder: pathlib.Path, parts=("train", "val"), suffix="png", count=3) -> None:
-    """Images of two classes, 20 x 30 pixels: red ones and blue ones, brighter from one to the next."""
+    """Images of two classes, 20 x 30 pixels, red and blue, from one to the next brighter."""
     from PIL import Image
 
     for part in parts:

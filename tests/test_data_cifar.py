@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import pickletools
 import struct
 import tracemalloc
 
@@ -29,7 +28,7 @@ def test_cifar10(tmp_path, monkeypatch, binary):
     assert torch.equal(data.train_x, images(0, 1, 2, 3, 4)) and torch.equal(data.test_x, images(5))
     assert data.train_y.tolist() == list(range(10)) * 10 and data.train_y.dtype == torch.int64
     assert data.test_y.tolist() == list(range(10)) * 2
-    data.train_x += 1  # the memory is its own
+    data.train_x.add_(1)  # the memory is its own
 
 
 @pytest.mark.parametrize("binary", [True, False])
@@ -84,7 +83,7 @@ def test_files_that_are_there_are_read(tmp_path, monkeypatch, binary):
 def test_a_whole_number_of_images_too_few_is_noticed(tmp_path, cut):
     with open(tmp_path / "data_batch_1.bin", "wb") as file:
         file.truncate(30730000 - cut)
-    with pytest.raises(DataError, match="truncated, .* where 10000 images take 30730000"):
+    with pytest.raises(DataError, match=r"truncated, .* where 10000 images take 30730000"):
         cifar_dataset(tmp_path)
 
 
@@ -94,10 +93,10 @@ def test_damaged_binary_files(tmp_path, monkeypatch):
     file = tmp_path / "data_batch_3.bin"
     raw = file.read_bytes()
     file.write_bytes(raw + b"0")
-    with pytest.raises(DataError, match="batch_3.bin: trailing bytes after the 61460"):
+    with pytest.raises(DataError, match=r"batch_3.bin: trailing bytes after the 61460"):
         cifar_dataset(tmp_path)
     file.write_bytes(b"\x0a" + raw[1:])
-    with pytest.raises(DataError, match="batch_3.bin: a label is not one of 0 to 9"):
+    with pytest.raises(DataError, match=r"batch_3.bin: a label is not one of 0 to 9"):
         cifar_dataset(tmp_path)
 
 
@@ -119,7 +118,7 @@ def test_python_files_with_other_content(tmp_path, monkeypatch, change, problem)
     write_cifar(tmp_path)
     content = {"data": pixels(0, 20), "labels": [0] * 20} | change
     (tmp_path / "data_batch_1").write_bytes(pickle.dumps(content, 2))
-    with pytest.raises(DataError, match=f"data_batch_1: {problem}"):
+    with pytest.raises(DataError, match=rf"data_batch_1: .*{problem}"):
         cifar_dataset(tmp_path)
 
 
@@ -130,7 +129,7 @@ def test_names_of_classes_that_are_none(tmp_path, monkeypatch, names):
     few_images(monkeypatch, 20)
     write_cifar(tmp_path)
     (tmp_path / "batches.meta").write_bytes(pickle.dumps({"label_names": names}, 2))
-    with pytest.raises(DataError, match="batches.meta: expected the names of 10 classes"):
+    with pytest.raises(DataError, match=r"batches.meta: expected the names of 10 classes"):
         cifar_dataset(tmp_path)
 
 
@@ -165,47 +164,50 @@ class Built:
 
 
 PROTO = b"\x80\x02"
-RECONSTRUCT = b"cnumpy\n_reconstruct\n".replace(b"numpy\n", b"numpy.core.multiarray\n")
-ARRAY = RECONSTRUCT + b"cnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+ARRAY = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
 BYTES = b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R"
-LONG_TEXT = b"T" + struct.pack("<i", 1 << 16) + bytes(1 << 16)
+TEXT = b"T" + struct.pack("<i", 1 << 16) + bytes(1 << 16)
 HOSTILE = {
-    "old instruction for a call": b"(S'true'\nios\nsystem\n.",
-    "another": b"(cos\nsystem\nS'true'\no.",
-    "a new object": PROTO + b"cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85\x81.",
-    "persistent": b"Pos.system\n.",
-    "extension": PROTO + b"\x82\x01.",
-    "a call of what is no function": PROTO + b"U\x04trueU\x04true\x85R.",
-    "an array called for as a type": PROTO + b"cnumpy\nndarray\nJ\xff\xff\xff\x7f\x85R.",
-    "an array of objects": PROTO + b"cnumpy\ndtype\nU\x02O8K\x00K\x01\x87R.",
-    "an array that is too large": PROTO + ARRAY + b"(K\x01" + b"J\xff\xff\xff\x7f" * 2 + b"\x86"
-    + BYTES + b"\x89U\x01xtb.",
-    "an array of texts": PROTO + ARRAY + b"(K\x01K\x01\x85U\x02u1\x89U\x01xtb.",
-    "a state for a list": PROTO + b"](K\x01tb.",
-    "an index into the memo": PROTO + b"}r\xff\xff\xff\x7f}b.",
-    "bytes without end": PROTO + b"\x8e" + struct.pack("<Q", 2**60) + b"x.",
-    "a frame without end": b"\x80\x04\x95" + struct.pack("<Q", 2**60) + b"}.",
-    "a key whose hash takes forever": PROTO + b"})" + b"2\x86" * 500 + b"K\x01s.",
-    "the same by the memo": PROTO + b"})" + b"q\x000h\x00h\x00\x86" * 500 + b"K\x01s.",
-    "a key too deep to hash": PROTO + b"})" + b"\x85" * 100_000 + b"K\x01s.",
-    "a value too deep to visit": PROTO + b"}U\x04data)" + b"\x85" * 100_000 + b"s.",
-    "more instructions than any file": PROTO + b"}" + b"]0" * (1 << 20) + b".",
-    "text encoded again and again": PROTO + LONG_TEXT + b"q\x000" + (
-        b"c_codecs\nencode\nh\x00U\x06latin1\x86R" * 2000) + b".",
-    "arrays that share a text": PROTO + LONG_TEXT + b"q\x000" + (
+    "an old call": (b"(S'true'\nios\nsystem\n.", "instruction INST"),
+    "an older call": (b"(cos\nsystem\nS'true'\no.", "names 'os.system'"),
+    "a new object": (PROTO + b"cos\nPopen\nU\x04true\x85\x81.", "names 'os.Popen'"),
+    "of the array's class": (PROTO + b"cnumpy\nndarray\nJ\xff\xff\xff\x7f\x85\x81.", "NEWOBJ"),
+    "persistent": (b"Pos.system\n.", "instruction PERSID"),
+    "an extension": (PROTO + b"\x82\x01.", "instruction EXT1"),
+    "a call of a text": (PROTO + b"U\x04trueU\x04true\x85R.", "str where Name belongs"),
+    "a call of a class": (PROTO + b"cnumpy\nndarray\nJ\xff\xff\xff\x7f\x85R.", "calls ndarray in"),
+    "a type of objects": (PROTO + b"cnumpy\ndtype\nU\x02O8K\x00K\x01\x87R.", "calls dtype in"),
+    "a large array": (PROTO + ARRAY + b"(K\x01" + b"J\xff\xff\xff\x7f" * 2 + b"\x86" + BYTES
+                      + b"\x89U\x01xtb.", "impossible shape"),
+    "a negative array": (PROTO + ARRAY + b"(K\x01" + b"J\xff\xff\xff\xff" * 2 + b"\x86" + BYTES
+                         + b"\x89U\x01xtb.", "impossible shape"),
+    "an array of text": (PROTO + ARRAY + b"(K\x01K\x01\x85U\x02u1\x89U\x01xtb.", "not one of"),
+    "the state of a list": (PROTO + b"](K\x01tb.", "list where Array belongs"),
+    "a far index of the memo": (PROTO + b"}r\xff\xff\xff\x7fb.", "take what is not there"),
+    "bytes without end": (PROTO + b"\x8e" + struct.pack("<Q", 2**60) + b"x.", "only 2 remain"),
+    "a frame without end": (b"\x80\x04\x95" + struct.pack("<Q", 2**60) + b"}.", "got nothing"),
+    "a tower as a key": (PROTO + b"})" + b"q\x00h\x00\x86" * 500 + b"K\x01s.", "tuple where str"),
+    "a deep key": (PROTO + b"})" + b"\x85" * 100_000 + b"K\x01s.", "tuple where str"),
+    "a deep value": (PROTO + b"}U\x04data)" + b"\x85" * 100_000 + b"s.", "got nothing"),
+    "many instructions": (PROTO + b"}" + b"N" * (1 << 19) + b".", "more than"),
+    "encoding again and again": (PROTO + TEXT + b"q\x00" + (
+        b"c_codecs\nencode\nh\x00U\x06latin1\x86R" * 2000) + b".", "encodes more text"),
+    "arrays that share a text": (PROTO + TEXT + b"q\x00" + (
         ARRAY + b"(K\x01J\x00\x00\x01\x00\x85" + BYTES + b"\x89h\x00tb") * 1000 + b".",
-    "marks on the stack": PROTO + b"((\x85.",
-    "nothing": PROTO + b".",
-    "two things": PROTO + b"}}.",
-    "no dictionary": PROTO + b"].",
-    "a key alone": PROTO + b"(U\x01xd.",
-    "text that is not text": PROTO + b"X\x01\x00\x00\x00\xff.",
-    "digits without end": b"I" + b"9" * 100_000 + b"\n.",
+        "encodes more text"),
+    "marks as things": (PROTO + b"((\x86.", "take what is not there"),
+    "a list of marks": (PROTO + b"](a.", "take what is not there"),
+    "nothing": (PROTO + b".", "does not end with one object"),
+    "two things": (PROTO + b"}}.", "does not end with one object"),
+    "no dictionary": (PROTO + b"].", "list where dict belongs"),
+    "a key alone": (PROTO + b"(U\x01xd.", "a key without a value"),
+    "text that is none": (PROTO + b"X\x01\x00\x00\x00\xff.", "corrupt pickle"),
+    "digits without end": (b"I" + b"9" * 100_000 + b"\n.", "corrupt pickle"),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE)
-def test_hostile_pickle(tmp_path, raw):
+@pytest.mark.parametrize("raw, problem", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_pickle(tmp_path, raw, problem):
     (tmp_path / "data_batch_1").write_bytes(raw)
     tracemalloc.start()
     try:
@@ -216,7 +218,7 @@ def test_hostile_pickle(tmp_path, raw):
         tracemalloc.stop()
     message = str(caught.value)
     assert message.startswith(f"{tmp_path / 'data_batch_1'}: ") and len(message) < 400
-    assert "\n" not in message
+    assert problem in message and "\n" not in message
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -238,11 +240,3 @@ def test_nothing_is_run(tmp_path, protocol):
             with pytest.raises(DataError, match="not a file of CIFAR's Python version"):
                 cifar_dataset(tmp_path)
     assert not mark.exists()
-
-
-def test_hostile_pickles_do_what_they_say(tmp_path):
-    """They would be no test if they were refused for bad spelling."""
-    for name in ("old instruction for a call", "another"):
-        assert pickle.loads(HOSTILE[name]) == 0  # of os.system
-    for name in ("a frame without end", "text encoded again and again", "arrays that share a text"):
-        pickletools.dis(HOSTILE[name], out=open(os.devnull, "w"))

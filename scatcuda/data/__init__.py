@@ -13,6 +13,7 @@ in it is run, and memory is never allocated from what its header says.
 """
 
 from .catalog import Available, available, list_text, load
+from .checks import Check, verify, verify_text
 from .cifar import cifar_dataset
 from .dataset import Dataset, subset
 from .embedded import digits, digits_dataset, textures
@@ -20,7 +21,6 @@ from .error import DataError
 from .folder import Images, folder_dataset
 from .idx import idx_dataset, read_idx
 from .npz import npz_dataset
-from .verify import Check, verify, verify_text
 
 __all__ = [
     "Available",

@@ -90,10 +90,12 @@ def textures(
 ) -> Dataset[Tensor]:
     """Return patches of brick, grass and gravel, photographs of 512 x 512 grey pixels.
 
-    Patches for training come upright from anywhere in the left halves, those for testing from
-    the right halves, so that no pixel is in both. With `rotate` each of the latter is turned by
-    an angle of its own, uniform over the circle, around the same centre as without: a bilinear
-    sample of the photograph, so that no border shows. Every patch has mean 0 and deviation 1.
+    Patches for training are upright squares of the left halves: side by side, in random order,
+    and when these are used up (32 of 64 x 64 pixels) anywhere. Those for testing come from
+    anywhere in the right halves, so that no pixel is in both. With `rotate` each of the latter
+    is turned by an angle of its own, uniform over the circle, around the same centre as without:
+    a bilinear sample of the photograph, so that no border shows. Every patch has mean 0 and
+    deviation 1.
 
     Args:
         per_class, test_per_class: patches of each texture, at least 1.
@@ -120,8 +122,15 @@ def textures(
     train, test = [], []
     for name in _TEXTURES:
         left, right = _photograph(name).tensor_split(2, dim=1)
-        train.append(_patches(left, per_class, size, random, upright=True))
-        test.append(_patches(right, test_per_class, size, random, upright=not rotate))
+        corners = np.concatenate(
+            [_side_by_side(left, size, random), _anywhere(left, per_class, size, 0, random)]
+        )[:per_class]
+        train.append(_patches(left, corners, np.zeros(per_class), size))
+        # As far from the border as a patch turned by 45° needs, also when none is turned.
+        margin = math.ceil((math.sqrt(2) - 1) / 2 * (size - 1))
+        corners = _anywhere(right, test_per_class, size, margin, random)
+        angles = random.uniform(0, 2 * math.pi, test_per_class)
+        test.append(_patches(right, corners, angles * rotate, size))
     labels = torch.arange(len(_TEXTURES))
     return Dataset(
         "textures-rotated" if rotate else "textures",
@@ -152,20 +161,30 @@ def _photograph(name: str) -> Tensor:
     return torch.from_numpy(pixels)
 
 
-def _patches(
-    photograph: Tensor, count: int, size: int, random: np.random.RandomState, upright: bool
-) -> Tensor:
-    """Patches [count, size, size] of a photograph [M, N], at random places and angles."""
+def _side_by_side(photograph: Tensor, size: int, random: np.random.RandomState) -> np.ndarray:
+    """Corners [k, 2] of the squares that a photograph divides into, in random order."""
+    rows, columns = (np.arange(0, n - size + 1, size) for n in photograph.shape)
+    corners = np.stack(np.meshgrid(rows, columns, indexing="ij"), -1).reshape(-1, 2)
+    return random.permutation(corners)
+
+
+def _anywhere(
+    photograph: Tensor, count: int, size: int, margin: int, random: np.random.RandomState
+) -> np.ndarray:
+    """Corners [count, 2] of squares at least `margin` pixels from the border."""
+    places = [random.randint(margin, n - size - margin + 1, count) for n in photograph.shape]
+    return np.stack(places, -1)
+
+
+def _patches(photograph: Tensor, corners: np.ndarray, angles: np.ndarray, size: int) -> Tensor:
+    """Squares [count, size, size] with corners [count, 2], turned by angles [count] in radians."""
     M, N = photograph.shape
-    # Corners on whole pixels, as far from the border as a patch turned by 45° needs.
-    margin = math.ceil((math.sqrt(2) - 1) / 2 * (size - 1))
-    top, left = (random.randint(margin, n - size - margin + 1, count) for n in (M, N))
-    angle = random.uniform(0, 2 * math.pi, count) * (not upright)
+    count = len(corners)
     centre = (size - 1) / 2
     v, u = np.meshgrid(np.arange(size) - centre, np.arange(size) - centre, indexing="ij")
-    cos, sin = (f(angle)[:, None, None] for f in (np.cos, np.sin))
-    rows = top[:, None, None] + centre + cos * v - sin * u  # [count, size, size]
-    columns = left[:, None, None] + centre + sin * v + cos * u
+    cos, sin = (f(angles)[:, None, None] for f in (np.cos, np.sin))
+    rows = corners[:, :1, None] + centre + cos * v - sin * u  # [count, size, size]
+    columns = corners[:, 1:, None] + centre + sin * v + cos * u
     grid = np.stack([2 * columns / (N - 1) - 1, 2 * rows / (M - 1) - 1], -1)
     patches = torch.nn.functional.grid_sample(
         photograph.expand(count, 1, M, N), torch.from_numpy(grid), align_corners=True

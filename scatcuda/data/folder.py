@@ -96,8 +96,8 @@ class Images:
             files: Sequence[str] = self.files[index]
         elif isinstance(index, Tensor) and index.dtype == torch.int64 and index.ndim == 1:
             files = [self.files[i] for i in index.tolist()]
-        elif isinstance(index, int):
-            return torch.from_numpy(self._decode(self.files[index]))
+        elif isinstance(index, int) and not isinstance(index, bool):
+            return torch.from_numpy(self._decode(self.files[index]).copy())
         else:
             kind = index.dtype if isinstance(index, Tensor) else type(index).__name__
             raise TypeError(f"Images: expected a slice or an int64 tensor [n], got {kind}")
