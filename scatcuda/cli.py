@@ -184,12 +184,11 @@ def _run_train(
     if Place().rank:
         return
     for row in summary(cells):
-        least = expected.get(str(row["n"]))
-        if len(row["seeds"]) > 1 or least is not None:
-            print(
-                f"{'mean':<10} {row['accuracy']:7.2%} ± {row['deviation']:.2%}   n = {row['n']}, "
-                f"{len(row['seeds'])} seeds" + (f", expected {least:g} % or more" if least else "")
-            )
+        least, several = expected.get(str(row["n"])), len(row["seeds"])
+        if several > 1 or least is not None:
+            spread = f" ± {row['deviation']:.2%}" if several > 1 else ""
+            bar = "" if least is None else f", expected {least:g} % or more"
+            print(f"{'mean':<10} {row['accuracy']:7.2%}{spread}   n = {row['n']}{bar}")
     print(f"{'kept in':<10} {where}", flush=True)
 
 
