@@ -237,10 +237,11 @@ def test_cifar_by_name_and_path(tmp_path, monkeypatch, hundred, binary):
         assert data.name == name and data.test_x.shape == (20, 3, 32, 32)
     if hundred:
         assert len(load(name, tmp_path, coarse=True).classes) == 20
-    folder.rename(tmp_path / "other")
-    (tmp_path / ("cifar10" if hundred else "cifar100")).mkdir(exist_ok=True)
-    with pytest.raises(DataError, match=f"{name}: not found as cifar-.* in {tmp_path}, "):
-        load(name, tmp_path)
+    other = "cifar10" if hundred else "cifar100"
+    folder.rename(tmp_path / other)  # the one under the name of the other is neither
+    for wanted in (name, other):
+        with pytest.raises(DataError, match=f"{wanted}: not found as cifar-.* in {tmp_path}, "):
+            load(wanted, tmp_path)
 
 
 def test_paths(tmp_path, monkeypatch):
