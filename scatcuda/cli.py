@@ -249,8 +249,8 @@ def _features(commands: Any) -> None:
         help="of the features (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--shard-size", type=int, default=4096, metavar="N",
-        help="rows of a file (default: %(default)s)",
+        "--shard-size", type=int, metavar="N",
+        help="rows of a file (default: as many as 256 MiB hold)",
     )  # fmt: skip
     parser.add_argument(
         "--progress", action=argparse.BooleanOptionalAction, default=None,
@@ -261,7 +261,7 @@ def _features(commands: Any) -> None:
 
 
 def _run_features(
-    output: str, dtype: str, shard_size: int, progress: bool | None, **given: Any
+    output: str, dtype: str, shard_size: int | None, progress: bool | None, **given: Any
 ) -> None:
     import torch
 

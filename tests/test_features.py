@@ -49,6 +49,13 @@ def test_files_hold_the_features(dataset, tmp_path, dtype):
     assert extract(dataset, transformer(dtype=dtype), tmp_path, shard_size=30) == 0
 
 
+def test_files_are_of_bounded_size_unless_rows_are_counted(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("scatcuda.learn.features._SHARD", 30 * 81 * 2)
+    assert extract(dataset, transformer(dtype="float16"), tmp_path / "half") == 4 + 2
+    assert extract(dataset, transformer(dtype="float32"), tmp_path / "full") == 7 + 3
+    assert extract(dataset, transformer(), tmp_path / "rows", shard_size=50) == 2 + 1
+
+
 def test_what_is_missing_or_damaged_is_made_again(dataset, tmp_path):
     extract(dataset, transformer(), tmp_path, shard_size=25)
     before, _ = load_features(tmp_path)
@@ -65,12 +72,15 @@ def test_what_is_missing_or_damaged_is_made_again(dataset, tmp_path):
 def test_other_features_are_refused(dataset, tmp_path):
     extract(dataset, transformer(), tmp_path, shard_size=50)
     kept = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    x, y = dataset.train_x, dataset.train_y
+    x, y, test = dataset.train_x, dataset.train_y, (dataset.test_x, dataset.test_y)
+    one_pixel = x.clone()
+    one_pixel[58, 3, 5] += 1
     others = [
         (dataset, transformer(J=3), 50, "transformer is"),
         (dataset, transformer(), 40, "shard_size is 50, now 40"),
         (dataset, transformer(dtype="float16"), 50, "transformer is"),
         (Dataset("some", x.flip(0), y, x, y, dataset.classes), transformer(), 50, "splits is"),
+        (Dataset("some", one_pixel, y, *test, dataset.classes), transformer(), 50, "splits is"),
     ]
     for data, how, size, message in others:
         with pytest.raises(ValueError, match=f"holds other features: {message}"):

@@ -30,6 +30,7 @@ __all__ = ["extract", "load_features"]
 
 MANIFEST = "manifest.json"
 _FORMAT = "scatcuda features 1"
+_SHARD = 1 << 28  # bytes of a file, unless the user counts rows: writing takes three times as much
 _ABANDONED = 600  # seconds after which nobody is writing to a temporary file any more
 
 
@@ -52,7 +53,7 @@ def extract(
     transformer: ScatteringTransformer,
     directory: str | os.PathLike[str],
     *,
-    shard_size: int = 4096,
+    shard_size: int | None = None,
     progress: bool | None = None,
 ) -> int:
     """Write the features of a data set's training and test images.
@@ -61,7 +62,7 @@ def extract(
         dataset: images, in memory or lazy, and labels.
         transformer: is fitted to the training images; its ``dtype`` is that of the files.
         directory: made if need be; one that holds the features of the same is completed.
-        shard_size: rows of a file.
+        shard_size: rows of a file; None: as many as 256 MiB hold.
         progress: a bar on stderr; None: if stderr is a terminal.
     Returns: The number of files written now; 0 if all were there.
     Raises:
@@ -79,12 +80,15 @@ def extract(
     """
     from tqdm import tqdm
 
-    if isinstance(shard_size, bool) or not isinstance(shard_size, int):
+    if isinstance(shard_size, bool) or not isinstance(shard_size, int | None):
         raise TypeError(f"shard_size must be an int, got {type(shard_size).__name__}")
-    if shard_size < 1:
+    if shard_size is not None and shard_size < 1:
         raise ValueError(f"shard_size must be at least 1, got {shard_size}")
     folder = Path(directory)
     transformer.fit(dataset.train_x)
+    if shard_size is None:
+        row = transformer.n_features_out * getattr(torch, transformer.dtype).itemsize
+        shard_size = max(1, _SHARD // row)
     manifest = _manifest(dataset, transformer, shard_size)
     digest = _digest(manifest)
     _begin(folder, manifest)
@@ -173,13 +177,24 @@ def _manifest(
     for split in ("train", "test"):
         x, y = _split(dataset, split)
         if len(y):
-            splits[split] = {"rows": len(y), "data": Shard(split, (x, y)).digest()}
+            splits[split] = {"rows": len(y), "data": _digest_of(split, x, y)}
     return {
         "format": _FORMAT, "data": dataset.name, "classes": list(dataset.classes),
         "transformer": {**how, "shape": list(transformer.shape_)},
         "columns": transformer.n_features_out,
         "dtype": transformer.dtype, "shard_size": shard_size, "splits": splits,
     }  # fmt: skip
+
+
+def _digest_of(split: str, x: Any, y: Tensor) -> str:
+    """Of every pixel in memory; of a lazy array, whose files it would take to read, of a few."""
+    digest = Shard(split, (x, y)).digest()
+    if not isinstance(x, Tensor):
+        return digest
+    pixels = hashlib.sha256(digest.encode())
+    for block in x.split(max(1, (1 << 24) // max(1, x[:1].numel()))):
+        pixels.update(block.cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return pixels.hexdigest()[:16]
 
 
 def _begin(folder: Path, manifest: dict[str, Any]) -> None:
