@@ -109,7 +109,7 @@ def test_table_and_figure(sets, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["separation.png"]
 
 
-def test_no_half_figure(tmp_path):
+def test_no_half_figure(tmp_path, monkeypatch):
     with (
         pytest.raises(OSError, match="cannot be saved"),
         panels(tmp_path / "a" / "b.png", 1, "", ""),
@@ -119,6 +119,14 @@ def test_no_half_figure(tmp_path):
         pass
     with pytest.raises(RuntimeError), panels(tmp_path / "b.png", 1, "", ""):
         raise RuntimeError
+
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", refuse)
+    with pytest.raises(OSError, match=r"b\.png: the figure cannot be saved \(No space"):
+        with panels(tmp_path / "b.png", 1, "", ""):
+            pass
     assert not list(tmp_path.iterdir())
 
 
