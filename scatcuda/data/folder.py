@@ -5,6 +5,7 @@ folder_dataset() -> Dataset of `Images` [n, 3, size, size] uint8
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -132,7 +133,9 @@ class Images:
         from PIL import Image
 
         try:
-            with Image.open(file, formats=_FORMATS) as image:
+            # In memory: of a file Pillow asks for as many bytes as its chunks say they have.
+            raw = io.BytesIO(Path(file).read_bytes())
+            with Image.open(raw, formats=_FORMATS) as image:
                 if image.width * image.height > _MAX_PIXELS:
                     raise ValueError(f"{image.width} x {image.height} pixels are too many")
                 if image.mode[0] in "IF":
@@ -141,7 +144,7 @@ class Images:
         except FileNotFoundError:
             raise DataError(f"{file}: no such file") from None
         except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them
-            reason = str(error).removesuffix(f" {file!r}") or type(error).__name__
+            reason = str(error).partition(" <_io.")[0] or type(error).__name__
             raise DataError(f"{file}: not an image that can be read ({reason})") from None
         return pixels if self.grey else pixels.transpose(2, 0, 1)
 

@@ -95,6 +95,8 @@ def extract(
     _sweep(folder)
 
     rank, size = (int(os.environ.get(name, d)) for name, d in (("RANK", "0"), ("WORLD_SIZE", "1")))
+    if not 0 <= rank < size:
+        raise ValueError(f"RANK must be 0 to WORLD_SIZE - 1, got {rank} of {size} processes")
     mine = [part for i, part in enumerate(_parts(manifest)) if i % size == rank]
     missing = [part for part in mine if not _whole(folder, part, manifest, digest)]
     rows = sum(part.stop - part.start for part in mine)

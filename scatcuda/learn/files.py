@@ -71,9 +71,15 @@ def write_tensors(
     from safetensors.torch import save_file
 
     with replaced(path) as temporary:
-        # Tensors that share memory, such as tied weights, are refused: each gets its own copy.
-        apart = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-        save_file({k: v.contiguous() for k, v in apart.items()}, temporary, dict(metadata))
+        apart: dict[str, Tensor] = {}
+        taken: set[int] = set()
+        for name, tensor in tensors.items():
+            tensor = tensor.detach().cpu().contiguous()
+            # Tensors that share memory, such as tied weights, are refused: each has its own copy.
+            memory = tensor.untyped_storage().data_ptr()
+            apart[name] = tensor.clone() if memory in taken else tensor
+            taken.add(memory)
+        save_file(apart, temporary, dict(metadata))
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
