@@ -160,7 +160,7 @@ def _run_train(
     **given: Any,
 ) -> None:  # fmt: skip
     from .learn.distributed import Place
-    from .learn.experiment import Cell, experiment, summary
+    from .learn.experiment import Cell, run_experiment, summary
     from .learn.options import Options, read_config, read_expected
 
     for name in ("n", "seeds"):
@@ -178,7 +178,7 @@ def _run_train(
                 flush=True,
             )
 
-    cells = experiment(
+    cells = run_experiment(
         options, where, resume=resume, progress=progress, save_every=save_every, tell=tell
     )
     if Place().rank:
@@ -213,9 +213,9 @@ def _run_eval(
     run: str, n: int | str | None, seed: int | None, data: str | None, data_dir: str | None,
     worst: int, device: str | None,
 ) -> None:  # fmt: skip
-    from .learn.evaluation import evaluation
+    from .learn.evaluation import evaluate_run
 
-    print(evaluation(run, n, seed, data, data_dir, device).text(worst))
+    print(evaluate_run(run, n, seed, data, data_dir, device).text(worst))
 
 
 # --- features ---------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from torch import nn
 from scatcuda import Scattering2D
 from scatcuda.data import digits
 from scatcuda.learn.blocks import Standardization
-from scatcuda.learn.hybrid import HEADS, linear_head, resnet_head
+from scatcuda.learn.hybrids import HEADS, linear_head, resnet_head
 from scatcuda.learn.models import MODELS, Hybrid, build, hybrid
 
 _NAMES = [*(name for name in MODELS if name != "hybrid"), *(f"hybrid-{head}" for head in HEADS)]

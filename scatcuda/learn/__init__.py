@@ -3,7 +3,8 @@
 Scikit-learn's users find estimators: `ScatteringTransformer`, `Standardizer`, `RidgeClassifier`,
 `LinearClassifier`, `PCAAffineClassifier`, kept by `save` and `load`. PyTorch's users find modules,
 `Hybrid`, `WaveletCascade`, `alexnet`, `inception`, `resnet`, and `fit`, `predict`, `evaluate`. The
-command ``scatcuda train`` is `experiment` with some `Options`.
+command ``scatcuda train`` is `run_experiment` with some `Options`; `scatcuda.learn.separation` and
+`scatcuda.learn.stability` measure what depth and deformations do.
 
 Needs more than the transform: ``pip install scatcuda[learn]``.
 """
@@ -26,11 +27,10 @@ _HOME = {
     "WaveletCascade": "cascade",
     "alexnet": "models",
     "evaluate": "inference",
-    "evaluation": "evaluation",
-    "experiment": "experiment",
+    "evaluate_run": "evaluation",
     "extract": "features",
     "fit": "training",
-    "hybrid": "models",
+    "hybrid": "hybrids",
     "inception": "models",
     "load": "saving",
     "load_features": "features",
@@ -38,9 +38,8 @@ _HOME = {
     "pool": "pooling",
     "predict": "inference",
     "resnet": "models",
+    "run_experiment": "experiment",
     "save": "saving",
-    "separation": "separation",
-    "stability": "stability",
 }
 
 __all__ = sorted(_HOME)

@@ -14,7 +14,7 @@ from torch import Tensor
 from .experiment import CONFIG, answers, cell_folder, dataset_of
 from .options import Options, read_config
 
-__all__ = ["Evaluation", "evaluation"]
+__all__ = ["Evaluation", "evaluate_run"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Evaluation:
         return "\n".join(lines)
 
 
-def evaluation(
+def evaluate_run(
     run: str | os.PathLike[str],
     n: int | str | None = None,
     seed: int | None = None,
@@ -89,7 +89,7 @@ def evaluation(
     data_dir: str | None = None,
     device: str | None = None,
 ) -> Evaluation:
-    """Test what `experiment` left in a folder.
+    """Test what `run_experiment` left in a folder.
 
     Args:
         run: the folder.

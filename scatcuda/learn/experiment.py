@@ -46,7 +46,7 @@ __all__ = [
     "answers",
     "cell_folder",
     "dataset_of",
-    "experiment",
+    "run_experiment",
     "summary",
     "transformer_of",
 ]
@@ -66,7 +66,7 @@ class Cell:
     seconds: float  # of training and testing, features included where they were not there yet
 
 
-def experiment(
+def run_experiment(
     options: Options,
     directory: str | os.PathLike[str] | None = None,
     *,
@@ -87,7 +87,7 @@ def experiment(
         tell: called with each cell when it is done.
     Raises: ValueError, DataError, as their sentence says.
     Example:
-        >>> [cell.accuracy > 0.98 for cell in experiment(Options(data="digits"))]
+        >>> [cell.accuracy > 0.98 for cell in run_experiment(Options(data="digits"))]
         [True]
     """
     place = processes(pick_device(options.device))

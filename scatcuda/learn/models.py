@@ -30,7 +30,7 @@ from .blocks import (
     initialised,
     positive,
 )
-from .hybrid import HEADS, Hybrid, hybrid
+from .hybrids import HEADS, Hybrid, hybrid
 
 __all__ = ["HEADS", "MODELS", "Hybrid", "alexnet", "build", "hybrid", "inception", "resnet"]
 
