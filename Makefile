@@ -3,6 +3,7 @@
 #   make demo    scattering classifies real images; DATA=directory takes MNIST's IDX files instead
 #   make test    the tests
 #   make bench   the benchmarks against Kymatio and plain PyTorch; QUICK=1 for a short run
+#   make learn   the experiments of benchmarks/learning; DATA=directory of data sets, ARGS=names
 #   make gpu     on an NVIDIA GPU: build, tests, benchmarks, compute-sanitizer, with the Python and
 #                PyTorch that are there; QUICK=1 for a short run, RESULTS=directory for the figures
 #   make kernels what nvcc makes of the CUDA kernels: registers, spills, occupancy
@@ -22,11 +23,11 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
 CPP := $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: help demo test bench gpu kernels lint clean
+.PHONY: help demo test bench learn gpu kernels lint clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n '3,12p' Makefile | cut -c3-
+	@sed -n '3,13p' Makefile | cut -c3-
 
 demo: $(VENV)/.built-demo
 	$(BIN)/python -m scatcuda.demo $(if $(DATA),--data $(DATA))
@@ -36,6 +37,9 @@ test: $(VENV)/.built-test
 
 bench: $(VENV)/.built-bench
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
+
+learn: $(VENV)/.built-learn
+	$(BIN)/python -m benchmarks.learning $(if $(DATA),--data-dir "$(DATA)") $(ARGS)
 
 # Nothing is installed for this one: a machine with a GPU has its PyTorch, in .venv or elsewhere.
 gpu:

@@ -168,7 +168,7 @@ def _run_train(
             given[name] = tuple(given[name])
     options = Options(**{**(read_config(config) if config else {}), **given})
     expected = read_expected(config) if config else {}
-    where = run or f"runs/{Path(options.data).name}-{options.model}"
+    where = run or f"runs/{Path(options.data).resolve().name}-{options.model}"
 
     def tell(cell: Cell) -> None:
         if Place().rank == 0:

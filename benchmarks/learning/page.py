@@ -18,8 +18,10 @@ python -m benchmarks.learning NAME --data-dir DIR                      # and kee
 ```
 
 For every `n` the training images are a balanced subset, `scatcuda.data.subset`; the test set is
-whole. ± is the standard deviation over the seeds. Seconds are of one row's
-training and testing of all seeds, reading and features included, on the machine named below.
+whole. ± is the standard deviation over the seeds. Seconds are those of all seeds' features, training
+and testing, on the machine named below, which may have been busy with other work. CIFAR-10 is here
+20 000 of its training images, compressed as JPEG by their source: compare no finer than a point or
+two with the literature.
 """
 
 
@@ -30,6 +32,7 @@ def text(results: Path) -> str:
     accuracies = [entry for entry in found if entry["kind"] == "accuracy"]
     if accuracies:
         parts.append(_accuracies(accuracies))
+        parts.append(_compared(accuracies))
     for entry in found:
         if entry["kind"] == "plotted":
             parts.append(f"## {entry['title']}\n\n{entry['text']}\n")
@@ -76,6 +79,37 @@ def _accuracies(entries: list[dict[str, Any]]) -> str:
             if not verdict["text"].startswith("n ="):
                 lines.append(f"| | | | {verdict['text']} | |")
     return "\n".join(lines) + "\n"
+
+
+_MODELS = {
+    ("ridge", "pixels"): "ridge on pixels",
+    ("resnet", "scattering"): "residual network on pixels",
+    ("ridge", "scattering"): "ridge on scattering",
+    ("hybrid", "scattering"): "network on scattering",
+}
+
+
+def _compared(entries: list[dict[str, Any]]) -> str:
+    """One table a data set: a row for every n, a column for every kind of model."""
+    parts = ["## CNN, scattering, hybrid\n"]
+    for name, title in (("mnist", "MNIST"), ("cifar10", "CIFAR-10")):
+        cells: dict[str, dict[str, float]] = {}
+        for entry in entries:
+            options = entry["options"]
+            model = _MODELS.get((options["model"], options["features"]))
+            if options["data"] == name and model:
+                for row in entry["rows"]:
+                    cells.setdefault(str(row["n"]), {}).setdefault(model, row["accuracy"])
+        if cells:
+            order = sorted(cells, key=lambda n: float("inf") if n == "all" else int(n))
+            columns = list(_MODELS.values())
+            parts.append(f"| {title}, n | " + " | ".join(columns) + " |")
+            parts.append("|---" * (len(columns) + 1) + "|")
+            for n in order:
+                shown = (f"{100 * cells[n][c]:.2f}" if c in cells[n] else "" for c in columns)
+                parts.append(f"| {n} | " + " | ".join(shown) + " |")
+            parts.append("")
+    return "\n".join(parts)
 
 
 def _bar(verdict: dict[str, Any] | None) -> str:
