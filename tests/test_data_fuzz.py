@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import tempfile
 import tracemalloc
@@ -9,7 +10,6 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import SEED
 from data_files import arrays, few_images, npz_bytes, write_cifar, write_folders
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
@@ -17,6 +17,7 @@ from test_data import write_dataset
 
 from scatcuda.data import DataError, Images, load
 
+SEED = int(os.environ.get("SCATCUDA_SEED", "0"))
 _MEMORY = (
     4 << 20
 )  # bytes at most; the files have up to 30 thousand, of which deflate makes 30 million

@@ -85,7 +85,8 @@ def _trained(name: str, data_dir: str | None) -> dict[str, Any]:
         rows = json.loads((run / "results.json").read_text())
     expected = read_expected(config)
     return {
-        "kind": "accuracy", "title": _title(config), "options": vars(Options(**read_config(config))),
+        "kind": "accuracy", "title": _title(config),
+        "options": vars(Options(**read_config(config))),
         "rows": rows, "command_seconds": round(seconds, 1),
         "verdicts": [verdict(key, least, rows, seconds) for key, least in expected.items()],
     }  # fmt: skip
