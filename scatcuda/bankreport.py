@@ -77,7 +77,7 @@ def _size(shape: tuple[int, ...]) -> str:
 
 def save_bank(path: str | Path, bank: FilterBank) -> None:
     """Write ``psi [J, L, Mp, Np]`` and ``phi [Mp, Np]``, float64, Fourier domain in FFT order."""
-    from .learn.files import write_tensors
+    from .files import write_tensors
 
     write_tensors(path, {"psi": bank.psi, "phi": bank.phi}, {"scatcuda": "filter bank"})
 
@@ -88,7 +88,7 @@ def draw_bank(path: str | Path, bank: FilterBank) -> None:
     Raises: ImportError: matplotlib is not installed.
     """
     from .figure import angles_of, shade
-    from .learn.files import replaced
+    from .files import replaced
 
     try:
         from matplotlib.figure import Figure

@@ -6,7 +6,6 @@ Two rows of four squares, the first two joined; drawn for two scales and eight a
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from scatcuda import filters
+from scatcuda.files import replaced
 
 _J, _L = 2, 8
 _TINY = 1e-20  # keeps divisions finite where images are blank
@@ -65,14 +65,11 @@ def draw(
     picture = picture.quantize(
         256, method=Image.Quantize.MAXCOVERAGE, kmeans=5, dither=Image.Dither.NONE
     )
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        picture.save(partial, "PNG", optimize=True)
-        os.replace(partial, path)
+        with replaced(path) as temporary:
+            picture.save(temporary, "PNG", optimize=True)
     except OSError as error:
         raise OSError(f"{path}: the figure cannot be saved ({error.strerror or error})") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _header(figure: Any, source: str, accuracy: dict[str, float]) -> None:

@@ -16,8 +16,8 @@ pytest.importorskip("safetensors")
 pytest.importorskip("sklearn")
 
 from scatcuda.data import DataError, Dataset, digits, load
+from scatcuda.files import read_tensors
 from scatcuda.learn.features import MANIFEST, extract, load_features
-from scatcuda.learn.files import read_tensors
 from scatcuda.learn.transformer import ScatteringTransformer
 
 ROOT = Path(__file__).parents[1]

@@ -8,8 +8,8 @@ pytest.importorskip("safetensors")
 from scatcuda import bench as bench_module
 from scatcuda.bankreport import filters_report
 from scatcuda.bench import bench, bench_text
+from scatcuda.files import read_tensors
 from scatcuda.filters import frame_bounds, tight_bank
-from scatcuda.learn.files import read_tensors
 
 
 @pytest.mark.parametrize("kind", ["morlet", "tight"])

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 import scatcuda
-from scatcuda.learn.files import write_text
+from scatcuda.files import write_text
 from scatcuda.learn.options import Options, read_config, read_expected
 
 from . import killed, page

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
+from scatcuda.files import read_tensors
 from scatcuda.learn.checkpoint import CHECKPOINT, Checkpoint
-from scatcuda.learn.files import read_tensors
 
 KILLS = 10
 ROOT = Path(__file__).parents[2]

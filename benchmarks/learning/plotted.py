@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from scatcuda.data import load, subset
+from scatcuda.files import write_text
 from scatcuda.learn import fit, resnet
-from scatcuda.learn.files import write_text
 
 SETS = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
 

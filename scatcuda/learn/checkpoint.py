@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data import DataError
-from .files import read_tensors, write_tensors
+from ..files import read_tensors, write_tensors
 
 __all__ = ["CHECKPOINT", "Checkpoint", "load_weights"]
 

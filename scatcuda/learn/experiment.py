@@ -25,10 +25,10 @@ from torch import Tensor, nn
 from .. import data
 from ..data import DataError, Dataset
 from ..data.catalog import locate
+from ..files import write_text
 from . import models
 from .checkpoint import CHECKPOINT, load_weights
 from .distributed import Place, processes
-from .files import write_text
 from .inference import evaluate, pick_device, predict
 from .linear import LinearClassifier
 from .options import LINEAR, Options, read_config, write_config

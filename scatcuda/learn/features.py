@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ..data import DataError, Dataset
-from .files import read_tensors, write_tensors, write_text
+from ..files import read_tensors, write_tensors, write_text
 from .shard import Rows, Shard
 from .transformer import ScatteringTransformer
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..data import DataError
-from .files import replaced, write_text
+from ..files import replaced, write_text
 
 __all__ = ["HISTORY", "Row", "Teller", "draw_curves", "read_history"]
 

@@ -14,7 +14,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-from .files import write_text
+from ..files import write_text
 from .recipe import Recipe
 
 __all__ = ["LINEAR", "NETWORKS", "Options", "read_config", "read_expected", "write_config"]

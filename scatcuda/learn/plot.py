@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from ..files import replaced
 
 INK, GREY = "#22272e", "#7b828a"
 # Told apart also by those who confuse red and green, and in print by their markers.
@@ -84,15 +85,9 @@ def panels(
 
 
 def _save(figure: Any, path: Path) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(partial, "wb") as file:
-            figure.savefig(file, format="png")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        with replaced(path) as temporary:
+            figure.savefig(temporary, format="png")
     except OSError as error:
         reason = error.strerror or error
         raise OSError(f"{path}: the figure cannot be saved ({reason})") from None
-    finally:
-        partial.unlink(missing_ok=True)

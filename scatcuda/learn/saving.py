@@ -20,7 +20,7 @@ from torch import Tensor
 
 from scatcuda.data import DataError
 
-from .files import read_tensors, write_tensors
+from ..files import read_tensors, write_tensors
 
 _MODULES = {
     "LinearClassifier": "scatcuda.learn.linear",

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..data import DataError
+from .data import DataError
 
 __all__ = ["read_tensors", "replaced", "write_tensors", "write_text"]
 
