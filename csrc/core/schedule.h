@@ -2,7 +2,7 @@
 // The Python twin is scatcuda/plan.py.
 #pragma once
 
-#include "../include/scatcuda/engine.h"
+#include "engines.h"
 #include "common.h"
 
 namespace scatcuda {

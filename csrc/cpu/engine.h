@@ -1,7 +1,7 @@
 // One compiled copy of the CPU engine: the functions of one instruction set and one number type.
 #pragma once
 
-#include "../include/scatcuda/engine.h"
+#include "../core/engines.h"
 
 namespace scatcuda {
 

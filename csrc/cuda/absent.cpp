@@ -1,6 +1,6 @@
 // Stands in for the CUDA engine where the build has none: the same names, all of which answer that
 // there is no kernel. csrc/torch says what to do about it.
-#include "../include/scatcuda/engine.h"
+#include "../core/engines.h"
 
 namespace scatcuda {
 namespace cuda {

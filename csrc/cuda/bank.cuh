@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "../core/common.h"
-#include "../include/scatcuda/engine.h"
+#include "../core/engines.h"
 #include "runtime.h"
 
 namespace scatcuda {

@@ -19,7 +19,7 @@
 #include <mutex>
 #include <type_traits>
 
-#include "../include/scatcuda/engine.h"
+#include "../core/engines.h"
 
 extern "C" {
 int cudaGetDevice(int* device);

@@ -1,6 +1,6 @@
 // The functions of scatcuda::cuda for float and double; included at the end of the file that
 // defines them.
-#include "../include/scatcuda/engine.h"
+#include "../core/engines.h"
 
 namespace scatcuda {
 namespace cuda {

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "../include/scatcuda/engine.h"
+#include "../core/engines.h"
 
 namespace scatcuda {
 

@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "../include/scatcuda/engine.h"
+#include "../core/engines.h"
 
 // Architectures of this build, "75 80 …"; none where it has no CUDA engine
 #ifndef SCATCUDA_ARCHS

@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "../../csrc/include/scatcuda/engine.h"
+#include "../../csrc/core/engines.h"
 
 using scatcuda::cuda::Direction;
 using scatcuda::cuda::Fft;

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <string>
 
-#include "../../csrc/include/scatcuda/engine.h"
+#include "../../csrc/core/engines.h"
 
 namespace {
 

@@ -1,0 +1,239 @@
+/* Wavelet scattering of images for programs without Python: plan, workspace, execute, destroy.
+ *
+ *   S x = [A x, A|W1 x|, A|W2|W1 x||]
+ *
+ * A plan is what Python's Scattering2D is: a problem and its filters. Python writes it to a file
+ * (`scatcuda export plan.scat --J 3 --shape 224,224`, or Scattering2D.save_plan), or a program
+ * hands in the tables. Planning allocates; nothing after it does: the caller brings the workspace.
+ * A plan does not change once it is made: any number of threads may execute it, each with a
+ * workspace of its own.
+ *
+ *   scatcuda_plan* plan;
+ *   scatcuda_message why;
+ *   if (scatcuda_plan_load("plan.scat", &plan, &why)) { puts(why.text); return 1; }
+ *   int64_t bytes = scatcuda_workspace_bytes(plan, SCATCUDA_FORWARD, batch, 1);
+ *   void* workspace = aligned_alloc(SCATCUDA_ALIGNMENT, bytes);
+ *   scatcuda_forward(plan, batch, x, S, workspace, bytes, NULL, &why);
+ *   scatcuda_plan_destroy(plan);
+ *
+ * Arrays are contiguous, the last index runs fastest: images x [batch, M, N], coefficients
+ * S [batch, channels, m, n], numbers of the plan's type. No function throws, prints, or ends the
+ * process. scatcuda.hpp says the same in C++.
+ */
+#ifndef SCATCUDA_H
+#define SCATCUDA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SCATCUDA_VERSION "0.1.0"
+/* What the address of a workspace is a multiple of */
+#define SCATCUDA_ALIGNMENT 64
+#define SCATCUDA_CUDA_ALIGNMENT 256
+
+#if defined(_WIN32)
+#define SCATCUDA_API
+#else
+#define SCATCUDA_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum scatcuda_status {
+  SCATCUDA_OK = 0,
+  SCATCUDA_BAD_ARGUMENT = 1,        /* a null pointer, a negative size, an unaligned workspace … */
+  SCATCUDA_BAD_PLAN = 2,            /* no plan, an altered or truncated one, or no such problem */
+  SCATCUDA_CANNOT_READ = 3,         /* the file system refused */
+  SCATCUDA_NO_MEMORY = 4,           /* for the plan */
+  SCATCUDA_WORKSPACE_TOO_SMALL = 5, /* fewer bytes than the plan said */
+  SCATCUDA_NO_CUDA = 6,             /* not in this build, no such device, or one too old for it */
+  SCATCUDA_NO_FFT = 7,              /* cuFFT was not found, or the FFT refused */
+  SCATCUDA_CUDA_FAILED = 8          /* what CUDA said is in the message */
+} scatcuda_status;
+
+/* What went wrong, in a sentence. Written by a function that does not return SCATCUDA_OK; every
+ * function takes NULL for one. */
+typedef struct scatcuda_message {
+  char text[256];
+} scatcuda_message;
+
+/* "0.1.0", of the library that is running */
+SCATCUDA_API const char* scatcuda_version(void);
+/* The name of a status, as in "SCATCUDA_BAD_PLAN" */
+SCATCUDA_API const char* scatcuda_status_name(scatcuda_status status);
+/* "avx512", "avx2" or "baseline": the instructions that the CPU engine runs here; the best there
+ * are, or what the environment's SCATCUDA_CPU_ISA asks for when it is first needed */
+SCATCUDA_API const char* scatcuda_cpu_isa(void);
+/* The GPU architectures of this library, "75 80 90"; "" where it has no CUDA engine */
+SCATCUDA_API const char* scatcuda_cuda_architectures(void);
+
+/* ---- Plans ------------------------------------------------------------------------------------
+ */
+
+typedef enum scatcuda_type { SCATCUDA_FLOAT32 = 4, SCATCUDA_FLOAT64 = 8 } scatcuda_type;
+
+/* A problem and its filters, in the form of scatcuda/plan.py: scatcuda.plan.pack makes these
+ * tables. J scales, L angles, orders 0 … max_order, images M × N; these come padded where pre_pad
+ * is not 0. */
+typedef struct scatcuda_tables {
+  scatcuda_type type;
+  int64_t J, L, max_order, M, N, pre_pad;
+  int64_t psi_entries;        /* numbers in psi */
+  const void* psi;            /* of the type */
+  const int64_t* psi_support; /* [tables, 5] */
+  const void* phi;            /* of the type */
+  const int64_t* phi_support; /* [J (m + n), 2] */
+} scatcuda_tables;
+
+/* What a plan computes, and the sizes of its arrays */
+typedef struct scatcuda_description {
+  scatcuda_type type;
+  int64_t J, L, max_order, M, N, pre_pad;
+  int64_t channels, m, n; /* of the output */
+  int64_t psi_entries;    /* numbers in the tables of filters, and in their gradients */
+  int64_t phi_entries;
+} scatcuda_description;
+
+/* The wavelets that lead to an output channel: `order` of them, the others −1 */
+typedef struct scatcuda_path {
+  int64_t order, j1, theta1, j2, theta2;
+} scatcuda_path;
+
+typedef struct scatcuda_plan scatcuda_plan;
+
+/* From a plan file. A file that is truncated, altered, of another version or never was a plan is
+ * refused; nothing is read past its end. On failure *plan is NULL. */
+SCATCUDA_API scatcuda_status scatcuda_plan_load(const char* path, scatcuda_plan** plan,
+                                                scatcuda_message* message);
+/* The same from the file's bytes in memory, at any address; they are copied */
+SCATCUDA_API scatcuda_status scatcuda_plan_read(const void* bytes, size_t size,
+                                                scatcuda_plan** plan, scatcuda_message* message);
+/* From tables, which are checked and copied */
+SCATCUDA_API scatcuda_status scatcuda_plan_create(const scatcuda_tables* tables,
+                                                  scatcuda_plan** plan, scatcuda_message* message);
+/* NULL is passed over */
+SCATCUDA_API void scatcuda_plan_destroy(scatcuda_plan* plan);
+
+SCATCUDA_API scatcuda_description scatcuda_plan_describe(const scatcuda_plan* plan);
+/* Of a channel out of range the order is −1. */
+SCATCUDA_API scatcuda_path scatcuda_plan_path(const scatcuda_plan* plan, int64_t channel);
+
+/* ---- On the CPU -------------------------------------------------------------------------------
+ */
+
+typedef enum scatcuda_task {
+  SCATCUDA_FORWARD = 0,
+  SCATCUDA_BACKWARD = 1,             /* the gradient of x */
+  SCATCUDA_BACKWARD_WITH_FILTERS = 2 /* those of psi and phi as well */
+} scatcuda_task;
+
+/* Threads of the caller's: run(self, tasks, body, closure) calls body(closure, i) once for every i
+ * in [0, tasks), at once where it can, in any order, and returns when all have returned. `tasks` is
+ * at most `threads`. NULL for an executor is the calling thread alone. */
+typedef struct scatcuda_executor {
+  int64_t threads;
+  void (*run)(void* self, int64_t tasks, void (*body)(void* closure, int64_t task), void* closure);
+  void* self;
+} scatcuda_executor;
+
+/* Where the gradients of <g, S x> go, NULL where not wanted: x [batch, M, N], psi and phi as in the
+ * tables */
+typedef struct scatcuda_gradients {
+  void* x;
+  void* psi;
+  void* phi;
+} scatcuda_gradients;
+
+/* Bytes that a task needs for a batch; −1 where an argument makes no sense */
+SCATCUDA_API int64_t scatcuda_workspace_bytes(const scatcuda_plan* plan, scatcuda_task task,
+                                              int64_t batch, int64_t threads);
+/* x [batch, M, N] -> S [batch, channels, m, n] */
+SCATCUDA_API scatcuda_status scatcuda_forward(const scatcuda_plan* plan, int64_t batch,
+                                              const void* x, void* S, void* workspace,
+                                              int64_t bytes, const scatcuda_executor* executor,
+                                              scatcuda_message* message);
+/* x [batch, M, N], g [batch, channels, m, n] -> gradients of <g, S x>. The workspace is that of
+ * SCATCUDA_BACKWARD, or of SCATCUDA_BACKWARD_WITH_FILTERS where psi or phi is wanted. */
+SCATCUDA_API scatcuda_status scatcuda_backward(const scatcuda_plan* plan, int64_t batch,
+                                               const void* x, const void* g,
+                                               const scatcuda_gradients* gradients, void* workspace,
+                                               int64_t bytes, const scatcuda_executor* executor,
+                                               scatcuda_message* message);
+
+/* ---- On a GPU ---------------------------------------------------------------------------------
+ * Pointers are to device memory, `stream` is a cudaStream_t; the plan's device must be current.
+ * Nothing here waits for the device but the making of a plan. */
+
+typedef enum scatcuda_tier {
+  SCATCUDA_TIER_AUTO = 0,
+  SCATCUDA_TIER_GENERAL = 1, /* every size, one kernel a stage, an FFT between them */
+  SCATCUDA_TIER_FUSED = 2    /* float32, where a family of paths fits in shared memory */
+} scatcuda_tier;
+
+/* What pixels are stored as; all are computed in the plan's type */
+typedef enum scatcuda_pixels {
+  SCATCUDA_PIXELS_AS_PLAN = 0,
+  SCATCUDA_PIXELS_HALF = 1,
+  SCATCUDA_PIXELS_BFLOAT16 = 2,
+  SCATCUDA_PIXELS_UINT8 = 3
+} scatcuda_pixels;
+
+/* A batch of unscaled Fourier transforms of planes [outer, inner] */
+typedef enum scatcuda_direction {
+  SCATCUDA_REAL_FORWARD = 0,    /* real to half a spectrum, [outer, inner/2 + 1] */
+  SCATCUDA_REAL_INVERSE = 1,    /* the way back, after which the spectrum is lost */
+  SCATCUDA_COMPLEX_FORWARD = 2, /* in place */
+  SCATCUDA_COMPLEX_INVERSE = 3  /* likewise */
+} scatcuda_direction;
+
+typedef struct scatcuda_transform {
+  scatcuda_direction direction;
+  scatcuda_type type;
+  int64_t outer, inner, batch;
+} scatcuda_transform;
+
+/* A Fourier transform of the caller's own, in the place of cuFFT */
+typedef struct scatcuda_fft {
+  void* self;
+  /* Bytes of workspace that a transform needs, −1 where it cannot be done */
+  int64_t (*workspace_bytes)(void* self, const scatcuda_transform* transform, void* stream);
+  /* 0 where it was done */
+  int (*run)(void* self, const scatcuda_transform* transform, const void* in, void* out,
+             void* workspace, void* stream);
+} scatcuda_fft;
+
+typedef struct scatcuda_cuda_options {
+  scatcuda_tier tier;
+  int64_t workspace; /* bytes the workspace may take; 0: a choice by the size of the L2 cache */
+  const scatcuda_fft* fft; /* NULL: cuFFT, opened when it is first needed */
+} scatcuda_cuda_options;
+
+typedef struct scatcuda_cuda_plan scatcuda_cuda_plan;
+
+/* Copies the tables of a plan to the current device. NULL for options: as if all were 0. */
+SCATCUDA_API scatcuda_status scatcuda_cuda_plan_create(const scatcuda_plan* plan,
+                                                       const scatcuda_cuda_options* options,
+                                                       scatcuda_cuda_plan** cuda_plan,
+                                                       scatcuda_message* message);
+SCATCUDA_API void scatcuda_cuda_plan_destroy(scatcuda_cuda_plan* plan);
+SCATCUDA_API scatcuda_status scatcuda_cuda_workspace_bytes(const scatcuda_cuda_plan* plan,
+                                                           scatcuda_task task, int64_t batch,
+                                                           void* stream, int64_t* bytes,
+                                                           scatcuda_message* message);
+SCATCUDA_API scatcuda_status scatcuda_cuda_forward(const scatcuda_cuda_plan* plan, int64_t batch,
+                                                   scatcuda_pixels pixels, const void* x, void* S,
+                                                   void* workspace, int64_t bytes, void* stream,
+                                                   scatcuda_message* message);
+SCATCUDA_API scatcuda_status scatcuda_cuda_backward(const scatcuda_cuda_plan* plan, int64_t batch,
+                                                    scatcuda_pixels pixels, const void* x,
+                                                    const void* g,
+                                                    const scatcuda_gradients* gradients,
+                                                    void* workspace, int64_t bytes, void* stream,
+                                                    scatcuda_message* message);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
