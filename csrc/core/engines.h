@@ -50,10 +50,12 @@ struct Bank {
   const int64_t* phi_support;  // [J · (m + n), 2]: first and last + 1 non-zero of each matrix row
 };
 
-// Runs body(closure, 0), …, body(closure, tasks − 1), at once where it can.
+// run(self, tasks, body, closure) runs body(closure, 0), …, body(closure, tasks − 1), at once where
+// it can; at most `threads` tasks.
 struct Executor {
   int64_t threads;
-  void (*run)(int64_t tasks, void (*body)(void* closure, int64_t task), void* closure);
+  void (*run)(void* self, int64_t tasks, void (*body)(void* closure, int64_t task), void* closure);
+  void* self = nullptr;
 };
 
 // Sides after padding and of the output, number of output channels.
@@ -66,6 +68,11 @@ Status shape_of(const Problem& problem, Shape* shape);
 int64_t angle_lanes(int64_t L);
 int64_t psi_tables(const Problem& problem);   // rows of psi_support
 int64_t phi_entries(const Problem& problem);  // elements of phi
+
+// The support tables address the others: which of them leads outside, in a few words, or null.
+// `psi_entries` is the length of bank.psi. The CPU engine trusts its tables.
+const char* support_error(const Problem& problem, int64_t psi_entries, const int64_t* psi_support,
+                          const int64_t* phi_support);
 
 // Where the gradients of <g, S x> go: x [B, M, N], psi and phi as in the Bank, null where not
 // wanted
@@ -137,6 +144,15 @@ struct Device {
 };
 // Fills in the limits of device `index`; launch_failed where there is no such device.
 Status device_limits(int index, Device* device);
+
+// What the workspace may take by default: what keeps the intermediates of a wave in the L2 cache,
+// more or less, but enough to keep a GPU with little of it busy; and never more than an eighth of
+// the memory, which leaves a network and its gradients theirs.
+inline int64_t default_budget(const Device& device) {
+  const int64_t in_cache = 2 * device.l2_bytes, least = int64_t{64} << 20;
+  const int64_t wanted = in_cache > least ? in_cache : least;
+  return wanted < device.memory_bytes / 8 ? wanted : device.memory_bytes / 8;
+}
 
 // Two ways to the same result. `general`: every size, one kernel a stage, cuFFT between them.
 // `fused`: a family of paths stays in the shared memory of one block; float32, where that fits.
@@ -237,6 +253,15 @@ Status modulus_backward(int64_t count, const T* g, const T* z, T* out, void* str
 template <class T>
 Status lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u, const T* a_m,
                const T* a_n, T* out, void* stream);
+
+// For what outlives a call: memory on the current device, filled from the host's. They wait for the
+// device; a null pointer is released by doing nothing.
+Status current_device(int* index);
+Status allocate(int64_t bytes, void** memory);
+Status upload(void* to, const void* from, int64_t bytes);
+void release(void* memory);
+// Fills memory with zeros, in the order of the stream
+Status clear(void* memory, int64_t bytes, void* stream);
 
 // What CUDA said of the last launch_failed, whichever thread's it was
 const char* last_error();

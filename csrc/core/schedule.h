@@ -2,8 +2,8 @@
 // The Python twin is scatcuda/plan.py.
 #pragma once
 
-#include "engines.h"
 #include "common.h"
+#include "engines.h"
 
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {

@@ -27,7 +27,7 @@ class Team {
       int64_t count, tasks;
     } closure{&f, count, min(executor_->threads, count)};
     executor_->run(
-        closure.tasks,
+        executor_->self, closure.tasks,
         [](void* p, int64_t task) {
           const auto [f, count, tasks] = *static_cast<Closure*>(p);
           (*f)(count* task / tasks, count * (task + 1) / tasks, task);

@@ -26,7 +26,8 @@ void in_turn(const Executor& executor, int64_t threads, int64_t count, F&& f) {
     }
   };
   executor.run(
-      threads, [](void* p, int64_t task) { (*static_cast<decltype(body)*>(p))(task); }, &body);
+      executor.self, threads,
+      [](void* p, int64_t task) { (*static_cast<decltype(body)*>(p))(task); }, &body);
 }
 
 // How a batch is cut: over its images, or over the stages of each; and the buffers for that.

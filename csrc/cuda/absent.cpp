@@ -8,6 +8,11 @@ namespace cuda {
 Status device_limits(int, Device*) { return Status::no_kernel; }
 const Fft* cufft(int*) { return nullptr; }
 const char* cufft_error() { return ""; }
+Status current_device(int*) { return Status::no_kernel; }
+Status allocate(int64_t, void**) { return Status::no_kernel; }
+Status upload(void*, const void*, int64_t) { return Status::no_kernel; }
+void release(void*) {}
+Status clear(void*, int64_t, void*) { return Status::no_kernel; }
 const char* last_error() { return ""; }
 int64_t launches() { return 0; }
 

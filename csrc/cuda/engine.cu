@@ -483,6 +483,19 @@ struct Call {
 
 // --- the engine ---
 
+Status current_device(int* index) { return status_of(cudaGetDevice(index)); }
+Status allocate(int64_t bytes, void** memory) {
+  return status_of(cudaMalloc(memory, static_cast<size_t>(bytes)));
+}
+Status upload(void* to, const void* from, int64_t bytes) {
+  return status_of(cudaMemcpy(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice));
+}
+void release(void* memory) { cudaFree(memory); }
+Status clear(void* memory, int64_t bytes, void* stream) {
+  return status_of(
+      cudaMemsetAsync(memory, 0, static_cast<size_t>(bytes), static_cast<cudaStream_t>(stream)));
+}
+
 const char* last_error() { return failure; }
 int64_t launches() { return launched; }
 

@@ -10,42 +10,18 @@ using torch::stable::new_empty;
 
 Executor torch_threads() {
   return {static_cast<int64_t>(torch::stable::get_num_threads()),
-          [](int64_t tasks, void (*body)(void*, int64_t), void* closure) {
+          [](void*, int64_t tasks, void (*body)(void*, int64_t), void* closure) {
             torch::stable::parallel_for(0, tasks, 1, [&](int64_t first, int64_t last) {
               for (int64_t task = first; task < last; ++task) body(closure, task);
             });
           }};
 }
 
-// The support tables address the others: they are checked before anything is read through them.
-void check_support(const Problem& problem, const Tensor& psi, const Tensor& psi_support,
-                   const Tensor& phi_support, const Shape& shape) {
-  const auto outside = [](int64_t low, int64_t high, int64_t size) {
-    return low < 0 || low > high || high > size;
-  };
-  const int64_t entries = psi.numel() / angle_lanes(problem.L);
-  const auto* box = data_of<int64_t>(psi_support);
-  const auto check_box = [&](int64_t res) {
-    const int64_t rows = shape.Mp >> res, columns = shape.Np >> res;
-    bool fits = !outside(box[1], box[2], rows) && !outside(box[3], box[4], columns) && box[0] >= 0;
-    if (fits) {  // only now can the product not overflow
-      const int64_t kept = (rows - box[2] + box[1]) * (columns - box[4] + box[3]);
-      fits = box[0] <= entries - kept;
-    }
-    STD_TORCH_CHECK(fits, "scattering2d: psi_support has a box that reaches outside psi");
-    box += 5;
-  };
-  for (int64_t j = 0; problem.max_order > 0 && j < problem.J; ++j) check_box(0);
-  for (int64_t res = 1; problem.max_order > 1 && res < problem.J; ++res) {
-    for (int64_t j = res + 1; j < problem.J; ++j) check_box(res);
-  }
-  const auto* band = data_of<int64_t>(phi_support);
-  for (int64_t res = 0; res < problem.J; ++res) {
-    for (int64_t o = 0; o < shape.m + shape.n; ++o, band += 2) {
-      STD_TORCH_CHECK(!outside(band[0], band[1], (o < shape.m ? shape.Mp : shape.Np) >> res),
-                      "scattering2d: phi_support has a row that reaches outside phi");
-    }
-  }
+void check_support(const char* op, const Problem& problem, const Tensor& psi,
+                   const Tensor& psi_support, const Tensor& phi_support) {
+  const char* error = support_error(problem, psi.numel(), data_of<int64_t>(psi_support),
+                                    data_of<int64_t>(phi_support));
+  STD_TORCH_CHECK(error == nullptr, op, ": ", error);
 }
 
 Tensor scattering2d_cpu(const Tensor& x, const Tensor& psi, const Tensor& psi_support,
@@ -60,7 +36,7 @@ Tensor scattering2d_cpu(const Tensor& x, const Tensor& psi, const Tensor& psi_su
   with_real(op, "x", x, false, [&](auto real) {
     using T = decltype(real);
     const Bank<T> bank = check_bank<T>(s, x, psi, psi_support, phi, phi_support);
-    check_support(s.problem, psi, psi_support, phi_support, s.shape);
+    check_support(op, s.problem, psi, psi_support, phi_support);
     if (s.B == 0) return;
     const Executor executor = torch_threads();
     const int64_t bytes = cpu::workspace_bytes<T>(s.problem, s.B, executor.threads);
@@ -90,7 +66,7 @@ std::tuple<Tensor, Tensor, Tensor> scattering2d_backward_cpu(
   with_real(op, "x", x, false, [&](auto real) {
     using T = decltype(real);
     const Bank<T> bank = check_bank<T>(s, x, psi, psi_support, phi, phi_support);
-    check_support(s.problem, psi, psi_support, phi_support, s.shape);
+    check_support(op, s.problem, psi, psi_support, phi_support);
     const Executor executor = torch_threads();
     const int64_t entries = with_psi ? psi.numel() : 0;
     const int64_t bytes =

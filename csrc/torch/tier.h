@@ -4,7 +4,6 @@
 
 #include <torch/headeronly/util/Exception.h>
 
-#include <algorithm>
 #include <cstdlib>
 #include <string>
 
@@ -60,12 +59,9 @@ inline Wish wish_of(const char* whose, const std::string& tier, int64_t workspac
   return wish;
 }
 
-// What the workspace may take: what keeps the intermediates of a wave in the L2 cache, more or
-// less, but enough to keep a GPU with little of it busy; and never more than an eighth of the
-// memory, which leaves a network and its gradients theirs.
+// What the workspace may take
 inline int64_t budget_of(const Wish& wish, const cuda::Device& device) {
-  if (wish.workspace > 0) return wish.workspace;
-  return std::min(device.memory_bytes / 8, std::max(2 * device.l2_bytes, int64_t{64} << 20));
+  return wish.workspace > 0 ? wish.workspace : cuda::default_budget(device);
 }
 
 // Why the engine did not do `what` on `device`: a sentence without the operator's name

@@ -30,13 +30,13 @@
 #include <thread>
 #include <vector>
 
-#include "scatcuda/engine.h"
+#include "core/engines.h"
 
 namespace {
 
 using namespace scatcuda;
 
-void run_on_threads(int64_t tasks, void (*body)(void*, int64_t), void* closure) {
+void run_on_threads(void*, int64_t tasks, void (*body)(void*, int64_t), void* closure) {
   std::vector<std::thread> others;
   for (int64_t task = 1; task < tasks; ++task) others.emplace_back(body, closure, task);
   if (tasks > 0) body(closure, 0);
@@ -261,7 +261,9 @@ template <class T>
 Array<T> race(Reader&, const std::vector<int64_t>&, const Executor& executor) {
   Array<T> sum(1, false);
   *sum.data() = 0;
-  executor.run(executor.threads, [](void* p, int64_t) { *static_cast<T*>(p) += 1; }, sum.data());
+  executor.run(
+      executor.self, executor.threads, [](void* p, int64_t) { *static_cast<T*>(p) += 1; },
+      sum.data());
   return sum;
 }
 
