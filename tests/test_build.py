@@ -22,7 +22,7 @@ SYSTEM = re.compile(
 
 
 def test_engines_include_no_pytorch_header():
-    for folder in ("include", "core", "cpu", "cuda"):
+    for folder in ("include", "api", "core", "cpu", "cuda"):
         for source in (ROOT / "csrc" / folder).rglob("*"):
             if source.is_file():
                 includes = re.findall(r"#include [<\"]([^>\"]+)", source.read_text())

@@ -1,0 +1,116 @@
+// What the public functions share: a plan, and how they say what went wrong.
+#pragma once
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+
+#include "../core/engines.h"
+#include "../include/scatcuda/scatcuda.h"
+
+namespace scatcuda {
+
+// Bytes of the tables of a problem
+struct Sizes {
+  int64_t psi_support, phi_support, psi, phi;
+  int64_t sum() const { return psi_support + phi_support + psi + phi; }
+};
+
+// A problem and its filters, in the memory of whoever executes it
+struct Filtered {
+  Problem problem;
+  Shape shape;
+  scatcuda_type type;
+  int64_t psi_entries, phi_entries;
+  Sizes sizes;
+  const void *psi, *phi;
+  const int64_t *psi_support, *phi_support;
+
+  template <class T>
+  Bank<T> bank() const {
+    return {static_cast<const T*>(psi), psi_support, static_cast<const T*>(phi), phi_support};
+  }
+};
+
+}  // namespace scatcuda
+
+// One block of memory: this, and the tables behind it
+struct scatcuda_plan : scatcuda::Filtered {};
+
+namespace scatcuda {
+
+__attribute__((format(printf, 3, 4))) inline scatcuda_status fail(scatcuda_message* message,
+                                                                  scatcuda_status status,
+                                                                  const char* format, ...) {
+  if (message != nullptr) {
+    va_list values;
+    va_start(values, format);
+    std::vsnprintf(message->text, sizeof message->text, format, values);
+    va_end(values);
+  }
+  return status;
+}
+
+// Where the tables lie, one after the other, in a block of memory that begins at a multiple of 64
+struct Places {
+  int64_t psi, phi, psi_support, phi_support, end;
+  explicit Places(const Sizes& sizes, int64_t start = 0) {
+    const auto behind = [](int64_t place, int64_t bytes) { return (place + bytes + 63) / 64 * 64; };
+    psi = behind(start, 0);
+    phi = behind(psi, sizes.psi);
+    psi_support = behind(phi, sizes.phi);
+    phi_support = behind(psi_support, sizes.psi_support);
+    end = behind(phi_support, sizes.phi_support);
+  }
+};
+
+// f(T{}) for the number type of a plan
+template <class F>
+auto with_type(scatcuda_type type, F&& f) {
+  return type == SCATCUDA_FLOAT32 ? f(float{}) : f(double{});
+}
+
+template <class T>
+Gradients<T> typed(const scatcuda_gradients& g) {
+  return {static_cast<T*>(g.x), static_cast<T*>(g.psi), static_cast<T*>(g.phi)};
+}
+
+// Of tables without their addresses; fails where there is no such problem.
+scatcuda_status sizes_of(const scatcuda_tables& tables, Sizes* sizes, scatcuda_message* message);
+// Copies tables, at any address, and checks what they say.
+scatcuda_status make_plan(const scatcuda_tables& tables, scatcuda_plan** plan,
+                          scatcuda_message* message);
+
+// Whether the arrays of a batch have a size, and are there; else why not
+inline scatcuda_status check_batch(const Filtered& plan, int64_t batch, const void* x,
+                                   const void* coefficients, scatcuda_message* message) {
+  const int64_t most = (int64_t{1} << 58) / (plan.problem.M * plan.problem.N +
+                                             plan.shape.channels * plan.shape.m * plan.shape.n);
+  if (batch < 0 || batch > most) {
+    return fail(message, SCATCUDA_BAD_ARGUMENT, "batch must be from 0 to %lld; got %lld",
+                static_cast<long long>(most), static_cast<long long>(batch));
+  }
+  if (batch > 0 && (x == nullptr || coefficients == nullptr)) {
+    return fail(message, SCATCUDA_BAD_ARGUMENT, "the array of %s is NULL",
+                x == nullptr ? "images" : "coefficients");
+  }
+  return SCATCUDA_OK;
+}
+
+inline scatcuda_status check_workspace(const void* workspace, int64_t bytes, int64_t needed,
+                                       int64_t alignment, scatcuda_message* message) {
+  if (bytes < needed) {
+    return fail(message, SCATCUDA_WORKSPACE_TOO_SMALL,
+                "the workspace has %lld bytes and needs %lld, with these threads and this batch",
+                static_cast<long long>(bytes), static_cast<long long>(needed));
+  }
+  if (needed > 0 &&
+      (workspace == nullptr || reinterpret_cast<uintptr_t>(workspace) % alignment != 0)) {
+    return fail(message, SCATCUDA_BAD_ARGUMENT,
+                "the workspace must lie at a multiple of %lld bytes; got %p",
+                static_cast<long long>(alignment), workspace);
+  }
+  return SCATCUDA_OK;
+}
+
+}  // namespace scatcuda

@@ -1,0 +1,181 @@
+// Plan files, untrusted: nothing in one is believed before it is checked, and nothing is read past
+// its end. scatcuda/planfile.py writes them. All numbers are little-endian:
+//
+//     0  "scatplan"
+//     8  version, 32 bits: 1
+//    12  CRC-32 (zlib's) of bytes [16, end), 32 bits
+//    16  size of the file, and all that follows, in 64 bits
+//    24  bytes of a number of psi and phi, 4 or 8
+//    32  J, L, max_order, M, N, pre_pad
+//    80  numbers in psi
+//    88  zeros
+//   128  psi_support, phi_support, psi, phi, as scatcuda/plan.py has them
+#include <sys/stat.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "plan.h"
+
+namespace scatcuda {
+namespace {
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tables are copied as they are");
+
+constexpr int64_t header = 128;
+constexpr char magic[] = "scatplan";
+constexpr uint32_t version = 1;
+
+template <class T>
+T number_at(const unsigned char* bytes, int64_t offset) {
+  T value;
+  std::memcpy(&value, bytes + offset, sizeof value);
+  return value;
+}
+
+constexpr std::array<uint32_t, 256> crc_table() {
+  std::array<uint32_t, 256> table{};
+  for (uint32_t byte = 0; byte < 256; ++byte) {
+    uint32_t crc = byte;
+    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ (crc & 1 ? 0xEDB88320u : 0);
+    table[byte] = crc;
+  }
+  return table;
+}
+
+uint32_t crc32(const unsigned char* bytes, int64_t size) {
+  static constexpr std::array<uint32_t, 256> table = crc_table();
+  uint32_t crc = 0xFFFFFFFFu;
+  for (int64_t i = 0; i < size; ++i) crc = (crc >> 8) ^ table[(crc ^ bytes[i]) & 0xFF];
+  return ~crc;
+}
+
+scatcuda_status no_plan(scatcuda_message* message, const char* why) {
+  return fail(message, SCATCUDA_BAD_PLAN, "no plan of scatcuda: %s", why);
+}
+
+// What the header says, of a file of `size` bytes; the tables' addresses stay null.
+scatcuda_status read_header(const unsigned char* bytes, int64_t size, scatcuda_tables* tables,
+                            Sizes* sizes, scatcuda_message* message) {
+  if (size < 8 || std::memcmp(bytes, magic, 8) != 0) {
+    return no_plan(message, "it does not begin with \"scatplan\"");
+  }
+  if (size < header) return no_plan(message, "it ends within its header");
+  if (number_at<uint32_t>(bytes, 8) != version) {
+    return fail(message, SCATCUDA_BAD_PLAN, "a plan of version %u; this library reads version %u",
+                number_at<uint32_t>(bytes, 8), version);
+  }
+  if (number_at<int64_t>(bytes, 16) != size) {
+    return fail(message, SCATCUDA_BAD_PLAN, "no plan of scatcuda: it says %lld bytes and has %lld",
+                static_cast<long long>(number_at<int64_t>(bytes, 16)),
+                static_cast<long long>(size));
+  }
+  for (int64_t i = 88; i < header; ++i) {
+    if (bytes[i] != 0) return no_plan(message, "what must be zero in its header is not");
+  }
+  const auto type = number_at<int64_t>(bytes, 24);
+  if (type != 4 && type != 8) return no_plan(message, "its numbers have neither 4 nor 8 bytes");
+  tables->type = static_cast<scatcuda_type>(type);
+  tables->J = number_at<int64_t>(bytes, 32);
+  tables->L = number_at<int64_t>(bytes, 40);
+  tables->max_order = number_at<int64_t>(bytes, 48);
+  tables->M = number_at<int64_t>(bytes, 56);
+  tables->N = number_at<int64_t>(bytes, 64);
+  tables->pre_pad = number_at<int64_t>(bytes, 72);
+  tables->psi_entries = number_at<int64_t>(bytes, 80);
+  const scatcuda_status status = sizes_of(*tables, sizes, message);
+  if (status != SCATCUDA_OK) return status;
+  if (header + sizes->sum() != size) {
+    return fail(message, SCATCUDA_BAD_PLAN,
+                "no plan of scatcuda: its problem takes %lld bytes, and it has %lld",
+                static_cast<long long>(header + sizes->sum()), static_cast<long long>(size));
+  }
+  return SCATCUDA_OK;
+}
+
+scatcuda_status read_plan(const unsigned char* bytes, int64_t size, scatcuda_plan** plan,
+                          scatcuda_message* message) {
+  scatcuda_tables tables{};
+  Sizes sizes;
+  const scatcuda_status status = read_header(bytes, size, &tables, &sizes, message);
+  if (status != SCATCUDA_OK) return status;
+  if (crc32(bytes + 16, size - 16) != number_at<uint32_t>(bytes, 12)) {
+    return no_plan(message, "its checksum is wrong, the file was altered");
+  }
+  const unsigned char* next = bytes + header;
+  const auto take = [&next](int64_t taken) {
+    const unsigned char* table = next;
+    next += taken;
+    return table;
+  };
+  // only copied from, whatever their alignment
+  tables.psi_support = reinterpret_cast<const int64_t*>(take(sizes.psi_support));
+  tables.phi_support = reinterpret_cast<const int64_t*>(take(sizes.phi_support));
+  tables.psi = take(sizes.psi);
+  tables.phi = take(sizes.phi);
+  return make_plan(tables, plan, message);
+}
+
+scatcuda_status cannot_read(const char* path, const char* why, scatcuda_message* message) {
+  return fail(message, SCATCUDA_CANNOT_READ, "%s: %s", why, path);
+}
+
+// The bytes of a file, to be freed, whose size does not change while they are read
+scatcuda_status read_file(const char* path, std::FILE* file, int64_t size, unsigned char** bytes,
+                          scatcuda_message* message) {
+  const int64_t some = size < header ? size : header;
+  unsigned char start[header];
+  if (std::fread(start, 1, static_cast<size_t>(some), file) != static_cast<size_t>(some)) {
+    return cannot_read(path, "reading failed", message);
+  }
+  // A large file that is no plan is not read at all.
+  scatcuda_tables tables{};
+  Sizes sizes;
+  const scatcuda_status status = read_header(start, size, &tables, &sizes, message);
+  if (status != SCATCUDA_OK) return status;
+  *bytes = static_cast<unsigned char*>(std::malloc(static_cast<size_t>(size)));
+  if (*bytes == nullptr) return fail(message, SCATCUDA_NO_MEMORY, "no memory to read %s", path);
+  std::memcpy(*bytes, start, header);
+  const auto rest = static_cast<size_t>(size - header);
+  if (std::fread(*bytes + header, 1, rest, file) != rest) {
+    return cannot_read(path, "reading failed", message);
+  }
+  return SCATCUDA_OK;
+}
+
+}  // namespace
+}  // namespace scatcuda
+
+using namespace scatcuda;
+
+scatcuda_status scatcuda_plan_read(const void* bytes, size_t size, scatcuda_plan** plan,
+                                   scatcuda_message* message) {
+  if (plan == nullptr) return fail(message, SCATCUDA_BAD_ARGUMENT, "plan is NULL");
+  *plan = nullptr;
+  if (bytes == nullptr) return fail(message, SCATCUDA_BAD_ARGUMENT, "bytes is NULL");
+  if (size > static_cast<size_t>(INT64_MAX)) return no_plan(message, "it is too long");
+  return read_plan(static_cast<const unsigned char*>(bytes), static_cast<int64_t>(size), plan,
+                   message);
+}
+
+scatcuda_status scatcuda_plan_load(const char* path, scatcuda_plan** plan,
+                                   scatcuda_message* message) {
+  if (plan == nullptr) return fail(message, SCATCUDA_BAD_ARGUMENT, "plan is NULL");
+  *plan = nullptr;
+  if (path == nullptr) return fail(message, SCATCUDA_BAD_ARGUMENT, "path is NULL");
+  struct stat before;
+  if (stat(path, &before) != 0) return cannot_read(path, std::strerror(errno), message);
+  if (!S_ISREG(before.st_mode)) return cannot_read(path, "not a regular file", message);
+  std::FILE* file = std::fopen(path, "rb");
+  if (file == nullptr) return cannot_read(path, std::strerror(errno), message);
+  unsigned char* bytes = nullptr;
+  scatcuda_message why{};
+  scatcuda_status status = read_file(path, file, before.st_size, &bytes, &why);
+  if (status == SCATCUDA_OK) status = read_plan(bytes, before.st_size, plan, &why);
+  std::free(bytes);
+  std::fclose(file);
+  if (status == SCATCUDA_OK) return status;
+  return status == SCATCUDA_BAD_PLAN ? fail(message, status, "%s: %s", why.text, path)
+                                     : fail(message, status, "%s", why.text);
+}
