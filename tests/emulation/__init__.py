@@ -212,7 +212,8 @@ def engine(variant: str) -> Emulated:
 def compile_engine(*wanted: str) -> Path:
     """All variants, where none is named: quicker at once than one after the other."""
     core = sorted((native.ROOT / "csrc/core").glob("*.cpp"))
-    host = [HERE / "bindings.cpp", *core]
+    api = [native.ROOT / f"csrc/api/{name}.cpp" for name in ("plan", "plan_file", "cuda")]
+    host = [HERE / "bindings.cpp", HERE / "api.cpp", *api, *core]
     return build("engine", HERE / "engine.cpp", host, VARIANTS, *wanted)
 
 
@@ -235,6 +236,7 @@ def build(
     includes = [f"-I{native.ROOT / 'csrc'}", f"-I{native.ROOT / 'csrc/include'}", f"-I{HERE}"]
     includes += [f"-isystem{p}" for p in (pybind11.get_include(), sysconfig.get_path("include"))]
     flags = [*native.settings().FLAGS, "-Wall", "-Wextra", "-Werror", *includes]
+    flags.append('-DSCATCUDA_ARCHS="90"')
     # nvcc's pragmas; arrays that are declared extern are not made by constructors
     device = [*flags, "-DSCATCUDA_EMULATION", "-Wno-unknown-pragmas", "-fno-extern-tls-init"]
     host = [*host, HERE / "driver.cpp"]

@@ -7,11 +7,14 @@
 #include <complex>
 #include <optional>
 
+#include "core/engines.h"
 #include "harness.h"
 #include "host_fft.h"
-#include "scatcuda/engine.h"
 
 namespace scatcuda::emulation {
+
+void bind_api(py::module_& m);  // api.cpp
+
 namespace {
 
 const char* name_of(Status status) {
@@ -442,6 +445,7 @@ void bind(py::module_& m) {
 
 PYBIND11_MODULE(engine, m) {
   bind_device(m);
+  bind_api(m);
   bind<float>(m);
   bind<double>(m);
   m.def(

@@ -1,4 +1,6 @@
 // The driver behind cuda_emulation.h: what a device can do and refuses, what ran on it.
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -117,6 +119,28 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int ind
 
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
   *free_bytes = *total_bytes = emulation::device.memory_bytes;
+  return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void** p, size_t bytes) {
+  *p = aligned_alloc(256, (bytes + 255) / 256 * 256);
+  emulation::buffers.push_back({"cudaMalloc", static_cast<char*>(*p), bytes});
+  return cudaSuccess;
+}
+
+cudaError_t cudaFree(void* p) {
+  const auto is_this = [p](const emulation::Buffer& b) { return b.begin == p; };
+  auto& all = emulation::buffers;
+  all.erase(std::remove_if(all.begin(), all.end(), is_this), all.end());
+  free(p);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+  if (kind != cudaMemcpyHostToDevice || emulation::buffer_of(to, bytes) == nullptr) {
+    return emulation::failed(cudaErrorInvalidValue);
+  }
+  memcpy(to, from, bytes);
   return cudaSuccess;
 }
 

@@ -1,0 +1,104 @@
+// scatcuda.h's CUDA functions on the emulated device, called from Python.
+#include "scatcuda/scatcuda.hpp"
+
+#include "core/engines.h"
+#include "harness.h"
+#include "host_fft.h"
+
+// A machine without cuFFT
+namespace scatcuda::cuda {
+const Fft* cufft(int*) { return nullptr; }
+const char* cufft_error() { return "there is none"; }
+}  // namespace scatcuda::cuda
+
+namespace scatcuda::emulation {
+namespace {
+
+// An FFT of the caller's own, which counts what it is asked for
+struct CountingFft {
+  int64_t transforms = 0;
+  bool refuses = false;
+  scatcuda_fft table{this, [](void*, const scatcuda_transform*, void*) { return int64_t{0}; }, run};
+
+  static int run(void* self, const scatcuda_transform* t, const void* in, void* out, void*,
+                 void* on) {
+    auto& fft = *static_cast<CountingFft*>(self);
+    if (fft.refuses || on != stream) return 1;
+    ++fft.transforms;
+    if (t->type == SCATCUDA_FLOAT64) {
+      transform<double>(*t, in, out);
+    } else {
+      transform<float>(*t, in, out);
+    }
+    return 0;
+  }
+
+  template <class T>
+  static void transform(const scatcuda_transform& t, const void* in, void* out) {
+    auto* spectrum = static_cast<std::complex<T>*>(out);
+    switch (t.direction) {
+      case SCATCUDA_REAL_FORWARD:
+        return fft_forward(t.batch, t.outer, t.inner, static_cast<const T*>(in), spectrum);
+      case SCATCUDA_REAL_INVERSE:
+        return fft_real_inverse(t.batch, t.outer, t.inner,
+                                static_cast<std::complex<T>*>(const_cast<void*>(in)),
+                                static_cast<T*>(out));
+      case SCATCUDA_COMPLEX_FORWARD:
+        return fft_complex(-1, t.batch, t.outer, t.inner, spectrum);
+      case SCATCUDA_COMPLEX_INVERSE:
+        return fft_complex(1, t.batch, t.outer, t.inner, spectrum);
+    }
+  }
+};
+
+// Plan, workspace, execute, destroy, on the bytes of a plan file: (S, gradients of x, psi and phi,
+// transforms that the FFT did); those of psi and phi empty unless `filters`
+template <class T>
+py::tuple run_plan(const Array<uint8_t>& file, const Array<T>& x, const Array<T>& g, bool filters,
+                   int tier, int64_t budget, int64_t missing, bool fft_refuses) {
+  const Plan host(file.data(), static_cast<size_t>(file.size()));
+  const scatcuda_description d = host.describe();
+  const int64_t B = x.shape(0);
+  CountingFft fft;
+  scatcuda_cuda_options options{static_cast<scatcuda_tier>(tier), budget, &fft.table};
+  const CudaPlan plan(host, options);
+  options = {};  // the plan has what it needs
+  fft.refuses = fft_refuses;
+  void* const on = const_cast<void*>(stream);
+
+  Array<T> S(std::vector<int64_t>{B, d.channels, d.m, d.n}), grad_x({B, d.M, d.N});
+  Array<T> grad_psi(filters ? d.psi_entries : 0), grad_phi(filters ? d.phi_entries : 0);
+  const Guarded x_("x", x), g_("g", g), S_("S", static_cast<size_t>(S.nbytes()));
+  const Guarded gx("grad_x", static_cast<size_t>(grad_x.nbytes()));
+  const Guarded gpsi("grad_psi", static_cast<size_t>(grad_psi.nbytes()));
+  const Guarded gphi("grad_phi", static_cast<size_t>(grad_phi.nbytes()));
+  const auto bytes_of = [&](scatcuda_task task) { return plan.workspace_bytes(task, B, on); };
+  {
+    const int64_t size = bytes_of(SCATCUDA_FORWARD);
+    const Guarded workspace("workspace", static_cast<size_t>(size));
+    plan.forward(B, x_.as<void>(), S_.as<T>(), workspace.as<void>(), size - missing, on);
+    workspace.check();
+  }
+  const int64_t size = bytes_of(filters ? SCATCUDA_BACKWARD_WITH_FILTERS : SCATCUDA_BACKWARD);
+  const Guarded workspace("workspace", static_cast<size_t>(size));
+  plan.backward(B, x_.as<void>(), g_.as<T>(), gx.as<T>(), filters ? gpsi.as<T>() : nullptr,
+                filters ? gphi.as<T>() : nullptr, workspace.as<void>(), size - missing, on);
+  for (const Guarded* buffer : {&S_, &gx, &gpsi, &gphi, &workspace}) buffer->check();
+  x_.check_unchanged(x), g_.check_unchanged(g);
+  S_.copy_to(&S), gx.copy_to(&grad_x), gpsi.copy_to(&grad_psi), gphi.copy_to(&grad_phi);
+  return py::make_tuple(S, grad_x, grad_psi, grad_phi, fft.transforms);
+}
+
+}  // namespace
+
+void bind_api(py::module_& m) {
+  const auto bind = [&](auto number) {
+    m.def("run_plan", run_plan<decltype(number)>, "file"_a, "x"_a.noconvert(), "g"_a.noconvert(),
+          py::kw_only(), "filters"_a = false, "tier"_a = 0, "budget"_a = 0, "missing"_a = 0,
+          "fft_refuses"_a = false);
+  };
+  bind(float{});
+  bind(double{});
+}
+
+}  // namespace scatcuda::emulation
