@@ -1,4 +1,4 @@
-"""The command ``scatcuda``: train, eval, features, filters, bench, data, info.
+"""The command ``scatcuda``: train, eval, features, filters, export, bench, data, info.
 
 Every error that a user can make is one sentence on stderr and exit status 1, or 2 with the usage.
 """
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=f"scatcuda {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_train, _eval, _features, _filters, _bench, _data, _info):
+    for add in (_train, _eval, _features, _filters, _export, _bench, _data, _info):
         add(commands)
     args = vars(parser.parse_args(argv))
     command: Callable[..., int | None] = args.pop("command")
@@ -281,16 +281,30 @@ def _run_features(
     print(f"{'features':<10} {output}: {rows} rows, {written} files written now")
 
 
-# --- filters, bench ---------------------------------------------------------------------------
+# --- filters, export, bench -------------------------------------------------------------------
+
+
+def _shape(text: str) -> tuple[int, int]:
+    try:
+        M, N = map(int, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"two numbers M,N, as in 224,224; got {text!r}") from None
+    return M, N
 
 
 def _problem(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--J", type=int, default=2, help="scales (default: %(default)s)")
     parser.add_argument("--L", type=int, default=8, help="angles (default: %(default)s)")
     parser.add_argument(
-        "--shape", type=int, nargs=2, default=(32, 32), metavar=("M", "N"),
-        help="size of the images (default: 32 32)",
+        "--shape", type=_shape, default=(32, 32), metavar="M,N",
+        help="size of the images (default: 32,32)",
     )  # fmt: skip
+
+
+def _bank(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--filters", choices=("morlet", "tight"), default="morlet", help="(default: %(default)s)"
+    )
 
 
 def _filters(commands: Any) -> None:
@@ -298,13 +312,11 @@ def _filters(commands: Any) -> None:
         commands, "filters", _run_filters,
         "Describe, draw or save a filter bank.\n\nFrame bounds, supports and sizes; with --output "
         "a picture, or the filters themselves.",
-        "examples:\n  scatcuda filters --J 3 --shape 64 64 --output filters.png\n"
+        "examples:\n  scatcuda filters --J 3 --shape 64,64 --output filters.png\n"
         "  scatcuda filters --filters tight --output bank.safetensors\n",
     )  # fmt: skip
     _problem(parser)
-    parser.add_argument(
-        "--filters", choices=("morlet", "tight"), default="morlet", help="(default: %(default)s)"
-    )
+    _bank(parser)
     parser.add_argument("--output", metavar="FILE", help="ends in .png or .safetensors")
 
 
@@ -314,12 +326,46 @@ def _run_filters(J: int, L: int, shape: Sequence[int], filters: str, output: str
     print(filters_report(J, (shape[0], shape[1]), L, filters, output))
 
 
+_EXPORT = """\
+Write a plan file: a problem and its filters, for C and C++ programs.
+
+scatcuda_plan_load reads it in a program without Python; see PIPELINES.md."""
+
+
+def _export(commands: Any) -> None:
+    parser = _add(
+        commands, "export", _run_export, _EXPORT,
+        "example:\n  scatcuda export plan.scat --J 3 --shape 224,224\n",
+    )  # fmt: skip
+    parser.add_argument("output", metavar="FILE", help="the plan file to write")
+    _problem(parser)
+    parser.add_argument("--max-order", type=int, default=2, help="(default: %(default)s)")
+    parser.add_argument("--pre-pad", action="store_true", help="the images will come padded")
+    _bank(parser)
+    parser.add_argument(
+        "--dtype", choices=("float32", "float64"), default="float32",
+        help="what the program computes with (default: %(default)s)",
+    )  # fmt: skip
+
+
+def _run_export(output: str, dtype: str, shape: tuple[int, int], **problem: Any) -> None:
+    import torch
+
+    from .scattering2d import Scattering2D
+
+    scattering = Scattering2D(shape=shape, **problem)
+    size = scattering.save_plan(output, getattr(torch, dtype))
+    M, N = scattering._input
+    C, m, n = scattering.output_shape
+    print(f"{output}: {dtype}, {M} × {N} -> {C} × {m} × {n}, {size:,} bytes")
+
+
 def _bench(commands: Any) -> None:
     parser = _add(
         commands, "bench", _run_bench,
         "Time a problem of your own against plain PyTorch and Kymatio.\n\nIn turn, medians; Kymatio"
         " if it is installed. The suite of all cases is `make bench` in a checkout.",
-        "example:\n  scatcuda bench --J 3 --shape 224 224 --batch 4 --backward\n",
+        "example:\n  scatcuda bench --J 3 --shape 224,224 --batch 4 --backward\n",
     )  # fmt: skip
     _problem(parser)
     parser.add_argument("--max-order", type=int, default=2, help="(default: %(default)s)")
@@ -382,10 +428,10 @@ def _info(commands: Any) -> None:
 
     parser = _add(
         commands, "info", _run_info, _INFO,
-        "example:\n  scatcuda info --J 3 --shape 224 224 --device H100\n",
+        "example:\n  scatcuda info --J 3 --shape 224,224 --device H100\n",
     )  # fmt: skip
     parser.add_argument("--J", type=int, help="number of scales")
-    parser.add_argument("--shape", type=int, nargs=2, metavar=("M", "N"), help="size of the images")
+    parser.add_argument("--shape", type=_shape, metavar="M,N", help="size of the images")
     parser.add_argument("--L", type=int, default=8, help="number of angles")
     parser.add_argument("--max-order", type=int, default=2)
     parser.add_argument("--batch", type=int, default=128, help="number of images")

@@ -6,6 +6,7 @@ looks, also after a kill or a power cut, finds the old content or the new one.
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,8 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
         ('whole', 1)
     """
     path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     temporary = Path(name)

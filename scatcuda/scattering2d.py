@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -264,6 +265,36 @@ class Scattering2D(nn.Module):
         if self.learned is not None:
             self.learned.freeze(False)
         return self
+
+    def save_plan(self, path: str | os.PathLike[str], dtype: torch.dtype | None = None) -> int:
+        """Write the problem and the filters as they are now to a plan file, from which programs
+        without Python compute the same coefficients; see ``PIPELINES.md``.
+
+        Args:
+            path: name of the file; what has it is replaced.
+            dtype: float32 or float64, the numbers that the program computes with; ``None``, the
+                module's own.
+        Returns: the number of bytes written.
+        Example:
+            >>> import tempfile
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     Scattering2D(J=1, shape=(8, 8)).save_plan(f"{folder}/plan.scat")
+            5288
+        """
+        from . import planfile  # and what writes files safely, which few need
+
+        with torch.no_grad():
+            packed = self._packed
+        double = packed.phi.dtype == torch.float64
+        wanted = dtype or (torch.float64 if double else torch.float32)
+        if wanted not in (torch.float32, torch.float64):
+            raise TypeError(
+                f"save_plan: dtype must be torch.float32, torch.float64 or None; got {dtype!r}"
+            )
+        if self.learned is None and packed.phi.dtype != wanted:
+            packed = pack(self.bank, self._plan, wanted)  # in full, from the filters in float64
+        packed = packed._replace(psi=packed.psi.to(wanted), phi=packed.phi.to(wanted))
+        return planfile.write(path, self._plan, packed)
 
     def scattering(self, x: Tensor) -> Tensor | list[dict[str, Any]]:
         """The same as calling the module (Kymatio's name)."""

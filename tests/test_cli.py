@@ -120,6 +120,8 @@ def test_expectations_are_printed(tmp_path, capsys):
         (["data", "verify", "absent"], "absent"),
         (["info", "--J", "3"], "a problem has --J and --shape"),
         (["features", "absent", "--output", "somewhere"], "absent"),
+        (["export", "absent/plan.scat"], "no such folder: 'absent'"),
+        (["export", "plan.scat", "--J", "6"], "both sides of shape must be at least 2^J"),
     ],
 )
 def test_errors_are_one_sentence(arguments, message, tmp_path, monkeypatch, capsys):

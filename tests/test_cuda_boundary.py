@@ -654,9 +654,9 @@ def test_command_line():
         )
         return done.returncode, done.stdout + done.stderr
 
-    code, text = run("--J", "2", "--shape", "32", "32", "--device", "H100")
+    code, text = run("--J", "2", "--shape", "32,32", "--device", "H100")
     assert code == 0 if WITH_ENGINE else code == 1 and "no CUDA engine" in text
-    code, text = run("--J", "6", "--shape", "32", "32", "--device", "H100")
+    code, text = run("--J", "6", "--shape", "32,32", "--device", "H100")
     assert code == 1 and text.startswith("scatcuda info: cuda_launch: both sides of shape")
     code, text = run("--J", "6")
     assert code == 1 and "a problem has --J and --shape" in text

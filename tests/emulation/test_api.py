@@ -1,0 +1,109 @@
+"""scatcuda.h on an emulated GPU: a plan file, workspaces, a caller's own FFT, both directions.
+
+What the engine computes is test_engine.py's subject; this is what stands before it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import emulation
+from scatcuda import Scattering2D, reference
+
+FORMS = {torch.float32: 2e-6, torch.float64: 1e-13}
+
+
+@pytest.fixture(scope="module")
+def plain() -> emulation.Emulated:
+    return emulation.engine("plain")
+
+
+def problem(folder: Path, dtype: torch.dtype = torch.float32, **options):
+    """Plan file, images and output gradient, and what the reference makes of them in float64."""
+    torch.manual_seed(5)
+    module = Scattering2D(2, (17, 20), L=3, **options)
+    module.save_plan(folder / "plan.scat", dtype=dtype)
+    x = torch.rand(3, 17, 20, dtype=torch.float64, requires_grad=True)
+    exact = Scattering2D(2, (17, 20), L=3, backend="reference", **options).double()
+    S = exact(x)
+    g = torch.rand_like(S)
+    S.backward(g)
+    file = np.fromfile(folder / "plan.scat", np.uint8)
+    return file, x.detach().to(dtype).numpy(), g.to(dtype).numpy(), S.detach(), x.grad
+
+
+def assert_near(found: np.ndarray, exact: torch.Tensor, tolerance: float) -> None:
+    error = np.abs(found - exact.numpy()).max() / exact.abs().max().item()
+    assert error < tolerance
+
+
+@pytest.mark.parametrize("tier", [0, 1, 2])
+def test_a_plan_file_runs_in_every_tier(plain, tmp_path, tier):
+    file, x, g, S, grad = problem(tmp_path)
+    found, grad_x, _, _, transforms = plain.run_plan(file, x, g, tier=tier)
+    assert_near(found, S, FORMS[torch.float32])
+    assert_near(grad_x, grad, 2 * FORMS[torch.float32])
+    assert (transforms > 0) == (tier == 1)  # the fused tier needs none
+
+
+def test_double(plain, tmp_path):
+    file, x, g, S, grad = problem(tmp_path, torch.float64)
+    found, grad_x, _, _, _ = plain.run_plan(file, x, g)
+    assert_near(found, S, FORMS[torch.float64])
+    assert_near(grad_x, grad, FORMS[torch.float64])
+
+
+def test_gradients_of_the_filters_and_a_small_budget(plain, tmp_path):
+    file, x, g, _, grad = problem(tmp_path, torch.float64)
+    _, grad_x, grad_psi, grad_phi, _ = plain.run_plan(file, x, g, filters=True, budget=1)
+    assert_near(grad_x, grad, FORMS[torch.float64])
+    module = Scattering2D(2, (17, 20), L=3).double()
+    packed = [t.clone() for t in module._packed]
+    packed[0].requires_grad_(), packed[2].requires_grad_()
+    S = reference.scattering2d(torch.from_numpy(x), *packed, 2, 3, 2, False)
+    S.backward(torch.from_numpy(g))
+    assert_near(grad_psi, packed[0].grad, FORMS[torch.float64])
+    assert_near(grad_phi, packed[2].grad, FORMS[torch.float64])
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"tier": 3}, "no tier 3"),
+        ({"missing": 1}, "the workspace has .* bytes and needs"),
+        ({"fft_refuses": True, "tier": 1}, "the FFT did not do a transform"),
+    ],
+)
+def test_refused_with_a_sentence(plain, tmp_path, options, sentence):
+    file, x, g, _, _ = problem(tmp_path)
+    with pytest.raises(RuntimeError, match=sentence):
+        plain.run_plan(file, x, g, **options)
+
+
+def test_no_batch_is_no_work_and_no_gradient(plain, tmp_path):
+    file, x, g, _, _ = problem(tmp_path)
+    S, grad_x, grad_psi, grad_phi, _ = plain.run_plan(file, x[:0], g[:0], filters=True)
+    assert S.shape[0] == grad_x.shape[0] == 0
+    assert not grad_psi.any()
+    assert not grad_phi.any()
+
+
+def test_without_a_kernel_for_the_device(plain, tmp_path):
+    file, x, g, _, _ = problem(tmp_path)
+    plain.device(has_kernels=False)
+    try:
+        with pytest.raises(RuntimeError, match="this GPU is older than"):
+            plain.run_plan(file, x, g)
+    finally:
+        plain.reset_device()
+
+
+@pytest.mark.parametrize("tier", [1, 2])
+def test_memory_under_sanitizers(tmp_path, tier):
+    file, x, g, S, _ = problem(tmp_path)
+    found, *_ = emulation.engine("address").run_plan(file, x, g, tier=tier)
+    assert_near(found, S, FORMS[torch.float32])
