@@ -78,8 +78,7 @@ def mutants() -> dict[str, Any]:
         assert mistake.right in rest
         source.write_text(before + after + rest.replace(mistake.right, mistake.wrong, 1))
         variants[variant] = ["-iquote", str(copy)]
-    host = [emulation.HERE / "bindings.cpp", *sorted((native.ROOT / "csrc/core").glob("*.cpp"))]
-    folder: Path = emulation.build("engine", emulation.HERE / "engine.cpp", host, variants)
+    folder: Path = emulation.compile_engine(variants=variants)
     engines = {
         variant: emulation.Emulated(variant, folder / variant / "engine.so") for variant in variants
     }
