@@ -1,4 +1,5 @@
-"""Builds scatcuda._C: one limited-API library on the LibTorch stable ABI.
+"""Builds scatcuda._C, one limited-API library on the LibTorch stable ABI, and the engines alone,
+scatcuda/lib/libscatcuda.so and .a, with headers and CMake package for programs without Python.
 
 The host code is compiled for PyTorch 2.10's stable ABI and Python 3.10's limited API, so that one
 library serves every later release of both. The CPU engine is compiled once for each instruction set
@@ -28,6 +29,7 @@ from setuptools.command.build_ext import build_ext
 from torch.utils.cpp_extension import include_paths, library_paths
 
 ROOT = Path(__file__).resolve().parent
+DEVELOPMENT = ("include", "lib")  # in the package: what other programs are compiled against
 X86_64 = platform.machine() in ("x86_64", "AMD64")
 ISAS = {"baseline": []}
 if X86_64:
@@ -107,6 +109,32 @@ class NinjaBuild(build_ext):
         (build / "build.ninja").write_text(self.ninja(build, target))
         command = [shutil.which("ninja") or "ninja", "-C", str(build)]
         subprocess.run(command + (["-v"] if self.verbose > 1 else []), check=True)
+        self.development_files(target.parent)
+
+    def copy_extensions_to_source(self) -> None:
+        super().copy_extensions_to_source()
+        for folder in DEVELOPMENT:
+            built = Path(self.build_lib, "scatcuda", folder)
+            shutil.copytree(built, ROOT / "scatcuda" / folder, dirs_exist_ok=True)
+
+    def development_files(self, package: Path) -> None:
+        """What other programs compile against, beside the libraries; CMakeLists.txt installs the
+        same."""
+        include = package / "include/scatcuda"
+        config = package / "lib/cmake/scatcuda"
+        for folder in (include, config, package / "lib/pkgconfig"):
+            folder.mkdir(parents=True, exist_ok=True)
+        for header in (ROOT / "csrc/include/scatcuda").iterdir():
+            shutil.copyfile(header, include / header.name)
+        values = {
+            "VERSION": self.distribution.get_version(),
+            "CUDA": "ON" if self.cuda else "OFF",
+            "TORCH_LIBRARY": f"../{Path(self.get_ext_filename('_C')).name}",
+        }
+        for template in (ROOT / "cmake").glob("*.in"):
+            text = re.sub(r"@(\w+)@", lambda m: values[m[1]], template.read_text())
+            folder = package / "lib/pkgconfig" if ".pc" in template.name else config
+            (folder / template.stem).write_text(text)
 
     def ninja(self, build: Path, target: Path) -> str:
         warnings = ["-Wall", "-Wextra"]
@@ -114,7 +142,7 @@ class NinjaBuild(build_ext):
             warnings.append("-Werror")
         cxx = os.environ.get("CXX", "g++")
         cu_sources = sorted((ROOT / "csrc/cuda").glob("*.cu"))
-        cuda = cuda_toolkit(cu_sources)
+        self.cuda = cuda = cuda_toolkit(cu_sources)
         archs = architectures(cuda) if cuda else []
 
         # messages and debug information name files from the root of the sources, wherever it was
@@ -134,9 +162,11 @@ class NinjaBuild(build_ext):
                 units.append((*unit, engine + flags + defines))
         beside = "cufft" if cuda else "absent"
         units.append((ROOT / f"csrc/cuda/{beside}.cpp", f"cuda_{beside}", common))
-        torch_flags.append(f'-DSCATCUDA_ARCHS="{" ".join(archs)}"')
+        built_for = f'-DSCATCUDA_ARCHS="{" ".join(archs)}"'
+        for source in sorted((ROOT / "csrc/api").glob("*.cpp")):
+            units.append((source, f"api_{source.stem}", [*common, built_for]))
         for source in sorted((ROOT / "csrc/torch").glob("*.cpp")):
-            flags = common + torch_flags
+            flags = [*common, *torch_flags, built_for]
             if source.name == "module.cpp":
                 flags = [*flags, f'-DSCATCUDA_BUILD="{"; ".join(build_info)}"']
             units.append((source, f"torch_{source.stem}", flags))
@@ -148,6 +178,8 @@ class NinjaBuild(build_ext):
             "  deps = gcc",
             "rule link",
             f"  command = {cxx} -shared $in -o $out $flags",
+            "rule archive",
+            "  command = rm -f $out && ar rcs $out $in",
         ]
         objects = []
         # the slowest first, so that two cores finish together
@@ -156,17 +188,28 @@ class NinjaBuild(build_ext):
             lines += [f"build {name}.o: cxx {escape(source)}", f"  flags = {join(flags)}"]
         if cuda is not None:
             lines += self.nvcc_lines(cuda, cu_sources, archs, objects)
+        alone = [name for name in objects if not name.startswith("torch_")]
         link = ["-L" + p for p in library_paths()] + ["-Wl,--no-as-needed", "-ltorch"]
         link.append(f"-Wl,--version-script={ROOT / 'csrc/torch/exports.map'}")
+        # no version in the name before 1.0: nothing but this one fits its header
+        link_alone = ["-Wl,-soname,libscatcuda.so"]
+        link_alone.append(f"-Wl,--version-script={ROOT / 'csrc/api/exports.map'}")
         if sys.platform == "darwin":
-            link = ["-undefined", "dynamic_lookup"]
+            link, link_alone = ["-undefined", "dynamic_lookup"], []
         if cuda is not None:
-            link += [f"-L{cudart_folder(cuda)}", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
+            cudart = [f"-L{cudart_folder(cuda)}", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
             # where the wheels of cuFFT put it, should PyTorch not have loaded one
-            link.append("-Wl,-rpath,$ORIGIN/../nvidia/cu13/lib:$ORIGIN/../nvidia/cufft/lib")
+            found = "$ORIGIN{0}/nvidia/cu13/lib:$ORIGIN{0}/nvidia/cufft/lib"
+            link += [*cudart, f"-Wl,-rpath,{found.format('/..')}"]
+            link_alone += [*cudart, f"-Wl,-rpath,{found.format('/../..')}"]
+        library = target.parent / "lib/libscatcuda"
+        with_torch = [name for name in objects if not name.startswith("api_")]
         lines += [
-            f"build {escape(target)}: link {' '.join(objects)}",
+            f"build {escape(target)}: link {' '.join(with_torch)}",
             f"  flags = {join(link)}",
+            f"build {escape(library.with_suffix('.so'))}: link {' '.join(alone)}",
+            f"  flags = {join(link_alone)}",
+            f"build {escape(library.with_suffix('.a'))}: archive {' '.join(alone)}",
             "",
         ]
         return "\n".join(lines)

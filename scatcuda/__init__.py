@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from . import filters, kymatio, ops, reference
 from .config import check_environment, cpu_isa, cuda_launch, show_config
+from .paths import cmake_prefix_path, get_include, library_path
 from .scattering2d import Scattering2D
 
 check_environment()
@@ -21,10 +22,13 @@ except PackageNotFoundError:  # built in place, not installed
 
 __all__ = [
     "Scattering2D",
+    "cmake_prefix_path",
     "cpu_isa",
     "cuda_launch",
     "filters",
+    "get_include",
     "kymatio",
+    "library_path",
     "ops",
     "reference",
     "show_config",

@@ -1,7 +1,6 @@
 // The Python module scatcuda._C. Loading it registers the operators; what it offers itself is
 // what was built, what this machine runs, and how the CUDA engine would run a problem. Limited API:
 // one library for every Python ≥ 3.10.
-#define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
 #include <exception>
@@ -11,6 +10,17 @@
 #ifndef SCATCUDA_BUILD
 #define SCATCUDA_BUILD "unknown"
 #endif
+
+// Weak: programs without Python load the library too, for its operators.
+#pragma weak PyArg_ParseTuple
+#pragma weak PyBool_FromLong
+#pragma weak PyErr_SetString
+#pragma weak PyExc_RuntimeError
+#pragma weak PyLong_FromLong
+#pragma weak PyModule_Create2
+#pragma weak PyUnicode_FromString
+#pragma weak Py_BuildValue
+#pragma weak _Py_NoneStruct
 
 namespace {
 
