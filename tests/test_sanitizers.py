@@ -113,7 +113,7 @@ def programs() -> Path:
     """Compiles the sanitized programs, where they are not up to date."""
     driver, dispatch = native.HERE / "run_engine.cpp", native.ROOT / "csrc/cpu/dispatch.cpp"
     schedule = native.ROOT / "csrc/core/schedule.cpp"
-    public = [f"-I{native.ROOT / 'csrc/include'}"]
+    sources = [f"-I{native.ROOT / 'csrc'}", f"-I{native.ROOT / 'csrc/include'}"]
     guarded, plain = native.HERE / "engine_guarded.cpp", native.ROOT / "csrc/cpu/engine.cpp"
     address, thread = [], []
     for isa, real in itertools.product(reversed(ISAS), REALS):  # the slowest first
@@ -126,7 +126,7 @@ def programs() -> Path:
         (thread, "thread", THREAD),
     ):
         flags = native.compile_flags() + flags
-        units.append(native.Unit(f"{name}_driver", driver, flags + public))
+        units.append(native.Unit(f"{name}_driver", driver, flags + sources))
         # the one instruction set under ThreadSanitizer is the one dispatch knows by itself
         one = ["-USCATCUDA_X86_64"] if name == "thread" else []
         units.append(native.Unit(f"{name}_dispatch", dispatch, flags + one))

@@ -1,0 +1,174 @@
+"""Programs without Python that use the engines: built with CMake as a user would, run, and compared
+with Python bit for bit. ``PIPELINES.md`` shows them; test_sanitizers.py runs them sanitized."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import scatcuda
+from scatcuda import Scattering2D
+
+HERE = Path(__file__).parent / "consumer"
+BUILD = Path(__file__).parents[1] / "build/tests/consumer"
+FLAGS = "-Wall -Wextra -pedantic -Werror"
+
+
+@cache
+def program(name: str, *options: str) -> Path:
+    """Configures and builds a folder of ``consumer`` against the package; the program's path."""
+    if shutil.which("cmake") is None:
+        pytest.skip("no cmake")
+    folder = BUILD / "-".join([name, *(option.strip("-D=") for option in options)])
+    configure = ["cmake", "-S", str(HERE / name), "-B", str(folder), *options]
+    configure += [f"-DCMAKE_PREFIX_PATH={scatcuda.cmake_prefix_path}", "-DCMAKE_BUILD_TYPE=Release"]
+    configure += [f"-DCMAKE_C_FLAGS={FLAGS}", f"-DCMAKE_CXX_FLAGS={FLAGS}", "--no-warn-unused-cli"]
+    for command in (configure, ["cmake", "--build", str(folder)]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    names = {"c": "transform", "cpp": "threads"}
+    return folder / names.get(name, name)
+
+
+def run(*command: object, isa: str | None = None) -> str:
+    """What a program says; fails where it does."""
+    environment = os.environ | ({"SCATCUDA_CPU_ISA": isa} if isa else {})
+    done = subprocess.run(
+        list(map(str, command)), env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def refusal(*command: object) -> str:
+    """The sentence with which a program refuses."""
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def images(*shape: int, seed: int = 3) -> torch.Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+# --- C ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [(), ("-DSCATCUDA_STATIC=ON",)], ids=["shared", "static"])
+def test_c_gives_the_bits_of_the_operator(options, tmp_path):
+    module = Scattering2D(2, (37, 32), L=6)
+    module.save_plan(tmp_path / "plan.scat")
+    x = images(3, 37, 32)
+    x.numpy().tofile(tmp_path / "x.raw")
+    out = run(program("c", *options), tmp_path / "plan.scat", tmp_path / "x.raw", tmp_path / "S")
+    assert out == "3 images -> 49 x 9 x 8\n"
+    S = np.fromfile(tmp_path / "S", np.float32)
+    assert np.array_equal(S, torch.cat([module(image) for image in x]).numpy().ravel())
+
+
+def test_c_says_what_is_wrong(tmp_path):
+    transform = program("c")
+    Scattering2D(2, (16, 16)).save_plan(tmp_path / "plan.scat")
+    (tmp_path / "x").write_bytes(bytes(1000))
+    (tmp_path / "cut.scat").write_bytes((tmp_path / "plan.scat").read_bytes()[:-1])
+    files = tmp_path / "plan.scat", tmp_path / "x", tmp_path / "S"
+    assert "ends within an image" in refusal(transform, *files)
+    assert "it says" in refusal(transform, tmp_path / "cut.scat", *files[1:])
+    assert "No such file" in refusal(transform, tmp_path / "absent", *files[1:])
+
+
+# --- C++ --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float", "double"])
+def test_cpp_shares_a_plan_among_threads(dtype, tmp_path):
+    Scattering2D(2, (64, 61), L=4).save_plan(tmp_path / "plan.scat", dtype)
+    module = Scattering2D(2, (64, 61), L=4).to(dtype)
+    largest = [float(value) for value in run(program("cpp"), tmp_path / "plan.scat", 8).split()]
+    state = np.random.RandomState(7)  # the Mersenne twister of std::mt19937
+    x = torch.from_numpy(state.randint(0, 2**32, 16 * 64 * 61, dtype=np.uint32) % 256)
+    x = (x.to(dtype) / 255).reshape(16, 64, 61).requires_grad_()
+    S = module(x)
+    S.square().sum().div(2).backward()
+    assert largest[0] == pytest.approx(S.max().item(), rel=1e-6)
+    assert largest[1] == pytest.approx(x.grad.abs().max().item(), rel=1e-5)
+
+
+def test_cpp_says_what_is_wrong(tmp_path):
+    assert "No such file" in refusal(program("cpp"), tmp_path / "absent")
+    (tmp_path / "plan").write_bytes(b"not a plan at all")
+    assert 'does not begin with "scatplan"' in refusal(program("cpp"), tmp_path / "plan")
+
+
+# --- a stream of image files ------------------------------------------------------------------
+
+
+def write_netpbm(path: Path, image: np.ndarray, comment: bool = False) -> None:
+    """``[M, N]`` or ``[3, M, N]``, uint8 or uint16"""
+    M, N = image.shape[-2:]
+    magic, largest = ("P5", "P6")[image.ndim - 2], np.iinfo(image.dtype).max
+    header = f"{magic}\n" + "# a comment 9 9\n" * comment + f"{N} {M}\n{largest}\n"
+    pixels = np.moveaxis(image, 0, -1) if image.ndim == 3 else image
+    path.write_bytes(header.encode() + pixels.astype(image.dtype.newbyteorder(">")).tobytes())
+
+
+@pytest.mark.parametrize("colour", [False, True], ids=["grey", "colour"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_stream_of_images(colour, dtype, threads, tmp_path):
+    module = Scattering2D(2, (32, 45))
+    module.save_plan(tmp_path / "plan.scat")
+    (tmp_path / "images").mkdir()
+    rng = np.random.default_rng(0)
+    shape = (7, 3, 32, 45) if colour else (7, 32, 45)
+    x = rng.integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
+    for i, image in enumerate(x):
+        path = tmp_path / f"images/{i}{'.ppm' if colour else '.pgm'}"
+        write_netpbm(path, image, comment=i == 2)
+    (tmp_path / "images/notes.txt").write_text("passed over")
+    out = tmp_path / "S.npy"
+    batch = 3  # the last is smaller
+    text = run(program("stream"), tmp_path / "plan.scat", tmp_path / "images", out, batch, threads)
+    assert text == "7 images\n"
+    S = np.load(out, allow_pickle=False)
+    scaled = torch.from_numpy(x.astype(np.float32)) / float(np.iinfo(dtype).max)
+    expected = module(scaled).numpy()
+    assert S.shape == expected.shape
+    assert np.abs(S - expected).max() <= 1e-6 * np.abs(expected).max()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["S.npy", "images", "plan.scat"]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"P5 16 16 255\n" + bytes(255), "ends within its pixels"),
+        (b"P5 16 16 255\n" + bytes(257), "goes on after its pixels"),
+        (b"P5 17 16 255\n" + bytes(272), "has 16 x 17 pixels; the plan is for 16 x 16"),
+        (b"P5 16 16 70000\n" + bytes(512), "largest value that is not in"),
+        (b"P5 16 16 99\n" + b"\xff" * 256, "a pixel beyond its largest value"),
+        (b"P5 16 99999999999999999999 255\n", "a number beyond reason"),
+        (b"P5 -16 16 255\n" + bytes(256), "not three numbers"),
+        (b"P5 # 16 16 255", "not three numbers"),
+        (b"P2 16 16 255\n", "no binary PGM or PPM"),
+        (b"", "no binary PGM or PPM"),
+        (b"P6 16 16 255\n" + bytes(768), "mixes grey and colour"),
+    ],
+)
+def test_a_bad_image_is_named(content, sentence, tmp_path):
+    Scattering2D(2, (16, 16)).save_plan(tmp_path / "plan.scat")
+    (tmp_path / "images").mkdir()
+    write_netpbm(tmp_path / "images/0.pgm", np.zeros((16, 16), np.uint8))
+    (tmp_path / "images/1.pgm").write_bytes(content)
+    out = tmp_path / "S.npy"
+    said = refusal(program("stream"), tmp_path / "plan.scat", tmp_path / "images", out)
+    assert "1.pgm" in said
+    assert sentence in said
+    assert not list(tmp_path.glob("S.npy*"))
