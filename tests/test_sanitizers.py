@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 
-from scatcuda import filters, plan, reference
+from scatcuda import Scattering2D, filters, plan, reference
 
 SCATTERING, FILTER_FOLD, MODULUS, SCATTERING_BACK, FILTER_FOLD_BACK, MODULUS_BACK, RACE = range(7)
 REALS = {"float": (np.float32, 1e-6), "double": (np.float64, 1e-13)}  # and relative tolerance
@@ -115,6 +115,10 @@ def programs() -> Path:
     schedule = native.ROOT / "csrc/core/schedule.cpp"
     sources = [f"-I{native.ROOT / 'csrc'}", f"-I{native.ROOT / 'csrc/include'}"]
     guarded, plain = native.HERE / "engine_guarded.cpp", native.ROOT / "csrc/cpu/engine.cpp"
+    consumers = native.ROOT / "tests/consumer"
+    api = sorted((native.ROOT / "csrc/api").glob("*.cpp"))
+    api.append(native.ROOT / "csrc/cuda/absent.cpp")
+    made = {}
     address, thread = [], []
     for isa, real in itertools.product(reversed(ISAS), REALS):  # the slowest first
         flags = ADDRESS + UNDEFINED + [COSTLY] * ((isa, real) != ("baseline", "float"))
@@ -125,19 +129,18 @@ def programs() -> Path:
         (address, "address", ADDRESS + UNDEFINED),
         (thread, "thread", THREAD),
     ):
-        flags = native.compile_flags() + flags
-        units.append(native.Unit(f"{name}_driver", driver, flags + sources))
+        link, flags = [*flags, "-pthread"], native.compile_flags() + flags
         # the one instruction set under ThreadSanitizer is the one dispatch knows by itself
         one = ["-USCATCUDA_X86_64"] if name == "thread" else []
         units.append(native.Unit(f"{name}_dispatch", dispatch, flags + one))
         units.append(native.Unit(f"{name}_schedule", schedule, flags))
-    return native.build(
-        "sanitizers",
-        {
-            "run_engine_address": (address, [*ADDRESS, *UNDEFINED, "-pthread"]),
-            "run_engine_thread": (thread, [*THREAD, "-pthread"]),
-        },
-    )
+        run_engine = native.Unit(f"{name}_driver", driver, flags + sources)
+        made[f"run_engine_{name}"] = ([*units, run_engine], link)
+        units += [native.Unit(f"{name}_api_{path.stem}", path, flags) for path in api]
+        for path in (consumers / "cpp/threads.cpp", consumers / "stream/stream.cpp"):
+            unit = native.Unit(f"{name}_{path.stem}", path, flags + sources)
+            made[f"{path.stem}_{name}"] = ([*units, unit], link)
+    return native.build("sanitizers", made)
 
 
 def write_problem(
@@ -158,20 +161,25 @@ def write_problem(
 
 def run(program: Path, isa: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Runs ``folder/problem``; its result, if any, is ``folder/result``."""
+    done = execute([program, folder / "problem", folder / "result"], isa)
+    if done.returncode == 0 and done.stdout.strip() != isa:
+        pytest.skip(f"this processor has no {isa}")
+    return done
+
+
+def execute(command: Sequence[object], isa: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {
         "SCATCUDA_CPU_ISA": isa,
         "ASAN_OPTIONS": "detect_leaks=0",  # needs rights that containers withhold
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "TSAN_OPTIONS": "halt_on_error=1",
     }
-    command = [str(program), str(folder / "problem"), str(folder / "result")]
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+        [str(part) for part in command],
+        env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
     if "unexpected memory mapping" in done.stderr:
         pytest.skip("ThreadSanitizer of this compiler cannot run on this kernel")
-    if done.returncode == 0 and done.stdout.strip() != isa:
-        pytest.skip(f"this processor has no {isa}")
     return done
 
 
@@ -384,3 +392,34 @@ def test_impossible_problem_is_refused(programs, change, tmp_path):
     done = run(programs / "run_engine_address", "baseline", tmp_path)
     assert done.returncode == 1
     assert done.stderr == "run_engine: bad problem\n"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=REALS)
+@pytest.mark.parametrize("sanitizer", ["address", "thread"])
+@pytest.mark.parametrize("shape", [(17, 20), (64, 61)], ids=["each_its_own", "shared"])
+def test_eight_threads_share_a_plan(programs, sanitizer, dtype, shape, tmp_path):
+    """``consumer/cpp``: a plan shared by threads, each with a workspace, and a pool of threads."""
+    Scattering2D(2, shape, L=3).save_plan(tmp_path / "plan.scat", dtype)
+    done = execute([programs / f"threads_{sanitizer}", tmp_path / "plan.scat", 8], "baseline")
+    assert (done.returncode, done.stderr) == (0, "")
+    (tmp_path / "cut.scat").write_bytes((tmp_path / "plan.scat").read_bytes()[:-9])
+    done = execute([programs / f"threads_{sanitizer}", tmp_path / "cut.scat"], "baseline")
+    assert done.returncode == 1
+    assert done.stderr.startswith("threads: no plan of scatcuda: it says")
+
+
+@pytest.mark.parametrize("sanitizer", ["address", "thread"])
+def test_a_stream_is_clean(programs, sanitizer, tmp_path):
+    """``consumer/stream``: image files, the last batch smaller than the workspace was made for."""
+    Scattering2D(2, (16, 20), L=3).save_plan(tmp_path / "plan.scat")
+    (tmp_path / "images").mkdir()
+    for i in range(5):
+        pixels = bytes(range(i, i + 240)) * 4
+        (tmp_path / f"images/{i}.ppm").write_bytes(b"P6 20 16 255\n" + pixels)
+    files = (tmp_path / "plan.scat", tmp_path / "images", tmp_path / "S.npy")
+    done = execute([programs / f"stream_{sanitizer}", *files, 3, 3], "baseline")
+    assert (done.returncode, done.stderr) == (0, "")
+    (tmp_path / "images/5.ppm").write_bytes(b"P6 20 16 255\n" + pixels[:-1])
+    done = execute([programs / f"stream_{sanitizer}", *files, 3, 3], "baseline")
+    assert done.returncode == 1
+    assert done.stderr.endswith("5.ppm ends within its pixels\n")
