@@ -6,6 +6,8 @@
 #   make learn   the experiments of benchmarks/learning; DATA=directory of data sets, ARGS=names
 #   make gpu     on an NVIDIA GPU: build, tests, benchmarks, compute-sanitizer, with the Python and
 #                PyTorch that are there; QUICK=1 for a short run, RESULTS=directory for the figures
+#   make fuzz    hostile plan files, guided by coverage: RUNS=1000000 of them; needs clang++ (Debian's
+#                clang and libclang-rt-14-dev)
 #   make kernels what nvcc makes of the CUDA kernels: registers, spills, occupancy
 #   make lint    formatting, lint, types
 #   make clean   removes .venv and everything built
@@ -23,11 +25,11 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
 CPP := $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: help demo test bench learn gpu kernels lint clean
+.PHONY: help demo test bench learn gpu fuzz kernels lint clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n '3,13p' Makefile | cut -c3-
+	@sed -n '3,15p' Makefile | cut -c3-
 
 demo: $(VENV)/.built-demo
 	$(BIN)/python -m scatcuda.demo $(if $(DATA),--data $(DATA))
@@ -46,6 +48,9 @@ gpu:
 	@$$($(BIN)/python -c "import sys, torch; sys.exit(not torch.version.cuda)" 2>/dev/null \
 	  && echo $(BIN)/python || echo $(PYTHON)) \
 	  tests/gpu/prove.py $(if $(QUICK),--quick) $(if $(RESULTS),--results "$(RESULTS)")
+
+fuzz: $(VENV)/.built-test
+	cd tests && ../$(BIN)/python -m native.fuzz $(RUNS)
 
 kernels: $(VENV)/.built-test
 	cd tests && ../$(BIN)/python -m native.kernels $(abspath $(ARGS))

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import native
+import native.fuzz
 import numpy as np
 import pytest
 import torch
@@ -140,6 +140,11 @@ def programs() -> Path:
         for path in (consumers / "cpp/threads.cpp", consumers / "stream/stream.cpp"):
             unit = native.Unit(f"{name}_{path.stem}", path, flags + sources)
             made[f"{path.stem}_{name}"] = ([*units, unit], link)
+    fuzz = native.Unit(
+        "fuzz_plan", native.HERE / "fuzz_plan.cpp",
+        [*native.compile_flags(), *ADDRESS, *UNDEFINED, *sources, "-DSCATCUDA_FUZZ_MAIN"],
+    )  # fmt: skip
+    made["fuzz_plan"] = ([*address, fuzz], made["stream_address"][1])
     return native.build("sanitizers", made)
 
 
@@ -406,6 +411,16 @@ def test_eight_threads_share_a_plan(programs, sanitizer, dtype, shape, tmp_path)
     done = execute([programs / f"threads_{sanitizer}", tmp_path / "cut.scat"], "baseline")
     assert done.returncode == 1
     assert done.stderr.startswith("threads: no plan of scatcuda: it says")
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_hostile_plans_are_refused_or_safe(programs, isa, tmp_path):
+    """``make fuzz`` for a moment, without the guidance of coverage."""
+    native.fuzz.write_corpus(tmp_path)
+    runs, seed = 1500, ISAS.index(isa) + 1
+    done = execute([programs / "fuzz_plan", runs, seed, tmp_path], isa)
+    assert (done.returncode, done.stderr[-4000:]) == (0, "")
+    assert done.stdout == "1500 mutations of 16 files\n"
 
 
 @pytest.mark.parametrize("sanitizer", ["address", "thread"])

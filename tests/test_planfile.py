@@ -1,0 +1,255 @@
+"""Plan files, against the library that reads them: every problem to the same bits, every damaged
+file refused. ``make fuzz`` looks for one that is not; test_sanitizers.py does so for a moment."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import scatcuda
+from scatcuda import Scattering2D
+from scatcuda.cli import main
+
+Bytes = ctypes.c_char_p
+OK, BAD_PLAN, CANNOT_READ = 0, 2, 3
+
+
+class Description(ctypes.Structure):
+    _fields_ = [("type", ctypes.c_int)] + [
+        (name, ctypes.c_int64)
+        for name in "J L max_order M N pre_pad channels m n psi_entries phi_entries".split()
+    ]
+
+
+class Trail(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int64) for name in "order j1 theta1 j2 theta2".split()]
+
+
+@pytest.fixture(scope="module")
+def library() -> ctypes.CDLL:
+    path = Path(scatcuda.cmake_prefix_path, "lib/libscatcuda.so")
+    if not path.exists():
+        pytest.skip("libscatcuda.so was not built")
+    library = ctypes.CDLL(str(path))
+    library.scatcuda_plan_describe.restype = Description
+    library.scatcuda_plan_path.restype = Trail
+    library.scatcuda_workspace_bytes.restype = ctypes.c_int64
+    return library
+
+
+class Plan:
+    """A plan of the library; what it refuses is raised with its sentence."""
+
+    def __init__(self, library: ctypes.CDLL, source: Path | bytes) -> None:
+        self.library, self.pointer = library, ctypes.c_void_p()
+        text = ctypes.create_string_buffer(256)
+        if isinstance(source, bytes):
+            status = library.scatcuda_plan_read(
+                source, ctypes.c_size_t(len(source)), ctypes.byref(self.pointer), text
+            )
+        else:
+            status = library.scatcuda_plan_load(
+                str(source).encode(), ctypes.byref(self.pointer), text
+            )
+        if status != OK:
+            assert self.pointer.value is None
+            assert text.value
+            raise Refused(status, text.value.decode())
+
+    def __del__(self) -> None:
+        self.library.scatcuda_plan_destroy(self.pointer)
+
+    def describe(self) -> dict[str, int]:
+        d = self.library.scatcuda_plan_describe(self.pointer)
+        return {name: getattr(d, name) for name, _ in Description._fields_}
+
+    def path(self, channel: int) -> tuple[int, ...]:
+        trail = self.library.scatcuda_plan_path(self.pointer, ctypes.c_int64(channel))
+        return tuple(getattr(trail, name) for name, _ in Trail._fields_)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        d, batch = self.describe(), ctypes.c_int64(len(x))
+        S = np.empty((len(x), d["channels"], d["m"], d["n"]), x.dtype)
+        size = self.library.scatcuda_workspace_bytes(self.pointer, 0, batch, ctypes.c_int64(1))
+        block = ctypes.create_string_buffer(size + 64)
+        address = -(-ctypes.addressof(block) // 64) * 64
+        text = ctypes.create_string_buffer(256)
+        status = self.library.scatcuda_forward(
+            self.pointer, batch, ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p(S.ctypes.data),
+            ctypes.c_void_p(address), ctypes.c_int64(size), None, text,
+        )  # fmt: skip
+        assert status == OK, text.value
+        return S
+
+
+class Refused(Exception):
+    """``(status, sentence)``"""
+
+
+problems = st.tuples(
+    st.integers(1, 4), st.integers(0, 30), st.integers(0, 30), st.integers(1, 17),
+    st.integers(0, 2), st.booleans(), st.sampled_from(["morlet", "tight"]),
+    st.sampled_from([torch.float32, torch.float64]),
+)  # fmt: skip
+
+
+@settings(
+    max_examples=25, deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)  # fmt: skip
+@given(problems)
+def test_every_problem_gives_the_operators_bits(library, tmp_path_factory, problem):
+    J, M, N, L, max_order, pre_pad, filters, dtype = problem
+    shape = (M + 2**J, N + 2**J)
+    if filters == "tight" and L == 1:
+        filters = "morlet"  # one angle is no frame
+    module = Scattering2D(J, shape, L, max_order, pre_pad, filters=filters).to(dtype)
+    path = tmp_path_factory.mktemp("plans") / "plan.scat"
+    assert module.save_plan(path) == path.stat().st_size
+    plan = Plan(library, path)
+    d = plan.describe()
+    sides = module._input
+    assert (d["J"], d["L"], d["max_order"], d["M"], d["N"], d["pre_pad"], d["type"]) == (
+        J, L, max_order, *sides, pre_pad, dtype.itemsize,
+    )  # fmt: skip
+    assert (d["channels"], d["m"], d["n"]) == module.output_shape
+    x = torch.rand(2, *sides, dtype=dtype)
+    assert np.array_equal(plan.forward(x.numpy()), module(x).numpy())
+    meta = module.meta()
+    for c in range(0, d["channels"], 7):
+        j, theta = meta["j"][c], meta["theta"][c]
+        assert plan.path(c) == (meta["order"][c], j[0], theta[0], j[1], theta[1])
+
+
+def test_a_module_saves_the_filters_it_has(library, tmp_path):
+    x = torch.rand(1, 16, 16)
+    learned = Scattering2D(2, (16, 16), L=2, trainable="wavelets")
+    with torch.no_grad():
+        next(learned.parameters()).add_(0.1)
+        learned.save_plan(tmp_path / "a")
+        expected = learned(x)
+    assert np.array_equal(Plan(library, tmp_path / "a").forward(x.numpy()), expected.numpy())
+    half = Scattering2D(2, (16, 16), L=2).half()
+    half.save_plan(tmp_path / "a")
+    assert Plan(library, tmp_path / "a").describe()["type"] == 4
+    half.save_plan(tmp_path / "a", torch.float64)
+    double = Scattering2D(2, (16, 16), L=2).double()
+    ours = Plan(library, tmp_path / "a").forward(x.double().numpy())
+    assert np.array_equal(ours, double(x.double()).numpy())
+    for dtype in (torch.float16, "float32"):
+        with pytest.raises(TypeError, match=r"save_plan: dtype must be torch\.float32"):
+            half.save_plan(tmp_path / "a", dtype)
+
+
+# --- damaged files ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory) -> bytes:
+    path = tmp_path_factory.mktemp("plans") / "plan.scat"
+    Scattering2D(1, (4, 5), L=2).save_plan(path)
+    return path.read_bytes()
+
+
+def repaired(content: bytes) -> bytes:
+    """With the size and the checksum that whoever altered it could write."""
+    body = struct.pack("<Q", len(content)) + content[24:]
+    return content[:12] + struct.pack("<I", zlib.crc32(body)) + body
+
+
+def changed(field: int, value: int, size: int = 8) -> Callable[[bytes], bytes]:
+    return lambda good: (
+        good[:field] + value.to_bytes(size, "little", signed=True) + good[field + size :]
+    )
+
+
+def test_a_cut_file_is_refused_wherever_it_is_cut(library, good):
+    Plan(library, good)
+    for size in range(len(good)):
+        with pytest.raises(Refused) as refused:
+            Plan(library, good[:size])
+        assert refused.value.args[0] == BAD_PLAN
+    for size in range(128, len(good), 37):
+        with pytest.raises(Refused):
+            Plan(library, repaired(good[:size]))
+
+
+def test_every_altered_byte_is_seen(library, good):
+    for at in range(len(good)):
+        with pytest.raises(Refused):
+            Plan(library, good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda good: b"", "does not begin"),
+        (lambda good: b"scatplaN" + good[8:], "does not begin"),
+        (lambda good: good[:100], "ends within its header"),
+        (changed(8, 2, 4), "a plan of version 2; this library reads version 1"),
+        (lambda good: good + b"\0" * 8, "it says"),
+        (lambda good: repaired(good + b"\0" * 8), "its problem takes"),
+        (changed(24, 2), "neither 4 nor 8 bytes"),
+        (changed(24, 8), "its problem takes"),
+        (changed(32, 0), "there is no transform with J = 0"),
+        (changed(32, 63), "there is no transform with J = 63"),
+        (changed(40, 2**62), "there is no transform"),
+        (changed(48, 3), "there is no transform"),
+        (changed(56, -4), "there is no transform"),
+        (changed(64, 2**24), "its problem takes"),
+        (changed(72, 2), "there is no transform"),
+        (changed(80, 3), "psi must have a multiple of 4 numbers"),
+        (changed(80, 2**62), "psi must have a multiple"),
+        (changed(120, 1), "must be zero"),
+        (changed(128, -1), "psi_support has a box"),
+        (changed(128, 2**62), "psi_support has a box"),
+        (changed(136, -(2**63)), "psi_support has a box"),
+        (changed(168, -1), "phi_support has a row"),
+        (changed(176, 2**62), "phi_support has a row"),
+    ],
+)
+def test_a_hostile_file_is_refused_with_a_sentence(library, good, change, sentence, tmp_path):
+    content = change(good)
+    if len(content) == len(good) and content[:12] == good[:12]:
+        content = repaired(content)
+    with pytest.raises(Refused, match=sentence) as refused:
+        Plan(library, content)
+    assert refused.value.args[0] == BAD_PLAN
+    path = tmp_path / "hostile.scat"
+    path.write_bytes(content)
+    with pytest.raises(Refused, match=sentence) as refused:
+        Plan(library, path)
+    assert (
+        refused.value.args[1].endswith(f": {path}"[:60]) or str(path)[:40] in refused.value.args[1]
+    )
+
+
+def test_what_is_no_file(library, tmp_path):
+    for path, sentence in ((tmp_path, "not a regular file"), (tmp_path / "absent", "No such file")):
+        with pytest.raises(Refused, match=sentence) as refused:
+            Plan(library, path)
+        assert refused.value.args[0] == CANNOT_READ
+
+
+# --- the command ------------------------------------------------------------------------------
+
+
+def test_export_writes_what_save_plan_does(tmp_path, capsys):
+    options = ["--J", "3", "--shape", "33,40", "--L", "5", "--max-order", "1", "--pre-pad"]
+    options += ["--filters", "tight", "--dtype", "float64"]
+    assert main(["export", str(tmp_path / "a"), *options]) == 0
+    module = Scattering2D(3, (33, 40), 5, 1, True, filters="tight")
+    size = module.save_plan(tmp_path / "b", torch.float64)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    out = capsys.readouterr().out
+    assert "float64, 48 × 56 -> 16 × 4 × 5" in out
+    assert f"{size:,} bytes" in out
