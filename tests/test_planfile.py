@@ -7,92 +7,22 @@ import ctypes
 import struct
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 
+import capi
 import numpy as np
 import pytest
 import torch
+from capi import BAD_PLAN, CANNOT_READ, Plan, Refused
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import scatcuda
 from scatcuda import Scattering2D
 from scatcuda.cli import main
 
-Bytes = ctypes.c_char_p
-OK, BAD_PLAN, CANNOT_READ = 0, 2, 3
 
-
-class Description(ctypes.Structure):
-    _fields_ = [("type", ctypes.c_int)] + [
-        (name, ctypes.c_int64)
-        for name in "J L max_order M N pre_pad channels m n psi_entries phi_entries".split()
-    ]
-
-
-class Trail(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int64) for name in "order j1 theta1 j2 theta2".split()]
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(autouse=True)
 def library() -> ctypes.CDLL:
-    path = Path(scatcuda.cmake_prefix_path, "lib/libscatcuda.so")
-    if not path.exists():
-        pytest.skip("libscatcuda.so was not built")
-    library = ctypes.CDLL(str(path))
-    library.scatcuda_plan_describe.restype = Description
-    library.scatcuda_plan_path.restype = Trail
-    library.scatcuda_workspace_bytes.restype = ctypes.c_int64
-    return library
-
-
-class Plan:
-    """A plan of the library; what it refuses is raised with its sentence."""
-
-    def __init__(self, library: ctypes.CDLL, source: Path | bytes) -> None:
-        self.library, self.pointer = library, ctypes.c_void_p()
-        text = ctypes.create_string_buffer(256)
-        if isinstance(source, bytes):
-            status = library.scatcuda_plan_read(
-                source, ctypes.c_size_t(len(source)), ctypes.byref(self.pointer), text
-            )
-        else:
-            status = library.scatcuda_plan_load(
-                str(source).encode(), ctypes.byref(self.pointer), text
-            )
-        if status != OK:
-            assert self.pointer.value is None
-            assert text.value
-            raise Refused(status, text.value.decode())
-
-    def __del__(self) -> None:
-        self.library.scatcuda_plan_destroy(self.pointer)
-
-    def describe(self) -> dict[str, int]:
-        d = self.library.scatcuda_plan_describe(self.pointer)
-        return {name: getattr(d, name) for name, _ in Description._fields_}
-
-    def path(self, channel: int) -> tuple[int, ...]:
-        trail = self.library.scatcuda_plan_path(self.pointer, ctypes.c_int64(channel))
-        return tuple(getattr(trail, name) for name, _ in Trail._fields_)
-
-    def forward(self, x: np.ndarray) -> np.ndarray:
-        d, batch = self.describe(), ctypes.c_int64(len(x))
-        S = np.empty((len(x), d["channels"], d["m"], d["n"]), x.dtype)
-        size = self.library.scatcuda_workspace_bytes(self.pointer, 0, batch, ctypes.c_int64(1))
-        block = ctypes.create_string_buffer(size + 64)
-        address = -(-ctypes.addressof(block) // 64) * 64
-        text = ctypes.create_string_buffer(256)
-        status = self.library.scatcuda_forward(
-            self.pointer, batch, ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p(S.ctypes.data),
-            ctypes.c_void_p(address), ctypes.c_int64(size), None, text,
-        )  # fmt: skip
-        assert status == OK, text.value
-        return S
-
-
-class Refused(Exception):
-    """``(status, sentence)``"""
+    return capi.library()
 
 
 problems = st.tuples(
@@ -107,7 +37,7 @@ problems = st.tuples(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(problems)
-def test_every_problem_gives_the_operators_bits(library, tmp_path_factory, problem):
+def test_every_problem_gives_the_operators_bits(tmp_path_factory, problem):
     J, M, N, L, max_order, pre_pad, filters, dtype = problem
     shape = (M + 2**J, N + 2**J)
     if filters == "tight" and L == 1:
@@ -115,7 +45,7 @@ def test_every_problem_gives_the_operators_bits(library, tmp_path_factory, probl
     module = Scattering2D(J, shape, L, max_order, pre_pad, filters=filters).to(dtype)
     path = tmp_path_factory.mktemp("plans") / "plan.scat"
     assert module.save_plan(path) == path.stat().st_size
-    plan = Plan(library, path)
+    plan = Plan(path)
     d = plan.describe()
     sides = module._input
     assert (d["J"], d["L"], d["max_order"], d["M"], d["N"], d["pre_pad"], d["type"]) == (
@@ -130,20 +60,20 @@ def test_every_problem_gives_the_operators_bits(library, tmp_path_factory, probl
         assert plan.path(c) == (meta["order"][c], j[0], theta[0], j[1], theta[1])
 
 
-def test_a_module_saves_the_filters_it_has(library, tmp_path):
+def test_a_module_saves_the_filters_it_has(tmp_path):
     x = torch.rand(1, 16, 16)
     learned = Scattering2D(2, (16, 16), L=2, trainable="wavelets")
     with torch.no_grad():
         next(learned.parameters()).add_(0.1)
         learned.save_plan(tmp_path / "a")
         expected = learned(x)
-    assert np.array_equal(Plan(library, tmp_path / "a").forward(x.numpy()), expected.numpy())
+    assert np.array_equal(Plan(tmp_path / "a").forward(x.numpy()), expected.numpy())
     half = Scattering2D(2, (16, 16), L=2).half()
     half.save_plan(tmp_path / "a")
-    assert Plan(library, tmp_path / "a").describe()["type"] == 4
+    assert Plan(tmp_path / "a").describe()["type"] == 4
     half.save_plan(tmp_path / "a", torch.float64)
     double = Scattering2D(2, (16, 16), L=2).double()
-    ours = Plan(library, tmp_path / "a").forward(x.double().numpy())
+    ours = Plan(tmp_path / "a").forward(x.double().numpy())
     assert np.array_equal(ours, double(x.double()).numpy())
     for dtype in (torch.float16, "float32"):
         with pytest.raises(TypeError, match=r"save_plan: dtype must be torch\.float32"):
@@ -172,21 +102,21 @@ def changed(field: int, value: int, size: int = 8) -> Callable[[bytes], bytes]:
     )
 
 
-def test_a_cut_file_is_refused_wherever_it_is_cut(library, good):
-    Plan(library, good)
+def test_a_cut_file_is_refused_wherever_it_is_cut(good):
+    Plan(good)
     for size in range(len(good)):
         with pytest.raises(Refused) as refused:
-            Plan(library, good[:size])
+            Plan(good[:size])
         assert refused.value.args[0] == BAD_PLAN
     for size in range(128, len(good), 37):
         with pytest.raises(Refused):
-            Plan(library, repaired(good[:size]))
+            Plan(repaired(good[:size]))
 
 
-def test_every_altered_byte_is_seen(library, good):
+def test_every_altered_byte_is_seen(good):
     for at in range(len(good)):
         with pytest.raises(Refused):
-            Plan(library, good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
+            Plan(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
 
 
 @pytest.mark.parametrize(
@@ -217,26 +147,26 @@ def test_every_altered_byte_is_seen(library, good):
         (changed(176, 2**62), "phi_support has a row"),
     ],
 )
-def test_a_hostile_file_is_refused_with_a_sentence(library, good, change, sentence, tmp_path):
+def test_a_hostile_file_is_refused_with_a_sentence(good, change, sentence, tmp_path):
     content = change(good)
     if len(content) == len(good) and content[:12] == good[:12]:
         content = repaired(content)
     with pytest.raises(Refused, match=sentence) as refused:
-        Plan(library, content)
+        Plan(content)
     assert refused.value.args[0] == BAD_PLAN
     path = tmp_path / "hostile.scat"
     path.write_bytes(content)
     with pytest.raises(Refused, match=sentence) as refused:
-        Plan(library, path)
+        Plan(path)
     assert (
         refused.value.args[1].endswith(f": {path}"[:60]) or str(path)[:40] in refused.value.args[1]
     )
 
 
-def test_what_is_no_file(library, tmp_path):
+def test_what_is_no_file(tmp_path):
     for path, sentence in ((tmp_path, "not a regular file"), (tmp_path / "absent", "No such file")):
         with pytest.raises(Refused, match=sentence) as refused:
-            Plan(library, path)
+            Plan(path)
         assert refused.value.args[0] == CANNOT_READ
 
 

@@ -69,8 +69,7 @@ SCATCUDA_API const char* scatcuda_cpu_isa(void);
 /* The GPU architectures of this library, "75 80 90"; "" where it has no CUDA engine */
 SCATCUDA_API const char* scatcuda_cuda_architectures(void);
 
-/* ---- Plans ------------------------------------------------------------------------------------
- */
+/* ---- Plans ------------------------------------------------------------------------------ */
 
 typedef enum scatcuda_type { SCATCUDA_FLOAT32 = 4, SCATCUDA_FLOAT64 = 8 } scatcuda_type;
 
@@ -120,8 +119,7 @@ SCATCUDA_API scatcuda_description scatcuda_plan_describe(const scatcuda_plan* pl
 /* Of a channel out of range the order is −1. */
 SCATCUDA_API scatcuda_path scatcuda_plan_path(const scatcuda_plan* plan, int64_t channel);
 
-/* ---- On the CPU -------------------------------------------------------------------------------
- */
+/* ---- On the CPU ------------------------------------------------------------------------- */
 
 typedef enum scatcuda_task {
   SCATCUDA_FORWARD = 0,
@@ -146,7 +144,8 @@ typedef struct scatcuda_gradients {
   void* phi;
 } scatcuda_gradients;
 
-/* Bytes that a task needs for a batch; −1 where an argument makes no sense */
+/* Bytes that a task needs for a batch, and for every smaller one; −1 where an argument makes no
+ * sense */
 SCATCUDA_API int64_t scatcuda_workspace_bytes(const scatcuda_plan* plan, scatcuda_task task,
                                               int64_t batch, int64_t threads);
 /* x [batch, M, N] -> S [batch, channels, m, n] */
@@ -162,7 +161,7 @@ SCATCUDA_API scatcuda_status scatcuda_backward(const scatcuda_plan* plan, int64_
                                                int64_t bytes, const scatcuda_executor* executor,
                                                scatcuda_message* message);
 
-/* ---- On a GPU ---------------------------------------------------------------------------------
+/* ---- On a GPU ---------------------------------------------------------------------------
  * Pointers are to device memory, `stream` is a cudaStream_t; the plan's device must be current.
  * Nothing here waits for the device but the making of a plan. */
 

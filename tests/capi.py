@@ -1,0 +1,164 @@
+"""``scatcuda.h`` through ctypes: the library as any language with a C interface has it."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_int, c_int64, c_size_t, c_void_p
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import scatcuda
+
+OK, BAD_ARGUMENT, BAD_PLAN, CANNOT_READ, NO_MEMORY, TOO_SMALL, NO_CUDA = range(7)
+FORWARD, BACKWARD, BACKWARD_WITH_FILTERS = range(3)
+
+Message = c_char * 256
+Body = ctypes.CFUNCTYPE(None, c_void_p, c_int64)
+Run = ctypes.CFUNCTYPE(None, c_void_p, c_int64, Body, c_void_p)
+
+
+class Tables(Structure):
+    _fields_ = (
+        ("type", c_int), ("J", c_int64), ("L", c_int64), ("max_order", c_int64), ("M", c_int64),
+        ("N", c_int64), ("pre_pad", c_int64), ("psi_entries", c_int64), ("psi", c_void_p),
+        ("psi_support", c_void_p), ("phi", c_void_p), ("phi_support", c_void_p),
+    )  # fmt: skip
+
+
+class Description(Structure):
+    _fields_ = (
+        ("type", c_int), ("J", c_int64), ("L", c_int64), ("max_order", c_int64), ("M", c_int64),
+        ("N", c_int64), ("pre_pad", c_int64), ("channels", c_int64), ("m", c_int64),
+        ("n", c_int64), ("psi_entries", c_int64), ("phi_entries", c_int64),
+    )  # fmt: skip
+
+
+class Trail(Structure):
+    _fields_ = tuple((name, c_int64) for name in ("order", "j1", "theta1", "j2", "theta2"))
+
+
+class Executor(Structure):
+    _fields_ = (("threads", c_int64), ("run", Run), ("self", c_void_p))
+
+
+class Gradients(Structure):
+    _fields_ = (("x", c_void_p), ("psi", c_void_p), ("phi", c_void_p))
+
+
+_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "version": (c_char_p, []),
+    "status_name": (c_char_p, [c_int]),
+    "cpu_isa": (c_char_p, []),
+    "cuda_architectures": (c_char_p, []),
+    "plan_load": (c_int, [c_char_p, POINTER(c_void_p), POINTER(Message)]),
+    "plan_read": (c_int, [c_char_p, c_size_t, POINTER(c_void_p), POINTER(Message)]),
+    "plan_create": (c_int, [POINTER(Tables), POINTER(c_void_p), POINTER(Message)]),
+    "plan_destroy": (None, [c_void_p]),
+    "plan_describe": (Description, [c_void_p]),
+    "plan_path": (Trail, [c_void_p, c_int64]),
+    "workspace_bytes": (c_int64, [c_void_p, c_int, c_int64, c_int64]),
+    "forward": (c_int, [c_void_p, c_int64, c_void_p, c_void_p, c_void_p, c_int64,
+                        POINTER(Executor), POINTER(Message)]),
+    "backward": (c_int, [c_void_p, c_int64, c_void_p, c_void_p, POINTER(Gradients), c_void_p,
+                         c_int64, POINTER(Executor), POINTER(Message)]),
+    "cuda_plan_create": (c_int, [c_void_p, c_void_p, POINTER(c_void_p), POINTER(Message)]),
+    "cuda_plan_destroy": (None, [c_void_p]),
+}  # fmt: skip
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """Functions by their names without ``scatcuda_``."""
+    path = Path(scatcuda.cmake_prefix_path, "lib/libscatcuda.so")
+    if not path.exists():
+        pytest.skip("libscatcuda.so was not built")
+    found = ctypes.CDLL(str(path))
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(found, f"scatcuda_{name}")
+        function.restype, function.argtypes = result, arguments
+        setattr(found, name, function)
+    return found
+
+
+class Refused(Exception):
+    """``(status, sentence)``"""
+
+
+def call(name: str, *arguments: Any) -> None:
+    """Calls a function whose last argument is a message; raises what that says."""
+    message = Message()
+    status = getattr(library(), name)(*arguments, byref(message))
+    if status != OK:
+        assert message.value
+        raise Refused(status, message.value.decode())
+
+
+def pointer(array: np.ndarray | None) -> c_void_p:
+    return c_void_p(None if array is None else array.ctypes.data)
+
+
+def aligned(size: int) -> np.ndarray:
+    """Bytes at a multiple of 64"""
+    block = np.empty(size + 64, np.uint8)
+    start = -block.ctypes.data % 64
+    return block[start : start + size]
+
+
+class Plan:
+    """A plan, from a file, its bytes, or tables."""
+
+    def __init__(self, source: Path | bytes | Tables) -> None:
+        self.plan = c_void_p()
+        try:
+            if isinstance(source, bytes):
+                call("plan_read", source, len(source), byref(self.plan))
+            elif isinstance(source, Tables):
+                call("plan_create", byref(source), byref(self.plan))
+            else:
+                call("plan_load", str(source).encode(), byref(self.plan))
+        except Refused:
+            assert self.plan.value is None
+            raise
+
+    def __del__(self) -> None:
+        library().plan_destroy(self.plan)
+
+    def describe(self) -> dict[str, int]:
+        description = library().plan_describe(self.plan)
+        return {name: getattr(description, name) for name, *_ in Description._fields_}
+
+    def path(self, channel: int) -> tuple[int, ...]:
+        trail = library().plan_path(self.plan, channel)
+        return tuple(getattr(trail, name) for name, _ in Trail._fields_)
+
+    def workspace(self, task: int, batch: int, threads: int = 1) -> np.ndarray:
+        return aligned(library().workspace_bytes(self.plan, task, batch, threads))
+
+    def forward(self, x: np.ndarray, executor: Executor | None = None) -> np.ndarray:
+        d = self.describe()
+        S = np.empty((len(x), d["channels"], d["m"], d["n"]), x.dtype)
+        workspace = self.workspace(FORWARD, len(x), executor.threads if executor else 1)
+        call("forward", self.plan, len(x), pointer(x), pointer(S), pointer(workspace),
+             workspace.size, byref(executor) if executor else None)  # fmt: skip
+        return S
+
+    def backward(
+        self, x: np.ndarray, g: np.ndarray, wanted: tuple[bool, bool, bool] = (True, True, True)
+    ) -> list[np.ndarray]:
+        """Gradients of x, psi and phi; empty where not wanted."""
+        d = self.describe()
+        sizes = x.shape, (d["psi_entries"],), (d["phi_entries"],)
+        found = [
+            np.full(size if want else 0, np.nan, x.dtype)
+            for want, size in zip(wanted, sizes, strict=True)
+        ]
+        to = Gradients(*(pointer(f if w else None) for f, w in zip(found, wanted, strict=True)))
+        task = BACKWARD_WITH_FILTERS if wanted[1] or wanted[2] else BACKWARD
+        workspace = self.workspace(task, len(x))
+        call("backward", self.plan, len(x), pointer(x), pointer(g), byref(to), pointer(workspace),
+             workspace.size, None)  # fmt: skip
+        return found
