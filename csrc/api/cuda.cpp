@@ -100,6 +100,18 @@ scatcuda_status choose(const scatcuda_cuda_plan& plan, cuda::Task task, int64_t 
   return answer(status, message);
 }
 
+// The host's side of cuFFT takes memory of C++, whose exceptions end here.
+template <class F>
+scatcuda_status caught(scatcuda_message* message, F&& f) {
+  try {
+    return f();
+  } catch (const std::bad_alloc&) {
+    return fail(message, SCATCUDA_NO_MEMORY, "no memory for cuFFT's plans");
+  } catch (...) {
+    return fail(message, SCATCUDA_NO_FFT, "the FFT failed in a way that is not its own");
+  }
+}
+
 // A plan whose tables are still those of the host
 scatcuda_status configure(const scatcuda_plan& plan, const scatcuda_cuda_options& options,
                           scatcuda_cuda_plan* made, scatcuda_message* message) {
@@ -123,9 +135,11 @@ scatcuda_status configure(const scatcuda_plan& plan, const scatcuda_cuda_options
   if (status != Status::ok) return answer(status, message);
   made->budget = options.workspace > 0 ? options.workspace : cuda::default_budget(made->device);
   // what cannot be run is said now
-  cuda::Launch launch{};
-  int64_t bytes = 0;
-  return choose(*made, cuda::Task::forward, 1, nullptr, &launch, &bytes, message);
+  return caught(message, [&] {
+    cuda::Launch launch{};
+    int64_t bytes = 0;
+    return choose(*made, cuda::Task::forward, 1, nullptr, &launch, &bytes, message);
+  });
 }
 
 Status upload_tables(scatcuda_cuda_plan* plan) {
@@ -161,15 +175,16 @@ scatcuda_status execute(const scatcuda_cuda_plan& plan, cuda::Task task, int64_t
   }
   scatcuda_status status = check_batch(plan, batch, x, coefficients, message);
   if (status != SCATCUDA_OK || batch == 0) return status;
-  cuda::Launch launch{};
-  int64_t needed = 0;
-  status = choose(plan, task, batch, stream, &launch, &needed, message);
-  if (status != SCATCUDA_OK) return status;
-  status = check_workspace(workspace, bytes, needed, SCATCUDA_CUDA_ALIGNMENT, message);
-  if (status != SCATCUDA_OK) return status;
-  return answer(
-      with_type(plan.type, [&](auto number) { return run(launch, fft_of(plan), number); }),
-      message);
+  return caught(message, [&] {
+    cuda::Launch launch{};
+    int64_t needed = 0;
+    scatcuda_status ready = choose(plan, task, batch, stream, &launch, &needed, message);
+    if (ready != SCATCUDA_OK) return ready;
+    ready = check_workspace(workspace, bytes, needed, SCATCUDA_CUDA_ALIGNMENT, message);
+    if (ready != SCATCUDA_OK) return ready;
+    const auto execute = [&](auto number) { return run(launch, fft_of(plan), number); };
+    return answer(with_type(plan.type, execute), message);
+  });
 }
 
 }  // namespace
@@ -219,8 +234,10 @@ scatcuda_status scatcuda_cuda_workspace_bytes(const scatcuda_cuda_plan* plan, sc
   }
   const scatcuda_status status = check_batch(*plan, batch, plan, plan, message);
   if (status != SCATCUDA_OK || batch == 0) return status;
-  cuda::Launch launch{};
-  return choose(*plan, static_cast<cuda::Task>(task), batch, stream, &launch, bytes, message);
+  return caught(message, [&] {
+    cuda::Launch launch{};
+    return choose(*plan, static_cast<cuda::Task>(task), batch, stream, &launch, bytes, message);
+  });
 }
 
 scatcuda_status scatcuda_cuda_forward(const scatcuda_cuda_plan* plan, int64_t batch,

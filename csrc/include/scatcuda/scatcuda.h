@@ -129,7 +129,7 @@ typedef enum scatcuda_task {
 
 /* Threads of the caller's: run(self, tasks, body, closure) calls body(closure, i) once for every i
  * in [0, tasks), at once where it can, in any order, and returns when all have returned. `tasks` is
- * at most `threads`. NULL for an executor is the calling thread alone. */
+ * at most `threads`; it must not throw. NULL for an executor is the calling thread alone. */
 typedef struct scatcuda_executor {
   int64_t threads;
   void (*run)(void* self, int64_t tasks, void (*body)(void* closure, int64_t task), void* closure);
@@ -193,7 +193,9 @@ typedef struct scatcuda_transform {
   int64_t outer, inner, batch;
 } scatcuda_transform;
 
-/* A Fourier transform of the caller's own, in the place of cuFFT */
+/* A Fourier transform of the caller's own, in the place of cuFFT; it must not throw. cuFFT's plans
+ * are made when scatcuda_cuda_workspace_bytes is first asked about a batch; executing makes none.
+ */
 typedef struct scatcuda_fft {
   void* self;
   /* Bytes of workspace that a transform needs, −1 where it cannot be done */
