@@ -67,6 +67,12 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
                          c_int64, POINTER(Executor), POINTER(Message)]),
     "cuda_plan_create": (c_int, [c_void_p, c_void_p, POINTER(c_void_p), POINTER(Message)]),
     "cuda_plan_destroy": (None, [c_void_p]),
+    "cuda_workspace_bytes": (c_int, [c_void_p, c_int, c_int64, c_void_p, POINTER(c_int64),
+                                     POINTER(Message)]),
+    "cuda_forward": (c_int, [c_void_p, c_int64, c_int, c_void_p, c_void_p, c_void_p, c_int64,
+                             c_void_p, POINTER(Message)]),
+    "cuda_backward": (c_int, [c_void_p, c_int64, c_int, c_void_p, c_void_p, POINTER(Gradients),
+                              c_void_p, c_int64, c_void_p, POINTER(Message)]),
 }  # fmt: skip
 
 
