@@ -190,6 +190,7 @@ class NinjaBuild(build_ext):
             lines += self.nvcc_lines(cuda, cu_sources, archs, objects)
         alone = [name for name in objects if not name.startswith("torch_")]
         link = ["-L" + p for p in library_paths()] + ["-Wl,--no-as-needed", "-ltorch"]
+        link.append(f"-Wl,-soname,{target.name}")  # programs on libtorch link it too
         link.append(f"-Wl,--version-script={ROOT / 'csrc/torch/exports.map'}")
         # no version in the name before 1.0: nothing but this one fits its header
         link_alone = ["-Wl,-soname,libscatcuda.so"]
