@@ -18,18 +18,10 @@ class Npy {
     std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + sizes + "), }";
     header.append(63 - (10 + header.size()) % 64, ' ');
     header += '\n';
-    const char start[] = {'\x93',
-                          'N',
-                          'U',
-                          'M',
-                          'P',
-                          'Y',
-                          1,
-                          0,
-                          static_cast<char>(header.size() & 0xff),
-                          static_cast<char>(header.size() >> 8)};
-    file_.write(start, sizeof start);
-    file_ << header;
+    std::string start("\x93NUMPY\x01\x00", 8);  // version 1.0
+    start += static_cast<char>(header.size() & 0xff);
+    start += static_cast<char>(header.size() >> 8);
+    file_ << start << header;
     check();
   }
   ~Npy() {

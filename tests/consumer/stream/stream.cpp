@@ -63,10 +63,9 @@ void run(const std::string& plan_file, const std::string& folder, const std::str
 
 int main(int argc, char** argv) {
   try {
-    if (argc < 4)
-      throw std::invalid_argument(
-          "usage: stream plan.scat images/ coefficients.npy "
-          "[batch] [threads]");
+    if (argc < 4) {
+      throw std::invalid_argument("usage: stream plan.scat images/ out.npy [batch] [threads]");
+    }
     const int64_t batch = argc > 4 ? std::stoll(argv[4]) : 16;
     const int64_t threads = argc > 5 ? std::stoll(argv[5]) : 1;
     if (batch < 1) throw std::invalid_argument("batch must be at least 1");
