@@ -22,13 +22,15 @@ FLAGS = "-Wall -Wextra -pedantic -Werror"
 
 
 @cache
-def program(name: str, *options: str) -> Path:
-    """Configures and builds a folder of ``consumer`` against the package; the program's path."""
+def program(name: str, *options: str, prefix: object = scatcuda.cmake_prefix_path) -> Path:
+    """Configures and builds a folder of ``consumer`` against what is installed at ``prefix``; the
+    program's path."""
     if shutil.which("cmake") is None:
         pytest.skip("no cmake")
-    folder = BUILD / "-".join([name, *(option.strip("-D=") for option in options)])
+    parts = [Path(str(prefix)).name, name, *(option.strip("-D") for option in options)]
+    folder = BUILD / "-".join(parts)
     configure = ["cmake", "-S", str(HERE / name), "-B", str(folder), *options]
-    configure += [f"-DCMAKE_PREFIX_PATH={scatcuda.cmake_prefix_path}", "-DCMAKE_BUILD_TYPE=Release"]
+    configure += [f"-DCMAKE_PREFIX_PATH={prefix}", "-DCMAKE_BUILD_TYPE=Release"]
     configure += [f"-DCMAKE_C_FLAGS={FLAGS}", f"-DCMAKE_CXX_FLAGS={FLAGS}", "--no-warn-unused-cli"]
     for command in (configure, ["cmake", "--build", str(folder)]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,0 +1,230 @@
+"""What other programs build against: the libraries' symbols, CMake's package, pkg-config, and the
+same from the project's own CMakeLists.txt. PIPELINES.md's programs are test_pipelines.py's."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import capi
+import numpy as np
+import pytest
+import torch
+from test_consumer import HERE, program, run
+
+import scatcuda
+from scatcuda import Scattering2D
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = Path(scatcuda.cmake_prefix_path)
+
+PROBE = """
+cmake_minimum_required(VERSION 3.20)
+project(probe LANGUAGE)
+find_package(scatcuda REQUEST)
+foreach(name TORCH_FOUND Torch_FOUND CUDAToolkit_FOUND CUDA_FOUND Threads_FOUND)
+  if(${name} AND NOT "REQUEST" MATCHES "torch")
+    message(FATAL_ERROR "found what nobody asked for: ${name}")
+  endif()
+endforeach()
+if(NOT scatcuda_FOUND)
+  message("PROBE ${scatcuda_NOT_FOUND_MESSAGE}")
+endif()
+foreach(name core core_shared core_static torch)
+  if(scatcuda_FOUND AND TARGET scatcuda::${name})
+    message("PROBE ${name}")
+  endif()
+endforeach()
+"""
+
+
+def tool(name: str) -> str:
+    if shutil.which(name) is None:
+        pytest.skip(f"no {name}")
+    return name
+
+
+def output(*command: object, **options: object) -> str:
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, check=False, **options
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def exported(library: Path) -> set[str]:
+    lines = output(tool("nm"), "-D", "--defined-only", library).splitlines()
+    return {line.split()[-1].partition("@")[0] for line in lines}
+
+
+def declared() -> set[str]:
+    header = (ROOT / "csrc/include/scatcuda/scatcuda.h").read_text()
+    return set(re.findall(r"SCATCUDA_API [^;(]*?(scatcuda_\w+)\(", header))
+
+
+def probe(folder: Path, request: str, prefix: object = PACKAGE, language: str = "C") -> list[str]:
+    """The targets of find_package in a project that has nothing else, or why there are none."""
+    text = PROBE.replace("REQUEST", request).replace("LANGUAGE", language)
+    (folder / "CMakeLists.txt").write_text(text)
+    said = output(tool("cmake"), "-S", folder, "-B", folder / "b", f"-DCMAKE_PREFIX_PATH={prefix}")
+    return re.findall("^PROBE (.*)$", said, re.M)
+
+
+# --- the libraries ----------------------------------------------------------------------------
+
+
+def test_exports_are_the_header():
+    assert exported(PACKAGE / "lib/libscatcuda.so") == declared()
+
+
+def test_needs_no_pytorch_python_or_cuda():
+    lines = output(tool("readelf"), "-d", PACKAGE / "lib/libscatcuda.so").splitlines()
+    needed = {line.split("[")[1].rstrip("]") for line in lines if "(NEEDED)" in line}
+    assert needed
+    system = ("libstdc++", "libm.", "libgcc_s", "libc.", "ld-linux", "libdl", "librt", "libpthread")
+    assert [name for name in needed if not name.startswith(system)] == []
+
+
+def test_the_operators_load_without_python(tmp_path):
+    source = tmp_path / "load.cpp"
+    source.write_text(
+        "#include <dlfcn.h>\n#include <cstdio>\nint main(int, char** v) {\n"
+        "  for (++v; *v; ++v)\n    if (!dlopen(*v, RTLD_NOW | RTLD_GLOBAL)) {\n"
+        "      std::puts(dlerror());\n      return 1;\n    }\n}\n"
+    )
+    cxx = os.environ.get("CXX", "g++").split()
+    tool(cxx[0])
+    output(*cxx, source, "-o", tmp_path / "load", "-ldl")
+    torch_library = Path(torch.__file__).parent / "lib/libtorch.so"
+    output(tmp_path / "load", torch_library, scatcuda.library_path)
+
+
+# --- find_package, pkg-config -----------------------------------------------------------------
+
+
+def test_a_consumer_finds_only_what_it_asked_for(tmp_path):
+    assert probe(tmp_path, "REQUIRED") == ["core", "core_shared", "core_static"]
+
+
+def test_the_component_torch(tmp_path):
+    prefix = f"{PACKAGE};{torch.utils.cmake_prefix_path}"
+    found = probe(tmp_path, "REQUIRED COMPONENTS torch", prefix, "CXX")
+    assert found == ["core", "core_shared", "core_static", "torch"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        ("COMPONENTS torch", "PyTorch's package was not found: add torch.utils.cmake_prefix_path"),
+        ("COMPONENTS gpu", "there is no such component; there are core and torch"),
+    ],
+)
+def test_what_is_missing_is_said(request_, sentence, tmp_path):
+    (found,) = probe(tmp_path, request_)
+    assert found.startswith("scatcuda's component")
+    assert sentence in found
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"),
+    [("0.1", True), ("0.1.0", True), ("0.2", False), ("0.0", False), ("1", False)],
+)
+def test_versions(version, fits, tmp_path):
+    assert ("core" in probe(tmp_path, version)) == fits
+
+
+def test_pkg_config(tmp_path):
+    tool("cc")
+    environment = os.environ | {"PKG_CONFIG_PATH": str(PACKAGE / "lib/pkgconfig")}
+    command = [tool("pkg-config"), "--cflags", "--libs", "scatcuda"]
+    flags = output(*command, env=environment).split()
+    output("cc", HERE / "c/transform.c", *flags, f"-Wl,-rpath,{PACKAGE / 'lib'}",
+           "-o", tmp_path / "transform")  # fmt: skip
+    Scattering2D(2, (16, 16)).save_plan(tmp_path / "plan.scat")
+    (tmp_path / "x").write_bytes(bytes(2048))
+    said = run(tmp_path / "transform", tmp_path / "plan.scat", tmp_path / "x", tmp_path / "S")
+    assert said.startswith("2 images")
+
+
+# --- the project's own CMake ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def installed() -> Path:
+    """CMakeLists.txt built and installed, for one instruction set and without optimisation."""
+    build, prefix = ROOT / "build/cmake/debug", ROOT / "build/tests/installed"
+    shutil.rmtree(prefix, ignore_errors=True)
+    output(tool("cmake"), "--preset", "debug", "-G", "Ninja", cwd=ROOT)
+    output("cmake", "--build", build)
+    output("cmake", "--install", build, "--prefix", prefix)
+    return prefix
+
+
+def test_cmake_installs_what_the_package_has(installed):
+    def files(folder: Path) -> set[str]:
+        places = (folder / "lib", folder / "include")
+        return {
+            path.relative_to(folder).as_posix()
+            for place in places for path in place.rglob("*") if path.is_file()
+        }  # fmt: skip
+
+    assert files(installed) == files(PACKAGE)
+    assert exported(installed / "lib/libscatcuda.so") == declared()
+
+
+def test_cmake_builds_the_same_engine(installed, tmp_path):
+    """To rounding: this one is for another instruction set."""
+    transform = program("c", "-DSCATCUDA_STATIC=ON", prefix=installed)
+    Scattering2D(2, (20, 33), L=3).save_plan(tmp_path / "plan.scat")
+    x = torch.rand(2, 20, 33)
+    x.numpy().tofile(tmp_path / "x")
+    run(transform, tmp_path / "plan.scat", tmp_path / "x", tmp_path / "S")
+    S = np.fromfile(tmp_path / "S", np.float32)
+    expected = Scattering2D(2, (20, 33), L=3)(x).numpy().ravel()
+    assert np.abs(S - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+def test_flags_are_those_of_setup_py():
+    import native
+
+    settings, text = native.settings(), (ROOT / "CMakeLists.txt").read_text()
+    flags = [*settings.ENGINE_FLAGS, *settings.ISAS.get("avx512", []), "-Wno-psabi"]
+    for flag in [*flags, "-prec-sqrt=false", "-lineinfo", "--compress-mode=size"]:
+        assert flag in text, f"CMakeLists.txt does not have {flag}"
+    assert settings.STABLE_ABI[0].removeprefix("-D") in text
+
+
+# --- the wheel --------------------------------------------------------------------------------
+
+
+def test_package_data_names_every_file():
+    """What lies in the package beside its modules goes into the wheel."""
+    try:
+        import tomllib
+    except ImportError:  # Python 3.10
+        import tomli as tomllib
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["scatcuda"]
+    named = {path for pattern in patterns for path in PACKAGE.glob(pattern) if path.is_file()}
+    there = {path for folder in ("lib", "include") for path in (PACKAGE / folder).rglob("*")}
+    assert {path for path in there if path.is_file()} <= named
+
+
+def test_the_paths():
+    assert Path(scatcuda.get_include(), "scatcuda/scatcuda.hpp").exists()
+    assert Path(scatcuda.library_path).exists()
+    assert capi.library().version().decode() == project_version()
+    code = "import scatcuda; print(scatcuda.cmake_prefix_path)"
+    assert output(sys.executable, "-c", code, cwd=ROOT).strip() == str(PACKAGE)
+
+
+def project_version() -> str:
+    try:
+        return importlib.metadata.version("scatcuda")
+    except importlib.metadata.PackageNotFoundError:  # built in place
+        return re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.M)[1]
