@@ -6,6 +6,7 @@
     timing.py      the clocks (CPU, CUDA) and the interleaved measurement
     process.py     what needs a process of its own: peak memory, import time
     gpu.py         what only a GPU has: ceilings and floors, its memory, its kernels
+    consumer.py    a C++ program against the call in Python, on its own: `-m benchmarks.consumer`
     report.py      measures the cases, writes JSON
     tables.py      the report as text
     plot.py        the figure of ratios

@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import json
 import math
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -14,13 +15,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import scatcuda
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # benchmarks/ is not part of the installed package
 
 pytest.importorskip("tabulate")
 pytest.importorskip("matplotlib")
 
-from benchmarks import gpu, plot, process, registry, report, tables, timing  # noqa: E402
+from benchmarks import consumer, gpu, plot, process, registry, report, tables, timing  # noqa: E402
 from benchmarks.registry import (  # noqa: E402
     CASES,
     OURS,
@@ -626,3 +629,41 @@ def test_memory_and_kernels_of_a_call_on_a_device():
     assert sum(kernel["launches"] for kernel in gpu.kernels(lambda: x + 1)) == 1
     assert gpu.describe()["processor"] == torch.cuda.get_device_name()
     assert gpu.launch(Problem(2, (32, 32), 5, colour=True)).startswith("fused, 15 images")
+
+
+# ---------------------------------------------------------------- the C++ program
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    if shutil.which("c++") is None:
+        pytest.skip("no c++")
+    return consumer.compile_program(tmp_path_factory.mktemp("consumer"))
+
+
+@pytest.mark.parametrize("threads", consumer.THREADS)
+def test_program_is_timed_beside_python(program, threads):
+    effort = {"starts": 2, "rounds": 3, "seconds": 0.01}
+    entry = consumer.measure(program, consumer.PROBLEM.tiny(), threads, **effort)
+    assert entry["threads"] == threads
+    assert [len(rounds) for rounds in entry["rounds"].values()] == [6, 6]
+    assert entry["ratio"] > 0
+    found = {"machine": report.machine(), "problem": vars(consumer.PROBLEM), "cases": [entry]}
+    assert f"{entry['ratio']:.3f}" in consumer.table(found)
+
+
+def test_program_must_give_the_bits_of_python(program, monkeypatch):
+    problem, write = consumer.PROBLEM.tiny(), scatcuda.Scattering2D.save_plan
+    other = scatcuda.Scattering2D(problem.J, problem.shape, filters="tight")
+    monkeypatch.setattr(scatcuda.Scattering2D, "save_plan", lambda _, path: write(other, path))
+    with pytest.raises(RuntimeError, match="expected the bits of the Python call, got others"):
+        consumer.measure(program, problem, 1, starts=1, rounds=1, seconds=0)
+
+
+def test_program_that_ends_is_an_error(program, monkeypatch, capfd):
+    monkeypatch.setattr(
+        scatcuda.Scattering2D, "save_plan", lambda self, path: path.write_bytes(b"no plan")
+    )
+    with pytest.raises(RuntimeError, match=r"consumer\.cpp ended"):
+        consumer.measure(program, consumer.PROBLEM.tiny(), 1, starts=1, rounds=1, seconds=0)
+    assert "consumer: no plan of scatcuda" in capfd.readouterr().err
