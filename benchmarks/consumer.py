@@ -41,7 +41,7 @@ SOURCE = Path(__file__).with_suffix(".cpp")
 class Program:
     """The C++ program with a problem of its own, waiting to be told how often to run it."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
 
     def __call__(self) -> None:
@@ -50,7 +50,7 @@ class Program:
     def seconds(self, repeats: int) -> float:
         """Of one run."""
         assert self.process.stdin and self.process.stdout
-        print(repeats, file=self.process.stdin, flush=True)
+        self.process.stdin.write(b"%d\n" % repeats)
         return float(self.process.stdout.readline())
 
 
@@ -75,9 +75,9 @@ def started(program: Path, folder: Path, problem: Problem, threads: int) -> Iter
     plan, images, found = (folder / name for name in ("plan.scat", "images", "coefficients"))
     scattering.save_plan(plan)
     x.numpy().tofile(images)
-    command = [program, plan, images, problem.batch, threads, found]
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(list(map(str, command)), **pipes) as process:
+    command = [str(part) for part in (program, plan, images, problem.batch, threads, found)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, bufsize=0, stdin=pipe, stdout=pipe) as process:
         ready = Program(process)
         try:
             ready()
