@@ -5,7 +5,8 @@
 Compiles consumer.cpp against the package's headers and library, sees that it gives Python's bits,
 and times both in turn: a round is one turn of each, its ratio C++ divided by Python, the figure the
 median ratio of the rounds. The program is started afresh several times: where its memory happens to
-lie is worth a percent or two. Writes `consumer.json`, with --quick `consumer-partial.json`.
+lie is worth a percent or two. Then the programs of PIPELINES.md are configured and built, each with
+all cores. Writes `consumer.json`, with --quick `consumer-partial.json`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +37,8 @@ from .timing import cpu_timer, interleave
 PROBLEM = Problem(J=2, shape=(32, 32), batch=96)
 THREADS = (1, 2)
 TARGET = 1.02  # C++ / Python, at most
+PROGRAMS = ("c", "cpp", "stream", "libtorch")
+BUILD_TARGET = 60.0  # seconds of configure and build, at most
 SOURCE = Path(__file__).with_suffix(".cpp")
 
 
@@ -122,6 +126,18 @@ def measure(
     }
 
 
+def build(name: str) -> float:
+    """Seconds in which CMake configures and builds a program of tests/consumer."""
+    source = Path(__file__).parents[1] / "tests/consumer" / name
+    prefix = f"{scatcuda.cmake_prefix_path};{torch.utils.cmake_prefix_path}"
+    with tempfile.TemporaryDirectory() as folder:
+        configure = ["cmake", "-S", str(source), "-B", folder, f"-DCMAKE_PREFIX_PATH={prefix}"]
+        start = time.perf_counter()
+        for command in (configure, ["cmake", "--build", folder, "--parallel"]):
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - start
+
+
 def table(report: dict[str, Any]) -> str:
     """The report as text."""
     here, problem = report["machine"], Problem(**report["problem"])
@@ -135,6 +151,9 @@ def table(report: dict[str, Any]) -> str:
             f"{entry['threads']:>7} {cpp:>8.3f} {python:>10.3f} {entry['ratio']:>7.3f} "
             f"{'≤ ' + format(entry['target'], '.2f'):>8} {met}"
         )
+    if builds := report.get("builds"):
+        lines += ["", f"configure + build, {here['cores']} cores, wanted ≤ {BUILD_TARGET:.0f} s"]
+        lines += [f"{name:>8} {seconds:6.1f} s" for name, seconds in builds.items()]
     return "\n".join(lines)
 
 
@@ -153,7 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as name:
         program = compile_program(Path(name))
         cases = [measure(program, PROBLEM, threads, **effort) for threads in THREADS]
-    report = {"machine": here, "problem": vars(PROBLEM), "cases": cases}
+    builds = {} if options.quick else {name: build(name) for name in PROGRAMS}
+    report = {"machine": here, "problem": vars(PROBLEM), "cases": cases, "builds": builds}
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / f"consumer{'-partial' if options.quick else ''}.json"
     with replaced(path) as temporary:

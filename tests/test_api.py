@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import shutil
+import subprocess
 from ctypes import byref, c_void_p
 from pathlib import Path
 
@@ -170,3 +174,21 @@ def test_without_a_gpu_there_is_a_sentence(library, tmp_path):
         capi.call("cuda_plan_create", saved(tmp_path).plan, None, byref(made))
     assert made.value is None
     library.cuda_plan_destroy(None)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_nothing_is_allocated_after_planning(threads, tmp_path):
+    cxx, package = os.environ.get("CXX", "g++").split(), Path(scatcuda.cmake_prefix_path)
+    if shutil.which(cxx[0]) is None or platform.libc_ver()[0] != "glibc":
+        pytest.skip("no compiler, or not glibc")
+    source = Path(__file__).parent / "native/allocations.cpp"
+    command = [*cxx, "-std=c++17", "-O1", f"-I{scatcuda.get_include()}", str(source)]
+    command += [f"-L{package / 'lib'}", "-lscatcuda", f"-Wl,-rpath,{package / 'lib'}", "-pthread"]
+    subprocess.run([*command, "-o", str(tmp_path / "allocations")], check=True)
+    Scattering2D(2, (64, 60), L=3).save_plan(tmp_path / "plan.scat")
+    for batch in (2, 13):
+        done = subprocess.run(
+            [tmp_path / "allocations", tmp_path / "plan.scat", str(batch), str(threads)],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout == "0\n"
