@@ -42,6 +42,7 @@ FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-Wno-psabi"]
 ENGINE_FLAGS = ["-fno-math-errno", "-fno-trapping-math"]
 # Float square roots to the last bit but one take one instruction, exact ones a dozen and a branch.
 NVCC_FLAGS = ["-std=c++17", "-O3", "-prec-sqrt=false"]
+CUDART = ["-lcudart_static", "-ldl", "-lrt", "-lpthread"]
 
 
 def cuda_home() -> Path | None:
@@ -138,6 +139,7 @@ class NinjaBuild(build_ext):
         values = {
             "VERSION": self.distribution.get_version(),
             "CUDA": "ON" if self.cuda else "OFF",
+            "CUDART": " ".join(CUDART) if self.cuda else "",
             "TORCH_LIBRARY": f"../{Path(self.get_ext_filename('_C')).name}",
         }
         for template in (ROOT / "cmake").glob("*.in"):
@@ -207,7 +209,7 @@ class NinjaBuild(build_ext):
         if sys.platform == "darwin":
             link, link_alone = ["-undefined", "dynamic_lookup"], []
         if cuda is not None:
-            cudart = [f"-L{cudart_folder(cuda)}", "-lcudart_static", "-ldl", "-lrt", "-lpthread"]
+            cudart = [f"-L{cudart_folder(cuda)}", *CUDART]
             # where the wheels of cuFFT put it, should PyTorch not have loaded one
             found = "$ORIGIN{0}/nvidia/cu13/lib:$ORIGIN{0}/nvidia/cufft/lib"
             link += [*cudart, f"-Wl,-rpath,{found.format('/..')}"]
