@@ -4,16 +4,20 @@ same from the project's own CMakeLists.txt. PIPELINES.md's programs are test_pip
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import capi
-import numpy as np
+import native
 import pytest
+import setuptools
 import torch
 from test_consumer import HERE, program, run
 
@@ -130,6 +134,13 @@ def test_what_is_missing_is_said(request_, sentence, tmp_path):
     assert sentence in found
 
 
+def test_a_missing_library_is_said(tmp_path):
+    package = tmp_path / "package"
+    shutil.copytree(PACKAGE / "lib/cmake", package / "lib/cmake")
+    sentence = f"scatcuda::core_shared's library is not in {package}/lib"
+    assert probe(tmp_path, "QUIET", package) == [sentence]
+
+
 @pytest.mark.parametrize(
     ("version", "fits"),
     [("0.1", True), ("0.1.0", True), ("0.2", False), ("0.0", False), ("1", False)],
@@ -138,11 +149,17 @@ def test_versions(version, fits, tmp_path):
     assert ("core" in probe(tmp_path, version)) == fits
 
 
-def test_pkg_config(tmp_path):
+@pytest.mark.parametrize("static", [False, True], ids=["shared", "static"])
+def test_pkg_config(static, tmp_path):
     tool("cc")
     environment = os.environ | {"PKG_CONFIG_PATH": str(PACKAGE / "lib/pkgconfig")}
-    command = [tool("pkg-config"), "--cflags", "--libs", "scatcuda"]
+    command = [tool("pkg-config"), "--cflags", "--libs", *["--static"] * static, "scatcuda"]
     flags = output(*command, env=environment).split()
+    if static:  # where both lie side by side the linker takes the shared one
+        flags[flags.index("-lscatcuda")] = "-l:libscatcuda.a"
+        if "-lcudart_static" in flags:
+            settings = native.settings()
+            flags.insert(0, f"-L{settings.cudart_folder(settings.cuda_home())}")
     output("cc", HERE / "c/transform.c", *flags, f"-Wl,-rpath,{PACKAGE / 'lib'}",
            "-o", tmp_path / "transform")  # fmt: skip
     Scattering2D(2, (16, 16)).save_plan(tmp_path / "plan.scat")
@@ -159,7 +176,8 @@ def installed() -> Path:
     """CMakeLists.txt built and installed, for one instruction set and without optimisation."""
     build, prefix = ROOT / "build/cmake/debug", ROOT / "build/tests/installed"
     shutil.rmtree(prefix, ignore_errors=True)
-    output(tool("cmake"), "--preset", "debug", "-G", "Ninja", cwd=ROOT)
+    tool("ninja")
+    output(tool("cmake"), "--preset", "debug", cwd=ROOT)
     output("cmake", "--build", build)
     output("cmake", "--install", build, "--prefix", prefix)
     return prefix
@@ -177,26 +195,83 @@ def test_cmake_installs_what_the_package_has(installed):
     assert exported(installed / "lib/libscatcuda.so") == declared()
 
 
+def test_cmake_builds_without_pytorch(installed, tmp_path):
+    why = "it was built without PyTorch's operators"
+    prefix = f"{installed};{torch.utils.cmake_prefix_path}"
+    said = probe(tmp_path, "COMPONENTS torch", prefix)
+    assert said == [f"scatcuda's component torch: {why}"]
+
+
 def test_cmake_builds_the_same_engine(installed, tmp_path):
-    """To rounding: this one is for another instruction set."""
-    transform = program("c", "-DSCATCUDA_STATIC=ON", prefix=installed)
+    """To the same bits, however much or little is optimised."""
+    ours, installed_one = program("c"), program("c", "-DSCATCUDA_STATIC=ON", prefix=installed)
     Scattering2D(2, (20, 33), L=3).save_plan(tmp_path / "plan.scat")
-    x = torch.rand(2, 20, 33)
-    x.numpy().tofile(tmp_path / "x")
-    run(transform, tmp_path / "plan.scat", tmp_path / "x", tmp_path / "S")
-    S = np.fromfile(tmp_path / "S", np.float32)
-    expected = Scattering2D(2, (20, 33), L=3)(x).numpy().ravel()
-    assert np.abs(S - expected).max() <= 1e-6 * np.abs(expected).max()
+    torch.rand(2, 20, 33).numpy().tofile(tmp_path / "x")
+    run(ours, tmp_path / "plan.scat", tmp_path / "x", tmp_path / "S", isa="baseline")
+    run(installed_one, tmp_path / "plan.scat", tmp_path / "x", tmp_path / "S_installed")
+    assert (tmp_path / "S").read_bytes() == (tmp_path / "S_installed").read_bytes()
 
 
-def test_flags_are_those_of_setup_py():
-    import native
+# What may differ: places, warnings, and definitions that nothing here asks for
+ELSEWHERE = re.compile(
+    r"-(I|isystem|W(?!no)|ffile-prefix-map=|DPy_LIMITED_API=|D\w+_EXPORTS|DNDEBUG).*"
+)
 
+
+def compiled(command: str) -> tuple[str, ...]:
+    """The flags that decide what code a unit becomes, in no order."""
+    words = iter(shlex.split(command))
+    flags = set()
+    for word in words:
+        if word in ("-o", "-c", "-isystem"):
+            next(words)
+        elif not ELSEWHERE.fullmatch(word):
+            flags.add(word)
+    return tuple(sorted(flags))
+
+
+def test_cmake_compiles_as_setup_py_does(monkeypatch, tmp_path):
+    """Every unit of C++ with the same flags, Python's module apart."""
+    monkeypatch.setenv("SCATCUDA_CUDA", "0")
+    monkeypatch.delenv("CXXFLAGS", raising=False)
+    build_ext = native.settings().NinjaBuild(setuptools.Distribution())
+    text = build_ext.ninja(tmp_path, tmp_path / "_C.so").replace("$$", "$")
+    units = re.findall(r"build \S+: cxx (\S+)\n  flags = (.*)\n", text)
+    ours = Counter((source, compiled(flags)) for source, flags in units)
+
+    command = [tool("cmake"), "-S", ROOT, "-B", tmp_path, "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON"]
+    command += ["-DSCATCUDA_CUDA=OFF", "-DSCATCUDA_TORCH=ON", "-G", "Unix Makefiles"]
+    output(*command, f"-DCMAKE_PREFIX_PATH={torch.utils.cmake_prefix_path}")
+    commands = json.loads((tmp_path / "compile_commands.json").read_text())
+    theirs = Counter(
+        (unit["file"], compiled(unit["command"].partition(" ")[2])) for unit in commands
+    )
+    module = str(ROOT / "csrc/torch/module.cpp")
+    assert {unit: n for unit, n in ours.items() if unit[0] != module} == dict(theirs)
+
+
+def test_cmake_compiles_kernels_as_setup_py_does():
     settings, text = native.settings(), (ROOT / "CMakeLists.txt").read_text()
-    flags = [*settings.ENGINE_FLAGS, *settings.ISAS.get("avx512", []), "-Wno-psabi"]
-    for flag in [*flags, "-prec-sqrt=false", "-lineinfo", "--compress-mode=size"]:
+    for flag in [*settings.NVCC_FLAGS[2:], "-lineinfo", "--compress-mode=size"]:
         assert flag in text, f"CMakeLists.txt does not have {flag}"
-    assert settings.STABLE_ABI[0].removeprefix("-D") in text
+    asked = re.search(r'"SCATCUDA_ARCHS", "([\d;]+)"', (ROOT / "setup.py").read_text())[1]
+    listed = re.findall(r"set\(CMAKE_CUDA_ARCHITECTURES ([\w -]+)\)", text)[-1]
+    assert listed.replace("-real", "").split() == asked.split(";")
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("SCATCUDA_CUDA=perhaps", "SCATCUDA_CUDA must be AUTO, ON or OFF; got perhaps"),
+        ("SCATCUDA_TORCH=ON", "SCATCUDA_TORCH needs PyTorch 2.10 or newer, which was not found"),
+    ],
+)
+def test_cmake_refuses(option, sentence, tmp_path):
+    command = [tool("cmake"), "-S", ROOT, "-B", tmp_path, "-DSCATCUDA_CUDA=OFF", f"-D{option}"]
+    environment = {name: v for name, v in os.environ.items() if name != "CMAKE_PREFIX_PATH"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert sentence in " ".join(done.stderr.split())
 
 
 # --- the wheel --------------------------------------------------------------------------------
