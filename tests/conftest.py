@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+collect_ignore = ["consumer"]  # programs of their own, which test_pipelines.py runs
 SEED = int(os.environ.get("SCATCUDA_SEED", "0"))
 
 

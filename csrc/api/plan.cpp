@@ -10,15 +10,18 @@ namespace {
 // Far beyond use; within these no size that the engines compute can overflow.
 constexpr int64_t most_numbers = int64_t{1} << 40;
 
+Problem problem_of(const scatcuda_tables& t) {
+  return {t.J, t.L, t.max_order, t.M, t.N, t.pre_pad != 0};
+}
+
 scatcuda_status check_problem(const scatcuda_tables& t, scatcuda_message* message) {
   if (t.type != SCATCUDA_FLOAT32 && t.type != SCATCUDA_FLOAT64) {
     return fail(message, SCATCUDA_BAD_PLAN,
                 "the type must be SCATCUDA_FLOAT32 or SCATCUDA_FLOAT64; got %d",
                 static_cast<int>(t.type));
   }
-  const Problem problem{t.J, t.L, t.max_order, t.M, t.N, t.pre_pad != 0};
   Shape shape;
-  if ((t.pre_pad & ~int64_t{1}) != 0 || shape_of(problem, &shape) != Status::ok ||
+  if ((t.pre_pad & ~int64_t{1}) != 0 || shape_of(problem_of(t), &shape) != Status::ok ||
       shape.Mp * shape.Np > most_numbers / angle_lanes(t.L)) {
     return fail(message, SCATCUDA_BAD_PLAN,
                 "there is no transform with J = %lld, L = %lld, max_order = %lld of images of "
@@ -40,8 +43,7 @@ scatcuda_status check_problem(const scatcuda_tables& t, scatcuda_message* messag
 scatcuda_status sizes_of(const scatcuda_tables& tables, Sizes* sizes, scatcuda_message* message) {
   const scatcuda_status status = check_problem(tables, message);
   if (status != SCATCUDA_OK) return status;
-  const Problem problem{tables.J, tables.L, tables.max_order,
-                        tables.M, tables.N, tables.pre_pad != 0};
+  const Problem problem = problem_of(tables);
   Shape shape;
   shape_of(problem, &shape);
   const int64_t type = tables.type, integer = sizeof(int64_t);
@@ -80,7 +82,7 @@ scatcuda_status make_plan(const scatcuda_tables& tables, scatcuda_plan** plan,
     return static_cast<const int64_t*>(copy(place, table, size));
   };
   auto* p = new (memory) scatcuda_plan{};
-  p->problem = {tables.J, tables.L, tables.max_order, tables.M, tables.N, tables.pre_pad != 0};
+  p->problem = problem_of(tables);
   shape_of(p->problem, &p->shape);
   p->type = tables.type;
   p->psi_entries = tables.psi_entries;
