@@ -126,8 +126,9 @@ void modulus_backward(int64_t count, const T* g, const T* z, T* out, const Execu
 
 }  // namespace cpu
 
-// Present where csrc/cuda was compiled. Nothing here allocates or waits for the device; pointers
-// are to device memory unless said otherwise, `stream` is a cudaStream_t of the current device.
+// Present where csrc/cuda was compiled. Executing a problem neither allocates nor waits for the
+// device; pointers are to device memory unless said otherwise, `stream` is a cudaStream_t of the
+// current device.
 //
 // The support tables are not read by the host. A box or band in them that reaches outside its table
 // is never followed; the coefficients that need it are NaN.

@@ -1,5 +1,5 @@
 // Stands in for the CUDA engine where the build has none: the same names, all of which answer that
-// there is no kernel. csrc/torch says what to do about it.
+// there is no kernel. csrc/torch and csrc/api say what to do about it.
 #include "../core/engines.h"
 
 namespace scatcuda {

@@ -43,8 +43,7 @@ class Queue {
   void clear(void* p, int64_t bytes) {
     if (status_ != Status::ok || bytes == 0) return;
     ++launched;
-    status_ = status_of(
-        cudaMemsetAsync(p, 0, static_cast<size_t>(bytes), static_cast<cudaStream_t>(stream_)));
+    status_ = cuda::clear(p, bytes, stream_);
   }
   Status status() const { return status_; }
 
