@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import native
 import pytest
 import torch
+from leaks import growth
 from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
@@ -227,6 +228,33 @@ def test_stages(boundary, lead, dtype):
                 assert ours.is_contiguous() and ours.dtype == theirs.dtype
                 torch.testing.assert_close(ours, theirs)
         assert boundary.calls() == ["guard -1", name, "guard ends"] * 2
+
+
+def test_no_memory_is_kept(boundary):
+    """Of a call that is done, and of one that is refused."""
+    x, S = torch.rand(8, 9), torch.rand(PLAN.channels, *PLAN.output)
+    backward = (S, *arguments_of(x), True, True, True)
+    for name, arguments in (
+        ("scattering2d", arguments_of(x, "general", 0)),
+        ("scattering2d_backward", (*backward, "auto", 10**6)),
+        ("filter_fold", (torch.randn(8, 6) + 0j, torch.rand(5, 8, 6), 2)),
+        ("modulus", (torch.randn(8) + 0j,)),
+        ("modulus_backward", (torch.rand(8), torch.randn(8) + 0j)),
+        ("lowpass", (torch.rand(8, 6), torch.rand(2, 8), torch.rand(3, 6))),
+    ):
+
+        def call(name: str = name, arguments: tuple = arguments) -> None:
+            boundary.call(name, *arguments)
+            boundary.calls()
+
+        assert growth(call) == 0, name
+
+    def refused() -> None:
+        for name, arguments in (("", arguments_of(x)), ("_backward", backward)):
+            with pytest.raises(RuntimeError, match="tier must be"):
+                boundary.call(f"scattering2d{name}", *arguments, "a tier that there is not")
+
+    assert growth(refused, 500) == 0
 
 
 def test_nothing_reaches_the_engine_of_nothing(boundary):

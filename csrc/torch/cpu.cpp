@@ -26,9 +26,10 @@ void check_support(const char* op, const Problem& problem, const Tensor& psi,
 
 Tensor scattering2d_cpu(const Tensor& x, const Tensor& psi, const Tensor& psi_support,
                         const Tensor& phi, const Tensor& phi_support, int64_t J, int64_t L,
-                        int64_t max_order, bool pre_pad, const std::string& tier,
+                        int64_t max_order, bool pre_pad, StringHandle tier_text,
                         int64_t workspace_limit) {
   const char* op = "scattering2d";
+  const std::string tier = take(tier_text);
   const Scattering2d s = check_scattering2d(x, J, L, max_order, pre_pad);
   check_wish("scattering2d: ", tier, workspace_limit);
   Tensor input = dense(x);
@@ -53,9 +54,10 @@ Tensor scattering2d_cpu(const Tensor& x, const Tensor& psi, const Tensor& psi_su
 std::tuple<Tensor, Tensor, Tensor> scattering2d_backward_cpu(
     const Tensor& grad, const Tensor& x, const Tensor& psi, const Tensor& psi_support,
     const Tensor& phi, const Tensor& phi_support, int64_t J, int64_t L, int64_t max_order,
-    bool pre_pad, bool with_x, bool with_psi, bool with_phi, const std::string& tier,
+    bool pre_pad, bool with_x, bool with_psi, bool with_phi, StringHandle tier_text,
     int64_t workspace_limit) {
   const char* op = "scattering2d_backward";
+  const std::string tier = take(tier_text);
   const Scattering2d s = check_scattering2d(x, J, L, max_order, pre_pad);
   check_wish("scattering2d_backward: ", tier, workspace_limit);
   check_like(op, "grad", grad, s.sizes, x, x.scalar_type());

@@ -145,9 +145,10 @@ void run_task(const Gpu& gpu, const Scattering2d& s, cuda::Task task, const Wish
 
 Tensor scattering2d_cuda(const Tensor& x, const Tensor& psi, const Tensor& psi_support,
                          const Tensor& phi, const Tensor& phi_support, int64_t J, int64_t L,
-                         int64_t max_order, bool pre_pad, const std::string& tier,
+                         int64_t max_order, bool pre_pad, StringHandle tier_text,
                          int64_t workspace_limit) {
   const char* op = "scattering2d";
+  const std::string tier = take(tier_text);
   const Gpu gpu(op, "x", x);
   const Scattering2d s = check_scattering2d(x, J, L, max_order, pre_pad);
   const Wish wish = wish_of("scattering2d: ", tier, workspace_limit);
@@ -172,9 +173,10 @@ Tensor scattering2d_cuda(const Tensor& x, const Tensor& psi, const Tensor& psi_s
 std::tuple<Tensor, Tensor, Tensor> scattering2d_backward_cuda(
     const Tensor& grad, const Tensor& x, const Tensor& psi, const Tensor& psi_support,
     const Tensor& phi, const Tensor& phi_support, int64_t J, int64_t L, int64_t max_order,
-    bool pre_pad, bool with_x, bool with_psi, bool with_phi, const std::string& tier,
+    bool pre_pad, bool with_x, bool with_psi, bool with_phi, StringHandle tier_text,
     int64_t workspace_limit) {
   const char* op = "scattering2d_backward";
+  const std::string tier = take(tier_text);
   const Gpu gpu(op, "x", x);
   const Scattering2d s = check_scattering2d(x, J, L, max_order, pre_pad);
   const Wish wish = wish_of("scattering2d_backward: ", tier, workspace_limit);
