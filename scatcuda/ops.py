@@ -15,11 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C._functorch import TransformType
-from torch._functorch.autograd_function import enable_single_level_autograd_function
-from torch.autograd import Function, forward_ad
 
-from . import _C, reference  # noqa: F401  (loading _C registers the operators)
+from . import _C, private, reference  # noqa: F401  (loading _C registers the operators)
 from .plan import Packed, Plan
 
 _operators = torch.ops.scatcuda
@@ -124,26 +121,12 @@ def _call(operator: Callable[..., Tensor], tensors: tuple[Tensor, ...], *constan
     if torch.compiler.is_compiling():
         return operator(*tensors, *constants)
     try:
-        if _needs_no_autograd(tensors):
-            with torch._C._AutoDispatchBelowAutograd():
-                return operator(*tensors, *constants)
-        return operator(*tensors, *constants)
+        return private.call(operator, tensors, *constants)
     except RuntimeError as error:
         # the stable ABI knows one type of exception; programs that halve their batch know another
         if "out of memory" in str(error) and type(error) is RuntimeError:
             raise torch.OutOfMemoryError(str(error)) from error
         raise
-
-
-def _needs_no_autograd(tensors: tuple[Tensor, ...]) -> bool:
-    """Whether a call can pass by the autograd kernel below, which takes longer than a small image
-    does."""
-    return (
-        not (torch.is_grad_enabled() and torch._C._any_requires_grad(*tensors))
-        and forward_ad._current_level < 0
-        and not torch._C._are_functorch_transforms_active()
-        and not torch.overrides.has_torch_function(tensors)  # it may do as it likes
-    )
 
 
 # --- every device that has no engine of its own -----------------------------------------------
@@ -216,64 +199,8 @@ def _(u, a_m, a_n):
 
 # --- gradients --------------------------------------------------------------------------------
 
-# Of an operator's inputs, tensors first, and the gradients of its results: those of its tensors.
-# What is not `wanted` is passed over.
+# As register_gradient takes it; what is not `wanted` is passed over.
 Gradient = Callable[..., Sequence[Tensor | None]]
-
-
-def _register_gradient(name: str, gradient: Gradient, twin: Callable[..., Any]) -> None:
-    """What ``torch.library.register_autograd`` does, in a third of the time and also where
-    ``torch.func`` transforms the function that calls the operator, or in forward mode."""
-    operator = getattr(_operators, name).default
-
-    def compute(keyset: Any, *inputs: Any) -> Any:
-        with torch._C._AutoDispatchBelowAutograd():
-            return operator.redispatch(keyset & torch._C._after_autograd_keyset, *inputs)
-
-    def forward(ctx: Any, keyset: Any, *inputs: Any) -> Any:
-        tensors = [value for value in inputs if isinstance(value, Tensor)]
-        ctx.save_for_backward(*tensors)
-        ctx.constants = inputs[len(tensors) :]
-        if not torch._C._are_functorch_transforms_active():
-            return compute(keyset, *inputs)
-        with torch.enable_grad():  # for the transforms outside of this one
-            return compute(keyset, *inputs)
-
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        tensors, constants = ctx.saved_tensors, ctx.constants
-        wanted = ctx.needs_input_grad[1 : 1 + len(tensors)]
-        found = gradient(wanted, (*tensors, *constants), *grads)
-        kept = (g if w else None for g, w in zip(found, wanted, strict=True))
-        return None, *kept, *(None,) * len(constants)
-
-    node = type(
-        f"scatcuda_{name}",
-        (Function,),
-        {"forward": staticmethod(forward), "backward": staticmethod(backward)},
-    )
-    # Function.apply first looks for torch.func's transforms. Here the dispatcher has done so: this
-    # is called in one of them at a time, on its tensors.
-    apply = super(Function, node).apply  # type: ignore[misc]
-
-    def kernel(keyset: Any, *inputs: Any) -> Any:
-        if _in_forward_mode():
-            return twin(*inputs)
-        if not (torch.is_grad_enabled() and torch._C._any_requires_grad(*inputs)):
-            return compute(keyset, *inputs)
-        if not torch._C._are_functorch_transforms_active():
-            return apply(keyset, *inputs)
-        with enable_single_level_autograd_function():
-            return apply(keyset, *inputs)
-
-    _library.impl(name, kernel, "Autograd", with_keyset=True)
-
-
-def _in_forward_mode() -> bool:
-    if forward_ad._current_level >= 0:
-        return True
-    if not torch._C._are_functorch_transforms_active():
-        return False
-    return torch._C._functorch.peek_interpreter_stack().key() == TransformType.Jvp
 
 
 def _gradient_of(twin: Callable[..., Any]) -> Gradient:
@@ -343,14 +270,14 @@ for _name, _gradient in (
     ("modulus", _modulus_gradient),
     ("lowpass", _lowpass_gradient),
 ):
-    _register_gradient(_name, _gradient, getattr(reference, _name))
+    private.register_gradient(_library, _name, _gradient, getattr(reference, _name))
 _SECOND: dict[str, Callable[..., Any]] = {
     "scattering2d_backward": _scattering2d_backward_twin,
     "filter_fold_backward": reference.filter_fold_backward,
     "modulus_backward": reference.modulus_backward,
 }
 for _name, _second in _SECOND.items():
-    _register_gradient(_name, _gradient_of(_second), _second)
+    private.register_gradient(_library, _name, _gradient_of(_second), _second)
 
 
 # --- vmap -------------------------------------------------------------------------------------
