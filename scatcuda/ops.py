@@ -147,24 +147,28 @@ for _twin in (
 # --- fake kernels: shapes without data --------------------------------------------------------
 
 
-def _check_device(op: str, name: str, first: Tensor, **others: Tensor) -> None:
-    # one meta tensor among others brings the call here: it would compute nothing, silently
-    for other, tensor in others.items():
+def _check_devices(op: str, **tensors: Tensor) -> None:
+    # one meta tensor among others brings the call here: what it gave would never have been written
+    (name, first), *others = tensors.items()
+    for other, tensor in others:
         if tensor.device != first.device:
-            raise RuntimeError(f"{op}: {other} must be on the device of {name}, {first.device}")
+            raise RuntimeError(
+                f"{op}: {other} must be on the device of {name}, {first.device}; "
+                f"it is on {tensor.device}"
+            )
 
 
 @torch.library.register_fake("scatcuda::scattering2d")
 def _(x, psi, psi_support, phi, phi_support, J, L, max_order, pre_pad, tier="auto", workspace=0):
     bank = {"psi": psi, "psi_support": psi_support, "phi": phi, "phi_support": phi_support}
-    _check_device("scattering2d", "x", x, **bank)
+    _check_devices("scattering2d", x=x, **bank)
     plan = Plan(J, L, max_order, x.shape[-2], x.shape[-1], pre_pad)
     return x.new_empty(*x.shape[:-2], plan.channels, *plan.output, dtype=phi.dtype)
 
 
 @torch.library.register_fake("scatcuda::filter_fold")
 def _(x_hat, psi, k):
-    _check_device("filter_fold", "x_hat", x_hat, psi=psi)
+    _check_devices("filter_fold", x_hat=x_hat, psi=psi)
     L, M, N = psi.shape
     return x_hat.new_empty(*x_hat.shape[:-2], L, M // k, N // k)
 
@@ -176,24 +180,28 @@ def _(z):
 
 @torch.library.register_fake("scatcuda::scattering2d_backward")
 def _(grad, x, psi, psi_support, phi, phi_support, *others, **_options):
+    bank = {"psi": psi, "psi_support": psi_support, "phi": phi, "phi_support": phi_support}
+    _check_devices("scattering2d_backward", x=x, grad=grad, **bank)
     wanted = zip((x, psi, phi), others[4:7], strict=True)
     return tuple(t.new_empty(t.shape if w else (0,), dtype=phi.dtype) for t, w in wanted)
 
 
 @torch.library.register_fake("scatcuda::filter_fold_backward")
 def _(grad, x_hat, psi, k, with_x, with_psi):
+    _check_devices("filter_fold_backward", x_hat=x_hat, grad=grad, psi=psi)
     wanted = ((x_hat, with_x), (psi, with_psi))
     return tuple(t.new_empty(t.shape if with_ else (0,)) for t, with_ in wanted)
 
 
 @torch.library.register_fake("scatcuda::modulus_backward")
 def _(grad, z):
+    _check_devices("modulus_backward", z=z, grad=grad)
     return torch.empty_like(z)
 
 
 @torch.library.register_fake("scatcuda::lowpass")
 def _(u, a_m, a_n):
-    _check_device("lowpass", "u", u, a_m=a_m, a_n=a_n)
+    _check_devices("lowpass", u=u, a_m=a_m, a_n=a_n)
     return u.new_empty(*u.shape[:-2], a_m.shape[0], a_n.shape[0])
 
 

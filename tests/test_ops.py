@@ -496,6 +496,35 @@ def test_bad_argument_of_a_stage(name, arguments, told):
         getattr(OPERATORS, name)(*arguments)
 
 
+PLAN_OF_ALL = PLANS[0]
+BANK_OF_ALL = bank_of(PLAN_OF_ALL, torch.float32)
+CONSTANTS_OF_ALL = PLAN_OF_ALL.J, PLAN_OF_ALL.L, PLAN_OF_ALL.max_order, False
+IMAGE, GRAD = torch.rand(4, 5), torch.rand(PLAN_OF_ALL.channels, *PLAN_OF_ALL.output)
+CALLS = {
+    "scattering2d": (IMAGE, *BANK_OF_ALL, *CONSTANTS_OF_ALL),
+    "scattering2d_backward": (GRAD, IMAGE, *BANK_OF_ALL, *CONSTANTS_OF_ALL, True, True, True),
+    "filter_fold": (Z, PSI, 2),
+    "filter_fold_backward": (torch.ones(2, 3, 2, 3) + 0j, Z, PSI, 2, True, True),
+    "modulus_backward": (U, U + 0j),
+    "lowpass": (U, U.mT, U),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_meta_tensors_among_others_are_refused(name):
+    """None of them reaches a fake kernel, which would give memory that was never written."""
+    arguments = CALLS[name]
+    tensors = [i for i, value in enumerate(arguments) if isinstance(value, Tensor)]
+    for count in range(1, len(tensors)):
+        for chosen in itertools.combinations(tensors, count):
+            given = [a.to("meta") if i in chosen else a for i, a in enumerate(arguments)]
+            with pytest.raises(RuntimeError, match=f"{name}: .* must be on the device of"):
+                getattr(OPERATORS, name)(*given)
+    everywhere = [a.to("meta") if i in tensors else a for i, a in enumerate(arguments)]
+    found = getattr(OPERATORS, name)(*everywhere)
+    assert all(t.is_meta for t in (found if isinstance(found, tuple) else (found,)))
+
+
 ABSURD = [0, 1, -1, 2**31, 2**32, 2**62, -(2**62), 2**63 - 1, -(2**63), 2**63 - 20, -(2**63) + 20]
 
 
