@@ -19,9 +19,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 
-from . import filters
+from . import filters, private
+from .base import beside, computed_in, constants, has_values
 from .plan import Packed, Plan, banded, pack, pack_phi, pack_psi, whole_support
 
 # A wavelet is summed where its first envelope exceeds exp(-72): at twice the width the edge is
@@ -36,6 +36,7 @@ class LearnedFilters(nn.Module):
         super().__init__()
         self._plan, self._start = plan, start
         self._frozen = False
+        self._fixed: Packed | None = None  # the bank, while it is frozen
         self._recent: tuple[list[Tensor], Packed] | None = None  # parameters and their bank
 
     @property
@@ -57,8 +58,8 @@ class LearnedFilters(nn.Module):
 
     def packed(self) -> Packed:
         """The bank as the operators take it."""
-        if self._frozen and self._buffers["_psi"] is not None:
-            return Packed(*(self._buffers[f"_{name}"] for name in Packed._fields))  # type: ignore
+        if self._frozen and self._fixed is not None:
+            return Packed(*map(self._here, self._fixed))
         if self._may_be_differentiated():
             return self._whole()
         return self._kept()
@@ -73,21 +74,25 @@ class LearnedFilters(nn.Module):
 
     def _start_with(self, **values: Tensor) -> None:
         with torch.inference_mode(False):
+            like = torch.zeros(1, dtype=torch.float32, device=torch.get_default_device())
             for name, value in values.items():
-                value = value.to(torch.get_default_device(), torch.float32, copy=True)
-                self.register_parameter(name, nn.Parameter(value))
+                with constants():
+                    value = value.to(torch.float32, copy=True)
+                self.register_parameter(name, nn.Parameter(beside(value, like)))
         self._follow()
 
     def _set_constants(self) -> None:
-        """Registers the buffers that only depend on dtype and device."""
+        """Takes as attributes the tensors that only depend on dtype and device."""
         raise NotImplementedError
 
     def _whole(self) -> Packed:
         """The bank with everything kept, differentiable."""
         raise NotImplementedError
 
-    def _constant(self, name: str, value: Tensor) -> None:
-        self.register_buffer(name, value.to(self._values()[0].device, copy=True), persistent=False)
+    def _here(self, constant: Tensor) -> Tensor:
+        """Beside the parameters: a replica of DataParallel has them on another device."""
+        first = self._values()[0]
+        return constant if constant.device == first.device else beside(constant, first)
 
     def _values(self) -> list[Tensor]:
         # a replica of DataParallel has the attributes but no parameters
@@ -98,22 +103,21 @@ class LearnedFilters(nn.Module):
     @property
     def _dtype(self) -> torch.dtype:
         """In which is computed: float32 for parameters in half precision."""
-        double = self._values()[0].dtype == torch.float64
-        return torch.float64 if double else torch.float32
+        return computed_in(self._values()[0])
 
     # --- a bank that is kept ---
 
     def _may_be_differentiated(self) -> bool:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
             return True
         values = self._values()
         if torch.is_grad_enabled() and any(value.requires_grad for value in values):
             return True
-        if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+        if private.is_transformed():
             return True
         # no value can be read here
         first = values[0]
-        return first.is_meta or (first.is_cuda and torch.cuda.is_current_stream_capturing())
+        return not has_values(first) or (first.is_cuda and torch.cuda.is_current_stream_capturing())
 
     def _kept(self) -> Packed:
         # Compared by value: writing to ``parameter.data`` does not change ``parameter._version``.
@@ -130,12 +134,10 @@ class LearnedFilters(nn.Module):
         return Packed(*(tensor.to(self._values()[0].device) for tensor in packed))
 
     def _fix(self, frozen: bool) -> None:
-        packed: Any = [None] * 4
+        self._fixed = None
         with torch.inference_mode(False):
-            if frozen and not self._values()[0].is_meta:
-                packed = self._pack()
-            for name, tensor in zip(Packed._fields, packed, strict=True):
-                self.register_buffer(f"_{name}", tensor, persistent=False)
+            if frozen and has_values(self._values()[0]):
+                self._fixed = self._pack()
 
     # --- the life of a module ---
 
@@ -154,8 +156,7 @@ class LearnedFilters(nn.Module):
     def _follow(self) -> None:
         """Everything that is no parameter follows the parameters."""
         self._recent = None
-        with torch.inference_mode(False):
-            self._set_constants()
+        self._set_constants()
         self._fix(self._frozen)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -177,10 +178,11 @@ class FreeFilters(LearnedFilters):
     def __init__(self, plan: Plan, start: str | filters.FilterBank) -> None:
         super().__init__(plan, start)
         bank = _bank(start, plan)
-        with _told():
+        with _told(), constants():
             banded(bank.phi, plan, torch.float64)  # a low-pass that is none
         self._start_with(**self._values_at_start(bank))
 
+    @constants()
     def _values_at_start(self, bank: filters.FilterBank) -> dict[str, Tensor]:
         factors = filters.separable_factors(bank.phi)
         phi_m, phi_n = (factor[: len(factor) // 2 + 1] for factor in factors)
@@ -189,7 +191,7 @@ class FreeFilters(LearnedFilters):
     @torch.no_grad()
     def reset_parameters(self) -> None:
         for name, value in self._values_at_start(_bank(self._start, self._plan)).items():
-            getattr(self, name).copy_(value)
+            getattr(self, name).copy_(beside(value, getattr(self, name)))
         self._fix(self._frozen)
 
     def psi_now(self) -> Tensor:
@@ -204,14 +206,14 @@ class FreeFilters(LearnedFilters):
         return phi_m, phi_n
 
     def _set_constants(self) -> None:
-        boxes, bands = whole_support(self._plan)
-        self._constant("_boxes", boxes)
-        self._constant("_bands", bands)
+        with constants():
+            tables = whole_support(self._plan)
+        self._boxes, self._bands = (beside(table, self._values()[0]) for table in tables)
 
     def _whole(self) -> Packed:
         psi = pack_psi(self.psi.to(self._dtype), self._plan)
         phi = pack_phi(self._factors(), self._plan).to(self._dtype)
-        return Packed(psi, self._buffers["_boxes"], phi, self._buffers["_bands"])  # type: ignore
+        return Packed(psi, self._here(self._boxes), phi, self._here(self._bands))
 
 
 class MorletWavelets(LearnedFilters):
@@ -247,7 +249,8 @@ class MorletWavelets(LearnedFilters):
                 "FilterBank, whose wavelets have no such parameters (use trainable='filters')"
             )
         self._lowpass = _bank(start, plan).phi
-        zero = torch.zeros(plan.J, plan.L, device="cpu")
+        with constants():
+            zero = torch.zeros(plan.J, plan.L, device="cpu")
         self._start_with(**dict.fromkeys(self._names, zero))
 
     @torch.no_grad()
@@ -285,8 +288,8 @@ class MorletWavelets(LearnedFilters):
         scales = zip(numbers, reaches, strict=True)
         psi = torch.stack([morlet(self._plan.padded, *scale, reach) for scale, reach in scales])
         if self._start == "tight":
-            phi = self._buffers["_lowpass_there"]
-            psi = psi * filters._tight_gain(psi, phi, filters._MAX_GAIN)  # type: ignore[arg-type]
+            phi = self._here(self._lowpass_there)
+            psi = psi * filters._tight_gain(psi, phi, filters._MAX_GAIN)
         return psi
 
     def phi_now(self) -> Tensor:
@@ -297,17 +300,17 @@ class MorletWavelets(LearnedFilters):
         return torch.exp2(j)[:, None]
 
     def _set_constants(self) -> None:
-        taps, bands = banded(self._lowpass, self._plan, self._dtype)
-        self._constant("_boxes", whole_support(self._plan)[0])
-        self._constant("_taps", taps)
-        self._constant("_bands", bands)
-        if self._start == "tight":
-            self._constant("_lowpass_there", self._lowpass)  # on the device of the parameters
+        with constants():
+            boxes, _ = whole_support(self._plan)
+            tables = boxes, *banded(self._lowpass, self._plan, self._dtype)
+        first = self._values()[0]
+        self._boxes, self._taps, self._bands = (beside(table, first) for table in tables)
+        self._lowpass_there = beside(self._lowpass, first)  # on the device of the parameters
 
     def _whole(self) -> Packed:
         psi = pack_psi(self.psi_now().to(self._dtype), self._plan)
-        boxes, taps, bands = (self._buffers[f"_{name}"] for name in ("boxes", "taps", "bands"))
-        return Packed(psi, boxes, taps, bands)  # type: ignore[arg-type]
+        boxes, taps, bands = map(self._here, (self._boxes, self._taps, self._bands))
+        return Packed(psi, boxes, taps, bands)
 
 
 def morlet(
@@ -370,7 +373,10 @@ def _waves(size: int, reach: int, device: torch.device) -> tuple[Tensor, Tensor,
 
 
 def _bank(start: str | filters.FilterBank, plan: Plan) -> filters.FilterBank:
-    return filters.BUILT_IN[start](plan.padded, plan.J, plan.L) if isinstance(start, str) else start
+    if isinstance(start, filters.FilterBank):
+        return start
+    with constants():
+        return filters.BUILT_IN[start](plan.padded, plan.J, plan.L)
 
 
 @contextmanager

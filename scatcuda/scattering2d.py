@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.fx import Proxy
 
 from . import filters as banks
 from . import learnable, ops, reference
+from .base import Transform
 from .plan import Packed, checked_plan, pack
 
 # How the coefficients are computed. Kymatio's names for its PyTorch backends mean the native
@@ -40,7 +42,7 @@ def _remembered(make: Callable[[Any], Any]) -> property:
     return property(get, doc=make.__doc__)
 
 
-class Scattering2D(nn.Module):
+class Scattering2D(Transform):
     """Scattering transform of real images, ``S x = [A x, A|W1 x|, A|W2|W1 x||]``.
 
     ``W`` filters with ``L`` oriented wavelets at each of ``J`` scales, ``|.|`` is the complex
@@ -94,6 +96,11 @@ class Scattering2D(nn.Module):
         torch.Size([2, 8])
     """
 
+    _psi: Tensor
+    _psi_support: Tensor
+    _phi: Tensor
+    _phi_support: Tensor
+
     def __init__(
         self,
         J: int,
@@ -126,7 +133,7 @@ class Scattering2D(nn.Module):
         self._forget()
         self.learned: learnable.LearnedFilters | None = None
         if trainable is None:
-            self._pack(torch.float32, torch.get_default_device())
+            self._start()
         else:
             kind = learnable.KINDS[_one_of("trainable", trainable, learnable.KINDS)]
             self.learned = kind(plan, self._filters)
@@ -236,8 +243,15 @@ class Scattering2D(nn.Module):
 
         Returns: ``[..., C, m, n]``, see ``output_shape``; or a list, see ``out_type``.
         """
-        plan, packed = self._plan, self._packed
-        x = self._checked(x, packed.phi)
+        if isinstance(x, Proxy):
+            return self._leaf(x)
+        plan, learned = self._plan, self.learned
+        if learned is None:
+            x = self._checked(x, self._phi)
+            packed = self._packed
+        else:
+            packed = learned.packed()
+            x = self._checked(x, packed.phi)
         constants = (plan.J, plan.L, plan.max_order, plan.pre_pad, self._tier, self._workspace or 0)
         S = _BACKENDS[self._backend](x, *packed, *constants)
         if self.out_type == "array":
@@ -313,45 +327,24 @@ class Scattering2D(nn.Module):
     def _packed(self) -> Packed:
         if self.learned is not None:
             return self.learned.packed()
-        b: dict[str, Any] = self._buffers
-        return Packed(b["_psi"], b["_psi_support"], b["_phi"], b["_phi_support"])
+        return Packed(self._psi, self._psi_support, self._phi, self._phi_support)
 
-    def _pack(self, dtype: torch.dtype, device: torch.device) -> None:
+    def _make(self, dtype: torch.dtype) -> dict[str, Tensor]:
         try:
             packed = pack(self.bank, self._plan, dtype)
         except ValueError as error:
             raise ValueError(f"Scattering2D: filters cannot be used: {error}") from error
-        with torch.inference_mode(False):  # gradients may be wanted later
-            for name, tensor in zip(Packed._fields, packed, strict=True):
-                self.register_buffer(f"_{name}", tensor.to(device, copy=True), persistent=False)
         self._forget()
+        return {f"_{name}": tensor for name, tensor in packed._asdict().items()}
 
-    def _checked(self, x: Tensor, like: Tensor) -> Tensor:
-        if not isinstance(x, Tensor):
-            raise TypeError(f"Scattering2D: x must be a torch.Tensor; got {type(x).__name__}")
-        if x.is_complex():
-            raise TypeError(f"Scattering2D: x must be real; got {x.dtype}")
-        if x.layout != torch.strided or x.is_nested:
-            raise TypeError("Scattering2D: x must be a dense tensor; got a sparse or nested one")
-        if x.shape[-2:] != self._input:
-            raise ValueError(
-                f"Scattering2D: x must have shape (..., {self._input[0]}, {self._input[1]})"
-                f"{', padded beforehand' if self.pre_pad else ''}; got {tuple(x.shape)}"
-            )
-        if x.device != like.device:
-            raise ValueError(
-                f"Scattering2D: x must be on the module's device {like.device}; it is on {x.device}"
-            )
-        if x.dtype == like.dtype:
-            return x
-        if x.dtype == torch.float64:
-            raise TypeError(
-                "Scattering2D: x is float64, the module float32; call .double() on the module for "
-                "float64 coefficients or .float() on x"
-            )
+    def _cast(self, x: Tensor, like: Tensor) -> Tensor:
         # the CUDA engine reads these as they are
         short = x.dtype in (torch.float16, torch.bfloat16, torch.uint8)
         return x if short and x.is_cuda and self.backend != "reference" else x.to(like.dtype)
+
+    @property
+    def _note(self) -> str:  # type: ignore[override]
+        return ", padded beforehand" if self.pre_pad else ""
 
     def _as_list(self, S: Tensor) -> list[dict[str, Any]]:
         L = self.L
@@ -371,20 +364,6 @@ class Scattering2D(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_made": {}}
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Scattering2D:
-        if self.learned is not None:  # an ordinary module with ordinary parameters
-            super()._apply(fn, recurse)
-            return self
-        before = self._packed
-        super()._apply(fn, recurse)
-        after = self._packed
-        # Only dtype and device are taken from what `fn` made. The values come from the bank:
-        # float64 needs them in full, half precision computes in float32, to_empty() has none.
-        if any(new is not old for new, old in zip(after, before, strict=True)):
-            double = after.phi.dtype == torch.float64
-            self._pack(torch.float64 if double else torch.float32, after.phi.device)
-        return self
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         for key in [key for key in state_dict if key.startswith(prefix)]:

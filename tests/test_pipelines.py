@@ -169,4 +169,4 @@ def test_another_extension(folder, monkeypatch):
     with pytest.raises(RuntimeError, match="phi must have 858 elements for this problem"):
         theirs(x[:, :31])
     operator = torch.ops.log_scattering.features.default
-    torch.library.opcheck(operator, (x, *theirs.buffers(), 2, 8))
+    torch.library.opcheck(operator, (x, *theirs.bank, 2, 8))

@@ -7,6 +7,7 @@ each operator is in test_ops.py, copies and checkpoints of a module are in test_
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import subprocess
@@ -22,6 +23,8 @@ from torch.utils.checkpoint import checkpoint
 
 import scatcuda
 from scatcuda import Scattering2D, ops, reference
+from scatcuda import filters as banks
+from scatcuda.learn import WaveletCascade, hybrid
 from scatcuda.plan import Packed
 
 FORWARD = torch.ops.scatcuda.scattering2d.default
@@ -245,9 +248,47 @@ def test_traced():
     assert_close(gradients_of(traced, x), gradients_of(model, x))
 
 
-def test_not_scripted():
-    with pytest.raises(RuntimeError, match="failed to convert Python type"):
-        torch.jit.script(small())
+@pytest.mark.parametrize("model", [small(), network(), WaveletCascade(2, (8, 8))])
+def test_not_scripted(model):
+    with pytest.raises(TypeError, match=r"(2D|Cascade): torch.jit.script does not take it; use"):
+        torch.jit.script(model)
+
+
+@pytest.mark.parametrize("trainable", [None, "filters", "wavelets"])
+def test_traced_by_torch_fx(trainable):
+    """The transform is a layer like PyTorch's own."""
+    layers = nn.Conv2d(1, 2, 3, padding=1), small(trainable=trainable), nn.Flatten(1)
+    model, x = nn.Sequential(*layers), torch.rand(4, 1, 8, 8)
+    traced = torch.fx.symbolic_trace(model)
+    assert [node.target for node in traced.graph.nodes if node.op == "call_module"] == list("012")
+    assert torch.equal(traced(x), model(x))
+    cascade = nn.Sequential(WaveletCascade(2, (8, 8)))
+    assert torch.equal(torch.fx.symbolic_trace(cascade)(x), cascade(x))
+    network = hybrid(classes=2, shape=(1, 8, 8), J=1, trainable=trainable).eval()
+    assert torch.equal(torch.fx.symbolic_trace(network)(x), network(x))
+    with pytest.raises(TypeError, match=r"trace nn.Sequential\(it\)"):
+        torch.fx.symbolic_trace(layers[1])
+
+
+@pytest.mark.parametrize("filters", ["morlet", "tight"])
+@pytest.mark.parametrize("trainable", [None, "filters", "wavelets"])
+def test_made_under_a_fake_mode(trainable, filters):
+    if trainable == "filters" and filters == "tight":
+        filters = banks.morlet_bank((12, 12), 1, 2)  # made by the user, before
+    expected = small(trainable=trainable, filters=filters)
+    with torch._subclasses.FakeTensorMode() as mode:
+        module = small(trainable=trainable, filters=filters)
+        S = module(torch.rand(3, 8, 8))
+        assert S.fake_mode is mode and S.shape == (3, *expected.output_shape)
+        if trainable is None:  # parameters are not cast in this mode, PyTorch's own neither
+            assert module.double()(torch.rand(3, 8, 8)).dtype == torch.float64
+            expected.double()
+        frozen = module.freeze()(torch.rand(8, 8).to(module._packed.phi.dtype))
+        assert frozen.fake_mode is mode
+        packed = module._packed
+    assert [p.shape for p in module.parameters()] == [p.shape for p in expected.parameters()]
+    for ours, theirs in zip(packed, expected._packed, strict=True):
+        assert ours.shape == theirs.shape and ours.dtype == theirs.dtype
 
 
 def test_traced_by_make_fx():
@@ -538,26 +579,45 @@ def test_tensors_that_outlive_a_transform():
     assert torch.equal(module(kept[0]), module(torch.ones(8, 8)))
 
 
-def test_buffers_given_from_outside():
-    """torch.func.functional_call puts other tensors into a module."""
-    module, x = small(), torch.rand(2, 8, 8)
-    psi = (2 * module._packed.psi).requires_grad_()
-    S = torch.func.functional_call(module, {"_psi": psi}, (x,))
-    assert_close(S[:, 1:], 2 * module(x)[:, 1:])
-    assert torch.autograd.grad(S.sum(), psi)[0].abs().sum() > 0
+@pytest.mark.parametrize("trainable", [None, "wavelets"])
+def test_an_ensemble_of_modules(trainable):
+    """torch.func.stack_module_state and functional_call put other tensors into a module."""
+    x, modules = torch.rand(2, 8, 8), [small(trainable=trainable) for _ in range(3)]
+    state = torch.func.stack_module_state(modules)
+    call = functools.partial(torch.func.functional_call, modules[0], args=(x,))
+    S = torch.func.vmap(lambda *given: call(given), randomness="error")(*state)
+    assert_close(S, torch.stack([module(x) for module in modules]))
 
 
 # --- more than one process, device, thread ------------------------------------------------------
 
 
 def test_data_parallel():
-    """Without a GPU it is the module itself, else replicas that hold copies of its buffers."""
-    module, x = small(), torch.rand(3, 8, 8)
-    assert torch.equal(nn.DataParallel(module)(x), module(x))
+    """Without a GPU it is the module itself, else replicas that hold copies of its parameters and
+    buffers on other devices."""
+    x = torch.rand(3, 8, 8)
+    fixed = small()
+    for module in (fixed, small(trainable="wavelets"), small(trainable="filters").freeze()):
+        expected = module(x)
+        assert torch.equal(nn.DataParallel(module)(x), expected)
+        for device in ("cpu", "meta"):
+            replica = replica_of(module, device)
+            S = replica(x.to(device))
+            assert S.device.type == device and S.shape == expected.shape
+            assert device == "meta" or torch.equal(S, expected)
+        assert torch.equal(module(x), expected)
+
+
+def replica_of(module: nn.Module, device: str) -> nn.Module:
+    """What nn.parallel.replicate makes."""
     replica = module._replicate_for_data_parallel()
+    for name, child in module._modules.items():
+        replica._modules[name] = child and replica_of(child, device)
+    for name, parameter in module._parameters.items():
+        setattr(replica, name, parameter.view_as(parameter).to(device))
     for name, buffer in module._buffers.items():
-        replica._buffers[name] = buffer.clone()
-    assert torch.equal(replica(x), module(x))
+        replica._buffers[name] = buffer.to(device)
+    return replica
 
 
 ONE_OF_TWO = """

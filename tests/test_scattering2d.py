@@ -673,3 +673,87 @@ def test_threads_share_large_images_in_any_batch():
     alone = module(x)
     torch.set_num_threads(2)  # put back by conftest.py
     assert torch.equal(module(x), alone)
+
+
+# --- what changes the buffers and parameters of a module ---------------------------------------
+
+
+def averaged(module):
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+    average = AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    for _ in range(30):
+        average.update_parameters(module)
+    return average
+
+
+def written_over(module):
+    """What tools of all kinds do to buffers in place."""
+    with torch.no_grad():
+        for buffer in module.buffers():
+            buffer.mul_(0.999).add_(3).fill_(float("nan"))
+    return module
+
+
+def cast_in_place(module, dtype=torch.float16):
+    """As FSDP casts, without asking the module."""
+    for buffer in module.buffers():
+        buffer.data = buffer.data.to(dtype)
+    return module
+
+
+def replaced(module):
+    """As offloading tools put tensors into a module."""
+    for owner in module.modules():
+        for name, buffer in list(owner._buffers.items()):
+            owner._buffers[name] = buffer.to("meta").double().new_ones(buffer.shape, device="cpu")
+    return module.float()
+
+
+def reloaded(module):
+    state = {name: t.to(torch.float64) + 1 for name, t in module.named_buffers()}
+    state.update({name: t.detach() for name, t in module.named_parameters()})
+    module.load_state_dict(state, strict=False, assign=True)
+    return module
+
+
+def shared(module):
+    module.share_memory()
+    return pickle.loads(pickle.dumps(module))
+
+
+TOOLS = {
+    "averaged": averaged,
+    "written over": written_over,
+    "cast in place": cast_in_place,
+    "cast to integers": lambda m: m._apply(lambda t: t.to(torch.int64)),
+    "replaced": replaced,
+    "reloaded": reloaded,
+    "shared": shared,
+    "half": lambda m: m.half(),
+    "there and back": lambda m: m.double().bfloat16().to("meta").to_empty(device="cpu").float(),
+}
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("kind", ["fixed", "cascade"])
+def test_nothing_changes_a_fixed_transform(kind, tool):
+    from scatcuda.learn import WaveletCascade
+
+    make = Scattering2D if kind == "fixed" else WaveletCascade
+    module, x = make(2, (16, 16), 4), torch.rand(3, 16, 16)
+    expected = module(x)
+    assert torch.equal(TOOLS[tool](module)(x), expected)
+    assert all(buffer.is_floating_point() for buffer in make(2, (16, 16), 4).buffers())
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("kind", ["filters", "wavelets"])
+@pytest.mark.parametrize("tool", ["averaged", "written over", "cast in place", "reloaded"])
+def test_nothing_changes_the_tables_of_a_learned_transform(kind, tool, frozen):
+    module, x = Scattering2D(2, (16, 16), 4, trainable=kind), torch.rand(3, 16, 16)
+    if frozen:
+        module.freeze()
+    expected = module(x)
+    assert not list(module.buffers())
+    torch.testing.assert_close(TOOLS[tool](module)(x), expected, rtol=1e-6, atol=1e-7)

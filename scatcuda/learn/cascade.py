@@ -17,16 +17,18 @@ from itertools import pairwise, product
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.fx import Proxy
 
 from scatcuda import Scattering2D, ops, reference
+from scatcuda.base import Transform, constants
 from scatcuda.filters import FilterBank, _integer, crop, lowpass_matrix, separable_factors
 from scatcuda.plan import checked_plan
 
 Scales = tuple[int, ...]  # j_1 < … < j_q, of the wavelets that a plane went through
 
 
-class WaveletCascade(nn.Module):
+class WaveletCascade(Transform):
     """Wavelets and a nonlinearity, ``depth`` times over, along all paths of increasing scale.
 
     ``U[p] x`` is what the path ``p = (λ_1, …, λ_q)``, ``λ = (j, θ)``, ``j_1 < … < j_q`` leaves of
@@ -74,13 +76,15 @@ class WaveletCascade(nn.Module):
         self.depth = _integer(caller, "depth", depth, 0, J)
         self._plan = plan = checked_plan(caller, J, shape, L, min(depth, 2), False)
         self.J, self.L, self.shape = plan.J, plan.L, (plan.M, plan.N)
+        self._input = self.shape
         if not callable(rho):
             raise TypeError(f"{caller}: rho must be callable; got {type(rho).__name__}")
         self.rho = rho
-        self.bank = Scattering2D(J, shape, L, 0, filters=filters).bank
+        with constants():
+            self.bank = Scattering2D(J, shape, L, 0, filters=filters).bank
         self.scales = self._checked_scales(scales)
         self._order = [self._sorted(q) for q in range(self.depth + 1)]
-        self._fill(torch.float32, torch.get_default_device())
+        self._start()
 
     def forward(self, x: Tensor, by_order: bool = False) -> Tensor | list[Tensor]:
         """Coefficients of the images ``x [..., M, N]``.
@@ -88,7 +92,9 @@ class WaveletCascade(nn.Module):
         Returns: ``[..., C, m, n]``, channels as :meth:`meta` lists them; with ``by_order`` a list
             of ``[..., C_q, m, n]``, one for each length q = 0 … depth of a path.
         """
-        x = self._checked(x)
+        if isinstance(x, Proxy):
+            return self._leaf(x, by_order=by_order)
+        x = self._checked(x, self._phi(0)[0])
         orders = []
         if x.numel() == 0:  # not every FFT takes an empty batch
             sizes = ((*x.shape[:-2], len(index), *self._plan.output) for index in self._order)
@@ -110,7 +116,7 @@ class WaveletCascade(nn.Module):
             [[()], [(0,), (1,)], [(0, 1)]]
         """
         layer: dict[Scales, Tensor] = {
-            (): reference.pad(self._checked(x), self._plan).unsqueeze(-3)
+            (): reference.pad(self._checked(x, self._phi(0)[0]), self._plan).unsqueeze(-3)
         }
         yield layer
         for scales in self.scales:
@@ -127,7 +133,7 @@ class WaveletCascade(nn.Module):
         if above:
             U_hat = torch.fft.fft2(U)
         for j in above:
-            psi = self.get_buffer(f"psi_{_res(p)}_{j}")
+            psi = getattr(self, f"_psi_{_res(p)}_{j}")
             yield j, ops.filter_fold(U_hat, psi, 2 ** (j - _res(p)))
 
     def _rho(self, z: Tensor) -> Tensor:
@@ -202,43 +208,15 @@ class WaveletCascade(nn.Module):
         return sorted(range(len(paths)), key=paths.__getitem__)
 
     def _phi(self, res: int) -> tuple[Tensor, Tensor]:
-        return self.get_buffer(f"phi_{res}_m"), self.get_buffer(f"phi_{res}_n")
+        return getattr(self, f"_phi_{res}_m"), getattr(self, f"_phi_{res}_n")
 
-    def _fill(self, dtype: torch.dtype, device: torch.device) -> None:
+    def _make(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """The filters on every grid: wavelets cropped in Fourier, the low-pass as matrices."""
-
-        def keep(name: str, value: Tensor) -> None:
-            self.register_buffer(name, value.to(device, dtype), persistent=False)
-
-        for res, j in self._plan.tables():
-            keep(f"psi_{res}_{j}", crop(self.bank.psi[j], res))
+        made = {f"_psi_{res}_{j}": crop(self.bank.psi[j], res) for res, j in self._plan.tables()}
         for axis, factor in zip("mn", separable_factors(self.bank.phi), strict=True):
             for res in range(self.J):
-                keep(f"phi_{res}_{axis}", lowpass_matrix(factor, res, self.J))
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> WaveletCascade:
-        super()._apply(fn, recurse)
-        like = self._phi(0)[0]  # float64 needs the values in full, half computes in float32
-        double = like.dtype == torch.float64
-        self._fill(torch.float64 if double else torch.float32, like.device)
-        return self
-
-    def _checked(self, x: Tensor) -> Tensor:
-        if not isinstance(x, Tensor) or x.is_complex():
-            found = x.dtype if isinstance(x, Tensor) else type(x).__name__
-            raise TypeError(f"WaveletCascade: x must be a real tensor; got {found}")
-        if x.shape[-2:] != self.shape:
-            M, N = self.shape
-            raise ValueError(
-                f"WaveletCascade: x must have shape (..., {M}, {N}); got {tuple(x.shape)}"
-            )
-        like = self._phi(0)[0]
-        if x.dtype == torch.float64 and like.dtype == torch.float32:
-            raise TypeError(
-                "WaveletCascade: x is float64, the module float32; call .double() on the module "
-                "or .float() on x"
-            )
-        return x.to(like.dtype)
+                made[f"_phi_{res}_{axis}"] = lowpass_matrix(factor, res, self.J)
+        return {name: value.to(dtype) for name, value in made.items()}
 
 
 def _res(p: Scales) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch  # noqa: F401 (the examples)
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 from scatcuda import Scattering2D
 from scatcuda.filters import _integer
@@ -69,6 +70,8 @@ class Hybrid(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """``S x`` of images ``[B, C, M, N]``: ``[B, C K, m, n]``; of ``[B, M, N]``, with C = 1."""
+        if isinstance(x, Proxy):  # torch.fx traces a network of images with channels
+            return self.scattering(x).flatten(1, 2)
         if x.ndim not in (3, 4) or not x.is_floating_point():
             raise ValueError(
                 "Hybrid: x must be floating [B, C, M, N] or [B, M, N], pixels in [0, 1]; "

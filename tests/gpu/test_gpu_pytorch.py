@@ -4,8 +4,8 @@ there."""
 import pytest
 from test_pytorch import (  # noqa: F401
     test_activation_checkpointing,
+    test_an_ensemble_of_modules,
     test_backward_is_the_engines,
-    test_buffers_given_from_outside,
     test_compiled_training,
     test_compiled_transform_of_torch_func,
     test_deterministic,

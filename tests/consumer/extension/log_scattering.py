@@ -17,10 +17,9 @@ class LogScattering2D(torch.nn.Module):
         super().__init__()
         self.J, self.L = J, L
         plan = Plan(J, L, 2, *shape)
-        bank = pack(morlet_bank(plan.padded, J, L), plan, torch.float32)
-        for name, table in bank._asdict().items():
-            self.register_buffer(name, table, persistent=False)
+        # no buffers: what averages or casts those would spoil the tables of indices
+        self.bank = pack(morlet_bank(plan.padded, J, L), plan, torch.float32)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        bank = self.psi, self.psi_support, self.phi, self.phi_support
+        bank = (table.to(x.device) for table in self.bank)
         return torch.ops.log_scattering.features(x, *bank, self.J, self.L)

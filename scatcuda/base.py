@@ -1,0 +1,149 @@
+"""What every transform is as a PyTorch module.
+
+Its tensors, filter banks and the tables that say where they are, follow from its arguments: nothing
+is to change them. Whatever averages, casts, scales, broadcasts or reloads the buffers of a module
+would (an average of 32 times 7 is 31.9, and 31 as an integer), so they are no buffers but plain
+attributes. They follow a buffer that has nothing to lose, `_like`, a single 0: of it only dtype and
+device are looked at, which is what such tools are to change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Proxy
+
+from . import private
+
+
+def computed_in(like: Tensor) -> torch.dtype:
+    """float64 where that is the dtype, else float32: half precision computes in it."""
+    return torch.float64 if like.dtype == torch.float64 else torch.float32
+
+
+@contextmanager
+def constants() -> Iterator[None]:
+    """What is made here is an ordinary tensor with values, whatever mode the caller is in;
+    gradients of what is computed with it may be wanted later."""
+    with private.without_modes(), torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+def has_values(tensor: Tensor) -> bool:
+    """Whether there is something to read."""
+    return not (tensor.is_meta or private.is_fake(tensor))
+
+
+def beside(tensor: Tensor, like: Tensor) -> Tensor:
+    """A constant on the device of `like`, or without values where that has none."""
+    if private.is_fake(like):
+        return like.new_empty(tensor.shape, dtype=tensor.dtype)
+    with torch.inference_mode(False):
+        return tensor.to(like.device)
+
+
+class Transform(nn.Module):
+    """A module whose tensors follow from its arguments, and its dtype and device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._constants: tuple[str, ...] = ()
+
+    # --- for those who write a transform ---
+
+    def _make(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """The constants by the names of their attributes, on the CPU."""
+        raise NotImplementedError
+
+    def _start(self) -> None:
+        """Makes the constants for the first time."""
+        with torch.inference_mode(False):
+            like = torch.zeros(1, dtype=torch.float32, device=torch.get_default_device())
+            self.register_buffer("_like", like, persistent=False)
+        self._follow()
+
+    _input: tuple[int, int]  # sides of what a call is given
+    _note = ""  # on them, for errors
+
+    def _cast(self, x: Tensor, like: Tensor) -> Tensor:
+        """Integers and half precision in a dtype to compute with."""
+        return x.to(like.dtype)
+
+    def _checked(self, x: Any, like: Tensor) -> Tensor:
+        """A real tensor ``[..., *self._input]`` on the device of `like`, in its dtype."""
+        if not isinstance(x, Tensor):
+            raise self._refused(TypeError, "must be a torch.Tensor", type(x).__name__)
+        if x.is_complex():
+            raise self._refused(TypeError, "must be real", x.dtype)
+        if x.layout != torch.strided or x.is_nested:
+            found = "a nested one" if x.is_nested else x.layout
+            raise self._refused(TypeError, "must be a dense tensor, torch.strided", found)
+        if x.shape[-2:] != self._input:
+            M, N = self._input
+            raise self._refused(
+                ValueError, f"must have shape (..., {M}, {N}){self._note}", tuple(x.shape)
+            )
+        if x.device != like.device and x.device != (like := self._followed(like)).device:
+            expected = f"must be on the module's device {like.device}"
+            raise self._refused(ValueError, expected, x.device)
+        if x.dtype == like.dtype:
+            return x
+        if x.dtype == torch.float64:
+            expected = "must not be wider than the module, which is float32 (.double() widens it)"
+            raise self._refused(TypeError, expected, x.dtype)
+        return self._cast(x, like)
+
+    def _refused(self, kind: type[Exception], expected: str, found: object) -> Exception:
+        return kind(f"{type(self).__name__}: x {expected}; got {found}")
+
+    # --- the life of a module ---
+
+    def _followed(self, like: Tensor) -> Tensor:
+        """A constant, now that they follow a buffer which was moved without asking the module, as
+        DataParallel moves those of its replicas."""
+        if "_like" not in self._buffers:
+            return like
+        self._follow()
+        return self.__dict__[self._constants[-1]]
+
+    def _follow(self) -> None:
+        """Lets the constants follow the buffer. Values of another dtype are made anew: float64
+        needs them in full."""
+        like: Any = self._buffers["_like"]
+        made = {name: self.__dict__[name] for name in self._constants}
+        last = next(reversed(made.values()), None)
+        if last is None or not has_values(last) or last.dtype != computed_in(like):
+            with constants():
+                made = self._make(computed_in(like))
+        self._constants = tuple(made)
+        for name, tensor in made.items():
+            setattr(self, name, beside(tensor, like))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        super()._apply(fn, recurse)
+        if "_like" in self._buffers:
+            self._follow()
+        return self
+
+    # --- torch.fx and torch.jit ---
+
+    def _leaf(self, x: Proxy, **options: Any) -> Any:
+        """``torch.fx.symbolic_trace`` sees one call, as of PyTorch's own layers."""
+        name = type(self).__name__
+        tracer: Any = x.tracer
+        if getattr(tracer, "root", self) is self:
+            raise TypeError(
+                f"{name}: torch.fx.symbolic_trace takes it as one layer of a model, and there is "
+                "no model around it here: trace nn.Sequential(it)"
+            )
+        return tracer.create_proxy("call_module", tracer.path_of_module(self), (x,), options)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__}: torch.jit.script does not take it; use torch.jit.trace or "
+            "torch.export"
+        )
