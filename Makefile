@@ -3,6 +3,8 @@
 #   make demo    scattering classifies real images; DATA=directory takes MNIST's IDX files instead
 #   make test    the tests
 #   make bench   the benchmarks against Kymatio and plain PyTorch; QUICK=1 for a short run
+#   make compat  the tests of operators, gradients and PyTorch's tools beside another PyTorch, in an
+#                environment of its own: TORCH=2.14.1 (5.5 GB) says which
 #   make learn   the experiments of benchmarks/learning; DATA=directory of data sets, ARGS=names
 #   make gpu     on an NVIDIA GPU: build, tests, benchmarks, compute-sanitizer, with the Python and
 #                PyTorch that are there; QUICK=1 for a short run, RESULTS=directory for the figures
@@ -25,11 +27,11 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
 CPP := $(shell find csrc tests benchmarks -name '*.h' -o -name '*.hpp' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: help demo test bench learn gpu fuzz kernels lint clean
+.PHONY: help demo test bench compat learn gpu fuzz kernels lint clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n '3,15p' Makefile | cut -c3-
+	@sed -n '3,17p' Makefile | cut -c3-
 
 demo: $(VENV)/.built-demo
 	$(BIN)/python -m scatcuda.demo $(if $(DATA),--data $(DATA))
@@ -39,6 +41,17 @@ test: $(VENV)/.built-test
 
 bench: $(VENV)/.built-bench
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
+
+# Installed, not built in place: the library beside the sources stays that of $(VENV).
+COMPAT := .venv-$(TORCH)
+compat:
+	@echo "$(TORCH)" | grep -Eq '^[0-9]+(\.[0-9]+)+$$' \
+	  || { echo "make compat: TORCH must be a version of PyTorch, as in TORCH=2.14.1; got $(TORCH)"; exit 2; }
+	test -x $(COMPAT)/bin/pip || $(PYTHON) -m venv $(COMPAT)
+	$(COMPAT)/bin/pip install --quiet --upgrade "setuptools>=77" wheel ninja numpy "torch==$(TORCH)"
+	SCATCUDA_WERROR=1 $(COMPAT)/bin/pip install --quiet --no-build-isolation ".[test]"
+	$(COMPAT)/bin/pytest $(addprefix tests/test_,$(addsuffix .py,$(COMPATIBLE))) $(ARGS)
+COMPATIBLE := ops gradient pytorch trainable transforms scattering2d leaks
 
 learn: $(VENV)/.built-learn
 	$(BIN)/python -m benchmarks.learning $(if $(DATA),--data-dir "$(DATA)") $(ARGS)
@@ -62,7 +75,7 @@ lint: $(VENV)/.lint
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info scatcuda/*.so
+	rm -rf $(VENV) .venv-* build dist *.egg-info scatcuda/*.so
 
 $(VENV)/.torch:
 	@echo "== a virtual environment in $(VENV), with $(TORCH)"
