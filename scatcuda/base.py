@@ -117,6 +117,8 @@ class Transform(nn.Module):
         made = {name: self.__dict__[name] for name in self._constants}
         last = next(reversed(made.values()), None)
         if last is None or not has_values(last) or last.dtype != computed_in(like):
+            self.__dict__.update(dict.fromkeys(made))  # let go of: none is there twice
+            del made, last
             with constants():
                 made = self._make(computed_in(like))
         self._constants = tuple(made)

@@ -15,9 +15,10 @@ S. Mallat, "Invariant scattering convolution networks", PAMI 2013.
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,10 @@ _KYMATIO_PI = 3.1415
 _ENVELOPE_CUT = 41.5
 # Largest factor by which tight_bank() amplifies a wavelet at one frequency.
 _MAX_GAIN = 8.0
+# Numbers that are worked on at a time, 25 MB of temporaries: a window may be five periods wide.
+_STRIP = 1 << 18
+# A tight bank of more numbers is made twice, for its gain and for itself; this is 32 MB.
+_KEPT = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +70,10 @@ class FilterBank:
         _check_divisible("FilterBank", "psi and phi", phi.shape, psi.shape[0])
         object.__setattr__(self, "psi", psi)
         object.__setattr__(self, "phi", phi)
+
+    def scale(self, j: int) -> Tensor:
+        """The wavelets of scale ``j``, ``[L, Mp, Np]``."""
+        return self.psi[j]
 
     @property
     def J(self) -> int:
@@ -123,7 +132,7 @@ def morlet_bank(shape: Sequence[int], J: int, L: int = 8) -> FilterBank:
         >>> bank.psi.shape, round(float(bank.phi.max()), 4)
         (torch.Size([2, 8, 40, 40]), 1.0)
     """
-    return FilterBank(*_morlet_filters("morlet_bank", shape, J, L))
+    return Recipe("morlet", shape, J, L).bank()
 
 
 def tight_bank(shape: Sequence[int], J: int, L: int = 8) -> FilterBank:
@@ -149,19 +158,98 @@ def tight_bank(shape: Sequence[int], J: int, L: int = 8) -> FilterBank:
         >>> round(lowest, 12), round(highest, 12)
         (1.0, 1.0)
     """
-    psi, phi = _morlet_filters("tight_bank", shape, J, L)
-    phi = phi / phi[0, 0]
-    gain = _tight_gain(psi, phi)
-    if not bool((gain <= _MAX_GAIN).all()):  # not "any above": 0 / 0 is NaN
-        raise ValueError(
-            f"tight_bank: L must give wavelets that cover the frequency plane (2 or more); got {L},"
-            f" which needs a gain of {float(gain.max()):.3g} (limit {_MAX_GAIN:g})"
-        )
-    return FilterBank(psi * gain, phi)
+    return Recipe("tight", shape, J, L).bank()
 
 
 # the banks that have a name
 BUILT_IN = {"morlet": morlet_bank, "tight": tight_bank}
+
+
+class Recipe:
+    """A bank that has a name, made one scale at a time: all of it may be larger than what is kept.
+
+    Beside what it returns it takes two planes ``[Mp, Np]`` of complex128 at most, and some 60 MB.
+
+    Args:
+        name: a key of :data:`BUILT_IN`.
+        shape, J, L: as for :func:`morlet_bank`.
+    Raises: as :func:`morlet_bank` or :func:`tight_bank`, in its name.
+    Example:
+        >>> recipe = Recipe("tight", (40, 40), J=2)
+        >>> torch.equal(recipe.scale(1), tight_bank((40, 40), J=2).psi[1])
+        True
+    """
+
+    phi: Tensor  # [Mp, Np], as in the bank
+
+    def __init__(self, name: str, shape: Sequence[int], J: int, L: int = 8) -> None:
+        caller = f"{name}_bank"
+        self._J, self._L = _integer(caller, "J", J, 1), _integer(caller, "L", L, 1)
+        self._shape = _pair(caller, shape)
+        _check_divisible(caller, "shape", self._shape, self._J)
+        x, y, g = _envelope(self._shape, 0.8 * 2 ** (self._J - 1), 0.0, 1.0)
+        phi = _periodic_dft(x, y, g, self._shape)
+        self.phi, self._gain = torch.from_numpy(phi), None
+        self._plain: np.ndarray | None = None  # the wavelets before the gain
+        if name == "tight":
+            self.phi /= float(phi[0, 0])
+            self._gain = self._tight_gain()
+
+    def scale(self, j: int) -> Tensor:
+        """The wavelets of scale ``j``, ``[L, Mp, Np]``."""
+        psi = np.empty((self._L, *self._shape))
+        for theta, wavelet in enumerate(psi):
+            self._write(j, theta, wavelet)
+        return torch.from_numpy(psi)
+
+    def bank(self) -> FilterBank:
+        """All scales, float64."""
+        psi = np.empty((self._J, self._L, *self._shape))
+        for j, theta in np.ndindex(self._J, self._L):
+            self._write(j, theta, psi[j, theta])
+        bank = object.__new__(FilterBank)  # whose __init__ copies
+        object.__setattr__(bank, "psi", torch.from_numpy(psi))
+        object.__setattr__(bank, "phi", self.phi)
+        return bank
+
+    def _write(self, j: int, theta: int, psi: np.ndarray) -> None:
+        if self._plain is not None:
+            psi[:] = self._plain[j, theta]
+        else:
+            self._write_plain(j, theta, psi)
+        if self._gain is not None:
+            psi *= self._gain
+
+    def _write_plain(self, j: int, theta: int, psi: np.ndarray) -> None:
+        angle = (int(self._L - self._L / 2 - 1) - theta) * math.pi / self._L
+        _morlet(self._shape, 0.8 * 2**j, angle, 0.75 * math.pi / 2**j, 4 / self._L, psi)
+
+    def _tight_gain(self) -> np.ndarray:
+        if self._J * self._L * self.phi.numel() <= _KEPT:
+            self._plain = np.empty((self._J, self._L, *self._shape))
+        energy, wavelet = np.zeros(self._shape), np.empty(self._shape)
+        for j, theta in np.ndindex(self._J, self._L):
+            self._write_plain(j, theta, wavelet)
+            if self._plain is not None:
+                self._plain[j, theta] = wavelet
+            energy += np.square(wavelet, out=wavelet)
+        del wavelet
+        gain, opposite = torch.empty_like(self.phi), [-np.arange(n) % n for n in self._shape]
+        for first, last in _strips(*self._shape):
+            rows = slice(first, last)
+            both = (energy[rows] + energy[opposite[0][rows]][:, opposite[1]]) / 2
+            gain[rows] = _tight_gain(torch.from_numpy(both), self.phi[rows])
+        if not bool((gain <= _MAX_GAIN).all()):  # not "any above": 0 / 0 is NaN
+            raise ValueError(
+                "tight_bank: L must give wavelets that cover the frequency plane (2 or more); got "
+                f"{self._L}, which needs a gain of {float(gain.max()):.3g} (limit {_MAX_GAIN:g})"
+            )
+        return gain.numpy()
+
+
+def recipe(bank: str | FilterBank, shape: Sequence[int], J: int, L: int) -> FilterBank | Recipe:
+    """How to make a bank of :data:`BUILT_IN`; a bank of one's own as it is."""
+    return Recipe(bank, shape, J, L) if isinstance(bank, str) else bank
 
 
 def crop(f: Tensor, res: int) -> Tensor:
@@ -320,38 +408,37 @@ def support(psi: Tensor, tol: float) -> Tensor:
     return size > tol * size.amax((-2, -1), keepdim=True)
 
 
-def _morlet_filters(
-    caller: str, shape: Sequence[int], J: int, L: int
-) -> tuple[Tensor, Tensor]:  # psi [J, L, Mp, Np], phi [Mp, Np]
-    J, L = _integer(caller, "J", J, 1), _integer(caller, "L", L, 1)
-    size = _pair(caller, shape)
-    _check_divisible(caller, "shape", size, J)
-    psi = np.empty((J, L, *size))
-    for j in range(J):
-        for theta in range(L):
-            angle = (int(L - L / 2 - 1) - theta) * math.pi / L
-            psi[j, theta] = _morlet(size, 0.8 * 2**j, angle, 0.75 * math.pi / 2**j, 4 / L)
-    phi = _periodic_dft(*_envelope(size, 0.8 * 2 ** (J - 1), 0.0, 1.0), size)
-    return torch.from_numpy(psi), torch.from_numpy(phi)
-
-
 def _morlet(
-    shape: tuple[int, int], sigma: float, angle: float, xi: float, slant: float
+    shape: tuple[int, int],
+    sigma: float,
+    angle: float,
+    xi: float,
+    slant: float,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Real part of the DFT of ``g (exp(i xi.u) - kappa)``, ``[Mp, Np]``."""
     x, y, g = _envelope(shape, sigma, angle, slant)
     wave_x = np.exp(1j * xi * math.cos(angle) * x)
     wave_y = np.exp(1j * xi * math.sin(angle) * y)
-    kappa = wave_x @ g @ wave_y / g.sum()
-    psi_hat = _periodic_dft(x, y, g * (np.outer(wave_x, wave_y) - kappa), shape)
+    moments, mass = [], 0.0
+    for first, last in _strips(len(y), len(x)):
+        moments.append(wave_x @ g(first, last))
+        mass += g(first, last).sum()
+    kappa = np.concatenate(moments) @ wave_y / mass
+
+    def wavelet(first: int, last: int) -> np.ndarray:
+        return g(first, last) * (np.outer(wave_x, wave_y[first:last]) - kappa)
+
+    psi_hat = _periodic_dft(x, y, wavelet, shape, out)
     psi_hat[0, 0] = 0  # what kappa is for; the sum leaves rounding
     return psi_hat
 
 
 def _envelope(
     shape: tuple[int, int], sigma: float, angle: float, slant: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows ``x [m]``, columns ``y [n]`` and values ``[m, n]`` of ``g`` where it is not negligible.
+) -> tuple[np.ndarray, np.ndarray, Callable[[int, int], np.ndarray]]:
+    """Rows ``x [m]`` and columns ``y [n]`` where ``g`` is not negligible, and its values there, as
+    a function of the first and last + 1 column.
 
     The window never leaves [-2 Mp, 3 Mp) x [-2 Np, 3 Np), the five periods that Kymatio sums: a
     filter too wide for them is cut exactly as Kymatio cuts it.
@@ -364,37 +451,72 @@ def _envelope(
         np.arange(max(-2 * size, -math.ceil(half)), min(3 * size, math.ceil(half) + 1))
         for size, half in zip(shape, (half_x, half_y), strict=True)
     )
-    along = c * x[:, None] + s * y
-    across = slant * (c * y - s * x[:, None])
-    g = np.exp((along**2 + across**2) / (-2 * sigma**2))
-    return x, y, g / (2 * _KYMATIO_PI * sigma**2 / slant)
+
+    @functools.lru_cache(1)  # most windows are one strip, which is wanted twice
+    def g(first: int, last: int) -> np.ndarray:
+        columns = y[first:last]
+        along = c * x[:, None] + s * columns
+        across = slant * (c * columns - s * x[:, None])
+        values = np.exp((along**2 + across**2) / (-2 * sigma**2))
+        return values / (2 * _KYMATIO_PI * sigma**2 / slant)
+
+    return x, y, g
 
 
 def _periodic_dft(
-    x: np.ndarray, y: np.ndarray, f: np.ndarray, shape: tuple[int, int]
+    x: np.ndarray,
+    y: np.ndarray,
+    f: Callable[[int, int], np.ndarray],
+    shape: tuple[int, int],
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Real part of the DFT of ``f [m, n]``, given at rows x and columns y and made periodic."""
-    f = _wrap(_wrap(f, int(x[0]), shape[0]).T, int(y[0]), shape[1]).T
-    return np.fft.fft2(f).real
-
-
-def _wrap(f: np.ndarray, start: int, period: int) -> np.ndarray:
-    """Sum the rows of ``f [m, n]``, the first of them at ``start``, modulo ``period``."""
-    out = np.zeros((period, f.shape[1]), f.dtype)
-    row, position = 0, start % period
-    while row < len(f):
-        step = min(period - position, len(f) - row)
-        out[position : position + step] += f[row : row + step]
-        row, position = row + step, 0
+    """Real part of the DFT of ``f [m, n]``, given at rows x and columns y and made periodic,
+    ``[Mp, Np]``. ``f`` gives a strip of columns, as in :func:`_envelope`."""
+    Mp, Np = shape
+    out = np.empty(shape) if out is None else out
+    # Of the rows, only those that hold anything, from x[0] on.
+    spectrum = np.zeros((min(len(x), Mp), Np), np.complex128)
+    for first, last in _strips(len(y), len(x)):
+        _wrap(_wrapped(f(first, last), Mp).T, int(y[first]), spectrum.T)
+    for first, last in _strips(len(spectrum), Np):
+        spectrum[first:last] = np.fft.fft(spectrum[first:last])
+    for first, last in _strips(Np, Mp):
+        columns = np.zeros((Mp, last - first), np.complex128, order="F")
+        _wrap(spectrum[:, first:last], int(x[0]), columns)
+        out[:, first:last] = np.fft.fft(columns.T).T.real
     return out
 
 
-def _tight_gain(psi: Tensor, phi: Tensor, limit: float = math.inf) -> Tensor:
-    """``sqrt((1 - phi^2) / B)``, ``[Mp, Np]``, but at most ``limit``; ``B`` the energy of psi."""
+def _wrap(f: np.ndarray, start: int, out: np.ndarray) -> None:
+    """Add the rows of ``f``, the first of them at ``start``, to ``out``, modulo its rows."""
+    row = 0
+    while row < len(f):
+        position = (start + row) % len(out)
+        step = min(len(out) - position, len(f) - row)
+        out[position : position + step] += f[row : row + step]
+        row += step
+
+
+def _wrapped(f: np.ndarray, period: int) -> np.ndarray:
+    """The rows of ``f``, the first of them at 0, modulo ``period``."""
+    if len(f) <= period:
+        return f
+    out = f[:period].copy()
+    _wrap(f[period:], 0, out)
+    return out
+
+
+def _strips(count: int, size: int) -> Iterator[tuple[int, int]]:
+    """Cuts ``count`` rows of ``size`` numbers into strips ``[first, last)`` of about ``_STRIP``."""
+    step = max(1, _STRIP // max(1, size))
+    return ((first, min(first + step, count)) for first in range(0, count, step))
+
+
+def _tight_gain(energy: Tensor, phi: Tensor, limit: float = math.inf) -> Tensor:
+    """``sqrt((1 - phi^2) / B)``, ``[Mp, Np]``, but at most ``limit``; ``B`` is the energy."""
     # At frequency 0 both numerator and denominator vanish; elsewhere |phi| < 1 up to rounding.
     missing = (1 - phi**2).clamp(min=0)
-    missing[0, 0] = 0
-    energy = torch.maximum(_wavelet_energy(psi), missing / limit**2)
+    energy = torch.maximum(energy, missing / limit**2)
     # the root of a ratio of 0 would have an infinite derivative
     nothing = missing == 0
     return (
@@ -402,20 +524,27 @@ def _tight_gain(psi: Tensor, phi: Tensor, limit: float = math.inf) -> Tensor:
     ).sqrt() * ~nothing
 
 
-def _wavelet_energy(psi: Tensor) -> Tensor:
-    """``1/2 sum (|psi(w)|^2 + |psi(-w)|^2)``, ``[Mp, Np]``."""
-    energy = psi.square().sum((0, 1))
+def _wavelet_energy(psi: Iterable[Tensor]) -> Tensor:  # [L, Mp, Np] each
+    """``1/2 sum (|psi(w)|^2 + |psi(-w)|^2)``, ``[Mp, Np]``, of the scales ``psi``."""
+    return _both_halves(functools.reduce(torch.add, (scale.square().sum(0) for scale in psi)))
+
+
+def _both_halves(energy: Tensor) -> Tensor:
+    """``(energy(w) + energy(-w)) / 2``"""
     return (energy + energy.flip(0, 1).roll((1, 1), (0, 1))) / 2
 
 
 def _lowest(f: Tensor, dim: int, res: int) -> Tensor:
-    """The ``n / 2^res`` lowest of the n frequencies along ``dim``; the middle one is a negative
-    one."""
-    n = f.shape[dim]
-    m = n >> res
+    """The ``n / 2^res`` lowest of the n frequencies along ``dim``."""
     # not two slices side by side: of their gradient TorchInductor 2.13 writes beyond the end
-    kept = torch.arange(m, device=f.device)
-    return f.index_select(dim, kept + (n - m) * (kept >= m // 2))
+    return f.index_select(dim, _lowest_of(f.shape[dim], res, f.device))
+
+
+def _lowest_of(n: int, res: int, device: torch.device | str = "cpu") -> Tensor:
+    """Where they are; the middle one is a negative one."""
+    m = n >> res
+    kept = torch.arange(m, device=device)
+    return kept + (n - m) * (kept >= m // 2)
 
 
 def _check_divisible(caller: str, name: str, shape: Sequence[int], J: int) -> None:
@@ -460,6 +589,10 @@ def _to_float64(name: str, value: Any, layout: str, ndim: int) -> Tensor:
         )
     if tensor.ndim != ndim or tensor.numel() == 0:
         raise ValueError(f"FilterBank: {name} must be {layout}; got {list(tensor.shape)}")
-    if not bool(tensor.isfinite().all()):
-        raise ValueError(f"FilterBank: {name} must be finite; it holds NaN or infinity")
+    _check_finite(f"FilterBank: {name}", tensor)
     return tensor
+
+
+def _check_finite(name: str, tensor: Tensor) -> None:
+    if not all(math.isfinite(value) for value in torch.aminmax(tensor)):
+        raise ValueError(f"{name} must be finite; it holds NaN or infinity")

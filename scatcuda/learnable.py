@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from . import filters, private
 from .base import beside, computed_in, constants, has_values
-from .plan import Packed, Plan, banded, pack, pack_phi, pack_psi, whole_support
+from .plan import Packed, Plan, Scales, banded, pack, pack_phi, pack_psi, whole_support
 
 # A wavelet is summed where its first envelope exceeds exp(-72): at twice the width the edge is
 # still below float32's rounding.
@@ -72,14 +72,17 @@ class LearnedFilters(nn.Module):
 
     # --- for those who write a kind of filters ---
 
-    def _start_with(self, **values: Tensor) -> None:
+    def _start_with(self, **shapes: tuple[int, ...]) -> None:
         with torch.inference_mode(False):
-            like = torch.zeros(1, dtype=torch.float32, device=torch.get_default_device())
-            for name, value in values.items():
-                with constants():
-                    value = value.to(torch.float32, copy=True)
-                self.register_parameter(name, nn.Parameter(beside(value, like)))
+            for name, shape in shapes.items():
+                empty = torch.empty(shape, dtype=torch.float32, device=torch.get_default_device())
+                self.register_parameter(name, nn.Parameter(empty))
+            self.reset_parameters()
         self._follow()
+
+    def _by_scale(self) -> Scales:
+        """The filters as they are now, float64 on the CPU, made scale by scale."""
+        raise NotImplementedError
 
     def _set_constants(self) -> None:
         """Takes as attributes the tensors that only depend on dtype and device."""
@@ -130,7 +133,7 @@ class LearnedFilters(nn.Module):
 
     def _pack(self) -> Packed:
         with torch.no_grad(), _told():
-            packed = pack(self.bank, self._plan, self._dtype)
+            packed = pack(self._by_scale(), self._plan, self._dtype)
         return Packed(*(tensor.to(self._values()[0].device) for tensor in packed))
 
     def _fix(self, frozen: bool) -> None:
@@ -177,22 +180,27 @@ class FreeFilters(LearnedFilters):
 
     def __init__(self, plan: Plan, start: str | filters.FilterBank) -> None:
         super().__init__(plan, start)
-        bank = _bank(start, plan)
-        with _told(), constants():
-            banded(bank.phi, plan, torch.float64)  # a low-pass that is none
-        self._start_with(**self._values_at_start(bank))
-
-    @constants()
-    def _values_at_start(self, bank: filters.FilterBank) -> dict[str, Tensor]:
-        factors = filters.separable_factors(bank.phi)
-        phi_m, phi_n = (factor[: len(factor) // 2 + 1] for factor in factors)
-        return {"psi": bank.psi, "phi_m": phi_m, "phi_n": phi_n}
+        Mp, Np = plan.padded
+        self._start_with(psi=(plan.J, plan.L, Mp, Np), phi_m=(Mp // 2 + 1,), phi_n=(Np // 2 + 1,))
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        for name, value in self._values_at_start(_bank(self._start, self._plan)).items():
-            getattr(self, name).copy_(beside(value, getattr(self, name)))
+        bank = _bank(self._start, self._plan)
+        with _told(), constants():
+            phi = bank.phi
+            banded(phi, self._plan, torch.float64)  # a low-pass that is none
+            factors = filters.separable_factors(phi)
+        for half, factor in zip(self._values()[1:], factors, strict=True):
+            half.copy_(beside(factor[: len(half)], half))
+        for j in reversed(range(self._plan.J)):  # as in packing, the finest last
+            with constants():
+                psi = bank.scale(j)
+            self.psi[j].copy_(beside(psi, self.psi))
         self._fix(self._frozen)
+
+    def _by_scale(self) -> Scales:
+        psi = self.psi.detach()
+        return Scales(self.phi_now().detach().cpu(), lambda j: psi[j].to("cpu", torch.float64))
 
     def psi_now(self) -> Tensor:
         return self.psi
@@ -248,10 +256,9 @@ class MorletWavelets(LearnedFilters):
                 "Scattering2D: filters must be 'morlet' or 'tight' for trainable='wavelets'; got a "
                 "FilterBank, whose wavelets have no such parameters (use trainable='filters')"
             )
-        self._lowpass = _bank(start, plan).phi
         with constants():
-            zero = torch.zeros(plan.J, plan.L, device="cpu")
-        self._start_with(**dict.fromkeys(self._names, zero))
+            self._lowpass = _bank(start, plan).phi
+        self._start_with(**dict.fromkeys(self._names, (plan.J, plan.L)))
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -282,15 +289,41 @@ class MorletWavelets(LearnedFilters):
         return 4 / self._plan.L * self.d_slant.double().exp()
 
     def psi_now(self) -> Tensor:
-        L = self._plan.L
-        numbers = zip(self.xi, self.theta, self.sigma, self.slant, strict=True)
-        reaches = [math.ceil(_REACH * 0.8 * 2**j * max(1, L / 4)) for j in range(self._plan.J)]
-        scales = zip(numbers, reaches, strict=True)
-        psi = torch.stack([morlet(self._plan.padded, *scale, reach) for scale, reach in scales])
+        every = slice(None)
+        psi = torch.stack([self._wavelets(j, every) for j in range(self._plan.J)])
         if self._start == "tight":
-            phi = self._here(self._lowpass_there)
-            psi = psi * filters._tight_gain(psi, phi, filters._MAX_GAIN)
+            psi = psi * self._gain(filters._wavelet_energy(psi))
         return psi
+
+    def _wavelets(self, j: int, angles: slice) -> Tensor:  # [angles, Mp, Np]
+        xi, theta, sigma, slant = (
+            number[j, angles] for number in (self.xi, self.theta, self.sigma, self.slant)
+        )
+        reach = math.ceil(_REACH * 0.8 * 2**j * max(1, self._plan.L / 4))
+        return morlet(self._plan.padded, xi, theta, sigma, slant, reach)
+
+    def _gain(self, energy: Tensor) -> Tensor:
+        return filters._tight_gain(energy, self._here(self._lowpass_there), filters._MAX_GAIN)
+
+    def _by_scale(self) -> Scales:
+        L, size = self._plan.L, math.prod(self._plan.padded)
+
+        def plain(j: int) -> Tensor:
+            psi = self.d_xi.new_empty((L, *self._plan.padded), dtype=torch.float64)
+            for first, last in filters._strips(L, size):
+                psi[first:last] = self._wavelets(j, slice(first, last))
+            return psi
+
+        gain: Tensor | None = None
+        if self._start == "tight":
+            energy = sum(plain(j).square_().sum(0) for j in range(self._plan.J))
+            gain = self._gain(filters._both_halves(energy))  # type: ignore[arg-type]
+
+        def scale(j: int) -> Tensor:
+            psi = plain(j)
+            return (psi if gain is None else psi.mul_(gain)).cpu()
+
+        return Scales(self._lowpass, scale)
 
     def phi_now(self) -> Tensor:
         return self._lowpass
@@ -372,11 +405,9 @@ def _waves(size: int, reach: int, device: torch.device) -> tuple[Tensor, Tensor,
     return u.double(), turn.cos()[index], turn.sin()[index]
 
 
-def _bank(start: str | filters.FilterBank, plan: Plan) -> filters.FilterBank:
-    if isinstance(start, filters.FilterBank):
-        return start
+def _bank(start: str | filters.FilterBank, plan: Plan) -> filters.FilterBank | filters.Recipe:
     with constants():
-        return filters.BUILT_IN[start](plan.padded, plan.J, plan.L)
+        return filters.recipe(start, plan.padded, plan.J, plan.L)
 
 
 @contextmanager

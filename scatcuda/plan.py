@@ -3,6 +3,7 @@
 The twin of ``csrc/core/schedule.h``. An engine reads a bank as four plain tensors (``Packed``):
 every wavelet only where it is not negligible, the angles side by side, and the low-pass of every
 resolution as two small matrices. ``pack`` makes them from a :class:`~scatcuda.filters.FilterBank`,
+or scale by scale from the recipe of one,
 ``unpack`` gives the natural arrays back, differentiably, to the reference.
 
 Letters: ``J`` scales, ``L`` angles, ``M N`` pixels, ``Mp Np`` padded sides, ``m n`` output sides.
@@ -11,9 +12,11 @@ Resolution ``res`` means sides ``Mp / 2^res`` and ``Np / 2^res``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+import mmap
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -128,15 +131,32 @@ def negligible(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).eps / 2
 
 
-def pack(bank: filters.FilterBank, plan: Plan, dtype: torch.dtype) -> Packed:
-    """The bank as the engines read it, in ``dtype`` (float32 or float64), on the CPU.
+class Scales(NamedTuple):
+    """A filter bank of which one scale is made at a time."""
 
+    phi: Tensor  # [Mp, Np]
+    scale: Callable[[int], Tensor]  # of j, [L, Mp, Np], float64 on the CPU
+
+
+_Bank: TypeAlias = filters.FilterBank | filters.Recipe | Scales
+
+
+def pack(bank: _Bank, plan: Plan, dtype: torch.dtype) -> Packed:
+    """The bank as the engines read it, in ``dtype`` (float32 or float64), on the CPU. Beside what
+    is returned there is never more than one scale and what the bank takes to make one.
+
+    Args:
+        bank: the filters, there already or made scale by scale.
+        plan, dtype: the problem and the numbers of the result.
+    Raises: ValueError: the low-pass is none, or a value is not finite.
     Example:
         >>> plan = Plan(J=2, L=8, max_order=2, M=32, N=32)
         >>> [tuple(t.shape) for t in pack(filters.morlet_bank(plan.padded, 2), plan, torch.float32)]
         [(25600,), (2, 5), (960,), (32, 2)]
     """
-    return Packed(*_boxed(bank.psi, plan, dtype), *banded(bank.phi, plan, dtype))
+    filters._check_finite("phi", bank.phi)
+    phi = banded(bank.phi, plan, dtype)
+    return Packed(*_boxed(bank, plan, dtype), *phi)
 
 
 def banded(phi: Tensor, plan: Plan, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -155,19 +175,76 @@ def banded(phi: Tensor, plan: Plan, dtype: torch.dtype) -> tuple[Tensor, Tensor]
     return torch.cat(taps).to(dtype), torch.cat(bands)
 
 
-def _boxed(psi: Tensor, plan: Plan, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """``Packed.psi`` and ``Packed.psi_support`` of wavelets ``[J, L, Mp, Np]``."""
-    entries, boxes, first = [torch.empty(0, dtype=psi.dtype, device="cpu")], [], 0
-    for table in _tables(psi, plan):  # [L, rows, columns]
-        keep = filters.support(table, negligible(dtype)).any(0)
-        head, tail = _gap(keep.any(1))
-        left, right = _gap(keep.any(0))
-        boxes.append([first, head, tail, left, right])
-        rows, columns = _outside(head, tail, keep.shape[0]), _outside(left, right, keep.shape[1])
-        box = table[:, rows][:, :, columns] / keep.numel()
-        entries.append(_in_lanes(box, plan))
-        first += len(rows) * len(columns)
-    return torch.cat(entries).to(dtype), _table_of(boxes, 5)
+def _boxed(bank: _Bank, plan: Plan, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """``Packed.psi`` and ``Packed.psi_support``."""
+    tables = list(plan.tables())
+    made: dict[tuple[int, int], tuple[list[int], Tensor]] = {}
+    # The finest scale last: most of what is kept is its own, and is not there yet while the
+    # coarser ones take their room.
+    for j in reversed(range(plan.J)):
+        if here := [res for res, scale in tables if scale == j]:
+            made |= _boxes(bank.scale(j), j, here, plan, dtype)
+    total = sum(len(entries) for _, entries in made.values())
+    psi = torch.empty(total, plan.lanes, dtype=dtype, device="cpu")
+    boxes, first = [], 0
+    for table in tables:
+        box, entries = made.pop(table)  # from here to its place, so that nothing is there twice
+        boxes.append([first, *box])
+        place = psi[first : first + len(entries)]
+        place[:, : plan.L], place[:, plan.L :] = entries, 0
+        first += len(entries)
+    return psi.view(-1), _table_of(boxes, 5)
+
+
+def _boxes(
+    psi: Tensor, j: int, resolutions: list[int], plan: Plan, dtype: torch.dtype
+) -> dict[tuple[int, int], tuple[list[int], Tensor]]:
+    """By ``(res, j)``: the box ``(head, tail, left, right)`` outside which wavelets ``psi
+    [L, Mp, Np]`` are kept, and what is kept ``[columns * rows, L]``, over the number of bins."""
+    made = {}
+    for res in resolutions:
+        sides = plan.sides(res)
+        peaks = _peaks(psi, res)
+        least = negligible(dtype) * peaks[0].amax(1, keepdim=True)
+        filters._check_finite("psi", least)
+        gaps = [_gap((largest > least).any(0)) for largest in peaks]
+        rows, columns = (
+            filters._lowest_of(side << res, res)[_outside(*gap, side)]
+            for gap, side in zip(gaps, sides, strict=True)
+        )
+        entries = _apart(len(columns), len(rows), plan.L, dtype)
+        for first, last in filters._strips(len(columns), psi[..., 0].numel()):
+            strip = psi.index_select(2, columns[first:last]).index_select(1, rows)
+            entries[first:last] = (strip / (sides[0] * sides[1])).permute(2, 1, 0)
+        made[res, j] = [*gaps[0], *gaps[1]], entries.flatten(0, 1)
+    return made
+
+
+def _apart(columns: int, rows: int, L: int, dtype: torch.dtype) -> Tensor:
+    """``[columns, rows, L]`` in pages of its own: the system gets them back when it is dropped,
+    where the heap would keep them."""
+    count = columns * rows * L
+    pages = mmap.mmap(-1, max(count, 1) * dtype.itemsize, access=mmap.ACCESS_COPY)
+    return torch.frombuffer(pages, dtype=dtype, count=max(count, 1))[:count].view(columns, rows, L)
+
+
+def _peaks(psi: Tensor, res: int) -> tuple[Tensor, Tensor]:
+    """The largest ``|psi|`` of each row and each column of ``crop(psi, res)``, ``[L, rows]`` and
+    ``[L, columns]``, without a crop."""
+    halves = []
+    for side in psi.shape[1:]:
+        m = side >> res
+        two = [slice(m // 2), slice(side - m + m // 2, side)]
+        halves.append(two if res else [slice(side)])
+    parts = [[psi[:, rows, columns] for columns in halves[1]] for rows in halves[0]]
+
+    def largest(pair: Sequence[Tensor], dim: int) -> Tensor:
+        peaks = (torch.maximum(part.amax(dim), -part.amin(dim)) for part in pair)
+        return functools.reduce(torch.maximum, peaks)
+
+    by_row = [largest(pair, 2) for pair in parts]
+    by_column = [largest(pair, 1) for pair in zip(*parts, strict=True)]
+    return torch.cat(by_row, 1), torch.cat(by_column, 1)
 
 
 def pack_psi(psi: Tensor, plan: Plan) -> Tensor:

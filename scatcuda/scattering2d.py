@@ -306,7 +306,7 @@ class Scattering2D(Transform):
                 f"save_plan: dtype must be torch.float32, torch.float64 or None; got {dtype!r}"
             )
         if self.learned is None and packed.phi.dtype != wanted:
-            packed = pack(self.bank, self._plan, wanted)  # in full, from the filters in float64
+            packed = pack(self._recipe(), self._plan, wanted)  # in full, from float64
         packed = packed._replace(psi=packed.psi.to(wanted), phi=packed.phi.to(wanted))
         return planfile.write(path, self._plan, packed)
 
@@ -331,11 +331,14 @@ class Scattering2D(Transform):
 
     def _make(self, dtype: torch.dtype) -> dict[str, Tensor]:
         try:
-            packed = pack(self.bank, self._plan, dtype)
+            packed = pack(self._recipe(), self._plan, dtype)
         except ValueError as error:
             raise ValueError(f"Scattering2D: filters cannot be used: {error}") from error
         self._forget()
         return {f"_{name}": tensor for name, tensor in packed._asdict().items()}
+
+    def _recipe(self) -> banks.FilterBank | banks.Recipe:
+        return banks.recipe(self.filters, self._plan.padded, self.J, self.L)
 
     def _cast(self, x: Tensor, like: Tensor) -> Tensor:
         # the CUDA engine reads these as they are
