@@ -55,14 +55,15 @@ def write(path: str | os.PathLike[str], plan: Plan, packed: Packed) -> int:
     size = _HEADER + sum(len(body) for body in bodies)
     problem = (plan.J, plan.L, plan.max_order, plan.M, plan.N, int(plan.pre_pad))
     header = _PROBLEM.pack(size, packed.psi.element_size(), *problem, packed.psi.numel())
-    checksum = 0
-    for part in (header, *bodies):
-        checksum = zlib.crc32(part, checksum)
+    checksum = zlib.crc32(header)
+    for body in bodies:
+        checksum = zlib.crc32(body, checksum)
     with replaced(path) as temporary, open(temporary, "wb") as file:
-        file.write(_START.pack(_MAGIC, _VERSION, checksum))
-        file.writelines([header, *bodies])
+        file.write(_START.pack(_MAGIC, _VERSION, checksum) + header)
+        file.writelines(bodies)
     return size
 
 
-def _little_endian(array: np.ndarray) -> bytes:
-    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+def _little_endian(array: np.ndarray) -> memoryview:  # of bytes; no copy on most machines
+    little = array.reshape(-1).astype(array.dtype.newbyteorder("<"), copy=False)
+    return little.view(np.uint8).data
