@@ -50,7 +50,7 @@ def filters_report(
     plan = checked_plan("filters", J, shape, L, 2, False)
     bank = _BANKS[kind](filters.padded_shape(shape, J), J, L)
     low, high = filters.frame_bounds(bank)
-    kept = filters.support(bank.psi, _SUPPORT).double().mean((1, 2, 3))
+    kept = [float(filters.support(psi, _SUPPORT).double().mean()) for psi in bank.psi]
     counts = [1, J * L, L * L * J * (J - 1) // 2]
     orders = ", ".join(f"{count} of order {order}" for order, count in enumerate(counts))
     size = 4 * (bank.psi.numel() + bank.phi.numel())
