@@ -6,6 +6,10 @@
 prints the bytes of memory that the first call of scatcuda's transform (J = 3, four images of
 224x224, two threads) needs beyond its input and its output; or, with the gradient of the input,
 beyond these and the gradients of both.
+
+    python -m benchmarks.process building 5 4096 4096 8 1
+
+prints the peak bytes of a whole process that builds a transform with eight angles, on one thread.
 """
 
 from __future__ import annotations
@@ -81,6 +85,17 @@ def _measure_call(what: str, name: str, J: int, M: int, N: int, batch: int, thre
     return _peak() - before - 2 * y.nbytes - x.nbytes
 
 
+def _measure_building(J: int, M: int, N: int, L: int, threads: int) -> int:
+    """Peak bytes of this process, in which a transform is built."""
+    import torch
+
+    import scatcuda
+
+    torch.set_num_threads(threads)
+    scatcuda.Scattering2D(J, (M, N), L)
+    return _peak()
+
+
 def _reset_peak() -> int:
     """Start the peak of resident memory afresh; returns its bytes."""
     try:
@@ -102,7 +117,11 @@ def _peak() -> int:
 
 
 if __name__ == "__main__":
-    command, implementation, *numbers = sys.argv[1:]
+    command, *arguments = sys.argv[1:]
+    if command == "building":
+        print(_measure_building(*map(int, arguments)))
+        sys.exit()
+    implementation, *numbers = arguments
     if command not in ("memory", "gradient"):
-        sys.exit(f"command: expected 'memory' or 'gradient', got {command!r}")
+        sys.exit(f"command: expected 'memory', 'gradient' or 'building', got {command!r}")
     print(_measure_call(command, implementation, *map(int, numbers)))
