@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import torch
 
-from . import _C, filters
+from . import _C
+from .arguments import integer
 from .plan import checked_plan
 
 _ISAS = ("baseline", "avx2", "avx512")
@@ -146,9 +147,9 @@ def cuda_launch(
         raise ValueError(f"{caller}: tier must be one of {', '.join(_TIERS)}; got {tier!r}")
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"{caller}: dtype must be torch.float32 or torch.float64; got {dtype}")
-    batch = filters._integer(caller, "batch", batch, 1)
+    batch = integer(caller, "batch", batch, 1)
     if workspace is not None:
-        workspace = filters._integer(caller, "workspace", workspace, 1)
+        workspace = integer(caller, "workspace", workspace, 1)
     plan = checked_plan(caller, J, shape, L, max_order, pre_pad)
     problem = (plan.J, plan.L, plan.max_order, plan.M, plan.N, plan.pre_pad)
     double = dtype == torch.float64

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import functools
 import math
-import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from .arguments import integer, pair
 
 # Kymatio writes 3.1415 where the Gaussian integral has pi; with pi, every filter differs by 3e-5.
 _KYMATIO_PI = 3.1415
@@ -103,8 +104,8 @@ def padded_shape(shape: Sequence[int], J: int) -> tuple[int, int]:
         >>> padded_shape((37, 32), J=2)
         (44, 40)
     """
-    J = _integer("padded_shape", "J", J, 1)
-    M, N = _pair("padded_shape", shape)
+    J = integer("padded_shape", "J", J, 1)
+    M, N = pair("padded_shape", shape)
     if min(M, N) >> J < 1:
         raise ValueError(
             f"padded_shape: both sides of shape must be at least 2^J; got {(M, N)} for J = {J}"
@@ -184,8 +185,8 @@ class Recipe:
 
     def __init__(self, name: str, shape: Sequence[int], J: int, L: int = 8) -> None:
         caller = f"{name}_bank"
-        self._J, self._L = _integer(caller, "J", J, 1), _integer(caller, "L", L, 1)
-        self._shape = _pair(caller, shape)
+        self._J, self._L = integer(caller, "J", J, 1), integer(caller, "L", L, 1)
+        self._shape = pair(caller, shape)
         _check_divisible(caller, "shape", self._shape, self._J)
         x, y, g = _envelope(self._shape, 0.8 * 2 ** (self._J - 1), 0.0, 1.0)
         phi = _periodic_dft(x, y, g, self._shape)
@@ -267,7 +268,7 @@ def crop(f: Tensor, res: int) -> Tensor:
         >>> crop(torch.arange(8.0).expand(8, 8), 1)[0]
         tensor([0., 1., 6., 7.])
     """
-    res = _integer("crop", "res", res, 0)
+    res = integer("crop", "res", res, 0)
     if f.ndim < 2:
         raise ValueError(f"crop: f must have shape [..., Mp, Np]; got {list(f.shape)}")
     _check_divisible("crop", "f", f.shape[-2:], res)
@@ -359,8 +360,8 @@ def lowpass_matrix(phi_1d: Tensor, res: int, J: int, unpad: bool = True) -> Tens
         >>> A.shape, torch.allclose(A.sum(1), torch.ones(8, dtype=torch.float64))
         (torch.Size([8, 20]), True)
     """
-    J = _integer("lowpass_matrix", "J", J, 1)
-    res = _integer("lowpass_matrix", "res", res, 0)
+    J = integer("lowpass_matrix", "J", J, 1)
+    res = integer("lowpass_matrix", "res", res, 0)
     if res >= J:
         raise ValueError(f"lowpass_matrix: res must be below J = {J}; got {res}")
     if phi_1d.ndim != 1:
@@ -552,29 +553,6 @@ def _check_divisible(caller: str, name: str, shape: Sequence[int], J: int) -> No
         raise ValueError(
             f"{caller}: {name} must have positive sizes divisible by 2^{J}; got {tuple(shape)}"
         )
-
-
-def _pair(caller: str, shape: Sequence[int]) -> tuple[int, int]:
-    try:
-        M, N = (operator.index(size) for size in shape)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"{caller}: shape must be a pair of integers (M, N); got {shape!r}"
-        ) from None
-    return M, N
-
-
-def _integer(caller: str, name: str, value: int, lowest: int, highest: int | None = None) -> int:
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{caller}: {name} must be an integer; got {value!r}") from None
-    if number < lowest or (highest is not None and number > highest):
-        limits = f"at least {lowest}" if highest is None else f"between {lowest} and {highest}"
-        raise ValueError(f"{caller}: {name} must be {limits}; got {number}")
-    return number
 
 
 def _to_float64(name: str, value: Any, layout: str, ndim: int) -> Tensor:

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import filters
+from . import arguments, filters
 
 
 class Packed(NamedTuple):
@@ -111,9 +111,9 @@ def checked_plan(
 ) -> Plan:
     """The plan for images of ``shape``, their size before padding. What a user gets wrong is a
     TypeError or a ValueError in the name of ``caller``."""
-    J, L = filters._integer(caller, "J", J, 1), filters._integer(caller, "L", L, 1)
-    max_order = filters._integer(caller, "max_order", max_order, 0, 2)
-    sides = filters._pair(caller, shape)
+    J, L = arguments.integer(caller, "J", J, 1), arguments.integer(caller, "L", L, 1)
+    max_order = arguments.integer(caller, "max_order", max_order, 0, 2)
+    sides = arguments.pair(caller, shape)
     if min(sides) >> J < 1:
         raise ValueError(
             f"{caller}: both sides of shape must be at least 2^J with J = {J}; got {sides}"

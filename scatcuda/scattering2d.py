@@ -14,6 +14,7 @@ from torch.fx import Proxy
 
 from . import filters as banks
 from . import learnable, ops, reference
+from .arguments import integer, pair
 from .base import Transform
 from .plan import Packed, checked_plan, pack
 
@@ -119,7 +120,7 @@ class Scattering2D(Transform):
         super().__init__()
         caller = "Scattering2D"
         self._plan = plan = checked_plan(caller, J, shape, L, max_order, pre_pad)
-        self._shape = banks._pair(caller, shape)
+        self._shape = pair(caller, shape)
         self._input = plan.M, plan.N  # what a call is given
         self._M_padded, self._N_padded = plan.padded
         self._backend = _one_of("backend", _name_of(backend), _BACKENDS)
@@ -127,7 +128,7 @@ class Scattering2D(Transform):
         self._tier = _one_of("tier", tier, ("auto", "general", "fused"))
         self._workspace = workspace
         if workspace is not None:
-            self._workspace = banks._integer(caller, "workspace", workspace, 1)
+            self._workspace = integer(caller, "workspace", workspace, 1)
         self._filters = _bank_or_name(filters, (plan.J, plan.L, *plan.padded))
         self._trainable = trainable
         self._forget()

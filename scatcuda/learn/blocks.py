@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scatcuda.filters import _integer
+from scatcuda.arguments import integer
 
 _LARGE = 96  # pixels; from here on the first layers reduce the image fourfold
 _FLOOR = 0.1  # smallest deviation of a channel, relative to their root mean square
@@ -151,9 +151,9 @@ def initialised(network: nn.Sequential) -> nn.Sequential:
 def checked_images(
     caller: str, classes: int, shape: Sequence[int], least: int
 ) -> tuple[int, int, bool]:  # classes, channels, whether the images are large
-    classes = _integer(caller, "classes", classes, 2)
+    classes = integer(caller, "classes", classes, 2)
     try:
-        C, M, N = (_integer(caller, "a size in shape", size, 1) for size in shape)
+        C, M, N = (integer(caller, "a size in shape", size, 1) for size in shape)
     except (TypeError, ValueError) as error:
         if caller in str(error):
             raise
@@ -168,7 +168,7 @@ def checked_images(
 
 
 def positive(caller: str, name: str, value: int | None, default: int = 0) -> int:
-    return _integer(caller, name, default if value is None else value, 1)
+    return integer(caller, name, default if value is None else value, 1)
 
 
 def fraction(caller: str, name: str, value: float) -> float:

@@ -21,8 +21,9 @@ from torch import Tensor
 from torch.fx import Proxy
 
 from scatcuda import Scattering2D, ops, reference
+from scatcuda.arguments import integer
 from scatcuda.base import Transform, constants
-from scatcuda.filters import FilterBank, _integer, crop, lowpass_matrix, separable_factors
+from scatcuda.filters import FilterBank, crop, lowpass_matrix, separable_factors
 from scatcuda.plan import checked_plan
 
 Scales = tuple[int, ...]  # j_1 < … < j_q, of the wavelets that a plane went through
@@ -72,8 +73,8 @@ class WaveletCascade(Transform):
     ) -> None:
         super().__init__()
         caller = "WaveletCascade"
-        J = _integer(caller, "J", J, 1)
-        self.depth = _integer(caller, "depth", depth, 0, J)
+        J = integer(caller, "J", J, 1)
+        self.depth = integer(caller, "depth", depth, 0, J)
         self._plan = plan = checked_plan(caller, J, shape, L, min(depth, 2), False)
         self.J, self.L, self.shape = plan.J, plan.L, (plan.M, plan.N)
         self._input = self.shape
@@ -180,7 +181,7 @@ class WaveletCascade(Transform):
                 f"WaveletCascade: scales must list depth = {self.depth} layers; got {len(scales)}"
             )
         caller, name = "WaveletCascade", "a scale in scales"
-        lists = [{_integer(caller, name, j, 0, self.J - 1) for j in layer} for layer in scales]
+        lists = [{integer(caller, name, j, 0, self.J - 1) for j in layer} for layer in scales]
         sets = [tuple(sorted(layer)) for layer in lists]
         lowest = -1
         for layer in sets:

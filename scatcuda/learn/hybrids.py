@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 
 from scatcuda import Scattering2D
-from scatcuda.filters import _integer
+from scatcuda.arguments import integer
 
 from .blocks import (
     NORMS,
@@ -114,7 +114,7 @@ def hybrid(
     """
     if head not in HEADS:
         raise ValueError(f"hybrid: head must be one of {', '.join(map(repr, HEADS))}; got {head!r}")
-    classes, C, _ = checked_images("hybrid", classes, shape, 2 ** _integer("hybrid", "J", J, 1))
+    classes, C, _ = checked_images("hybrid", classes, shape, 2 ** integer("hybrid", "J", J, 1))
     scattering = Scattering2D(
         J, tuple(shape)[1:], L, max_order, filters=filters, trainable=trainable
     )

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..filters import _integer
+from ..arguments import integer
 
 
 class ImageSource:
@@ -45,7 +45,7 @@ class ImageSource:
         size = tuple(int(side) for side in X.shape)
         self._check_kind(X.dtype if isinstance(X, (Tensor, np.ndarray)) else None)
         if shape is not None:
-            shape = tuple(_integer(caller, "shape", side, 1) for side in shape)
+            shape = tuple(integer(caller, "shape", side, 1) for side in shape)
             if len(shape) not in (2, 3):
                 raise ValueError(f"{caller}: shape must be (M, N) or (C, M, N); got {shape}")
             if size[1:] not in (shape, (math.prod(shape),)):

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import filters
+from ..arguments import integer
 from ..plan import Plan, checked_plan
 
 KINDS = (None, "mean", "rotation")
@@ -129,7 +129,7 @@ def _turns(plan: Plan) -> Tensor:
 
 
 def _plan(caller: str, J: int, L: int, max_order: int) -> Plan:
-    J = filters._integer(caller, "J", J, 1)
+    J = integer(caller, "J", J, 1)
     return checked_plan(caller, J, (1 << J, 1 << J), L, max_order, False)
 
 

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from .. import _C
-from ..filters import FilterBank, _integer
+from ..arguments import integer
+from ..filters import FilterBank
 from ..plan import Plan, checked_plan
 from ..scattering2d import Scattering2D
 from .images import ImageSource
@@ -168,7 +169,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         scattering, device = self._module(images.shape), self._torch_device
         dtype = torch.float64 if self.dtype == "float64" else torch.float32
         pooling = Pool(self.pool, self.J, self.L, self.max_order, self.log, self.eps_)
-        size = _integer(_NAME, "batch_size", self.batch_size, 1)
+        size = integer(_NAME, "batch_size", self.batch_size, 1)
         before: Tensor | None = None
         for at in range(start, stop, size):
             x = images.read(at, min(at + size, stop), dtype, device)
@@ -237,7 +238,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
             raise ValueError(f"{_NAME}: pool must be one of {list(KINDS)}; got {self.pool!r}")
         if not isinstance(self.log, (bool, np.bool_)):
             raise TypeError(f"{_NAME}: log must be a bool; got {self.log!r}")
-        _integer(_NAME, "batch_size", self.batch_size, 1)
+        integer(_NAME, "batch_size", self.batch_size, 1)
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
