@@ -1,32 +1,83 @@
 """Checks of arguments: what a caller gives becomes a plain Python value, or an error that names the
-caller, the argument, what was expected and what came."""
+caller, the argument, what was expected and what came.
+
+Where an int or a bool is wanted, NumPy's scalars do as well, and so do arrays and tensors without
+dimensions. A bool is no integer, nor is a float that happens to be whole.
+"""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 
-def pair(caller: str, shape: Sequence[int]) -> tuple[int, int]:
-    """The sides ``(M, N)``."""
-    try:
-        M, N = (operator.index(size) for size in shape)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"{caller}: shape must be a pair of integers (M, N); got {shape!r}"
-        ) from None
-    return M, N
+class ArgumentError(ValueError, RuntimeError):
+    """A value that does not suit. Python's convention is the ValueError; programs written for
+    Kymatio catch the RuntimeError.
+
+    Example:
+        >>> from scatcuda import Scattering2D
+        >>> Scattering2D(J=4, shape=(8, 8))
+        Traceback (most recent call last):
+        scatcuda.arguments.ArgumentError: Scattering2D: both sides of shape must be at least 2^J ...
+    """
 
 
-def integer(caller: str, name: str, value: int, lowest: int, highest: int | None = None) -> int:
+class InputError(ArgumentError, TypeError):
+    """The input of a call is not what the module was built for: its kind, shape, dtype or device.
+    Kymatio and PyTorch raise a TypeError for some of this, a RuntimeError for the rest."""
+
+
+class BackendError(ImportError, ArgumentError):
+    """There is no such backend: an ImportError to Kymatio, which imports them by name."""
+
+
+def integer(caller: str, name: str, value: Any, lowest: int, highest: int | None = None) -> int:
     """An integer from ``lowest`` to ``highest``."""
     try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = operator.index(value)
+        number = _index(value)
     except TypeError:
         raise TypeError(f"{caller}: {name} must be an integer; got {value!r}") from None
     if number < lowest or (highest is not None and number > highest):
         limits = f"at least {lowest}" if highest is None else f"between {lowest} and {highest}"
         raise ValueError(f"{caller}: {name} must be {limits}; got {number}")
     return number
+
+
+def boolean(caller: str, name: str, value: Any) -> bool:
+    """True or False, and nothing that merely counts as one of them."""
+    if not _is_boolean(value):
+        raise TypeError(f"{caller}: {name} must be a bool; got {value!r}")
+    return bool(value)
+
+
+def pair(caller: str, shape: Sequence[int]) -> tuple[int, int]:
+    """The sides ``(M, N)``."""
+    told = f"{caller}: shape must be a pair of integers (M, N); got {shape!r}"
+    try:
+        sides = [_index(side) for side in shape]
+    except TypeError:
+        raise TypeError(told) from None
+    if len(sides) != 2:
+        raise ValueError(told)
+    return sides[0], sides[1]
+
+
+def plain(value: Any) -> Any:
+    """NumPy's scalars, and arrays and tensors without dimensions, as Python's number or bool; all
+    else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
+def _index(value: Any) -> int:
+    # a tensor with one element is an index to PyTorch, and so is a truth value
+    one = getattr(value, "ndim", 0) == 0 and not getattr(value, "is_meta", False)
+    if _is_boolean(value) or not one:
+        raise TypeError
+    return operator.index(value)
+
+
+def _is_boolean(value: Any) -> bool:
+    dtype = str(getattr(value, "dtype", ""))
+    return isinstance(value, bool) or (dtype in ("bool", "torch.bool") and value.ndim == 0)

@@ -48,14 +48,15 @@ def filters_report(
     if output and suffix not in (".png", ".safetensors"):
         raise ValueError(f"output must end in .png or .safetensors, got {output}")
     plan = checked_plan("filters", J, shape, L, 2, False)
-    bank = _BANKS[kind](filters.padded_shape(shape, J), J, L)
+    J, L = plan.J, plan.L
+    bank = _BANKS[kind](plan.padded, J, L)
     low, high = filters.frame_bounds(bank)
     kept = [float(filters.support(psi, _SUPPORT).double().mean()) for psi in bank.psi]
     counts = [1, J * L, L * L * J * (J - 1) // 2]
     orders = ", ".join(f"{count} of order {order}" for order, count in enumerate(counts))
     size = 4 * (bank.psi.numel() + bank.phi.numel())
     lines = {
-        "bank": f"{kind}: {J} scales, {L} angles, images of {_size(shape)} padded to "
+        "bank": f"{kind}: {J} scales, {L} angles, images of {_size((plan.M, plan.N))} padded to "
         f"{_size(bank.shape)}",
         "paths": f"{sum(counts)}: {orders}, each {_size(plan.output)}",
         "energy": f"{low:.3f} to {high:.3f} of every frequency (Littlewood–Paley)",

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .arguments import integer
 from .scattering2d import Scattering2D
 
 __all__ = ["Timing", "bench", "bench_text"]
@@ -62,9 +63,7 @@ def bench(
     """
     from torch.utils.benchmark import Timer
 
-    for name, value, least in (("batch", batch, 1), ("rounds", rounds, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} must be an int of at least {least}, got {value!r}")
+    batch, rounds = integer("bench", "batch", batch, 1), integer("bench", "rounds", rounds, 1)
     where, size = torch.device(device), tuple(shape)
     x = torch.rand(batch, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     exact = Scattering2D(J, size, L, max_order, backend="reference").double()(x)

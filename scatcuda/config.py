@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from . import _C
-from .arguments import integer
+from .arguments import integer, plain
 from .plan import checked_plan
 
 _ISAS = ("baseline", "avx2", "avx512")
@@ -159,6 +159,7 @@ def cuda_launch(
 def _limits(device: str | int | torch.device) -> Device:
     if isinstance(device, str) and device in GPUS:
         return GPUS[device]
+    device = plain(device)
     try:
         asked = torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
     except RuntimeError:

@@ -115,11 +115,10 @@ def checked_plan(
     max_order = arguments.integer(caller, "max_order", max_order, 0, 2)
     sides = arguments.pair(caller, shape)
     if min(sides) >> J < 1:
-        raise ValueError(
+        raise arguments.ArgumentError(
             f"{caller}: both sides of shape must be at least 2^J with J = {J}; got {sides}"
         )
-    if not isinstance(pre_pad, bool):
-        raise TypeError(f"{caller}: pre_pad must be a bool; got {pre_pad!r}")
+    pre_pad = arguments.boolean(caller, "pre_pad", pre_pad)
     if pre_pad:
         sides = filters.padded_shape(sides, J)
     return Plan(J, L, max_order, *sides, pre_pad)

@@ -72,7 +72,7 @@ def test_digits_at_their_own_size_are_exact():
 
 @pytest.mark.parametrize("size", [0, -1])
 def test_digits_rejects_a_size_below_one(size):
-    with pytest.raises(ValueError, match=f"size must be at least 1, got {size}"):
+    with pytest.raises(ValueError, match=f"size must be at least 1; got {size}"):
         digits(size)
 
 

@@ -59,9 +59,9 @@ def test_subset_is_the_protocol_of_the_literature():
         (ValueError, [0, 1, 2], 2, 0, "n must be at least 1 a class, got 2 for 3"),
         (ValueError, [], 1, 0, "at least one, got .0."),
         (ValueError, [[0, 1]], 1, 0, "got .1, 2."),
-        (ValueError, [0, 1], 2, -1, "seed must be 0 to 4294967295, got -1"),
-        (TypeError, [0, 1], 2.0, 0, "n must be an int, got float"),
-        (TypeError, [0, 1], 2, None, "seed must be an int, got NoneType"),
+        (ValueError, [0, 1], 2, -1, "seed must be between 0 and 4294967295; got -1"),
+        (TypeError, [0, 1], 2.0, 0, "n must be an integer; got 2.0"),
+        (TypeError, [0, 1], 2, None, "seed must be an integer; got None"),
         (TypeError, [0.5, 1], 2, 0, "y must be a tensor of integers, got torch.float32"),
     ],
 )

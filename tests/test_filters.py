@@ -269,7 +269,7 @@ def test_custom_bank_rejects(psi, phi, error, message):
         ((8, 12), 3, 8, ValueError, r"shape must have .* divisible by 2\^3; got \(8, 12\)"),
         ((8, 0), 1, 8, ValueError, r"shape must have positive .* got \(8, 0\)"),
         ((-8, 8), 1, 8, ValueError, r"shape must have positive .* got \(-8, 8\)"),
-        ((8, 8, 8), 1, 8, TypeError, r"shape must be a pair .* got \(8, 8, 8\)"),
+        ((8, 8, 8), 1, 8, ValueError, r"shape must be a pair .* got \(8, 8, 8\)"),
         ((8.0, 8), 1, 8, TypeError, "shape must be a pair"),
         (8, 1, 8, TypeError, "shape must be a pair .* got 8"),
         ((8, 8), 10**9, 8, ValueError, "shape must have"),

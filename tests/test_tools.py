@@ -57,7 +57,7 @@ def test_bench_takes_the_gradient_when_asked(monkeypatch):
 
 
 def test_wrong_benchmarks():
-    with pytest.raises(ValueError, match="batch must be an int of at least 1, got 0"):
+    with pytest.raises(ValueError, match="bench: batch must be at least 1; got 0"):
         bench(2, (16, 16), batch=0)
     with pytest.raises(ValueError, match="shape"):
         bench(5, (16, 16))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arguments import integer
 from .error import DataError
 
 if TYPE_CHECKING:
@@ -110,13 +111,9 @@ def subset(y: Tensor, n: int, seed: int) -> Tensor:
     if not isinstance(y, Tensor) or y.is_floating_point() or y.is_complex():
         kind = y.dtype if isinstance(y, Tensor) else type(y).__name__
         raise TypeError(f"subset: y must be a tensor of integers, got {kind}")
-    for name, value in (("n", n), ("seed", seed)):
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"subset: {name} must be an int, got {type(value).__name__}")
+    n, seed = integer("subset", "n", n, 0), integer("subset", "seed", seed, 0, 2**32 - 1)
     if y.ndim != 1 or not len(y):
         raise ValueError(f"subset: y must be labels [N], at least one, got {list(y.shape)}")
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"subset: seed must be 0 to {2**32 - 1}, got {seed}")
     labels = y.cpu().numpy()
     classes, counts = np.unique(labels, return_counts=True)
     share = n // len(classes)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arguments import integer
 from .dataset import Dataset
 from .error import DataError
 
@@ -38,7 +39,7 @@ def digits(size: int = 32) -> tuple[Tensor, Tensor]:
         >>> x.shape, x.dtype, y.unique().tolist()
         (torch.Size([1797, 32, 32]), torch.float32, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     """
-    _integer("digits: size", size, 1)
+    size = integer("digits", "size", size, 1)
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
@@ -69,7 +70,7 @@ def digits_dataset(*, size: int = 32, seed: int = 0) -> Dataset[Tensor]:
         >>> digits_dataset()
         Dataset('digits': 898 + 899 images [32, 32] float32, 10 classes)
     """
-    _integer("digits_dataset: seed", seed, 0, 2**32 - 1)
+    seed = integer("digits_dataset", "seed", seed, 0, 2**32 - 1)
     x, y = digits(size)
     from sklearn.model_selection import train_test_split
 
@@ -114,10 +115,10 @@ def textures(
         >>> textures(rotate=True)
         Dataset('textures-rotated': 60 + 600 images [64, 64] float32, 3 classes)
     """
-    _integer("textures: per_class", per_class, 1)
-    _integer("textures: test_per_class", test_per_class, 1)
-    _integer("textures: size", size, 2, 180)
-    _integer("textures: seed", seed, 0, 2**32 - 1)
+    per_class = integer("textures", "per_class", per_class, 1)
+    test_per_class = integer("textures", "test_per_class", test_per_class, 1)
+    size = integer("textures", "size", size, 2, 180)
+    seed = integer("textures", "seed", seed, 0, 2**32 - 1)
     random = np.random.RandomState(seed)
     train, test = [], []
     for name in _TEXTURES:
@@ -191,11 +192,3 @@ def _patches(photograph: Tensor, corners: np.ndarray, angles: np.ndarray, size: 
     )[:, 0]
     patches = patches - patches.mean((1, 2), keepdim=True)
     return (patches / patches.std((1, 2), correction=0, keepdim=True)).to(torch.float32)
-
-
-def _integer(what: str, value: int, least: int, most: int | None = None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{what} must be an int, got {type(value).__name__}")
-    if value < least or (most is not None and value > most):
-        bounds = f"at least {least}" if most is None else f"{least} to {most}"
-        raise ValueError(f"{what} must be {bounds}, got {value}")

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arguments import integer
 from .dataset import Dataset
 from .error import DataError
 
@@ -61,10 +62,7 @@ class Images:
         crop: float = 0.875,
         grey: bool = False,
     ) -> None:
-        if isinstance(size, bool) or not isinstance(size, int):
-            raise TypeError(f"Images: size must be an int, got {type(size).__name__}")
-        if size < 1:
-            raise ValueError(f"Images: size must be at least 1, got {size}")
+        size = integer("Images", "size", size, 1)
         if not 0 < crop <= 1:
             raise ValueError(f"Images: crop must be above 0 and at most 1, got {crop}")
         try:
@@ -194,6 +192,7 @@ def folder_dataset(
     folder = Path(directory)
     if not folder.is_dir():
         raise DataError(f"{folder}: {'not a' if folder.exists() else 'no such'} directory")
+    seed = integer("folder_dataset", "seed", seed, 0, 2**32 - 1)
     if split is not None and not 0 < split < 1:
         raise ValueError(f"folder_dataset: split must be between 0 and 1, got {split}")
     train_folder = folder / "train" if (folder / "train").is_dir() else folder

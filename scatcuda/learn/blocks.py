@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scatcuda.arguments import integer
+from scatcuda.arguments import integer, plain
 
 _LARGE = 96  # pixels; from here on the first layers reduce the image fourfold
 _FLOOR = 0.1  # smallest deviation of a channel, relative to their root mean square
@@ -172,6 +172,7 @@ def positive(caller: str, name: str, value: int | None, default: int = 0) -> int
 
 
 def fraction(caller: str, name: str, value: float) -> float:
+    value = plain(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
         raise ValueError(f"{caller}: {name} must be a number in [0, 1); got {value!r}")
     return float(value)

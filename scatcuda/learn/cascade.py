@@ -75,7 +75,7 @@ class WaveletCascade(Transform):
         caller = "WaveletCascade"
         J = integer(caller, "J", J, 1)
         self.depth = integer(caller, "depth", depth, 0, J)
-        self._plan = plan = checked_plan(caller, J, shape, L, min(depth, 2), False)
+        self._plan = plan = checked_plan(caller, J, shape, L, min(self.depth, 2), False)
         self.J, self.L, self.shape = plan.J, plan.L, (plan.M, plan.N)
         self._input = self.shape
         if not callable(rho):

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..arguments import integer
 from ..data import DataError, Dataset
 from ..files import read_tensors, write_tensors, write_text
 from .shard import Rows, Shard
@@ -80,10 +81,8 @@ def extract(
     """
     from tqdm import tqdm
 
-    if isinstance(shard_size, bool) or not isinstance(shard_size, int | None):
-        raise TypeError(f"shard_size must be an int, got {type(shard_size).__name__}")
-    if shard_size is not None and shard_size < 1:
-        raise ValueError(f"shard_size must be at least 1, got {shard_size}")
+    if shard_size is not None:
+        shard_size = integer("extract", "shard_size", shard_size, 1)
     folder = Path(directory)
     transformer.fit(dataset.train_x)
     if shard_size is None:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..arguments import integer
 from .shard import Images, Shard
 
 __all__ = ["evaluate", "measure", "pick_device", "predict", "sums_of"]
@@ -52,6 +53,7 @@ def predict(
         torch.Size([3, 10])
     """
     where = pick_device(device)
+    batch_size = integer("predict", "batch_size", batch_size, 1)
     shard = Shard("images", (images, torch.zeros(len(images), dtype=torch.int64)))
     model.to(where).eval()
     return torch.cat([model(x).float().cpu() for x, _ in shard.in_order(batch_size, where)])

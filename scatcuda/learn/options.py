@@ -14,6 +14,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from ..arguments import plain
 from ..files import write_text
 from .recipe import Recipe
 
@@ -92,7 +93,9 @@ class Options:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            choices, value = field.metadata.get("choices"), getattr(self, field.name)
+            choices, value = field.metadata.get("choices"), plain(getattr(self, field.name))
+            value = tuple(map(plain, value)) if isinstance(value, tuple) else value
+            object.__setattr__(self, field.name, value)
             kind = float if field.default is None else type(field.default)
             right = (kind, int) if kind is float else kind
             if not (value is None and field.default is None) and (

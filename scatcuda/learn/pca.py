@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..arguments import integer
 from .estimator import TensorClassifier, blocks, like, working
 from .moments import Moments
 
@@ -66,25 +67,20 @@ class PCAAffineClassifier(TensorClassifier):
 
     def fit(self, X: Any, y: Any) -> PCAAffineClassifier:
         """Fit the rows of ``X [n, d]`` with labels ``y [n]``."""
-        for name in ("n_components", "max_components"):
-            value = getattr(self, name)
-            if name == "n_components" and value == "cv":
-                continue
-            if isinstance(value, (bool, str, float)) or value < 0:
-                either = "'cv' or " if name == "n_components" else ""
-                raise ValueError(
-                    f"PCAAffineClassifier: {name} must be {either}an integer of 0 or more; "
-                    f"got {value!r}"
-                )
+        caller, cv = "PCAAffineClassifier", isinstance(self.n_components, str)
+        most = integer(caller, "max_components", self.max_components, 0)
+        if cv and self.n_components != "cv":
+            raise ValueError(
+                f"{caller}: n_components must be 'cv' or an integer; got {self.n_components!r}"
+            )
+        D = 0 if cv else integer(caller, "n_components", self.n_components, 0)
         self.__dict__.pop("cv_accuracy_", None)
         rows, index = self._begin(X, y)
-        K, D = len(self.classes_), 0
-        if self.n_components == "cv":
-            right = _held_out(rows, index, K, self.max_components)
+        K = len(self.classes_)
+        if cv:
+            right = _held_out(rows, index, K, most)
             self.cv_accuracy_ = like(X, right)
             D = int(right.cpu().numpy().argmax())
-        else:
-            D = int(self.n_components)
         members = [(index == c).nonzero()[:, 0] for c in range(K)]
         means, components = _spaces(rows, members, D)
         self.n_components_ = D

@@ -53,7 +53,7 @@ def pool(S: Tensor, kind: str | None, J: int, L: int = 8, max_order: int = 2) ->
     if kind is None:
         return S
     S = S.mean((-2, -1))
-    if kind == "mean" or max_order == 0:
+    if kind == "mean" or plan.max_order == 0:
         return S
     turns = _turns(plan).to(S.device)
     return torch.cat([S[..., :1], S[..., turns].mean(-1)], -1)
@@ -92,7 +92,7 @@ class Pool(nn.Module):
         _check_kind("Pool", kind)
         if not eps > 0:
             raise ValueError(f"Pool: eps must be positive; got {eps!r}")
-        self.kind, self.J, self.L, self.max_order = kind, J, L, max_order
+        self.kind, self.J, self.L, self.max_order = kind, plan.J, plan.L, plan.max_order
         self.log, self.eps = log, eps
         self.channels = plan.channels if kind != "rotation" else len(pooled_paths(plan))
 

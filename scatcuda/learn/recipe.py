@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from ..arguments import plain
 from .augment import Augment
 
 __all__ = ["Recipe"]
@@ -61,6 +62,8 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, plain(value))
         for name, least in (
             ("epochs", 1), ("min_steps", 0), ("batch_size", 1), ("patience", 0), ("seed", 0),
         ):  # fmt: skip

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from scatcuda import Scattering2D
+from scatcuda.arguments import integer
 
 from .plot import COLOURS, MARKERS, panels
 from .separation import _each, _images, activations, blocks
@@ -89,7 +90,7 @@ def stability(
         last = layer or (names[-2] if len(names) > 1 else names[-1])
         kinds["network"] = lambda z: activations(network, z, [last])[last].flatten(1)
 
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(integer("stability", "seed", seed, 0, 2**63 - 1))
     angles = 2 * math.pi * torch.rand(len(x), generator=random)
     field = random_field(len(x), x.shape[-2:], random)
     curves = []

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .. import _C
-from ..arguments import integer
+from ..arguments import boolean, integer
 from ..filters import FilterBank
 from ..plan import Plan, checked_plan
 from ..scattering2d import Scattering2D
@@ -236,8 +236,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
             raise ValueError(f"{_NAME}: dtype must be one of {list(_DTYPES)}; got {self.dtype!r}")
         if self.pool not in KINDS:
             raise ValueError(f"{_NAME}: pool must be one of {list(KINDS)}; got {self.pool!r}")
-        if not isinstance(self.log, (bool, np.bool_)):
-            raise TypeError(f"{_NAME}: log must be a bool; got {self.log!r}")
+        boolean(_NAME, "log", self.log)
         integer(_NAME, "batch_size", self.batch_size, 1)
 
     def __getstate__(self) -> dict[str, Any]:
