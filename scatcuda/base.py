@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 
 from . import private
+from .arguments import InputError
 
 
 def computed_in(like: Tensor) -> torch.dtype:
@@ -67,7 +68,10 @@ class Transform(nn.Module):
         self._follow()
 
     _input: tuple[int, int]  # sides of what a call is given
-    _note = ""  # on them, for errors
+
+    def _why_not(self, x: Tensor) -> str:
+        """What more there is to say of an input of another shape."""
+        return ""
 
     def _cast(self, x: Tensor, like: Tensor) -> Tensor:
         """Integers and half precision in a dtype to compute with."""
@@ -76,20 +80,19 @@ class Transform(nn.Module):
     def _checked(self, x: Any, like: Tensor) -> Tensor:
         """A real tensor ``[..., *self._input]`` on the device of `like`, in its dtype."""
         if not isinstance(x, Tensor):
-            raise self._refused(TypeError, "must be a torch.Tensor", type(x).__name__)
+            raise self._refused(TypeError, "should be a torch.Tensor", type(x).__name__)
         if x.is_complex():
-            raise self._refused(TypeError, "must be real", x.dtype)
+            raise self._refused(InputError, "must be real", x.dtype)
         if x.layout != torch.strided or x.is_nested:
             found = "a nested one" if x.is_nested else x.layout
-            raise self._refused(TypeError, "must be a dense tensor, torch.strided", found)
+            raise self._refused(InputError, "must be a dense tensor, torch.strided", found)
         if x.shape[-2:] != self._input:
             M, N = self._input
-            raise self._refused(
-                ValueError, f"must have shape (..., {M}, {N}){self._note}", tuple(x.shape)
-            )
+            found = f"{tuple(x.shape)}{self._why_not(x)}"
+            raise self._refused(InputError, f"must have shape (..., {M}, {N})", found)
         if x.device != like.device and x.device != (like := self._followed(like)).device:
             expected = f"must be on the module's device {like.device}"
-            raise self._refused(ValueError, expected, x.device)
+            raise self._refused(InputError, expected, x.device)
         if x.dtype == like.dtype:
             return x
         if x.dtype == torch.float64:
@@ -110,13 +113,14 @@ class Transform(nn.Module):
         self._follow()
         return self.__dict__[self._constants[-1]]
 
-    def _follow(self) -> None:
+    def _follow(self, anew: bool = False) -> None:
         """Lets the constants follow the buffer. Values of another dtype are made anew: float64
         needs them in full."""
         like: Any = self._buffers["_like"]
         made = {name: self.__dict__[name] for name in self._constants}
         last = next(reversed(made.values()), None)
-        if last is None or not has_values(last) or last.dtype != computed_in(like):
+        anew = anew or last is None or not has_values(last) or last.dtype != computed_in(like)
+        if anew:
             self.__dict__.update(dict.fromkeys(made))  # let go of: none is there twice
             del made, last
             with constants():

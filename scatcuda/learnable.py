@@ -156,6 +156,11 @@ class LearnedFilters(nn.Module):
         super()._load_from_state_dict(*args)
         self._follow()  # also another dtype or device, where tensors are assigned
 
+    def follow(self, plan: Plan) -> None:
+        """The same filters for another order."""
+        self._plan = plan
+        self._follow()
+
     def _follow(self) -> None:
         """Everything that is no parameter follows the parameters."""
         self._recent = None

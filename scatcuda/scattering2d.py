@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch.fx import Proxy
 
 from . import filters as banks
 from . import learnable, ops, reference
-from .arguments import integer, pair
+from .arguments import ArgumentError, BackendError, integer, pair
 from .base import Transform
 from .plan import Packed, checked_plan, pack
 
@@ -82,7 +83,8 @@ class Scattering2D(Transform):
             which is seen by comparing them.
     Raises:
         TypeError, ValueError: an argument is of the wrong type or out of range; in a call, the
-            input is no real tensor of the right size and device.
+            input is no real tensor of the right size and device. Where Kymatio raises a
+            RuntimeError or an ImportError, ours is one as well: see :mod:`scatcuda.arguments`.
     Source: S. Mallat, "Group invariant scattering", CPAM 2012; J. Bruna and S. Mallat, "Invariant
         scattering convolution networks", PAMI 2013.
     Example:
@@ -122,8 +124,7 @@ class Scattering2D(Transform):
         self._plan = plan = checked_plan(caller, J, shape, L, max_order, pre_pad)
         self._shape = pair(caller, shape)
         self._input = plan.M, plan.N  # what a call is given
-        self._M_padded, self._N_padded = plan.padded
-        self._backend = _one_of("backend", _name_of(backend), _BACKENDS)
+        self.backend = backend
         self.out_type = _one_of("out_type", out_type, ("array", "list"))
         self._tier = _one_of("tier", tier, ("auto", "general", "fused"))
         self._workspace = workspace
@@ -139,7 +140,18 @@ class Scattering2D(Transform):
             kind = learnable.KINDS[_one_of("trainable", trainable, learnable.KINDS)]
             self.learned = kind(plan, self._filters)
 
-    # What determines the filters cannot be changed afterwards; out_type can.
+    frontend_name = "torch"  # Kymatio's word
+
+    # What determines the filters cannot be changed afterwards.
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        attribute = getattr(type(self), name, None)
+        if isinstance(attribute, property) and attribute.fset is None:
+            raise AttributeError(
+                f"Scattering2D: {name} is fixed when the module is built, like its filters; build "
+                "another module"
+            )
+        super().__setattr__(name, value)
 
     @property
     def J(self) -> int:
@@ -161,6 +173,15 @@ class Scattering2D(Transform):
         """The largest number of wavelets on a path."""
         return self._plan.max_order
 
+    @max_order.setter
+    def max_order(self, value: int) -> None:
+        max_order = integer("Scattering2D", "max_order", value, 0, 2)
+        self._plan = replace(self._plan, max_order=max_order)
+        if self.learned is not None:
+            self.learned.follow(self._plan)
+        else:
+            self._follow(anew=True)
+
     @property
     def pre_pad(self) -> bool:
         """Whether the images come padded."""
@@ -170,6 +191,10 @@ class Scattering2D(Transform):
     def backend(self) -> str:
         """How the coefficients are computed."""
         return self._backend
+
+    @backend.setter
+    def backend(self, value: Any) -> None:
+        self._backend = backend_name(value)
 
     @property
     def tier(self) -> str:
@@ -190,6 +215,14 @@ class Scattering2D(Transform):
     def trainable(self) -> str | None:
         """What is learned: ``"filters"``, ``"wavelets"`` or nothing."""
         return self._trainable
+
+    @property
+    def _M_padded(self) -> int:
+        return self._plan.padded[0]
+
+    @property
+    def _N_padded(self) -> int:
+        return self._plan.padded[1]
 
     @_remembered
     def bank(self) -> banks.FilterBank:
@@ -319,7 +352,7 @@ class Scattering2D(Transform):
         name = self.filters if isinstance(self.filters, str) else "custom"
         return (
             f"J={self.J}, shape={self.shape}, L={self.L}, max_order={self.max_order}, "
-            f"pre_pad={self.pre_pad}, backend={self.backend!r}, out_type={self.out_type!r}, "
+            f"pre_pad={self.pre_pad}, backend={self._backend!r}, out_type={self.out_type!r}, "
             f"filters={name!r}, tier={self.tier!r}, workspace={self.workspace}, "
             f"trainable={self.trainable!r}"
         )
@@ -344,11 +377,14 @@ class Scattering2D(Transform):
     def _cast(self, x: Tensor, like: Tensor) -> Tensor:
         # the CUDA engine reads these as they are
         short = x.dtype in (torch.float16, torch.bfloat16, torch.uint8)
-        return x if short and x.is_cuda and self.backend != "reference" else x.to(like.dtype)
+        return x if short and x.is_cuda and self._backend != "reference" else x.to(like.dtype)
 
-    @property
-    def _note(self) -> str:  # type: ignore[override]
-        return ", padded beforehand" if self.pre_pad else ""
+    def _why_not(self, x: Tensor) -> str:
+        # the words that Kymatio's programs look for
+        kind, (M, N) = "Padded tensor" if self.pre_pad else "Tensor", self._input
+        if x.ndim < 2:
+            return f": {kind} must have at least two dimensions"
+        return f": {kind} must be of spatial size ({M},{N})"
 
     def _as_list(self, S: Tensor) -> list[dict[str, Any]]:
         L = self.L
@@ -380,16 +416,17 @@ def _levels(f: Tensor, count: int) -> list[np.ndarray]:
     return [banks.crop(f, res).to(torch.float32).numpy() for res in range(count)]
 
 
-def _name_of(backend: Any) -> Any:
+def backend_name(backend: Any) -> str:
     """A backend object of Kymatio, or of ours for Kymatio, stands for its name. One of the user's
     own does not: it may compute something else."""
     package = str(getattr(backend, "__module__", "")).partition(".")[0]
-    return getattr(backend, "name", backend) if package in ("kymatio", __package__) else backend
+    name = getattr(backend, "name", backend) if package in ("kymatio", __package__) else backend
+    return _one_of("backend", name, _BACKENDS, BackendError)
 
 
-def _one_of(name: str, value: str, allowed: Any) -> str:
+def _one_of(name: str, value: str, allowed: Any, error: type[ArgumentError] = ArgumentError) -> str:
     if not isinstance(value, str) or value not in allowed:
-        raise ValueError(
+        raise error(
             f"Scattering2D: {name} must be one of {', '.join(map(repr, allowed))}; got {value!r}"
         )
     return value
