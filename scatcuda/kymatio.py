@@ -19,11 +19,12 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 import torch
@@ -256,6 +257,10 @@ backend1d, backend2d, backend3d = _Backend1D(), _Backend2D(), _Backend3D()
 # --- our class in place of Kymatio's ----------------------------------------------------------
 
 
+class FallbackWarning(UserWarning):
+    """Under :func:`accelerate` Kymatio's own class was built, for the reason that it tells."""
+
+
 class Acceleration:
     """What :func:`accelerate` has done, to be undone: by :meth:`undo`, or as a context manager."""
 
@@ -267,6 +272,7 @@ class Acceleration:
             if not _in_force and _replaced:
                 theirs, constructor = _replaced.pop()
                 theirs.__init__ = constructor
+                _told.clear()
 
     def __enter__(self) -> Acceleration:
         return self
@@ -278,6 +284,7 @@ class Acceleration:
 _lock = threading.RLock()
 _in_force: set[Acceleration] = set()
 _replaced: list[tuple[Any, Any]] = []  # Kymatio's class and its constructor
+_told: set[str] = set()  # reasons why ours was not built
 
 
 def accelerate() -> Acceleration:
@@ -285,12 +292,16 @@ def accelerate() -> Acceleration:
 
     It is the constructor of Kymatio's class that is replaced, so that every name of the class
     follows: ``kymatio.torch.Scattering2D``, ``kymatio.Scattering2D(..., frontend="torch")``, and
-    what other modules imported before or import later. The objects are instances of both classes.
+    what other modules imported before or import later. The objects are instances of both classes,
+    have the attributes of both, and their checkpoints hold Kymatio's filters (``tensor0`` …), made
+    when asked for: they load in Kymatio, and Kymatio's load here. Those of a
+    :class:`scatcuda.Scattering2D` that was built under its own name hold none: Kymatio loads them
+    with ``strict=False``.
 
     Kymatio's own is still built where ours would not do the same: from a backend object of the
     user's own, from arguments that ours refuses (Kymatio's error is raised, if it has one), and in
-    classes derived from Kymatio's, which may rely on its insides. So are the modules that exist
-    already.
+    classes derived from Kymatio's, which may rely on its insides. A :class:`FallbackWarning` says
+    so, once for each reason. The modules that exist already stay Kymatio's, too.
 
     With SciPy 1.17 or newer, Kymatio 0.3.0 cannot be imported: a function of SciPy's is gone. This
     makes it importable, and warns that it did.
@@ -333,6 +344,7 @@ def _constructor(theirs: type, constructor: Any) -> Any:
 
     @functools.wraps(constructor)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        reason = f"{type(self).__qualname__} is derived from it and may rely on its insides"
         if type(self) is theirs:
             before = dict(self.__dict__)
             # An object under construction changes its class; so it does in Kymatio's own
@@ -340,13 +352,88 @@ def _constructor(theirs: type, constructor: Any) -> Any:
             object.__setattr__(self, "__class__", _both_classes())
             try:
                 return ours(self, *args, **kwargs)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError) as error:
+                reason = f"ours refused the arguments. {error}"
                 object.__setattr__(self, "__class__", theirs)
                 self.__dict__.clear()
                 self.__dict__.update(before)
         constructor(self, *args, **kwargs)
+        _warn_once(f"Kymatio's own Scattering2D was built, not scatcuda's: {reason}")
 
     return __init__
+
+
+def _warn_once(reason: str) -> None:
+    """A warning about the line that called Kymatio."""
+    with _lock:
+        if reason in _told:
+            return
+        _told.add(reason)
+    level, frame = 1, sys._getframe()
+    while frame.f_back and _package(frame) in ("kymatio", "scatcuda"):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(reason, FallbackWarning, stacklevel=level)
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
+
+
+class _Accelerated(scattering2d.Scattering2D):
+    """Ours, with what programs written for Kymatio find on its module."""
+
+    @property
+    def backend(self) -> Any:
+        """The primitives, as an object."""
+        return self._backend if self._backend == "reference" else backend2d
+
+    @backend.setter
+    def backend(self, value: Any) -> None:
+        self._backend = scattering2d.backend_name(value)
+
+    @property
+    def M(self) -> int:
+        """``shape[0]``: 0.3.0 deprecates it and fails."""
+        return self.shape[0]
+
+    @property
+    def N(self) -> int:
+        """``shape[1]``"""
+        return self.shape[1]
+
+    @property
+    def pad(self) -> Callable[[Tensor], Tensor]:
+        """``[..., M, N] -> [..., Mp, Np, 1]``"""
+        if self.pre_pad:
+            return lambda x: x.unsqueeze(-1)
+        wanted = [p - size for p, size in zip(self._plan.padded, self.shape, strict=True)]
+        return _Pad2D([side for w in wanted for side in (w // 2, (w + 1) // 2)], self.shape)
+
+    @property
+    def unpad(self) -> Callable[[Tensor], Tensor]:
+        """``[..., m + 2, n + 2, 1] -> [..., m, n]``"""
+        return backend2d.unpad
+
+    def load_filters(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """``phi`` and ``psi`` with tensors ``[Mp / 2^res, Np / 2^res, 1]`` for arrays."""
+        like = self._packed.phi
+
+        def as_tensors(filter: dict[str, Any]) -> dict[str, Any]:
+            levels = [torch.from_numpy(level).unsqueeze(-1).to(like) for level in filter["levels"]]
+            return {**filter, "levels": levels}
+
+        return as_tensors(self.phi), [as_tensors(psi) for psi in self.psi]
+
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self.learned is None:
+            made = dict(self._made)
+            phi, psi = self.load_filters()
+            self._made = made  # not kept for this
+            tensors = [f for filter in (phi, *psi) for f in filter["levels"]]
+            destination.update({f"{prefix}tensor{n}": f for n, f in enumerate(tensors)})
 
 
 class _EndOfConstructors(nn.Module):
@@ -358,8 +445,9 @@ class _EndOfConstructors(nn.Module):
 
 @functools.cache
 def _both_classes() -> type:
-    bases = (scattering2d.Scattering2D, _EndOfConstructors, _kymatio_class())
-    return type("Scattering2D", bases, {"__module__": __name__, "__doc__": bases[0].__doc__})
+    bases = (_Accelerated, _EndOfConstructors, _kymatio_class())
+    doc = scattering2d.Scattering2D.__doc__
+    return type("Scattering2D", bases, {"__module__": __name__, "__doc__": doc})
 
 
 def __getattr__(name: str) -> Any:

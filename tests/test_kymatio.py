@@ -11,6 +11,8 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import warnings
+from contextlib import contextmanager
 from math import pi, sqrt
 
 import numpy as np
@@ -20,7 +22,7 @@ from torch import Tensor, nn
 
 import scatcuda
 import scatcuda.kymatio
-from scatcuda.kymatio import accelerate, backend1d, backend2d, backend3d
+from scatcuda.kymatio import FallbackWarning, accelerate, backend1d, backend2d, backend3d
 
 theirs = pytest.importorskip("kymatio.torch", exc_type=ImportError)
 pytestmark = pytest.mark.filterwarnings(
@@ -440,11 +442,26 @@ def test_backends_that_mean_ours(accelerated, backend):
         assert is_ours(scattering) and scattering(torch.rand(8, 8)).shape == (3, 4, 4)
 
 
-def test_a_backend_of_the_users_own_is_kymatios_to_run(accelerated):
+@contextmanager
+def falls_back(*reasons: str):
+    """Kymatio's own class is built, and each reason told once, about a line in this file."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    assert len(caught) == len(reasons), [str(warning.message) for warning in caught]
+    for warning, reason in zip(caught, reasons, strict=True):
+        assert warning.category is FallbackWarning and warning.filename == __file__
+        assert str(warning.message).startswith("Kymatio's own Scattering2D was built, not ")
+        assert reason in str(warning.message)
+
+
+def test_a_backend_of_the_users_own_is_kymatios_to_run():
     import kymatio
 
     for build, option in ((theirs.Scattering2D, {}), (kymatio.Scattering2D, {"frontend": "torch"})):
-        scattering = build(1, (8, 8), 2, backend=UsersBackend, **option)
+        with accelerate(), falls_back("refused the arguments. Scattering2D: backend must be one"):
+            for _ in range(2):
+                scattering = build(1, (8, 8), 2, backend=UsersBackend, **option)
         assert not is_ours(scattering) and scattering.backend is UsersBackend
         assert scattering(torch.rand(8, 8)).shape == (3, 4, 4)
     with pytest.raises(ValueError, match="backend must be one of"):
@@ -452,18 +469,210 @@ def test_a_backend_of_the_users_own_is_kymatios_to_run(accelerated):
 
 
 def test_arguments_that_ours_refuses_are_kymatios_to_judge(accelerated):
-    with pytest.raises(RuntimeError, match=r"smallest dimension should be larger than 2\^J"):
-        theirs.Scattering2D(4, (8, 8))
-    with pytest.raises(ImportError, match="numpy can not be called from the frontend torch"):
-        theirs.Scattering2D(1, (8, 8), backend="numpy")
-    with pytest.raises(TypeError, match="missing 1 required positional argument"):
-        theirs.Scattering2D(1)
-    assert not is_ours(theirs.Scattering2D(1, (8, 8), max_order=3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Kymatio's error tells enough
+        with pytest.raises(RuntimeError, match=r"smallest dimension should be larger than 2\^J"):
+            theirs.Scattering2D(4, (8, 8))
+        with pytest.raises(ImportError, match="numpy can not be called from the frontend torch"):
+            theirs.Scattering2D(1, (8, 8), backend="numpy")
+        with pytest.raises(TypeError, match="missing 1 required positional argument"):
+            theirs.Scattering2D(1)
+    with falls_back("max_order must be between 0 and 2; got 3", "J must be an integer; got True"):
+        for _ in range(2):
+            assert not is_ours(theirs.Scattering2D(1, (8, 8), max_order=3))
+            assert not is_ours(theirs.Scattering2D(True, (8, 8)))
 
 
 def test_derived_classes_stay_kymatios(accelerated):
-    scattering = UsersScattering()
+    with falls_back("UsersScattering is derived from it"):
+        scattering = UsersScattering()
+        UsersScattering()
     assert not is_ours(scattering) and scattering(torch.rand(8, 8)).shape == (3, 4, 4)
+
+
+def test_numpys_scalars_are_ours(accelerated):
+    with falls_back():
+        found = theirs.Scattering2D(np.array(1), (np.int64(8), 8), np.int8(2), pre_pad=np.False_)
+    assert is_ours(found) and found(torch.rand(8, 8)).shape == (3, 4, 4)
+
+
+# Mistakes that Kymatio looks for, and words in which it tells. What else fails in it does so by
+# accident, with an error of any type.
+CONSTRUCTIONS = [
+    (dict(J=5), "2^J"),
+    (dict(shape=(16, 1)), "2^J"),
+    (dict(shape=(-16, 16)), "2^J"),
+    (dict(shape=16), ""),
+    (dict(shape=None), ""),
+    (dict(shape=(16,)), ""),
+    (dict(shape=(16, 16, 16)), ""),
+    (dict(shape=(16.0, 16)), ""),
+    (dict(J=1.0), ""),
+    (dict(J="1"), ""),
+    (dict(L=2.5), ""),
+    (dict(backend="numpy"), ""),
+    (dict(backend="nonsense"), ""),
+    (dict(nonsense=1), "nonsense"),
+]
+CALLS = [
+    (None, "input should be"),
+    (torch.zeros(()), "at least two dimensions"),
+    (torch.zeros(16), "at least two dimensions"),
+    (torch.zeros(2, 15, 16), "Tensor must be of spatial size (16,16)"),
+    (torch.zeros(16, 20), "Tensor must be of spatial size (16,16)"),
+    (torch.zeros(16, 16).double(), ""),
+    (torch.zeros(16, 16) + 0j, ""),
+    (torch.zeros(16, 16, device="meta"), ""),
+    (torch.zeros(16, 16).to_sparse(), ""),
+]
+
+
+def check_errors(call, words: str) -> None:
+    """Both classes fail; whoever catches Kymatio's error catches ours, and a program that looks
+    for `words` finds them."""
+    with pytest.raises(Exception) as expected:
+        call(theirs.Scattering2D)
+    with pytest.raises((TypeError, ValueError)) as found:
+        call(scatcuda.Scattering2D)
+    assert issubclass(found.type, expected.type), (found.type, expected.type)
+    assert words in str(expected.value) and words in str(found.value)
+
+
+@pytest.mark.parametrize(("changed", "words"), CONSTRUCTIONS, ids=str)
+def test_errors_of_the_constructor(changed, words):
+    check_errors(lambda build: build(**(dict(J=1, shape=(16, 16), L=2) | changed)), words)
+
+
+@pytest.mark.parametrize(("x", "words"), CALLS, ids=lambda v: str(v)[-30:])
+def test_errors_of_a_call(x, words):
+    check_errors(lambda build: build(1, (16, 16), 2)(x), words)
+
+
+def test_errors_of_a_call_with_padded_images_and_of_a_wrong_out_type():
+    x = torch.zeros(16, 16)
+    words = "Padded tensor must be of spatial size (20,20)"
+    check_errors(lambda build: build(1, (16, 16), 2, pre_pad=True)(x), words)
+
+    def out_type(build):
+        scattering = build(1, (16, 16), 2)
+        scattering.out_type = "dict"
+        scattering(x)
+
+    check_errors(out_type, "out_type must be one of 'array'")
+
+
+# --- attributes -------------------------------------------------------------------------------
+
+
+def both(*arguments, **options):
+    """Kymatio's own module, and what accelerate() makes of it."""
+    own = theirs.Scattering2D(*arguments, **options)
+    with accelerate():
+        return own, theirs.Scattering2D(*arguments, **options)
+
+
+@pytest.mark.parametrize("pre_pad", [False, True])
+def test_attributes_are_those_of_kymatio(pre_pad):
+    own, ours = both(2, (15, 22), 3, pre_pad=pre_pad)
+    assert {name for name in dir(own) if not name.startswith("tensor")} <= set(dir(ours))
+    for name in "J L shape max_order pre_pad out_type frontend_name _M_padded _N_padded".split():
+        assert getattr(ours, name) == getattr(own, name), name
+        assert type(getattr(ours, name)) is type(getattr(own, name)), name
+    assert (ours.M, ours.N) == own.shape  # which own.M and own.N are meant to be
+    assert ours.backend is backend2d and ours.backend.name.startswith("torch")
+    x = torch.randn(3, *((ours._M_padded, ours._N_padded) if pre_pad else (15, 22)))
+    assert torch.equal(ours.pad(x), own.pad(x))
+    assert torch.equal(ours.unpad(ours.pad(x)), own.unpad(own.pad(x)))
+    constants = ours.pad, ours.unpad, ours.backend, ours.J, ours.L
+    S = core2d(x, *constants, *ours.load_filters(), ours.max_order)
+    assert relative(S, own(x)) <= 1e-6
+
+
+@pytest.mark.parametrize("trainable", [None, "filters", "wavelets"])
+def test_max_order_can_be_assigned(trainable):
+    x = torch.randn(3, 16, 24)
+    for dtype in (torch.float32, torch.float64):
+        module = scatcuda.Scattering2D(2, (16, 24), 3, trainable=trainable).to(dtype)
+        if dtype == torch.float64:
+            module.freeze()
+        for order in (1, np.array(2), 0, 2):
+            module.max_order = order
+            expected = scatcuda.Scattering2D(2, (16, 24), 3, int(order), trainable=trainable)
+            if dtype == torch.float64:
+                expected.freeze()
+            assert torch.equal(module(x.to(dtype)), expected.to(dtype)(x.to(dtype)))
+            assert module.max_order == order
+            assert module.output_shape == module(x.to(dtype)).shape[1:]
+        with pytest.raises(ValueError, match="max_order must be between 0 and 2; got 3"):
+            module.max_order = 3
+        assert module.max_order == 2
+
+
+def test_assignments_do_what_they_do_in_kymatio():
+    own, ours = both(2, (16, 16), 3)
+    x = torch.randn(2, 16, 16)
+    for scattering in (own, ours):
+        scattering.max_order = 1
+        scattering.out_type = "list"
+    expected, found = own(x), ours(x)
+    assert [path["n"] for path in found] == [path["n"] for path in expected]
+    assert all(relative(a["coef"], b["coef"]) <= 1e-6 for a, b in zip(found, expected, strict=True))
+    ours.backend = torch2d
+    assert ours.backend is backend2d and torch.equal(ours(x)[0]["coef"], found[0]["coef"])
+    ours.backend = "reference"
+    assert ours.backend == "reference" and relative(ours(x)[0]["coef"], found[0]["coef"]) <= 1e-6
+    for wrong in (UsersBackend, "numpy", None):
+        with pytest.raises(ImportError, match="backend must be one of"):
+            ours.backend = wrong
+    assert ours.backend == "reference"
+
+
+@pytest.mark.parametrize(
+    "name", "J L shape pre_pad pad unpad phi psi _M_padded _N_padded M N filters tier".split()
+)
+def test_what_cannot_be_assigned_says_why(name):
+    _, ours = both(1, (8, 8), 2)
+    with pytest.raises(
+        AttributeError, match=f"Scattering2D: {name} is fixed when the module is bu"
+    ):
+        setattr(ours, name, None)
+
+
+# --- checkpoints ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_checkpoints_load_in_kymatio_and_kymatios_here(dtype):
+    layers = nn.Flatten(), nn.Linear(81 * 16, 2)
+    own, ours = (nn.Sequential(s, *layers).to(dtype) for s in both(2, (16, 16)))
+    x = torch.randn(3, 16, 16, dtype=dtype)
+    expected, found = own.state_dict(), ours.state_dict()
+    assert list(found) == list(expected)
+    for name in set(found) - {"2.weight", "2.bias"}:
+        assert found[name].shape == expected[name].shape and found[name].dtype == dtype
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-5, atol=1e-6)
+    assert "bank" not in ours[0]._made  # nothing is kept for it
+    own.load_state_dict(found)
+    assert relative(own(x), ours(x)) <= 1e-6
+    ours[2].reset_parameters()
+    before = ours[0](x)
+    ours.load_state_dict(expected)
+    assert torch.equal(ours[0](x), before)
+    ours.load_state_dict(ours.state_dict())
+    assert torch.equal(torch.func.functional_call(ours, ours.state_dict(), x), ours(x))
+
+
+def test_checkpoints_of_the_other_name_hold_nothing():
+    own, _ = both(1, (8, 8))
+    alone = scatcuda.Scattering2D(1, (8, 8))
+    assert not alone.state_dict()
+    with pytest.raises(RuntimeError, match="Missing key"):
+        own.load_state_dict(alone.state_dict())
+    own.load_state_dict(alone.state_dict(), strict=False)
+    alone.load_state_dict(both(1, (8, 8))[1].state_dict())
+
+
+# --- life -------------------------------------------------------------------------------------
 
 
 def test_accelerated_modules_are_copied_and_pickled(accelerated):
