@@ -1,0 +1,94 @@
+"""Kymatio 0.3.0's own tests of images in PyTorch, with our class in the place of Kymatio's.
+
+    python tests/kymatio_suite.py CHECKOUT
+
+CHECKOUT is Kymatio's source tree at its tag 0.3.0; what is tested is the package in it. Its tests
+run twice under ``scatcuda.kymatio.accelerate()``. Once as they are: all must pass but for those in
+``MORE``, where ours does what Kymatio refuses. Then again with that refusal added, so that what
+such a test asks afterwards is seen as well: all must pass. Nothing may fall back to Kymatio's own
+class. Nothing is written to the checkout.
+
+This file is also the plugin that the tests run with.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import scatcuda
+from scatcuda.kymatio import accelerate
+
+MORE = {"test_scattering2d_errors": "ours takes input that is not contiguous"}
+FILES = ("test_torch_scattering2d.py", "test_torch_backend_2d.py", "test_frontend_scattering2d.py")
+REFUSING = "SCATCUDA_KYMATIO_SUITE_REFUSING"
+
+_calls = 0
+
+
+def main(checkout: Path) -> int:
+    files = [checkout / "tests" / "scattering2d" / name for name in FILES]
+    if missing := [str(file) for file in files if not file.is_file()]:
+        print(f"no checkout of Kymatio 0.3.0: {', '.join(missing)}", file=sys.stderr)
+        return 2
+    here = Path(__file__).resolve().parent
+    paths = [str(checkout), str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]
+    options = ["-q", "-rxXs", "-c", os.devnull, "-p", "no:cacheprovider", "-p", Path(__file__).stem]
+    options += ["-W", "error::scatcuda.kymatio.FallbackWarning"]
+    failed = False
+    for refusing in ("", "1"):
+        print(f"--- {'refusing what Kymatio refuses' if refusing else 'as it is'}", flush=True)
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            REFUSING: refusing,
+        }
+        command = [sys.executable, "-m", "pytest", *options, *map(str, files)]
+        failed |= subprocess.run(command, cwd=here, env=environment).returncode != 0
+    return int(failed)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    accelerate()
+    torch.nn.modules.module.register_module_forward_pre_hook(_before_call)
+
+
+def _before_call(module: torch.nn.Module, inputs: tuple[object, ...]) -> None:
+    global _calls
+    if isinstance(module, scatcuda.Scattering2D):
+        _calls += 1
+        x = inputs[0]
+        if os.environ[REFUSING] and isinstance(x, torch.Tensor) and not x.is_contiguous():
+            raise RuntimeError("Tensors must be contiguous.")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    for item in items:
+        if item.originalname in MORE and not os.environ[REFUSING]:
+            reason = MORE[item.originalname]
+            item.add_marker(pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if not _calls:
+        session.exitstatus = 1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    import kymatio
+
+    terminalreporter.write_line(
+        f"{_calls} calls of scatcuda's Scattering2D in place of that of {kymatio.__file__}"
+    )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    sys.exit(main(Path(sys.argv[1]).resolve()))
