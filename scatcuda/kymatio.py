@@ -429,11 +429,22 @@ class _Accelerated(scattering2d.Scattering2D):
     ) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         if self.learned is None:
-            made = dict(self._made)
-            phi, psi = self.load_filters()
-            self._made = made  # not kept for this
-            tensors = [f for filter in (phi, *psi) for f in filter["levels"]]
-            destination.update({f"{prefix}tensor{n}": f for n, f in enumerate(tensors)})
+            tensors = self._kymatio_buffers()
+            destination.update({prefix + name: tensor for name, tensor in tensors.items()})
+
+    def __getattr__(self, name: str) -> Any:
+        if scattering2d.KYMATIO_BUFFER.fullmatch(name):  # what is in a state_dict can be read
+            tensors = self._kymatio_buffers()
+            if name in tensors:
+                return tensors[name]
+        return super().__getattr__(name)
+
+    def _kymatio_buffers(self) -> dict[str, Tensor]:
+        made = dict(self._made)
+        phi, psi = self.load_filters()
+        self._made = made  # not kept for this
+        tensors = [f for filter in (phi, *psi) for f in filter["levels"]]
+        return {f"tensor{n}": tensor for n, tensor in enumerate(tensors)}
 
 
 class _EndOfConstructors(nn.Module):

@@ -28,7 +28,7 @@ _BACKENDS: dict[str, Callable[..., Tensor]] = {
     "torch_scatcuda": ops.scattering2d,  # scatcuda.kymatio.backend2d
     "reference": reference.scattering2d,
 }
-_KYMATIO_BUFFER = re.compile(r"tensor\d+")
+KYMATIO_BUFFER = re.compile(r"tensor\d+")
 
 
 def _remembered(make: Callable[[Any], Any]) -> property:
@@ -407,7 +407,7 @@ class Scattering2D(Transform):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         for key in [key for key in state_dict if key.startswith(prefix)]:
-            if _KYMATIO_BUFFER.fullmatch(key[len(prefix) :]):
+            if KYMATIO_BUFFER.fullmatch(key[len(prefix) :]):
                 del state_dict[key]
         super()._load_from_state_dict(state_dict, prefix, *args)
 

@@ -638,6 +638,15 @@ def test_what_cannot_be_assigned_says_why(name):
         setattr(ours, name, None)
 
 
+def test_compiled():
+    _, ours = both(2, (16, 16), 3)
+    x = torch.randn(3, 16, 16)
+    compiled = torch.compile(ours, fullgraph=True, backend="eager")
+    for order in (2, 1):
+        ours.max_order = order
+        assert torch.equal(compiled(x), ours(x)) and len(ours(x)[0]) == [1, 7, 16][order]
+
+
 # --- checkpoints ------------------------------------------------------------------------------
 
 
@@ -652,6 +661,7 @@ def test_checkpoints_load_in_kymatio_and_kymatios_here(dtype):
         assert found[name].shape == expected[name].shape and found[name].dtype == dtype
         torch.testing.assert_close(found[name], expected[name], rtol=1e-5, atol=1e-6)
     assert "bank" not in ours[0]._made  # nothing is kept for it
+    assert torch.equal(ours[0].tensor0, found["0.tensor0"]) and not hasattr(ours[0], "tensor99")
     own.load_state_dict(found)
     assert relative(own(x), ours(x)) <= 1e-6
     ours[2].reset_parameters()
