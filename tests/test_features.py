@@ -106,7 +106,7 @@ def test_a_damaged_manifest_is_one_sentence(dataset, tmp_path, text):
 
 
 def test_wrong_arguments(dataset, tmp_path):
-    with pytest.raises(ValueError, match="shard_size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="shard_size must be at least 1; got 0"):
         extract(dataset, transformer(), tmp_path / "a", shard_size=0)
     with pytest.raises(TypeError, match="shard_size must be an int"):
         extract(dataset, transformer(), tmp_path / "a", shard_size=2.5)

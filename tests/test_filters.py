@@ -293,7 +293,7 @@ PHI_M = filters.separable_factors(PHI)[0]
     ("call", "error", "message"),
     [
         (lambda: filters.padded_shape((32, 32), 0), ValueError, "padded_shape: J"),
-        (lambda: filters.padded_shape((32,), 1), TypeError, "padded_shape: shape"),
+        (lambda: filters.padded_shape((32,), 1), ValueError, "padded_shape: shape"),
         (lambda: filters.padded_shape((-32, 32), 2), ValueError, "padded_shape: .*shape"),
         (lambda: filters.crop(PHI, -1), ValueError, "crop: res must be at least 0; got -1"),
         (lambda: filters.crop(PHI, 0.5), TypeError, "crop: res must be an integer"),
