@@ -54,7 +54,8 @@ class Scattering2D(Transform):
 
     Unless ``trainable`` says otherwise the module holds no parameter and its ``state_dict`` is
     empty: the arguments determine the filters. Checkpoints that hold Kymatio's filters load; they
-    are passed over.
+    are passed over. Kymatio loads ours with ``strict=False``, or as they are if
+    :func:`scatcuda.kymatio.accelerate` had the module built.
 
     Args:
         J: number of scales; the output is ``2^J`` times smaller than the image.
