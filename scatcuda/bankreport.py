@@ -12,10 +12,10 @@ from torch import Tensor
 from . import filters
 from .filters import FilterBank
 from .plan import checked_plan
+from .typing import BankName
 
 __all__ = ["draw_bank", "filters_report", "save_bank"]
 
-_BANKS = {"morlet": filters.morlet_bank, "tight": filters.tight_bank}
 _SUPPORT = 2.0**-24  # of its peak: half a unit in the last place of float32
 
 
@@ -23,7 +23,7 @@ def filters_report(
     J: int,
     shape: tuple[int, int],
     L: int = 8,
-    kind: str = "morlet",
+    kind: BankName = "morlet",
     output: str | Path | None = None,
 ) -> str:
     """Tell what a bank holds, and draw or save it.
@@ -42,14 +42,14 @@ def filters_report(
         support    99 %, 57 % of the frequencies, by scale
         memory     108.8 KB, float32, full resolution
     """
-    if kind not in _BANKS:
-        raise ValueError(f"filters must be one of {', '.join(_BANKS)}, got {kind!r}")
+    if kind not in filters.BUILT_IN:
+        raise ValueError(f"filters must be one of {', '.join(filters.BUILT_IN)}, got {kind!r}")
     suffix = Path(output).suffix.lower() if output else ""
     if output and suffix not in (".png", ".safetensors"):
         raise ValueError(f"output must end in .png or .safetensors, got {output}")
     plan = checked_plan("filters", J, shape, L, 2, False)
     J, L = plan.J, plan.L
-    bank = _BANKS[kind](plan.padded, J, L)
+    bank = filters.BUILT_IN[kind](plan.padded, J, L)
     low, high = filters.frame_bounds(bank)
     kept = [float(filters.support(psi, _SUPPORT).double().mean()) for psi in bank.psi]
     counts = [1, J * L, L * L * J * (J - 1) // 2]

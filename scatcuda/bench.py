@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .arguments import integer
 from .scattering2d import Scattering2D
+from .typing import Backend
 
 __all__ = ["Timing", "bench", "bench_text"]
 
@@ -101,7 +102,7 @@ def _run(module: Callable[[Tensor], Tensor], image: Tensor) -> Tensor:
 def _peers(
     J: int, shape: tuple[int, ...], L: int, max_order: int, device: torch.device, dtype: torch.dtype
 ) -> dict[str, nn.Module]:
-    def made(backend: str) -> nn.Module:
+    def made(backend: Backend) -> nn.Module:
         return Scattering2D(J, shape, L, max_order, backend=backend).to(device, dtype)
 
     peers: dict[str, Any] = {"scatcuda": made("native"), "plain PyTorch": made("reference")}

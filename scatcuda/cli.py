@@ -10,9 +10,10 @@ import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from . import __version__
+from .typing import BankName, FeatureType, Resume
 
 _EPILOG = """\
 examples:
@@ -102,7 +103,7 @@ def _train(commands: Any) -> None:
     )
     run.add_argument("--run", metavar="DIR", help="folder of the run (default: runs/DATA-MODEL)")
     run.add_argument(
-        "--resume", choices=("auto", "must", "never"), default="auto",
+        "--resume", choices=get_args(Resume), default="auto",
         help="take up what the folder holds of the same run, insist on it, or start over "
         "(default: %(default)s)",
     )  # fmt: skip
@@ -148,15 +149,17 @@ def _option(group: Any, kind: Any, name: str) -> None:
     group.add_argument("--" + name.replace("_", "-"), **how)
 
 
-def _count(text: str) -> int | str:
+def _count(text: str) -> int | Literal["all"]:
     """A number, or "all"."""
-    if text != "all" and not (text.isascii() and text.isdigit()):
+    if text == "all":
+        return "all"
+    if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"expected a number or all, got {text!r}")
-    return text if text == "all" else int(text)
+    return int(text)
 
 
 def _run_train(
-    config: str | None, run: str | None, resume: str, save_every: float, progress: bool | None,
+    config: str | None, run: str | None, resume: Resume, save_every: float, progress: bool | None,
     **given: Any,
 ) -> None:  # fmt: skip
     from .learn.distributed import Place
@@ -210,8 +213,8 @@ def _eval(commands: Any) -> None:
 
 
 def _run_eval(
-    run: str, n: int | str | None, seed: int | None, data: str | None, data_dir: str | None,
-    worst: int, device: str | None,
+    run: str, n: int | Literal["all"] | None, seed: int | None, data: str | None,
+    data_dir: str | None, worst: int, device: str | None,
 ) -> None:  # fmt: skip
     from .learn.evaluation import evaluate_run
 
@@ -245,7 +248,7 @@ def _features(commands: Any) -> None:
     for name in ("data_dir", "image_size", "J", "L", "max_order", "filters", "pool", "log"):
         _option(parser, Options, name)
     parser.add_argument(
-        "--dtype", choices=("float16", "float32", "float64"), default="float16",
+        "--dtype", choices=get_args(FeatureType), default="float16",
         help="of the features (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
@@ -261,7 +264,7 @@ def _features(commands: Any) -> None:
 
 
 def _run_features(
-    output: str, dtype: str, shard_size: int | None, progress: bool | None, **given: Any
+    output: str, dtype: FeatureType, shard_size: int | None, progress: bool | None, **given: Any
 ) -> None:
     import torch
 
@@ -303,7 +306,7 @@ def _problem(parser: argparse.ArgumentParser) -> None:
 
 def _bank(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--filters", choices=("morlet", "tight"), default="morlet", help="(default: %(default)s)"
+        "--filters", choices=get_args(BankName), default="morlet", help="(default: %(default)s)"
     )
 
 
@@ -320,7 +323,9 @@ def _filters(commands: Any) -> None:
     parser.add_argument("--output", metavar="FILE", help="ends in .png or .safetensors")
 
 
-def _run_filters(J: int, L: int, shape: Sequence[int], filters: str, output: str | None) -> None:
+def _run_filters(
+    J: int, L: int, shape: Sequence[int], filters: BankName, output: str | None
+) -> None:
     from .bankreport import filters_report
 
     print(filters_report(J, (shape[0], shape[1]), L, filters, output))

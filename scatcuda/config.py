@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 
 from . import _C
 from .arguments import integer, plain
 from .plan import checked_plan
+from .typing import Instructions, Tier
 
-_ISAS = ("baseline", "avx2", "avx512")
-_TIERS = ("auto", "general", "fused")
+_ISAS = get_args(Instructions)
+_TIERS = get_args(Tier)
 
 
 def check_environment() -> None:
@@ -38,7 +39,7 @@ def check_environment() -> None:
         )
 
 
-def cpu_isa() -> str:
+def cpu_isa() -> Instructions:
     """Instruction set of the CPU engine in use: ``"baseline"``, ``"avx2"`` or ``"avx512"``.
 
     The best one the processor has, unless the environment variable ``SCATCUDA_CPU_ISA`` named a
@@ -73,7 +74,7 @@ class Launch(NamedTuple):
         fused, 128 images at a time, the second order by 2 angles in 160 threads and 50 KiB
     """
 
-    tier: str  # "general" or "fused"
+    tier: Literal["general", "fused"]
     first_order_fused: bool  # or left to the general tier, its planes being too large
     group: int  # angles of the second order side by side in one block
     threads: int  # of such a block
@@ -100,7 +101,7 @@ def _gpu(
 
 
 # As NVIDIA publishes them; a GPU that is here is asked itself.
-GPUS = {
+GPUS: dict[str, Device] = {
     "T4": _gpu(75, 40, 64, 64, 4, 16),
     "A100": _gpu(80, 108, 163, 164, 40, 80),
     "RTX 3090": _gpu(86, 82, 99, 100, 6, 24),
@@ -123,7 +124,7 @@ def cuda_launch(
     batch: int = 1,
     dtype: torch.dtype = torch.float32,
     device: str | int | torch.device = "cuda",
-    tier: str = "auto",
+    tier: Tier = "auto",
     workspace: int | None = None,
 ) -> Launch:
     """How the CUDA engine would run a problem, on a GPU that is here or on one it knows by name.

@@ -19,13 +19,15 @@ import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .arguments import integer, pair
+from .typing import BankName
 
 # Kymatio writes 3.1415 where the Gaussian integral has pi; with pi, every filter differs by 3e-5.
 _KYMATIO_PI = 3.1415
@@ -59,6 +61,10 @@ class FilterBank:
 
     psi: Tensor  # [J, L, Mp, Np]
     phi: Tensor  # [Mp, Np]
+
+    if TYPE_CHECKING:
+
+        def __init__(self, psi: Tensor | NDArray[Any], phi: Tensor | NDArray[Any]) -> None: ...
 
     def __post_init__(self) -> None:
         psi = _to_float64("psi", self.psi, "[J, L, Mp, Np]", 4)
@@ -163,7 +169,10 @@ def tight_bank(shape: Sequence[int], J: int, L: int = 8) -> FilterBank:
 
 
 # the banks that have a name
-BUILT_IN = {"morlet": morlet_bank, "tight": tight_bank}
+BUILT_IN: dict[BankName, Callable[[Sequence[int], int, int], FilterBank]] = {
+    "morlet": morlet_bank,
+    "tight": tight_bank,
+}
 
 
 class Recipe:

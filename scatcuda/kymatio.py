@@ -22,10 +22,10 @@ import importlib.util
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -187,8 +187,8 @@ class _Pad2D:
     """
 
     def __init__(self, pad_size: Sequence[int], input_size: Sequence[int]) -> None:
-        self.pad_size = tuple(pad_size)
-        self.input_size = tuple(input_size)
+        self.pad_size: tuple[int, ...] = tuple(pad_size)
+        self.input_size: tuple[int, ...] = tuple(input_size)
 
     def __call__(self, x: Tensor) -> Tensor:
         (top, bottom, left, right), (M, N) = self.pad_size, self.input_size
@@ -251,7 +251,9 @@ class _Backend3D(_Backend):
 
 
 #: Backend objects for ``kymatio.torch.Scattering1D``, ``Scattering2D``, ``HarmonicScattering3D``.
-backend1d, backend2d, backend3d = _Backend1D(), _Backend2D(), _Backend3D()
+backend1d: _Backend1D = _Backend1D()
+backend2d: _Backend2D = _Backend2D()
+backend3d: _Backend3D = _Backend3D()
 
 
 # --- our class in place of Kymatio's ----------------------------------------------------------
@@ -418,7 +420,7 @@ class _Accelerated(scattering2d.Scattering2D):
         """``phi`` and ``psi`` with tensors ``[Mp / 2^res, Np / 2^res, 1]`` for arrays."""
         like = self._packed.phi
 
-        def as_tensors(filter: dict[str, Any]) -> dict[str, Any]:
+        def as_tensors(filter: Mapping[str, Any]) -> dict[str, Any]:
             levels = [torch.from_numpy(level).unsqueeze(-1).to(like) for level in filter["levels"]]
             return {**filter, "levels": levels}
 
@@ -461,10 +463,12 @@ def _both_classes() -> type:
     return type("Scattering2D", bases, {"__module__": __name__, "__doc__": doc})
 
 
-def __getattr__(name: str) -> Any:
-    if name == "Scattering2D":  # pickles of what accelerate() had built look for it here
-        return _both_classes()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # to checkers every name would be there
+
+    def __getattr__(name: str) -> Any:
+        if name == "Scattering2D":  # pickles of what accelerate() had built look for it here
+            return _both_classes()
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from . import filters, private
 from .base import beside, computed_in, constants, has_values
 from .plan import Packed, Plan, Scales, banded, pack, pack_phi, pack_psi, whole_support
+from .typing import BankName, Trainable
 
 # A wavelet is summed where its first envelope exceeds exp(-72): at twice the width the edge is
 # still below float32's rounding.
@@ -32,7 +33,7 @@ _REACH = 12
 class LearnedFilters(nn.Module):
     """A filter bank that follows its parameters; :class:`scatcuda.Scattering2D` makes it."""
 
-    def __init__(self, plan: Plan, start: str | filters.FilterBank) -> None:
+    def __init__(self, plan: Plan, start: BankName | filters.FilterBank) -> None:
         super().__init__()
         self._plan, self._start = plan, start
         self._frozen = False
@@ -183,7 +184,7 @@ class FreeFilters(LearnedFilters):
     phi_m: Tensor  # [Mp / 2 + 1]
     phi_n: Tensor  # [Np / 2 + 1]
 
-    def __init__(self, plan: Plan, start: str | filters.FilterBank) -> None:
+    def __init__(self, plan: Plan, start: BankName | filters.FilterBank) -> None:
         super().__init__(plan, start)
         Mp, Np = plan.padded
         self._start_with(psi=(plan.J, plan.L, Mp, Np), phi_m=(Mp // 2 + 1,), phi_n=(Np // 2 + 1,))
@@ -254,7 +255,7 @@ class MorletWavelets(LearnedFilters):
     d_sigma: Tensor
     d_slant: Tensor
 
-    def __init__(self, plan: Plan, start: str | filters.FilterBank) -> None:
+    def __init__(self, plan: Plan, start: BankName | filters.FilterBank) -> None:
         super().__init__(plan, start)
         if not isinstance(start, str):
             raise ValueError(
@@ -410,7 +411,7 @@ def _waves(size: int, reach: int, device: torch.device) -> tuple[Tensor, Tensor,
     return u.double(), turn.cos()[index], turn.sin()[index]
 
 
-def _bank(start: str | filters.FilterBank, plan: Plan) -> filters.FilterBank | filters.Recipe:
+def _bank(start: BankName | filters.FilterBank, plan: Plan) -> filters.FilterBank | filters.Recipe:
     with constants():
         return filters.recipe(start, plan.padded, plan.J, plan.L)
 
@@ -427,4 +428,4 @@ def _same(a: Tensor, b: Tensor) -> bool:
     return a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
 
 
-KINDS: dict[str, type[LearnedFilters]] = {"filters": FreeFilters, "wavelets": MorletWavelets}
+KINDS: dict[Trainable, type[LearnedFilters]] = {"filters": FreeFilters, "wavelets": MorletWavelets}

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from . import _C, private, reference  # noqa: F401  (loading _C registers the operators)
 from .plan import Packed, Plan
+from .typing import Tier
 
 _operators = torch.ops.scatcuda
 
@@ -32,7 +33,7 @@ def scattering2d(
     L: int,
     max_order: int = 2,
     pre_pad: bool = False,
-    tier: str = "auto",
+    tier: Tier = "auto",
     workspace: int = 0,
 ) -> Tensor:
     """Scattering coefficients ``S x = [A x, A|W1 x|, A|W2|W1 x||]`` of real images.
@@ -200,7 +201,7 @@ def _(grad, z):
 
 
 @torch.library.register_fake("scatcuda::lowpass")
-def _(u, a_m, a_n):
+def _(u: Tensor, a_m: Tensor, a_n: Tensor) -> Tensor:
     _check_devices("lowpass", u=u, a_m=a_m, a_n=a_n)
     return u.new_empty(*u.shape[:-2], a_m.shape[0], a_n.shape[0])
 

@@ -20,6 +20,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from . import arguments, filters
@@ -93,7 +94,7 @@ class Plan:
             paths += [(a, b) for a in range(J * L) for b in range((a // L + 1) * L, J * L)]
         return tuple(paths)
 
-    def meta(self) -> dict[str, np.ndarray]:
+    def meta(self) -> dict[str, NDArray[np.int64]]:
         """Order, scales, angles and wavelet numbers of every channel."""
         n = np.full((self.channels, 2), -1, dtype=np.int64)
         for row, path in zip(n, self.paths, strict=True):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .plan import Packed, Plan, unpack
+from .typing import Tier
 
 Result = TypeVar("Result")
 
@@ -119,7 +120,7 @@ def scattering2d(
     L: int,
     max_order: int,
     pre_pad: bool,
-    tier: str = "auto",
+    tier: Tier = "auto",
     workspace: int = 0,
 ) -> Tensor:
     """``S x = [A x, A|W1 x|, A|W2|W1 x||]``: see :func:`scatcuda.ops.scattering2d`. ``tier`` and
@@ -189,7 +190,7 @@ def scattering2d_backward(
     with_x: bool,
     with_psi: bool,
     with_phi: bool,
-    tier: str = "auto",
+    tier: Tier = "auto",
     workspace: int = 0,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of ``<grad, scattering2d(x, ...)>`` for ``x``, ``psi`` and ``phi``, of size 0

@@ -2,49 +2,71 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, Literal, get_args, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.fx import Proxy
+from typing_extensions import Self, TypeVar
 
 from . import filters as banks
 from . import learnable, ops, reference
 from .arguments import ArgumentError, BackendError, integer, pair
 from .base import Transform
 from .plan import Packed, checked_plan, pack
+from .typing import (
+    Backend,
+    BackendObject,
+    BankName,
+    Coefficients,
+    Lowpass,
+    OutType,
+    Tier,
+    Trainable,
+    Wavelet,
+)
 
 # How the coefficients are computed. Kymatio's names for its PyTorch backends mean the native
 # engines: the numbers are the same and so is the reason to ask for them.
-_BACKENDS: dict[str, Callable[..., Tensor]] = {
+_BACKENDS: dict[Backend, Callable[..., Tensor]] = {
     "native": ops.scattering2d,
     "torch": ops.scattering2d,
     "torch_skcuda": ops.scattering2d,
     "torch_scatcuda": ops.scattering2d,  # scatcuda.kymatio.backend2d
     "reference": reference.scattering2d,
 }
+_OUT_TYPES = get_args(OutType)
 KYMATIO_BUFFER = re.compile(r"tensor\d+")
 
 
-def _remembered(make: Callable[[Any], Any]) -> property:
-    """A property made when first asked for; anew each time where filters are learned."""
+Value = TypeVar("Value")
+#: What a call returns: it follows ``out_type``.
+Output = TypeVar("Output", bound="Tensor | list[Coefficients]", default=Tensor)
 
-    def get(self: Scattering2D) -> Any:
+
+def _remembered(make: Callable[[Any], Value]) -> Callable[[Any], Value]:
+    """What is made when first asked for; anew each time where filters are learned."""
+
+    @functools.wraps(make)
+    def get(self: Scattering2D[Any]) -> Value:
         if self.learned is not None:
             return make(self)
         if make.__name__ not in self._made:
             self._made[make.__name__] = make(self)
-        return self._made[make.__name__]
+        value: Value = self._made[make.__name__]
+        return value
 
-    return property(get, doc=make.__doc__)
+    return get
 
 
-class Scattering2D(Transform):
+class Scattering2D(Transform, Generic[Output]):
     """Scattering transform of real images, ``S x = [A x, A|W1 x|, A|W2|W1 x||]``.
 
     ``W`` filters with ``L`` oriented wavelets at each of ``J`` scales, ``|.|`` is the complex
@@ -105,6 +127,28 @@ class Scattering2D(Transform):
     _phi: Tensor
     _phi_support: Tensor
 
+    # What a call returns follows out_type, which Kymatio's programs may give by its place.
+    @overload
+    def __init__(
+        self: Scattering2D[Tensor], J: int, shape: Sequence[int], L: int = ...,
+        max_order: int = ..., pre_pad: bool = ..., backend: Backend | BackendObject = ...,
+        out_type: Literal["array"] = ..., filters: BankName | banks.FilterBank = ..., *,
+        tier: Tier = ..., workspace: int | None = ..., trainable: Trainable | None = ...,
+    ) -> None: ...  # fmt: skip
+    @overload
+    def __init__(
+        self: Scattering2D[list[Coefficients]], J: int, shape: Sequence[int], L: int = ...,
+        max_order: int = ..., pre_pad: bool = ..., backend: Backend | BackendObject = ..., *,
+        out_type: Literal["list"], filters: BankName | banks.FilterBank = ...,
+        tier: Tier = ..., workspace: int | None = ..., trainable: Trainable | None = ...,
+    ) -> None: ...  # fmt: skip
+    @overload
+    def __init__(
+        self: Scattering2D[list[Coefficients]], J: int, shape: Sequence[int], L: int,
+        max_order: int, pre_pad: bool, backend: Backend | BackendObject,
+        out_type: Literal["list"], filters: BankName | banks.FilterBank = ..., *,
+        tier: Tier = ..., workspace: int | None = ..., trainable: Trainable | None = ...,
+    ) -> None: ...  # fmt: skip
     def __init__(
         self,
         J: int,
@@ -112,13 +156,13 @@ class Scattering2D(Transform):
         L: int = 8,
         max_order: int = 2,
         pre_pad: bool = False,
-        backend: str = "native",
-        out_type: str = "array",
-        filters: str | banks.FilterBank = "morlet",
+        backend: Backend | BackendObject = "native",
+        out_type: OutType = "array",
+        filters: BankName | banks.FilterBank = "morlet",
         *,
-        tier: str = "auto",
+        tier: Tier = "auto",
         workspace: int | None = None,
-        trainable: str | None = None,
+        trainable: Trainable | None = None,
     ) -> None:
         super().__init__()
         caller = "Scattering2D"
@@ -126,8 +170,8 @@ class Scattering2D(Transform):
         self._shape = pair(caller, shape)
         self._input = plan.M, plan.N  # what a call is given
         self.backend = backend
-        self.out_type = _one_of("out_type", out_type, ("array", "list"))
-        self._tier = _one_of("tier", tier, ("auto", "general", "fused"))
+        self.out_type: OutType = _one_of("out_type", out_type, _OUT_TYPES)
+        self._tier: Tier = _one_of("tier", tier, get_args(Tier))
         self._workspace = workspace
         if workspace is not None:
             self._workspace = integer(caller, "workspace", workspace, 1)
@@ -142,6 +186,10 @@ class Scattering2D(Transform):
             self.learned = kind(plan, self._filters)
 
     frontend_name = "torch"  # Kymatio's word
+
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Tensor) -> Output: ...
 
     # What determines the filters cannot be changed afterwards.
 
@@ -189,7 +237,7 @@ class Scattering2D(Transform):
         return self._plan.pre_pad
 
     @property
-    def backend(self) -> str:
+    def backend(self) -> Backend:
         """How the coefficients are computed."""
         return self._backend
 
@@ -198,7 +246,7 @@ class Scattering2D(Transform):
         self._backend = backend_name(value)
 
     @property
-    def tier(self) -> str:
+    def tier(self) -> Tier:
         """How the CUDA engine computes."""
         return self._tier
 
@@ -208,12 +256,12 @@ class Scattering2D(Transform):
         return self._workspace
 
     @property
-    def filters(self) -> str | banks.FilterBank:
+    def filters(self) -> BankName | banks.FilterBank:
         """The name of the bank, or the user's own."""
         return self._filters
 
     @property
-    def trainable(self) -> str | None:
+    def trainable(self) -> Trainable | None:
         """What is learned: ``"filters"``, ``"wavelets"`` or nothing."""
         return self._trainable
 
@@ -225,6 +273,7 @@ class Scattering2D(Transform):
     def _N_padded(self) -> int:
         return self._plan.padded[1]
 
+    @property
     @_remembered
     def bank(self) -> banks.FilterBank:
         """The filters at full resolution, real and in Fourier, as they are now."""
@@ -234,8 +283,9 @@ class Scattering2D(Transform):
             return self.filters
         return banks.BUILT_IN[self.filters]((self._M_padded, self._N_padded), self.J, self.L)
 
+    @property
     @_remembered
-    def psi(self) -> list[dict[str, Any]]:
+    def psi(self) -> list[Wavelet]:
         """Wavelets as Kymatio lists them: ``{"j", "theta", "levels": [array at resolution 0, …]}``,
         each array float32 ``[Mp / 2^res, Np / 2^res]``."""
         bank = self.bank
@@ -249,8 +299,9 @@ class Scattering2D(Transform):
             for theta in range(self.L)
         ]
 
+    @property
     @_remembered
-    def phi(self) -> dict[str, Any]:
+    def phi(self) -> Lowpass:
         """The low-pass as Kymatio has it: ``{"levels": [array at resolution 0, …], "j": J}``."""
         return {"levels": _levels(self.bank.phi, self.J), "j": self.J}
 
@@ -259,7 +310,7 @@ class Scattering2D(Transform):
         """Channels and sides ``(C, m, n)`` of the coefficients of one image."""
         return (self._plan.channels, *self._plan.output)
 
-    def meta(self) -> dict[str, np.ndarray]:
+    def meta(self) -> dict[str, NDArray[np.int64]]:
         """Where every output channel comes from.
 
         Returns: ``"order" [C]``, and ``"j"``, ``"theta"``, ``"n" [C, 2]``, int64: scale, angle and
@@ -271,7 +322,7 @@ class Scattering2D(Transform):
         """
         return self._plan.meta()
 
-    def forward(self, x: Tensor) -> Tensor | list[dict[str, Any]]:
+    def forward(self, x: Tensor) -> Output:
         """Scattering coefficients of the images ``x [..., M, N]``.
 
         Integers and half precision are computed in float32, float64 by a module in ``.double()``.
@@ -288,13 +339,13 @@ class Scattering2D(Transform):
             packed = learned.packed()
             x = self._checked(x, packed.phi)
         constants = (plan.J, plan.L, plan.max_order, plan.pre_pad, self._tier, self._workspace or 0)
-        S = _BACKENDS[self._backend](x, *packed, *constants)
+        S: Any = _BACKENDS[self._backend](x, *packed, *constants)
         if self.out_type == "array":
             return S
-        _one_of("out_type", self.out_type, ("array", "list"))
+        _one_of("out_type", self.out_type, _OUT_TYPES)
         return self._as_list(S)
 
-    def freeze(self) -> Scattering2D:
+    def freeze(self) -> Self:
         """Ends the learning: the filters stay as they are now and cost no more than fixed ones, of
         which only what is not negligible is multiplied. Their parameters no longer require
         gradients; a change of them is taken over by loading a checkpoint or freezing again.
@@ -309,7 +360,7 @@ class Scattering2D(Transform):
             self.learned.freeze()
         return self
 
-    def unfreeze(self) -> Scattering2D:
+    def unfreeze(self) -> Self:
         """Undoes :meth:`freeze`."""
         if self.learned is not None:
             self.learned.freeze(False)
@@ -345,7 +396,7 @@ class Scattering2D(Transform):
         packed = packed._replace(psi=packed.psi.to(wanted), phi=packed.phi.to(wanted))
         return planfile.write(path, self._plan, packed)
 
-    def scattering(self, x: Tensor) -> Tensor | list[dict[str, Any]]:
+    def scattering(self, x: Tensor) -> Output:
         """The same as calling the module (Kymatio's name)."""
         return self(x)
 
@@ -387,9 +438,9 @@ class Scattering2D(Transform):
             return f": {kind} must have at least two dimensions"
         return f": {kind} must be of spatial size ({M},{N})"
 
-    def _as_list(self, S: Tensor) -> list[dict[str, Any]]:
+    def _as_list(self, S: Tensor) -> Any:
         L = self.L
-        return [
+        channels: list[Coefficients] = [
             {
                 "coef": S[..., channel, :, :],
                 "j": tuple(n // L for n in path),
@@ -398,6 +449,7 @@ class Scattering2D(Transform):
             }
             for channel, path in enumerate(self._plan.paths)
         ]
+        return channels
 
     def _forget(self) -> None:
         """Drops what is made when first asked for."""
@@ -413,19 +465,22 @@ class Scattering2D(Transform):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def _levels(f: Tensor, count: int) -> list[np.ndarray]:
+def _levels(f: Tensor, count: int) -> list[NDArray[np.float32]]:
     return [banks.crop(f, res).to(torch.float32).numpy() for res in range(count)]
 
 
-def backend_name(backend: Any) -> str:
+def backend_name(backend: Any) -> Backend:
     """A backend object of Kymatio, or of ours for Kymatio, stands for its name. One of the user's
     own does not: it may compute something else."""
     package = str(getattr(backend, "__module__", "")).partition(".")[0]
     name = getattr(backend, "name", backend) if package in ("kymatio", __package__) else backend
-    return _one_of("backend", name, _BACKENDS, BackendError)
+    found: Backend = _one_of("backend", name, _BACKENDS, BackendError)
+    return found
 
 
-def _one_of(name: str, value: str, allowed: Any, error: type[ArgumentError] = ArgumentError) -> str:
+def _one_of(
+    name: str, value: Any, allowed: Collection[Any], error: type[ArgumentError] = ArgumentError
+) -> Any:
     if not isinstance(value, str) or value not in allowed:
         raise error(
             f"Scattering2D: {name} must be one of {', '.join(map(repr, allowed))}; got {value!r}"
@@ -434,8 +489,8 @@ def _one_of(name: str, value: str, allowed: Any, error: type[ArgumentError] = Ar
 
 
 def _bank_or_name(
-    value: str | banks.FilterBank, wanted: tuple[int, int, int, int]
-) -> str | banks.FilterBank:
+    value: BankName | banks.FilterBank, wanted: tuple[int, int, int, int]
+) -> BankName | banks.FilterBank:
     if isinstance(value, str):
         return _one_of("filters", value, banks.BUILT_IN)
     if not isinstance(value, banks.FilterBank):

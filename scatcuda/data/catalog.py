@@ -13,7 +13,9 @@ import inspect
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
+
+from torch import Tensor
 
 from .cifar import VERSIONS, cifar_dataset, version_of
 from .dataset import Dataset
@@ -85,6 +87,18 @@ class Location(NamedTuple):
     path: Path | None
 
 
+@overload
+def load(
+    name: Literal["digits", "textures", "textures-rotated"],
+    data_dir: str | os.PathLike[str] | None = None,
+    **options: object,
+) -> Dataset[Tensor]: ...
+@overload
+def load(
+    name: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    **options: object,
+) -> Dataset[Any]: ...
 def load(
     name: str | os.PathLike[str],
     data_dir: str | os.PathLike[str] | None = None,

@@ -71,10 +71,12 @@ class Images:
             raise ImportError(
                 "image files need Pillow, which is not installed: pip install pillow"
             ) from error
-        self.files = tuple(os.fspath(file) for file in files)
-        self.size, self.crop, self.grey = size, crop, grey
+        self.files: tuple[str, ...] = tuple(os.fspath(file) for file in files)
+        self.size: int = size
+        self.crop: float = crop
+        self.grey: bool = grey
 
-    dtype = torch.uint8
+    dtype: torch.dtype = torch.uint8
 
     @property
     def shape(self) -> torch.Size:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from scatcuda.arguments import integer, plain
+from scatcuda.typing import Norm
 
 _LARGE = 96  # pixels; from here on the first layers reduce the image fourfold
 _FLOOR = 0.1  # smallest deviation of a channel, relative to their root mean square
 _TINY = 1e-12  # keeps divisions finite where images are blank
 
-NORMS: dict[str, Callable[[int], nn.Module]] = {
+NORMS: dict[Norm, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,
     "group": lambda channels: nn.GroupNorm(math.gcd(channels, 8), channels),
 }
@@ -41,6 +42,9 @@ class Standardization(nn.Module):
     count: Tensor  # batches seen
     mean: Tensor  # [channels]
     variance: Tensor  # [channels]
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Tensor) -> Tensor: ...
 
     def __init__(self, channels: int, gain: float = 1.0) -> None:
         super().__init__()
@@ -87,13 +91,17 @@ class ResidualBlock(nn.Module):
         torch.Size([1, 32, 4, 4])
     """
 
-    def __init__(self, before: int, after: int, stride: int = 1, norm: str = "batch") -> None:
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Tensor) -> Tensor: ...
+
+    def __init__(self, before: int, after: int, stride: int = 1, norm: Norm = "batch") -> None:
         super().__init__()
-        self.inner = nn.Sequential(
+        self.inner: nn.Module = nn.Sequential(
             conv(before, after, 3, stride, norm), conv(after, after, 3, 1, norm)[:-1]
         )
         same = stride == 1 and before == after
-        self.outer = nn.Identity() if same else conv(before, after, 1, stride, norm)[:-1]
+        self.outer: nn.Module = nn.Identity() if same else conv(before, after, 1, stride, norm)[:-1]
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.outer(x) + self.inner(x))
@@ -111,11 +119,15 @@ class InceptionBlock(nn.Module):
         torch.Size([1, 64, 8, 8])
     """
 
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Tensor) -> Tensor: ...
+
     def __init__(self, before: int, width: int) -> None:
         super().__init__()
         w = width
-        self.channels = w + 2 * w + 2 * (w // 2)
-        self.branches = nn.ModuleList(
+        self.channels: int = w + 2 * w + 2 * (w // 2)
+        self.branches: nn.ModuleList = nn.ModuleList(
             [
                 conv(before, w, 1),
                 nn.Sequential(conv(before, 3 * w // 2, 1), conv(3 * w // 2, 2 * w, 3)),
@@ -128,7 +140,9 @@ class InceptionBlock(nn.Module):
         return torch.cat([branch(x) for branch in self.branches], 1)
 
 
-def conv(before: int, after: int, side: int, stride: int = 1, norm: str = "batch") -> nn.Sequential:
+def conv(
+    before: int, after: int, side: int, stride: int = 1, norm: Norm = "batch"
+) -> nn.Sequential:
     conv = nn.Conv2d(before, after, side, stride, side // 2, bias=False)
     return nn.Sequential(conv, NORMS[norm](after), nn.ReLU())
 

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise, product
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.fx import Proxy
 
@@ -25,6 +27,7 @@ from scatcuda.arguments import integer
 from scatcuda.base import Transform, constants
 from scatcuda.filters import FilterBank, crop, lowpass_matrix, separable_factors
 from scatcuda.plan import checked_plan
+from scatcuda.typing import BankName
 
 Scales = tuple[int, ...]  # j_1 < … < j_q, of the wavelets that a plane went through
 
@@ -68,25 +71,30 @@ class WaveletCascade(Transform):
         L: int = 8,
         depth: int = 2,
         rho: Callable[[Tensor], Tensor] = ops.modulus,
-        filters: str | FilterBank = "morlet",
+        filters: BankName | FilterBank = "morlet",
         scales: Sequence[Sequence[int]] | None = None,
     ) -> None:
         super().__init__()
         caller = "WaveletCascade"
         J = integer(caller, "J", J, 1)
-        self.depth = integer(caller, "depth", depth, 0, J)
+        self.depth: int = integer(caller, "depth", depth, 0, J)
         self._plan = plan = checked_plan(caller, J, shape, L, min(self.depth, 2), False)
-        self.J, self.L, self.shape = plan.J, plan.L, (plan.M, plan.N)
+        self.J, self.L = plan.J, plan.L
+        self.shape: tuple[int, int] = (plan.M, plan.N)
         self._input = self.shape
         if not callable(rho):
             raise TypeError(f"{caller}: rho must be callable; got {type(rho).__name__}")
         self.rho = rho
         with constants():
-            self.bank = Scattering2D(J, shape, L, 0, filters=filters).bank
-        self.scales = self._checked_scales(scales)
+            self.bank: FilterBank = Scattering2D(J, shape, L, 0, filters=filters).bank
+        self.scales: list[Scales] = self._checked_scales(scales)
         self._order = [self._sorted(q) for q in range(self.depth + 1)]
         self._start()
 
+    @overload
+    def forward(self, x: Tensor, by_order: Literal[False] = False) -> Tensor: ...
+    @overload
+    def forward(self, x: Tensor, by_order: Literal[True]) -> list[Tensor]: ...
     def forward(self, x: Tensor, by_order: bool = False) -> Tensor | list[Tensor]:
         """Coefficients of the images ``x [..., M, N]``.
 
@@ -105,6 +113,14 @@ class WaveletCascade(Transform):
             S = torch.cat([ops.lowpass(U, *self._phi(_res(p))) for p, U in layer.items()], -3)
             orders.append(S[..., index, :, :])
         return orders if by_order else torch.cat(orders, -3)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(self, x: Tensor, by_order: Literal[False] = False) -> Tensor: ...
+        @overload
+        def __call__(self, x: Tensor, by_order: Literal[True]) -> list[Tensor]: ...
+        def __call__(self, x: Tensor, by_order: bool = False) -> Tensor | list[Tensor]: ...
 
     def propagate(self, x: Tensor) -> Iterator[dict[Scales, Tensor]]:
         """The layers before averaging, one after the other: ``U`` by the scales of its wavelets,
@@ -151,7 +167,7 @@ class WaveletCascade(Transform):
         """Channels and sides ``(C, m, n)`` of the coefficients of one image."""
         return (sum(map(len, self._order)), *self._plan.output)
 
-    def meta(self) -> dict[str, np.ndarray]:
+    def meta(self) -> dict[str, NDArray[np.int64]]:
         """Where every channel comes from: ``"order" [C]``, and ``"j"``, ``"theta"`` and
         ``"n" = j L + theta``, ``[C, max(depth, 2)]``, int64, -1 where there is no wavelet.
 

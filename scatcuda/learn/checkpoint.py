@@ -32,7 +32,7 @@ class Checkpoint:
     """What is in the file: tensors by group, and one JSON object."""
 
     def __init__(self, tensors: Mapping[str, Tensor], about: dict[str, Any]) -> None:
-        self.tensors = dict(tensors)
+        self.tensors: dict[str, Tensor] = dict(tensors)
         self.about = about
 
     def group(self, prefix: str) -> dict[str, Tensor]:

@@ -21,8 +21,8 @@ class Place:
 
     def __init__(self) -> None:
         started = dist.is_available() and dist.is_initialized()
-        self.rank = dist.get_rank() if started else 0
-        self.size = dist.get_world_size() if started else 1
+        self.rank: int = dist.get_rank() if started else 0
+        self.size: int = dist.get_world_size() if started else 1
 
     def share(self, n: int) -> slice:
         """This process's part of `n` rows: contiguous, sizes differing by at most one.

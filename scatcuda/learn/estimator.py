@@ -10,20 +10,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "scatcuda.learn needs scikit-learn 1.6 or newer: pip install 'scatcuda[learn]'"
-    ) from error
+    ) from _error
 
 _BLOCK = 1 << 24  # values in a block: 64 MiB of float32, large enough for the speed of the product
 
@@ -138,6 +139,10 @@ class TensorClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, index = check_labels(self, y, X, distributed=distributed)
         return rows, index
 
+    @overload
+    def decision_function(self, X: Tensor) -> Tensor: ...
+    @overload
+    def decision_function(self, X: Any) -> NDArray[Any]: ...
     def decision_function(self, X: Any) -> Any:
         """Scores ``[n, K]`` of the rows of ``X [n, d]``, float32 (float64 for float64); ``[n]``,
         positive for the second class, when there are two."""
@@ -146,6 +151,10 @@ class TensorClassifier(ClassifierMixin, BaseEstimator):
         scores = torch.cat([self._scores(block) for block in blocks(rows, working(rows))])
         return like(X, scores[:, 0] if scores.shape[1] == 1 else scores)
 
+    @overload
+    def predict(self, X: Tensor) -> Tensor: ...
+    @overload
+    def predict(self, X: Any) -> NDArray[Any]: ...
     def predict(self, X: Any) -> Any:
         """Labels ``[n]`` of the rows of ``X [n, d]``."""
         scores = torch.as_tensor(self.decision_function(X))

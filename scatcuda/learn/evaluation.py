@@ -6,9 +6,11 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .experiment import CONFIG, answers, cell_folder, dataset_of
@@ -36,7 +38,7 @@ class Evaluation:
         return float((self.truth == self.predicted).double().mean())
 
     @property
-    def confusion(self) -> np.ndarray:
+    def confusion(self) -> NDArray[np.int64]:
         """``[classes, classes]``: images of the row's class that were taken for the column's."""
         from sklearn.metrics import confusion_matrix
 
@@ -83,7 +85,7 @@ class Evaluation:
 
 def evaluate_run(
     run: str | os.PathLike[str],
-    n: int | str | None = None,
+    n: int | Literal["all"] | None = None,
     seed: int | None = None,
     data: str | None = None,
     data_dir: str | None = None,

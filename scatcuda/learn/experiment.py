@@ -16,7 +16,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -26,6 +26,7 @@ from .. import data
 from ..data import DataError, Dataset
 from ..data.catalog import locate
 from ..files import write_text
+from ..typing import Loss, Resume
 from . import models
 from .checkpoint import CHECKPOINT, load_weights
 from .distributed import Place, processes
@@ -58,7 +59,7 @@ CONFIG, RESULTS, RESULT, MODEL = "config.toml", "results.json", "result.json", "
 class Cell:
     """What came out for one n and one seed."""
 
-    n: int | str
+    n: int | Literal["all"]
     seed: int
     images: int  # trained on
     accuracy: float  # on the test set, 0 to 1
@@ -70,7 +71,7 @@ def run_experiment(
     options: Options,
     directory: str | os.PathLike[str] | None = None,
     *,
-    resume: str = "auto",
+    resume: Resume = "auto",
     save_every: float = 60.0,
     progress: bool | None = None,
     tell: Callable[[Cell], None] = lambda cell: None,
@@ -118,7 +119,7 @@ def run_experiment(
     return cells
 
 
-def _open(folder: Path, options: Options, resume: str) -> None:
+def _open(folder: Path, options: Options, resume: Resume) -> None:
     """Make the folder of a run, or see that it holds the same one."""
     config = folder / CONFIG
     if resume == "must" and not config.exists():
@@ -141,7 +142,7 @@ def _open(folder: Path, options: Options, resume: str) -> None:
     write_config(config, options)
 
 
-def cell_folder(folder: Path, n: int | str, seed: int) -> Path:
+def cell_folder(folder: Path, n: int | Literal["all"], seed: int) -> Path:
     """Where a run keeps what belongs to one n and seed."""
     return folder / f"n{n}-seed{seed}"
 
@@ -157,7 +158,7 @@ def _read(inside: Path) -> Cell | None:
 
 
 def _train(
-    source: _Source, n: int | str, seed: int, inside: Path | None, how: dict[str, Any]
+    source: _Source, n: int | Literal["all"], seed: int, inside: Path | None, how: dict[str, Any]
 ) -> Cell:
     options, dataset = source.options, source.dataset
     start = time.perf_counter()
@@ -200,7 +201,7 @@ def _train(
     )  # fmt: skip
 
 
-def answers(options: Options, inside: Path, dataset: Dataset) -> Tensor:
+def answers(options: Options, inside: Path, dataset: Dataset[Any]) -> Tensor:
     """Classes ``[n]`` of a data set's test images, by the model in the folder of a cell."""
     if options.model in LINEAR:
         images = dataset.test_x
@@ -256,7 +257,7 @@ def _seeded(options: Options) -> bool:
     return locate(options.data, options.data_dir or None).path is None
 
 
-def dataset_of(options: Options, seed: int) -> Dataset:
+def dataset_of(options: Options, seed: int) -> Dataset[Any]:
     """The images of an experiment."""
     how: dict[str, Any] = {"seed": seed} if _seeded(options) else {}
     if options.image_size:
@@ -284,17 +285,17 @@ def _classifier(options: Options, shared: bool) -> Any:
         raise ValueError(f"model = {options.model} runs in one process; several can share ridge")
     classifier: Any
     if options.model == "ridge":
-        alpha = "loo" if options.alpha is None else options.alpha
-        classifier = RidgeClassifier(alpha, distributed=shared)
+        alpha = options.alpha
+        classifier = RidgeClassifier("loo" if alpha is None else alpha, distributed=shared)
     elif options.model == "pca":
         classifier = PCAAffineClassifier()
     else:
-        loss = "squared_hinge" if options.model == "svm" else "log"
+        loss: Loss = "squared_hinge" if options.model == "svm" else "log"
         classifier = LinearClassifier(loss=loss, C=options.C)
     return make_pipeline(Standardizer(distributed=shared), classifier)
 
 
-def _network(options: Options, dataset: Dataset, seed: int) -> nn.Module:
+def _network(options: Options, dataset: Dataset[Any], seed: int) -> nn.Module:
     """The network, with the weights that it starts from."""
     size = tuple(dataset.train_x.shape[1:])
     shape = (1, *size) if len(size) == 2 else size

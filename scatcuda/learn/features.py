@@ -16,7 +16,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -50,7 +50,7 @@ class _Part(NamedTuple):
 
 
 def extract(
-    dataset: Dataset,
+    dataset: Dataset[Any],
     transformer: ScatteringTransformer,
     directory: str | os.PathLike[str],
     *,
@@ -110,7 +110,7 @@ def extract(
 def _write(
     folder: Path,
     part: _Part,
-    dataset: Dataset,
+    dataset: Dataset[Any],
     transformer: ScatteringTransformer,
     digest: str,
     advance: Callable[[int], Any],
@@ -124,7 +124,9 @@ def _write(
     )
 
 
-def load_features(directory: str | os.PathLike[str], split: str = "train") -> tuple[Tensor, Tensor]:
+def load_features(
+    directory: str | os.PathLike[str], split: Literal["train", "test"] = "train"
+) -> tuple[Tensor, Tensor]:
     """Read what `extract` wrote.
 
     Args:
@@ -166,7 +168,7 @@ def load_features(directory: str | os.PathLike[str], split: str = "train") -> tu
 
 
 def _manifest(
-    dataset: Dataset, transformer: ScatteringTransformer, shard_size: int
+    dataset: Dataset[Any], transformer: ScatteringTransformer, shard_size: int
 ) -> dict[str, Any]:
     """What the rows are: all that decides a single bit of them."""
     how = transformer.get_params()
@@ -245,7 +247,7 @@ def _parts(manifest: dict[str, Any]) -> Iterator[_Part]:
             yield _Part(split, number, count, start, min(start + size, about["rows"]))
 
 
-def _split(dataset: Dataset, split: str) -> tuple[Any, Tensor]:
+def _split(dataset: Dataset[Any], split: str) -> tuple[Any, Tensor]:
     if split == "train":
         return dataset.train_x, dataset.train_y
     return dataset.test_x, dataset.test_y

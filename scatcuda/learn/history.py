@@ -6,9 +6,13 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..data import DataError
 from ..files import replaced, write_text
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 __all__ = ["HISTORY", "Row", "Teller", "draw_curves", "read_history"]
 
@@ -62,16 +66,18 @@ class Teller:
     ) -> None:
         from tqdm import tqdm
 
-        self.directory, self.rows, self.epochs = directory, list(rows), epochs
-        self.bar = tqdm(
+        self.directory: Path | None = directory
+        self.rows: list[Row] = list(rows)
+        self.epochs: int = epochs
+        self.bar: tqdm[Any] = tqdm(
             total=images, initial=done, unit=" images", unit_scale=True, dynamic_ncols=True,
             disable=None if progress is None else not progress, smoothing=0.05,
         )  # fmt: skip
-        self.events = _events(directory, tensorboard, len(rows)) if directory else None
+        self.events: Any = _events(directory, tensorboard, len(rows)) if directory else None
         if directory:
             lines = "".join(json.dumps(row) + "\n" for row in rows)
             write_text(directory / HISTORY, lines)
-            self.file = open(directory / HISTORY, "a", encoding="utf-8")
+            self.file: TextIO = open(directory / HISTORY, "a", encoding="utf-8")
 
     def step(self, images: int) -> None:
         self.bar.update(images)
@@ -101,7 +107,7 @@ class Teller:
                 draw_curves(self.directory / "curves.png", self.rows)
 
 
-def _events(directory: Path, wanted: bool | None, epoch: int):  # type: ignore[no-untyped-def]
+def _events(directory: Path, wanted: bool | None, epoch: int) -> Any:
     """TensorBoard's writer, or None."""
     if wanted is False:
         return None

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch  # noqa: F401 (the examples)
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from torch.fx import Proxy
 
 from scatcuda import Scattering2D
 from scatcuda.arguments import integer
+from scatcuda.typing import BankName, Head, Norm, Trainable
 
 from .blocks import (
     NORMS,
@@ -48,6 +49,10 @@ class Hybrid(nn.Module):
         >>> Hybrid(scattering, head)(torch.rand(4, 3, 32, 32)).shape
         torch.Size([4, 10])
     """
+
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Tensor) -> Tensor: ...
 
     def __init__(self, scattering: Scattering2D, head: nn.Module) -> None:
         super().__init__()
@@ -89,11 +94,11 @@ def hybrid(
     shape: Sequence[int],
     J: int = 2,
     L: int = 8,
-    head: str = "resnet",
+    head: Head = "resnet",
     *,
     max_order: int = 2,
-    filters: str = "morlet",
-    trainable: str | None = None,
+    filters: BankName = "morlet",
+    trainable: Trainable | None = None,
     **options: Any,
 ) -> Hybrid:
     """Scattering followed by a learned head.
@@ -170,7 +175,7 @@ def resnet_head(
     width: int | None = None,
     depth: int = 2,
     dropout: float = 0.2,
-    norm: str = "batch",
+    norm: Norm = "batch",
 ) -> nn.Sequential:
     """Standardise every channel, mix them to ``width`` channels, residual blocks, average.
 
@@ -202,7 +207,7 @@ def resnet_head(
     return initialised(nn.Sequential(mix, *blocks, *classifier(w, classes, p)))
 
 
-HEADS: dict[str, Callable[..., nn.Module]] = {
+HEADS: dict[Head, Callable[..., nn.Module]] = {
     "linear": linear_head,
     "mlp": mlp_head,
     "resnet": resnet_head,

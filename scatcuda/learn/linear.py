@@ -15,12 +15,14 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
+from typing_extensions import Self
 
+from ..typing import Loss
 from .estimator import AffineScores, blocks, like, signs, working
 from .moments import Moments
 
 _SMALL = 1 << 24  # values, 128 MiB of float64
-_CURVATURE = {
+_CURVATURE: dict[Loss, float] = {
     "squared_hinge": 0.2,
     "log": 0.05,
 }  # in the Hessian of MNIST; only speed depends on it
@@ -65,11 +67,13 @@ class LinearClassifier(AffineScores):
     """
 
     _fitted = (*AffineScores._fitted, "n_iter_")
+    coef_: Any
+    intercept_: Any
     n_iter_: int
 
     def __init__(
         self,
-        loss: str = "squared_hinge",
+        loss: Loss = "squared_hinge",
         C: float = 1.0,
         max_iter: int = 1000,
         tol: float = 1e-6,
@@ -79,7 +83,7 @@ class LinearClassifier(AffineScores):
         self.max_iter = max_iter
         self.tol = tol
 
-    def fit(self, X: Any, y: Any) -> LinearClassifier:
+    def fit(self, X: Any, y: Any) -> Self:
         """Fit the rows of ``X [n, d]`` with labels ``y [n]``."""
         from scipy.optimize import minimize
 
@@ -121,7 +125,7 @@ class LinearClassifier(AffineScores):
         return self
 
     def _check_parameters(self) -> None:
-        if self.loss not in ("squared_hinge", "log"):
+        if self.loss not in _CURVATURE:
             raise ValueError(
                 f"LinearClassifier: loss must be 'squared_hinge' or 'log'; got {self.loss!r}"
             )
@@ -144,7 +148,7 @@ class _Objective:
 
     excess = math.inf
 
-    def __init__(self, rows: Tensor, index: Tensor, classes: int, loss: str, C: float) -> None:
+    def __init__(self, rows: Tensor, index: Tensor, classes: int, loss: Loss, C: float) -> None:
         # where float64 costs little, rounding does not stop the search
         self.rows = rows = rows.double() if rows.numel() <= _SMALL else rows
         self.dtype = working(rows)

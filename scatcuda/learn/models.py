@@ -19,6 +19,8 @@ from typing import Any
 import torch  # noqa: F401 (the examples)
 from torch import nn
 
+from scatcuda.typing import Network
+
 from .blocks import (
     InceptionBlock,
     ResidualBlock,
@@ -156,7 +158,7 @@ def resnet(
     return initialised(nn.Sequential(*layers, *classifier(before, classes)))
 
 
-MODELS: dict[str, Callable[..., nn.Module]] = {
+MODELS: dict[Network, Callable[..., nn.Module]] = {
     "alexnet": alexnet,
     "inception": inception,
     "resnet": resnet,

@@ -16,7 +16,7 @@ class Mean:
     """Mean [d + K] of features and targets, float64."""
 
     def __init__(self, mean: Tensor) -> None:
-        self.mean = mean
+        self.mean: Tensor = mean
 
 
 class Moments(Mean):
@@ -29,9 +29,9 @@ class Moments(Mean):
     """
 
     def __init__(self, size: int, device: torch.device) -> None:
-        self.n = 0
-        self.mean = torch.zeros(size, dtype=torch.float64, device=device)
-        self.scatter = torch.zeros(size, size, dtype=torch.float64, device=device)
+        self.n: int = 0
+        self.mean: Tensor = torch.zeros(size, dtype=torch.float64, device=device)
+        self.scatter: Tensor = torch.zeros(size, size, dtype=torch.float64, device=device)
 
     def add(self, block: Tensor) -> None:
         mean = block.mean(0, dtype=torch.float64)

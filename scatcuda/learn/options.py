@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -16,6 +16,7 @@ else:
 
 from ..arguments import plain
 from ..files import write_text
+from ..typing import BankName, Classifier, Head, Network, Pooling, Trainable
 from .recipe import Recipe
 
 __all__ = ["LINEAR", "NETWORKS", "Options", "read_config", "read_expected", "write_config"]
@@ -27,8 +28,9 @@ _KINDS = {
     str: "text",
     tuple: "a tuple",
 }
-LINEAR = ("ridge", "svm", "logistic", "pca")
-NETWORKS = ("hybrid", "alexnet", "inception", "resnet")
+Features = Literal["scattering", "pixels"]
+LINEAR: tuple[Classifier, ...] = get_args(Classifier)
+NETWORKS: tuple[Network, ...] = get_args(Network)
 
 
 def _option(default: Any, help: str, **how: Any) -> Any:
@@ -49,29 +51,33 @@ class Options:
     data: str = _option("digits", "data set: see `scatcuda data list`, or a path")
     data_dir: str = _option("", "folder of data sets, searched before $SCATCUDA_DATA")
     image_size: int = _option(0, "image folders: side in pixels; digits, textures too; 0: theirs")
-    model: str = _option("ridge", "classifier or network", choices=(*LINEAR, *NETWORKS))
-    n: tuple[int | str, ...] = _option(("all",), "training images, as many of each class, or all")
+    model: Classifier | Network = _option(
+        "ridge", "classifier or network", choices=(*LINEAR, *NETWORKS)
+    )
+    n: tuple[int | Literal["all"], ...] = _option(
+        ("all",), "training images, as many of each class, or all"
+    )
     seeds: tuple[int, ...] = _option((0,), "of the subsets, the weights, the order")
 
-    features: str = _option(
-        "scattering", "what a linear classifier sees", choices=("scattering", "pixels")
+    features: Features = _option(
+        "scattering", "what a linear classifier sees", choices=get_args(Features)
     )
     J: int = _option(2, "scales: coefficients average over 2^J pixels")
     L: int = _option(8, "angles")
     max_order: int = _option(2, "orders of scattering: 0, 1 or 2", choices=(0, 1, 2))
-    filters: str = _option("morlet", "filter bank", choices=("morlet", "tight"))
-    pool: str = _option(
+    filters: BankName = _option("morlet", "filter bank", choices=get_args(BankName))
+    pool: Literal["none"] | Pooling = _option(
         "none", "of linear classifiers' features: spatial mean; rotation: invariant to it too",
-        choices=("none", "mean", "rotation"),
+        choices=("none", *get_args(Pooling)),
     )  # fmt: skip
     log: bool = _option(False, "logarithm of orders 1 and 2")
 
     alpha: float | None = _option(None, "ridge penalty; none: by leave-one-out")
     C: float = _option(1.0, "svm, logistic: inverse penalty, as scikit-learn's")
-    head: str = _option("resnet", "of hybrid", choices=("linear", "mlp", "resnet"))
-    trainable: str = _option(
+    head: Head = _option("resnet", "of hybrid", choices=get_args(Head))
+    trainable: Literal["none"] | Trainable = _option(
         "none", "of hybrid: what is learned in the scattering too",
-        choices=("none", "wavelets", "filters"),
+        choices=("none", *get_args(Trainable)),
     )  # fmt: skip
 
     epochs: int = _option(10, "networks: passes over the training images")

@@ -5,10 +5,11 @@ d_c(x)² = ‖x − μ_c‖² − Σ_{k ≤ D} ⟨x − μ_c, v_ck⟩²
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from ..arguments import integer
 from .estimator import TensorClassifier, blocks, like, working
@@ -60,12 +61,13 @@ class PCAAffineClassifier(TensorClassifier):
     means_: Any
     components_: Any
     n_components_: int
+    cv_accuracy_: Any
 
-    def __init__(self, n_components: str | int = "cv", max_components: int = 200) -> None:
+    def __init__(self, n_components: Literal["cv"] | int = "cv", max_components: int = 200) -> None:
         self.n_components = n_components
         self.max_components = max_components
 
-    def fit(self, X: Any, y: Any) -> PCAAffineClassifier:
+    def fit(self, X: Any, y: Any) -> Self:
         """Fit the rows of ``X [n, d]`` with labels ``y [n]``."""
         caller, cv = "PCAAffineClassifier", isinstance(self.n_components, str)
         most = integer(caller, "max_components", self.max_components, 0)

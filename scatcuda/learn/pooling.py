@@ -11,18 +11,19 @@ modulo L; what stays is the scales and theta2 - theta1 mod L, P = 1 + J + L J (J
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from ..arguments import integer
 from ..plan import Plan, checked_plan
+from ..typing import Pooling
 
-KINDS = (None, "mean", "rotation")
+KINDS: tuple[Pooling | None, ...] = (None, *get_args(Pooling))
 
 
-def pool(S: Tensor, kind: str | None, J: int, L: int = 8, max_order: int = 2) -> Tensor:
+def pool(S: Tensor, kind: Pooling | None, J: int, L: int = 8, max_order: int = 2) -> Tensor:
     """Mean of scattering coefficients over positions and, for ``"rotation"``, over rotations.
 
     With ``mean`` over positions, ``"rotation"`` keeps order 0 and gives
@@ -78,9 +79,13 @@ class Pool(nn.Module):
         tensor([  0.0000, -13.8155])
     """
 
+    if TYPE_CHECKING:
+
+        def __call__(self, S: Tensor) -> Tensor: ...
+
     def __init__(
         self,
-        kind: str | None,
+        kind: Pooling | None,
         J: int,
         L: int = 8,
         max_order: int = 2,
@@ -92,9 +97,13 @@ class Pool(nn.Module):
         _check_kind("Pool", kind)
         if not eps > 0:
             raise ValueError(f"Pool: eps must be positive; got {eps!r}")
-        self.kind, self.J, self.L, self.max_order = kind, plan.J, plan.L, plan.max_order
-        self.log, self.eps = log, eps
-        self.channels = plan.channels if kind != "rotation" else len(pooled_paths(plan))
+        self.kind: Pooling | None = kind
+        self.J: int = plan.J
+        self.L: int = plan.L
+        self.max_order: int = plan.max_order
+        self.log: bool = log
+        self.eps: float = eps
+        self.channels: int = plan.channels if kind != "rotation" else len(pooled_paths(plan))
 
     def forward(self, S: Tensor) -> Tensor:
         """Coefficients ``[..., K, m, n]`` pooled, as :func:`pool` says."""

@@ -10,12 +10,13 @@ without it is `e_i / (1 − h_i)`, `h = diag(1/n + X (XᵀX + α)⁻¹ Xᵀ)`, t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from sklearn.utils.validation import validate_data
 from torch import Tensor
+from typing_extensions import Self
 
 from .estimator import (
     AffineScores,
@@ -77,11 +78,16 @@ class RidgeClassifier(AffineScores):
     """
 
     _fitted = (*AffineScores._fitted, "alpha_", "loo_error_", "gcv_error_")
+    classes_: Any
+    coef_: Any
+    intercept_: Any
     alpha_: float
+    loo_error_: Any
+    gcv_error_: Any
 
     def __init__(
         self,
-        alpha: str | float = "loo",
+        alpha: Literal["loo"] | float = "loo",
         alphas: Sequence[float] = tuple(np.logspace(-3, 3, 13).tolist()),
         *,
         distributed: bool = False,
@@ -90,7 +96,7 @@ class RidgeClassifier(AffineScores):
         self.alphas = alphas
         self.distributed = distributed
 
-    def fit(self, X: Any, y: Any) -> RidgeClassifier:
+    def fit(self, X: Any, y: Any) -> Self:
         """Fit the rows of ``X [n, d]`` with labels ``y [n]``."""
         penalties = self._penalties()
         self._forget()
@@ -102,7 +108,7 @@ class RidgeClassifier(AffineScores):
             self._fit_dual(X, rows, index, penalties)
         return self
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> RidgeClassifier:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """Add the rows of ``X [n, d]`` with labels ``y [n]``; solved when first asked for.
 
         Args:

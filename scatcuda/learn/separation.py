@@ -109,7 +109,10 @@ def separation(
 
 
 def activations(
-    network: nn.Module, x: Tensor, layers: Sequence[str] | None = None, grid: Any = None
+    network: nn.Module,
+    x: Tensor,
+    layers: Sequence[str] | None = None,
+    grid: tuple[int, int] | None = None,
 ) -> dict[str, Tensor]:
     """What the layers of a network give for the images ``x [n, C, M, N]``, in evaluation.
 

@@ -9,17 +9,30 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 __all__ = ["Images", "Rows", "Shard", "free_memory"]
 
-Images = Any  # a tensor, or a lazy array of images: `len`, `shape`, `dtype`, `[indices]`
+
+class LazyImages(Protocol):
+    """An array of images that are read when asked for, such as `scatcuda.data.Images`."""
+
+    @property
+    def shape(self) -> Sequence[int]: ...
+    @property
+    def dtype(self) -> torch.dtype: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Tensor, /) -> Tensor: ...
+
+
+Images = Tensor | NDArray[Any] | LazyImages
 Batch = tuple[Tensor, Tensor]
 
 _AHEAD = 2  # batches read ahead
@@ -35,8 +48,10 @@ class Rows:
     """
 
     def __init__(self, images: Images, rows: Tensor) -> None:
-        self.images, self.rows = images, rows
-        self.shape, self.dtype = (len(rows), *images.shape[1:]), images.dtype
+        self.images: Images = images
+        self.rows: Tensor = rows
+        self.shape: tuple[int, ...] = (len(rows), *images.shape[1:])
+        self.dtype: Any = images.dtype
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -63,8 +78,8 @@ class Shard:
     def __init__(self, name: str, data: tuple[Images, Tensor], rows: Tensor | None = None) -> None:
         if not (isinstance(data, tuple | list) and len(data) == 2):
             raise TypeError(f"{name} must be a pair (images, labels), got {type(data).__name__}")
-        x, y = data
-        y = torch.as_tensor(y)
+        x: Any = data[0]
+        y = torch.as_tensor(data[1])
         if y.ndim != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
             raise TypeError(
                 f"{name}: labels must be integers [n], got {y.dtype} of shape {list(y.shape)}"
@@ -81,8 +96,10 @@ class Shard:
             raise ValueError(f"{name}: labels must be classes from 0, got {int(y.min())}")
         if not (x.dtype == torch.uint8 or x.dtype.is_floating_point):
             raise TypeError(f"{name}: images must be uint8 or floating point, got {x.dtype}")
-        self.name, self.x, self.y = name, x, y.to("cpu", torch.int64)
-        self.rows = torch.arange(len(y)) if rows is None else rows
+        self.name: str = name
+        self.x: Any = x  # Images, but NumPy's are tensors
+        self.y: Tensor = y.to("cpu", torch.int64)
+        self.rows: Tensor = torch.arange(len(y)) if rows is None else rows
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -150,6 +167,7 @@ class Shard:
                 kept = torch.empty(len(self), *part.shape[1:], dtype=torch.float16)
             kept[done : done + len(part)] = part
             done += len(part)
+        assert kept is not None
         return Shard(self.name, (kept, self.y[self.rows]))
 
 

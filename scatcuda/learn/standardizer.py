@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, overload
 
 import torch
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
+from typing_extensions import Self
 
 from .estimator import blocks, check_rows, like, process_group, working
 
@@ -52,12 +54,12 @@ class Standardizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.floor = floor
         self.distributed = distributed
 
-    def fit(self, X: Any, y: Any = None) -> Standardizer:
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Mean and deviation of the rows of ``X [n, d]``; ``y`` is for pipelines."""
         self.__dict__.pop("n_samples_seen_", None)
         return self.partial_fit(X)
 
-    def partial_fit(self, X: Any, y: Any = None) -> Standardizer:
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Mean and deviation of these rows and all before them."""
         if not self.floor >= 0:
             raise ValueError(f"Standardizer: floor must be 0 or more; got {self.floor}")
@@ -84,10 +86,18 @@ class Standardizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.scale_ = like(X, floored * math.sqrt(rows.shape[1]))
         return self
 
+    @overload
+    def transform(self, X: Tensor) -> Tensor: ...
+    @overload
+    def transform(self, X: Any) -> NDArray[Any]: ...
     def transform(self, X: Any) -> Any:
         """Standardised rows ``[n, d]`` of ``X [n, d]``, in its precision."""
         return self._map(X, lambda block, mean, scale: (block - mean) / scale)
 
+    @overload
+    def inverse_transform(self, X: Tensor) -> Tensor: ...
+    @overload
+    def inverse_transform(self, X: Any) -> NDArray[Any]: ...
     def inverse_transform(self, X: Any) -> Any:
         """The rows ``[n, d]`` whose standardised rows are ``X [n, d]``."""
         return self._map(X, lambda block, mean, scale: block * scale + mean)

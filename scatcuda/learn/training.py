@@ -17,12 +17,13 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..typing import Resume
 from .augment import Augment
 from .checkpoint import CHECKPOINT, Checkpoint
 from .descent import descent, learning_rate, mix, precision
@@ -46,7 +47,7 @@ def fit(
     val: tuple[Images, Tensor] | None = None,
     *,
     run_dir: str | os.PathLike[str] | None = None,
-    resume: str = "auto",
+    resume: Resume = "auto",
     save_every: float = 60.0,
     device: torch.device | str = "auto",
     cache: bool | None = None,
@@ -94,7 +95,7 @@ def fit(
         True
     """
     settings = Recipe(**recipe)
-    if resume not in ("auto", "must", "never"):
+    if resume not in get_args(Resume):
         raise ValueError(f"resume must be auto, must or never, got {resume!r}")
     if resume == "must" and run_dir is None:
         raise ValueError("resume='must' needs a run_dir")

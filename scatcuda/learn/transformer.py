@@ -10,29 +10,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import Self
 
 from .. import _C
 from ..arguments import boolean, integer
 from ..filters import FilterBank
 from ..plan import Plan, checked_plan
 from ..scattering2d import Scattering2D
+from ..typing import BankName, FeatureType, Pooling
 from .images import ImageSource
 from .pooling import KINDS, Pool, pooled_paths
 
 try:
     from sklearn.base import BaseEstimator, TransformerMixin
     from sklearn.utils.validation import check_is_fitted
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "scatcuda.learn needs scikit-learn 1.6 or newer: pip install 'scatcuda[learn]'"
-    ) from error
+    ) from _error
 
-_DTYPES = {"float16": torch.float16, "float32": torch.float32, "float64": torch.float64}
+_DTYPES: dict[FeatureType, torch.dtype] = {
+    "float16": torch.float16,
+    "float32": torch.float32,
+    "float64": torch.float64,
+}
 _SAMPLED = 64  # images whose pixels tell the scale of the data
 _NAME = "ScatteringTransformer"
 
@@ -85,13 +92,13 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         J: int,
         L: int = 8,
         max_order: int = 2,
-        pool: str | None = None,
+        pool: Pooling | None = None,
         log: bool = False,
-        filters: str | FilterBank = "morlet",
+        filters: BankName | FilterBank = "morlet",
         shape: tuple[int, ...] | None = None,
         device: str | torch.device = "auto",
         batch_size: int = 128,
-        dtype: str = "float32",
+        dtype: FeatureType = "float32",
     ) -> None:
         self.J = J
         self.L = L
@@ -104,7 +111,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         self.batch_size = batch_size
         self.dtype = dtype
 
-    def fit(self, X: Any, y: Any = None) -> ScatteringTransformer:
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Takes the size of the images from ``X``, and the scale of their pixels; ``y`` is not
         used. Returns the transformer."""
         self._check_arguments()
@@ -119,6 +126,10 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         self.eps_ = 1e-6 * (math.sqrt(sum(squares) / len(squares)) or 1.0)
         return self
 
+    @overload
+    def transform(self, X: Tensor) -> Tensor: ...
+    @overload
+    def transform(self, X: Any) -> NDArray[Any]: ...
     def transform(self, X: Any) -> Any:
         """Features ``[n, d]`` of the images ``X``, in ``dtype``."""
         check_is_fitted(self)
@@ -135,7 +146,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
             return planes * plan.channels * math.prod(plan.output)
         return planes * (plan.channels if self.pool == "mean" else len(pooled_paths(plan)))
 
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the features, from their paths: ``"j0_theta3_j1_theta5_at_2_7"`` is order 2 at
         row 2, column 7; ``"j0_j1_turn2"`` its mean over rotations; ``"c1_order0"`` order 0 of
         colour 1.

@@ -1,0 +1,82 @@
+"""Names for the types of this package, for annotations in programs that use it.
+
+The words that an argument takes stand here alone: type checkers read the ``Literal``, the check at
+run time its ``get_args``.
+
+>>> from scatcuda import Scattering2D
+>>> from scatcuda.typing import Coefficients
+>>> def energies(scattering: Scattering2D[list[Coefficients]], x: Tensor) -> list[float]:
+...     return [float(channel["coef"].square().sum()) for channel in scattering(x)]
+>>> len(energies(Scattering2D(J=2, shape=(32, 32), out_type="list"), torch.rand(32, 32)))
+81
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol, TypedDict
+
+import numpy as np
+import torch  # noqa: F401 (the example)
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = [
+    "Backend",
+    "BackendObject",
+    "BankName",
+    "Coefficients",
+    "Instructions",
+    "Lowpass",
+    "OutType",
+    "Tier",
+    "Trainable",
+    "Wavelet",
+]
+
+Backend = Literal["native", "torch", "torch_skcuda", "torch_scatcuda", "reference"]
+OutType = Literal["array", "list"]
+BankName = Literal["morlet", "tight"]
+Tier = Literal["auto", "general", "fused"]
+Trainable = Literal["filters", "wavelets"]
+Instructions = Literal["baseline", "avx2", "avx512"]  # of the CPU engine
+
+# scatcuda.learn
+Classifier = Literal["ridge", "svm", "logistic", "pca"]
+Network = Literal["hybrid", "alexnet", "inception", "resnet"]
+Head = Literal["linear", "mlp", "resnet"]
+Norm = Literal["batch", "group"]
+Loss = Literal["squared_hinge", "log"]
+Pooling = Literal["mean", "rotation"]
+FeatureType = Literal["float16", "float32", "float64"]
+Resume = Literal["auto", "must", "never"]
+
+
+class BackendObject(Protocol):
+    """A backend of Kymatio, or ours for Kymatio, which stands for its name."""
+
+    @property
+    def name(self) -> str: ...
+
+
+class Coefficients(TypedDict):
+    """One channel of ``out_type="list"``."""
+
+    coef: Tensor  # [..., m, n]
+    j: tuple[int, ...]  # scales of the wavelets on the path
+    theta: tuple[int, ...]  # their angles
+    n: tuple[int, ...]  # their numbers, j L + theta
+
+
+class Wavelet(TypedDict):
+    """One element of ``Scattering2D.psi``."""
+
+    levels: list[NDArray[np.float32]]  # [Mp / 2^res, Np / 2^res] from resolution 0
+    j: int
+    theta: int
+
+
+class Lowpass(TypedDict):
+    """``Scattering2D.phi``."""
+
+    levels: list[NDArray[np.float32]]
+    j: int
