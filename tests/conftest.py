@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-collect_ignore = ["consumer"]  # programs of their own, which test_pipelines.py runs
+collect_ignore = ["consumer", "typed"]  # programs of their own, which tests run
 SEED = int(os.environ.get("SCATCUDA_SEED", "0"))
 
 

@@ -1,5 +1,6 @@
 """What scatcuda.learn exports."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,17 @@ def test_names_are_found(name):
     value = getattr(learn, name)
     assert value.__name__ == name and value.__doc__
     assert not (ROOT / "scatcuda/learn" / f"{name}.py").exists()  # a module would shadow it
+
+
+def test_type_checkers_see_the_same_names():
+    source = ast.parse((ROOT / "scatcuda/learn/__init__.py").read_text())
+    (block,) = (
+        node
+        for node in source.body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    seen = {name.asname: line.module for line in block.body for name in line.names}
+    assert seen == learn._HOME and sorted(seen) == learn.__all__
 
 
 def test_an_unknown_name():
