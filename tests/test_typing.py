@@ -1,10 +1,11 @@
 """The types of the package, as mypy and pyright see them in a user's program, ``typed/user.py``.
 
-basedpyright is pyright and brings its Node.js along; in the mode ``standard`` it reports what pyright
-reports.
+basedpyright is pyright and brings its Node.js along; in the mode ``standard`` it reports what
+pyright reports.
 """
 
 import ast
+import dataclasses
 import importlib
 import inspect
 import json
@@ -154,6 +155,14 @@ def test_what_is_checked_in_learning_is_what_is_annotated():
     }
     for literal, table in tables.items():
         assert set(typing.get_args(literal)) == set(table)
+
+
+def test_fit_takes_the_fields_of_a_recipe():
+    from scatcuda.learn.recipe import Recipe, RecipeFields
+
+    fields = {field.name: field.type for field in dataclasses.fields(Recipe)}
+    stated = {name: type_.__forward_arg__ for name, type_ in RecipeFields.__annotations__.items()}
+    assert stated == fields
 
 
 def test_all_names_of_types_are_listed():

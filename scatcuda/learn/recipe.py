@@ -4,11 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import TypedDict
 
 from ..arguments import plain
 from .augment import Augment
 
-__all__ = ["Recipe"]
+__all__ = ["Recipe", "RecipeFields"]
+
+
+class RecipeFields(TypedDict, total=False):
+    """The arguments of `Recipe`, where a function passes them on."""
+
+    epochs: int
+    min_steps: int
+    batch_size: int
+    lr: float
+    momentum: float
+    weight_decay: float
+    label_smoothing: float
+    warmup: float
+    augment: Augment | str
+    amp: bool
+    compile: bool
+    patience: int
+    seed: int
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from numpy.typing import NDArray
@@ -85,6 +85,14 @@ class Standardizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.mean_, self.var_ = like(X, mean), like(X, squares / n)
         self.scale_ = like(X, floored * math.sqrt(rows.shape[1]))
         return self
+
+    if TYPE_CHECKING:  # scikit-learn's, which has no types
+
+        @overload
+        def fit_transform(self, X: Tensor, y: Any = None) -> Tensor: ...
+        @overload
+        def fit_transform(self, X: Any, y: Any = None) -> NDArray[Any]: ...
+        def fit_transform(self, X: Any, y: Any = None) -> Any: ...
 
     @overload
     def transform(self, X: Tensor) -> Tensor: ...

@@ -22,6 +22,7 @@ from typing import Any, get_args
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from ..typing import Resume
 from .augment import Augment
@@ -31,7 +32,7 @@ from .distributed import Place, processes
 from .history import Row, Teller
 from .inference import BATCH, measure, pick_device, sums_of
 from .models import Hybrid
-from .recipe import Recipe
+from .recipe import Recipe, RecipeFields
 from .shard import Images, Shard, free_memory
 from .signals import Asked, stop_signals
 
@@ -53,7 +54,7 @@ def fit(
     cache: bool | None = None,
     progress: bool | None = None,
     tensorboard: bool | None = None,
-    **recipe: Any,
+    **recipe: Unpack[RecipeFields],
 ) -> list[Row]:
     """Train `model` in place.
 

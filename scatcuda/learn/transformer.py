@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -125,6 +125,14 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         squares = [float(images.read(i, i + 1, torch.float64).square().mean()) for i in sample]
         self.eps_ = 1e-6 * (math.sqrt(sum(squares) / len(squares)) or 1.0)
         return self
+
+    if TYPE_CHECKING:  # scikit-learn's, which has no types
+
+        @overload
+        def fit_transform(self, X: Tensor, y: Any = None) -> Tensor: ...
+        @overload
+        def fit_transform(self, X: Any, y: Any = None) -> NDArray[Any]: ...
+        def fit_transform(self, X: Any, y: Any = None) -> Any: ...
 
     @overload
     def transform(self, X: Tensor) -> Tensor: ...

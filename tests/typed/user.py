@@ -180,6 +180,8 @@ def estimators() -> None:
     assert_type(transformer.get_feature_names_out(), NDArray[np.object_])
     standard = learn.Standardizer().fit(features)
     assert_type(standard.transform(features), Tensor)
+    assert_type(standard.fit_transform(features), Tensor)
+    assert_type(standard.fit_transform(features.numpy()), NDArray[Any])
     ridge = learn.RidgeClassifier(alpha="loo").fit(standard.transform(features), y)
     assert_type(ridge, learn.RidgeClassifier)
     assert_type(ridge.predict(features), Tensor)
@@ -215,6 +217,7 @@ def wrong(S: Scattering2D, x: Tensor) -> None:
     learn.hybrid(10, (1, 8, 8), head="big")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     learn.Options(model="tree")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     learn.fit(nn.Identity(), (x, x), resume="maybe")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    learn.fit(nn.Identity(), (x, x), rate=0.1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     learn.predict(nn.Identity(), ["a.png"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     learn.ScatteringTransformer(2, pool="max")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     learn.LinearClassifier(loss="hinge")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
