@@ -189,7 +189,7 @@ def estimators() -> None:
     assert_type(ridge.alpha_, float)
     assert_type(learn.PCAAffineClassifier(3).fit(features, y).predict(features), Tensor)
     assert_type(learn.LinearClassifier("log", tol=0.1).fit(features, y).n_iter_, int)
-    cells = learn.run_experiment(learn.Options(data="digits", n=(100, "all"), filters="tight"))
+    cells = learn.run_experiment(learn.Options(data="digits", n=(100,), filters="tight"))
     assert_type(cells[0].accuracy, float)
 
 
