@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 from collections.abc import Callable, Collection, Sequence
@@ -54,7 +53,6 @@ Output = TypeVar("Output", bound="Tensor | list[Coefficients]", default=Tensor)
 def _remembered(make: Callable[[Any], Value]) -> Callable[[Any], Value]:
     """What is made when first asked for; anew each time where filters are learned."""
 
-    @functools.wraps(make)
     def get(self: Scattering2D[Any]) -> Value:
         if self.learned is not None:
             return make(self)
@@ -63,6 +61,7 @@ def _remembered(make: Callable[[Any], Value]) -> Callable[[Any], Value]:
         value: Value = self._made[make.__name__]
         return value
 
+    get.__doc__ = make.__doc__
     return get
 
 
