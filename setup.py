@@ -46,11 +46,37 @@ CUDART = ["-lcudart_static", "-ldl", "-lrt", "-lpthread"]
 
 
 def cuda_home() -> Path | None:
-    """The toolkit root; nvcc on PATH may be a wrapper, so the standard place comes first."""
-    candidates = [os.environ.get("CUDA_HOME"), "/usr/local/cuda"]
+    """The root of a toolkit that is complete: CUDA_HOME, which has to be one, the standard place,
+    or where the nvcc on PATH says that it belongs, for that one may be a wrapper."""
+    if named := os.environ.get("CUDA_HOME"):
+        if lacks := missing_part(Path(named)):
+            raise SystemExit(
+                f"CUDA_HOME={named} is no CUDA toolkit: it has no {lacks}. Set it to a toolkit's "
+                "root, as in CUDA_HOME=/usr/local/cuda, or not at all"
+            )
+        return Path(named)
+    return next((home for home in candidates() if missing_part(home) is None), None)
+
+
+def candidates() -> list[Path]:
+    """Where a toolkit may be that nobody named."""
+    places = [Path("/usr/local/cuda")]
     if nvcc := shutil.which("nvcc"):
-        candidates.append(str(Path(nvcc).resolve().parent.parent))
-    return next((Path(c) for c in candidates if c and Path(c, "bin/nvcc").exists()), None)
+        command = [nvcc, "--dryrun", "-x", "cu", os.devnull]
+        told = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+        places += [Path(top).resolve() for top in re.findall(r"^#\$ TOP=(.+)$", told, re.MULTILINE)]
+        places.append(Path(nvcc).resolve().parent.parent)
+    return places
+
+
+def missing_part(home: Path) -> str | None:
+    """What a folder would need to be a toolkit's root."""
+    if not (home / "bin/nvcc").exists():
+        return "bin/nvcc"
+    header = "include/cuda_runtime.h"
+    if not any(path.exists() for path in (home / header, *home.glob(f"targets/*/{header}"))):
+        return header
+    return None if cudart_folder(home) else "libcudart_static.a"
 
 
 def cuda_toolkit(sources: list[Path]) -> Path | None:
@@ -59,7 +85,10 @@ def cuda_toolkit(sources: list[Path]) -> Path | None:
         raise SystemExit(f"SCATCUDA_CUDA must be auto, 0 or 1; got {mode!r}")
     home = cuda_home() if mode != "0" else None
     if mode == "1" and home is None:
-        raise SystemExit("SCATCUDA_CUDA=1, but no nvcc was found: set CUDA_HOME to the toolkit")
+        looked = "; ".join(f"{place} has no {missing_part(place)}" for place in candidates())
+        raise SystemExit(
+            f"SCATCUDA_CUDA=1, but no CUDA toolkit was found: set CUDA_HOME to one. {looked}"
+        )
     if mode == "1" and not sources:
         raise SystemExit("SCATCUDA_CUDA=1, but this release has no CUDA sources yet")
     return home if sources else None
@@ -100,11 +129,12 @@ def compression(home: Path) -> list[str]:
     return ["--compress-mode=size"] if release and int(release[1]) >= 13 else []
 
 
-def cudart_folder(home: Path) -> Path:
-    for folder in (home / "lib64", home / "lib", *sorted(home.glob("targets/*/lib"))):
-        if (folder / "libcudart_static.a").exists():
-            return folder
-    raise SystemExit(f"no libcudart_static.a below {home}: the toolkit is not complete")
+def cudart_folder(home: Path) -> Path | None:
+    """Where the toolkit's runtime is, to be linked with."""
+    folders = (home / "lib64", home / "lib", *sorted(home.glob("targets/*/lib")))
+    distribution = sorted(home.glob("lib/*-linux-gnu"))  # /usr, as Debian has it
+    found = (f for f in (*folders, *distribution) if (f / "libcudart_static.a").exists())
+    return next(found, None)
 
 
 class NinjaBuild(build_ext):

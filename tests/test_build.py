@@ -1,11 +1,13 @@
 """What the build promises: engines without PyTorch, one library for every PyTorch and Python."""
 
 import ctypes
+import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
+import native
 import pytest
 
 from scatcuda import _C
@@ -62,3 +64,88 @@ def test_instruction_sets_share_no_code():
         weak = [line.split()[-1] for line in out.splitlines() if line.split()[-2] in "WVu"]
         assert weak
         assert [name for name in weak if f"{len(isa)}{isa}" not in name] == []
+
+
+# --- where the CUDA toolkit is ------------------------------------------------------------------
+
+PARTS = ("bin/nvcc", "include/cuda_runtime.h", "lib64/libcudart_static.a")
+
+
+def tree(folder: Path, *parts: str) -> Path:
+    for part in parts:
+        (folder / part).parent.mkdir(parents=True, exist_ok=True)
+        (folder / part).touch(0o755)
+    return folder
+
+
+@pytest.fixture
+def found(tmp_path, monkeypatch):
+    """setup.py on a machine whose only toolkits are those of the test."""
+    setup = native.settings()
+    monkeypatch.delenv("CUDA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path / "local/bin"))
+    candidates = setup.candidates
+    elsewhere = Path("/usr/local/cuda")
+    monkeypatch.setattr(
+        setup, "candidates", lambda: [place for place in candidates() if place != elsewhere]
+    )
+    return setup
+
+
+def wrapper(tmp_path: Path, text: str) -> None:
+    tree(tmp_path / "local", "bin/nvcc").joinpath("bin/nvcc").write_text(text)
+
+
+def test_a_wrapper_of_nvcc_is_no_toolkit(found, tmp_path):
+    """It says where the toolkit is; its own folder is none."""
+    home = tree(tmp_path / "cuda", *PARTS)
+    assert found.cuda_home() is None
+    wrapper(tmp_path, f"#!/bin/sh\necho '#$ _HERE_=x' >&2; echo '#$ TOP={home}/bin/..' >&2\n")
+    assert found.cuda_home() == home
+    wrapper(tmp_path, "#!/bin/sh\nexit 1\n")
+    assert found.cuda_home() is None
+    tree(tmp_path / "local", *PARTS[1:])
+    assert found.cuda_home() == tmp_path / "local"
+
+
+@pytest.mark.parametrize("lacks", PARTS)
+def test_an_incomplete_toolkit_is_passed_over(lacks, found, tmp_path, monkeypatch):
+    home = tree(tmp_path / "cuda", *(part for part in PARTS if part != lacks))
+    wrapper(tmp_path, f"#!/bin/sh\necho '#$ TOP={home}' >&2\n")
+    assert found.cuda_home() is None and found.cuda_toolkit([home]) is None
+    named = re.escape(lacks.removeprefix("lib64/"))
+    monkeypatch.setenv("SCATCUDA_CUDA", "1")
+    with pytest.raises(SystemExit, match=f"no CUDA toolkit was found: .*{home} has no {named}"):
+        found.cuda_toolkit([home])
+    tree(home, lacks)
+    assert found.cuda_home() == home
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("include/cuda_runtime.h", "lib/libcudart_static.a"),
+        ("include/cuda_runtime.h", "lib/x86_64-linux-gnu/libcudart_static.a"),
+        ("targets/sbsa-linux/include/cuda_runtime.h", "targets/sbsa-linux/lib/libcudart_static.a"),
+    ],
+)
+def test_layouts_of_toolkits(parts, found, tmp_path, monkeypatch):
+    home = tree(tmp_path / "cuda", "bin/nvcc", *parts)
+    monkeypatch.setenv("CUDA_HOME", str(home))
+    assert found.cuda_home() == home
+    assert found.cudart_folder(home) == (home / parts[1]).parent
+
+
+def test_a_wrong_CUDA_HOME_has_a_sentence(found, tmp_path, monkeypatch):
+    """Though there is a toolkit elsewhere: who sets it means it."""
+    home = tree(tmp_path / "cuda", *PARTS)
+    wrapper(tmp_path, f"#!/bin/sh\necho '#$ TOP={home}' >&2\n")
+    monkeypatch.setenv("CUDA_HOME", str(tmp_path / "local"))
+    with pytest.raises(SystemExit) as raised:
+        found.cuda_toolkit([home])
+    assert f"CUDA_HOME={tmp_path / 'local'} is no CUDA toolkit: it has no include/" in str(raised)
+    monkeypatch.setenv("CUDA_HOME", os.devnull)
+    with pytest.raises(SystemExit, match="it has no bin/nvcc"):
+        found.cuda_home()
+    monkeypatch.setenv("SCATCUDA_CUDA", "0")
+    assert found.cuda_toolkit([home]) is None

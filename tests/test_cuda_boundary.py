@@ -8,7 +8,6 @@ import copy
 import ctypes
 import io
 import itertools
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -726,14 +725,3 @@ def test_native_architecture(toolkit, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda i: [(9, 0), (8, 0), (9, 0)][i])
     assert setup.architectures(toolkit) == ["80", "90"]
-
-
-def test_toolkit_without_runtime(toolkit):
-    setup = native.settings()
-    with pytest.raises(SystemExit, match=r"no libcudart_static\.a below"):
-        setup.cudart_folder(toolkit)
-    library = toolkit / "targets/x86_64-linux/lib/libcudart_static.a"
-    library.parent.mkdir(parents=True)
-    library.touch()
-    assert setup.cudart_folder(toolkit) == library.parent
-    assert os.path.exists(library)
