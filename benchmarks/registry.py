@@ -202,9 +202,8 @@ def coefficients_like(problem: Problem, device: torch.device | str) -> Tensor:
     return noise.reshape(*lead, C, m, n)
 
 
-def gradient(transform: Any, problem: Problem, g: Tensor) -> Tensor:
+def gradient(transform: Any, x: Tensor, g: Tensor) -> Tensor:
     """Of <g, S x> for the images x."""
-    x = problem.images(g.device).requires_grad_()
     S = transform(x)
     return torch.autograd.grad(S, x, g.reshape(S.shape))[0]
 
@@ -260,9 +259,9 @@ def setup_threads(problem: Problem, device: torch.device) -> Work:
 
 def setup_gradient(problem: Problem, device: torch.device) -> Work:
     """x, g -> the gradient of <g, S x>: forward and backward."""
-    g = coefficients_like(problem, device)
+    g, x = coefficients_like(problem, device), problem.images(device).requires_grad_()
     peers = {
-        name: Peer(functools.partial(gradient, module(name, problem, device), problem, g))
+        name: Peer(functools.partial(gradient, module(name, problem, device), x, g))
         for name in implementations(device)
     }
     exact = functools.partial(exact_gradient, problem, g)
