@@ -192,12 +192,21 @@ def slug(report: dict[str, Any]) -> str:
     return "-".join(parts if report["complete"] else [*parts, "partial"])
 
 
-def write(report: dict[str, Any], directory: Path) -> list[Path]:
-    """Write `<slug>.json` and, when there are ratios to show, `<slug>.png` into `directory`."""
+def write_json(report: dict[str, Any], directory: Path) -> Path:
+    """Write `<slug>.json` into `directory`, whole or not at all."""
     directory.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report, indent=1, allow_nan=False) + "\n"
-    paths = [directory / f"{slug(report)}.json"]
-    _replace(paths[0], lambda path: path.write_text(text, encoding="utf-8"))
+    path = directory / f"{slug(report)}.json"
+    _replace(path, lambda path: path.write_text(text, encoding="utf-8"))
+    return path
+
+
+def write(report: dict[str, Any], directory: Path) -> list[Path]:
+    """Write `<slug>.json` and, when there are ratios to show, `<slug>.png` into `directory`; what
+    was written before the report was complete goes."""
+    paths = [write_json(report, directory)]
+    if report["complete"]:
+        (directory / f"{slug(report | {'complete': False})}.json").unlink(missing_ok=True)
     try:
         from . import plot
     except ImportError as error:
@@ -234,7 +243,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--limit", type=float, default=math.inf, metavar="SECONDS", help="begin no case after this"
     )
-    parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="for the files")
+    parser.add_argument(
+        "--output", type=Path, default=RESULTS, metavar="DIR",
+        help="for the files; what is known is written there after every case",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     if options.threads < 1:
         parser.error(f"--threads: expected 1 or more, got {options.threads}")
@@ -248,8 +260,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--cases: {options.cases!r} is part of no name; the names are\n  {known}")
 
     settings = Settings(options.threads, options.quick, options.limit)
-    report = collect(chosen, options.device, settings)
-    report["complete"] &= not options.quick and not options.cases
+    every = chosen == entries and not options.quick
+
+    def keep(report: dict[str, Any]) -> Path:
+        return write_json(report, options.output)
+
+    report = collect(chosen, options.device, settings, every, keep)
     paths = write(report, options.output)
     print(f"\n{_headline(report['machine'])}\n\n{tables.text(report)}\n")
     for path in paths:
@@ -257,16 +273,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if report["failed"] else 0
 
 
-def collect(entries: Sequence[Case | Probe], device: str, settings: Settings) -> dict[str, Any]:
-    """Measure cases and probes; says on standard error what it is at."""
+def collect(
+    entries: Sequence[Case | Probe],
+    device: str,
+    settings: Settings,
+    every: bool = True,
+    keep: Callable[[dict[str, Any]], object] = lambda report: None,
+) -> dict[str, Any]:
+    """Measure cases and probes; says on standard error what it is at.
+
+    Args:
+        every: whether the entries are all that there are, so that the report may be complete.
+        keep: given the report so far after each of them, for whoever stops the rest.
+    """
     start = time.monotonic()
     ceilings = gpu.ceilings(device, settings.quick) if device == "cuda" else {}
     here = machine(device)  # after the ceilings: a GPU's clocks are those under load
     cases, probes, failed, notes = [], [], [], _preamble(here, settings)
+    report = {
+        "machine": here,
+        "device": device,
+        "threads": settings.threads,
+        "rounds": settings.rounds,
+        "ceilings": ceilings,
+        "cases": cases,
+        "probes": probes,
+        "failed": failed,
+        "complete": False,
+        "notes": notes,
+    }
     quickly = [e for e in entries if not (settings.quick and isinstance(e, Case) and e.slow)]
     if slow := [entry.name for entry in entries if entry not in quickly]:
         notes.append(f"--quick left out: {', '.join(slow)}.")
     for i, entry in enumerate(quickly):
+        keep(report)
         if time.monotonic() - start > settings.limit:
             late = ", ".join(left.name for left in quickly[i:])
             notes.append(f"--limit left out: {late}.")
@@ -290,18 +330,8 @@ def collect(entries: Sequence[Case | Probe], device: str, settings: Settings) ->
         if "unprofiled" in found:
             notes.append(f"{entry.name}: not profiled: {found['unprofiled']}.")
         cases.append(found)
-    return {
-        "machine": here,
-        "device": device,
-        "threads": settings.threads,
-        "rounds": settings.rounds,
-        "ceilings": ceilings,
-        "cases": cases,
-        "probes": probes,
-        "failed": failed,
-        "complete": len(cases) + len(probes) == len(entries),
-        "notes": notes,
-    }
+    report["complete"] = every and len(cases) + len(probes) == len(entries)
+    return report
 
 
 def _preamble(machine: dict[str, Any], settings: Settings) -> list[str]:

@@ -2,6 +2,7 @@
 asks how long anything takes."""
 
 import builtins
+import contextlib
 import dataclasses
 import gc
 import json
@@ -54,9 +55,28 @@ def thread_count():
 # ---------------------------------------------------------------- the registry
 
 
+@pytest.fixture
+def nothing_is_made(monkeypatch):
+    """A context in which no image is made and nothing is brought to a device."""
+
+    def refuse(*arguments, **options):
+        raise AssertionError("what is timed makes its input")
+
+    @contextlib.contextmanager
+    def refused():
+        with monkeypatch.context() as patch:
+            patch.setattr(Problem, "images", refuse)
+            for name in ("rand", "randn", "randint", "normal", "from_numpy"):
+                patch.setattr(torch, name, refuse)
+            patch.setattr(torch.Tensor, "cuda", refuse)
+            yield
+
+    return refused
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_implementations_agree_with_float64(case):
-    """The GPU's cases too, though on the CPU where there is no GPU."""
+def test_implementations_agree_with_float64(case, nothing_is_made):
+    """The GPU's cases too, though on the CPU where there is no GPU; with input made beforehand."""
     if not torch.cuda.is_available():
         case = dataclasses.replace(case, device="cpu")
     work = case.start(tiny=True)
@@ -67,7 +87,10 @@ def test_implementations_agree_with_float64(case):
     for name, peer in work.peers.items():
         if peer.slow:  # compiling takes half a minute
             continue
-        values = work.values(peer.run())
+        values = work.values(peer.run())  # compiles what is compiled
+        if case.kind != "construction":
+            with nothing_is_made():
+                peer.run()
         assert values.shape == exact.shape, name
         assert report.relative_error(values, exact) < TOLERANCE, name
 
@@ -348,6 +371,41 @@ def test_a_case_that_fails_does_not_stop_the_others(monkeypatch, tmp_path, capsy
     stored = json.loads(path.read_text())
     assert stored["failed"] == ["fake"]
     assert [entry["name"] for entry in stored["cases"]] == ["another"]
+
+
+def test_the_report_is_written_after_every_case(monkeypatch, tmp_path):
+    """Being stopped loses the case that runs."""
+    stored = []
+
+    def look():
+        paths = sorted(tmp_path.iterdir())
+        assert len(paths) == 1 and paths[0].name.endswith("-partial.json")
+        stored.append(json.loads(paths[0].read_text()))
+        return _ones()
+
+    def stop():
+        look()
+        raise KeyboardInterrupt
+
+    names = ["first", "second", "third"]
+    cases = [dataclasses.replace(_case(look, _ones), name=name) for name in names]
+    cases.append(dataclasses.replace(_case(stop, _ones), name="fourth"))
+    monkeypatch.setattr(registry, "CASES", cases)
+    monkeypatch.setattr(registry, "PROBES", [])
+    monkeypatch.setattr(
+        report, "interleave", lambda peers, *_, **__: {name: [1.0] for name in peers}
+    )
+    with pytest.raises(KeyboardInterrupt):
+        report.main(["--output", str(tmp_path)])
+    measured = [[entry["name"] for entry in one["cases"]] for one in stored]
+    assert measured == [names[:count] for count in range(4)]
+    assert not any(one["complete"] for one in stored)
+    assert stored[0]["machine"]["versions"]["torch"] == torch.__version__
+
+    del cases[-1]
+    assert report.main(["--output", str(tmp_path)]) == 0  # and what was written on the way goes
+    (path,) = tmp_path.glob("*.json")
+    assert "partial" not in path.name and json.loads(path.read_text())["complete"]
 
 
 def test_no_case_is_begun_after_the_limit():
