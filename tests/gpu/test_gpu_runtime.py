@@ -39,6 +39,12 @@ def images(count: int, way: tuple) -> Tensor:
     return torch.rand(count, *shape, device="cuda", dtype=dtype)
 
 
+def assert_near(ours: Tensor, theirs: Tensor) -> None:
+    """Of the same images in batches of different size, or on different GPUs: cuFFT then makes
+    different plans, and rounds as it likes."""
+    assert (ours - theirs).norm() <= 2e-6 * theirs.norm()
+
+
 # --- streams, threads, graphs -------------------------------------------------------------------
 
 
@@ -278,7 +284,7 @@ def test_full_memory_is_pytorchs_error_and_passes():
         module(x)
     assert torch.equal(module(small), expected)
     del rest
-    assert torch.equal(module(x)[:2], module(x[:2]))
+    assert_near(module(x)[:2], module(x[:2]))
     torch.cuda.empty_cache()
 
 
@@ -310,7 +316,7 @@ def test_another_device(tier):
         there = Scattering2D(2, (32, 32), tier=tier).to("cuda:1")(x.to("cuda:1"))
         assert torch.cuda.current_device() == 0
         assert there.device == torch.device("cuda:1")
-        assert torch.equal(there.cpu(), here.cpu())
+        assert_near(there.cpu(), here.cpu())
     bank = [t.to("cuda:0") for t in module._packed]
     with pytest.raises(RuntimeError, match="must be on"):
         ops.scattering2d(x.to("cuda:1"), *bank, J=2, L=8)
@@ -339,7 +345,7 @@ def test_more_than_2_31_pixels(tier):
     x = torch.rand(2**21 + 3, 32, 32, device="cuda")
     assert x.numel() > 2**31
     S = module(x)
-    assert torch.equal(S[around(2**21 + 2)], module(x[around(2**21 + 2)]))
+    assert torch.equal(S[around(2**21 + 2)], module(x[around(2**21 + 2)]))  # order 0 has no FFT
 
 
 @pytest.mark.slow
@@ -351,7 +357,7 @@ def test_more_than_2_31_coefficients(tier):
     x = torch.rand(count, 32, 32, device="cuda")
     S = module(x)
     assert S.numel() > 2**31
-    assert torch.equal(S[around(count - 1)], module(x[around(count - 1)]))
+    assert_near(S[around(count - 1)], module(x[around(count - 1)]))
 
 
 @pytest.mark.slow
