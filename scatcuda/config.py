@@ -206,7 +206,7 @@ def show_config() -> None:
 
 def _cuda_engine() -> str:
     if archs := _C.cuda_architectures():
-        return " ".join(f"sm_{arch}" for arch in archs.split())
+        return f"{' '.join(f'sm_{arch}' for arch in archs.split())}; {_C.cuda_driver()}"
     return (
         "none in this build; for CUDA tensors install scatcuda again with CUDA_HOME set to a CUDA "
         'toolkit, or use backend="reference"'

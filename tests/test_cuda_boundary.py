@@ -8,6 +8,7 @@ import copy
 import ctypes
 import io
 import itertools
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -329,8 +330,9 @@ OTHERWISE = 'backend="reference" (scatcuda.reference) computes it on any device'
         ),
         (
             "no_kernel",
-            "scattering2d: this GPU is of sm_90, older than every architecture of this build "
-            f"(80 90). Install scatcuda again with SCATCUDA_ARCHS=native; {OTHERWISE}",
+            "scattering2d: the NVIDIA driver found nothing for this GPU, of sm_90, in this build "
+            "for 80 90 (CUDA 13.0, NVIDIA driver 580 or newer). Update it, or install scatcuda "
+            f"again with SCATCUDA_ARCHS=native; {OTHERWISE}",
         ),
         (
             "launch",
@@ -362,6 +364,27 @@ def test_what_the_engine_refuses_of_a_stage(boundary):
     boundary.library.standin_answer(4, STATUS["launch"])
     with pytest.raises(RuntimeError, match=r"modulus: CUDA failed on z of shape \(3\), Complex"):
         boundary.call("modulus", torch.zeros(3, dtype=torch.complex64))
+
+
+ON_AN_OLD_GPU = """
+import ctypes, sys, torch
+torch.ops.load_library(sys.argv[1])
+engine = ctypes.CDLL(sys.argv[1])
+engine.standin_architecture(75)
+engine.standin_answer(4, 5)
+cuda = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
+torch.ops.standin.modulus.default.redispatch(cuda, torch.zeros(3, dtype=torch.complex64))
+"""
+
+
+def test_a_gpu_older_than_the_build(libraries):
+    """In a process of its own: what a GPU can is asked once."""
+    command = [sys.executable, "-c", ON_AN_OLD_GPU, str(libraries / "standin.so")]
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    assert (
+        "modulus: this GPU is of sm_75, older than every architecture of this build (80 90). "
+        f"Install scatcuda again with SCATCUDA_ARCHS=native; {OTHERWISE}"
+    ) in told
 
 
 def test_without_cufft(boundary):
@@ -660,6 +683,7 @@ def test_show_config(capsys):
     assert "GPU" in names
     if WITH_ENGINE:
         assert lines[3].startswith("CUDA engine: sm_")
+        assert re.search(r"; CUDA \d+\.\d, NVIDIA driver \d{3} or newer$", lines[3])
         assert "cuFFT" in names
         assert any(
             line.startswith("  32 x 32, J = 2, float32: fused, 128 images") for line in lines

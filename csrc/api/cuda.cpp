@@ -37,7 +37,9 @@ scatcuda_status answer(Status status, scatcuda_message* message) {
       return *SCATCUDA_ARCHS == '\0'
                  ? fail(message, SCATCUDA_NO_CUDA, "this build of scatcuda has no CUDA engine")
                  : fail(message, SCATCUDA_NO_CUDA,
-                        "this GPU is older than every architecture of this build, " SCATCUDA_ARCHS);
+                        "this GPU is older than every architecture of this build, " SCATCUDA_ARCHS
+                        ", or its driver than %s",
+                        cuda::driver_needed());
     case Status::launch_failed:
       return fail(message, SCATCUDA_CUDA_FAILED, "CUDA: %s", cuda::last_error());
     case Status::workspace_too_small:

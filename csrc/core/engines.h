@@ -24,7 +24,7 @@ enum class Status : int {
   workspace_too_small = 2,
   tier_impossible = 3,  // the tier asked for does not do this problem on this device
   fft_failed = 4,       // the FFT library is missing or refused
-  no_kernel = 5,        // the GPU is older than every architecture of this build
+  no_kernel = 5,        // for this GPU: it is older than every architecture, or its driver is
   launch_failed = 6,    // cuda::last_error() says why
 };
 
@@ -266,6 +266,9 @@ Status clear(void* memory, int64_t bytes, void* stream);
 
 // What CUDA said of the last launch_failed, whichever thread's it was
 const char* last_error();
+
+// The toolkit of this build and the driver it needs, as in "CUDA 13.0, NVIDIA driver 580 or newer"
+const char* driver_needed();
 
 // Kernels launched and transforms run so far, by all threads
 int64_t launches();

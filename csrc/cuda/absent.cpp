@@ -14,6 +14,7 @@ Status upload(void*, const void*, int64_t) { return Status::no_kernel; }
 void release(void*) {}
 Status clear(void*, int64_t, void*) { return Status::no_kernel; }
 const char* last_error() { return ""; }
+const char* driver_needed() { return ""; }
 int64_t launches() { return 0; }
 
 template <class T>

@@ -2,6 +2,7 @@
 #include <atomic>
 
 #include "backward.cuh"
+#include "driver.h"
 #include "layout.h"
 
 namespace scatcuda {
@@ -13,7 +14,7 @@ std::atomic<int64_t> launched{0};
 
 Status status_of(cudaError_t error) {
   if (error == cudaSuccess) return Status::ok;
-  failure = cudaGetErrorString(error);
+  failure = said_of(error);
   const bool missing =
       error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction;
   return missing ? Status::no_kernel : Status::launch_failed;
@@ -496,6 +497,10 @@ Status clear(void* memory, int64_t bytes, void* stream) {
 }
 
 const char* last_error() { return failure; }
+const char* driver_needed() {
+  static const std::string words = words_for_driver(false);
+  return words.c_str();
+}
 int64_t launches() { return launched; }
 
 Status device_limits(int index, Device* device) {

@@ -34,6 +34,9 @@ PyObject* build_info(PyObject*, PyObject*) { return PyUnicode_FromString(SCATCUD
 // "75 80 …", "" where the build has no CUDA engine
 PyObject* cuda_architectures(PyObject*, PyObject*) { return PyUnicode_FromString(SCATCUDA_ARCHS); }
 
+// "CUDA 13.0, NVIDIA driver 580 or newer", "" likewise
+PyObject* cuda_driver(PyObject*, PyObject*) { return PyUnicode_FromString(cuda::driver_needed()); }
+
 // 12000 for 12.0, None where there is no cuFFT
 PyObject* cufft_version(PyObject*, PyObject*) {
   int version = 0;
@@ -107,6 +110,7 @@ PyMethodDef methods[] = {
     {"cpu_isa", cpu_isa, METH_NOARGS, nullptr},
     {"build_info", build_info, METH_NOARGS, nullptr},
     {"cuda_architectures", cuda_architectures, METH_NOARGS, nullptr},
+    {"cuda_driver", cuda_driver, METH_NOARGS, nullptr},
     {"cufft_version", cufft_version, METH_NOARGS, nullptr},
     {"device_limits", device_limits, METH_VARARGS, nullptr},
     {"choose", choose, METH_VARARGS, nullptr},

@@ -89,6 +89,11 @@ inline std::string sentence_of(Status status, const std::string& what, const cud
       }
       return "cuFFT did not transform " + what + ": " + cuda::cufft_error();
     case Status::no_kernel:
+      if (device.architecture >= std::atoi(SCATCUDA_ARCHS)) {
+        return "the NVIDIA driver found nothing for this GPU, of " + gpu +
+               ", in this build for " SCATCUDA_ARCHS " (" + cuda::driver_needed() +
+               "). Update it, or install scatcuda again with SCATCUDA_ARCHS=native" + otherwise;
+      }
       return "this GPU is of " + gpu +
              ", older than every architecture of this build (" SCATCUDA_ARCHS
              "). Install scatcuda again with SCATCUDA_ARCHS=native" +

@@ -170,14 +170,19 @@ T __shfl_down_sync(unsigned mask, T value, unsigned by, int width = 32, SCATCUDA
 
 // --- the host's calls --------------------------------------------------------------------------
 
+#define CUDART_VERSION 13000
+
 // CUDA's own names and numbers
 enum cudaError_t : int {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorInvalidConfiguration = 9,
+  cudaErrorInsufficientDriver = 35,
   cudaErrorInvalidDeviceFunction = 98,
   cudaErrorInvalidDevice = 101,
+  cudaErrorInvalidKernelImage = 200,
   cudaErrorNoKernelImageForDevice = 209,
+  cudaErrorUnsupportedPtxVersion = 222,
   cudaErrorInvalidResourceHandle = 400,
 };
 enum cudaDeviceAttr : int {
@@ -197,6 +202,7 @@ using cudaStream_t = CUstream_st*;
 
 cudaError_t cudaGetLastError();
 const char* cudaGetErrorString(cudaError_t error);
+cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaGetDevice(int* index);
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int index);
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes);

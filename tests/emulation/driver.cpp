@@ -20,6 +20,7 @@ cudaError_t failed(cudaError_t error) {
 cudaError_t check_launch(dim3 grid, dim3 threads, size_t shared, const void* on) {
   const uint64_t count = uint64_t{threads.x} * threads.y * threads.z;
   if (!device.has_kernels) return cudaErrorNoKernelImageForDevice;
+  if (device.refusal != 0) return static_cast<cudaError_t>(device.refusal);
   if (on != stream) return cudaErrorInvalidResourceHandle;
   if (count < 1 || threads.x > 1024 || threads.y > 1024 || threads.z > 64 || count > most_threads ||
       grid.x < 1 || grid.y < 1 || grid.z < 1 || grid.x > 0x7fffffff || grid.y > 65535 ||
@@ -74,6 +75,12 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "invalid argument";
     case cudaErrorInvalidConfiguration:
       return "invalid configuration argument";
+    case cudaErrorInsufficientDriver:
+      return "CUDA driver version is insufficient for CUDA runtime version";
+    case cudaErrorInvalidKernelImage:
+      return "device kernel image is invalid";
+    case cudaErrorUnsupportedPtxVersion:
+      return "the provided PTX was compiled with an unsupported toolchain.";
     case cudaErrorInvalidDeviceFunction:
       return "invalid device function";
     case cudaErrorInvalidDevice:
@@ -84,6 +91,11 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "invalid resource handle";
   }
   return "unrecognized error code";
+}
+
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = 12040;
+  return cudaSuccess;
 }
 
 cudaError_t cudaGetDevice(int* index) {

@@ -23,6 +23,7 @@ struct Device {
   size_t l2_bytes = 50 << 20;
   size_t memory_bytes = size_t{80} << 30;
   bool has_kernels = true;        // false: older than all architectures of the build
+  int refusal = 0;                // what its driver, of CUDA 12.4, answers to every launch
   bool threads_reversed = false;  // the last thread of a block comes first
   bool blocks_reversed = false;   // the last block of a grid comes first
 };

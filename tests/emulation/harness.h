@@ -175,7 +175,7 @@ inline void bind_device(py::module_& module) {
       SCATCUDA_LIMIT(shared_per_block), SCATCUDA_LIMIT(shared_per_processor),
       SCATCUDA_LIMIT(l2_bytes),         SCATCUDA_LIMIT(memory_bytes),
       SCATCUDA_LIMIT(has_kernels),      SCATCUDA_LIMIT(threads_reversed),
-      SCATCUDA_LIMIT(blocks_reversed),
+      SCATCUDA_LIMIT(blocks_reversed),  SCATCUDA_LIMIT(refusal),
   };
 #undef SCATCUDA_LIMIT
   module.def("device", [](const py::kwargs& changes) {

@@ -355,6 +355,17 @@ def test_a_device_older_than_the_build() -> None:
         run(engine, USUAL)
 
 
+@pytest.mark.parametrize("refusal", [35, 200, 222])  # too old, cannot unpack, does not know the PTX
+def test_a_driver_older_than_the_build(refusal: int) -> None:
+    engine = emulation.engine("plain")
+    engine.device(refusal=refusal)
+    told = r"launch_failed: the NVIDIA driver here \(CUDA 12\.4\) is too old for this build \(CUDA "
+    told += r"13\.0, NVIDIA driver 580 or newer\)\. Update it, or install .* an older CUDA toolkit"
+    told += " or with SCATCUDA_ARCHS=native$" if refusal == 222 else "$"
+    with pytest.raises(RuntimeError, match=told):
+        run(engine, USUAL)
+
+
 # --- which tier -----------------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ using scatcuda::Status;
 std::string calls;
 int answers[6];  // of the functions in the order of engine.h: device_limits, choose …
 bool has_cufft = true;
+int architecture = 90;          // sm_90
 int64_t most_wave = INT64_MAX;  // beyond it a workspace is too large for any machine
 
 template <class... Values>
@@ -62,6 +63,9 @@ __attribute__((visibility("default"))) void standin_answer(int function, int sta
   answers[function] = status;
 }
 __attribute__((visibility("default"))) void standin_cufft(bool present) { has_cufft = present; }
+__attribute__((visibility("default"))) void standin_architecture(int value) {
+  architecture = value;
+}
 __attribute__((visibility("default"))) void standin_most_wave(int64_t wave) { most_wave = wave; }
 // the calls since the last reading
 __attribute__((visibility("default"))) const char* standin_calls() {
@@ -77,7 +81,7 @@ namespace cuda {
 
 Status device_limits(int, Device* device) {
   record("device_limits");
-  *device = {90, 132, 232448, 233472, 50 << 20, int64_t{80} << 30};
+  *device = {architecture, 132, 232448, 233472, 50 << 20, int64_t{80} << 30};
   return answer(0);
 }
 
@@ -87,6 +91,7 @@ const Fft* cufft(int*) {
 }
 const char* cufft_error() { return "it answered 5 when making a plan"; }
 const char* last_error() { return "an illegal memory access was encountered"; }
+const char* driver_needed() { return "CUDA 13.0, NVIDIA driver 580 or newer"; }
 
 template <class T>
 Status choose(const Problem& p, int64_t B, const Device& device, Tier tier, int64_t budget,
