@@ -270,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"\n{_headline(report['machine'])}\n\n{tables.text(report)}\n")
     for path in paths:
         print(f"written: {path}")
-    return 1 if report["failed"] else 0
+    return 1 if report["failed"] or not (report["cases"] or report["probes"]) else 0
 
 
 def collect(

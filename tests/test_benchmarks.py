@@ -414,6 +414,11 @@ def test_no_case_is_begun_after_the_limit():
     assert "--limit left out: fake, fake." in found["notes"]
 
 
+def test_a_report_of_nothing_is_a_failure(tmp_path):
+    arguments = ["--cases", "32x32 J=2 batch 1", "--limit", "-1", "--output", str(tmp_path)]
+    assert report.main(arguments) == 1
+
+
 def test_memory_is_left_empty_where_the_system_does_not_tell(monkeypatch):
     monkeypatch.setattr(process, "knows_peak", lambda: False)
     assert registry.memory(CASES[0].problem, 1, [OURS]) == {}
