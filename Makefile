@@ -7,7 +7,8 @@
 #                environment of its own: TORCH=2.14.1 (5.5 GB) says which
 #   make learn   the experiments of benchmarks/learning; DATA=directory of data sets, ARGS=names
 #   make gpu     on an NVIDIA GPU: build, tests, benchmarks, compute-sanitizer, with the Python and
-#                PyTorch that are there; QUICK=1 for a short run, RESULTS=directory for the figures
+#                PyTorch that are there; QUICK=1 for a short run, ONLY=build,tests for some of it,
+#                TOOL=memcheck, DRY=1 to try it on a CPU, RESULTS=directory for logs and figures
 #   make fuzz    hostile plan files, guided by coverage: RUNS=1000000 of them; needs clang++ (Debian's
 #                clang and libclang-rt-14-dev)
 #   make kernels what nvcc makes of the CUDA kernels: registers, spills, occupancy
@@ -31,7 +32,7 @@ CPP := $(shell find csrc tests benchmarks -name '*.h' -o -name '*.hpp' -o -name 
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n '3,17p' Makefile | cut -c3-
+	@sed -n '3,18p' Makefile | cut -c3-
 
 demo: $(VENV)/.built-demo
 	$(BIN)/python -m scatcuda.demo $(if $(DATA),--data $(DATA))
@@ -58,9 +59,11 @@ learn: $(VENV)/.built-learn
 
 # Nothing is installed for this one: a machine with a GPU has its PyTorch, in .venv or elsewhere.
 gpu:
-	@$$($(BIN)/python -c "import sys, torch; sys.exit(not torch.version.cuda)" 2>/dev/null \
+	@$$($(BIN)/python -c "import sys, torch; sys.exit(not (torch.version.cuda or '$(DRY)'))" 2>/dev/null \
 	  && echo $(BIN)/python || echo $(PYTHON)) \
-	  tests/gpu/prove.py $(if $(QUICK),--quick) $(if $(RESULTS),--results "$(RESULTS)")
+	  tests/gpu/prove.py $(if $(QUICK),--quick) $(if $(ONLY),--only "$(ONLY)") \
+	  $(if $(TOOL),--tool "$(TOOL)") $(if $(DRY),--dry-run) \
+	  $(if $(RESULTS),--results "$(RESULTS)") $(ARGS)
 
 fuzz: $(VENV)/.built-test
 	cd tests && ../$(BIN)/python -m native.fuzz $(RUNS)

@@ -2,6 +2,7 @@
 
 SCATCUDA_TEST_DEVICE=cuda   there has to be one: a missing GPU or engine is a failure (`make gpu`)
 SCATCUDA_TEST_DEVICE=cpu    tries the tests themselves, but for those marked `cuda`, on the CPU
+SCATCUDA_TEST_SHARE=2/8     every eighth test, from the second on: a process's share of them all
 """
 
 from __future__ import annotations
@@ -38,6 +39,14 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     if WANTED or not missing():
         return None
     return Unavailable.from_parent(parent, path=module_path)
+
+
+@pytest.hookimpl(trylast=True)  # after what -k and -m leave
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    share, _, count = os.environ.get("SCATCUDA_TEST_SHARE", "1/1").partition("/")
+    mine = items[int(share) - 1 :: int(count)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in mine])
+    items[:] = mine
 
 
 @pytest.fixture(autouse=True)

@@ -214,6 +214,7 @@ def peak(run: Callable[[], Tensor]) -> int:
     return torch.cuda.memory_stats()["requested_bytes.all.peak"] - before - result.nbytes
 
 
+@pytest.mark.alone
 def test_takes_no_memory_but_from_pytorch(way):
     module, batches = way[0], [images(count, way) for count in (1, 5, 64)]
     for x in batches:
@@ -224,6 +225,7 @@ def test_takes_no_memory_but_from_pytorch(way):
     assert outside() - before < MB
 
 
+@pytest.mark.alone
 def test_batches_of_many_sizes_do_not_pile_up_plans(way):
     module = way[0]
     module(images(130, way))
@@ -261,6 +263,7 @@ def at_most(extra: int) -> Iterator[None]:
         torch.cuda.empty_cache()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("tier", ["auto", "general"])
 def test_little_memory_means_smaller_waves(tier):
     """The output fits, the workspace of the whole batch does not."""
@@ -271,6 +274,7 @@ def test_little_memory_means_smaller_waves(tier):
         torch.testing.assert_close(module(x).cpu(), expected)  # cuFFT's bits follow its batch
 
 
+@pytest.mark.alone
 def test_full_memory_is_pytorchs_error_and_passes():
     module = Scattering2D(2, (64, 64)).cuda()
     small = torch.rand(2, 64, 64, device="cuda")
@@ -337,6 +341,7 @@ def around(last: int) -> list[int]:
     return [0, 1, last // 2, last - 1, last]
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("tier", ["auto", "general"])
 def test_more_than_2_31_pixels(tier):
@@ -348,6 +353,7 @@ def test_more_than_2_31_pixels(tier):
     assert torch.equal(S[around(2**21 + 2)], module(x[around(2**21 + 2)]))  # order 0 has no FFT
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("tier", ["auto", "general"])
 def test_more_than_2_31_coefficients(tier):
@@ -360,6 +366,7 @@ def test_more_than_2_31_coefficients(tier):
     assert_near(S[around(count - 1)], module(x[around(count - 1)]))
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_modulus_of_more_than_2_31_numbers():
     needs(30)
@@ -371,6 +378,7 @@ def test_modulus_of_more_than_2_31_numbers():
         assert torch.equal(u[part], ops.modulus(z[part].clone()))
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_filter_fold_to_more_than_2_31_numbers():
     needs(30)
@@ -382,6 +390,7 @@ def test_filter_fold_to_more_than_2_31_numbers():
         assert torch.equal(folded[i], ops.filter_fold(x_hat[i].clone(), psi, 1))
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_lowpass_of_more_than_2_31_numbers():
     needs(14)
