@@ -445,16 +445,34 @@ def test_tiny_problems(tier, case, workspace, device):
 
 
 @pytest.mark.sanitize
+@pytest.mark.parametrize("dtype", LIMITS, ids=str)
 @pytest.mark.parametrize("case", TINY[:3], ids=str)
-def test_tiny_problems_in_float64(case, device):
-    check(case, "general", torch.float64, device)
-    check_gradients(case, "general", torch.float64, device, WITH_FILTERS)
+def test_tiny_problems_with_filters(case, dtype, device):
+    check(case, "general", dtype, device)
+    check_gradients(case, "general", dtype, device, WITH_FILTERS)
+
+
+# The sides that have kernels of their own, and the way there, with as few angles as can be
+OWN_SIDES = [
+    Case(28, 28, 2, L=1, lead=()),  # families of 36, the last scale of 18 by two
+    Case(32, 32, 2, lead=(1,)),  # 40, 20
+    Case(32, 32, 3, L=1, lead=()),  # 48
+    Case(60, 60, 3, L=1, lead=()),  # 72, 18 by four
+    Case(64, 64, 2, L=1, lead=()),  # 72, 36
+    Case(64, 64, 3, L=1, lead=()),  # 80, 20 by four
+    Case(128, 128, 3, L=1, lead=()),  # 72, 36 by two and by four
+    Case(128, 128, 4, L=1, lead=()),  # 80
+    Case(224, 224, 3, L=1, lead=()),  # 120, 60 by two and by four
+    Case(256, 256, 4, L=1, lead=()),  # 72 by four
+    Case(256, 256, 5, L=1, lead=()),  # 80 by four
+]
 
 
 @pytest.mark.sanitize
-def test_one_whole_problem(device):
-    check(Case(32, 32, 2, lead=(1,)), "auto", torch.float32, device)
-    check_gradients(Case(32, 32, 2, lead=(1,)), "auto", torch.float32, device)
+@pytest.mark.parametrize("case", OWN_SIDES, ids=str)
+def test_kernels_of_one_side(case, device):
+    check(case, "fused", torch.float32, device)
+    check_gradients(case, "fused", torch.float32, device)
 
 
 @pytest.mark.sanitize

@@ -1,0 +1,106 @@
+"""The small problems that ``make gpu`` runs under compute-sanitizer launch every kernel: those
+of tests/gpu marked ``sanitize``, run by the emulated engine."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import itertools
+import re
+import subprocess
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from native.kernels import shortened
+
+import emulation
+
+HERE = Path(__file__).resolve().parent
+
+
+def gpu_tests() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        "gpu_engine", HERE.parent / "gpu" / "test_gpu_engine.py"
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def calls_of(function: Any) -> list[dict[str, Any]]:
+    """Arguments of a test, as pytest would give them."""
+    marks = [mark for mark in function.pytestmark if mark.name == "parametrize"]
+    return [
+        {mark.args[0]: value for mark, value in zip(marks, values, strict=True)}
+        for values in itertools.product(*(list(mark.args[1]) for mark in marks))
+    ]
+
+
+def kernels_of(path: Path) -> dict[int, str]:
+    """Names of all kernels in the emulated engine, by their place."""
+    command = ["nm", "-C", "--defined-only", str(path)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    found = (re.match(r"(\w+) [tTW] (.*_kernel(<.*)?\(.*)", line) for line in lines)
+    return {int(match[1], 16): shortened(match[2]) for match in found if match}
+
+
+def test_compute_sanitizer_sees_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, gpu, launched = emulation.engine("plain"), gpu_tests(), set()
+    engine.reset_device()
+
+    def note(result: tuple) -> None:
+        launched.update(ran["place"] for ran in result[-1]["launches"] if ran["place"] >= 0)
+
+    def sizes_of(case: Any, tier: str, workspace: int | None) -> dict[str, Any]:
+        sizes = {"J": case.J, "L": case.L, "max_order": case.max_order, "pre_pad": case.pre_pad}
+        return {**sizes, "tier": tier, "budget": workspace or 1 << 30}
+
+    def given_of(case: Any, dtype: torch.dtype) -> tuple[Any, ...]:
+        grad, x, *bank = gpu.backward_problem(case, dtype)
+        grad, x = grad.reshape(-1, *grad.shape[-3:]), x.reshape(-1, *x.shape[-2:])
+        return grad.numpy(), x.numpy(), *(tensor.numpy().ravel() for tensor in bank)
+
+    def check(case: Any, tier: str, dtype: torch.dtype, device: None, workspace: int = 0) -> None:
+        _, x, *bank = given_of(case, dtype)
+        note(engine.scattering2d(x, *bank, **sizes_of(case, tier, workspace)))
+
+    def check_gradients(
+        case: Any, tier: str, dtype: torch.dtype, device: None,
+        wanted: tuple = gpu.X_ALONE, workspace: int = 0,
+    ) -> None:  # fmt: skip
+        names = ("with_x", "with_psi", "with_phi")
+        options = {**sizes_of(case, tier, workspace), **dict(zip(names, wanted, strict=True))}
+        note(engine.scattering2d_backward(*given_of(case, dtype), **options))
+
+    class Stages:
+        """torch.ops.scatcuda, emulated; its results are not looked at."""
+
+        def __getattr__(self, name: str) -> Any:
+            def run(*arguments: Any) -> Any:
+                arrays = [a.contiguous().numpy() if isinstance(a, torch.Tensor) else a
+                          for a in arguments]  # fmt: skip
+                if name == "lowpass":
+                    arrays[0] = arrays[0].reshape(-1, *arrays[0].shape[-2:])
+                note(getattr(engine, name)(*arrays))
+                return getattr(gpu.reference, name)(*arguments)
+
+            return run
+
+    monkeypatch.setattr(gpu, "check", check)
+    monkeypatch.setattr(gpu, "check_gradients", check_gradients)
+    monkeypatch.setattr(torch.ops, "scatcuda", Stages())
+    monkeypatch.setattr(gpu, "LIMITS", dict.fromkeys(gpu.LIMITS, 1.0))
+    for _, function in inspect.getmembers(gpu, inspect.isfunction):
+        marks = {mark.name for mark in getattr(function, "pytestmark", [])}
+        if "sanitize" in marks:
+            for arguments in calls_of(function):
+                function(**arguments, device=None)
+
+    every = kernels_of(engine.path)
+    assert len(every) > 50
+    missing = {name for place, name in every.items() if place not in launched}
+    assert missing == set()
