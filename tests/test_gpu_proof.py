@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -269,7 +270,18 @@ except KeyboardInterrupt:
 """
 
 
-def test_a_step_is_interrupted_before_it_is_killed(ready):
+@pytest.fixture
+def in_the_background():
+    """As a shell without a terminal starts a program with &."""
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    for which, handler in before.items():
+        signal.signal(which, handler)
+
+
+def test_a_step_is_interrupted_before_it_is_killed(ready, in_the_background):
+    prove.listen()
     status, lines = prove.call([sys.executable, "-c", WILLING], 60, {}, ready.append)
     assert status is None and lines == ready == ["ready", "written down"]
 

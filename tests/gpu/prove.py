@@ -587,7 +587,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if any(done.failed for done in proof.steps) else 0
 
 
-if __name__ == "__main__":
-    # who is ended ends what it started
+def listen() -> None:
+    """Who is ended ends what it started. And what is started can be interrupted, which a shell that
+    runs us in the background would have it ignore."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+if __name__ == "__main__":
+    listen()
     sys.exit(main())
