@@ -10,7 +10,7 @@ Environment:
     SCATCUDA_CUDA    auto (default): compile csrc/cuda where there is an nvcc; 0: never; 1: or fail
     SCATCUDA_ARCHS   GPU architectures, default "75;80;86;90;100;120"; native: of the GPUs here
     SCATCUDA_WERROR  1: warnings are errors, and so are spilled registers (the test build)
-    CUDA_HOME        a CUDA toolkit; where it is not set, /usr/local/cuda or that of the nvcc on PATH
+    CUDA_HOME        a CUDA toolkit; default: /usr/local/cuda, or that of the nvcc on PATH
     CXX, CXXFLAGS    as usual
 """
 
