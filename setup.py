@@ -142,8 +142,10 @@ class NinjaBuild(build_ext):
     """build_ext that writes a build.ninja and runs it."""
 
     def build_extension(self, ext: Extension) -> None:
-        # not self.build_temp, which pip throws away: an editable install is rebuilt again and again
-        build = ROOT / f"build/temp.{sysconfig.get_platform()}-{sys.implementation.cache_tag}"
+        # not self.build_temp, which pip throws away: an editable install is rebuilt again and
+        # again, beside one PyTorch or another
+        beside = f"{sys.implementation.cache_tag}-torch{torch.__version__}"
+        build = ROOT / f"build/temp.{sysconfig.get_platform()}-{beside}"
         build.mkdir(parents=True, exist_ok=True)
         target = Path(self.get_ext_fullpath(ext.name)).resolve()
         target.parent.mkdir(parents=True, exist_ok=True)

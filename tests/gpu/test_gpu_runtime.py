@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from leaks import growth
 from torch import Tensor
 
 from scatcuda import Scattering2D, ops
@@ -223,6 +224,21 @@ def test_takes_no_memory_but_from_pytorch(way):
     for x in batches * 5:
         module(x)
     assert outside() - before < MB
+
+
+@pytest.mark.alone
+def test_no_call_keeps_memory(way):
+    """Neither the GPU's nor, byte for byte, the host's."""
+    module, (M, N), dtype = way
+    x = torch.rand(2, M, N, dtype=dtype, device="cuda", requires_grad=True)
+
+    def call() -> None:
+        torch.autograd.grad(module(x).sum(), x)
+
+    call()
+    before = torch.cuda.memory_stats()["requested_bytes.all.current"]
+    assert growth(call, 1000) < 1000  # less than a byte a call
+    assert torch.cuda.memory_stats()["requested_bytes.all.current"] == before
 
 
 @pytest.mark.alone
