@@ -32,17 +32,13 @@ def is_transformed() -> bool:
     return _transforms_active() or forward_ad._current_level >= 0
 
 
-def requires_grad(tensors: Sequence[Any]) -> bool:
-    """Whether a gradient is recorded of what is computed from these."""
-    return torch.is_grad_enabled() and _any_requires_grad(*tensors)
-
-
 def call(operator: Callable[..., Tensor], tensors: tuple[Tensor, ...], *constants: Any) -> Tensor:
     """``operator(*tensors, *constants)``, past the autograd kernel where that has nothing to do:
     it takes longer than a small image does."""
-    if (
-        requires_grad(tensors)
-        or is_transformed()
+    if (  # written out: this is a good part of a small image's call
+        (torch.is_grad_enabled() and _any_requires_grad(*tensors))
+        or forward_ad._current_level >= 0
+        or _transforms_active()
         or torch.overrides.has_torch_function(tensors)  # it may do as it likes
     ):
         return operator(*tensors, *constants)
@@ -97,7 +93,7 @@ def register_gradient(
     def kernel(keyset: Any, *inputs: Any) -> Any:
         if _in_forward_mode():
             return twin(*inputs)
-        if not requires_grad(inputs):
+        if not (torch.is_grad_enabled() and _any_requires_grad(*inputs)):
             return compute(keyset, *inputs)
         if not _transforms_active():
             return node.apply(keyset, *inputs)

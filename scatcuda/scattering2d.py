@@ -333,7 +333,7 @@ class Scattering2D(Transform, Generic[Output]):
         plan, learned = self._plan, self.learned
         if learned is None:
             x = self._checked(x, self._phi)
-            packed = self._packed
+            packed = Packed(self._psi, self._psi_support, self._phi, self._phi_support)
         else:
             packed = learned.packed()
             x = self._checked(x, packed.phi)
