@@ -96,7 +96,7 @@ class Transform(nn.Module):
         if x.dtype == like.dtype:
             return x
         if x.dtype == torch.float64:
-            expected = "must not be wider than the module, which is float32 (.double() widens it)"
+            expected = "must be float32 as the module is: call .double() on it, or .float() on x"
             raise self._refused(TypeError, expected, x.dtype)
         return self._cast(x, like)
 
