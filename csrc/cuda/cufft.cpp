@@ -20,9 +20,11 @@
 #include <type_traits>
 
 #include "../core/engines.h"
+#include "capture.h"
 
 extern "C" {
 int cudaGetDevice(int* device);
+int cudaThreadExchangeStreamCaptureMode(int* mode);
 int cudaStreamIsCapturing(void* stream, int* status);
 }
 
@@ -112,10 +114,13 @@ bool capturing(void* stream) {
   return stream != nullptr && cudaStreamIsCapturing(stream, &status) == 0 && status != 0;
 }
 
+// Made and destroyed in relaxed mode: cuFFT allocates and frees its tables there, while other
+// threads may capture.
 class Plan {
  public:
   Plan(const Library& library, int device, const Transform& transform)
       : library_(library), device_(device), transform_(transform) {
+    const Relaxed relaxed(cudaThreadExchangeStreamCaptureMode);
     if (!succeeded(library_.cufftCreate(&handle_), "asked for a plan")) return;
     long long n[] = {transform.outer, transform.inner};
     made_ =
@@ -126,7 +131,9 @@ class Plan {
     if (!made_) library_.cufftDestroy(handle_);
   }
   ~Plan() {
-    if (made_) library_.cufftDestroy(handle_);
+    if (!made_) return;
+    const Relaxed relaxed(cudaThreadExchangeStreamCaptureMode);
+    library_.cufftDestroy(handle_);
   }
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;

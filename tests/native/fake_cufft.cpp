@@ -1,5 +1,6 @@
 // Stands for libcufft.so: its functions, each of which prints how it was called. Plans are numbered
-// from 1; a plan used by two threads at once or after its end prints BROKEN.
+// from 1; a plan used by two threads at once or after its end prints BROKEN, and so does one that
+// is made or destroyed where that would spoil a capture.
 //
 // FAKE_CUFFT_FAILS names a function that answers 5, which is cuFFT's internal error.
 #include <atomic>
@@ -7,6 +8,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+
+// the driver's: in which mode of capture this thread is
+extern "C" int fake_capture_mode();
 
 namespace {
 
@@ -22,6 +26,13 @@ int result(const char* function) {
   return failing != nullptr && std::strcmp(failing, function) == 0 ? 5 : 0;
 }
 
+// What allocates and frees belongs in relaxed mode, what is captured in the thread's own.
+void require_mode(bool relaxed, const char* function) {
+  if ((fake_capture_mode() == 2) != relaxed) {
+    std::printf("BROKEN %s in capture mode %d\n", function, fake_capture_mode());
+  }
+}
+
 // from the setting of the stream to the execution a plan belongs to one thread
 void enter(int plan) {
   if (!alive[plan] || ++users[plan] != 1) std::printf("BROKEN plan %d\n", plan);
@@ -29,6 +40,7 @@ void enter(int plan) {
 
 int run(const char* function, int plan, void* in, void* out) {
   std::printf("%s plan %d %ld -> %ld\n", function, plan, number(in), number(out));
+  require_mode(false, function);
   if (!alive[plan] || --users[plan] != 0) std::printf("BROKEN plan %d\n", plan);
   return result(function);
 }
@@ -41,12 +53,14 @@ int cufftGetVersion(int* version) {
   return 0;
 }
 int cufftCreate(int* plan) {
+  require_mode(true, "cufftCreate");
   *plan = ++plans;
   alive[*plan] = true;
   return result("cufftCreate");
 }
 int cufftDestroy(int plan) {
   std::printf("cufftDestroy plan %d\n", plan);
+  require_mode(true, "cufftDestroy");
   if (!alive[plan].exchange(false) || users[plan] != 0) std::printf("BROKEN plan %d\n", plan);
   return 0;
 }
@@ -57,6 +71,7 @@ int cufftSetAutoAllocation(int plan, int automatic) {
 int cufftMakePlanMany64(int plan, int rank, long long* n, long long* inembed, long long, long long,
                         long long* onembed, long long, long long, int type, long long batch,
                         size_t* work_bytes) {
+  require_mode(true, "cufftMakePlanMany64");
   std::printf("cufftMakePlanMany64 plan %d n", plan);
   for (int i = 0; i < rank; ++i) std::printf(" %lld", n[i]);
   std::printf("%s type %x batch %lld\n", inembed || onembed ? " embedded" : "", type, batch);

@@ -1,8 +1,9 @@
-// Drives csrc/cuda/cufft.cpp by lines on its input, without CUDA: the device and the state of
-// capture are what they were last said to be.
+// Drives csrc/cuda/cufft.cpp by lines on its input, without CUDA: the device, the state of capture
+// and the thread's mode of it are what they were last said to be. A mode that a command does not
+// leave as it was prints BROKEN.
 //
 //   version                                 prints the version of cuFFT, or that there is none
-//   device D | capture 0|1
+//   device D | capture 0|1 | mode 0|1
 //   plan KIND outer inner batch             prints the bytes of its work area; KIND: r2c d2z c2r
 //                                           z2d, c2c z2z inverse, C2C Z2Z forward
 //   run KIND outer inner batch in out workspace stream     addresses as numbers; prints a failure
@@ -11,6 +12,7 @@
 #include <iostream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "../../csrc/core/engines.h"
@@ -28,6 +30,14 @@ extern "C" int cudaStreamIsCapturing(void*, int* status) {
   *status = capture;
   return 0;
 }
+
+static thread_local int mode = 0;  // cudaStreamCaptureModeGlobal
+extern "C" int cudaThreadExchangeStreamCaptureMode(int* other) {
+  std::swap(mode, *other);
+  return 0;
+}
+// for the library
+extern "C" __attribute__((visibility("default"))) int fake_capture_mode() { return mode; }
 
 static Transform read_transform() {
   std::string kind;
@@ -49,6 +59,7 @@ static void* read_address() {
 
 int main() {
   int version = 0;
+  int said = mode;
   const Fft* fft = scatcuda::cuda::cufft(&version);
   for (std::string command; std::cin >> command;) {
     if (command == "version") {
@@ -57,6 +68,9 @@ int main() {
       std::cin >> device;
     } else if (command == "capture") {
       std::cin >> capture;
+    } else if (command == "mode") {
+      std::cin >> mode;
+      said = mode;
     } else if (command == "plan") {
       const long bytes = fft->workspace_bytes(fft->self, read_transform(), nullptr);
       std::printf("%ld bytes%s%s\n", bytes, bytes < 0 ? ": " : "",
@@ -82,11 +96,13 @@ int main() {
             if (!fft->run(fft->self, one, &scratch, &scratch, nullptr, nullptr)) {
               std::printf("failed\n");
             }
+            if (mode != 0) std::printf("BROKEN mode %d\n", mode);
           }
         });
       }
       for (std::thread& thread : threads) thread.join();
     }
+    if (mode != said) std::printf("BROKEN mode %d after %s\n", mode, command.c_str());
   }
   return 0;
 }
