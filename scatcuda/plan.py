@@ -33,7 +33,10 @@ class Packed(NamedTuple):
     psi_support: Tensor  # [tables, 5] int64: first entry; rows [0, head) and [tail, rows) and
     # columns [0, left) and [right, columns) are kept
     phi: Tensor  # P_0 [m, Mp], Q_0 [n, Np], P_1 [m, Mp / 2], Q_1 …, one after the other
-    phi_support: Tensor  # [J * (m + n), 2] int64: first and last + 1 non-zero of a matrix row
+    phi_support: (
+        Tensor  # [J * (m + n), 2] int64: first and last + 1 non-zero of a matrix row, modulo
+    )
+    # its length: a band that reaches round the edge begins before 0 or ends behind the last
 
 
 @dataclass(frozen=True)
@@ -168,11 +171,23 @@ def banded(phi: Tensor, plan: Plan, dtype: torch.dtype) -> tuple[Tensor, Tensor]
             matrix = filters.lowpass_matrix(factor, res, plan.J)
             kept = filters.support(matrix, negligible(dtype))
             taps.append(torch.where(kept, matrix, 0.0).flatten())
-            span = kept.int()
-            low = span.argmax(1)
-            high = kept.shape[1] - span.flip(1).argmax(1)
-            bands.append(torch.stack([low, high], 1) * kept.any(1, keepdim=True))
+            bands.append(_bands(kept))
     return torch.cat(taps).to(dtype), torch.cat(bands)
+
+
+def _bands(kept: Tensor) -> Tensor:
+    """The shortest bands ``[low, high)`` modulo the length, of each row of a mask; ``[0, 0)`` where
+    nothing is kept. Their middle lies inside, so that those of neighbours overlap as numbers."""
+    side = kept.shape[1]
+    index = torch.arange(side, device=kept.device)
+    # of each kept point the one before it, of the first the last, and how far away that is
+    seen = torch.where(kept, index, -1).cummax(1).values
+    before = torch.nn.functional.pad(seen[:, :-1], (1, 0), value=-1)
+    away = index - torch.where(before < 0, seen[:, -1:] - side, before)
+    low = torch.where(kept, away, 0).argmax(1, keepdim=True)
+    high = low + side + 1 - away.gather(1, low)
+    turn = side * (low + high >= 2 * side)
+    return torch.cat([low - turn, high - turn], 1) * kept.any(1, keepdim=True)
 
 
 def _boxed(bank: _Bank, plan: Plan, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -330,7 +345,8 @@ def unpack(
             matrix = packed.phi[offset : offset + size * side].reshape(size, side)
             band = packed.phi_support[row : row + size]
             index = torch.arange(side, device=band.device)
-            pair.append(matrix.where((band[:, :1] <= index) & (index < band[:, 1:]), 0.0))
+            inside = (index - band[:, :1]) % side < band[:, 1:] - band[:, :1]
+            pair.append(matrix.where(inside, 0.0))
             offset, row = offset + size * side, row + size
         lowpass.append((pair[0], pair[1]))
     return wavelets, lowpass

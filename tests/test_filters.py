@@ -11,7 +11,7 @@ from kymatio.scattering2d import filter_bank as kymatio
 from kymatio.scattering2d.utils import compute_padding
 from scipy.fft import fft2
 
-from scatcuda import filters
+from scatcuda import filters, plan
 
 # Padded shapes with 2^J dividing them: non-square, prime factors 3, 5, 7, 11, filters wider than
 # the plane (8 with J = 3, where the five summed periods cut the low-pass), extreme L.
@@ -194,6 +194,32 @@ def test_support():
         [[False, True], [True, False]],
     ]
     assert not filters.support(torch.zeros(3, 4, 4), 0).any()
+
+
+def test_bands_are_the_shortest_there_are(rng):
+    """Modulo the side, and the plain ones where nothing is gained; their middle lies inside."""
+    for _ in range(300):
+        side = rng.randint(1, 12)
+        kept = torch.rand(4, side) < rng.random()
+        for row, (low, high) in zip(kept, plan._bands(kept).tolist(), strict=True):
+            points = set(row.nonzero()[:, 0].tolist())
+            if not points:
+                assert (low, high) == (0, 0)
+                continue
+            assert points <= {k % side for k in range(low, high)}
+            lengths = (max((p - first) % side for p in points) + 1 for first in range(side))
+            assert high - low == min(lengths)
+            plain = min(points), max(points) + 1
+            assert (low, high) == plain or high - low < plain[1] - plain[0]
+            assert -side <= low <= side and 0 <= low + high < 2 * side + (high - low == side)
+
+
+def test_bands_of_the_low_pass_reach_round_the_edges():
+    """At 224 x 224 the rows at the edges have as many taps as all others."""
+    p = plan.Plan(J=3, L=1, max_order=2, M=224, N=224)
+    _, bands = plan.banded(filters.morlet_bank(p.padded, 3, 1).phi, p, torch.float32)
+    assert (bands[:, 1] - bands[:, 0]).reshape(3, 56).unique(dim=1).T.tolist() == [[37, 49, 60]]
+    assert bands[[0, 27]].tolist() == [[-10, 27], [206, 243]]
 
 
 def test_support_shrinks_with_scale():

@@ -16,8 +16,9 @@ from capi import BAD_PLAN, CANNOT_READ, Plan, Refused
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scatcuda import Scattering2D
+from scatcuda import Scattering2D, planfile
 from scatcuda.cli import main
+from scatcuda.plan import unpack
 
 
 @pytest.fixture(autouse=True)
@@ -78,6 +79,27 @@ def test_a_module_saves_the_filters_it_has(tmp_path):
     for dtype in (torch.float16, "float32"):
         with pytest.raises(TypeError, match=r"save_plan: dtype must be torch\.float32"):
             half.save_plan(tmp_path / "a", dtype)
+
+
+def test_bands_that_do_not_reach_round_an_edge_are_read_too(tmp_path):
+    """As they were written before bands could: from the first to the last tap of a row."""
+    module = Scattering2D(2, (40, 33), L=3)
+    p, packed = module._plan, module._packed
+    plain, row = packed.phi_support.clone(), 0
+    for pair in unpack(packed, p)[1]:
+        for matrix in pair:
+            kept = (matrix != 0).int()
+            last = matrix.shape[1] - kept.flip(1).argmax(1)
+            plain[row : row + len(matrix)] = torch.stack([kept.argmax(1), last], 1)
+            row += len(matrix)
+    assert (packed.phi_support < 0).any()
+    planfile.write(tmp_path / "old", p, packed._replace(phi_support=plain))
+    x = torch.rand(2, 40, 33)
+    old, new = Plan(tmp_path / "old").forward(x.numpy()), module(x).numpy()
+    # in another order where they do, and to the same bits in between
+    assert np.abs(old - new).max() <= 1e-6 * np.abs(new).max()
+    middle = (..., slice(2, -1), slice(2, -1))
+    assert np.array_equal(old[middle][:, 0], new[middle][:, 0])
 
 
 # --- damaged files ----------------------------------------------------------------------------
@@ -143,8 +165,12 @@ def test_every_altered_byte_is_seen(good):
         (changed(128, -1), "psi_support has a box"),
         (changed(128, 2**62), "psi_support has a box"),
         (changed(136, -(2**63)), "psi_support has a box"),
-        (changed(168, -1), "phi_support has a row"),
+        (changed(168, -9), "phi_support has a row"),
+        (changed(168, 9), "phi_support has a row"),
+        (changed(168, -(2**63)), "phi_support has a row"),
         (changed(176, 2**62), "phi_support has a row"),
+        (changed(176, 17), "phi_support has a row"),
+        (changed(176, -9), "phi_support has a row"),
     ],
 )
 def test_a_hostile_file_is_refused_with_a_sentence(good, change, sentence, tmp_path):

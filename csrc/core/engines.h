@@ -47,7 +47,8 @@ struct Bank {
   const T* psi;                // [entries, lanes]
   const int64_t* psi_support;  // [tables, 5]: first entry, head, tail, left, right
   const T* phi;                // P_0 [m, Mp], Q_0 [n, Np], P_1 [m, Mp/2], Q_1 …
-  const int64_t* phi_support;  // [J · (m + n), 2]: first and last + 1 non-zero of each matrix row
+  const int64_t* phi_support;  // [J · (m + n), 2]: first and last + 1 non-zero of each matrix row,
+                               // modulo its length
 };
 
 // run(self, tasks, body, closure) runs body(closure, 0), …, body(closure, tasks − 1), at once where

@@ -50,7 +50,7 @@ const char* support_error(const Problem& problem, int64_t psi_entries, const int
   for (int64_t res = 0; res < s.J; ++res) {
     for (int64_t o = 0; o < s.m + s.n; ++o, band += 2) {
       const int64_t side = o < s.m ? s.rows(res) : s.columns(res);
-      if (outside(band[0], band[1], side)) return "phi_support has a row that reaches outside phi";
+      if (!is_band(band[0], band[1], side)) return "phi_support has a row that reaches outside phi";
     }
   }
   return nullptr;

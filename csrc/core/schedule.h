@@ -10,6 +10,12 @@ inline namespace SCATCUDA_ISA {
 
 constexpr int64_t max_scales = 24;
 
+// Whether a band [low, high) of points modulo `side` is one: it may begin before the first point or
+// end behind the last.
+SCATCUDA_HD constexpr bool is_band(int64_t low, int64_t high, int64_t side) {
+  return -side <= low && low <= side && low <= high && high <= low + side;
+}
+
 struct Schedule {
   int64_t J, L, max_order, M, N, Mp, Np, m, n, channels, lanes;
   bool pre_pad;

@@ -17,7 +17,7 @@ namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
 // A RowLowpass the other way: inputs 4 b … 4 b + 3 are met by the outputs reach[2 b] … reach[2 b +
-// 1].
+// 1] modulo `outputs`.
 template <class T>
 struct Spread {
   static constexpr int block = 4;
@@ -32,14 +32,22 @@ struct Spread {
     auto* met = arena.take<int64_t>(2 * blocks);
     reach = met;
     for (int64_t b = 0; met != nullptr && b < blocks; ++b) {
-      int64_t low = outputs, high = 0;
-      for (int64_t o = 0; o < outputs; ++o) {
-        if (a.band[2 * o] < (b + 1) * block && a.band[2 * o + 1] > b * block) {
-          low = min(low, o), high = o + 1;
+      // as if outputs and inputs went on beyond the edges: −1 lap is what lies before them
+      int64_t low = outputs, high = -outputs;
+      for (int64_t lap = -1; lap <= 1; ++lap) {
+        for (int64_t o = 0; o < outputs; ++o) {
+          const int64_t first = b * block + lap * inputs,
+                        last = min(b * block + block, inputs) + lap * inputs;
+          if (a.band[2 * o] >= last || a.band[2 * o + 1] <= first) continue;
+          low = min(low, o - lap * outputs), high = max(high, o - lap * outputs + 1);
         }
       }
       met[2 * b] = min(low, high), met[2 * b + 1] = high;
     }
+  }
+  Band reached(int64_t input) const {
+    const int64_t* met = reach + input / block * 2;
+    return {met[0], met[1], outputs};
   }
 };
 
@@ -60,14 +68,15 @@ template <bool Add, int Block, int Vectors, class T>
 SCATCUDA_INLINE void spread_columns_block(const Spread<T>& a, int64_t r, const T* in,
                                           int64_t in_stride, T* out, int64_t out_stride) {
   constexpr int W = full_lanes<T>;
-  const int64_t* reach = a.reach + r / a.block * 2;
   Vector<T, W> sum[Block][Vectors] = {};
-  for (int64_t o = reach[0]; o < reach[1]; ++o) {
-    const T* row = a.matrix + o * a.inputs + r;
-    unroll<Vectors>([&](auto v) SCATCUDA_LAMBDA {
-      const Vector<T, W> g = load<W>(in + o * in_stride + v * W);
-      unroll<Block>([&](auto i) SCATCUDA_LAMBDA { sum[i][v] += row[i] * g; });
-    });
+  for (Band b = a.reached(r); b.left(); b.go_round()) {
+    for (int64_t o = b.first, end = b.end(); o < end; ++o) {
+      const T* row = a.matrix + o * a.inputs + r;
+      unroll<Vectors>([&](auto v) SCATCUDA_LAMBDA {
+        const Vector<T, W> g = load<W>(in + o * in_stride + v * W);
+        unroll<Block>([&](auto i) SCATCUDA_LAMBDA { sum[i][v] += row[i] * g; });
+      });
+    }
   }
   unroll<Block>([&](auto i) SCATCUDA_LAMBDA {
     unroll<Vectors>([&](auto v) SCATCUDA_LAMBDA {
@@ -103,15 +112,16 @@ SCATCUDA_INLINE void turn_block(const Spread<T>& a, int64_t c, T* const (&g)[Slo
                                 const Line<T>& z) {
   constexpr int W = full_lanes<T>, Q = W / Slots;
   using V = Vector<T, W>;
-  const int64_t* reach = a.reach + c / a.block * 2;
   V sum[Block] = {};
   if constexpr (Start) {
     unroll<Block>([&](auto i) SCATCUDA_LAMBDA { sum[i] = load<W>(start + 2 * W * (c + i)); });
   }
-  for (int64_t o = reach[0]; o < reach[1]; ++o) {
-    const T* row = a.matrix + o * a.inputs + c;
-    const V v = load_slots<W, Slots>(g, o * Q);
-    unroll<Block>([&](auto i) SCATCUDA_LAMBDA { sum[i] += row[i] * v; });
+  for (Band b = a.reached(c); b.left(); b.go_round()) {
+    for (int64_t o = b.first, end = b.end(); o < end; ++o) {
+      const T* row = a.matrix + o * a.inputs + c;
+      const V v = load_slots<W, Slots>(g, o * Q);
+      unroll<Block>([&](auto i) SCATCUDA_LAMBDA { sum[i] += row[i] * v; });
+    }
   }
   unroll<Block>([&](auto i) SCATCUDA_LAMBDA {
     const Complex<V> w = z.load(c + i);
@@ -330,13 +340,15 @@ SCATCUDA_KERNEL void lowpass_gradient_row(const RowLowpass<T>& a, const Line<T>&
   for (int i = 0; i < W; ++i) kept[i] = i / Q < rows ? T(1) : T(0);
   for (int64_t o = 0; o < a.outputs; ++o) {
     const V v = load_slots<W, Slots>(g, o * Q) * kept;
-    for (int64_t c = a.band[2 * o]; c < a.band[2 * o + 1]; c += W) {
-      V products[W];
-      unroll<W>([&](auto i)
-                    SCATCUDA_LAMBDA { products[i] = v * load<W>(modulus + 2 * W * (c + i)); });
-      const V sums = lane_sums<W>(products);
-      const int64_t count = min(W, a.band[2 * o + 1] - c);
-      for (int64_t i = 0; i < count; ++i) grad[o * a.inputs + c + i] += sums[i];
+    for (Band b = a.span(o); b.left(); b.go_round()) {
+      for (int64_t c = b.first, end = b.end(); c < end; c += W) {
+        V products[W];
+        unroll<W>([&](auto i)
+                      SCATCUDA_LAMBDA { products[i] = v * load<W>(modulus + 2 * W * (c + i)); });
+        const V sums = lane_sums<W>(products);
+        const int64_t count = min(W, end - c);
+        for (int64_t i = 0; i < count; ++i) grad[o * a.inputs + c + i] += sums[i];
+      }
     }
   }
 }
@@ -347,8 +359,10 @@ SCATCUDA_KERNEL void lowpass_gradient_columns(const RowLowpass<T>& a, const T* g
                                               const T* u, int64_t u_stride, int64_t width,
                                               T* grad) {
   for (int64_t o = 0; o < a.outputs; ++o) {
-    for (int64_t r = a.band[2 * o]; r < a.band[2 * o + 1]; ++r) {
-      grad[o * a.inputs + r] += dot(g + o * g_stride, u + r * u_stride, width);
+    for (Band b = a.span(o); b.left(); b.go_round()) {
+      for (int64_t r = b.first, end = b.end(); r < end; ++r) {
+        grad[o * a.inputs + r] += dot(g + o * g_stride, u + r * u_stride, width);
+      }
     }
   }
 }

@@ -159,7 +159,9 @@ class Backward : private Cascade<T, Slots> {
       for (int64_t i = 0; i < s_.n; ++i) {
         const T* taps = across.matrix + i * across.inputs;
         const T g = gS[o * s_.n + i];
-        for (int64_t c = across.band[2 * i]; c < across.band[2 * i + 1]; ++c) row[c] += g * taps[c];
+        for (Band b = across.span(i); b.left(); b.go_round()) {
+          for (int64_t c = b.first, end = b.end(); c < end; ++c) row[c] += g * taps[c];
+        }
       }
     }
   }
@@ -174,8 +176,10 @@ class Backward : private Cascade<T, Slots> {
       for (int64_t o = 0; o < s_.m; ++o) {
         const T* row = image.lowpassed + o * image.width;
         const T g = gS[o * s_.n + i];
-        for (int64_t c = across.band[2 * i]; c < across.band[2 * i + 1]; ++c) {
-          to[i * across.inputs + c] += g * row[c];
+        for (Band b = across.span(i); b.left(); b.go_round()) {
+          for (int64_t c = b.first, end = b.end(); c < end; ++c) {
+            to[i * across.inputs + c] += g * row[c];
+          }
         }
       }
     }

@@ -125,8 +125,12 @@ class Cascade {
     for (int64_t o = 0; o < s_.m; ++o) {
       const T* row = image.lowpassed + o * image.width;
       for (int64_t i = 0; i < s_.n; ++i) {
-        const int64_t low = across.band[2 * i], high = across.band[2 * i + 1];
-        *S++ = dot(across.matrix + i * across.inputs + low, row + low, high - low);
+        const T* taps = across.matrix + i * across.inputs;
+        Band b = across.span(i);
+        *S = dot(taps + b.first, row + b.first, b.end() - b.first);
+        b.go_round();
+        if (b.left()) *S += dot(taps, row, b.end());
+        ++S;
       }
     }
   }

@@ -1,5 +1,6 @@
 // The low-pass A_j U = P_j U Q_jᵀ as two small real products, pad crop included: along a row while
-// it is in the cache, then down the columns. Only the non-zero band of each matrix row is visited.
+// it is in the cache, then down the columns. Only the non-zero band of each matrix row is visited,
+// in two ranges where it reaches round an edge of the plane.
 // Reference: reference.lowpass.
 #pragma once
 
@@ -8,7 +9,24 @@
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
-// A matrix [outputs, inputs] whose row o is zero outside band[2 o] … band[2 o + 1].
+// The points of [low, high) modulo `size`, in one range or, round the edge, two:
+//
+//   for (Band b(low, high, size); b.left(); b.go_round())
+//     for (int64_t c = b.first; c < b.end(); ++c) …
+struct Band {
+  int64_t first, last, size;
+
+  Band(int64_t low, int64_t high, int64_t size_) : size(size_) {
+    const bool all = high - low >= size;
+    first = all ? 0 : low < 0 ? low + size : low < size ? low : low - size;
+    last = all ? size : first + high - low;
+  }
+  bool left() const { return last > 0; }
+  int64_t end() const { return min(last, size); }
+  void go_round() { first = 0, last -= size; }
+};
+
+// A matrix [outputs, inputs] whose row o is zero outside band[2 o] … band[2 o + 1] modulo inputs.
 template <class T>
 struct RowLowpass {
   const T* matrix;
@@ -16,12 +34,13 @@ struct RowLowpass {
   int64_t outputs, inputs;
 
   // the span in which one of the rows o … o + block − 1 is not zero
-  void span(int64_t o, int64_t block, int64_t& low, int64_t& high) const {
-    low = band[2 * o], high = band[2 * o + 1];
+  Band span(int64_t o, int64_t block = 1) const {
+    int64_t low = band[2 * o], high = band[2 * o + 1];
     for (int64_t i = o + 1; i < o + block; ++i) {
       low = min(low, band[2 * i]);
       high = max(high, band[2 * i + 1]);
     }
+    return {low, high, inputs};
   }
 };
 
@@ -32,17 +51,17 @@ SCATCUDA_INLINE void lowpass_block(const RowLowpass<T>& a, int64_t o, const T* u
                                    T* const (*target)[Slots]) {
   constexpr int W = full_lanes<T>, Q = W / Slots;
   using V = Vector<T, W>;
-  int64_t low, high;
-  a.span(o, Block, low, high);
   V sum[Pair][Block] = {};
   const T* row = a.matrix + o * a.inputs;
-  for (int64_t c = low; c < high; ++c) {
-    V v[Pair];
-    unroll<Pair>([&](auto p) SCATCUDA_LAMBDA { v[p] = load<W>(u + 2 * W * c + p * W); });
-    unroll<Block>([&](auto i) SCATCUDA_LAMBDA {
-      const T q = row[i * a.inputs + c];
-      unroll<Pair>([&](auto p) SCATCUDA_LAMBDA { sum[p][i] += q * v[p]; });
-    });
+  for (Band b = a.span(o, Block); b.left(); b.go_round()) {
+    for (int64_t c = b.first, end = b.end(); c < end; ++c) {
+      V v[Pair];
+      unroll<Pair>([&](auto p) SCATCUDA_LAMBDA { v[p] = load<W>(u + 2 * W * c + p * W); });
+      unroll<Block>([&](auto i) SCATCUDA_LAMBDA {
+        const T q = row[i * a.inputs + c];
+        unroll<Pair>([&](auto p) SCATCUDA_LAMBDA { sum[p][i] += q * v[p]; });
+      });
+    }
   }
   unroll<Pair>([&](auto p) SCATCUDA_LAMBDA {
     unroll<Block>(
@@ -63,15 +82,15 @@ template <int Block, int Vectors, class T>
 SCATCUDA_INLINE void lowpass_columns_block(const RowLowpass<T>& a, int64_t o, const T* in,
                                            int64_t in_stride, T* out, int64_t out_stride) {
   constexpr int W = full_lanes<T>;
-  int64_t low, high;
-  a.span(o, Block, low, high);
   Vector<T, W> sum[Block][Vectors] = {};
   const T* row = a.matrix + o * a.inputs;
-  for (int64_t r = low; r < high; ++r) {
-    unroll<Vectors>([&](auto v) SCATCUDA_LAMBDA {
-      const Vector<T, W> u = load<W>(in + r * in_stride + v * W);
-      unroll<Block>([&](auto i) SCATCUDA_LAMBDA { sum[i][v] += row[i * a.inputs + r] * u; });
-    });
+  for (Band b = a.span(o, Block); b.left(); b.go_round()) {
+    for (int64_t r = b.first, end = b.end(); r < end; ++r) {
+      unroll<Vectors>([&](auto v) SCATCUDA_LAMBDA {
+        const Vector<T, W> u = load<W>(in + r * in_stride + v * W);
+        unroll<Block>([&](auto i) SCATCUDA_LAMBDA { sum[i][v] += row[i * a.inputs + r] * u; });
+      });
+    }
   }
   unroll<Block>([&](auto i) SCATCUDA_LAMBDA {
     unroll<Vectors>([&](auto v)

@@ -54,22 +54,14 @@ __global__ void __launch_bounds__(arrange_threads)
       const int k = i / stride, o = i % stride;
       float tap = 0.0f;
       if (o < outputs) {
-        const int64_t low = support[2 * o], high = support[2 * o + 1];
-        const bool fits = 0 <= low && low <= high && high <= size;
-        tap = !fits ? nanf("") : low <= k && k < high ? from[o * size + k] : 0.0f;
+        const bool fits = is_band(support[2 * o], support[2 * o + 1], size);
+        const bool inside = meets(band_of(support, size, o, o + 1), k, k + 1, size);
+        tap = !fits ? nanf("") : inside ? from[o * size + k] : 0.0f;
       }
       to[i] = tap;
     }
     for (int i = thread; i < stride / 4; i += threads) {
-      int low = size, high = 0;
-      for (int o = 4 * i; o < min(4 * i + 4, outputs); ++o) {
-        const int64_t l = support[2 * o], h = support[2 * o + 1];
-        const bool fits = 0 <= l && l <= h && h <= size;
-        if (fits && l == h) continue;
-        low = min(low, fits ? static_cast<int>(l) : 0);
-        high = max(high, fits ? static_cast<int>(h) : size);
-      }
-      bands[i] = make_int2(low, high);
+      bands[i] = band_of(support, size, 4 * i, min(4 * i + 4, outputs));
     }
     return;
   }

@@ -100,12 +100,10 @@ __global__ void __launch_bounds__(lowpass_threads)
   T sum[spread_columns] = {};
   for (int q0 = 0; q0 < a.n; q0 += spread_outputs) {
     const int q1 = min(q0 + spread_outputs, a.n);
-    const int2 outer = band_of<T>(s.to_n_support, s.outer, q0, q1);
-    if (outer.y <= column0 || outer.x >= column1) continue;
+    if (!meets(band_of(s.to_n_support, s.outer, q0, q1), column0, column1, s.outer)) continue;
     T t[spread_outputs] = {};
     for (int o = 0; o < a.m; ++o) {
-      const int2 inner = band_of<T>(s.to_m_support, s.inner, o, o + 1);
-      if (inner.y <= row0 || inner.x >= row1) continue;
+      if (!meets(band_of(s.to_m_support, s.inner, o, o + 1), row0, row1, s.inner)) continue;
       const T tap = __ldg(s.to_m + static_cast<int64_t>(o) * s.inner + r) *
                     tap_scale<T>(s.to_m_support, s.inner, o);
 #pragma unroll
@@ -203,8 +201,8 @@ __global__ void __launch_bounds__(lowpass_threads, 4)
 #pragma unroll
   for (int o = 0; o < chunk_n; ++o) {
     if (o0 + o >= outputs) continue;
-    const int2 band = band_of<T>(support, points, o0 + o, o0 + o + 1);
-    if (band.x <= i && i < band.y) partial[static_cast<int64_t>(o0 + o) * points + i] += sum[o];
+    const int2 band = band_of(support, points, o0 + o, o0 + o + 1);
+    if (meets(band, i, i + 1, points)) partial[static_cast<int64_t>(o0 + o) * points + i] += sum[o];
   }
 }
 

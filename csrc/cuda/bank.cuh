@@ -3,8 +3,7 @@
 
 #include <cstring>
 
-#include "../core/common.h"
-#include "../core/engines.h"
+#include "../core/schedule.h"
 #include "runtime.h"
 
 namespace scatcuda {
@@ -81,6 +80,32 @@ struct Box {
     return r < head ? r : r >= tail ? r - tail + head : -1;
   }
 };
+
+// The points of a line of `size` that some outputs of a low-pass need: [x, y) modulo size, x
+// inside, y − x at most size; all of them without a table. To go through them:
+//
+//   for (int first = band.x, last = band.y; last > 0; first = 0, last -= size)
+//     for (int k = first; k < min(last, size); ++k) …
+//
+// A band in the table that reaches outside is not followed: all is needed, and the taps are NaN.
+__device__ __forceinline__ int2 band_of(const int64_t* support, int size, int first, int last) {
+  if (support == nullptr) return make_int2(0, size);
+  int low = size, high = -size;
+  for (int o = first; o < last; ++o) {
+    const int64_t l = support[2 * o], h = support[2 * o + 1];
+    if (!is_band(l, h, size)) return make_int2(0, size);
+    if (l == h) continue;
+    low = min(low, static_cast<int>(l)), high = max(high, static_cast<int>(h));
+  }
+  if (high - low >= size) return make_int2(0, size);
+  if (low >= high) return make_int2(0, 0);
+  const int turn = low < 0 ? size : low < size ? 0 : -size;
+  return make_int2(low + turn, high + turn);
+}
+// Whether a band has some of the points [first, last) of the line
+__device__ __forceinline__ bool meets(int2 band, int first, int last, int size) {
+  return (first < band.y && last > band.x) || first + size < band.y;
+}
 
 }  // namespace SCATCUDA_ISA
 }  // namespace scatcuda

@@ -115,14 +115,17 @@ struct Matrix {
   template <class Value, class Load>
   __device__ __forceinline__ void dot(int chunk, Value (&sum)[4], Load u) const {
     const int2 band = bands[chunk];
+#pragma unroll 1
+    for (int first = band.x, last = band.y; last > 0; first = 0, last -= size) {
 #pragma unroll 4
-    for (int k = band.x; k < band.y; ++k) {
-      const float4 w = *reinterpret_cast<const float4*>(taps + k * stride + 4 * chunk);
-      const Value x = u(place[k]);
-      add_product(sum[0], x, w.x);
-      add_product(sum[1], x, w.y);
-      add_product(sum[2], x, w.z);
-      add_product(sum[3], x, w.w);
+      for (int k = first; k < min(last, size); ++k) {
+        const float4 w = *reinterpret_cast<const float4*>(taps + k * stride + 4 * chunk);
+        const Value x = u(place[k]);
+        add_product(sum[0], x, w.x);
+        add_product(sum[1], x, w.y);
+        add_product(sum[2], x, w.z);
+        add_product(sum[3], x, w.w);
+      }
     }
   }
 };

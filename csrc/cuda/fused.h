@@ -61,7 +61,7 @@ struct FusedArguments {
   float* psi_first;   // of (0, j), j < family_scales: [lanes][outer, inner]
   float* psi_second;  // of (res, j), j > res: [lanes / group][outer, inner][group]
   float* taps;        // low-pass of every resolution: [outer, n4], [inner, m4], zeros to four
-  int2* bands;        // first and last + 1 non-zero of each four outputs: [n4 / 4], [m4 / 4]
+  int2* bands;        // of each four outputs, as band_of() gives them: [n4 / 4], [m4 / 4]
   Point* roots;       // e^{2πi k/Np}, then e^{2πi k/Mp}
 
   Schedule schedule;

@@ -23,7 +23,8 @@ inline namespace SCATCUDA_ISA {
 struct Taps {
   float4* taps;           // [size, fours]
   unsigned short* place;  // of sample k
-  unsigned short* fours;  // [size]: of outputs that see the sample at a place, first and last + 1
+  unsigned short* fours;  // [size]: of outputs that see the sample at a place, first and last + 1;
+                          // at the edges of a plane with those between, whose taps are zero
   int size, stride;
 
   // Σ_o tap(at, o) · v(o), o in fours: add(w, four) takes four taps
@@ -69,7 +70,7 @@ struct Spread {
       int low = to.stride, high = 0;
       for (int i = 0; i < to.stride; ++i) {
         to.taps[at * to.stride + i] = from[k * to.stride + i];
-        if (k < bands[i].x || k >= bands[i].y) continue;
+        if (!meets(bands[i], k, k + 1, to.size)) continue;
         low = min(low, i), high = i + 1;
       }
       to.fours[at] = static_cast<unsigned short>(low | high << 8);

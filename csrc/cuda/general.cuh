@@ -156,25 +156,11 @@ struct LowpassArguments {
 // tiles of as many points as it has threads.
 constexpr int lowpass_threads = 128, chunk_n = 8, chunk_m = 32;
 
-// First and last + 1 point that some of `count` outputs from `first` on need, and NaN for the
-// taps of those whose band reaches outside
-template <class T>
-__device__ __forceinline__ int2 band_of(const int64_t* support, int size, int first, int last) {
-  if (support == nullptr) return make_int2(0, size);
-  int low = size, high = 0;
-  for (int o = first; o < last; ++o) {
-    const int64_t l = support[2 * o], h = support[2 * o + 1];
-    if (l < 0 || l > h || h > size) return make_int2(0, size);
-    if (l == h) continue;
-    low = min(low, static_cast<int>(l)), high = max(high, static_cast<int>(h));
-  }
-  return make_int2(low, high);
-}
+// NaN for the taps of an output whose band reaches outside
 template <class T>
 __device__ __forceinline__ T tap_scale(const int64_t* support, int size, int o) {
-  if (support == nullptr) return T(1);
-  const int64_t l = support[2 * o], h = support[2 * o + 1];
-  return 0 <= l && l <= h && h <= size ? T(1) : static_cast<T>(nanf(""));
+  const bool fits = support == nullptr || is_band(support[2 * o], support[2 * o + 1], size);
+  return fits ? T(1) : static_cast<T>(nanf(""));
 }
 
 // t = u to_nᵀ, S = to_m t, of |u| where u is complex. Blocks: chunks × planes, 1, scales.
@@ -188,8 +174,8 @@ __global__ void __launch_bounds__(lowpass_threads, 8) lowpass_kernel(LowpassArgu
   const int chunk = static_cast<int>(blockIdx.x % chunks);
   const int n0 = chunk % chunks_n * chunk_n, m0 = chunk / chunks_n * chunk_m;
   const int n1 = min(n0 + chunk_n, a.n), m1 = min(m0 + chunk_m, a.m);
-  const int2 outer = band_of<T>(s.to_n_support, s.outer, n0, n1);
-  const int2 inner = band_of<T>(s.to_m_support, s.inner, m0, m1);
+  const int2 outer = band_of(s.to_n_support, s.outer, n0, n1);
+  const int2 inner = band_of(s.to_m_support, s.inner, m0, m1);
   const int64_t size = static_cast<int64_t>(s.outer) * s.inner;
 
   // outputs of this thread: one of n, every 16th of m
@@ -200,32 +186,40 @@ __global__ void __launch_bounds__(lowpass_threads, 8) lowpass_kernel(LowpassArgu
     const int r = r0 + threadIdx.x;
     T column[chunk_n] = {};
     if (r < inner.y) {
-      for (int c = outer.x; c < outer.y; ++c) {
-        const int64_t at = plane * size + static_cast<int64_t>(c) * s.inner + r;
-        T u;
-        if constexpr (Modulus) {
-          const Complex<T> z = static_cast<const Complex<T>*>(s.u)[at];
-          u = sqrt(z.re * z.re + z.im * z.im);
-        } else {
-          u = static_cast<const T*>(s.u)[at];
-        }
+      const int64_t line = plane * size + (r < s.inner ? r : r - s.inner);
+#pragma unroll 1
+      for (int first = outer.x, last = outer.y; last > 0; first = 0, last -= s.outer) {
+        for (int c = first; c < min(last, s.outer); ++c) {
+          const int64_t at = line + static_cast<int64_t>(c) * s.inner;
+          T u;
+          if constexpr (Modulus) {
+            const Complex<T> z = static_cast<const Complex<T>*>(s.u)[at];
+            u = sqrt(z.re * z.re + z.im * z.im);
+          } else {
+            u = static_cast<const T*>(s.u)[at];
+          }
 #pragma unroll
-        for (int o = 0; o < chunk_n; ++o) {
-          if (n0 + o < n1)
-            column[o] += __ldg(s.to_n + static_cast<int64_t>(n0 + o) * s.outer + c) * u;
+          for (int o = 0; o < chunk_n; ++o) {
+            if (n0 + o < n1)
+              column[o] += __ldg(s.to_n + static_cast<int64_t>(n0 + o) * s.outer + c) * u;
+          }
         }
       }
     }
 #pragma unroll
     for (int o = 0; o < chunk_n; ++o) t[o][threadIdx.x] = column[o];
     __syncthreads();
+    // points of this tile, up to the edge and round it
     const int points = min(lowpass_threads, inner.y - r0);
+    const int start = r0 < s.inner ? r0 : r0 - s.inner, straight = min(points, s.inner - start);
 #pragma unroll
     for (int j = 0; j < mine; ++j) {
       const int row = m0 + i + j * lanes;
       if (row >= m1) continue;
-      const T* taps = s.to_m + static_cast<int64_t>(row) * s.inner + r0;
-      for (int p = 0; p < points; ++p) sum[j] += __ldg(taps + p) * t[q][p];
+      const T* taps = s.to_m + static_cast<int64_t>(row) * s.inner + start;
+      for (int p = 0; p < straight; ++p) sum[j] += __ldg(taps + p) * t[q][p];
+      taps -= s.inner;
+      for (int p = straight; p < points; ++p) sum[j] += __ldg(taps + p) * t[q][p];
     }
     __syncthreads();
   }

@@ -252,6 +252,24 @@ def test_the_fused_tier_keeps_to_shared_memory(case: Case) -> None:
     assert moved <= 1.5 * wanted
 
 
+def test_bands_reach_round_the_edges() -> None:
+    """The general low-pass reads the columns that eight outputs need, and no others: those at the
+    edges of the plane as few as any."""
+    engine, case = emulation.engine("race"), Case(64, 64, 2, L=1, max_order=0, tier="general")
+    S, report = run(engine, case)
+    check(case, S)
+    (lowpass,) = (
+        ran
+        for name, ran in zip(engine.kernels(report), report["launches"], strict=True)
+        if "lowpass" in name
+    )
+    bands = problem(case)[1][3].reshape(-1, 2)[16:32]  # of Q
+    assert bands[0, 0] < 0 and bands[-1, 1] > 72
+    columns = [int(bands[i + 7, 1] - bands[i, 0]) for i in (0, 8)]
+    assert columns == [47, 47]  # 19 taps, seven steps of four; all 72 where bands cannot wrap
+    assert lowpass["traffic"]["workspace"]["read"] == 4 * 72 * sum(columns)
+
+
 def test_intermediates_of_the_fused_tier_stay_inside() -> None:
     engine = emulation.engine("race")
     _, report = run(engine, USUAL._replace(tier="fused"))
@@ -312,10 +330,10 @@ def test_tables_that_reach_outside_are_not_followed(tier: str, rng: random.Rando
     x, (psi, boxes, phi, bands), _ = problem(case)
     arguments = {"J": case.J, "L": case.L, "tier": tier}
     engine, good = emulation.engine("address"), run(emulation.engine("plain"), case)[0].numpy()
-    extremes = [-(2**63), -1, 2**31, 2**62, 2**63 - 1, psi.size]
+    extremes = [-(2**63), -(2**31), 2**31, 2**62, 2**63 - 1, psi.size]
     for _ in range(8):
         bad = boxes.copy()
-        bad[rng.randrange(bad.size)] = rng.choice(extremes)
+        bad[rng.randrange(bad.size)] = rng.choice([*extremes, -1])
         S, _ = engine.scattering2d(x, psi, bad, phi, bands, **arguments)
         assert np.isnan(S).any()
         kept = ~np.isnan(S)

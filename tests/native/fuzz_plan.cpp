@@ -124,8 +124,8 @@ int main(int argc, char** argv) {
       if (input.size() < 129) break;
       // the header and the support tables more often than the numbers
       const size_t near = below(2) ? std::min<size_t>(input.size(), 512) : input.size();
-      const int64_t odd[] = {0,  1,  -1,      2,       3,         24,       25,
-                             63, 64, 1 << 12, 1 << 24, INT64_MAX, INT64_MIN};
+      const int64_t odd[] = {0,  1,  -1, -3,      -8,      2,         3,        24,
+                             25, 63, 64, 1 << 12, 1 << 24, INT64_MAX, INT64_MIN};
       const int64_t value = below(2) ? odd[below(std::size(odd))] : static_cast<int64_t>(below(99));
       switch (below(5)) {
         case 0:

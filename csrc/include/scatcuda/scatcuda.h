@@ -83,7 +83,8 @@ typedef struct scatcuda_tables {
   const void* psi;            /* of the type */
   const int64_t* psi_support; /* [tables, 5] */
   const void* phi;            /* of the type */
-  const int64_t* phi_support; /* [J (m + n), 2] */
+  const int64_t* phi_support; /* [J (m + n), 2]: low, high, where a row of phi is not zero, modulo
+                                 its side: −side ≤ low ≤ side, 0 ≤ high − low ≤ side */
 } scatcuda_tables;
 
 /* What a plan computes, and the sizes of its arrays */
