@@ -76,9 +76,9 @@ struct LowpassGradientArguments {
 constexpr int spread_columns = 8, spread_outputs = 4;
 
 // g = Pᵀ gS Q + more, in place of u; where u is complex, g u/|u|. Blocks: tiles × planes, 1,
-// scales.
+// scales. By itself nvcc spills, on sm_100, for more blocks than these.
 template <class T, bool Modulus>
-__global__ void __launch_bounds__(lowpass_threads)
+__global__ void __launch_bounds__(lowpass_threads, 6)
     lowpass_backward_kernel(LowpassGradientArguments<T> a) {
   const LowpassGradient<T> s = a.scales[blockIdx.z];
   const int64_t items = ceil_div(s.outer, spread_columns) * s.inner;
