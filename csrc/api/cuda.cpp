@@ -1,4 +1,5 @@
 // The CUDA engine as the public functions have it.
+#include <initializer_list>
 #include <new>
 
 #include "plan.h"
@@ -86,6 +87,33 @@ scatcuda_status check_device(const scatcuda_cuda_plan& plan, scatcuda_message* m
               "the plan is for device %d, and device %d is the current one", plan.index, index);
 }
 
+// An array of the caller's, null where there is none, and what it is called
+struct Memory {
+  const void* address;
+  const char* name;
+};
+
+// Whether the kernels of the plan's device can be given these arrays
+scatcuda_status check_memory(const scatcuda_cuda_plan& plan, std::initializer_list<Memory> arrays,
+                             scatcuda_message* message) {
+  for (const Memory& array : arrays) {
+    int index = plan.index;
+    const Status status =
+        array.address == nullptr ? Status::ok : cuda::memory_of(array.address, &index);
+    if (status != Status::ok) return answer(status, message);
+    if (index == plan.index || index == cuda::every_device) continue;
+    if (index == cuda::no_device) {
+      return fail(message, SCATCUDA_BAD_ARGUMENT,
+                  "%s must be in memory of device %d, the plan's; it is no memory of a GPU",
+                  array.name, plan.index);
+    }
+    return fail(message, SCATCUDA_BAD_ARGUMENT,
+                "%s must be in memory of device %d, the plan's; it is in that of device %d",
+                array.name, plan.index, index);
+  }
+  return SCATCUDA_OK;
+}
+
 // How a batch is run, and the workspace that it takes
 scatcuda_status choose(const scatcuda_cuda_plan& plan, cuda::Task task, int64_t batch, void* stream,
                        cuda::Launch* launch, int64_t* bytes, scatcuda_message* message) {
@@ -165,12 +193,13 @@ Status upload_tables(scatcuda_cuda_plan* plan) {
   return so_far;
 }
 
-// Checks what a call was given and runs it: run(launch, fft, T{}) -> Status
+// Checks what a call was given, `gradients` where it is to write some, and runs it:
+// run(launch, fft, T{}) -> Status
 template <class Run>
 scatcuda_status execute(const scatcuda_cuda_plan& plan, cuda::Task task, int64_t batch,
                         scatcuda_pixels pixels, const void* x, const void* coefficients,
-                        const void* workspace, int64_t bytes, void* stream,
-                        scatcuda_message* message, Run&& run) {
+                        const scatcuda_gradients& gradients, const void* workspace, int64_t bytes,
+                        void* stream, scatcuda_message* message, Run&& run) {
   if (pixels < SCATCUDA_PIXELS_AS_PLAN || pixels > SCATCUDA_PIXELS_UINT8) {
     return fail(message, SCATCUDA_BAD_ARGUMENT, "pixels must be from 0 to 3; got %d",
                 static_cast<int>(pixels));
@@ -183,6 +212,15 @@ scatcuda_status execute(const scatcuda_cuda_plan& plan, cuda::Task task, int64_t
     scatcuda_status ready = choose(plan, task, batch, stream, &launch, &needed, message);
     if (ready != SCATCUDA_OK) return ready;
     ready = check_workspace(workspace, bytes, needed, SCATCUDA_CUDA_ALIGNMENT, message);
+    if (ready != SCATCUDA_OK) return ready;
+    ready = check_memory(plan,
+                         {{x, "the array of images"},
+                          {coefficients, "the array of coefficients"},
+                          {gradients.x, "the gradient of x"},
+                          {plan.sizes.psi > 0 ? gradients.psi : nullptr, "the gradient of psi"},
+                          {gradients.phi, "the gradient of phi"},
+                          {needed > 0 ? workspace : nullptr, "the workspace"}},
+                         message);
     if (ready != SCATCUDA_OK) return ready;
     const auto execute = [&](auto number) { return run(launch, fft_of(plan), number); };
     return answer(with_type(plan.type, execute), message);
@@ -247,8 +285,8 @@ scatcuda_status scatcuda_cuda_forward(const scatcuda_cuda_plan* plan, int64_t ba
                                       void* workspace, int64_t bytes, void* stream,
                                       scatcuda_message* message) {
   if (plan == nullptr) return fail(message, SCATCUDA_BAD_ARGUMENT, "plan is NULL");
-  return execute(*plan, cuda::Task::forward, batch, pixels, x, S, workspace, bytes, stream, message,
-                 [&](const cuda::Launch& launch, const cuda::Fft* fft, auto number) {
+  return execute(*plan, cuda::Task::forward, batch, pixels, x, S, {}, workspace, bytes, stream,
+                 message, [&](const cuda::Launch& launch, const cuda::Fft* fft, auto number) {
                    using T = decltype(number);
                    return cuda::scattering2d<T>(plan->problem, launch, plan->bank<T>(),
                                                 plan->psi_entries, batch, x, static_cast<T*>(S),
@@ -266,6 +304,14 @@ scatcuda_status scatcuda_cuda_backward(const scatcuda_cuda_plan* plan, int64_t b
   const bool filters = gradients->psi != nullptr || gradients->phi != nullptr;
   const cuda::Task task = filters ? cuda::Task::backward_with_filters : cuda::Task::backward;
   if (batch == 0) {  // sums of nothing
+    scatcuda_status ready = check_device(*plan, message);
+    if (ready == SCATCUDA_OK) {
+      ready = check_memory(*plan,
+                           {{plan->sizes.psi > 0 ? gradients->psi : nullptr, "the gradient of psi"},
+                            {gradients->phi, "the gradient of phi"}},
+                           message);
+    }
+    if (ready != SCATCUDA_OK) return ready;
     Status status = Status::ok;
     const auto clear = [&](void* to, int64_t size) {
       if (to != nullptr && status == Status::ok) status = cuda::clear(to, size, stream);
@@ -274,7 +320,7 @@ scatcuda_status scatcuda_cuda_backward(const scatcuda_cuda_plan* plan, int64_t b
     clear(gradients->phi, plan->sizes.phi);
     return answer(status, message);
   }
-  return execute(*plan, task, batch, pixels, x, g, workspace, bytes, stream, message,
+  return execute(*plan, task, batch, pixels, x, g, *gradients, workspace, bytes, stream, message,
                  [&](const cuda::Launch& launch, const cuda::Fft* fft, auto number) {
                    using T = decltype(number);
                    return cuda::scattering2d_backward<T>(

@@ -257,11 +257,14 @@ Status lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u
                const T* a_n, T* out, void* stream);
 
 // For what outlives a call: memory on the current device, filled from the host's. They wait for the
-// device; a null pointer is released by doing nothing.
+// device; a null pointer is released by doing nothing. Other threads may capture CUDA graphs.
 Status current_device(int* index);
 Status allocate(int64_t bytes, void** memory);
 Status upload(void* to, const void* from, int64_t bytes);
 void release(void* memory);
+// Which device's memory lies at an address
+constexpr int no_device = -1, every_device = -2;
+Status memory_of(const void* address, int* device);
 // Fills memory with zeros, in the order of the stream
 Status clear(void* memory, int64_t bytes, void* stream);
 

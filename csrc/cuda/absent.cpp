@@ -12,6 +12,7 @@ Status current_device(int*) { return Status::no_kernel; }
 Status allocate(int64_t, void**) { return Status::no_kernel; }
 Status upload(void*, const void*, int64_t) { return Status::no_kernel; }
 void release(void*) {}
+Status memory_of(const void*, int*) { return Status::no_kernel; }
 Status clear(void*, int64_t, void*) { return Status::no_kernel; }
 const char* last_error() { return ""; }
 const char* driver_needed() { return ""; }

@@ -2,6 +2,7 @@
 #include <atomic>
 
 #include "backward.cuh"
+#include "capture.h"
 #include "driver.h"
 #include "layout.h"
 
@@ -485,12 +486,34 @@ struct Call {
 
 Status current_device(int* index) { return status_of(cudaGetDevice(index)); }
 Status allocate(int64_t bytes, void** memory) {
+  const Relaxed relaxed(cudaThreadExchangeStreamCaptureMode);
   return status_of(cudaMalloc(memory, static_cast<size_t>(bytes)));
 }
+// On a stream of its own: the default one, cudaMemcpy's, is forbidden to all while others capture.
 Status upload(void* to, const void* from, int64_t bytes) {
-  return status_of(cudaMemcpy(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice));
+  const Relaxed relaxed(cudaThreadExchangeStreamCaptureMode);
+  cudaStream_t own;
+  const Status made = status_of(cudaStreamCreateWithFlags(&own, cudaStreamNonBlocking));
+  if (made != Status::ok) return made;
+  cudaError_t error =
+      cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, own);
+  if (error == cudaSuccess) error = cudaStreamSynchronize(own);
+  cudaStreamDestroy(own);
+  return status_of(error);
 }
-void release(void* memory) { cudaFree(memory); }
+void release(void* memory) {
+  const Relaxed relaxed(cudaThreadExchangeStreamCaptureMode);
+  cudaFree(memory);
+}
+Status memory_of(const void* address, int* device) {
+  const Relaxed relaxed(cudaThreadExchangeStreamCaptureMode);
+  cudaPointerAttributes found{};
+  const Status status = status_of(cudaPointerGetAttributes(&found, address));
+  *device = found.type == cudaMemoryTypeDevice    ? found.device
+            : found.type == cudaMemoryTypeManaged ? every_device
+                                                  : no_device;
+  return status;
+}
 Status clear(void* memory, int64_t bytes, void* stream) {
   return status_of(
       cudaMemsetAsync(memory, 0, static_cast<size_t>(bytes), static_cast<cudaStream_t>(stream)));
@@ -504,25 +527,15 @@ const char* driver_needed() {
 int64_t launches() { return launched; }
 
 Status device_limits(int index, Device* device) {
-  const auto attribute = [&](cudaDeviceAttr which, auto* value) {
-    int found = 0;
-    const Status status = status_of(cudaDeviceGetAttribute(&found, which, index));
-    *value = found;
-    return status == Status::ok;
-  };
-  int major = 0, minor = 0;
-  size_t available = 0, all = 0;
-  if (!attribute(cudaDevAttrComputeCapabilityMajor, &major) ||
-      !attribute(cudaDevAttrComputeCapabilityMinor, &minor) ||
-      !attribute(cudaDevAttrMultiProcessorCount, &device->processors) ||
-      !attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, &device->shared_per_block) ||
-      !attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor, &device->shared_per_processor) ||
-      !attribute(cudaDevAttrL2CacheSize, &device->l2_bytes) ||
-      status_of(cudaMemGetInfo(&available, &all)) != Status::ok) {
-    return Status::launch_failed;
-  }
-  device->architecture = 10 * major + minor;
-  device->memory_bytes = static_cast<int64_t>(all);
+  const Relaxed relaxed(cudaThreadExchangeStreamCaptureMode);
+  cudaDeviceProp found{};
+  if (status_of(cudaGetDeviceProperties(&found, index)) != Status::ok) return Status::launch_failed;
+  *device = {10 * found.major + found.minor,
+             found.multiProcessorCount,
+             static_cast<int64_t>(found.sharedMemPerBlockOptin),
+             static_cast<int64_t>(found.sharedMemPerMultiprocessor),
+             found.l2CacheSize,
+             static_cast<int64_t>(found.totalGlobalMem)};
   return Status::ok;
 }
 

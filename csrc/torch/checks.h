@@ -40,7 +40,8 @@ inline void check_dtype(const char* op, const char* name, const Tensor& t, Scala
 
 inline void check_device(const char* op, const char* name, const Tensor& t, const char* x_name,
                          const Tensor& x) {
-  STD_TORCH_CHECK(t.is_cpu() == x.is_cpu() && t.get_device() == x.get_device(), op, ": ", name,
+  const bool same_kind = t.is_cpu() == x.is_cpu() && t.is_cuda() == x.is_cuda();
+  STD_TORCH_CHECK(same_kind && t.get_device() == x.get_device(), op, ": ", name,
                   " must be on the device of ", x_name);
 }
 

@@ -52,10 +52,13 @@ struct CountingFft {
 };
 
 // Plan, workspace, execute, destroy, on the bytes of a plan file: (S, gradients of x, psi and phi,
-// transforms that the FFT did); those of psi and phi empty unless `filters`
+// transforms that the FFT did); those of psi and phi empty unless `filters`. The array called
+// `elsewhere` lies in memory of another device, or of the host where `at_home` is; a device other
+// than the plan's is current when it is executed on `another`.
 template <class T>
 py::tuple run_plan(const Array<uint8_t>& file, const Array<T>& x, const Array<T>& g, bool filters,
-                   int tier, int64_t budget, int64_t missing, bool fft_refuses) {
+                   int tier, int64_t budget, int64_t missing, bool fft_refuses,
+                   const std::string& elsewhere, bool at_home, bool another) {
   const Plan host(file.data(), static_cast<size_t>(file.size()));
   const scatcuda_description d = host.describe();
   const int64_t B = x.shape(0);
@@ -72,10 +75,23 @@ py::tuple run_plan(const Array<uint8_t>& file, const Array<T>& x, const Array<T>
   const Guarded gx("grad_x", static_cast<size_t>(grad_x.nbytes()));
   const Guarded gpsi("grad_psi", static_cast<size_t>(grad_psi.nbytes()));
   const Guarded gphi("grad_phi", static_cast<size_t>(grad_phi.nbytes()));
+  const auto move = [&] {
+    const auto found = std::find_if(buffers.begin(), buffers.end(),
+                                    [&](const Buffer& b) { return b.name == elsewhere; });
+    if (found == buffers.end()) return;
+    if (at_home) {
+      buffers.erase(found);
+    } else {
+      found->device = 1;
+    }
+  };
+  move();
+  device.current = another ? 1 : 0;
   const auto bytes_of = [&](scatcuda_task task) { return plan.workspace_bytes(task, B, on); };
   {
     const int64_t size = bytes_of(SCATCUDA_FORWARD);
     const Guarded workspace("workspace", static_cast<size_t>(size));
+    move();
     plan.forward(B, x_.as<void>(), S_.as<T>(), workspace.as<void>(), size - missing, on);
     workspace.check();
   }
@@ -95,7 +111,7 @@ void bind_api(py::module_& m) {
   const auto bind = [&](auto number) {
     m.def("run_plan", run_plan<decltype(number)>, "file"_a, "x"_a.noconvert(), "g"_a.noconvert(),
           py::kw_only(), "filters"_a = false, "tier"_a = 0, "budget"_a = 0, "missing"_a = 0,
-          "fft_refuses"_a = false);
+          "fft_refuses"_a = false, "elsewhere"_a = "", "at_home"_a = false, "another"_a = false);
   };
   bind(float{});
   bind(double{});

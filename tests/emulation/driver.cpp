@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "cuda_emulation.h"
 
@@ -14,6 +15,19 @@ cudaError_t last_error = cudaSuccess;
 cudaError_t failed(cudaError_t error) {
   if (error != cudaSuccess) last_error = error;
   return error;
+}
+
+std::vector<cudaStream_t> own_streams;  // beside the one there is
+
+bool is_own(cudaStream_t on) {
+  return std::find(own_streams.begin(), own_streams.end(), on) != own_streams.end();
+}
+
+// What a driver says of a call that spoils the captures of other threads
+cudaError_t unless_it_spoils() {
+  if (!device.capturing || device.mode == cudaStreamCaptureModeRelaxed) return cudaSuccess;
+  ++device.spoiled;
+  return failed(cudaErrorStreamCaptureUnsupported);
 }
 
 // What a driver would say of a launch
@@ -55,7 +69,7 @@ cudaError_t launch(const void* kernel, dim3 grid, dim3 block, size_t shared, cud
   if (error != cudaSuccess) return failed(error);
   if (observer != nullptr) observer->launch_begins();
   Launch record{"kernel", kernel, {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared};
-  record.barriers = run_grid(grid, block, shared, call, arguments);
+  if (!device.counts_only) record.barriers = run_grid(grid, block, shared, call, arguments);
   if (observer != nullptr) observer->launch_ends(record);
   launches.push_back(record);
   return cudaSuccess;
@@ -89,6 +103,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "no kernel image is available for execution on the device";
     case cudaErrorInvalidResourceHandle:
       return "invalid resource handle";
+    case cudaErrorStreamCaptureUnsupported:
+      return "operation not permitted when stream is capturing";
   }
   return "unrecognized error code";
 }
@@ -99,45 +115,24 @@ cudaError_t cudaDriverGetVersion(int* version) {
 }
 
 cudaError_t cudaGetDevice(int* index) {
-  *index = 0;
+  *index = emulation::device.current;
   return cudaSuccess;
 }
 
-cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int index) {
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* found, int index) {
   const emulation::Device& d = emulation::device;
-  if (index != 0) return emulation::failed(cudaErrorInvalidDevice);
-  switch (attribute) {
-    case cudaDevAttrMultiProcessorCount:
-      *value = d.processors;
-      return cudaSuccess;
-    case cudaDevAttrL2CacheSize:
-      *value = static_cast<int>(d.l2_bytes);
-      return cudaSuccess;
-    case cudaDevAttrComputeCapabilityMajor:
-      *value = d.architecture / 10;
-      return cudaSuccess;
-    case cudaDevAttrComputeCapabilityMinor:
-      *value = d.architecture % 10;
-      return cudaSuccess;
-    case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
-      *value = static_cast<int>(d.shared_per_processor);
-      return cudaSuccess;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-      *value = static_cast<int>(d.shared_per_block);
-      return cudaSuccess;
-  }
-  return emulation::failed(cudaErrorInvalidValue);
-}
-
-cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
-  *free_bytes = *total_bytes = emulation::device.memory_bytes;
-  return cudaSuccess;
+  if (index < 0 || index >= d.count) return emulation::failed(cudaErrorInvalidDevice);
+  *found = {d.architecture / 10,          d.architecture % 10, d.processors,
+            static_cast<int>(d.l2_bytes), d.shared_per_block,  d.shared_per_processor,
+            d.memory_bytes >> index};
+  return emulation::unless_it_spoils();
 }
 
 cudaError_t cudaMalloc(void** p, size_t bytes) {
   *p = aligned_alloc(256, (bytes + 255) / 256 * 256);
-  emulation::buffers.push_back({"cudaMalloc", static_cast<char*>(*p), bytes});
-  return cudaSuccess;
+  emulation::buffers.push_back(
+      {"cudaMalloc", static_cast<char*>(*p), bytes, emulation::device.current});
+  return emulation::unless_it_spoils();
 }
 
 cudaError_t cudaFree(void* p) {
@@ -145,14 +140,39 @@ cudaError_t cudaFree(void* p) {
   auto& all = emulation::buffers;
   all.erase(std::remove_if(all.begin(), all.end(), is_this), all.end());
   free(p);
+  return emulation::unless_it_spoils();
+}
+
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* found, const void* p) {
+  const emulation::Buffer* buffer = emulation::buffer_of(p, 1);
+  *found = {buffer == nullptr ? cudaMemoryTypeUnregistered : cudaMemoryTypeDevice,
+            buffer == nullptr ? -2 : buffer->device};
   return cudaSuccess;
 }
 
-cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
-  if (kind != cudaMemcpyHostToDevice || emulation::buffer_of(to, bytes) == nullptr) {
-    return emulation::failed(cudaErrorInvalidValue);
-  }
-  memcpy(to, from, bytes);
+cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) {
+  const int former = std::exchange(emulation::device.mode, *mode);
+  *mode = static_cast<cudaStreamCaptureMode>(former);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* made, unsigned flags) {
+  if (flags != cudaStreamNonBlocking) return emulation::failed(cudaErrorInvalidValue);
+  *made = reinterpret_cast<cudaStream_t>(new char);
+  emulation::own_streams.push_back(*made);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t on) {
+  if (!emulation::is_own(on)) return emulation::failed(cudaErrorInvalidResourceHandle);
+  return emulation::unless_it_spoils();
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t on) {
+  if (!emulation::is_own(on)) return emulation::failed(cudaErrorInvalidResourceHandle);
+  auto& all = emulation::own_streams;
+  all.erase(std::remove(all.begin(), all.end(), on), all.end());
+  delete reinterpret_cast<char*>(on);
   return cudaSuccess;
 }
 
@@ -166,17 +186,16 @@ cudaError_t cudaMemsetAsync(void* p, int value, size_t bytes, cudaStream_t on) {
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t on) {
-  if (kind != cudaMemcpyDeviceToDevice) return emulation::failed(cudaErrorInvalidValue);
+  if (kind == cudaMemcpyHostToDevice) {  // to fill memory, on a stream of the caller's
+    if (!emulation::is_own(on) || emulation::buffer_of(to, bytes) == nullptr) {
+      return emulation::failed(cudaErrorInvalidValue);
+    }
+    memcpy(to, from, bytes);
+    return cudaSuccess;
+  }
   if (!emulation::record_operation("memcpy", from, bytes, to, bytes, on)) {
     return emulation::failed(cudaErrorInvalidResourceHandle);
   }
   memcpy(to, from, bytes);
-  return cudaSuccess;
-}
-
-cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
-  const emulation::Device& d = emulation::device;
-  if (!d.has_kernels) return emulation::failed(cudaErrorNoKernelImageForDevice);
-  *attributes = {d.architecture, emulation::most_threads};
   return cudaSuccess;
 }

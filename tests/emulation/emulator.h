@@ -26,6 +26,12 @@ struct Device {
   int refusal = 0;                // what its driver, of CUDA 12.4, answers to every launch
   bool threads_reversed = false;  // the last thread of a block comes first
   bool blocks_reversed = false;   // the last block of a grid comes first
+  bool counts_only = false;       // launches are checked and recorded, and do nothing
+  int count = 1;                  // of such devices; each has half of its predecessor's memory
+  int current = 0;
+  bool capturing = false;  // another thread captures: what would spoil that is refused
+  int spoiled = 0;         // how often it was
+  int mode = 0;            // of capture, of this thread; 2: relaxed
 };
 inline Device device;
 
@@ -38,6 +44,7 @@ struct Buffer {
   std::string name;
   char* begin;
   size_t bytes;
+  int device = 0;
 };
 inline std::vector<Buffer> buffers;
 

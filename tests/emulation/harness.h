@@ -171,11 +171,22 @@ inline void bind_device(py::module_& module) {
         [](const py::object& v) { device.field = v.cast<decltype(device.field)>(); } \
   }
   static const Limit limits[] = {
-      SCATCUDA_LIMIT(architecture),     SCATCUDA_LIMIT(processors),
-      SCATCUDA_LIMIT(shared_per_block), SCATCUDA_LIMIT(shared_per_processor),
-      SCATCUDA_LIMIT(l2_bytes),         SCATCUDA_LIMIT(memory_bytes),
-      SCATCUDA_LIMIT(has_kernels),      SCATCUDA_LIMIT(threads_reversed),
-      SCATCUDA_LIMIT(blocks_reversed),  SCATCUDA_LIMIT(refusal),
+      SCATCUDA_LIMIT(architecture),
+      SCATCUDA_LIMIT(processors),
+      SCATCUDA_LIMIT(shared_per_block),
+      SCATCUDA_LIMIT(shared_per_processor),
+      SCATCUDA_LIMIT(l2_bytes),
+      SCATCUDA_LIMIT(memory_bytes),
+      SCATCUDA_LIMIT(has_kernels),
+      SCATCUDA_LIMIT(threads_reversed),
+      SCATCUDA_LIMIT(blocks_reversed),
+      SCATCUDA_LIMIT(counts_only),
+      SCATCUDA_LIMIT(count),
+      SCATCUDA_LIMIT(current),
+      SCATCUDA_LIMIT(capturing),
+      SCATCUDA_LIMIT(spoiled),
+      SCATCUDA_LIMIT(mode),
+      SCATCUDA_LIMIT(refusal),
   };
 #undef SCATCUDA_LIMIT
   module.def("device", [](const py::kwargs& changes) {

@@ -5,6 +5,7 @@ What the engine computes is test_engine.py's subject; this is what stands before
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ from scatcuda import Scattering2D, reference
 FORMS = {torch.float32: 2e-6, torch.float64: 1e-13}
 
 
-@pytest.fixture(scope="module")
-def plain() -> emulation.Emulated:
-    return emulation.engine("plain")
+@pytest.fixture
+def plain() -> Iterator[emulation.Emulated]:
+    engine = emulation.engine("plain")
+    yield engine
+    engine.reset_device()
 
 
 def problem(folder: Path, dtype: torch.dtype = torch.float32, **options):
@@ -84,6 +87,46 @@ def test_refused_with_a_sentence(plain, tmp_path, options, sentence):
         plain.run_plan(file, x, g, **options)
 
 
+ARRAYS = ["x", "S", "g", "grad_x", "grad_psi", "grad_phi", "workspace"]
+CALLED = {
+    "x": "the array of images", "S": "the array of coefficients", "g": "the array of coefficients",
+    "grad_x": "the gradient of x", "grad_psi": "the gradient of psi",
+    "grad_phi": "the gradient of phi", "workspace": "the workspace",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_memory_of_the_wrong_device(plain, tmp_path, name):
+    """Nothing of it is touched: the host's would end the process."""
+    file, x, g, _, _ = problem(tmp_path)
+    must = f"{CALLED[name]} must be in memory of device 0, the plan's; it is "
+    with pytest.raises(RuntimeError, match=must + "in that of device 1"):
+        plain.run_plan(file, x, g, filters=True, elsewhere=name)
+    with pytest.raises(RuntimeError, match=must + "no memory of a GPU"):
+        plain.run_plan(file, x, g, filters=True, elsewhere=name, at_home=True)
+
+
+@pytest.mark.parametrize("images", [0, 3])
+def test_a_plan_stays_on_its_device(plain, tmp_path, images):
+    file, x, g, _, _ = problem(tmp_path)
+    with pytest.raises(RuntimeError, match="the gradient of psi must be in memory of device 0"):
+        plain.run_plan(file, x[:images], g[:images], filters=True, elsewhere="grad_psi")
+    with pytest.raises(RuntimeError, match="the plan is for device 0, and device 1 is the current"):
+        plain.run_plan(file, x[:images], g[:images], filters=True, another=True)
+
+
+@pytest.mark.parametrize("mode", [0, 1])
+def test_plans_come_and_go_beside_a_capture(plain, tmp_path, mode):
+    """Planning allocates, copies and frees; none of it spoils what another thread captures, and
+    the thread keeps the mode of capture that it had."""
+    file, x, g, S, _ = problem(tmp_path)
+    plain.device(capturing=True, mode=mode)
+    found, *_ = plain.run_plan(file, x, g, tier=1)
+    state = plain.device()
+    assert (state["spoiled"], state["mode"]) == (0, mode)
+    assert_near(found, S, FORMS[torch.float32])
+
+
 def test_no_batch_is_no_work_and_no_gradient(plain, tmp_path):
     file, x, g, _, _ = problem(tmp_path)
     S, grad_x, grad_psi, grad_phi, _ = plain.run_plan(file, x[:0], g[:0], filters=True)
@@ -95,11 +138,8 @@ def test_no_batch_is_no_work_and_no_gradient(plain, tmp_path):
 def test_without_a_kernel_for_the_device(plain, tmp_path):
     file, x, g, _, _ = problem(tmp_path)
     plain.device(has_kernels=False)
-    try:
-        with pytest.raises(RuntimeError, match="this GPU is older than"):
-            plain.run_plan(file, x, g)
-    finally:
-        plain.reset_device()
+    with pytest.raises(RuntimeError, match="this GPU is older than"):
+        plain.run_plan(file, x, g)
 
 
 @pytest.mark.parametrize("tier", [1, 2])

@@ -163,8 +163,9 @@ SCATCUDA_API scatcuda_status scatcuda_backward(const scatcuda_plan* plan, int64_
                                                scatcuda_message* message);
 
 /* ---- On a GPU ---------------------------------------------------------------------------
- * Pointers are to device memory, `stream` is a cudaStream_t; the plan's device must be current.
- * Nothing here waits for the device but the making of a plan. */
+ * Pointers are to memory of the plan's device, or managed memory, and others are refused; `stream`
+ * is a cudaStream_t; the plan's device must be current. Nothing here waits for the device but the
+ * making of a plan; plans may be made and destroyed while other threads capture CUDA graphs. */
 
 typedef enum scatcuda_tier {
   SCATCUDA_TIER_AUTO = 0,
