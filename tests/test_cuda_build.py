@@ -3,14 +3,22 @@ architecture. `make kernels` prints the table. Where there is no nvcc this says 
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import subprocess
+from collections.abc import Iterator
+from math import prod
 from pathlib import Path
+from typing import Any
 
+import emulation
 import native
+import numpy as np
 import pytest
 from native import kernels
 from native.kernels import ARCHITECTURES, LIMITS, Compiled, Kernel, compile_kernels
+
+from scatcuda import plan
 
 needs_nvcc = pytest.mark.skipif(
     kernels.toolkit() is None, reason="no nvcc, so that no kernel is compiled"
@@ -39,6 +47,70 @@ def test_kernels_compile(compiled, source, arch):
     assert found.kernels
     assert [kernel for kernel in found.kernels if kernel.spills] == []
     assert [kernel for kernel in found.kernels if kernel.occupancy() == 0] == []
+
+
+# Sides with kernels of their own and without, in both tiers
+SIDES = [(28, 28), (32, 32), (44, 44), (60, 60), (64, 64), (61, 19), (96, 80), (128, 128)]
+SIDES += [(150, 131), (224, 224), (256, 256)]
+
+
+@needs_nvcc
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_every_launch_fits_its_kernel(compiled, arch):
+    """On the emulated device, where kernels are launched and do nothing here: no more threads than
+    a kernel is compiled for, registers and shared memory for a block; and where shared memory is
+    there for two blocks of the fused tier's main kernel, so are registers."""
+    if arch not in kernels.known_architectures():
+        pytest.skip(f"this nvcc is older than sm_{arch}")
+    engine, limits = emulation.engine("plain"), LIMITS[arch]
+    by_name = {k.name: k for (_, a), one in compiled.items() if a == arch for k in one.kernels}
+    engine.device(
+        architecture=arch, shared_per_block=limits.shared - limits.reserved,
+        shared_per_processor=limits.shared, counts_only=True,
+    )  # fmt: skip
+    seen = set()
+    try:
+        for (M, N), J, L, tier in itertools.product(SIDES, range(1, 6), (1, 3, 8), TIERS):
+            p = plan.Plan(J, L, 2, M, N)
+            if min(M, N) < 1 << J:
+                continue
+            for report in launches_of(engine, p, tier):
+                chosen = report["launch"]
+                main = "families" if chosen["first_order_fused"] else "second"
+                for name, ran in zip(engine.kernels(report), report["launches"], strict=True):
+                    if ran["operation"] != "kernel":
+                        continue
+                    kernel, threads = by_name[kernels.shortened(name)], prod(ran["block"])
+                    seen.add(kernel.name)
+                    assert threads <= kernel.threads, (p, kernel)
+                    share = kernel.occupancy(threads, ran["shared"])
+                    blocks = share * limits.threads / (-(-threads // 32) * 32)
+                    in_shared = limits.shared // (ran["shared"] + limits.reserved + 1)
+                    is_main = (
+                        kernel.name.startswith(main) and ran["shared"] == chosen["shared_bytes"]
+                    )
+                    wanted = 2 if is_main and in_shared >= 2 else 1
+                    assert blocks >= wanted, (p, kernel, ran)
+    finally:
+        engine.reset_device()
+    fused = {"spectrum_kernel", "families_kernel", "second_kernel", "families_backward_kernel"}
+    assert {name.partition("<")[0] for name in seen} >= fused | {"lowpass_kernel"}
+
+
+TIERS = ["auto", "general"]
+
+
+def launches_of(engine: emulation.Emulated, p: plan.Plan, tier: str) -> Iterator[dict[str, Any]]:
+    """The reports of one image forward and backward, whatever its pixels and filters are."""
+    (m, n), (boxes, bands) = p.output, plan.whole_support(p)
+    phi = sum(m * (p.padded[0] >> res) + n * (p.padded[1] >> res) for res in range(p.J))
+    bank = np.zeros(p.lanes, np.float32), boxes.numpy().ravel(), np.zeros(phi, np.float32)
+    arguments = (np.zeros((1, p.M, p.N), np.float32), *bank, bands.numpy().ravel())
+    sizes = {"J": p.J, "L": p.L, "tier": tier, "budget": 1}
+    yield engine.scattering2d(*arguments, **sizes)[-1]
+    yield engine.scattering2d_backward(
+        np.zeros((1, p.channels, m, n), np.float32), *arguments, **sizes
+    )[-1]
 
 
 # --- the tool itself ----------------------------------------------------------------------------

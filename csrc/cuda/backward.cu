@@ -7,7 +7,7 @@ namespace {
 
 template <int N, int K>
 SecondKernel found_backward() {
-  return {second_backward_kernel<N, K>, second_backward_bounds(N).threads};
+  return {second_backward_kernel<N, K>, second_backward_bounds(N)};
 }
 
 }  // namespace

@@ -109,12 +109,10 @@ void run_second(const Schedule& s, const Launch& launch, FusedArguments a, int64
   a.u_hat = u_hat;
   a.j1 = static_cast<int>(j1), a.j2 = static_cast<int>(j2), a.planes = static_cast<int>(planes);
   a.first_channel = static_cast<int>(channel), a.channel_step = static_cast<int>(step);
-  const int64_t group = int64_t{1} << a.log_group[j2], k = int64_t{1} << (j2 - j1);
-  const int64_t side = s.rows(j2) == s.columns(j2) ? s.rows(j2) : 0;
-  const SecondKernel found = launch.task == Task::forward ? second_kernel_for(side, k)
-                                                          : second_backward_kernel_for(side, k);
+  const int64_t group = int64_t{1} << a.log_group[j2];
+  const SecondKernel found = second_of(s, launch.task, j1, j2);
   queue.run(found.kernel, dim3(to_grid(images * planes * ceil_div(s.L, group))),
-            min(launch.threads, found.threads), second_bytes(s, launch.task, j2, group), a);
+            min(launch.threads, found.bounds.threads), second_bytes(s, launch.task, j2, group), a);
 }
 
 // The last scale, like a second order
@@ -428,7 +426,7 @@ bool valid(const Schedule& s, const Launch& launch) {
          launch.task != Task::backward_with_filters &&
          (launch.first_order_fused ? fits(s, 0) : has_second(s, 0) && fits(s, 1)) && group >= 1 &&
          group <= min(s.lanes, 16) && (group & (group - 1)) == 0 && launch.threads >= 128 &&
-         launch.threads <= most_threads(s, launch.task, launch.first_order_fused) &&
+         launch.threads <= bounds_of(s, launch.task, launch.first_order_fused, 0).threads &&
          launch.threads % 32 == 0;
 }
 
@@ -545,7 +543,7 @@ Status choose(const Problem& problem, int64_t B, const Device& device, Tier want
   if (!valid(problem) || B < 0) return Status::bad_problem;
   const Schedule s = schedule_of(problem);
   // How many blocks of so much shared memory a processor holds; one more kilobyte each is CUDA's
-  const auto resident = [&](int64_t bytes) {
+  const auto in_shared = [&](int64_t bytes) {
     return bytes > device.shared_per_block ? 0 : device.shared_per_processor / (bytes + 1024);
   };
   // The largest group with which two blocks share a processor, while one waits the other computes;
@@ -556,7 +554,7 @@ Status choose(const Problem& problem, int64_t B, const Device& device, Tier want
     for (int64_t group = 1; group <= most; group *= 2) {
       const Shared shared = shared_of(s, task, first_order, group);
       const int64_t bytes = max(shared.block, max(shared.before, shared.image));
-      if (resident(bytes) >= (alone ? 1 : 2)) best = group;
+      if (in_shared(bytes) >= (alone ? 1 : 2)) best = group;
     }
     return best;
   };
@@ -571,15 +569,27 @@ Status choose(const Problem& problem, int64_t B, const Device& device, Tier want
     launch->first_order_fused = first_order;
     launch->group = group;
     launch->shared_bytes = shared_of(s, task, first_order, group).block;
-    // Whole lines, until a processor has enough to do while others wait; and at least as many
-    // threads as the longest prime has points
-    const int64_t most = most_threads(s, task, first_order),
-                  blocks = resident(launch->shared_bytes);
-    int64_t threads = max(round_up(lines, 32), 128);
-    for (int64_t k = 2; threads * blocks < 768 && round_up(k * lines, 32) <= most; ++k) {
-      threads = max(round_up(k * lines, 32), 128);
+    // Whole lines, until a processor has enough to do while others wait; halves of them where else
+    // there were no registers for the second block; and at least as many threads as the longest
+    // prime has points
+    const Bounds bounds = bounds_of(s, task, first_order, device.architecture);
+    const int64_t in_memory = in_shared(launch->shared_bytes);
+    const auto rounded = [&](int64_t threads) {
+      return min(max(round_up(threads, 32), 128), bounds.threads);
+    };
+    const auto resident = [&](int64_t threads) {
+      return min(min(in_memory, blocks_in_registers(bounds, threads)),
+                 threads_of_processor(device.architecture) / threads);
+    };
+    const int64_t wanted = min(in_memory, 2);
+    int64_t step = lines, busy = 0;
+    while (step > 128 && resident(rounded(step)) < wanted) step = ceil_div(step, 2);
+    for (int64_t k = 1, threads = 0; busy < 768 && threads < bounds.threads; ++k) {
+      threads = rounded(k * step);
+      const int64_t blocks = resident(threads);
+      if (k > 1 && blocks < wanted) break;
+      if (threads * blocks > busy) launch->threads = threads, busy = threads * blocks;
     }
-    launch->threads = min(threads, most);
   };
   int64_t group = 0;
   if (families && (group = group_for(true, false)) > 0) {

@@ -15,13 +15,14 @@ constexpr int most_levels = 7;  // of resolution, in the fused tier: 256 = 2^7 �
 struct Bounds {
   int threads, blocks;
 };
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
-constexpr int small_families = 4;  // with the registers of five it would spill there
+#if defined(__CUDA_ARCH__)
+constexpr int compiled_for = __CUDA_ARCH__ / 10;  // 90 for sm_90
 #else
-constexpr int small_families = 5;
+constexpr int compiled_for = 0;  // the host
 #endif
-constexpr Bounds family_bounds(int side) {
-  return side == 36 || side == 40 ? Bounds{160, small_families} : Bounds{512, 1};
+constexpr Bounds family_bounds(int side, int architecture = compiled_for) {
+  // with the registers of five blocks it would spill from sm_100 on
+  return side == 36 || side == 40 ? Bounds{160, architecture < 100 ? 5 : 4} : Bounds{512, 1};
 }
 constexpr Bounds second_bounds(int side) {
   if (side == 18 || side == 20) return {160, 5};
@@ -144,10 +145,10 @@ struct FamilyKernels {
 };
 // For planes of `side` squared, or of any sides where there are none of their own
 FamilyKernels family_kernels(int64_t side);
-// For planes of `side` squared at resolution j2, k = 2^(j2 − j1); likewise. With its most threads.
+// For planes of `side` squared at resolution j2, k = 2^(j2 − j1); likewise
 struct SecondKernel {
   FusedKernel kernel;
-  int threads;
+  Bounds bounds;
 };
 SecondKernel second_kernel_for(int64_t side, int64_t k);
 

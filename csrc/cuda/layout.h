@@ -80,13 +80,6 @@ inline Shared shared_of(const Schedule& s, Task task, bool first_order, int64_t 
   return shared;
 }
 
-inline int64_t most_threads(const Schedule& s, Task task, bool first_order) {
-  const bool forward = task == Task::forward;
-  if (!first_order) return (forward ? second_bounds(120) : second_backward_bounds(120)).threads;
-  const int side = s.Mp == s.Np ? static_cast<int>(s.Mp) : 0;  // others take what they may
-  return (forward ? family_bounds(side) : family_backward_bounds(side)).threads;
-}
-
 // Angles side by side where `bytes` are there for planes of resolution res: a power of two, for
 // the bank's lanes to be whole groups
 inline int64_t group_of(const Schedule& s, Task task, int64_t res, int64_t bytes) {
@@ -99,6 +92,36 @@ inline int64_t group_of(const Schedule& s, Task task, int64_t res, int64_t bytes
 // arranged for a second order, is done like one.
 inline int64_t family_scales(const Schedule& s, const Launch& launch) {
   return !launch.first_order_fused ? 0 : has_second(s, 0) ? s.J - 1 : s.J;
+}
+
+// --- threads and registers ---
+
+// The kernel for the second order of one scale
+inline SecondKernel second_of(const Schedule& s, Task task, int64_t j1, int64_t j2) {
+  const int64_t side = s.rows(j2) == s.columns(j2) ? s.rows(j2) : 0, k = int64_t{1} << (j2 - j1);
+  return task == Task::forward ? second_kernel_for(side, k) : second_backward_kernel_for(side, k);
+}
+// Bounds of families or, without the first order, of second at j2 = 1
+inline Bounds bounds_of(const Schedule& s, Task task, bool first_order, int architecture) {
+  if (!first_order) return second_of(s, task, 0, 1).bounds;
+  const int side = s.Mp == s.Np ? static_cast<int>(s.Mp) : 0;  // others take what they may
+  return task == Task::forward ? family_bounds(side, architecture) : family_backward_bounds(side);
+}
+
+// A processor has 65536 registers in four parts, each of which holds whole warps; a thread takes
+// them by eight.
+constexpr int64_t parts = 4, part_registers = 65536 / parts / 32;
+// What a thread may have at most where nvcc keeps the bounds
+constexpr int64_t registers_of(const Bounds& b) {
+  return part_registers / ceil_div(ceil_div(b.threads, 32) * b.blocks, parts) / 8 * 8;
+}
+constexpr int64_t blocks_in_registers(const Bounds& b, int64_t threads) {
+  return parts * (part_registers / registers_of(b)) / ceil_div(threads, 32);
+}
+constexpr int64_t threads_of_processor(int architecture) {
+  if (architecture < 80) return 1024;
+  const bool workstation = architecture < 90 ? architecture > 80 : architecture >= 120;
+  return workstation ? 1536 : 2048;
 }
 
 // --- the workspace ---

@@ -7,7 +7,7 @@ namespace {
 
 template <int N, int K>
 SecondKernel found() {
-  return {second_kernel<N, K>, second_bounds(N).threads};
+  return {second_kernel<N, K>, second_bounds(N)};
 }
 template <int N>
 SecondKernel known(int64_t k) {

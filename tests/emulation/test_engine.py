@@ -7,6 +7,7 @@ detector. ``tests/gpu`` runs the same engine where there is a GPU.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter
 from functools import cache
@@ -420,6 +421,35 @@ def test_choose(device: str, expected: dict[tuple[int, int], tuple[str, bool]]) 
         if way == NOTHING:
             with pytest.raises(RuntimeError, match="tier_impossible"):
                 engine.choose(64, side, side, J, 8, tier="fused")
+
+
+@pytest.mark.parametrize("device", ["A100", "H100"])
+@pytest.mark.parametrize("task", ["forward", "backward"])
+def test_registers_are_shared_as_memory_is(device: str, task: str) -> None:
+    """Where a processor has shared memory for two blocks it has registers for them: of the kernels
+    for whole families those that nvcc may give up to 128 a thread, backward 168."""
+    engine, limits = emulation.engine("plain"), DEVICES[device]
+    kib = {name: limits[name] << 10 for name in ("shared_per_block", "shared_per_processor")}
+    engine.device(architecture=limits["architecture"], **kib)
+    two = 0
+    for side, J, L in itertools.product((44, 48, 56, 64, 72), (1, 2, 3), (1, 4, 8)):
+        launch = engine.choose(64, side, side, J, L, task=task)
+        if not launch["first_order_fused"]:
+            continue
+        blocks = kib["shared_per_processor"] // (launch["shared_bytes"] + 1024)
+        registers = 128 if task == "forward" else 168
+        two += blocks >= 2
+        assert min(2, blocks) * launch["threads"] * registers <= 1 << 16, (side, J, L)
+    assert two > 0
+
+
+def test_the_limits_are_those_of_the_device_asked_for() -> None:
+    engine = emulation.engine("plain")
+    engine.device(count=3, current=2)
+    memory = [engine.device_limits(index)["memory_bytes"] for index in range(3)]
+    assert memory == [80 << 30, 40 << 30, 20 << 30]
+    with pytest.raises(RuntimeError, match="invalid device ordinal"):
+        engine.device_limits(3)
 
 
 @pytest.mark.parametrize("tier", ["auto", "general"])
