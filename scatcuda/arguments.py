@@ -11,6 +11,8 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+from . import limits
+
 
 class ArgumentError(ValueError, RuntimeError):
     """A value that does not suit. Python's convention is the ValueError; programs written for
@@ -40,9 +42,23 @@ def integer(caller: str, name: str, value: Any, lowest: int, highest: int | None
     except TypeError:
         raise TypeError(f"{caller}: {name} must be an integer; got {value!r}") from None
     if number < lowest or (highest is not None and number > highest):
-        limits = f"at least {lowest}" if highest is None else f"between {lowest} and {highest}"
-        raise ValueError(f"{caller}: {name} must be {limits}; got {number}")
+        wanted = f"at least {lowest}" if highest is None else f"between {lowest} and {highest}"
+        raise ValueError(f"{caller}: {name} must be {wanted}; got {limits.shown(number)}")
     return number
+
+
+def scales(caller: str, J: Any) -> int:
+    """The number of scales."""
+    J = integer(caller, "J", J, 1)
+    limits.at_most(caller, "J", J, limits.SCALES)
+    return J
+
+
+def angles(caller: str, L: Any) -> int:
+    """The number of angles."""
+    L = integer(caller, "L", L, 1)
+    limits.at_most(caller, "L", L, limits.ANGLES)
+    return L
 
 
 def boolean(caller: str, name: str, value: Any) -> bool:
@@ -52,7 +68,7 @@ def boolean(caller: str, name: str, value: Any) -> bool:
     return bool(value)
 
 
-def pair(caller: str, shape: Sequence[int]) -> tuple[int, int]:
+def pair(caller: str, shape: Sequence[int], longest: int = limits.SIDE) -> tuple[int, int]:
     """The sides ``(M, N)``."""
     told = f"{caller}: shape must be a pair of integers (M, N); got {shape!r}"
     try:
@@ -61,6 +77,7 @@ def pair(caller: str, shape: Sequence[int]) -> tuple[int, int]:
         raise TypeError(told) from None
     if len(sides) != 2:
         raise ValueError(told)
+    limits.at_most(caller, "a side of shape", max(sides), longest)
     return sides[0], sides[1]
 
 

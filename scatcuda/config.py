@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, get_args
 
 import torch
 
-from . import _C
+from . import _C, limits
 from .arguments import integer, plain
 from .plan import checked_plan
 from .typing import Instructions, Tier
@@ -151,7 +151,9 @@ def cuda_launch(
     batch = integer(caller, "batch", batch, 1)
     if workspace is not None:
         workspace = integer(caller, "workspace", workspace, 1)
+        limits.at_most(caller, "workspace", workspace, limits.BYTES)
     plan = checked_plan(caller, J, shape, L, max_order, pre_pad)
+    limits.at_most(caller, "batch", batch, plan.most_images)
     problem = (plan.J, plan.L, plan.max_order, plan.M, plan.N, plan.pre_pad)
     double = dtype == torch.float64
     return Launch(*_C.choose(problem, batch, double, _limits(device), tier, workspace or 0))

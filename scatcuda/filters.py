@@ -26,7 +26,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .arguments import integer, pair
+from . import limits
+from .arguments import angles, integer, pair, scales
 from .typing import BankName
 
 # Kymatio writes 3.1415 where the Gaussian integral has pi; with pi, every filter differs by 3e-5.
@@ -110,7 +111,7 @@ def padded_shape(shape: Sequence[int], J: int) -> tuple[int, int]:
         >>> padded_shape((37, 32), J=2)
         (44, 40)
     """
-    J = integer("padded_shape", "J", J, 1)
+    J = scales("padded_shape", J)
     M, N = pair("padded_shape", shape)
     if min(M, N) >> J < 1:
         raise ValueError(
@@ -194,8 +195,9 @@ class Recipe:
 
     def __init__(self, name: str, shape: Sequence[int], J: int, L: int = 8) -> None:
         caller = f"{name}_bank"
-        self._J, self._L = integer(caller, "J", J, 1), integer(caller, "L", L, 1)
-        self._shape = pair(caller, shape)
+        self._J, self._L = scales(caller, J), angles(caller, L)
+        self._shape = pair(caller, shape, 3 * limits.SIDE)  # padded
+        limits.check_table(caller, self._shape, self._L)
         _check_divisible(caller, "shape", self._shape, self._J)
         x, y, g = _envelope(self._shape, 0.8 * 2 ** (self._J - 1), 0.0, 1.0)
         phi = _periodic_dft(x, y, g, self._shape)
@@ -277,7 +279,7 @@ def crop(f: Tensor, res: int) -> Tensor:
         >>> crop(torch.arange(8.0).expand(8, 8), 1)[0]
         tensor([0., 1., 6., 7.])
     """
-    res = integer("crop", "res", res, 0)
+    res = integer("crop", "res", res, 0, limits.SCALES)
     if f.ndim < 2:
         raise ValueError(f"crop: f must have shape [..., Mp, Np]; got {list(f.shape)}")
     _check_divisible("crop", "f", f.shape[-2:], res)
@@ -369,7 +371,7 @@ def lowpass_matrix(phi_1d: Tensor, res: int, J: int, unpad: bool = True) -> Tens
         >>> A.shape, torch.allclose(A.sum(1), torch.ones(8, dtype=torch.float64))
         (torch.Size([8, 20]), True)
     """
-    J = integer("lowpass_matrix", "J", J, 1)
+    J = scales("lowpass_matrix", J)
     res = integer("lowpass_matrix", "res", res, 0)
     if res >= J:
         raise ValueError(f"lowpass_matrix: res must be below J = {J}; got {res}")

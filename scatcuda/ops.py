@@ -163,7 +163,10 @@ def _check_devices(op: str, **tensors: Tensor) -> None:
 def _(x, psi, psi_support, phi, phi_support, J, L, max_order, pre_pad, tier="auto", workspace=0):
     bank = {"psi": psi, "psi_support": psi_support, "phi": phi, "phi_support": phi_support}
     _check_devices("scattering2d", x=x, **bank)
-    plan = Plan(J, L, max_order, x.shape[-2], x.shape[-1], pre_pad)
+    try:
+        plan = Plan(J, L, max_order, x.shape[-2], x.shape[-1], pre_pad)
+    except ValueError as error:  # as the engines say it
+        raise RuntimeError(f"scattering2d{str(error).removeprefix('Plan')}") from None
     return x.new_empty(*x.shape[:-2], plan.channels, *plan.output, dtype=phi.dtype)
 
 

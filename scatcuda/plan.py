@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import arguments, filters
+from . import arguments, filters, limits
 
 
 class Packed(NamedTuple):
@@ -42,7 +42,8 @@ class Packed(NamedTuple):
 @dataclass(frozen=True)
 class Plan:
     """Which filters at which resolution, which channel where. ``M N`` are the sides of the input,
-    equal to the padded sides when ``pre_pad``."""
+    equal to the padded sides when ``pre_pad``. A ValueError where there is no such problem, or a
+    larger one than :mod:`scatcuda.limits` allows."""
 
     J: int
     L: int
@@ -50,6 +51,26 @@ class Plan:
     M: int
     N: int
     pre_pad: bool = False
+
+    def __post_init__(self) -> None:
+        # the twin of shape_of in csrc/core/schedule.cpp
+        limits.at_most("Plan", "J", self.J, limits.SCALES)
+        limits.at_most("Plan", "L", self.L, limits.ANGLES)
+        if min(self.J, self.L) < 1 or not 0 <= self.max_order <= 2:
+            raise ValueError(f"Plan: there is no transform {self}")
+        limits.at_most("Plan", "the number of paths", self.channels, limits.CHANNELS)
+        if isinstance(self.M, torch.SymInt) or isinstance(self.N, torch.SymInt):
+            return  # a tracer that is asked for their size takes it for given
+        limits.at_most("Plan", "a side of shape", max(self.M, self.N), limits.SIDE)
+        least, unit = (3, 1 << self.J) if self.pre_pad else (1, 1)
+        if any(side >> self.J < least or side % unit for side in (self.M, self.N)):
+            raise ValueError(f"Plan: there is no transform {self}")
+        limits.check_table("Plan", self.padded, self.L)
+        sides = (self.sides(res) for res in range(self.J))
+        m, n = self.output
+        taps = sum(m * rows + n * columns for rows, columns in sides)
+        name = f"the low-pass' numbers, of images of {self.M} x {self.N} with J = {self.J},"
+        limits.at_most("Plan", name, taps, limits.NUMBERS)
 
     @property
     def padded(self) -> tuple[int, int]:
@@ -72,7 +93,13 @@ class Plan:
     @property
     def lanes(self) -> int:
         """Angles are stored in whole vectors: 4, 8 or a multiple of 16."""
-        return 4 if self.L <= 4 else 8 if self.L <= 8 else -(-self.L // 16) * 16
+        return limits.lanes(self.L)
+
+    @property
+    def most_images(self) -> int:
+        """Of a batch."""
+        m, n = self.output
+        return limits.BATCH_NUMBERS // (self.M * self.N + self.channels * m * n)
 
     def sides(self, res: int) -> tuple[int, int]:
         Mp, Np = self.padded
@@ -115,7 +142,7 @@ def checked_plan(
 ) -> Plan:
     """The plan for images of ``shape``, their size before padding. What a user gets wrong is a
     TypeError or a ValueError in the name of ``caller``."""
-    J, L = arguments.integer(caller, "J", J, 1), arguments.integer(caller, "L", L, 1)
+    J, L = arguments.scales(caller, J), arguments.angles(caller, L)
     max_order = arguments.integer(caller, "max_order", max_order, 0, 2)
     sides = arguments.pair(caller, shape)
     if min(sides) >> J < 1:
@@ -125,7 +152,10 @@ def checked_plan(
     pre_pad = arguments.boolean(caller, "pre_pad", pre_pad)
     if pre_pad:
         sides = filters.padded_shape(sides, J)
-    return Plan(J, L, max_order, *sides, pre_pad)
+    try:
+        return Plan(J, L, max_order, *sides, pre_pad)
+    except ValueError as error:
+        raise ValueError(f"{caller}{str(error).removeprefix('Plan')}") from None
 
 
 def negligible(dtype: torch.dtype) -> float:

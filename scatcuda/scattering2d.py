@@ -16,7 +16,7 @@ from torch.fx import Proxy
 from typing_extensions import Self, TypeVar
 
 from . import filters as banks
-from . import learnable, ops, reference
+from . import learnable, limits, ops, reference
 from .arguments import ArgumentError, BackendError, integer, pair
 from .base import Transform
 from .plan import Packed, checked_plan, pack
@@ -174,6 +174,7 @@ class Scattering2D(Transform, Generic[Output]):
         self._workspace = workspace
         if workspace is not None:
             self._workspace = integer(caller, "workspace", workspace, 1)
+            limits.at_most(caller, "workspace", self._workspace, limits.BYTES)
         self._filters = _bank_or_name(filters, (plan.J, plan.L, *plan.padded))
         self._trainable = trainable
         self._forget()

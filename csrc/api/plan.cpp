@@ -4,11 +4,10 @@
 #include <cstring>
 #include <new>
 
+#include "../core/schedule.h"
+
 namespace scatcuda {
 namespace {
-
-// Far beyond use; within these no size that the engines compute can overflow.
-constexpr int64_t most_numbers = int64_t{1} << 40;
 
 Problem problem_of(const scatcuda_tables& t) {
   return {t.J, t.L, t.max_order, t.M, t.N, t.pre_pad != 0};
@@ -21,8 +20,7 @@ scatcuda_status check_problem(const scatcuda_tables& t, scatcuda_message* messag
                 static_cast<int>(t.type));
   }
   Shape shape;
-  if ((t.pre_pad & ~int64_t{1}) != 0 || shape_of(problem_of(t), &shape) != Status::ok ||
-      shape.Mp * shape.Np > most_numbers / angle_lanes(t.L)) {
+  if ((t.pre_pad & ~int64_t{1}) != 0 || shape_of(problem_of(t), &shape) != Status::ok) {
     return fail(message, SCATCUDA_BAD_PLAN,
                 "there is no transform with J = %lld, L = %lld, max_order = %lld of images of "
                 "%lld x %lld, pre_pad = %lld",

@@ -84,8 +84,7 @@ scatcuda_status make_plan(const scatcuda_tables& tables, scatcuda_plan** plan,
 // Whether the arrays of a batch have a size, and are there; else why not
 inline scatcuda_status check_batch(const Filtered& plan, int64_t batch, const void* x,
                                    const void* coefficients, scatcuda_message* message) {
-  const int64_t most = (int64_t{1} << 58) / (plan.problem.M * plan.problem.N +
-                                             plan.shape.channels * plan.shape.m * plan.shape.n);
+  const int64_t most = most_images(plan.problem);
   if (batch < 0 || batch > most) {
     return fail(message, SCATCUDA_BAD_ARGUMENT, "batch must be from 0 to %lld; got %lld",
                 static_cast<long long>(most), static_cast<long long>(batch));

@@ -41,6 +41,11 @@ SCATCUDA_INLINE void unroll(F&& f) {
 
 SCATCUDA_HD constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 SCATCUDA_HD constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+// i · count / parts, 0 ≤ i ≤ parts: where the i-th of so many parts begins. The product itself may
+// be too large; without it, parts² must not be.
+SCATCUDA_HD constexpr int64_t share_of(int64_t i, int64_t parts, int64_t count) {
+  return i * (count / parts) + i * (count % parts) / parts;
+}
 SCATCUDA_HD constexpr int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 SCATCUDA_HD constexpr int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 

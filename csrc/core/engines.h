@@ -64,7 +64,9 @@ struct Shape {
   int64_t Mp, Np, m, n, channels;
 };
 
+// bad_problem where it is none, or a larger one than schedule.h allows: what follows relies on it
 Status shape_of(const Problem& problem, Shape* shape);
+int64_t most_images(const Problem& problem);  // of a batch
 
 int64_t angle_lanes(int64_t L);
 int64_t psi_tables(const Problem& problem);   // rows of psi_support

@@ -4,8 +4,6 @@
 namespace scatcuda {
 
 Status shape_of(const Problem& p, Shape* shape) {
-  // limits far beyond use, within which no size below can overflow
-  constexpr int64_t most_angles = 1 << 12, longest_side = 1 << 24;
   if (p.J < 1 || p.J > max_scales || p.L < 1 || p.L > most_angles || p.M > longest_side ||
       p.N > longest_side || p.max_order < 0 || p.max_order > 2) {
     return Status::bad_problem;
@@ -16,8 +14,17 @@ Status shape_of(const Problem& p, Shape* shape) {
     return Status::bad_problem;
   }
   const Schedule s = schedule_of(p);
+  if (s.channels > most_channels || s.Mp * s.Np > most_numbers / s.lanes ||
+      s.phi_offset(s.J) > most_numbers) {
+    return Status::bad_problem;
+  }
   *shape = {s.Mp, s.Np, s.m, s.n, s.channels};
   return Status::ok;
+}
+
+int64_t most_images(const Problem& problem) {
+  const Schedule s = schedule_of(problem);
+  return most_batch_numbers / (s.M * s.N + s.channels * s.m * s.n);
 }
 
 int64_t angle_lanes(int64_t L) { return schedule_of({1, L, 0, 2, 2, false}).lanes; }

@@ -8,7 +8,13 @@
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
-constexpr int64_t max_scales = 24;
+// How large a problem may be: far beyond use, and so that no size of one overflows. A table of
+// filters is one wavelet's at full resolution, with its angles in lanes, or the whole of phi.
+// scatcuda/limits.py has the same.
+constexpr int64_t max_scales = 24, most_angles = 1 << 12, longest_side = 1 << 24;
+constexpr int64_t most_channels = 1 << 20;
+constexpr int64_t most_numbers = int64_t{1} << 40;        // of a table of filters
+constexpr int64_t most_batch_numbers = int64_t{1} << 58;  // of images and coefficients of a batch
 
 // Whether a band [low, high) of points modulo `side` is one: it may begin before the first point or
 // end behind the last.

@@ -13,7 +13,7 @@ of scattering coefficients", SampTA 2017, on how little is left in the higher or
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise, product
+from itertools import product
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.fx import Proxy
 
-from scatcuda import Scattering2D, ops, reference
+from scatcuda import Scattering2D, limits, ops, reference
 from scatcuda.arguments import integer
+from scatcuda.arguments import scales as checked_J
 from scatcuda.base import Transform, constants
 from scatcuda.filters import FilterBank, crop, lowpass_matrix, separable_factors
 from scatcuda.plan import checked_plan
@@ -76,7 +77,7 @@ class WaveletCascade(Transform):
     ) -> None:
         super().__init__()
         caller = "WaveletCascade"
-        J = integer(caller, "J", J, 1)
+        J = checked_J(caller, J)
         self.depth: int = integer(caller, "depth", depth, 0, J)
         self._plan = plan = checked_plan(caller, J, shape, L, min(self.depth, 2), False)
         self.J, self.L = plan.J, plan.L
@@ -85,9 +86,10 @@ class WaveletCascade(Transform):
         if not callable(rho):
             raise TypeError(f"{caller}: rho must be callable; got {type(rho).__name__}")
         self.rho = rho
+        self.scales: list[Scales] = self._checked_scales(scales)
+        limits.at_most(caller, "the number of paths", self._count(), limits.CHANNELS)
         with constants():
             self.bank: FilterBank = Scattering2D(J, shape, L, 0, filters=filters).bank
-        self.scales: list[Scales] = self._checked_scales(scales)
         self._order = [self._sorted(q) for q in range(self.depth + 1)]
         self._start()
 
@@ -209,9 +211,19 @@ class WaveletCascade(Transform):
             lowest = min(j for j in layer if j > lowest)
         return sets
 
+    def _count(self) -> int:
+        """How many paths there are, before they are listed."""
+        ends, count = {-1: 1}, 1  # paths so far, by their last scale
+        for layer in self.scales:
+            ends = {j: self.L * sum(n for i, n in ends.items() if i < j) for j in layer}
+            count += sum(ends.values())
+        return count
+
     def _paths(self, q: int) -> list[tuple[int, ...]]:
         """The paths of q wavelets as :meth:`propagate` orders them."""
-        increasing = [p for p in product(*self.scales[:q]) if all(a < b for a, b in pairwise(p))]
+        increasing: list[Scales] = [()]
+        for layer in self.scales[:q]:
+            increasing = [(*p, j) for p in increasing for j in layer if not p or j > p[-1]]
         angles = list(product(range(self.L), repeat=q))
         return [
             tuple(j * self.L + theta for j, theta in zip(p, turn, strict=True))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 
 from scatcuda import Scattering2D
-from scatcuda.arguments import integer
+from scatcuda.arguments import scales
 from scatcuda.typing import BankName, Head, Norm, Trainable
 
 from .blocks import (
@@ -119,7 +119,7 @@ def hybrid(
     """
     if head not in HEADS:
         raise ValueError(f"hybrid: head must be one of {', '.join(map(repr, HEADS))}; got {head!r}")
-    classes, C, _ = checked_images("hybrid", classes, shape, 2 ** integer("hybrid", "J", J, 1))
+    classes, C, _ = checked_images("hybrid", classes, shape, 1 << scales("hybrid", J))
     scattering = Scattering2D(
         J, tuple(shape)[1:], L, max_order, filters=filters, trainable=trainable
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import torch
 from torch import Tensor, nn
 
-from ..arguments import integer
+from ..arguments import scales
 from ..plan import Plan, checked_plan
 from ..typing import Pooling
 
@@ -138,7 +138,7 @@ def _turns(plan: Plan) -> Tensor:
 
 
 def _plan(caller: str, J: int, L: int, max_order: int) -> Plan:
-    J = integer(caller, "J", J, 1)
+    J = scales(caller, J)
     return checked_plan(caller, J, (1 << J, 1 << J), L, max_order, False)
 
 

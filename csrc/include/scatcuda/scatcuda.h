@@ -37,11 +37,15 @@
 #define SCATCUDA_API __attribute__((visibility("default")))
 #endif
 
+/* In C++ an enumeration holds any int, as it does in C: what is none of its values is refused. */
 #ifdef __cplusplus
+#define SCATCUDA_INT : int
 extern "C" {
+#else
+#define SCATCUDA_INT
 #endif
 
-typedef enum scatcuda_status {
+typedef enum scatcuda_status SCATCUDA_INT {
   SCATCUDA_OK = 0,
   SCATCUDA_BAD_ARGUMENT = 1,        /* a null pointer, a negative size, an unaligned workspace … */
   SCATCUDA_BAD_PLAN = 2,            /* no plan, an altered or truncated one, or no such problem */
@@ -71,11 +75,19 @@ SCATCUDA_API const char* scatcuda_cuda_architectures(void);
 
 /* ---- Plans ------------------------------------------------------------------------------ */
 
-typedef enum scatcuda_type { SCATCUDA_FLOAT32 = 4, SCATCUDA_FLOAT64 = 8 } scatcuda_type;
+typedef enum scatcuda_type SCATCUDA_INT {
+  SCATCUDA_FLOAT32 = 4,
+  SCATCUDA_FLOAT64 = 8
+} scatcuda_type;
 
 /* A problem and its filters, in the form of scatcuda/plan.py: scatcuda.plan.pack makes these
  * tables. J scales, L angles, orders 0 … max_order, images M × N; these come padded where pre_pad
- * is not 0. */
+ * is not 0.
+ *
+ * Limits, far beyond use: J ≤ 24, L ≤ 4096, M and N ≤ 2^24, 2^20 channels, 2^40 numbers in the
+ * table of a wavelet (padded pixels × angles in lanes) and in phi; of a batch, 2^58 numbers in
+ * images and coefficients. A larger problem is SCATCUDA_BAD_PLAN, a larger batch
+ * SCATCUDA_BAD_ARGUMENT. Within them no size overflows. */
 typedef struct scatcuda_tables {
   scatcuda_type type;
   int64_t J, L, max_order, M, N, pre_pad;
@@ -122,7 +134,7 @@ SCATCUDA_API scatcuda_path scatcuda_plan_path(const scatcuda_plan* plan, int64_t
 
 /* ---- On the CPU ------------------------------------------------------------------------- */
 
-typedef enum scatcuda_task {
+typedef enum scatcuda_task SCATCUDA_INT {
   SCATCUDA_FORWARD = 0,
   SCATCUDA_BACKWARD = 1,             /* the gradient of x */
   SCATCUDA_BACKWARD_WITH_FILTERS = 2 /* those of psi and phi as well */
@@ -167,14 +179,14 @@ SCATCUDA_API scatcuda_status scatcuda_backward(const scatcuda_plan* plan, int64_
  * is a cudaStream_t; the plan's device must be current. Nothing here waits for the device but the
  * making of a plan; plans may be made and destroyed while other threads capture CUDA graphs. */
 
-typedef enum scatcuda_tier {
+typedef enum scatcuda_tier SCATCUDA_INT {
   SCATCUDA_TIER_AUTO = 0,
   SCATCUDA_TIER_GENERAL = 1, /* every size, one kernel a stage, an FFT between them */
   SCATCUDA_TIER_FUSED = 2    /* float32, where a family of paths fits in shared memory */
 } scatcuda_tier;
 
 /* What pixels are stored as; all are computed in the plan's type */
-typedef enum scatcuda_pixels {
+typedef enum scatcuda_pixels SCATCUDA_INT {
   SCATCUDA_PIXELS_AS_PLAN = 0,
   SCATCUDA_PIXELS_HALF = 1,
   SCATCUDA_PIXELS_BFLOAT16 = 2,
@@ -182,7 +194,7 @@ typedef enum scatcuda_pixels {
 } scatcuda_pixels;
 
 /* A batch of unscaled Fourier transforms of planes [outer, inner] */
-typedef enum scatcuda_direction {
+typedef enum scatcuda_direction SCATCUDA_INT {
   SCATCUDA_REAL_FORWARD = 0,    /* real to half a spectrum, [outer, inner/2 + 1] */
   SCATCUDA_REAL_INVERSE = 1,    /* the way back, after which the spectrum is lost */
   SCATCUDA_COMPLEX_FORWARD = 2, /* in place */

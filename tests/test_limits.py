@@ -1,0 +1,157 @@
+"""How large a problem may be: one set of limits in Python and C, said before anything is allocated.
+``native/sizes.cpp`` proves that no size within them overflows."""
+
+from __future__ import annotations
+
+import re
+import tracemalloc
+from collections.abc import Callable
+from ctypes import byref, c_void_p
+from itertools import product
+from pathlib import Path
+
+import capi
+import numpy as np
+import pytest
+import torch
+
+from scatcuda import Scattering2D, filters, limits, reference
+from scatcuda.cli import main
+from scatcuda.config import cuda_launch
+from scatcuda.learn import ScatteringTransformer, WaveletCascade, hybrid, pool
+from scatcuda.plan import Plan
+
+ROOT = Path(__file__).parents[1]
+S, HUGE = (32, 32), 10**5000  # Python refuses to print integers of so many digits
+META = [torch.empty(4, 4, device="meta")] * 5
+HERE = [torch.empty(4, 4)] * 5
+
+
+def operator(*constants: object, tensors: list[torch.Tensor] = META) -> object:
+    return torch.ops.scatcuda.scattering2d(*tensors, *constants)
+
+
+def cascade(J: int, shape: tuple[int, int], **options: int) -> object:
+    return WaveletCascade(J, shape, **options)
+
+
+CASES: list[tuple[Callable[[], object], str]] = [
+    (lambda: Scattering2D(10**9, S), "Scattering2D: J must be at most 24; got 1000000000"),
+    (lambda: Scattering2D(HUGE, S), "Scattering2D: J must be at most 24; got one of 16610 bits"),
+    (lambda: Scattering2D(np.int64(2**62), S), "Scattering2D: J must be at most 24; got 4611"),
+    (lambda: Scattering2D(2, S, L=10**12), "Scattering2D: L must be at most 4096; got 10000"),
+    (lambda: Scattering2D(2, S, L=2**70), "Scattering2D: L must be at most 4096; got 1180"),
+    (lambda: Scattering2D(2, (10**12, 10**12)), "a side of shape must be at most 16777216; got 1"),
+    (lambda: Scattering2D(2, (HUGE, 4)), "a side of shape must be at most 16777216; got one of"),
+    (lambda: Scattering2D(20, (2**22, 2**22), L=4096), "the number of paths must be at most 1048"),
+    (lambda: Scattering2D(1, (2**22, 2**22)), "padded pixels 4194308 x 4194308 must be at most"),
+    (lambda: Scattering2D(1, (2**24, 4)), "the low-pass' numbers, .* must be at most 10995116"),
+    (lambda: Scattering2D(20, (2**24, 2**24), pre_pad=True), "side of shape must be at most 16"),
+    (lambda: Scattering2D(2, S, workspace=2**70), "workspace must be at most 9223372036854775807"),
+    (lambda: filters.padded_shape((2**30, 3), 1), "a side of shape must be at most 16777216"),
+    (lambda: filters.morlet_bank((2**26, 4), 2), "a side of shape must be at most 50331648"),
+    (lambda: filters.morlet_bank((2**25, 2**20), 2), "morlet_bank: L = 8 angles, in 8 lanes"),
+    (lambda: filters.tight_bank((64, 64), HUGE), "tight_bank: J must be at most 24"),
+    (lambda: filters.crop(torch.zeros(8, 8), 10**12), "crop: res must be between 0 and 24"),
+    (lambda: filters.lowpass_matrix(torch.zeros(8), 0, 10**12), "J must be at most 24"),
+    (lambda: cascade(10**9, S), "WaveletCascade: J must be at most 24"),
+    (lambda: cascade(12, (4096, 4096), depth=12), "the number of paths must be at most 1048576"),
+    (lambda: ScatteringTransformer(10**9).fit(np.zeros((2, 8, 8))), "J must be at most 24"),
+    (lambda: pool(torch.zeros(1, 81, 8, 8), "mean", J=10**12), "pool: J must be at most 24"),
+    (lambda: hybrid(10, (1, 32, 32), J=10**12), "hybrid: J must be at most 24"),
+    (lambda: reference.scattering2d(*HERE, 10**12, 8, 2, False), "Plan: J must be at most 24"),
+    (lambda: cuda_launch(10**9, S, device="H100"), "cuda_launch: J must be at most 24"),
+    (lambda: cuda_launch(2, S, batch=2**63 - 1, device="H100"), "batch must be at most 4642886213"),
+    (lambda: cuda_launch(2, S, batch=HUGE, device="H100"), "batch must be at most 46428862137840;"),
+    (lambda: cuda_launch(2, S, workspace=2**63, device="H100"), "workspace must be at most 92233"),
+]
+
+
+@pytest.mark.parametrize(("make", "sentence"), CASES)
+def test_what_is_too_large_is_said_before_anything_is_allocated(make, sentence):
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=sentence):
+            make()
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("tensors", [META, HERE], ids=["meta", "cpu"])
+@pytest.mark.parametrize(
+    "constants", [(10**12, 8, 2), (2**62, 8, 2), (1, 10**12, 2), (1, 8, 7), (1, 8, -1), (0, 8, 2)]
+)
+def test_operators_say_so_too(tensors, constants):
+    with pytest.raises(RuntimeError, match="scattering2d: "):
+        operator(*constants, False, tensors=tensors)
+
+
+def test_the_command_says_so(capsys, tmp_path):
+    export = ["export", str(tmp_path / "plan.scat")]
+    for options in (["--J", "999999999"], ["--L", "99999999999999999999"], ["--shape", "9" * 30]):
+        with pytest.raises(SystemExit):
+            main([*export, "--J", "2", "--shape", "32,32", *options])
+        assert "must be" in capsys.readouterr().err
+
+
+def test_c_has_the_same_numbers():
+    text = (ROOT / "csrc/core/schedule.h").read_text()
+    names = ("max_scales", "most_angles", "longest_side", "most_channels", "most_numbers",
+             "most_batch_numbers")  # fmt: skip
+    found = {}
+    for name in names:
+        number = re.search(rf"\b{name} = ([^,;]+)", text)[1].replace("int64_t{1}", "1")
+        base, _, power = number.partition("<<")
+        found[name] = int(base) << int(power or 0)
+    ours = (limits.SCALES, limits.ANGLES, limits.SIDE, limits.CHANNELS, limits.NUMBERS,
+            limits.BATCH_NUMBERS)  # fmt: skip
+    assert tuple(found.values()) == ours
+
+
+def around(*numbers: int) -> list[int]:
+    return [n + d for n in numbers for d in (-1, 0, 1)]
+
+
+def test_c_has_the_same_limits(rng):
+    """Sizes that the library takes get as far as the missing tables."""
+    library = capi.library()
+    sides = [1, 6, *around(32, 2**11, 2**15, 2**19, limits.SIDE), -1, 2**62]
+    angles = [*around(1, 8, 16, 512, 724, 1448, limits.ANGLES), 2**40]
+    scales = [*around(1, 4, 10, 16, limits.SCALES), 2**40]
+    problems = [
+        (rng.choice(scales), rng.choice(angles), rng.choice((0, 1, 2, 2, 3)), *side, pre_pad)
+        for _ in range(40)
+        for side in product(rng.sample(sides, 3), repeat=2)
+        for pre_pad in (False, True)
+    ]
+    for J, unit in ((3, 8), (12, 4096)):  # sides that may come padded
+        problems += [
+            (J, L, order, unit * a, unit * b, True)
+            for L, order in ((8, 2), (724, 1), (200, 2))
+            for a, b in product((2, 3, 4096, 2**24 // unit, 2**24 // unit + 1), repeat=2)
+        ]
+    taken = 0
+    for problem in problems:
+        try:
+            plan = Plan(*problem)
+        except ValueError:
+            plan = None
+        tables = capi.Tables(4, *problem, 0, None, None, None, None)
+        made = c_void_p()
+        status = library.plan_create(byref(tables), byref(made), None)
+        assert status == (capi.BAD_PLAN if plan is None else capi.BAD_ARGUMENT), problem
+        taken += plan is not None
+    assert 20 < taken < len(problems) - 20
+
+
+def test_the_largest_batch_is_the_same(tmp_path):
+    Scattering2D(2, (17, 20), L=3).save_plan(tmp_path / "plan.scat")
+    plan, most = capi.Plan(tmp_path / "plan.scat"), Plan(2, 3, 2, 17, 20).most_images
+    ask = capi.library().workspace_bytes
+    for task in (capi.FORWARD, capi.BACKWARD, capi.BACKWARD_WITH_FILTERS):
+        assert ask(plan.plan, task, most, 3) > 0
+        assert ask(plan.plan, task, most + 1, 3) == -1
+    assert cuda_launch(2, (17, 20), 3, batch=most, device="H100").wave >= 1
+    with pytest.raises(ValueError, match=f"batch must be at most {most}"):
+        cuda_launch(2, (17, 20), 3, batch=most + 1, device="H100")
