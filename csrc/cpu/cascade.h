@@ -30,7 +30,7 @@ class Team {
         executor_->self, closure.tasks,
         [](void* p, int64_t task) {
           const auto [f, count, tasks] = *static_cast<Closure*>(p);
-          (*f)(count* task / tasks, count * (task + 1) / tasks, task);
+          (*f)(share_of(task, tasks, count), share_of(task + 1, tasks, count), task);
         },
         &closure);
   }

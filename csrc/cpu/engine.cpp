@@ -133,7 +133,8 @@ struct Reverse {
                   if (psi_entries > 0) to.psi = sum;
                   if (with_phi) to.phi = sum + psi_entries;
                 }
-                for (int64_t b = group * B / groups; b < (group + 1) * B / groups; ++b) {
+                const int64_t first = share_of(group, groups, B);
+                for (int64_t b = first; b < share_of(group + 1, groups, B); ++b) {
                   if (gradients.x != nullptr) to.x = gradients.x + b * pixels;
                   backward(x + b * pixels, g + b * area, to, image, own, team);
                 }

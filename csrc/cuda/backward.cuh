@@ -252,7 +252,8 @@ __device__ __forceinline__ Complex<T> unfolded(const UnfoldArguments<T>& a, int6
     if (column >= 0 && row >= 0) {
       const int outer = a.outer / s.k, inner = a.inner / s.k;
       const int64_t bins = static_cast<int64_t>(outer) * inner;
-      const Complex<T>* g = s.g + plane * a.L * bins + c % outer * inner + r % inner;
+      const Complex<T>* g =
+          s.g + plane * a.L * bins + static_cast<int64_t>(c % outer) * inner + r % inner;
       const int64_t entry = static_cast<int64_t>(column) * box.rows + row;
       const T* psi = Packed ? s.psi + (box.first + entry) * a.lanes : s.psi + entry;
       const int64_t step = Packed ? 1 : static_cast<int64_t>(a.outer) * a.inner;

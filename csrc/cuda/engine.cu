@@ -1,4 +1,5 @@
 // The CUDA engine: which tier and launch shape a problem takes, and the launches in their order.
+#include <algorithm>
 #include <atomic>
 
 #include "backward.cuh"
@@ -99,6 +100,8 @@ FusedArguments fused_arguments(const Schedule& s, const Launch& launch, const Ba
 }
 
 constexpr int64_t most_blocks = INT32_MAX;  // of a grid
+// Sides, angles and folds are ints in the kernels.
+bool are_ints(std::initializer_list<int64_t> sizes) { return std::max(sizes) <= INT32_MAX; }
 unsigned to_grid(int64_t blocks) { return static_cast<unsigned>(blocks); }
 
 // Planes of scale j2 from `planes` spectra û an image at resolution j1, of channels from `channel`
@@ -540,7 +543,7 @@ Status device_limits(int index, Device* device) {
 template <class T>
 Status choose(const Problem& problem, int64_t B, const Device& device, Tier wanted, int64_t budget,
               const Fft* fft, Launch* launch, Task task) {
-  if (!valid(problem) || B < 0) return Status::bad_problem;
+  if (!valid(problem) || B < 0 || B > most_images(problem)) return Status::bad_problem;
   const Schedule s = schedule_of(problem);
   // How many blocks of so much shared memory a processor holds; one more kilobyte each is CUDA's
   const auto in_shared = [&](int64_t bytes) {
@@ -618,11 +621,13 @@ Status choose(const Problem& problem, int64_t B, const Device& device, Tier want
     return workspace_of<T>(s, l, fft_bytes, nullptr).bytes;
   };
   const int64_t image = bytes(2) - bytes(1), bank = bytes(1) - image;
-  // no grid of any kernel grows beyond 2^31 blocks
+  // no grid of any kernel grows beyond 2^31 blocks, be it that of one image
   const int64_t largest_plane = max(ceil_div(bins(s, 0), stage_threads),
                                     ceil_div(s.Np, spread_columns) * s.Mp / lowpass_threads) +
                                 ceil_div(s.m * s.n, 256) + 1;
-  const int64_t most = max((int64_t{1} << 30) / (s.J * s.L * s.L * largest_plane), 1);
+  const int64_t planes = s.J * s.L * (has_second(s, 0) ? s.L : 1);
+  if (planes * largest_plane > most_blocks) return Status::bad_problem;
+  const int64_t most = max((int64_t{1} << 30) / (planes * largest_plane), 1);
   const int64_t wave = max(min(min(B, most), (budget - bank) / max(image, 1)), 1);
   launch->wave = max(ceil_div(B, max(ceil_div(B, wave), 1)), 1);  // as even as can be
   return Status::ok;
@@ -704,6 +709,7 @@ Status scattering2d_backward(const Problem& problem, const Launch& launch, const
 template <class T>
 Status filter_fold(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* x_hat,
                    const T* psi, T* out, void* stream) {
+  if (!are_ints({L, M, N, k})) return Status::bad_problem;
   FilterFoldArguments<T> a{};
   a.u_hat = reinterpret_cast<const Complex<T>*>(x_hat), a.planes = B;
   a.outer = static_cast<int>(M), a.inner = static_cast<int>(N), a.L = static_cast<int>(L);
@@ -720,6 +726,7 @@ Status filter_fold(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const 
 template <class T>
 Status filter_fold_backward(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* g,
                             const T* x_hat, const T* psi, T* grad_x, T* grad_psi, void* stream) {
+  if (!are_ints({L, M, N, k})) return Status::bad_problem;
   UnfoldArguments<T> a{};
   a.u_hat = reinterpret_cast<const Complex<T>*>(x_hat);
   a.g_hat = reinterpret_cast<Complex<T>*>(grad_x), a.planes = B;
@@ -761,6 +768,7 @@ Status modulus_backward(int64_t count, const T* g, const T* z, T* out, void* str
 template <class T>
 Status lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u, const T* a_m,
                const T* a_n, T* out, void* stream) {
+  if (!are_ints({M, N, m, n})) return Status::bad_problem;
   LowpassArguments<T> a{};
   a.planes = B, a.across = 1, a.down = 1, a.image_step = m * n;
   a.n = static_cast<int>(m), a.m = static_cast<int>(n), a.n_step = a.m, a.m_step = 1;

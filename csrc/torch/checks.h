@@ -68,10 +68,14 @@ inline void check_like(const char* op, const char* name, const Tensor& t,
                   shape_of(t));
 }
 
-// The product of the leading dimensions, all but the last `inner`
-inline int64_t batch_of(const Tensor& t, int64_t inner) {
+// The product of the leading dimensions, all but the last `inner`. PyTorch bounds the product of
+// all dimensions, in which one may be 0.
+inline int64_t batch_of(const char* op, const char* name, const Tensor& t, int64_t inner) {
   int64_t B = 1;
-  for (int64_t i = 0; i + inner < t.dim(); ++i) B *= t.size(i);
+  bool fits = true;
+  for (int64_t i = 0; i + inner < t.dim(); ++i) fits &= !__builtin_mul_overflow(B, t.size(i), &B);
+  STD_TORCH_CHECK(fits, op, ": ", name, " must have a batch that can be counted; got shape ",
+                  shape_of(t));
   return B;
 }
 
@@ -164,7 +168,10 @@ inline Scattering2d check_scattering2d(const Tensor& x, int64_t J, int64_t L, in
   STD_TORCH_CHECK(shape_of(problem, &shape) == Status::ok, op, ": no scattering of x of shape ",
                   shape_of(x), " with J = ", J, ", L = ", L, ", max_order = ", max_order,
                   pre_pad ? ", padded beforehand" : "");
-  return {problem, shape, batch_of(x, 2), sizes_of(x, 2, {shape.channels, shape.m, shape.n})};
+  const int64_t B = batch_of(op, "x", x, 2);
+  STD_TORCH_CHECK(B <= most_images(problem), op, ": a batch of x has at most ",
+                  most_images(problem), " images of this problem; got shape ", shape_of(x));
+  return {problem, shape, B, sizes_of(x, 2, {shape.channels, shape.m, shape.n})};
 }
 
 template <class T>
@@ -193,9 +200,9 @@ inline FilterFold check_filter_fold(const Tensor& x_hat, const Tensor& psi, int6
                   " and ", shape_of(psi));
   check_device(op, "psi", psi, "x_hat", x_hat);
   const int64_t L = psi.size(0), M = psi.size(1), N = psi.size(2);
-  STD_TORCH_CHECK(k >= 1 && M % k == 0 && N % k == 0, op, ": k must divide M = ", M, " and N = ", N,
-                  "; got ", k);
-  return {batch_of(x_hat, 2), L, M, N, sizes_of(x_hat, 2, {L, M / k, N / k})};
+  STD_TORCH_CHECK(k >= 1 && k <= INT32_MAX && M % k == 0 && N % k == 0, op,
+                  ": k must divide M = ", M, " and N = ", N, "; got ", k);
+  return {batch_of(op, "x_hat", x_hat, 2), L, M, N, sizes_of(x_hat, 2, {L, M / k, N / k})};
 }
 
 struct Lowpass {
@@ -212,7 +219,7 @@ inline Lowpass check_lowpass(const Tensor& u, const Tensor& a_m, const Tensor& a
   check_device(op, "a_m", a_m, "u", u);
   check_device(op, "a_n", a_n, "u", u);
   const int64_t m = a_m.size(0), n = a_n.size(0);
-  return {batch_of(u, 2), u.size(-2), u.size(-1), m, n, sizes_of(u, 2, {m, n})};
+  return {batch_of(op, "u", u, 2), u.size(-2), u.size(-1), m, n, sizes_of(u, 2, {m, n})};
 }
 
 }  // namespace scatcuda

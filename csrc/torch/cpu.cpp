@@ -115,6 +115,7 @@ std::tuple<Tensor, Tensor> filter_fold_backward_cpu(const Tensor& grad, const Te
   with_real(op, "x_hat", x_hat, true, [&](auto real) {
     using T = decltype(real);
     check_dtype(op, "psi", psi, real_type<T>);
+    if (grad_x.numel() == 0 && grad_psi.numel() == 0) return;  // be there rows of no columns
     cpu::filter_fold_backward<T>(s.B, s.L, s.M, s.N, k, data_of<T>(g), data_of<T>(input),
                                  data_of<T>(filters), with_x ? mutable_data_of<T>(grad_x) : nullptr,
                                  with_psi ? mutable_data_of<T>(grad_psi) : nullptr,
