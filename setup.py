@@ -40,7 +40,13 @@ if X86_64:
 STABLE_ABI = ["-DTORCH_TARGET_VERSION=0x020a000000000000", "-DPy_LIMITED_API=0x030a0000"]
 # Vectors of the wider instruction sets pass between inlined functions only: no ABI to warn about.
 FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-Wno-psabi"]
-ENGINE_FLAGS = ["-fno-math-errno", "-fno-trapping-math"]
+# What turns some errors in memory into an end of the program; -U, since a compiler that fortifies
+# by itself warns of another level.
+HARDENED = ["-fstack-protector-strong", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]
+HARDENED_LINK = ["-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"]
+# Not the engine for CPUs: it calls no function of libc that could be fortified, and holds lines of
+# vectors on its stack, for which every pass of every transform would check it.
+ENGINE_FLAGS = ["-fno-math-errno", "-fno-trapping-math", "-fno-stack-protector"]
 # Float square roots to the last bit but one take one instruction, exact ones a dozen and a branch.
 NVCC_FLAGS = ["-std=c++17", "-O3", "-prec-sqrt=false"]
 CUDART = ["-lcudart_static", "-ldl", "-lrt", "-lpthread"]
@@ -197,6 +203,7 @@ class NinjaBuild(build_ext):
         build_info = [f"compiler {cxx}", f"built beside PyTorch {torch.__version__}"]
         build_info += ["CPU " + " ".join(ISAS), "CUDA " + (" ".join(archs) or "none")]
         engine = common + ENGINE_FLAGS + (["-DSCATCUDA_X86_64"] if X86_64 else [])
+        common = common + HARDENED
         units = [(ROOT / "csrc/core/schedule.cpp", "schedule", engine)]
         units.append((ROOT / "csrc/cpu/dispatch.cpp", "dispatch", engine))
         for isa, flags in ISAS.items():
@@ -239,6 +246,8 @@ class NinjaBuild(build_ext):
         # no version in the name before 1.0: nothing but this one fits its header
         link_alone = ["-Wl,-soname,libscatcuda.so"]
         link_alone.append(f"-Wl,--version-script={ROOT / 'csrc/api/exports.map'}")
+        link += HARDENED_LINK
+        link_alone += HARDENED_LINK
         if sys.platform == "darwin":
             link, link_alone = ["-undefined", "dynamic_lookup"], []
         if cuda is not None:
@@ -267,7 +276,7 @@ class NinjaBuild(build_ext):
         # and PTX, from which the driver makes code for other architectures, newer ones too
         for arch in sorted({archs[0], archs[-1]}):
             codes.append(f"-gencode=arch=compute_{arch},code=compute_{arch}")
-        host = ["-fPIC", "-fvisibility=hidden", f"-ffile-prefix-map={ROOT}/="]
+        host = ["-fPIC", "-fvisibility=hidden", *HARDENED, f"-ffile-prefix-map={ROOT}/="]
         flags = [*NVCC_FLAGS, *compression(cuda), "-lineinfo", "--threads=0", *codes]
         flags += [f"-Xcompiler={','.join(host)}", "-Xptxas=-warn-spills"]
         if os.environ.get("SCATCUDA_WERROR") == "1":

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -91,6 +92,39 @@ def test_needs_no_pytorch_python_or_cuda():
     assert needed
     system = ("libstdc++", "libm.", "libgcc_s", "libc.", "ld-linux", "libdl", "librt", "libpthread")
     assert [name for name in needed if not name.startswith(system)] == []
+
+
+def undefined(*options: object) -> set[str]:
+    lines = output(tool("nm"), "--undefined-only", *options).splitlines()
+    return {line.split()[-1].partition("@")[0] for line in lines if " U " in line}
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="where others harden otherwise")
+@pytest.mark.parametrize("library", ["lib/libscatcuda.so", Path(scatcuda.library_path).name])
+def test_libraries_are_hardened(library):
+    path = PACKAGE / library
+    segments = output(tool("readelf"), "-lW", path).splitlines()
+    flags = {line.split()[0]: "".join(line.split()[6:-1]) for line in segments if "GNU_" in line}
+    assert (flags["GNU_STACK"], flags["GNU_RELRO"]) == ("RW", "R")
+    assert not [line for line in segments if "LOAD" in line and "RWE" in line]
+    dynamic = output("readelf", "-dW", path)
+    assert "BIND_NOW" in dynamic
+    assert "TEXTREL" not in dynamic
+    needed = undefined("-D", path)
+    assert "__stack_chk_fail" in needed
+    assert any(name.endswith("_chk") for name in needed), "nothing is fortified"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="where others harden otherwise")
+def test_objects_are_hardened_but_for_the_engine(tmp_path):
+    """Which has vectors on its stack everywhere; see setup.py."""
+    library = PACKAGE / "lib/libscatcuda.a"
+    output(tool("ar"), "x", library, cwd=tmp_path)
+    protected = {o.stem for o in tmp_path.glob("*.o") if "__stack_chk_fail" in undefined(o)}
+    assert {"api_plan", "api_plan_file", "api_cuda"} <= protected
+    assert [name for name in protected if name.startswith("engine_")] == []
+    for made in tmp_path.glob("*.o"):  # without its note the whole stack would be executable
+        assert ".note.GNU-stack" in output("readelf", "-SW", made), made
 
 
 def test_the_operators_load_without_python(tmp_path):
@@ -251,7 +285,8 @@ def test_cmake_compiles_as_setup_py_does(monkeypatch, tmp_path):
 
 def test_cmake_compiles_kernels_as_setup_py_does():
     settings, text = native.settings(), (ROOT / "CMakeLists.txt").read_text()
-    for flag in [*settings.NVCC_FLAGS[2:], "-lineinfo", "--compress-mode=size"]:
+    flags = [*settings.NVCC_FLAGS[2:], "-lineinfo", "--compress-mode=size"]
+    for flag in [*flags, *settings.HARDENED]:
         assert flag in text, f"CMakeLists.txt does not have {flag}"
     asked = re.search(r'"SCATCUDA_ARCHS", "([\d;]+)"', (ROOT / "setup.py").read_text())[1]
     listed = re.findall(r"set\(CMAKE_CUDA_ARCHITECTURES ([\w -]+)\)", text)[-1]
