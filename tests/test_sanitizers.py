@@ -145,6 +145,10 @@ def programs() -> Path:
         [*native.compile_flags(), *ADDRESS, *UNDEFINED, *sources, "-DSCATCUDA_FUZZ_MAIN"],
     )  # fmt: skip
     made["fuzz_plan"] = ([*address, fuzz], made["stream_address"][1])
+    for name in ("hostile", "sizes"):
+        own = [*native.compile_flags(), *ADDRESS, *UNDEFINED, *sources]
+        unit = native.Unit(name, native.HERE / f"{name}.cpp", own)
+        made[name] = ([*address, unit], made["stream_address"][1])
     return native.build("sanitizers", made)
 
 
@@ -421,6 +425,23 @@ def test_hostile_plans_are_refused_or_safe(programs, isa, tmp_path):
     done = execute([programs / "fuzz_plan", runs, seed, tmp_path], isa)
     assert (done.returncode, done.stderr[-4000:]) == (0, "")
     assert done.stdout == "1500 mutations of 16 files\n"
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_hostile_calls_are_refused_or_done(programs, isa, rng):
+    """Of every function of scatcuda.h; those for GPUs are emulation/test_api.py's."""
+    done = execute([programs / "hostile", 2000, rng.randrange(2**32)], isa)
+    assert (done.returncode, done.stderr[-4000:]) == (0, "")
+    answers = {line.partition(" ")[2]: int(line.split()[0]) for line in done.stdout.splitlines()}
+    for function in ("plan_create", "forward", "backward"):
+        assert answers[f"{function} SCATCUDA_OK"] > 100
+        assert answers[f"{function} SCATCUDA_BAD_ARGUMENT"] > 20
+
+
+def test_no_size_overflows(programs, rng):
+    done = execute([programs / "sizes", 20000, rng.randrange(2**32)], "baseline")
+    assert (done.returncode, done.stderr[-4000:]) == (0, "")
+    assert int(done.stdout.split()[0]) > 200  # of the 20000 are problems
 
 
 @pytest.mark.parametrize("sanitizer", ["address", "thread"])

@@ -31,7 +31,7 @@ import sys
 import sysconfig
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial, wraps
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,8 @@ VARIANTS = {
     "race": [*DEBUG, "-fsanitize=thread"],
     "address": [*DEBUG, *SANITIZERS],
 }
+# of ``native``: they run the ``address`` variant of the engine without Python
+PROGRAMS = ("hostile", "sizes")
 # as on processors other than x86-64
 OTHER_PROCESSORS = {"ucontext": ["-DSCATCUDA_EMULATION_UCONTEXT"]}
 # The race detector has ThreadSanitizer's compiler pass but not its library.
@@ -210,11 +212,14 @@ def engine(variant: str) -> Emulated:
 
 
 def compile_engine(*wanted: str, variants: dict[str, list[str]] = VARIANTS) -> Path:
-    """All variants, where none is named: quicker at once than one after the other."""
+    """All variants, and the programs, where none is named: quicker at once than one after the
+    other."""
     core = sorted((native.ROOT / "csrc/core").glob("*.cpp"))
     api = [native.ROOT / f"csrc/api/{name}.cpp" for name in ("plan", "plan_file", "cuda")]
-    host = [HERE / "bindings.cpp", HERE / "api.cpp", *api, *core]
-    return build("engine", HERE / "engine.cpp", host, variants, *wanted)
+    host = [HERE / "bindings.cpp", HERE / "api.cpp"]
+    programs = [native.HERE / f"{name}.cpp" for name in PROGRAMS]
+    kernels = HERE / "engine.cpp"
+    return build("engine", kernels, host, variants, *wanted, core=[*api, *core], programs=programs)
 
 
 @once
@@ -226,11 +231,18 @@ def planted(variant: str) -> Emulated:
 
 
 def build(
-    name: str, kernels: Path, host: list[Path], variants: dict[str, list[str]], *wanted: str
+    name: str,
+    kernels: Path,
+    host: list[Path],
+    variants: dict[str, list[str]],
+    *wanted: str,
+    core: Sequence[Path] = (),
+    programs: Sequence[Path] = (),
 ) -> Path:
-    """Compiles ``kernels`` for each variant, and once what runs on the host only.
+    """Compiles ``kernels`` for each variant, and once what runs on the host only: ``core`` and,
+    for the modules, ``host``.
 
-    Returns: the directory that holds ``<variant>/<name>.so``.
+    Returns: the directory that holds ``<variant>/<name>.so``, and the programs by their names.
     """
     pybind11 = pytest.importorskip("pybind11", reason="pybind11 drives the emulation")
     includes = [f"-I{native.ROOT / 'csrc'}", f"-I{native.ROOT / 'csrc/include'}", f"-I{HERE}"]
@@ -239,10 +251,12 @@ def build(
     flags.append('-DSCATCUDA_ARCHS="90"')
     # nvcc's pragmas; arrays that are declared extern are not made by constructors
     device = [*flags, "-DSCATCUDA_EMULATION", "-Wno-unknown-pragmas", "-fno-extern-tls-init"]
-    host = [*host, HERE / "driver.cpp"]
-    units = [native.Unit(f"host_{source.stem}", source, [*flags, "-O1"]) for source in host]
+    shared, units = (
+        [native.Unit(f"host_{source.stem}", source, [*flags, "-O1"]) for source in sources]
+        for sources in ((*core, HERE / "driver.cpp"), host)
+    )
     scheduler, race = HERE / "emulator.cpp", HERE / "race.cpp"
-    programs = {}
+    made = {}
     for variant, extra in variants.items():
         # the detector watches kernels, not the scheduler that it asks
         watched = [] if variant == "race" else extra
@@ -252,6 +266,10 @@ def build(
         ]
         if variant == "race":
             own.append(native.Unit("race", race, [*flags, "-O2"]))
-        programs[f"{variant}/{name}.so"] = (units + own, ["-shared", *LINK.get(variant, [])])
-    targets = [f"{variant}/{name}.so" for variant in wanted]
-    return native.build(f"emulation/{name}", programs, *targets)
+        link = LINK.get(variant, [])
+        made[f"{variant}/{name}.so"] = (units + shared + own, ["-shared", *link])
+        for source in programs if variant == "address" else ():
+            unit = native.Unit(source.stem, source, [*flags, "-O1", "-DSCATCUDA_EMULATED"])
+            made[source.stem] = ([unit, *shared, *own], link)
+    targets = [target if target in made else f"{target}/{name}.so" for target in wanted]
+    return native.build(f"emulation/{name}", made, *targets)

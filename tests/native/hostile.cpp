@@ -1,0 +1,601 @@
+// Hostile calls of scatcuda.h: any sizes, tables, batches, workspaces, types and null pointers, on
+// plans of any age. Whatever comes, a function refuses it with a status and a sentence and writes
+// no result, or writes all of it.
+//
+//   hostile CALLS SEED
+//
+// Arrays are of exactly the documented sizes, so that AddressSanitizer sees the first byte too
+// many. Results and workspaces hold NaN before a call and inputs are small numbers: a result that
+// is not finite was not written, or made of what was not. With SCATCUDA_EMULATED it is the
+// functions for GPUs that run, on the device of tests/emulation.
+#include <scatcuda/scatcuda.h>
+
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "random.h"
+
+#ifdef SCATCUDA_EMULATED
+#include "core/engines.h"
+#include "emulator.h"
+#include "host_fft.h"
+
+// A machine without cuFFT
+namespace scatcuda::cuda {
+const Fft* cufft(int*) { return nullptr; }
+const char* cufft_error() { return "there is none"; }
+}  // namespace scatcuda::cuda
+#endif
+
+namespace {
+
+std::map<std::string, long> answers;  // how often a function gave which status
+
+void count(const char* function, const char* answer) {
+  ++answers[std::string(function) + " " + answer];
+}
+
+// A block of exactly so many bytes, NaN
+class Block {
+ public:
+  explicit Block(int64_t bytes, size_t alignment = 16) : bytes_(static_cast<size_t>(bytes)) {
+    void* p = nullptr;
+    REQUIRE(bytes >= 0 && posix_memalign(&p, alignment, bytes_) == 0);
+    p_.reset(p);
+    std::memset(p, 0xff, bytes_);
+  }
+  void* get() const { return p_.get(); }
+  char* bytes() const { return static_cast<char*>(p_.get()); }
+  int64_t size() const { return static_cast<int64_t>(bytes_); }
+  bool untouched() const {
+    for (size_t i = 0; i < bytes_; ++i) {
+      if (bytes()[i] != static_cast<char>(0xff)) return false;
+    }
+    return true;
+  }
+  bool finite(scatcuda_type type) const {
+    return type == SCATCUDA_FLOAT32 ? all_finite<float>() : all_finite<double>();
+  }
+  // small numbers of a type
+  void fill(Random& random, scatcuda_type type) const {
+    type == SCATCUDA_FLOAT64 ? fill_with<double>(random) : fill_with<float>(random);
+  }
+
+ private:
+  struct Free {
+    void operator()(void* p) const { std::free(p); }
+  };
+  template <class T>
+  bool all_finite() const {
+    const T* p = static_cast<const T*>(get());
+    for (size_t i = 0; i < bytes_ / sizeof(T); ++i) {
+      if (!std::isfinite(p[i])) return false;
+    }
+    return true;
+  }
+  template <class T>
+  void fill_with(Random& random) const {
+    T* p = static_cast<T*>(get());
+    for (size_t i = 0; i < bytes_ / sizeof(T); ++i) p[i] = T(random.below(2001) - 1000) / T(1000);
+  }
+  size_t bytes_;
+  std::unique_ptr<void, Free> p_;
+};
+
+// A place for a message, or none; afterwards it holds a sentence if, and only if, a call failed.
+class Message {
+ public:
+  explicit Message(Random& random) : wanted_(!random.one_in(4)) {
+    std::memset(&message_, '?', sizeof message_);
+  }
+  scatcuda_message* get() { return wanted_ ? &message_ : nullptr; }
+  scatcuda_status check(const char* function, scatcuda_status status) const {
+    count(function, scatcuda_status_name(status));
+    const bool written = message_.text[0] != '?';
+    REQUIRE(written == (wanted_ && status != SCATCUDA_OK));
+    REQUIRE(!written || (message_.text[0] != 0 && std::memchr(message_.text, 0, 256) != nullptr));
+    return status;
+  }
+
+ private:
+  bool wanted_;
+  scatcuda_message message_;
+};
+
+// --- plans ------------------------------------------------------------------------------------
+
+using Plan = std::unique_ptr<scatcuda_plan, void (*)(scatcuda_plan*)>;
+
+bool is_small(const scatcuda_tables& t) {
+  const auto within = [](int64_t value, int64_t least, int64_t most) {
+    return least <= value && value <= most;
+  };
+  if (!within(t.J, 1, 4) || !within(t.L, 1, 40) || !within(t.max_order, 0, 2) ||
+      !within(t.M, 1, 100) || !within(t.N, 1, 100) || !within(t.pre_pad, 0, 1)) {
+    return false;
+  }
+  const int64_t scale = int64_t{1} << t.J;
+  if (t.pre_pad == 0) return t.M >= scale && t.N >= scale;
+  return t.M % scale == 0 && t.N % scale == 0 && t.M >= 3 * scale && t.N >= 3 * scale;
+}
+
+// A plan of random tables, most of them sound; null where it was refused
+Plan make_plan(Random& random) {
+  scatcuda_tables t{};
+  t.type = random.one_in(2) ? SCATCUDA_FLOAT32 : SCATCUDA_FLOAT64;
+  t.J = 1 + random.below(3), t.L = random.one_in(8) ? 17 : 1 + random.below(9);
+  t.max_order = random.below(3), t.pre_pad = random.one_in(3);
+  const int64_t scale = int64_t{1} << t.J;
+  const auto side = [&] {
+    return t.pre_pad ? (3 + random.below(2)) * scale : scale + random.below(9);
+  };
+  t.M = side(), t.N = side();
+  bool sound = !random.one_in(3);
+  int64_t* const fields[] = {&t.J, &t.L, &t.max_order, &t.M, &t.N, &t.pre_pad};
+  if (!sound && random.one_in(2)) *fields[random.below(6)] = random.hostile();
+  if (!sound && random.one_in(4)) t.type = static_cast<scatcuda_type>(random.hostile());
+  const int64_t number = t.type == SCATCUDA_FLOAT64 ? 8 : 4;
+  Message message(random);
+  scatcuda_plan* made = nullptr;
+  if (!is_small(t)) {  // arrays for it would be too large, or do not exist
+    t.psi_entries = random.hostile();
+    REQUIRE(message.check("plan_create", scatcuda_plan_create(&t, &made, message.get())) !=
+            SCATCUDA_OK);
+    REQUIRE(made == nullptr);
+    return {nullptr, scatcuda_plan_destroy};
+  }
+
+  const int64_t J = t.J, lanes = t.L <= 4 ? 4 : t.L <= 8 ? 8 : (t.L + 15) / 16 * 16;
+  const int64_t unit = int64_t{1} << J;
+  const int64_t Mp = t.pre_pad ? t.M : (t.M / unit + 2) * unit;
+  const int64_t Np = t.pre_pad ? t.N : (t.N / unit + 2) * unit;
+  const int64_t m = Mp / unit - 2, n = Np / unit - 2;
+  std::vector<int64_t> boxes, bands;
+  int64_t entries = 0, taps = 0;
+  const auto box = [&](int64_t res) {
+    const int64_t rows = Mp >> res, columns = Np >> res;
+    const int64_t tail = random.below(rows + 1), head = random.below(tail + 1);
+    const int64_t right = random.below(columns + 1), left = random.below(right + 1);
+    for (const int64_t value : {entries, head, tail, left, right}) boxes.push_back(value);
+    entries += (rows - tail + head) * (columns - right + left);
+  };
+  for (int64_t j = 0; t.max_order > 0 && j < J; ++j) box(0);
+  for (int64_t res = 1; t.max_order > 1 && res < J; ++res) {
+    for (int64_t j = res + 1; j < J; ++j) box(res);
+  }
+  for (int64_t res = 0; res < J; ++res) {
+    for (int64_t o = 0; o < m + n; ++o) {
+      const int64_t size = (o < m ? Mp : Np) >> res, high = random.below(size + 1);
+      bands.push_back(random.below(high + 1)), bands.push_back(high);
+      taps += size;
+    }
+  }
+  t.psi_entries = entries * lanes;
+  if (!sound && random.one_in(3)) {
+    t.psi_entries = random.one_in(2) ? random.hostile() : t.psi_entries + random.below(9) - 4;
+  }
+  const auto alter = [&](std::vector<int64_t>& table) {
+    if (table.empty()) return;
+    int64_t& value = table[static_cast<size_t>(random.below(static_cast<int64_t>(table.size())))];
+    value = random.one_in(2) ? random.hostile() : value + random.below(5) - 2;
+  };
+  if (!sound && random.one_in(2)) alter(random.one_in(2) ? boxes : bands);
+  const bool there = t.psi_entries >= 0 && t.psi_entries <= 1 << 20;
+  const Block psi(there ? t.psi_entries * number : 0), phi(taps * number);
+  psi.fill(random, t.type), phi.fill(random, t.type);
+  const auto exact = [](const std::vector<int64_t>& table) {
+    Block copy(static_cast<int64_t>(table.size()) * 8);
+    if (!table.empty()) std::memcpy(copy.get(), table.data(), table.size() * 8);
+    return copy;
+  };
+  const Block psi_support = exact(boxes), phi_support = exact(bands);
+  t.psi = there ? psi.get() : nullptr, t.phi = phi.get();
+  t.psi_support = static_cast<const int64_t*>(psi_support.get());
+  t.phi_support = static_cast<const int64_t*>(phi_support.get());
+  if (!sound && random.one_in(4)) {
+    const int64_t which = random.below(4);
+    if (which == 0) t.psi = nullptr;
+    if (which == 1) t.phi = nullptr;
+    if (which == 2) t.psi_support = nullptr;
+    if (which == 3) t.phi_support = nullptr;
+  }
+  const scatcuda_status status =
+      message.check("plan_create", scatcuda_plan_create(&t, &made, message.get()));
+  REQUIRE(!sound || status == SCATCUDA_OK);
+  REQUIRE((status == SCATCUDA_OK) == (made != nullptr));
+  return {made, scatcuda_plan_destroy};
+}
+
+void check_refusals(Random& random) {
+  Message message(random);
+  scatcuda_plan* plan = nullptr;
+  const char* const paths[] = {nullptr, "", "/", "/dev/null", "/proc/self/mem", "no/such/file"};
+  unsigned char bytes[200];
+  for (unsigned char& byte : bytes) byte = static_cast<unsigned char>(random.below(256));
+  if (random.one_in(2)) std::memcpy(bytes, "scatplan\1\0\0\0", 12);
+  const auto size = static_cast<size_t>(random.below(sizeof bytes + 1));
+  scatcuda_status status = SCATCUDA_OK;
+  switch (random.below(4)) {
+    case 0:
+      status = message.check("plan_load",
+                             scatcuda_plan_load(paths[random.below(6)], &plan, message.get()));
+      break;
+    case 1:
+      status = message.check("plan_read", scatcuda_plan_read(random.one_in(4) ? nullptr : bytes,
+                                                             size, &plan, message.get()));
+      break;
+    case 2:
+      status = message.check("plan_read", scatcuda_plan_read(bytes, size, nullptr, message.get()));
+      break;
+    default:
+      status = message.check(
+          "plan_create",
+          scatcuda_plan_create(nullptr, random.one_in(2) ? &plan : nullptr, message.get()));
+  }
+  REQUIRE(status != SCATCUDA_OK && plan == nullptr);
+  scatcuda_plan_destroy(nullptr);
+  REQUIRE(scatcuda_status_name(static_cast<scatcuda_status>(random.hostile())) != nullptr);
+  REQUIRE(scatcuda_version() != nullptr && scatcuda_cuda_architectures() != nullptr);
+}
+
+void check_description(Random& random, const scatcuda_plan* plan) {
+  const scatcuda_description d = scatcuda_plan_describe(plan);
+  const int64_t channel = random.one_in(2) ? random.hostile() : random.below(d.channels + 1);
+  const scatcuda_path path = scatcuda_plan_path(plan, channel);
+  REQUIRE((path.order >= 0) == (channel >= 0 && channel < d.channels));
+  REQUIRE(path.order <= d.max_order && path.j1 < std::max<int64_t>(d.J, 1));
+  count("describe", "");
+}
+
+// --- both engines -----------------------------------------------------------------------------
+
+// One call, forward or backward, and what of it may be wrong
+struct Call {
+  scatcuda_task task = SCATCUDA_FORWARD;
+  int64_t batch = 0, bytes = 0;
+  const scatcuda_plan* plan = nullptr;
+  const void *x = nullptr, *workspace = nullptr;
+  void* S = nullptr;  // or its gradient
+
+  // spoils one thing; true where that must be refused. The bytes are `exact` or an upper bound.
+  bool spoil(Random& random, bool exact) {
+    const bool empty = batch == 0;
+    switch (random.below(7)) {
+      case 0:
+        plan = nullptr;
+        return true;
+      case 1:
+        x = nullptr;
+        return !empty;
+      case 2:
+        S = nullptr;
+        return !empty;
+      case 3:
+        workspace = nullptr;
+        return !empty && bytes > 0;
+      case 4:
+        workspace = static_cast<const char*>(workspace) + 1 + random.below(63);
+        return !empty && bytes > 0;
+      case 5:
+        if (empty) return false;
+        bytes = exact ? bytes - 1 - random.below(bytes + 9) : -1 - random.below(9);
+        return true;
+      default:  // a batch that there might be needs more bytes
+        batch = random.hostile(), bytes = -1;
+        if (batch == 0) batch = -1;
+        return true;
+    }
+  }
+};
+
+struct Arrays {
+  scatcuda_description d;
+  Block x, S, grad_x, grad_psi, grad_phi;
+  scatcuda_gradients to{};
+
+  Arrays(Random& random, const scatcuda_description& d_, int64_t batch, int64_t pixel_bytes)
+      : d(d_),
+        x(batch * d.M * d.N * pixel_bytes),
+        S(batch * d.channels * d.m * d.n * d.type),
+        grad_x(batch * d.M * d.N * d.type),
+        grad_psi(d.psi_entries * d.type),
+        grad_phi(d.phi_entries * d.type) {
+    if (!random.one_in(3)) to.x = grad_x.get();
+    if (random.one_in(2)) to.psi = grad_psi.get();
+    if (random.one_in(2)) to.phi = grad_phi.get();
+  }
+  bool filters() const { return to.psi != nullptr || to.phi != nullptr; }
+  // the gradients of all filters, or of none
+  bool none_or_all() const { return (to.psi == nullptr) == (to.phi == nullptr); }
+  // after a call: what was asked for is there, nothing else was written
+  void check(scatcuda_status status, bool forward) const {
+    const bool done = status == SCATCUDA_OK;
+    if (forward) {
+      REQUIRE(done ? S.finite(d.type) : S.untouched());
+      return;
+    }
+    REQUIRE(done && to.x != nullptr ? grad_x.finite(d.type) : grad_x.untouched());
+    REQUIRE(done && to.psi != nullptr ? grad_psi.finite(d.type) : grad_psi.untouched());
+    REQUIRE(done && to.phi != nullptr ? grad_phi.finite(d.type) : grad_phi.untouched());
+  }
+};
+
+scatcuda_task task_of(bool forward, const Arrays& arrays) {
+  if (forward) return SCATCUDA_FORWARD;
+  return arrays.filters() ? SCATCUDA_BACKWARD_WITH_FILTERS : SCATCUDA_BACKWARD;
+}
+
+#ifndef SCATCUDA_EMULATED
+
+// --- on the CPU -------------------------------------------------------------------------------
+
+void run_backwards(void*, int64_t tasks, void (*body)(void*, int64_t), void* closure) {
+  for (int64_t task = tasks; task-- > 0;) body(closure, task);
+}
+void run_at_once(void*, int64_t tasks, void (*body)(void*, int64_t), void* closure) {
+  std::vector<std::thread> threads;
+  for (int64_t task = 0; task < tasks; ++task) threads.emplace_back(body, closure, task);
+  for (std::thread& thread : threads) thread.join();
+}
+
+void check_workspace(Random& random, const scatcuda_plan* plan) {
+  const auto task =
+      static_cast<scatcuda_task>(random.one_in(2) ? random.below(3) : random.hostile());
+  const int64_t batch = random.one_in(2) ? random.hostile() : random.below(100);
+  const int64_t threads = random.one_in(2) ? random.hostile() : 1 + random.below(4096);
+  const int64_t bytes = scatcuda_workspace_bytes(plan, task, batch, threads);
+  const bool possible =
+      plan != nullptr && 0 <= task && task < 3 && batch >= 0 && threads >= 1 && threads <= 4096;
+  REQUIRE(bytes >= -1 && (possible || bytes == -1));
+  REQUIRE(!possible || batch > 1 << 30 || bytes > 0);
+  count("workspace_bytes", bytes < 0 ? "-1" : "bytes");
+}
+
+void check_execution(Random& random, const scatcuda_plan* plan) {
+  const bool forward = random.one_in(2);
+  const scatcuda_description d = scatcuda_plan_describe(plan);
+  const int64_t batch = random.below(4);
+  const Arrays arrays(random, d, batch, d.type);
+  arrays.x.fill(random, d.type);
+  if (!forward) arrays.S.fill(random, d.type);
+  scatcuda_executor executor{1 + random.below(3), random.one_in(4) ? run_at_once : run_backwards,
+                             nullptr};
+  const bool alone = random.one_in(3);
+  const scatcuda_task task = task_of(forward, arrays);
+  const int64_t bytes = scatcuda_workspace_bytes(plan, task, batch, alone ? 1 : executor.threads);
+  REQUIRE(bytes >= 0);
+  const Block workspace(bytes, SCATCUDA_ALIGNMENT);
+  Call call{task, batch, bytes, plan, arrays.x.get(), workspace.get(), arrays.S.get()};
+  bool refused = random.one_in(3) && call.spoil(random, arrays.none_or_all());
+  if (!alone && random.one_in(8)) {
+    if (random.one_in(2)) {
+      executor.run = nullptr;
+    } else {
+      executor.threads = -random.below(3);
+    }
+    refused = true;
+  }
+  const bool no_gradients = !forward && random.one_in(20);
+  Message message(random);
+  const scatcuda_executor* threads = alone ? nullptr : &executor;
+  const scatcuda_status status =
+      forward
+          ? scatcuda_forward(call.plan, call.batch, call.x, call.S,
+                             const_cast<void*>(call.workspace), call.bytes, threads, message.get())
+          : scatcuda_backward(
+                call.plan, call.batch, call.x, call.S, no_gradients ? nullptr : &arrays.to,
+                const_cast<void*>(call.workspace), call.bytes, threads, message.get());
+  message.check(forward ? "forward" : "backward", status);
+  REQUIRE((status != SCATCUDA_OK) == (refused || no_gradients));
+  arrays.check(status, forward);
+}
+
+void check_gpu(Random& random, const scatcuda_plan* plan) {  // there is no engine for one
+  Message message(random);
+  scatcuda_cuda_plan* made = nullptr;
+  const scatcuda_cuda_options options{static_cast<scatcuda_tier>(random.hostile()),
+                                      random.hostile(), nullptr};
+  const scatcuda_status status = scatcuda_cuda_plan_create(
+      random.one_in(4) ? nullptr : plan, random.one_in(2) ? nullptr : &options,
+      random.one_in(4) ? nullptr : &made, message.get());
+  REQUIRE(message.check("cuda_plan_create", status) != SCATCUDA_OK && made == nullptr);
+  scatcuda_cuda_plan_destroy(nullptr);
+  Message other(random);
+  int64_t bytes = 0;
+  const auto task = static_cast<scatcuda_task>(random.hostile());
+  const scatcuda_gradients gradients{};
+  switch (random.below(3)) {
+    case 0:
+      other.check("cuda_workspace_bytes",
+                  scatcuda_cuda_workspace_bytes(nullptr, task, random.hostile(), nullptr,
+                                                random.one_in(2) ? &bytes : nullptr, other.get()));
+      break;
+    case 1:
+      other.check("cuda_forward",
+                  scatcuda_cuda_forward(nullptr, random.hostile(), {}, nullptr, nullptr, nullptr,
+                                        random.hostile(), nullptr, other.get()));
+      break;
+    default:
+      other.check("cuda_backward",
+                  scatcuda_cuda_backward(nullptr, random.hostile(), {}, nullptr, nullptr,
+                                         random.one_in(2) ? &gradients : nullptr, nullptr,
+                                         random.hostile(), nullptr, other.get()));
+  }
+}
+
+void check_engine(Random& random, const scatcuda_plan* plan) {
+  switch (random.below(6)) {
+    case 0:
+      return check_workspace(random, random.one_in(8) ? nullptr : plan);
+    case 1:
+      return check_gpu(random, plan);
+    default:
+      return check_execution(random, plan);
+  }
+}
+
+#else
+
+// --- on the emulated GPU ----------------------------------------------------------------------
+
+void* const the_stream = const_cast<void*>(scatcuda::emulation::stream);
+
+// The caller's own FFT, which now and then refuses
+struct Fft {
+  bool refuses = false;
+  int64_t bytes = 0;
+  scatcuda_fft table{this, wants, run};
+
+  static int64_t wants(void* self, const scatcuda_transform*, void*) {
+    return static_cast<Fft*>(self)->bytes;
+  }
+  static int run(void* self, const scatcuda_transform* t, const void* in, void* out, void*,
+                 void* on) {
+    if (static_cast<Fft*>(self)->refuses || on != the_stream) return 1;
+    t->type == SCATCUDA_FLOAT64 ? transform<double>(*t, in, out) : transform<float>(*t, in, out);
+    return 0;
+  }
+  template <class T>
+  static void transform(const scatcuda_transform& t, const void* in, void* out) {
+    using namespace scatcuda::emulation;
+    auto* spectrum = static_cast<std::complex<T>*>(out);
+    switch (t.direction) {
+      case SCATCUDA_REAL_FORWARD:
+        return fft_forward(t.batch, t.outer, t.inner, static_cast<const T*>(in), spectrum);
+      case SCATCUDA_REAL_INVERSE:
+        return fft_real_inverse(t.batch, t.outer, t.inner,
+                                static_cast<std::complex<T>*>(const_cast<void*>(in)),
+                                static_cast<T*>(out));
+      case SCATCUDA_COMPLEX_FORWARD:
+        return fft_complex(-1, t.batch, t.outer, t.inner, spectrum);
+      case SCATCUDA_COMPLEX_INVERSE:
+        return fft_complex(1, t.batch, t.outer, t.inner, spectrum);
+    }
+  }
+};
+
+void check_engine(Random& random, const scatcuda_plan* host) {
+  Fft fft;
+  scatcuda_cuda_options options{static_cast<scatcuda_tier>(random.below(3)),
+                                random.one_in(2) ? 0 : 1 + random.below(1 << 20), &fft.table};
+  bool hostile = random.one_in(4);
+  if (hostile) {
+    switch (random.below(5)) {
+      case 0:
+        options.tier = static_cast<scatcuda_tier>(3 + random.below(1 << 20));
+        break;
+      case 1:
+        options.workspace = -1 - random.below(1 << 20);
+        break;
+      case 2:
+        options.fft = nullptr;  // the first order of the fused tier does without
+        hostile = false;
+        break;
+      case 3:
+        fft.table.run = nullptr;
+        break;
+      default:
+        host = nullptr;
+    }
+  }
+  scatcuda_cuda_plan* made = nullptr;
+  {
+    Message message(random);
+    const scatcuda_status status = scatcuda_cuda_plan_create(host, &options, &made, message.get());
+    message.check("cuda_plan_create", status);
+    REQUIRE(!hostile || status != SCATCUDA_OK);
+    REQUIRE((status == SCATCUDA_OK) == (made != nullptr));
+  }
+  const std::unique_ptr<scatcuda_cuda_plan, void (*)(scatcuda_cuda_plan*)> plan(
+      made, scatcuda_cuda_plan_destroy);
+  if (made == nullptr) return;
+  options = {};  // the plan has what it needs of it
+
+  for (int64_t calls = random.below(3); calls >= 0; --calls) {
+    const scatcuda_description d = scatcuda_plan_describe(host);
+    const bool forward = random.one_in(2);
+    const int64_t batch = random.below(4);
+    auto pixels = static_cast<scatcuda_pixels>(random.below(4));
+    const int64_t pixel_bytes = pixels == SCATCUDA_PIXELS_AS_PLAN ? d.type
+                                : pixels == SCATCUDA_PIXELS_UINT8 ? 1
+                                                                  : 2;
+    const Arrays arrays(random, d, batch, pixel_bytes);
+    if (pixels == SCATCUDA_PIXELS_AS_PLAN) {
+      arrays.x.fill(random, d.type);
+    } else {
+      std::memset(arrays.x.get(), 0x35, static_cast<size_t>(arrays.x.size()));  // small, in each
+    }
+    if (!forward) arrays.S.fill(random, d.type);
+    const scatcuda_task task = task_of(forward, arrays);
+    fft.bytes = random.one_in(8) ? random.below(4096) : 0;
+    int64_t bytes = 0;
+    Message asked(random);
+    const auto any_task = random.one_in(8) ? static_cast<scatcuda_task>(random.hostile()) : task;
+    const int64_t any_batch = random.one_in(8) ? random.hostile() : batch;
+    const scatcuda_status told = asked.check(
+        "cuda_workspace_bytes",
+        scatcuda_cuda_workspace_bytes(made, any_task, any_batch, the_stream, &bytes, asked.get()));
+    REQUIRE(told != SCATCUDA_OK || bytes >= 0);
+    if (any_task != task || any_batch != batch || told != SCATCUDA_OK) continue;
+
+    const Block workspace(bytes, SCATCUDA_CUDA_ALIGNMENT);
+    Call call{task, batch, bytes, host, arrays.x.get(), workspace.get(), arrays.S.get()};
+    bool refused = random.one_in(3) && call.spoil(random, arrays.none_or_all());
+    void* on = the_stream;
+    if (random.one_in(10)) fft.refuses = true;
+    if (random.one_in(10)) on = nullptr;
+    if (random.one_in(10)) {
+      pixels = static_cast<scatcuda_pixels>(4 + random.below(1 << 20));
+      refused = true;
+    }
+    Message message(random);
+    const auto* given = call.plan == nullptr ? nullptr : made;
+    auto* memory = const_cast<void*>(call.workspace);
+    const scatcuda_status status =
+        forward ? scatcuda_cuda_forward(given, call.batch, pixels, call.x, call.S, memory,
+                                        call.bytes, on, message.get())
+                : scatcuda_cuda_backward(given, call.batch, pixels, call.x, call.S, &arrays.to,
+                                         memory, call.bytes, on, message.get());
+    message.check(forward ? "cuda_forward" : "cuda_backward", status);
+    REQUIRE(!refused || status != SCATCUDA_OK);
+    if (status == SCATCUDA_OK) arrays.check(status, forward);
+    fft.refuses = false;
+  }
+}
+
+#endif
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) return 2;
+  Random random(std::strtoull(argv[2], nullptr, 10));
+  const long calls = std::strtol(argv[1], nullptr, 10);
+  std::vector<Plan> plans;
+  for (long call = 0; call < calls; ++call) {
+    if (plans.empty() || random.one_in(5)) {
+      Plan plan = make_plan(random);
+      if (plan == nullptr) continue;
+      if (plans.size() > 7) plans.erase(plans.begin() + random.below(8));
+      plans.push_back(std::move(plan));
+    }
+    const auto which = random.below(static_cast<int64_t>(plans.size()));
+    const scatcuda_plan* plan = plans[static_cast<size_t>(which)].get();
+    switch (random.below(10)) {
+      case 0:
+        check_refusals(random);
+        break;
+      case 1:
+        check_description(random, random.one_in(4) ? nullptr : plan);
+        break;
+      default:
+        check_engine(random, plan);
+    }
+  }
+  for (const auto& [what, times] : answers) std::printf("%ld %s\n", times, what.c_str());
+}
