@@ -81,7 +81,7 @@ class Scattering2D(Transform, Generic[Output]):
     Args:
         J: number of scales; the output is ``2^J`` times smaller than the image.
         shape: size ``(M, N)`` of the images in pixels, each at least ``2^J``.
-        L: number of angles in [0, pi).
+        L: number of angles in [0, pi). :mod:`scatcuda.limits` says how large all of it may be.
         max_order: 0, 1 or 2, the largest number of wavelets on a path.
         pre_pad: the images come padded to ``(_M_padded, _N_padded)``; otherwise they are reflected
             at their edges.
