@@ -279,7 +279,8 @@ def crop(f: Tensor, res: int) -> Tensor:
         >>> crop(torch.arange(8.0).expand(8, 8), 1)[0]
         tensor([0., 1., 6., 7.])
     """
-    res = integer("crop", "res", res, 0, limits.SCALES)
+    res = integer("crop", "res", res, 0)
+    limits.at_most("crop", "res", res, limits.SCALES)
     if f.ndim < 2:
         raise ValueError(f"crop: f must have shape [..., Mp, Np]; got {list(f.shape)}")
     _check_divisible("crop", "f", f.shape[-2:], res)

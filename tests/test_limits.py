@@ -52,7 +52,7 @@ CASES: list[tuple[Callable[[], object], str]] = [
     (lambda: filters.morlet_bank((2**26, 4), 2), "a side of shape must be at most 50331648"),
     (lambda: filters.morlet_bank((2**25, 2**20), 2), "morlet_bank: L = 8 angles, in 8 lanes"),
     (lambda: filters.tight_bank((64, 64), HUGE), "tight_bank: J must be at most 24"),
-    (lambda: filters.crop(torch.zeros(8, 8), 10**12), "crop: res must be between 0 and 24"),
+    (lambda: filters.crop(torch.zeros(8, 8), 10**12), "crop: res must be at most 24"),
     (lambda: filters.lowpass_matrix(torch.zeros(8), 0, 10**12), "J must be at most 24"),
     (lambda: cascade(10**9, S), "WaveletCascade: J must be at most 24"),
     (lambda: cascade(12, (4096, 4096), depth=12), "the number of paths must be at most 1048576"),
@@ -89,10 +89,9 @@ def test_operators_say_so_too(tensors, constants):
 
 def test_the_command_says_so(capsys, tmp_path):
     export = ["export", str(tmp_path / "plan.scat")]
-    for options in (["--J", "999999999"], ["--L", "99999999999999999999"], ["--shape", "9" * 30]):
-        with pytest.raises(SystemExit):
-            main([*export, "--J", "2", "--shape", "32,32", *options])
-        assert "must be" in capsys.readouterr().err
+    for options in (["--J", "999999999"], ["--L", "9" * 20], ["--shape", f"{'9' * 30},8"]):
+        assert main([*export, "--J", "2", "--shape", "32,32", *options]) != 0
+        assert "must be at most" in capsys.readouterr().err
 
 
 def test_c_has_the_same_numbers():

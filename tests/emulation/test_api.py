@@ -5,6 +5,8 @@ What the engine computes is test_engine.py's subject; this is what stands before
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -147,3 +149,18 @@ def test_memory_under_sanitizers(tmp_path, tier):
     file, x, g, S, _ = problem(tmp_path)
     found, *_ = emulation.engine("address").run_plan(file, x, g, tier=tier)
     assert_near(found, S, FORMS[torch.float32])
+
+
+@pytest.mark.parametrize(("name", "count"), [("hostile", 400), ("sizes", 20000)])
+def test_hostile_calls_and_sizes_at_their_limits(name, count, rng):
+    """``native/hostile.cpp`` and ``native/sizes.cpp`` on this engine, under the sanitizers."""
+    program = emulation.compile_engine(name) / name
+    command = [program, str(count), str(rng.randrange(2**32))]
+    environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr[-4000:]) == (0, "")
+    if name == "hostile":
+        assert "cuda_forward SCATCUDA_OK" in done.stdout
+        assert "cuda_backward SCATCUDA_OK" in done.stdout
+    else:
+        assert int(done.stdout.split()[0]) > 200  # of the 20000 are problems
