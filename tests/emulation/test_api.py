@@ -151,7 +151,7 @@ def test_memory_under_sanitizers(tmp_path, tier):
     assert_near(found, S, FORMS[torch.float32])
 
 
-@pytest.mark.parametrize(("name", "count"), [("hostile", 400), ("sizes", 20000)])
+@pytest.mark.parametrize(("name", "count"), [("hostile", 600), ("sizes", 20000)])
 def test_hostile_calls_and_sizes_at_their_limits(name, count, rng):
     """``native/hostile.cpp`` and ``native/sizes.cpp`` on this engine, under the sanitizers."""
     program = emulation.compile_engine(name) / name

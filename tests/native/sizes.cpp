@@ -9,6 +9,14 @@
 #include "core/engines.h"
 #include "core/schedule.h"
 
+#ifdef SCATCUDA_EMULATED
+// A machine without cuFFT
+namespace scatcuda::cuda {
+const Fft* cufft(int*) { return nullptr; }
+const char* cufft_error() { return "there is none"; }
+}  // namespace scatcuda::cuda
+#endif
+
 namespace {
 
 using namespace scatcuda;
