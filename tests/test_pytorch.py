@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -654,3 +655,11 @@ def test_distributed_data_parallel(tmp_path):
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(in_a_process, ONE_OF_TWO, tmp_path, rank) for rank in (0, 1)]:
             done.result()
+
+
+def test_private_names_of_pytorch_stand_in_one_file():
+    private = re.compile(
+        r"\btorch(\.\w+)*\._(?!_)|from torch(\.\w+)* import .*\b_[a-z]|from torch\._|forward_ad"
+    )
+    sources = (pathlib.Path(__file__).parents[1] / "scatcuda").rglob("*.py")
+    assert [path.name for path in sources if private.search(path.read_text())] == ["private.py"]
