@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
-from collections.abc import Iterator, Mapping
+import re
+import secrets
+import time
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,10 @@ from torch import Tensor
 
 from .data import DataError
 
-__all__ = ["read_tensors", "replaced", "write_tensors", "write_text"]
+__all__ = ["read_tensors", "replaced", "sweep", "write_tensors", "write_text"]
+
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp")  # of what name
+_ABANDONED = 600  # seconds after which nobody is writing to a temporary file any more
 
 
 @contextmanager
@@ -26,6 +31,7 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary name to write to; when the block ends without error it becomes `path`.
 
     Example:
+        >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     with replaced(Path(folder, "a.txt")) as temporary:
         ...         _ = temporary.write_text("whole")
@@ -35,21 +41,45 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    # The system takes the umask off these permissions: a process can only read its own by setting
+    # another one, which every thread would see. What is there already is not opened, nor a link.
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    usual = os.fstat(handle).st_mode & 0o777
     os.close(handle)
-    temporary = Path(name)
     try:
         yield temporary
         _flush(temporary)
-        # mkstemp makes files that only their owner can read: give this one the usual permissions.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        temporary.chmod(usual)  # safetensors puts a file in its place that only the owner can read
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     _flush(path.parent)  # the new name itself
+
+
+def sweep(folder: Path, names: Collection[str]) -> None:
+    """Remove what killed processes left of the files of these names, and nothing else.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in (".a.0123456789abcdef.tmp", ".b.0123456789abcdef.tmp", ".a.tmp"):
+        ...         Path(folder, name).touch()
+        ...         os.utime(Path(folder, name), (0, 0))
+        ...     sweep(Path(folder), {"a"})
+        ...     sorted(os.listdir(folder))
+        ['.a.tmp', '.b.0123456789abcdef.tmp']
+    """
+    for path in folder.iterdir():
+        ours = _TEMPORARY.fullmatch(path.name)
+        if not ours or ours[1] not in names:
+            continue
+        try:
+            if time.time() - path.stat().st_mtime > _ABANDONED:
+                path.unlink()
+        except FileNotFoundError:
+            pass  # another process was faster
 
 
 def _flush(path: Path) -> None:

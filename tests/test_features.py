@@ -116,13 +116,19 @@ def test_wrong_arguments(dataset, tmp_path):
         load_features(tmp_path, "val")
 
 
-def test_leftovers_are_swept(dataset, tmp_path):
-    old, new = tmp_path / ".old.tmp", tmp_path / ".new.tmp"
-    old.touch()
-    new.touch()
-    os.utime(old, (0, 0))
+def test_leftovers_are_swept_and_nobody_elses(dataset, tmp_path):
+    shard = "train-00000-of-00001.safetensors"
+    ours = [f".{name}.0123456789abcdef.tmp" for name in (MANIFEST, shard)]
+    theirs = [".old.tmp", ".notes.0123456789abcdef.tmp", f".{shard}.tmp", f".{shard}.old.tmp",
+              ".train-00001-of-00002.safetensors.0123456789abcdef.tmp"]  # fmt: skip
+    new = f".{shard}.fedcba9876543210.tmp"
+    for name in (*ours, *theirs, new):
+        (tmp_path / name).touch()
+    for name in (*ours, *theirs):
+        os.utime(tmp_path / name, (0, 0))
     extract(dataset, transformer(), tmp_path)
-    assert not old.exists() and new.exists()
+    left = {path.name for path in tmp_path.glob(".*")}
+    assert left == {*theirs, new}
 
 
 def start(folder: Path, **environment: str) -> subprocess.Popen:

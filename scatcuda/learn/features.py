@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -23,7 +22,7 @@ from torch import Tensor
 
 from ..arguments import integer
 from ..data import DataError, Dataset
-from ..files import read_tensors, write_tensors, write_text
+from ..files import read_tensors, sweep, write_tensors, write_text
 from .shard import Rows, Shard
 from .transformer import ScatteringTransformer
 
@@ -32,7 +31,6 @@ __all__ = ["extract", "load_features"]
 MANIFEST = "manifest.json"
 _FORMAT = "scatcuda features 1"
 _SHARD = 1 << 28  # bytes of a file, unless the user counts rows: writing takes three times as much
-_ABANDONED = 600  # seconds after which nobody is writing to a temporary file any more
 
 
 class _Part(NamedTuple):
@@ -91,7 +89,7 @@ def extract(
     manifest = _manifest(dataset, transformer, shard_size)
     digest = _digest(manifest)
     _begin(folder, manifest)
-    _sweep(folder)
+    sweep(folder, {MANIFEST, *(part.name for part in _parts(manifest))})
 
     rank, size = (int(os.environ.get(name, d)) for name, d in (("RANK", "0"), ("WORLD_SIZE", "1")))
     if not 0 <= rank < size:
@@ -281,13 +279,3 @@ def _right(tensors: dict[str, Tensor], part: _Part, manifest: dict[str, Any]) ->
         and tensors["y"].shape == (len(rows),)
         and torch.equal(tensors["index"], rows)
     )
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed processes left behind."""
-    for path in folder.glob(".*.tmp"):
-        try:
-            if time.time() - path.stat().st_mtime > _ABANDONED:
-                path.unlink()
-        except FileNotFoundError:
-            pass  # another process was faster
