@@ -1,5 +1,7 @@
 """Features in files: every row once, whatever happens on the way."""
 
+import dataclasses
+import hashlib
 import json
 import os
 import random
@@ -15,8 +17,10 @@ import torch
 pytest.importorskip("safetensors")
 pytest.importorskip("sklearn")
 
+from data_files import write_folders
+
 from scatcuda.data import DataError, Dataset, digits, load
-from scatcuda.files import read_tensors
+from scatcuda.files import read_tensors, write_tensors
 from scatcuda.learn.features import MANIFEST, extract, load_features
 from scatcuda.learn.transformer import ScatteringTransformer
 
@@ -79,9 +83,14 @@ def test_other_features_are_refused(dataset, tmp_path):
         (dataset, transformer(J=3), 50, "transformer is"),
         (dataset, transformer(), 40, "shard_size is 50, now 40"),
         (dataset, transformer(dtype="float16"), 50, "transformer is"),
-        (Dataset("some", x.flip(0), y, x, y, dataset.classes), transformer(), 50, "splits is"),
-        (Dataset("some", one_pixel, y, *test, dataset.classes), transformer(), 50, "splits is"),
-    ]
+        (Dataset("some", x, y, x, y, dataset.classes), transformer(), 50, "100 test images, bef"),
+        (Dataset("some", one_pixel, y, *test, dataset.classes), transformer(), 50,
+         "the training images are others"),
+        (Dataset("some", x, y.roll(1), *test, dataset.classes), transformer(), 50,
+         "the training labels are others"),
+        (Dataset("some", x, y, *test, (*"012345678", "X")), transformer(), 50,
+         r"the classes are others \(missing: 9; new: X\)"),
+    ]  # fmt: skip
     for data, how, size, message in others:
         with pytest.raises(ValueError, match=f"holds other features: {message}"):
             extract(data, how, tmp_path, shard_size=size)
@@ -90,18 +99,110 @@ def test_other_features_are_refused(dataset, tmp_path):
     extract(dataset, transformer(L=4), tmp_path / "other", shard_size=50)
     name = "train-00001-of-00002.safetensors"
     (tmp_path / name).write_bytes((tmp_path / "other" / name).read_bytes())
-    with pytest.raises(DataError, match=f"{name}: not a file of these features"):
+    with pytest.raises(DataError, match=f"{name}: damaged, or not a file of these"):
         load_features(tmp_path)
     assert extract(dataset, transformer(), tmp_path, shard_size=50) == 1
 
 
+def test_a_folder_without_features_takes_any(dataset, tmp_path):
+    extract(dataset, transformer(), tmp_path, shard_size=50)
+    for path in tmp_path.glob("*.safetensors"):
+        path.unlink()
+    assert extract(dataset, transformer(J=1), tmp_path, shard_size=100) == 2
+    assert load_features(tmp_path)[0].shape == (100, 9)
+
+
+@pytest.mark.parametrize("change", ["replaced", "added", "removed", "moved"])
+def test_features_of_a_folder_are_of_its_images(change, tmp_path):
+    """Forty images: what is looked at of a few of them tells nothing."""
+    image = pytest.importorskip("PIL.Image")
+    images, output = tmp_path / "images", tmp_path / "features"
+    write_folders(images, ("train", "test"), count=20)
+    load_it = lambda: load(images, size=16)  # noqa: E731
+    extract(load_it(), transformer(), output, shard_size=10)
+    shard = output / "train-00001-of-00004.safetensors"
+    kept = {path: path.read_bytes() for path in output.iterdir()}
+    file = images / "train/red/11.png"
+    state = file.stat()
+    if change == "replaced":  # by one of the same size and time
+        new = image.open(file).transpose(image.Transpose.FLIP_LEFT_RIGHT)
+        new.putpixel((15, 10), (255, 255, 255))
+        new.save(file)
+        os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+    elif change == "added":
+        (file.parent / "11b.png").write_bytes(file.read_bytes())
+    elif change == "removed":
+        file.unlink()
+    else:
+        file.rename(images / "train/blue/11b.png")
+    words = {
+        "replaced": "the training images are others",
+        "added": "41 training images, before 40",
+        "removed": "39 training images, before 40",
+        "moved": "the training images and labels",
+    }
+    for _ in range(2):  # nothing is mixed where one file is to be made again
+        with pytest.raises(ValueError, match=f"other features: {words[change]}.*; they are kept"):
+            extract(load_it(), transformer(), output, shard_size=10)
+        assert kept.pop(shard, None) is None or kept == {
+            path: path.read_bytes() for path in output.iterdir() if path != shard
+        }
+        shard.unlink(missing_ok=True)
+    assert extract(load_it(), transformer(), tmp_path / "other", shard_size=10) > 0
+
+
+MANIFESTS = [
+    {"shard_size": -1}, {"shard_size": 0}, {"shard_size": 2**63}, {"shard_size": 1.5},
+    {"shard_size": True}, {"shard_size": "25"}, {"shard_size": None}, {"columns": -81},
+    {"columns": 0}, {"columns": 82}, {"columns": 10**12}, {"columns": [81]}, {"dtype": "float64"},
+    {"dtype": "int64"}, {"dtype": ["float32"]}, {"classes": "0123456789"}, {"classes": [1, 2]},
+    {"classes": []}, {"data": 1}, {"transformer": []}, {"transformer": {}}, {"splits": {}},
+    {"splits": []}, {"splits": {"val": {}}}, {"splits": {"train": {}}}, {"splits": {"train": 3}},
+    {"rows": -100}, {"rows": 0}, {"rows": 99}, {"rows": 101}, {"rows": 10**12}, {"rows": 2**63},
+    {"rows": 1e2}, {"rows": None}, {"shape": None}, {"images": 1}, {"labels": None},
+    {"shard_size": 50}, {"shard_size": 1000}, {"shard_size": 10**12}, {"shard_size": 1},
+    {"rows": 10**12, "shard_size": 1}, {"rows": 10**12, "shard_size": 10**12},
+    {"rows": 10**12, "shard_size": -1}, {"surplus": 1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", MANIFESTS, ids=str)
+def test_every_field_of_a_manifest_is_checked(dataset, tmp_path, monkeypatch, change):
+    """Memory that nobody wrote, or that no file fills, is not asked for, whatever is claimed."""
+    extract(dataset, transformer(), tmp_path, shard_size=25)
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    for name, value in change.items():
+        inside = name in manifest["splits"]["train"]
+        (manifest["splits"]["train"] if inside else manifest)[name] = value
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    # The files may say that they belong to it: whoever wrote the one can write the other.
+    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    for path in tmp_path.glob("*.safetensors"):
+        write_tensors(path, read_tensors(path)[0], {"scatcuda": digest})
+    monkeypatch.setattr(torch, "empty", lambda *size, **how: pytest.fail(f"{size} are allocated"))
+    with pytest.raises(DataError, match=str(tmp_path)):
+        load_features(tmp_path)
+
+
+def test_labels_of_a_file_are_classes(dataset, tmp_path):
+    extract(dataset, transformer(), tmp_path, shard_size=100)
+    path = tmp_path / "train-00000-of-00001.safetensors"
+    tensors, metadata = read_tensors(path)
+    for label in (-1, 10):
+        tensors["y"][3] = label
+        write_tensors(path, tensors, metadata)
+        with pytest.raises(DataError, match="not a file of these features"):
+            load_features(tmp_path)
+
+
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", '{"format": 1}', '{"format": "scatcuda features 1"}', "\xff"]
+    "text",
+    ["", "{}", "[]", '{"format": 1}', '{"format": "scatcuda features 2"}', "\xff", "[" * 99999],
 )
 def test_a_damaged_manifest_is_one_sentence(dataset, tmp_path, text):
     (tmp_path / MANIFEST).write_text(text, encoding="latin-1")
     for act in (lambda: load_features(tmp_path), lambda: extract(dataset, transformer(), tmp_path)):
-        with pytest.raises(DataError, match=MANIFEST):
+        with pytest.raises(DataError, match=f"{MANIFEST}: .*; extract them anew"):
             act()
 
 
@@ -110,6 +211,9 @@ def test_wrong_arguments(dataset, tmp_path):
         extract(dataset, transformer(), tmp_path / "a", shard_size=0)
     with pytest.raises(TypeError, match="shard_size must be an int"):
         extract(dataset, transformer(), tmp_path / "a", shard_size=2.5)
+    few = dataclasses.replace(dataset, classes=("0", "1"))
+    with pytest.raises(ValueError, match="train labels must be of 2 classes"):
+        extract(few, transformer(), tmp_path / "a")
     assert not (tmp_path / "a").exists()
     extract(dataset, transformer(), tmp_path)
     with pytest.raises(ValueError, match="split must be one of"):

@@ -343,13 +343,49 @@ def test_another_run_is_not_resumed(images, tmp_path):
     ):  # fmt: skip
         with pytest.raises(ValueError, match=name):
             fit(linear(), data, **{"epochs": 1, "min_steps": 0, "run_dir": tmp_path, **changed})
-    with pytest.raises(ValueError, match="holds a run with data"):
-        fit(linear(), (x[1:201], y[1:201]), epochs=1, min_steps=0, run_dir=tmp_path)
     with pytest.raises(ValueError, match="holds a run with model"):
         fit(network(), data, epochs=1, min_steps=0, run_dir=tmp_path)
     fit(network(), data, epochs=1, min_steps=0, run_dir=tmp_path, resume="never")
     with pytest.raises(ValueError, match="of another network"):
         load_weights(linear(), tmp_path)
+
+
+def test_every_pixel_and_label_tells_a_run_from_another(images, tmp_path):
+    x, y = images[0][:200], images[1][:200]
+    val = images[0][200:230], images[1][200:230]
+    pixel, label, dark = x.clone(), y.clone(), (val[0].clone(), val[1])
+    pixel[58, 3, 5] ^= 1
+    label[77] = (label[77] + 1) % 10
+    dark[0][7] = 0
+    how = {"epochs": 1, "min_steps": 0, "run_dir": tmp_path}
+    model = linear()
+    rows = fit(model, (x, y), val, **how)
+    kept = (tmp_path / CHECKPOINT).read_bytes()
+    for train, other, message in (
+        ((pixel, y), val, "the training images are others"),
+        ((x, label), val, "the training labels are others"),
+        ((x[:199], y[:199]), val, "199 training images, before 200"),
+        ((x.flatten(1), y), val, "training images of shape"),
+        ((x.float(), y), val, "the training images are others"),
+        ((x, y), dark, "the validation images are others"),
+        ((x, y), None, "0 validation images, before 30"),
+    ):
+        with pytest.raises(ValueError, match=f"holds a run on other data: {message}.*; it is kept"):
+            fit(linear(), train, other, **how)
+    assert (tmp_path / CHECKPOINT).read_bytes() == kept
+
+    class Lazy:
+        shape, dtype = x.shape, x.dtype
+
+        def __len__(self) -> int:
+            return len(x)
+
+        def __getitem__(self, index: Tensor) -> Tensor:
+            return x[index]
+
+    again = linear()
+    assert fit(again, (Lazy(), y.clone()), val, **how) == rows  # the same content is the same data
+    assert torch.equal(weights(again), weights(model))
 
 
 def test_a_damaged_checkpoint_is_one_sentence(images, tmp_path):

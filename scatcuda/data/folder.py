@@ -5,6 +5,7 @@ folder_dataset() -> Dataset of `Images` [n, 3, size, size] uint8
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections.abc import Iterator, Sequence
@@ -113,6 +114,13 @@ class Images:
             for _ in pool.map(decode, range(len(files))):
                 pass
         return batch
+
+    def hashes(self, index: Tensor) -> Iterator[bytes]:
+        """Of the files of some images a hash of their bytes each, 16 bytes long."""
+        files = [self.files[i] for i in index.tolist()]
+        for start in range(0, len(files), _BLOCK):
+            with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+                yield from pool.map(_hash, files[start : start + _BLOCK])
 
     def damaged(self) -> Iterator[tuple[str, DataError]]:
         """Decode every image; those that cannot be, in order, with the reason."""
@@ -241,6 +249,15 @@ def testing_folder(folder: Path) -> Path | None:
     if not (folder / "train").is_dir():
         return None
     return next((folder / part for part in ("test", "val") if _directories(folder / part)), None)
+
+
+def _hash(file: str) -> bytes:
+    try:
+        return hashlib.blake2b(Path(file).read_bytes(), digest_size=16).digest()
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        reason = "no such file" if missing else f"cannot be read ({error.strerror or error})"
+        raise DataError(f"{file}: {reason}") from None
 
 
 def _is_image(name: str) -> bool:

@@ -3,7 +3,8 @@
     model/NAME          parameters and buffers; of a run that is finished, the best
     best/NAME           of what is trained, at the best validation so far, if it may stop early
     optimizer/I/NAME    state of parameter I
-    metadata            JSON: counters, schedule, history, and what the run is (`identity`)
+    metadata            JSON: counters, schedule, history, what the run is (`identity`) and of
+                        which content its `data`
 
 No random state is kept: every random number follows from the seed and the number of the step.
 """

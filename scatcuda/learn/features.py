@@ -3,9 +3,10 @@
     directory/manifest.json                        what the rows are, and how many
     directory/train-00000-of-00012.safetensors     x [rows, d], y [rows], index [rows]
 
-Every shard is written whole or not at all, and says which configuration and data it belongs to. A
-run makes the shards that are not there; processes started by ``torchrun`` deal them out. Whoever is
-killed loses the shard it was at.
+The manifest notes the content of the images, all of it (`identity`): those of others are refused,
+nothing is mixed. Every shard is written whole or not at all, and says which manifest it belongs to.
+A run makes the shards that are not there; processes started by ``torchrun`` deal them out. Whoever
+is killed loses the shard it was at.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ from torch import Tensor
 from ..arguments import integer
 from ..data import DataError, Dataset
 from ..files import read_tensors, sweep, write_tensors, write_text
-from .shard import Rows, Shard
+from .identity import difference, identity
+from .shard import Rows
 from .transformer import ScatteringTransformer
 
 __all__ = ["extract", "load_features"]
 
 MANIFEST = "manifest.json"
-_FORMAT = "scatcuda features 1"
+_FORMAT = "scatcuda features 2"
+_DTYPES = {"float16": "F16", "float32": "F32", "float64": "F64"}  # safetensors' names
 _SHARD = 1 << 28  # bytes of a file, unless the user counts rows: writing takes three times as much
 
 
@@ -86,9 +89,8 @@ def extract(
     if shard_size is None:
         row = transformer.n_features_out * getattr(torch, transformer.dtype).itemsize
         shard_size = max(1, _SHARD // row)
-    manifest = _manifest(dataset, transformer, shard_size)
+    manifest = _begin(folder, _manifest(dataset, transformer, shard_size))
     digest = _digest(manifest)
-    _begin(folder, manifest)
     sweep(folder, {MANIFEST, *(part.name for part in _parts(manifest))})
 
     rank, size = (int(os.environ.get(name, d)) for name, d in (("RANK", "0"), ("WORLD_SIZE", "1")))
@@ -144,19 +146,24 @@ def load_features(
     manifest = _read(folder)
     if split not in manifest["splits"]:
         raise ValueError(f"split must be one of {list(manifest['splits'])}, got {split!r}")
-    parts = [part for part in _parts(manifest) if part.split == split]
-    absent = [part.name for part in parts if not (folder / part.name).exists()]
+    n, count = manifest["splits"][split]["rows"], _count(manifest, split)
+    # A manifest can claim any number of files: no more are asked for than there are, and one.
+    there = {path.name for path in folder.glob(f"{split}-*-of-{count:05d}.safetensors")}
+    absent = next((p.name for p in _parts(manifest, split) if p.name not in there), None)
     if absent:
         raise DataError(
-            f"{folder}: {len(absent)} of {len(parts)} files are missing, the first is {absent[0]}; "
+            f"{folder}: {count - len(there)} of {count} files are missing, the first is {absent}; "
             "run the extraction again to complete them"
         )
-    n, digest = manifest["splits"][split]["rows"], _digest(manifest)
+    digest = _digest(manifest)
+    for part in _parts(manifest, split):  # before any memory is asked for: rows that are in files
+        if not _whole(folder, part, manifest, digest):
+            raise DataError(f"{folder / part.name}: damaged, or not a file of these features")
     x = torch.empty(n, manifest["columns"], dtype=getattr(torch, manifest["dtype"]))
     y = torch.empty(n, dtype=torch.int64)
-    for part in parts:
-        tensors, metadata = read_tensors(folder / part.name)
-        if metadata.get("scatcuda") != digest or not _right(tensors, part, manifest):
+    for part in _parts(manifest, split):
+        tensors, _ = read_tensors(folder / part.name)
+        if not _right(tensors, part, len(manifest["classes"])):
             raise DataError(f"{folder / part.name}: not a file of these features")
         x[part.start : part.stop], y[part.start : part.stop] = tensors["x"], tensors["y"]
     return x, y
@@ -174,75 +181,146 @@ def _manifest(
         del how[name]
     if not isinstance(how["filters"], str):
         raise TypeError("extract: filters must be named, a bank of your own has no name")
-    splits = {}
     for split in ("train", "test"):
-        x, y = _split(dataset, split)
-        if len(y):
-            splits[split] = {"rows": len(y), "data": _digest_of(split, x, y)}
+        y = _split(dataset, split)[1]
+        if len(y) and not 0 <= int(y.min()) <= int(y.max()) < len(dataset.classes):
+            raise ValueError(f"extract: {split} labels must be of {len(dataset.classes)} classes")
+    what = identity(dataset)
     return {
-        "format": _FORMAT, "data": dataset.name, "classes": list(dataset.classes),
+        "format": _FORMAT, "data": dataset.name, "classes": what.pop("classes"),
         "transformer": {**how, "shape": list(transformer.shape_)},
         "columns": transformer.n_features_out,
-        "dtype": transformer.dtype, "shard_size": shard_size, "splits": splits,
+        "dtype": transformer.dtype, "shard_size": shard_size, "splits": what,
     }  # fmt: skip
 
 
-def _digest_of(split: str, x: Any, y: Tensor) -> str:
-    """Of every pixel in memory; of a lazy array, whose files it would take to read, of a few."""
-    digest = Shard(split, (x, y)).digest()
-    if not isinstance(x, Tensor):
-        return digest
-    pixels = hashlib.sha256(digest.encode())
-    for block in x.split(max(1, (1 << 24) // max(1, x[:1].numel()))):
-        pixels.update(block.cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return pixels.hexdigest()[:16]
+def _begin(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Write the manifest, or see that it is of the same as the one that is there; which it gives.
 
-
-def _begin(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write the manifest, or see that it is the one that is there."""
+    A folder without a single file of features takes any: nothing is lost.
+    """
+    manifest = json.loads(json.dumps(manifest))
+    wrong = _wrong(manifest)
+    if wrong:
+        raise ValueError(f"extract: {wrong}")
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / MANIFEST).exists():
-        write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
-        return
-    there = _read(folder)
-    for name, value in json.loads(json.dumps(manifest)).items():
-        if there[name] != value:
+    if (folder / MANIFEST).exists():
+        there = _read(folder)
+        changed = _changed(there, manifest)
+        if not changed:
+            return there
+        if any(folder.glob("*.safetensors")):
             raise ValueError(
-                f"{folder} holds other features: {name} is {there[name]!r}, now {value!r}; take "
-                "another directory"
+                f"{folder} holds other features: {changed}; they are kept: take another directory"
             )
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+    return manifest
+
+
+def _changed(there: dict[str, Any], manifest: dict[str, Any]) -> str:
+    """How two manifests differ; the name of the data, which tells nothing of them, may."""
+    for name, value in manifest.items():
+        if there[name] != value and name not in ("data", "classes", "splits"):
+            return f"{name} is {there[name]!r}, now {value!r}"
+    before, now = ({"classes": m["classes"], **m["splits"]} for m in (there, manifest))
+    return difference(before, now)
 
 
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        if manifest["format"] != _FORMAT:
-            raise DataError(f"{path}: expected {_FORMAT}, got {manifest['format']!r}")
-        list(_parts(manifest))
-        if manifest["dtype"] not in ("float16", "float32", "float64"):
-            raise KeyError("dtype")
-        torch.empty(0, manifest["columns"])
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
         raise DataError(f"{path}: {reason}") from None
-    except (ValueError, KeyError, TypeError, RuntimeError, AttributeError) as error:
-        raise DataError(f"{path}: damaged ({error})") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: damaged ({error}); {_REMEDY}") from None
+    wrong = _wrong(manifest)
+    if wrong:
+        raise DataError(f"{path}: {wrong}; {_REMEDY}")
     return manifest
+
+
+def _wrong(manifest: Any) -> str:
+    """What is wrong with a manifest, whose every field is another's word; nothing if none is."""
+    if not isinstance(manifest, dict):
+        return f"expected an object, got {type(manifest).__name__}"
+    if manifest.get("format") != _FORMAT:
+        return f"expected {_FORMAT!r}, got {_short(manifest.get('format'))}"
+    if manifest.keys() != _FIELDS.keys():
+        return f"expected the fields {', '.join(_FIELDS)}, got {_short(', '.join(manifest))}"
+    for name, (right, words) in _FIELDS.items():
+        if not right(manifest[name]):
+            return f"{name} must be {words}, got {_short(manifest[name])}"
+    for split, about in manifest["splits"].items():
+        if not isinstance(about, dict) or about.keys() != _SPLIT.keys():
+            return f"splits: {split} must have {', '.join(_SPLIT)}, got {_short(about)}"
+        for name, (right, words) in _SPLIT.items():
+            if not right(about[name]):
+                return f"splits: {name} of {split} must be {words}, got {_short(about[name])}"
+    if manifest["transformer"].get("dtype") != manifest["dtype"]:
+        return f"dtype is {manifest['dtype']!r}, but not the transformer's"
+    return ""
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
+def _whole_number(value: Any) -> bool:
+    return type(value) is int and 1 <= value < 2**63
+
+
+def _list_of(kind: type) -> Callable[[Any], bool]:
+    return lambda value: (
+        isinstance(value, list) and len(value) > 0 and all(type(item) is kind for item in value)
+    )
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_REMEDY = "extract them anew, into another directory"
+_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "format": (_text, "text"),
+    "data": (_text, "text"),
+    "classes": (_list_of(str), "a list of names"),
+    "transformer": (lambda value: isinstance(value, dict), "an object"),
+    "columns": (_whole_number, "an integer from 1"),
+    "dtype": (lambda value: _text(value) and value in _DTYPES, f"one of {', '.join(_DTYPES)}"),
+    "shard_size": (_whole_number, "an integer from 1"),
+    "splits": (
+        lambda value: isinstance(value, dict) and value and value.keys() <= {"train", "test"},
+        "an object of train and test",
+    ),
+}
+_SPLIT: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "rows": (_whole_number, "an integer from 1"),
+    "shape": (_list_of(int), "a list of integers"),
+    "images": (_text, "text"),
+    "labels": (_text, "text"),
+}
 
 
 def _digest(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
-def _parts(manifest: dict[str, Any]) -> Iterator[_Part]:
-    """The files there are to be."""
+def _count(manifest: dict[str, Any], split: str) -> int:
+    """How many files a split has."""
+    return -(-manifest["splits"][split]["rows"] // manifest["shard_size"])
+
+
+def _parts(manifest: dict[str, Any], *splits: str) -> Iterator[_Part]:
+    """The files there are to be, of some splits or of all."""
     size = manifest["shard_size"]
-    for split, about in manifest["splits"].items():
-        count = -(-about["rows"] // size)
+    for split in splits or manifest["splits"]:
+        rows, count = manifest["splits"][split]["rows"], _count(manifest, split)
         for number in range(count):
             start = number * size
-            yield _Part(split, number, count, start, min(start + size, about["rows"]))
+            yield _Part(split, number, count, start, min(start + size, rows))
 
 
 def _split(dataset: Dataset[Any], split: str) -> tuple[Any, Tensor]:
@@ -258,24 +336,24 @@ def _whole(folder: Path, part: _Part, manifest: dict[str, Any], digest: str) -> 
     """Whether a file is there, undamaged as far as its header tells, and of these features."""
     from safetensors import SafetensorError, safe_open
 
+    rows = part.stop - part.start
+    expected = {
+        "x": (_DTYPES[manifest["dtype"]], [rows, manifest["columns"]]),
+        "y": ("I64", [rows]),
+        "index": ("I64", [rows]),
+    }
     try:
         with safe_open(folder / part.name, framework="pt") as file:
-            x = file.get_slice("x").get_shape()
-            rows = part.stop - part.start
-            return (file.metadata() or {}).get("scatcuda") == digest and x == [
-                rows,
-                manifest["columns"],
-            ]
+            slices = {name: file.get_slice(name) for name in file.keys()}
+            found = {name: (s.get_dtype(), s.get_shape()) for name, s in slices.items()}
+            return (file.metadata() or {}).get("scatcuda") == digest and found == expected
     except (SafetensorError, OSError):
         return False
 
 
-def _right(tensors: dict[str, Tensor], part: _Part, manifest: dict[str, Any]) -> bool:
-    """Whether a file holds the rows that its name says."""
-    rows = torch.arange(part.start, part.stop)
-    return (
-        tensors.keys() == {"x", "y", "index"}
-        and tensors["x"].shape == (len(rows), manifest["columns"])
-        and tensors["y"].shape == (len(rows),)
-        and torch.equal(tensors["index"], rows)
+def _right(tensors: dict[str, Tensor], part: _Part, classes: int) -> bool:
+    """Whether a file holds the rows that its name says, of these classes."""
+    y = tensors["y"]
+    return torch.equal(tensors["index"], torch.arange(part.start, part.stop)) and (
+        0 <= int(y.min()) and int(y.max()) < classes
     )

@@ -6,7 +6,6 @@ a thread while the device works.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -107,15 +106,6 @@ class Shard:
     def part(self, rows: Tensor) -> Shard:
         """Some of these rows."""
         return Shard(self.name, (self.x, self.y), self.rows[rows])
-
-    def digest(self) -> str:
-        """What tells this data set from another: shape, labels, a few images."""
-        some = torch.linspace(0, len(self.y) - 1, 16).round().long().unique()
-        images = self.x[some].cpu().contiguous()
-        words = hashlib.sha256(repr((tuple(self.x.shape), str(images.dtype))).encode())
-        words.update(self.y.numpy().tobytes())
-        words.update(images.flatten().view(torch.uint8).numpy().tobytes())
-        return words.hexdigest()[:16]
 
     def batch(self, places: Tensor, device: torch.device) -> Batch:
         """Images and labels of some of the rows, on the device."""

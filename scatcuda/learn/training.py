@@ -30,6 +30,7 @@ from .checkpoint import CHECKPOINT, Checkpoint
 from .descent import descent, learning_rate, mix, precision
 from .distributed import Place, processes
 from .history import Row, Teller
+from .identity import described, difference
 from .inference import BATCH, measure, pick_device, sums_of
 from .models import Hybrid
 from .recipe import Recipe, RecipeFields
@@ -104,11 +105,14 @@ def fit(
     place = processes(where)
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng([where] if where.type == "cuda" else []))
-        run = _Run(model.to(where), Shard("train", train), settings, place, where, cache)
+        shards = {"train": Shard("train", train)}
+        run = _Run(model.to(where), shards["train"], settings, place, where, cache)
         if val is not None:
-            run.validate_on(Shard("val", val))
+            shards["val"] = Shard("val", val)
+            run.validate_on(shards["val"])
         directory = Path(run_dir) if run_dir is not None else None
         if directory:
+            run.data = {name: described(shard.x, shard.y) for name, shard in shards.items()}
             directory.mkdir(parents=True, exist_ok=True)
             run.resume(directory, resume)
             place.wait()  # nobody writes before everybody has read
@@ -140,9 +144,9 @@ class _Run:
         self.model = self.net = model  # `net` is what is trained: all, or the head on features
         _try_out(model, train, recipe, device)
         self.identity: dict[str, Any] = {
-            **recipe.written(), "data": train.digest(), "processes": place.size,
-            "model": _signature(model),
+            **recipe.written(), "processes": place.size, "model": _signature(model),
         }  # fmt: skip
+        self.data: dict[str, Any] = {}  # what `described` says of the data, if it is kept
         total = len(train)
         if recipe.batch_size % place.size:
             raise ValueError(
@@ -322,7 +326,7 @@ class _Run:
         if self.place.rank:
             return
         checkpoint = Checkpoint({"sums": sums}, {
-            "identity": self.identity, "step": self.step, "rows": self.rows,
+            "identity": self.identity, "data": self.data, "step": self.step, "rows": self.rows,
             "seconds": self.seconds + time.monotonic() - self.began, "unseen": self.unseen,
             "scaler": self.scaler.state_dict(),
             "best_accuracy": self.best_accuracy, "worse": self.worse, "stopped": self.stopped,
@@ -345,6 +349,12 @@ class _Run:
                     f"{directory} holds a run with {name} = {about['identity'].get(name)!r}, now "
                     f"{value!r}: take another directory, or start over with resume='never'"
                 )
+        changed = difference(about.get("data"), self.data)
+        if changed:
+            raise ValueError(
+                f"{directory} holds a run on other data: {changed}; it is kept: take another "
+                "directory, or start over with resume='never'"
+            )
         self.model.load_state_dict(checkpoint.group("model"))
         checkpoint.restore_optimizer(self.optimizer)
         self.scaler.load_state_dict(about["scaler"])
