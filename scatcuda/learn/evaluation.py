@@ -6,14 +6,16 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .experiment import CONFIG, answers, cell_folder, dataset_of
+from ..data import Dataset
+from .experiment import CONFIG, answers, cell_folder, classes_of, dataset_of
+from .identity import compared
 from .options import Options, read_config
 
 __all__ = ["Evaluation", "evaluate_run"]
@@ -29,9 +31,11 @@ class Evaluation:
         (0.6666666666666666, [[1, 1], [0, 1]])
     """
 
-    classes: Sequence[str]
+    classes: Sequence[str]  # that the classifier knows
     truth: Tensor  # [n], int64
     predicted: Tensor  # [n], int64
+    missing: Sequence[str] = ()  # classes of which the data know nothing
+    new: Sequence[str] = ()  # classes of the data that the classifier does not know: no test images
 
     @property
     def accuracy(self) -> float:
@@ -65,6 +69,10 @@ class Evaluation:
     def text(self, worst: int = 5) -> str:
         """Accuracy, the confusion matrix of up to twenty classes, the worst classes."""
         lines = [f"{'accuracy':<10} {self.accuracy:.2%} of {len(self.truth)} images"]
+        for title, names in (("missing", self.missing), ("new", self.new)):
+            if names:
+                words = "not in these data" if title == "missing" else "unknown to the model"
+                lines.append(f"{title:<10} {', '.join(names)}: {words}")
         if len(self.classes) <= 20:
             names = [name[:10] for name in self.classes]
             wide = max(5, *(len(str(v)) + 1 for v in self.confusion.flat))
@@ -96,9 +104,11 @@ def evaluate_run(
     Args:
         run: the folder.
         n, seed: which of its models; None: the last n, the first seed.
-        data, data_dir: another data set of the same shape and classes, another place.
+        data, data_dir: another data set of the same shape, another place. Its classes are matched
+            by name; it may have fewer.
         device: another than the run's.
-    Raises: ValueError, DataError: there is no such run or model, or the data do not fit it.
+    Raises: ValueError, DataError: there is no such run or model, or the data do not fit it: test
+        images are of a class that the model does not know.
     """
     folder = Path(run)
     if not (folder / CONFIG).is_file():
@@ -116,5 +126,27 @@ def evaluate_run(
             f"{folder}: no model for n = {n}, seed {seed}; there are {', '.join(here)}"
         )
     dataset = dataset_of(options, seed)
-    predicted = torch.as_tensor(answers(options, inside, dataset))
-    return Evaluation(dataset.classes, dataset.test_y, predicted)
+    classes = classes_of(inside)
+    truth = _matched(dataset, classes)
+    predicted = torch.as_tensor(answers(options, inside, dataset.test_x))
+    missing = [name for name in classes if name not in dataset.classes]
+    new = [name for name in dataset.classes if name not in classes]
+    return Evaluation(classes, truth, predicted, missing, new)
+
+
+def _matched(dataset: Dataset[Any], classes: Sequence[str]) -> Tensor:
+    """Test labels as places in `classes`, by name."""
+    for names in (classes, dataset.classes):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"classes are matched by name, but there are several of {twice[0]!r}")
+    places = {name: k for k, name in enumerate(classes)}
+    place = torch.tensor([places.get(name, -1) for name in dataset.classes])
+    truth = place[dataset.test_y]
+    unknown = int((truth < 0).sum())
+    if unknown:
+        raise ValueError(
+            f"{unknown} of {len(truth)} test images of {dataset.name} are of classes that the "
+            f"model does not know; {compared(classes, dataset.classes)}"
+        )
+    return truth

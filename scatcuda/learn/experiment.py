@@ -2,19 +2,22 @@
 
     for every n and seed: subset(y, n, seed) -> train -> accuracy on the test set
 
-The folder of a run keeps ``config.toml``, a folder for every n and seed with ``result.json`` and
-the trained model, and ``results.json`` for all.
+The folder of a run keeps ``config.toml``, a folder for every n and seed with ``result.json``, the
+trained model and ``data.json``, which says of what content the data were (`identity`), and
+``results.json`` for all. A folder belongs to one content of data.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import os
+import re
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +33,7 @@ from ..typing import Loss, Resume
 from . import models
 from .checkpoint import CHECKPOINT, load_weights
 from .distributed import Place, processes
+from .identity import difference, identity
 from .inference import evaluate, pick_device, predict
 from .linear import LinearClassifier
 from .options import LINEAR, Options, read_config, write_config
@@ -46,13 +50,17 @@ __all__ = [
     "Cell",
     "answers",
     "cell_folder",
+    "classes_of",
     "dataset_of",
     "run_experiment",
     "summary",
     "transformer_of",
 ]
 
-CONFIG, RESULTS, RESULT, MODEL = "config.toml", "results.json", "result.json", "model.safetensors"
+CONFIG, RESULTS = "config.toml", "results.json"
+DATA, RESULT, MODEL = "data.json", "result.json", "model.safetensors"
+_KEPT = (RESULT, MODEL, CHECKPOINT, DATA)  # in the folder of a cell, what the rest is kept for last
+_CELL = re.compile(r"n(?:all|[0-9]+)-seed([0-9]+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,22 +101,27 @@ def run_experiment(
     """
     place = processes(pick_device(options.device))
     folder = Path(directory) if directory is not None else None
-    if folder:
-        if place.rank == 0:
-            _open(folder, options, resume)
-        place.wait()
     if options.threads:
         torch.set_num_threads(options.threads)
+    source = _Source(options, options.seeds[0])
+    if folder:
+        if place.rank == 0:
+            _open(folder, options, resume, source)
+        place.wait()
     how = {"save_every": save_every, "resume": resume} if folder else {}
     cells: list[Cell] = []
-    source: _Source | None = None
     for n in options.n:
         for seed in options.seeds:
+            if source.seed not in (None, seed):
+                source = _Source(options, seed)
+                if folder:
+                    _check_data(folder, source)
             inside = cell_folder(folder, n, seed) if folder else None
             cell = _read(inside) if inside else None
             if cell is None:
-                if source is None or source.seed not in (None, seed):
-                    source = _Source(options, seed)
+                if inside and place.rank == 0:
+                    inside.mkdir(exist_ok=True)
+                    write_text(inside / DATA, json.dumps(source.identity, indent=1) + "\n")
                 cell = _train(source, n, seed, inside, {**how, "progress": progress})
                 if inside and place.rank == 0:
                     write_text(inside / RESULT, json.dumps(dataclasses.asdict(cell), indent=1))
@@ -119,14 +132,14 @@ def run_experiment(
     return cells
 
 
-def _open(folder: Path, options: Options, resume: Resume) -> None:
+def _open(folder: Path, options: Options, resume: Resume, source: _Source) -> None:
     """Make the folder of a run, or see that it holds the same one."""
     config = folder / CONFIG
     if resume == "must" and not config.exists():
         raise ValueError(f"{folder}: no run to resume, there is no {CONFIG}")
     if resume == "never":
-        for old in folder.glob("n*-seed*"):
-            for name in (RESULT, MODEL, CHECKPOINT):
+        for old, _ in _cells(folder):
+            for name in _KEPT:
                 (old / name).unlink(missing_ok=True)
     elif config.exists():
         kept = Options(**read_config(config))
@@ -138,8 +151,57 @@ def _open(folder: Path, options: Options, resume: Resume) -> None:
                     f"{folder} holds a run with {name} = {before!r}, now {value!r}: take another "
                     "folder, or start over with resume = never"
                 )
+    elif any((old / RESULT).exists() for old, _ in _cells(folder)):
+        raise ValueError(
+            f"{folder} holds results, but no {CONFIG} that says of what: take another folder, or "
+            "start over with resume = never"
+        )
+    _check_data(folder, source)
     folder.mkdir(parents=True, exist_ok=True)
     write_config(config, options)
+
+
+def _check_data(folder: Path, source: _Source) -> None:
+    """See that what a folder keeps was computed on these data."""
+    for inside, seed in _cells(folder):
+        if source.seed not in (None, seed) or not any((inside / name).exists() for name in _KEPT):
+            continue
+        changed = difference(_noted(inside), source.identity)
+        if changed:
+            raise ValueError(
+                f"{inside} holds a result on other data: {changed}; it is kept: take another "
+                "folder, or start over with resume = never"
+            )
+
+
+def _noted(inside: Path) -> Any:
+    """What a cell notes of its data; None if nothing."""
+    path = inside / DATA
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: damaged ({error})") from None
+
+
+def classes_of(inside: Path) -> list[str]:
+    """The classes that the model of a cell knows.
+
+    Raises: DataError: it does not say.
+    """
+    noted = _noted(inside)
+    classes = noted.get("classes") if isinstance(noted, dict) else None
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise DataError(f"{inside / DATA}: it does not name the classes; train again")
+    return classes
+
+
+def _cells(folder: Path) -> Iterator[tuple[Path, int]]:
+    """The folders of a run's cells, with their seeds."""
+    for inside in sorted(folder.glob("n*-seed*")):
+        if found := _CELL.fullmatch(inside.name):
+            yield inside, int(found[1])
 
 
 def cell_folder(folder: Path, n: int | Literal["all"], seed: int) -> Path:
@@ -165,8 +227,6 @@ def _train(
     chosen = torch.arange(len(dataset.train_y))
     if n != "all":
         chosen = data.subset(dataset.train_y, int(n), seed)
-    if inside:
-        inside.mkdir(exist_ok=True)
     if options.model in LINEAR:
         place = Place()
         # Of many images each process takes its share, and the ridge sums what it needs of them;
@@ -182,7 +242,7 @@ def _train(
         right = (model.predict(test) == dataset.test_y[tested]).sum()
         accuracy = int(place.sum(right)) / len(dataset.test_y)
     else:
-        network = _network(options, dataset, seed)
+        network = _network(options, dataset.train_x, len(dataset.classes), seed)
         order = torch.Generator().manual_seed(seed)
         held = int(options.val * len(chosen))
         if held:
@@ -201,15 +261,14 @@ def _train(
     )  # fmt: skip
 
 
-def answers(options: Options, inside: Path, dataset: Dataset[Any]) -> Tensor:
-    """Classes ``[n]`` of a data set's test images, by the model in the folder of a cell."""
+def answers(options: Options, inside: Path, images: Any) -> Tensor:
+    """Classes ``[n]`` of images, by the model in the folder of a cell: places in `classes_of`."""
     if options.model in LINEAR:
-        images = dataset.test_x
         model = load(inside / MODEL)
         return model.predict(_pixels(images) if options.features == "pixels" else images)
-    network = _network(options, dataset, 0)
+    network = _network(options, images, len(classes_of(inside)), 0)
     load_weights(network, inside)
-    return predict(network, dataset.test_x, device=options.device).argmax(1)
+    return predict(network, images, device=options.device).argmax(1)
 
 
 # --- what the options name --------------------------------------------------------------------
@@ -227,6 +286,11 @@ class _Source:
             self.transformer.fit(self.dataset.train_x)
         self.train: Tensor | None = None
         self.test: Tensor | None = None
+
+    @functools.cached_property
+    def identity(self) -> dict[str, Any]:
+        """What is noted of the data."""
+        return identity(self.dataset)
 
     @property
     def columns(self) -> int:
@@ -295,9 +359,9 @@ def _classifier(options: Options, shared: bool) -> Any:
     return make_pipeline(Standardizer(distributed=shared), classifier)
 
 
-def _network(options: Options, dataset: Dataset[Any], seed: int) -> nn.Module:
+def _network(options: Options, images: Any, classes: int, seed: int) -> nn.Module:
     """The network, with the weights that it starts from."""
-    size = tuple(dataset.train_x.shape[1:])
+    size = tuple(images.shape[1:])
     shape = (1, *size) if len(size) == 2 else size
     how: dict[str, Any] = {}
     if options.model == "hybrid":
@@ -308,7 +372,7 @@ def _network(options: Options, dataset: Dataset[Any], seed: int) -> nn.Module:
         }  # fmt: skip
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        return models.build(options.model, len(dataset.classes), shape, **how)
+        return models.build(options.model, classes, shape, **how)
 
 
 def summary(cells: Sequence[Cell]) -> list[dict[str, Any]]:
