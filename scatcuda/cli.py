@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from . import __version__
-from .typing import BankName, FeatureType, Resume
+from .typing import BankName, Resume
 
 _EPILOG = """\
 examples:
@@ -23,6 +23,7 @@ examples:
   scatcuda eval runs/mnist-hybrid                        confusion matrix, worst classes
   scatcuda data list                                     which data sets are here
 """
+_SCATTERING = ("J", "L", "max_order", "filters", "pool", "log", "dtype")  # options of features
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -111,7 +112,7 @@ def _train(commands: Any) -> None:
     run.add_argument("--progress", action=argparse.BooleanOptionalAction, default=None, help="a bar on stderr (default: if it is a terminal)")  # fmt: skip # noqa: E501
     groups = {
         "data": ("data_dir", "image_size", "model", "n", "seeds", "val"),
-        "scattering": ("features", "J", "L", "max_order", "filters", "pool", "log"),
+        "scattering": ("features", *_SCATTERING),
         "linear classifiers": ("alpha", "C"),
         "networks": ("head", "trainable", "epochs", "min_steps", "batch_size", "lr", "momentum",
                      "weight_decay", "label_smoothing", "warmup", "augment", "amp", "compile",
@@ -245,12 +246,8 @@ def _features(commands: Any) -> None:
     parser = _add(commands, "features", _run_features, _FEATURES, _FEATURES_EPILOG)
     parser.add_argument("data", help="data set: see scatcuda data list, or a path")
     parser.add_argument("--output", required=True, metavar="DIR", help="where the files go")
-    for name in ("data_dir", "image_size", "J", "L", "max_order", "filters", "pool", "log"):
+    for name in ("data_dir", "image_size", *_SCATTERING):
         _option(parser, Options, name)
-    parser.add_argument(
-        "--dtype", choices=get_args(FeatureType), default="float16",
-        help="of the features (default: %(default)s)",
-    )  # fmt: skip
     parser.add_argument(
         "--shard-size", type=int, metavar="N",
         help="rows of a file (default: as many as 256 MiB hold)",
@@ -263,9 +260,7 @@ def _features(commands: Any) -> None:
         _option(parser, Options, name)
 
 
-def _run_features(
-    output: str, dtype: FeatureType, shard_size: int | None, progress: bool | None, **given: Any
-) -> None:
+def _run_features(output: str, shard_size: int | None, progress: bool | None, **given: Any) -> None:
     import torch
 
     from .learn.experiment import dataset_of, transformer_of
@@ -277,9 +272,8 @@ def _run_features(
         torch.set_num_threads(options.threads)
     dataset = dataset_of(options, 0)
     written = extract(
-        dataset, transformer_of(options).set_params(dtype=dtype), output,
-        shard_size=shard_size, progress=progress,
-    )  # fmt: skip
+        dataset, transformer_of(options), output, shard_size=shard_size, progress=progress
+    )
     rows = len(dataset.train_y) + len(dataset.test_y)
     print(f"{'features':<10} {output}: {rows} rows, {written} files written now")
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("safetensors")
@@ -96,6 +97,28 @@ def test_another_experiment_in_the_same_folder(tmp_path, capsys):
     assert run(*options, "--J", 3, "--resume", "never") == 0
     assert read_config(tmp_path / "config.toml")["J"] == 3
     assert run(*options, "--J", 3, "--n", 200, "--resume", "must") == 0  # one more n
+
+
+def test_features_beyond_float16_name_the_image_and_the_remedy(tmp_path, capsys):
+    random = np.random.RandomState(0)
+    y = np.arange(60) % 2
+    x = (random.rand(60, 16, 16) * (1 + y[:, None, None]) * 1e4).astype("f4")
+    x[37] *= 1e2
+    data = tmp_path / "bright.npz"
+    np.savez(data, x_train=x[:50], y_train=y[:50], x_test=x[50:], y_test=y[50:])
+    for command in (
+        ["train", data, "--run", tmp_path / "run"],
+        ["train", data, "--run", tmp_path / "some", "--n", 50],  # chosen rows keep their numbers
+        ["features", data, "--output", tmp_path / "features", "--shard-size", 40],
+    ):
+        assert run(*command) == 1
+        out, err = capsys.readouterr()
+        assert not out and err.count("\n") == 1
+        assert "train: ScatteringTransformer: features of image 37 reach" in err
+        assert "beyond float16, 65504 at most: take dtype='float32', or scale the images" in err
+        over = ["--resume", "never"] if command[0] == "train" else []
+        assert run(*command, "--dtype", "float32", *over) == 0
+        capsys.readouterr()
 
 
 def test_expectations_are_printed(tmp_path, capsys):

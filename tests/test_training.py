@@ -246,6 +246,14 @@ def test_augment_is_spelt(text):
     assert str(Augment.parse(text)) == text
 
 
+def test_cached_features_beyond_float16_name_the_image(images):
+    x, y = images[0][:300].float(), images[1][:300]
+    x[271] *= 1e6
+    net = hybrid()
+    with pytest.raises(ValueError, match=r"train: features of image 271 are beyond.*cache=False"):
+        fit(net, (x, y), epochs=1, min_steps=0, cache=True, device="cpu")
+
+
 # --- killed and resumed -----------------------------------------------------------------------
 
 KILLED = """

@@ -246,6 +246,46 @@ def test_what_is_refused(arguments, x, words):
         ScatteringTransformer(**{"J": 2} | arguments).fit(x)
 
 
+@pytest.mark.parametrize("form", [np.array, torch.tensor, list], ids=lambda form: form.__name__)
+@pytest.mark.parametrize(
+    ("dtype", "brightness", "words"),
+    [
+        ("float16", 1e5, r" reach 1e\+05, beyond float16, 65504 at most: take dtype='float32'"),
+        ("float16", -1e6, r" reach 1e\+06, beyond float16"),
+        ("float16", 1e38, ".*beyond float16.*take dtype='float64'"),
+        ("float32", 1e38, ".*beyond float32.*take dtype='float64', or scale the images"),
+    ],
+)
+def test_features_beyond_the_dtype_are_an_error(form, dtype, brightness, words):
+    """Never an infinity; the image is named wherever it is among the batches."""
+    x = np.ones((9, 8, 8))
+    for i in range(9):
+        bright = x.copy()
+        bright[i] = brightness
+        bright[8] = brightness
+        transformer = ScatteringTransformer(J=2, dtype=dtype, batch_size=4, device="cpu").fit(x)
+        with pytest.raises(ValueError, match=rf"features of image {i}{words}"):
+            transformer.transform(form(bright.tolist()))
+
+
+@pytest.mark.parametrize("brightness", [65504.0, -65504.0])
+def test_all_that_float16_holds_is_kept(brightness):
+    x = np.full((3, 8, 8), brightness) * 0.999
+    rows = ScatteringTransformer(J=2, dtype="float16", pool="mean").fit_transform(x)
+    assert np.isfinite(rows).all() and abs(rows[0, 0]) > 65000
+
+
+def test_the_image_that_is_not_finite_is_named():
+    x = images(7, 8, 8).astype(np.float64)
+    x[:2] = 1e308  # finite, though their sum is not
+    transformer = ScatteringTransformer(J=2, batch_size=2, dtype="float64").fit(x[2:])
+    x[5, 3, 3] = np.nan
+    with pytest.raises(ValueError, match="X contains NaN or infinity in image 5"):
+        transformer.transform(x[2:][[0, 1, 2, 0, 0, 3]])
+    with pytest.raises(ValueError, match="beyond float64"):
+        transformer.transform(x[:2])
+
+
 def test_other_images_than_fitted_are_refused():
     transformer = ScatteringTransformer(J=2).fit(images(2, 16, 16))
     with pytest.raises(ValueError, match=r"shape \(16, 16\), as in fit; got \(16, 12\)"):

@@ -302,18 +302,21 @@ class _Source:
     def features(self, trained: Tensor, tested: Tensor) -> tuple[Tensor, Tensor]:
         """Features of some training images, and of some test images, always the same."""
         if self.test is None:
-            self.test = self._features(Rows(self.dataset.test_x, tested))
+            self.test = self._features("test", Rows(self.dataset.test_x, tested))
         images = self.dataset.train_x
         if "all" not in self.options.n or Place().size > 1:
-            return self._features(Rows(images, trained)), self.test
+            return self._features("train", Rows(images, trained)), self.test
         if self.train is None:
-            self.train = self._features(images)
+            self.train = self._features("train", images)
         return self.train if len(trained) == len(images) else self.train[trained], self.test
 
-    def _features(self, images: Any) -> Tensor:
+    def _features(self, split: str, images: Any) -> Tensor:
         if self.transformer is None:
             return _pixels(images)
-        return torch.as_tensor(self.transformer.transform(images))
+        try:
+            return torch.as_tensor(self.transformer.transform(images))
+        except ValueError as error:  # of an image: say of which split
+            raise ValueError(f"{split}: {error}") from None
 
 
 def _seeded(options: Options) -> bool:
@@ -339,7 +342,7 @@ def transformer_of(options: Options) -> ScatteringTransformer:
     """Images to features, as the options say."""
     return ScatteringTransformer(
         options.J, options.L, options.max_order, None if options.pool == "none" else options.pool,
-        log=options.log, filters=options.filters, device=options.device, dtype="float16",
+        log=options.log, filters=options.filters, device=options.device, dtype=options.dtype,
     )  # fmt: skip
 
 

@@ -118,7 +118,10 @@ def _write(
     x, y = _split(dataset, part.split)
     index = torch.arange(part.start, part.stop)
     images = transformer._images(Rows(x, index))
-    features = transformer._features(images, 0, len(index), advance)
+    try:
+        features = transformer._features(images, 0, len(index), advance)
+    except ValueError as error:  # of an image: say of which split
+        raise ValueError(f"{part.split}: {error}") from None
     write_tensors(
         folder / part.name, {"x": features, "y": y[index], "index": index}, {"scatcuda": digest}
     )
@@ -283,6 +286,7 @@ def _text(value: Any) -> bool:
 
 
 _REMEDY = "extract them anew, into another directory"
+_SPLITS = ({"train"}, {"test"}, {"train", "test"})
 _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "format": (_text, "text"),
     "data": (_text, "text"),
@@ -292,7 +296,7 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "dtype": (lambda value: _text(value) and value in _DTYPES, f"one of {', '.join(_DTYPES)}"),
     "shard_size": (_whole_number, "an integer from 1"),
     "splits": (
-        lambda value: isinstance(value, dict) and value and value.keys() <= {"train", "test"},
+        lambda value: isinstance(value, dict) and set(value) in _SPLITS,
         "an object of train and test",
     ),
 }

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import integer
+from .shard import named
 
 
 class ImageSource:
@@ -69,6 +70,10 @@ class ImageSource:
         """Where the images are."""
         return self._X.device if isinstance(self._X, Tensor) else torch.device("cpu")
 
+    def named(self, i: int) -> str:
+        """Image ``i`` in words."""
+        return named(self._X, i)
+
     def read(
         self,
         start: int,
@@ -91,7 +96,10 @@ class ImageSource:
         x = x.detach()
         # A sum is finite unless a pixel is not. Looked at before the GPU has it: no waiting there.
         if x.is_floating_point() and not bool(x.sum(dtype=torch.float64).isfinite()):
-            raise ValueError(f"{self._caller}: X contains NaN or infinity")
+            wrong = [not bool(image.isfinite().all()) for image in x]
+            if any(wrong):  # and not only their sum
+                i = start + wrong.index(True)
+                raise ValueError(f"{self._caller}: X contains NaN or infinity in {self.named(i)}")
         device = device or x.device
         if device.type == "cuda" and x.device.type == "cpu":
             x = x.pin_memory()  # uint8 crosses the bus as it is

@@ -16,7 +16,7 @@ else:
 
 from ..arguments import plain
 from ..files import write_text
-from ..typing import BankName, Classifier, Head, Network, Pooling, Trainable
+from ..typing import BankName, Classifier, FeatureType, Head, Network, Pooling, Trainable
 from .recipe import Recipe
 
 __all__ = ["LINEAR", "NETWORKS", "Options", "read_config", "read_expected", "write_config"]
@@ -71,6 +71,9 @@ class Options:
         choices=("none", *get_args(Pooling)),
     )  # fmt: skip
     log: bool = _option(False, "logarithm of orders 1 and 2")
+    dtype: FeatureType = _option(
+        "float16", "of the features of linear classifiers", choices=get_args(FeatureType)
+    )
 
     alpha: float | None = _option(None, "ridge penalty; none: by leave-one-out")
     C: float = _option(1.0, "svm, logistic: inverse penalty, as scikit-learn's")

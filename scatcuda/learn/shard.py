@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["Images", "Rows", "Shard", "free_memory"]
+__all__ = ["Images", "Rows", "Shard", "free_memory", "named"]
 
 
 class LazyImages(Protocol):
@@ -57,6 +57,19 @@ class Rows:
 
     def __getitem__(self, index: Tensor) -> Tensor:
         return self.images[self.rows[index]]
+
+
+def named(images: Any, i: int) -> str:
+    """Image `i` in words: its number in the data set, and its file where it has one.
+
+    Example:
+        >>> named(Rows(torch.zeros(9, 8, 8), torch.tensor([4, 7])), 1)
+        'image 7'
+    """
+    while isinstance(images, Rows):
+        images, i = images.images, int(images.rows[i])
+    files = getattr(images, "files", None)
+    return f"image {i} ({files[i]})" if files else f"image {i}"
 
 
 class Shard:
@@ -152,7 +165,12 @@ class Shard:
         for x, _ in self.in_order(size, device):
             part = f(x).to(torch.float16)
             if not bool(part.isfinite().all()):
-                raise ValueError(f"{self.name}: features beyond float16; scale images to [0, 1]")
+                fine = part.flatten(1).isfinite().all(1)
+                i = int(self.rows[done + int(fine.logical_not().nonzero()[0])])
+                raise ValueError(
+                    f"{self.name}: features of {named(self.x, i)} are beyond float16: scale the "
+                    "images, to [0, 1] for example, or have features in float32, with cache=False"
+                )
             if kept is None:
                 kept = torch.empty(len(self), *part.shape[1:], dtype=torch.float16)
             kept[done : done + len(part)] = part

@@ -64,7 +64,8 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
             device of PyTorch.
         batch_size: images computed at a time. 64 to 512 are equally fast on a CPU.
         dtype: of the features. ``"float16"`` halves the memory, accuracies stay the same;
-            ``"float64"`` is computed in float64 throughout.
+            ``"float64"`` is computed in float64 throughout. Features that it cannot hold (float16:
+            beyond 65504) are an error.
     Attributes:
         shape_: ``(M, N)`` or ``(C, M, N)``.
         n_features_in_: numbers of an image.
@@ -212,9 +213,29 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         rows = torch.empty(stop - start, self.n_features_out, dtype=self._dtype, device=home)
         done = 0
         for features in self._rows(images, start, stop, advance):
+            self._check_range(features, images, start + done)
             rows[done : done + len(features)] = features
             done += len(features)
         return rows
+
+    def _check_range(self, features: Tensor, images: ImageSource, start: int) -> None:
+        """Say which image has features that ``dtype`` cannot hold, and what can."""
+        if not features.numel():
+            return
+        largest = torch.finfo(self._dtype).max
+        low, high = features.aminmax()  # NaN if there is one
+        if max(-float(low), float(high)) <= largest:
+            return
+        size = features.abs().amax(1).double()
+        i = int((size.cpu() <= largest).logical_not().nonzero()[0])
+        wider = list(_DTYPES)[list(_DTYPES).index(self.dtype) + 1 :]
+        if wider and not math.isfinite(size[i]):
+            wider = ["float64"]  # they were computed in float32
+        remedy = f"take dtype={wider[0]!r}, or scale" if wider else "scale"
+        raise ValueError(
+            f"{_NAME}: features of {images.named(start + i)} reach {float(size[i]):.3g}, beyond "
+            f"{self.dtype}, {largest:g} at most: {remedy} the images, to [0, 1] for example"
+        )
 
     def _images(self, X: Any) -> ImageSource:
         images = ImageSource(X, self.shape, _NAME)
