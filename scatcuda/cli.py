@@ -81,8 +81,8 @@ a model, its accuracy on the whole test set."""
 _TRAIN_EPILOG = """\
 The run folder holds the configuration (config.toml, to repeat the run with --config), results.json,
 and for each n and seed the model, its history and curves. The same command given again takes up a
-run that was killed. Under torchrun, processes share the work of networks, and of a ridge with more
-images than features.
+run that was killed; on data of other content it says what has changed, and keeps what is there.
+Under torchrun, processes share the work of networks, and of a ridge with more images than features.
 
 examples:
   scatcuda train digits --seeds 0 1 2
@@ -207,7 +207,7 @@ def _eval(commands: Any) -> None:
     parser.add_argument("run", help="folder of the run")
     parser.add_argument("--n", type=_count, help="of which n (default: the last)")
     parser.add_argument("--seed", type=int, help="of which seed (default: the first)")
-    parser.add_argument("--data", help="another data set of the same shape and classes")
+    parser.add_argument("--data", help="another data set of the same shape; classes match by name")
     parser.add_argument("--data-dir", metavar="DIR", help="folder of data sets")
     parser.add_argument("--worst", type=int, default=5, metavar="N", help="classes to name (default: %(default)s)")  # fmt: skip # noqa: E501
     parser.add_argument("--device", help="auto, cpu or cuda (default: the run's)")
