@@ -17,6 +17,7 @@ from scatcuda.data import Images
 from scatcuda.learn.experiment import CONFIG
 from scatcuda.learn.identity import content
 from scatcuda.learn.shard import Rows
+from scatcuda.learn.transformer import ScatteringTransformer
 
 
 class Lazy:
@@ -148,6 +149,32 @@ def test_a_result_is_of_every_image_of_a_folder(change, tmp_path, monkeypatch, c
     out, err = capsys.readouterr()
     assert not out and words[change] in err
     assert snapshot(tmp_path / "run") == kept
+
+
+def test_images_that_change_meanwhile_are_noticed(tmp_path, monkeypatch, capsys):
+    """After their content was noted: what is computed of them belongs to nothing that was noted."""
+    pytest.importorskip("PIL")
+    monkeypatch.chdir(tmp_path)
+    write_folders(tmp_path / "images", ("train", "test"), count=20)
+    file = tmp_path / "images/train/blue/7.png"
+    red = (tmp_path / "images/train/red/7.png").read_bytes()
+    real = ScatteringTransformer._features
+
+    def slow(self, images, *how):
+        if len(images) > 1:
+            file.write_bytes(red)
+        return real(self, images, *how)
+
+    monkeypatch.setattr(ScatteringTransformer, "_features", slow)
+    how = ["images", "--image-size", 16, "--pool", "mean"]
+    assert run("train", *how, "--run", "run") == 1
+    assert "blue/7.png: it changed while it was in use" in capsys.readouterr().err
+    assert not list(tmp_path.glob("run/**/result*.json"))
+    file.write_bytes((tmp_path / "images/train/blue/8.png").read_bytes())
+    assert run("features", *how, "--shard-size", 20, "--output", "features") == 1
+    assert "blue/7.png: it changed while it was in use" in capsys.readouterr().err
+    kept = [path.name for path in (tmp_path / "features").glob("*.safetensors")]
+    assert "train-00000-of-00002.safetensors" not in kept
 
 
 def test_results_that_do_not_say_of_what_are_not_printed(places, capsys):

@@ -122,6 +122,15 @@ class Images:
             with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
                 yield from pool.map(_hash, files[start : start + _BLOCK])
 
+    def states(self, index: Tensor) -> Tensor:
+        """Size, time and number of some of the files ``[n, 3]``: others when one is written to."""
+        try:
+            found = [os.stat(self.files[i]) for i in index.tolist()]
+        except OSError as error:
+            raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from None
+        rows = [(state.st_size, state.st_mtime_ns, state.st_ino) for state in found]
+        return torch.tensor(rows, dtype=torch.int64).reshape(-1, 3)
+
     def damaged(self) -> Iterator[tuple[str, DataError]]:
         """Decode every image; those that cannot be, in order, with the reason."""
         for start in range(0, len(self), _BLOCK):  # not a million tasks at once

@@ -33,7 +33,7 @@ from ..typing import Loss, Resume
 from . import models
 from .checkpoint import CHECKPOINT, load_weights
 from .distributed import Place, processes
-from .identity import difference, identity
+from .identity import Watch, difference, identity
 from .inference import evaluate, pick_device, predict
 from .linear import LinearClassifier
 from .options import LINEAR, Options, read_config, write_config
@@ -123,6 +123,8 @@ def run_experiment(
                     inside.mkdir(exist_ok=True)
                     write_text(inside / DATA, json.dumps(source.identity, indent=1) + "\n")
                 cell = _train(source, n, seed, inside, {**how, "progress": progress})
+                for split in ("train", "test"):
+                    source.watch.check(split)
                 if inside and place.rank == 0:
                     write_text(inside / RESULT, json.dumps(dataclasses.asdict(cell), indent=1))
             cells.append(cell)
@@ -281,6 +283,7 @@ class _Source:
         self.options = options
         self.seed = seed if _seeded(options) else None
         self.dataset = dataset_of(options, seed)
+        self.watch = Watch(self.dataset)
         self.transformer = None if options.features == "pixels" else transformer_of(options)
         if self.transformer and options.model in LINEAR:
             self.transformer.fit(self.dataset.train_x)

@@ -24,7 +24,7 @@ from torch import Tensor
 from ..arguments import integer
 from ..data import DataError, Dataset
 from ..files import read_tensors, sweep, write_tensors, write_text
-from .identity import difference, identity
+from .identity import Watch, difference, identity
 from .shard import Rows
 from .transformer import ScatteringTransformer
 
@@ -89,6 +89,7 @@ def extract(
     if shard_size is None:
         row = transformer.n_features_out * getattr(torch, transformer.dtype).itemsize
         shard_size = max(1, _SHARD // row)
+    watch = Watch(dataset)
     manifest = _begin(folder, _manifest(dataset, transformer, shard_size))
     digest = _digest(manifest)
     sweep(folder, {MANIFEST, *(part.name for part in _parts(manifest))})
@@ -103,7 +104,7 @@ def extract(
     shown = None if progress is None else not progress
     with tqdm(total=rows, initial=done, unit=" images", unit_scale=True, disable=shown) as bar:
         for part in missing:
-            _write(folder, part, dataset, transformer, digest, bar.update)
+            _write(folder, part, dataset, transformer, digest, watch, bar.update)
     return len(missing)
 
 
@@ -113,6 +114,7 @@ def _write(
     dataset: Dataset[Any],
     transformer: ScatteringTransformer,
     digest: str,
+    watch: Watch,
     advance: Callable[[int], Any],
 ) -> None:
     x, y = _split(dataset, part.split)
@@ -122,6 +124,7 @@ def _write(
         features = transformer._features(images, 0, len(index), advance)
     except ValueError as error:  # of an image: say of which split
         raise ValueError(f"{part.split}: {error}") from None
+    watch.check(part.split, part.start, part.stop)
     write_tensors(
         folder / part.name, {"x": features, "y": y[index], "index": index}, {"scatcuda": digest}
     )
