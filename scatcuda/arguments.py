@@ -70,13 +70,13 @@ def boolean(caller: str, name: str, value: Any) -> bool:
 
 def pair(caller: str, shape: Sequence[int], longest: int = limits.SIDE) -> tuple[int, int]:
     """The sides ``(M, N)``."""
-    told = f"{caller}: shape must be a pair of integers (M, N); got {shape!r}"
+    told = f"{caller}: shape must be a pair of integers (M, N); got "
     try:
         sides = [_index(side) for side in shape]
     except TypeError:
-        raise TypeError(told) from None
+        raise TypeError(f"{told}{shape!r}") from None
     if len(sides) != 2:
-        raise ValueError(told)
+        raise ValueError(told + ", ".join(map(limits.shown, sides)))
     limits.at_most(caller, "a side of shape", max(sides), longest)
     return sides[0], sides[1]
 
