@@ -68,6 +68,16 @@ def boolean(caller: str, name: str, value: Any) -> bool:
     return bool(value)
 
 
+def seconds(name: str, value: Any) -> float:
+    """A time, infinity included."""
+    number = plain(value)
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise TypeError(f"{name} must be a number of seconds, got {value!r}")
+    if not number >= 0:
+        raise ValueError(f"{name} must be at least 0 seconds, got {value!r}")
+    return float(number)
+
+
 def pair(caller: str, shape: Sequence[int], longest: int = limits.SIDE) -> tuple[int, int]:
     """The sides ``(M, N)``."""
     told = f"{caller}: shape must be a pair of integers (M, N); got "

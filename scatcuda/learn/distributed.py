@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.distributed as dist
@@ -51,6 +51,12 @@ class Place:
         """Until all processes are here."""
         if self.size > 1:
             dist.barrier()
+
+    def first(self, act: Callable[[], None]) -> None:
+        """Have the first process do something; the others wait for it."""
+        if self.rank == 0:
+            act()
+        self.wait()
 
     @staticmethod
     def _reduce(x: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:

@@ -26,6 +26,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from torch import Tensor, nn
 
 from .. import data
+from ..arguments import seconds
 from ..data import DataError, Dataset
 from ..data.catalog import locate
 from ..files import write_text
@@ -36,13 +37,13 @@ from .distributed import Place, processes
 from .identity import Watch, difference, identity
 from .inference import evaluate, pick_device, predict
 from .linear import LinearClassifier
-from .options import LINEAR, Options, read_config, write_config
+from .options import LINEAR, Options, checked_n, checked_seed, read_config, write_config
 from .pca import PCAAffineClassifier
 from .ridge import RidgeClassifier
 from .saving import load, save
-from .shard import Rows
+from .shard import Rows, Shard
 from .standardizer import Standardizer
-from .training import fit
+from .training import fit, try_out
 from .transformer import ScatteringTransformer
 
 __all__ = [
@@ -59,7 +60,7 @@ __all__ = [
 
 CONFIG, RESULTS = "config.toml", "results.json"
 DATA, RESULT, MODEL = "data.json", "result.json", "model.safetensors"
-_KEPT = (RESULT, MODEL, CHECKPOINT, DATA)  # in the folder of a cell, what the rest is kept for last
+_KEPT = (RESULT, MODEL, CHECKPOINT)  # of one n and seed, computed on what DATA notes
 _CELL = re.compile(r"n(?:all|[0-9]+)-seed([0-9]+)")
 
 
@@ -99,68 +100,89 @@ def run_experiment(
         >>> [cell.accuracy > 0.98 for cell in run_experiment(Options(data="digits"))]
         [True]
     """
+    save_every = seconds("save_every", save_every)
     place = processes(pick_device(options.device))
     folder = Path(directory) if directory is not None else None
     if options.threads:
         torch.set_num_threads(options.threads)
-    source = _Source(options, options.seeds[0])
+    # Nothing is written before everything is checked: a mistake leaves no trace.
+    asked = [(n, seed) for n in options.n for seed in options.seeds]
+    kept: dict[Any, Cell] = {}
     if folder:
-        if place.rank == 0:
-            _open(folder, options, resume, source)
-        place.wait()
+        place.first(lambda: _compare(folder, options, resume))
+    source = _Source(options, options.seeds[0])
+    if folder and resume != "never":
+        place.first(lambda: _check_data(folder, source))
+        found = {key: _read(cell_folder(folder, *key), *key) for key in asked}
+        kept = {key: cell for key, cell in found.items() if cell}
+    for key in asked:
+        if key not in kept:
+            _check(source, *key)
+    if folder:
+        place.first(lambda: _begin(folder, options, resume))
     how = {"save_every": save_every, "resume": resume} if folder else {}
     cells: list[Cell] = []
-    for n in options.n:
-        for seed in options.seeds:
-            if source.seed not in (None, seed):
-                source = _Source(options, seed)
-                if folder:
-                    _check_data(folder, source)
+    for n, seed in asked:
+        if source.seed not in (None, seed):
+            source = _Source(options, seed)
+            if folder:
+                _check_data(folder, source)
+        cell = kept.get((n, seed))
+        if cell is None:
             inside = cell_folder(folder, n, seed) if folder else None
-            cell = _read(inside) if inside else None
-            if cell is None:
-                if inside and place.rank == 0:
-                    inside.mkdir(exist_ok=True)
-                    write_text(inside / DATA, json.dumps(source.identity, indent=1) + "\n")
-                cell = _train(source, n, seed, inside, {**how, "progress": progress})
-                for split in ("train", "test"):
-                    source.watch.check(split)
-                if inside and place.rank == 0:
-                    write_text(inside / RESULT, json.dumps(dataclasses.asdict(cell), indent=1))
-            cells.append(cell)
-            tell(cell)
+            if inside and place.rank == 0:
+                inside.mkdir(exist_ok=True)
+                write_text(inside / DATA, json.dumps(source.identity, indent=1) + "\n")
+            cell = _train(source, n, seed, inside, {**how, "progress": progress})
+            for split in ("train", "test"):
+                source.watch.check(split)
+            if inside and place.rank == 0:
+                write_text(inside / RESULT, json.dumps(dataclasses.asdict(cell), indent=1))
+        cells.append(cell)
+        tell(cell)
     if folder and place.rank == 0:
         write_text(folder / RESULTS, json.dumps(summary(cells), indent=1) + "\n")
     return cells
 
 
-def _open(folder: Path, options: Options, resume: Resume, source: _Source) -> None:
-    """Make the folder of a run, or see that it holds the same one."""
+def _compare(folder: Path, options: Options, resume: Resume) -> None:
+    """See that a folder holds no run, or the same one."""
     config = folder / CONFIG
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: not a folder, no run can be kept in it")
     if resume == "must" and not config.exists():
         raise ValueError(f"{folder}: no run to resume, there is no {CONFIG}")
-    if resume == "never":
-        for old, _ in _cells(folder):
-            for name in _KEPT:
-                (old / name).unlink(missing_ok=True)
-    elif config.exists():
-        kept = Options(**read_config(config))
-        for name, value in vars(options).items():
-            before = getattr(kept, name)
-            # More of n and of the seeds extend a run.
-            if before != value and name not in ("n", "seeds", "threads", "device", "data_dir"):
-                raise ValueError(
-                    f"{folder} holds a run with {name} = {before!r}, now {value!r}: take another "
-                    "folder, or start over with resume = never"
-                )
-    elif any((old / RESULT).exists() for old, _ in _cells(folder)):
+    if resume == "never" or not _begun(folder):
+        return
+    if not config.exists():
         raise ValueError(
             f"{folder} holds results, but no {CONFIG} that says of what: take another folder, or "
             "start over with resume = never"
         )
-    _check_data(folder, source)
+    kept = Options(**read_config(config))
+    for name, value in vars(options).items():
+        before = getattr(kept, name)
+        # More of n and of the seeds extend a run.
+        if before != value and name not in ("n", "seeds", "threads", "device", "data_dir"):
+            raise ValueError(
+                f"{folder} holds a run with {name} = {before!r}, now {value!r}: take another "
+                "folder, or start over with resume = never"
+            )
+
+
+def _begun(folder: Path) -> bool:
+    """Whether anything of a run is kept; one that failed before that binds nobody."""
+    return any((cell / name).exists() for cell, _ in _cells(folder) for name in _KEPT)
+
+
+def _begin(folder: Path, options: Options, resume: Resume) -> None:
+    """Make the folder of a run."""
+    if resume == "never":
+        for old, _ in _cells(folder):
+            for name in (*_KEPT, DATA):
+                (old / name).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    write_config(config, options)
+    write_config(folder / CONFIG, options)
 
 
 def _check_data(folder: Path, source: _Source) -> None:
@@ -200,25 +222,62 @@ def classes_of(inside: Path) -> list[str]:
 
 
 def _cells(folder: Path) -> Iterator[tuple[Path, int]]:
-    """The folders of a run's cells, with their seeds."""
+    """The folders of a run's cells, with their seeds; a link leads out of the run and is none."""
     for inside in sorted(folder.glob("n*-seed*")):
-        if found := _CELL.fullmatch(inside.name):
+        if (found := _CELL.fullmatch(inside.name)) and not inside.is_symlink():
             yield inside, int(found[1])
 
 
 def cell_folder(folder: Path, n: int | Literal["all"], seed: int) -> Path:
-    """Where a run keeps what belongs to one n and seed."""
-    return folder / f"n{n}-seed{seed}"
+    """Where a run keeps what belongs to one n and seed, both checked: inside its folder.
+
+    Raises: ValueError: n or seed are none, or what has the name is no folder of the run's.
+    """
+    inside = folder / f"n{checked_n(n)}-seed{checked_seed(seed)}"
+    if inside.is_symlink() or (inside.exists() and not inside.is_dir()):
+        raise ValueError(f"{inside}: a link or a file; a run keeps its models in its own folders")
+    return inside
 
 
-def _read(inside: Path) -> Cell | None:
+def _read(inside: Path, n: int | Literal["all"], seed: int) -> Cell | None:
     path = inside / RESULT
     if not path.exists():
         return None
     try:
-        return Cell(**json.loads(path.read_text(encoding="utf-8")))
-    except (UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
-        raise DataError(f"{path}: not a result of scatcuda ({error})") from None
+        cell = Cell(**json.loads(path.read_text(encoding="utf-8")))
+        for field in dataclasses.fields(Cell):
+            value = getattr(cell, field.name)
+            right = (int, float) if field.name in ("accuracy", "seconds") else int
+            if field.name != "n" and (isinstance(value, bool) or not isinstance(value, right)):
+                raise TypeError(f"{field.name} is no number")
+        if (cell.n, cell.seed) != (n, seed) or min(cell.images, cell.tested) < 1:
+            raise ValueError("it is of another n or seed, or of no images")
+        if not 0 <= cell.accuracy <= 1 or not 0 <= cell.seconds < math.inf:
+            raise ValueError("its accuracy or its time is out of range")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{path}: not a result of scatcuda ({error}); delete it") from None
+    return cell
+
+
+def _check(source: _Source, n: int | Literal["all"], seed: int) -> None:
+    """What would fail only when everything is under way: sizes that do not suit each other."""
+    options, dataset = source.options, source.dataset
+    images = len(dataset.train_y) if n == "all" else len(data.subset(dataset.train_y, n, seed))
+    if options.model in LINEAR:
+        _classifier(options, _shared(source, images))
+        return
+    if options.val and not int(options.val * images):
+        raise ValueError(f"val = {options.val} of {images} images holds out none of them")
+    train = Shard("train", (dataset.train_x, dataset.train_y))
+    device = pick_device(options.device)
+    network = _network(options, dataset.train_x, len(dataset.classes), seed)
+    try_out(network.to(device), train, options.recipe(seed), device)
+
+
+def _shared(source: _Source, images: int) -> bool:
+    """Whether of many images each process takes its share, and the ridge sums what it needs of
+    them; with fewer than there are features it needs them all."""
+    return Place().size > 1 and images >= source.columns
 
 
 def _train(
@@ -231,9 +290,7 @@ def _train(
         chosen = data.subset(dataset.train_y, int(n), seed)
     if options.model in LINEAR:
         place = Place()
-        # Of many images each process takes its share, and the ridge sums what it needs of them;
-        # with fewer than there are features it needs them all.
-        shared = place.size > 1 and len(chosen) >= source.columns
+        shared = _shared(source, len(chosen))
         tested = torch.arange(len(dataset.test_y))[place.share(len(dataset.test_y))]
         chosen_here = chosen[place.share(len(chosen))] if shared else chosen
         train, test = source.features(chosen_here, tested)

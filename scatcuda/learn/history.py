@@ -120,7 +120,10 @@ def _events(directory: Path, wanted: bool | None, epoch: int) -> Any:
                 "pip install tensorboard"
             ) from None
         return None
-    return SummaryWriter(str(directory / "tensorboard"), purge_step=epoch + 1)
+    folder = directory / "tensorboard"
+    if folder.is_symlink():
+        raise ValueError(f"{folder}: a link; a run keeps its events in a folder of its own")
+    return SummaryWriter(str(folder), purge_step=epoch + 1)
 
 
 def draw_curves(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:

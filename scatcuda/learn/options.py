@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -19,7 +20,16 @@ from ..files import write_text
 from ..typing import BankName, Classifier, FeatureType, Head, Network, Pooling, Trainable
 from .recipe import Recipe
 
-__all__ = ["LINEAR", "NETWORKS", "Options", "read_config", "read_expected", "write_config"]
+__all__ = [
+    "LINEAR",
+    "NETWORKS",
+    "Options",
+    "checked_n",
+    "checked_seed",
+    "read_config",
+    "read_expected",
+    "write_config",
+]
 
 _KINDS = {
     bool: "true or false",
@@ -28,13 +38,16 @@ _KINDS = {
     str: "text",
     tuple: "a tuple",
 }
+_MANY = 2**31 - 1  # of images, steps, pixels: more is a slip of the finger
+_CONFIG_BYTES = 1 << 14  # of a configuration file; one with every option has a thousand
 Features = Literal["scattering", "pixels"]
 LINEAR: tuple[Classifier, ...] = get_args(Classifier)
 NETWORKS: tuple[Network, ...] = get_args(Network)
 
 
 def _option(default: Any, help: str, **how: Any) -> Any:
-    """A field with what the command line says about it."""
+    """A field with what the command line says about it, and its `choices`, or the range of a
+    number: from `least` to `most`, or `above` and `below`."""
     return dataclasses.field(default=default, metadata={"help": help, **how})
 
 
@@ -50,7 +63,9 @@ class Options:
 
     data: str = _option("digits", "data set: see `scatcuda data list`, or a path")
     data_dir: str = _option("", "folder of data sets, searched before $SCATCUDA_DATA")
-    image_size: int = _option(0, "image folders: side in pixels; digits, textures too; 0: theirs")
+    image_size: int = _option(
+        0, "image folders: side in pixels; digits, textures too; 0: theirs", least=0, most=1 << 14,
+    )  # fmt: skip
     model: Classifier | Network = _option(
         "ridge", "classifier or network", choices=(*LINEAR, *NETWORKS)
     )
@@ -62,8 +77,8 @@ class Options:
     features: Features = _option(
         "scattering", "what a linear classifier sees", choices=get_args(Features)
     )
-    J: int = _option(2, "scales: coefficients average over 2^J pixels")
-    L: int = _option(8, "angles")
+    J: int = _option(2, "scales: coefficients average over 2^J pixels", least=1, most=30)
+    L: int = _option(8, "angles", least=1, most=1024)
     max_order: int = _option(2, "orders of scattering: 0, 1 or 2", choices=(0, 1, 2))
     filters: BankName = _option("morlet", "filter bank", choices=get_args(BankName))
     pool: Literal["none"] | Pooling = _option(
@@ -75,51 +90,57 @@ class Options:
         "float16", "of the features of linear classifiers", choices=get_args(FeatureType)
     )
 
-    alpha: float | None = _option(None, "ridge penalty; none: by leave-one-out")
-    C: float = _option(1.0, "svm, logistic: inverse penalty, as scikit-learn's")
+    alpha: float | None = _option(None, "ridge penalty; none: by leave-one-out", above=0)
+    C: float = _option(1.0, "svm, logistic: inverse penalty, as scikit-learn's", above=0)
     head: Head = _option("resnet", "of hybrid", choices=get_args(Head))
     trainable: Literal["none"] | Trainable = _option(
         "none", "of hybrid: what is learned in the scattering too",
         choices=("none", *get_args(Trainable)),
     )  # fmt: skip
 
-    epochs: int = _option(10, "networks: passes over the training images")
-    min_steps: int = _option(Recipe.min_steps, "few images: more epochs, until so many steps")
-    batch_size: int = _option(Recipe.batch_size, "images a step")
-    lr: float = _option(Recipe.lr, "largest learning rate")
-    momentum: float = _option(Recipe.momentum, "Nesterov's")
-    weight_decay: float = _option(Recipe.weight_decay, "not of biases")
-    label_smoothing: float = _option(Recipe.label_smoothing, "0 to 1")
-    warmup: float = _option(Recipe.warmup, "part of the steps in which the learning rate rises")
+    epochs: int = _option(10, "networks: passes over the training images", least=1)
+    min_steps: int = _option(
+        Recipe.min_steps, "few images: more epochs, until so many steps", least=0
+    )
+    batch_size: int = _option(Recipe.batch_size, "images a step", least=1)
+    lr: float = _option(Recipe.lr, "largest learning rate", above=0)
+    momentum: float = _option(Recipe.momentum, "Nesterov's", least=0, below=1)
+    weight_decay: float = _option(Recipe.weight_decay, "not of biases", least=0)
+    label_smoothing: float = _option(Recipe.label_smoothing, "0 to 1", least=0, below=1)
+    warmup: float = _option(
+        Recipe.warmup, "part of the steps in which the learning rate rises", above=0, below=1
+    )
     augment: str = _option("none", "none, flip, crop=4 or flip,crop=4")
     amp: bool = _option(False, "mixed precision")
     compile: bool = _option(False, "torch.compile the network")
-    val: float = _option(0.0, "networks: part of the training images held out to validate on")
-    patience: int = _option(0, "stop after so many validations without a new best; 0: never")
+    val: float = _option(
+        0.0, "networks: part of the training images held out to validate on", least=0, below=1
+    )
+    patience: int = _option(
+        0, "stop after so many validations without a new best; 0: never", least=0
+    )
 
     device: str = _option("auto", "auto, cpu or cuda")
-    threads: int = _option(0, "of the CPU; 0: PyTorch's choice")
+    threads: int = _option(0, "of the CPU; 0: PyTorch's choice", least=0, most=1024)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            choices, value = field.metadata.get("choices"), plain(getattr(self, field.name))
+            value = plain(getattr(self, field.name))
             value = tuple(map(plain, value)) if isinstance(value, tuple) else value
             object.__setattr__(self, field.name, value)
-            kind = float if field.default is None else type(field.default)
-            right = (kind, int) if kind is float else kind
-            if not (value is None and field.default is None) and (
-                not isinstance(value, right) or (isinstance(value, bool) and kind is not bool)
-            ):
-                raise TypeError(f"{field.name} must be {_KINDS[kind]}, got {value!r}")
-            if choices and value not in choices:
-                raise ValueError(f"{field.name} must be one of {choices}, got {value!r}")
-        if not self.n or not self.seeds:
-            raise ValueError("n and seeds must name at least one each")
-        for n in self.n:
-            if n != "all" and (not isinstance(n, int) or n < 1):
-                raise ValueError(f"n must be a number of images or all, got {n!r}")
-        if not 0 <= self.val < 1:
-            raise ValueError(f"val must be at least 0 and below 1, got {self.val}")
+            if value is not None or field.default is not None:
+                _check(field, value)
+        for name, checked in (("n", checked_n), ("seeds", checked_seed)):
+            values = getattr(self, name)
+            for value in values:
+                checked(value)
+            if not values:
+                raise ValueError(f"{name} must name at least one")
+            if twice := [value for value in values if values.count(value) > 1]:
+                raise ValueError(f"{name} must name each once, got {twice[0]} twice")
+        for name in ("data", "device"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} must not be empty")
         if self.patience and not self.val:
             raise ValueError("patience needs images to validate on: val, such as 0.1")
         self.recipe(0)  # raises for what is wrong with it
@@ -130,6 +151,70 @@ class Options:
         return Recipe(**{name: getattr(self, name) for name in names}, seed=seed)
 
 
+def _check(field: Any, value: Any) -> None:
+    """Whether a value is of the kind of its field, and in its range."""
+    name, how = field.name, field.metadata
+    kind: Any = float if field.default is None else type(field.default)
+    right: Any = (kind, int) if kind is float else kind
+    if not isinstance(value, right) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError(f"{name} must be {_KINDS[kind]}, got {_shown(value)}")
+    if "choices" in how and value not in how["choices"]:
+        raise ValueError(f"{name} must be one of {how['choices']}, got {_shown(value)}")
+    if kind is str and ("\0" in value or not _is_unicode(value)):
+        raise ValueError(
+            f"{name} must be text in Unicode, or it cannot be kept in a configuration; got "
+            f"{value!r}: rename it, or give a link to it"
+        )
+    if "choices" in how or kind not in (int, float):
+        return
+    limits = (("at least", "least"), ("at most", "most"), ("above", "above"), ("below", "below"))
+    words = [f"{word} {how[key]}" for word, key in limits if key in how]
+    most = how.get("most", _MANY if kind is int else 1e30)
+    if not value <= most and "most" not in how and "below" not in how:
+        words.append(f"at most {most:g}")
+    if not (
+        how.get("least", value) <= value <= most
+        and how.get("above", -math.inf) < value < how.get("below", math.inf)
+    ):
+        raise ValueError(f"{name} must be {' and '.join(words)}, got {_shown(value)}")
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether UTF-8 can spell it; the name of a file that is no UTF-8 cannot be spelt."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _shown(value: Any) -> str:
+    """A value for a sentence, whatever its length."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python spells no number of thousands of digits
+        return "one of thousands of digits"
+    return text if len(text) <= 80 else f"{text[:80]} …"
+
+
+def checked_n(n: Any) -> int | Literal["all"]:
+    """Some training images, as `Options` has them.
+
+    Raises: ValueError: it is neither a number from 1 nor "all".
+    """
+    if isinstance(n, str) and n == "all":
+        return "all"
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= _MANY:
+        raise ValueError(f"n must be a number of images or all, got {_shown(n)}")
+    return n
+
+
+def checked_seed(seed: Any) -> int:
+    """A seed, as `Options` has them.
+
+    Raises: ValueError: it is no integer from 0 to 2³² − 1.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ValueError(f"seeds must be integers from 0 to {2**32 - 1}, got {_shown(seed)}")
+    return seed
+
+
 def write_config(path: Path, options: Options) -> None:
     """Write a TOML file with every option."""
     lines = [f"# scatcuda train --config {path.name}\n"]
@@ -138,7 +223,9 @@ def write_config(path: Path, options: Options) -> None:
         if value is None:
             continue  # TOML has no such value: the default
         value = list(value) if isinstance(value, tuple) else value
-        lines.append(f"{field.name} = {json.dumps(value)}\n")  # JSON's scalars and lists are TOML's
+        # JSON's scalars and lists are TOML's, but for surrogates and the character DEL.
+        words = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        lines.append(f"{field.name} = {words}\n")
     write_text(path, "".join(lines))
 
 
@@ -154,30 +241,46 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     for key, value in found.items():
         name = key.replace("-", "_")
         if name not in names:
-            raise ValueError(f"{path}: {key!r} is no option; see scatcuda train --help")
+            raise ValueError(f"{path}: {_shown(key)} is no option; see scatcuda train --help")
         many = name in ("n", "seeds")
         given[name] = tuple(value if isinstance(value, list) else [value]) if many else value
     return given
 
 
 def read_expected(path: str | os.PathLike[str]) -> dict[str, float]:
-    """What a TOML file's table ``[expect]`` says of an n's accuracy: per cent, at least.
+    """What a TOML file's table ``[expect]`` says: of an n's accuracy, per cent, at least; of
+    ``seconds``, at most.
 
     Raises: ValueError: it says something else.
     """
     expected = _read(path).get("expect", {})
-    if not isinstance(expected, dict) or any(
-        isinstance(value, bool) or not isinstance(value, int | float) for value in expected.values()
-    ):
-        raise ValueError(f"{path}: [expect] must give a percentage for each n, got {expected!r}")
-    return {str(key): float(value) for key, value in expected.items()}
+    if not isinstance(expected, dict):
+        raise ValueError(
+            f"{path}: [expect] must give a percentage for each n, got {_shown(expected)}"
+        )
+    for key, value in expected.items():
+        if key not in ("all", "seconds") and not (
+            key.isascii() and key.isdigit() and key[0] != "0" and len(key) < 10
+        ):
+            raise ValueError(f"{path}: [expect] names an n, all or seconds, got {_shown(key)}")
+        most = math.inf if key == "seconds" else 100
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+            raise ValueError(
+                f"{path}: [expect] must give a percentage for each n, got {key} = {_shown(value)}"
+            )
+    return {key: float(value) for key, value in expected.items()}
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
-            return tomllib.load(file)
+            text = file.read(_CONFIG_BYTES + 1)
+        if len(text) > _CONFIG_BYTES:
+            raise ValueError(f"longer than {_CONFIG_BYTES} bytes")
+        return tomllib.loads(text.decode())
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ValueError(f"{path}: not TOML (it is too deep)") from None
+    except ValueError as error:  # also of numbers with thousands of digits
         raise ValueError(f"{path}: not TOML ({error})") from None

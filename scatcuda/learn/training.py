@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
+from ..arguments import seconds
 from ..typing import Resume
 from .augment import Augment
 from .checkpoint import CHECKPOINT, Checkpoint
@@ -37,7 +38,7 @@ from .recipe import Recipe, RecipeFields
 from .shard import Images, Shard, free_memory
 from .signals import Asked, stop_signals
 
-__all__ = ["fit"]
+__all__ = ["fit", "try_out"]
 
 _EVERY = 10  # steps between agreements of several processes
 _LOOK = 0.5  # seconds between readings of the loss: on a GPU each waits for the device
@@ -99,6 +100,7 @@ def fit(
     settings = Recipe(**recipe)
     if resume not in get_args(Resume):
         raise ValueError(f"resume must be auto, must or never, got {resume!r}")
+    save_every = seconds("save_every", save_every)
     if resume == "must" and run_dir is None:
         raise ValueError("resume='must' needs a run_dir")
     where = pick_device(device)
@@ -142,7 +144,7 @@ class _Run:
     ) -> None:
         self.recipe, self.place, self.device = recipe, place, device
         self.model = self.net = model  # `net` is what is trained: all, or the head on features
-        _try_out(model, train, recipe, device)
+        try_out(model, train, recipe, device)
         self.identity: dict[str, Any] = {
             **recipe.written(), "processes": place.size, "model": _signature(model),
         }  # fmt: skip
@@ -185,7 +187,7 @@ class _Run:
         self.rows: list[Row] = []
 
     def validate_on(self, val: Shard) -> None:
-        _try_out(self.model, val, self.recipe, self.device)
+        try_out(self.model, val, self.recipe, self.device)
         self.val_size = len(val)
         mine = val.part(torch.arange(len(val))[self.place.share(len(val))])
         self.val_on = (self._featured(mine) if self.hybrid else mine).on(self.device)
@@ -369,11 +371,13 @@ class _Run:
 # --- parts -----------------------------------------------------------------------------------
 
 
-def _try_out(model: nn.Module, shard: Shard, recipe: Recipe, device: torch.device) -> None:
+def try_out(model: nn.Module, shard: Shard, recipe: Recipe, device: torch.device) -> None:
     """One forward of two images: errors of shape and class show before anything is lost."""
     x, _ = shard.batch(torch.arange(min(2, len(shard))), device)
     if recipe.augment and x.ndim != 4:
         raise ValueError(f"augment needs images, but {shard.name} is {list(shard.x.shape)}")
+    if isinstance(recipe.augment, Augment) and recipe.augment:
+        recipe.augment(x, torch.Generator().manual_seed(0))  # a shift beyond the image
     training = model.training
     model.eval()
     with torch.no_grad():
