@@ -11,6 +11,8 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from . import limits
 
 
@@ -76,6 +78,23 @@ def seconds(name: str, value: Any) -> float:
     if not number >= 0:
         raise ValueError(f"{name} must be at least 0 seconds, got {value!r}")
     return float(number)
+
+
+def device(caller: str, value: Any, allowed: str = "cpu or cuda") -> torch.device:
+    """A device of PyTorch that the engines know and that is here."""
+    try:
+        found = torch.device(value)
+    except (RuntimeError, TypeError):
+        found = torch.device("meta")
+    if found.type not in ("cpu", "cuda") or (found.type == "cpu" and found.index):
+        raise ValueError(f"{caller}device must be {allowed}, got {str(value)!r}")
+    if found.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ValueError(f"{caller}device={str(value)!r}, but PyTorch finds no CUDA device")
+        if (found.index or 0) >= torch.cuda.device_count():
+            count = torch.cuda.device_count()
+            raise ValueError(f"{caller}device={str(value)!r}, but there are {count} CUDA devices")
+    return found
 
 
 def pair(caller: str, shape: Sequence[int], longest: int = limits.SIDE) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from . import filters
 from .filters import FilterBank
 from .plan import checked_plan
+from .terminal import printable
 from .typing import BankName
 
 __all__ = ["draw_bank", "filters_report", "save_bank"]
@@ -68,7 +69,7 @@ def filters_report(
     }
     if output:
         (draw_bank if suffix == ".png" else save_bank)(output, bank)
-        lines["written"] = str(output)
+        lines["written"] = printable(str(output))
     return "\n".join(f"{name:<10} {text}" for name, text in lines.items())
 
 

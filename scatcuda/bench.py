@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .arguments import integer
+from .arguments import device as known_device
+from .arguments import integer, pair
 from .scattering2d import Scattering2D
 from .typing import Backend
 
@@ -65,7 +66,9 @@ def bench(
     from torch.utils.benchmark import Timer
 
     batch, rounds = integer("bench", "batch", batch, 1), integer("bench", "rounds", rounds, 1)
-    where, size = torch.device(device), tuple(shape)
+    where, size = known_device("bench: ", device), pair("bench", shape)
+    if threads is not None:
+        threads = integer("bench", "threads", threads, 1)
     x = torch.rand(batch, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     exact = Scattering2D(J, size, L, max_order, backend="reference").double()(x)
     image = x.to(where, dtype).requires_grad_(backward)

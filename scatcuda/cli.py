@@ -1,19 +1,24 @@
 """The command ``scatcuda``: train, eval, features, filters, export, bench, data, info.
 
-Every error that a user can make is one sentence on stderr and exit status 1, or 2 with the usage.
+Every error that a user can make is one sentence on stderr and exit status 1, or 2 with the usage;
+SCATCUDA_TRACEBACK=1 shows where it was found.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
+import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NoReturn, get_args
 
 from . import __version__
-from .typing import BankName, Resume
+from .terminal import printable, say, sentence
+from .typing import BankName, Resume, Tier
 
 _EPILOG = """\
 examples:
@@ -34,7 +39,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         Traceback (most recent call last):
         SystemExit: 2
     """
-    parser = argparse.ArgumentParser(
+    name = ""
+    try:
+        args = vars(_parser().parse_args(argv))
+        command: Callable[..., int | None] = args.pop("command")
+        name = " " + args.pop("name")
+        return command(**args) or 0
+    except KeyboardInterrupt:
+        say(f"scatcuda{name}: interrupted", sys.stderr)
+        return 130
+    except Exception as error:
+        if os.environ.get("SCATCUDA_TRACEBACK"):
+            raise
+        words = sentence(error)
+        say(
+            words if words.startswith(f"scatcuda{name}: ") else f"scatcuda{name}: {words}",
+            sys.stderr,
+        )
+        return 1
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what it has to say as everything else is said."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        say(message.removesuffix("\n"), file)
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
         prog="scatcuda", description="Wavelet scattering: features, classifiers, networks.",
         epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
@@ -42,19 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (_train, _eval, _features, _filters, _export, _bench, _data, _info):
         add(commands)
-    args = vars(parser.parse_args(argv))
-    command: Callable[..., int | None] = args.pop("command")
-    name = args.pop("name")
-    from .data import DataError
-
-    try:
-        return command(**args) or 0
-    except (DataError, ImportError, OSError, TypeError, ValueError, FloatingPointError) as error:
-        print(f"scatcuda {name}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"scatcuda {name}: interrupted", file=sys.stderr)
-        return 130
+    return parser
 
 
 def _add(
@@ -97,12 +121,14 @@ def _train(commands: Any) -> None:
     from .learn.options import Options
 
     parser = _add(commands, "train", _run_train, _TRAIN, _TRAIN_EPILOG)
-    parser.add_argument("data", nargs="?", default=argparse.SUPPRESS, help=_help(Options, "data"))
+    parser.add_argument(
+        "data", nargs="?", type=_text, default=argparse.SUPPRESS, help=_help(Options, "data")
+    )
     run = parser.add_argument_group("the run")
     run.add_argument(
-        "--config", metavar="FILE.toml", help="options; the command line overrides them"
+        "--config", type=_text, metavar="FILE.toml", help="options; the command line overrides them"
     )
-    run.add_argument("--run", metavar="DIR", help="folder of the run (default: runs/DATA-MODEL)")
+    run.add_argument("--run", type=_text, metavar="DIR", help="folder of the run (default: runs/DATA-MODEL)")  # fmt: skip # noqa: E501
     run.add_argument(
         "--resume", choices=get_args(Resume), default="auto",
         help="take up what the folder holds of the same run, insist on it, or start over "
@@ -123,6 +149,28 @@ def _train(commands: Any) -> None:
         group = parser.add_argument_group(title)
         for name in names:
             _option(group, Options, name)
+
+
+def _text(text: str) -> str:
+    """A name, not an empty one, which would mean something else."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"expected a name, got {text!r}")
+    return text
+
+
+def _integer(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
+    """The type of an option: an integer in a range."""
+
+    def integer(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected an integer, got {text[:80]!r}") from None
+        if not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"expected {least} to {most}, got {text[:80]}")
+        return number
+
+    return integer
 
 
 def _help(kind: Any, name: str) -> str:
@@ -146,7 +194,10 @@ def _option(group: Any, kind: Any, name: str) -> None:
         how |= {"choices": choices, "type": type(field.default)}
     else:
         kind = float if field.default is None else type(field.default)
-        how |= {"type": kind, "metavar": {int: "N", float: "X", str: "NAME"}[kind]}
+        how |= {
+            "type": _text if kind is str else kind,
+            "metavar": {int: "N", float: "X", str: "NAME"}[kind],
+        }
     group.add_argument("--" + name.replace("_", "-"), **how)
 
 
@@ -176,24 +227,33 @@ def _run_train(
 
     def tell(cell: Cell) -> None:
         if Place().rank == 0:
-            print(
+            say(
                 f"{'accuracy':<10} {cell.accuracy:7.2%}   n = {cell.n}, seed {cell.seed} "
-                f"({cell.images} images, {cell.seconds:.1f} s)",
-                flush=True,
+                f"({cell.images} images, {cell.seconds:.1f} s)"
             )
 
+    start = time.perf_counter()
     cells = run_experiment(
         options, where, resume=resume, progress=progress, save_every=save_every, tell=tell
     )
+    took = time.perf_counter() - start
     if Place().rank:
         return
+    unmet = []
     for row in summary(cells):
         least, several = expected.get(str(row["n"])), len(row["seeds"])
         if several > 1 or least is not None:
             spread = f" ± {row['deviation']:.2%}" if several > 1 else ""
             bar = "" if least is None else f", expected {least:g} % or more"
-            print(f"{'mean':<10} {row['accuracy']:7.2%}{spread}   n = {row['n']}{bar}")
-    print(f"{'kept in':<10} {where}", flush=True)
+            say(f"{'mean':<10} {row['accuracy']:7.2%}{spread}   n = {row['n']}{bar}")
+        # What is expected is rounded as it is printed.
+        if least is not None and round(100 * row["accuracy"], 2) < least:
+            unmet.append(f"{row['accuracy']:.2%} for n = {row['n']}, not {least:g} %")
+    if took > expected.get("seconds", took):
+        unmet.append(f"{took:.1f} seconds, not {expected['seconds']:g}")
+    say(f"{'kept in':<10} {printable(where)}")
+    if unmet:
+        raise ValueError(f"[expect] in {config} is not met: {'; '.join(unmet)}")
 
 
 # --- eval -------------------------------------------------------------------------------------
@@ -204,13 +264,13 @@ def _eval(commands: Any) -> None:
         commands, "eval", _run_eval, "Test what a run trained: accuracy, confusion matrix, worst "
         "classes.", "example:\n  scatcuda eval runs/mnist-ridge --worst 3\n",
     )  # fmt: skip
-    parser.add_argument("run", help="folder of the run")
+    parser.add_argument("run", type=_text, help="folder of the run")
     parser.add_argument("--n", type=_count, help="of which n (default: the last)")
-    parser.add_argument("--seed", type=int, help="of which seed (default: the first)")
-    parser.add_argument("--data", help="another data set of the same shape; classes match by name")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder of data sets")
-    parser.add_argument("--worst", type=int, default=5, metavar="N", help="classes to name (default: %(default)s)")  # fmt: skip # noqa: E501
-    parser.add_argument("--device", help="auto, cpu or cuda (default: the run's)")
+    parser.add_argument("--seed", type=_integer(0, 2**32 - 1), help="of which seed (default: the first)")  # fmt: skip # noqa: E501
+    parser.add_argument("--data", type=_text, help="another data set of the same shape; classes match by name")  # fmt: skip # noqa: E501
+    parser.add_argument("--data-dir", type=_text, metavar="DIR", help="folder of data sets")
+    parser.add_argument("--worst", type=_integer(0), default=5, metavar="N", help="classes to name (default: %(default)s)")  # fmt: skip # noqa: E501
+    parser.add_argument("--device", type=_text, help="auto, cpu or cuda (default: the run's)")
 
 
 def _run_eval(
@@ -219,7 +279,7 @@ def _run_eval(
 ) -> None:  # fmt: skip
     from .learn.evaluation import evaluate_run
 
-    print(evaluate_run(run, n, seed, data, data_dir, device).text(worst))
+    say(evaluate_run(run, n, seed, data, data_dir, device).text(worst))
 
 
 # --- features ---------------------------------------------------------------------------------
@@ -244,12 +304,12 @@ def _features(commands: Any) -> None:
     from .learn.options import Options
 
     parser = _add(commands, "features", _run_features, _FEATURES, _FEATURES_EPILOG)
-    parser.add_argument("data", help="data set: see scatcuda data list, or a path")
-    parser.add_argument("--output", required=True, metavar="DIR", help="where the files go")
+    parser.add_argument("data", type=_text, help="data set: see scatcuda data list, or a path")
+    parser.add_argument("--output", type=_text, required=True, metavar="DIR", help="where the files go")  # fmt: skip # noqa: E501
     for name in ("data_dir", "image_size", *_SCATTERING):
         _option(parser, Options, name)
     parser.add_argument(
-        "--shard-size", type=int, metavar="N",
+        "--shard-size", type=_integer(1), metavar="N",
         help="rows of a file (default: as many as 256 MiB hold)",
     )  # fmt: skip
     parser.add_argument(
@@ -275,7 +335,7 @@ def _run_features(output: str, shard_size: int | None, progress: bool | None, **
         dataset, transformer_of(options), output, shard_size=shard_size, progress=progress
     )
     rows = len(dataset.train_y) + len(dataset.test_y)
-    print(f"{'features':<10} {output}: {rows} rows, {written} files written now")
+    say(f"{'features':<10} {printable(output)}: {rows} rows, {written} files written now")
 
 
 # --- filters, export, bench -------------------------------------------------------------------
@@ -285,13 +345,38 @@ def _shape(text: str) -> tuple[int, int]:
     try:
         M, N = map(int, text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"two numbers M,N, as in 224,224; got {text!r}") from None
+        M = N = 0
+    if not 1 <= min(M, N) <= max(M, N) < 2**31:
+        raise argparse.ArgumentTypeError(f"two numbers M,N, as in 224,224; got {text[:80]!r}")
     return M, N
 
 
+def _check_room(
+    caller: str, J: int, L: int, shape: Sequence[int], max_order: int = 2, batch: int = 0
+) -> None:
+    """Whether the memory suffices, about: a system that promises more than it has kills whoever
+    believes it. In float64, the filters twice, a batch of images and of coefficients."""
+    from .learn.shard import free_memory
+    from .plan import checked_plan
+
+    plan = checked_plan(caller, J, shape, L, max_order, False)
+    numbers = 2 * (J * L + 1) * math.prod(plan.padded)
+    numbers += batch * (plan.channels * math.prod(plan.output) + math.prod(shape))
+    needed, free = 8 * numbers, free_memory()
+    if needed > free:
+        raise ValueError(
+            f"{caller}: J = {J}, L = {L} and shape = {tuple(shape)} take {needed / 2**30:.3g} GiB "
+            f"of memory; {free / 2**30:.3g} GiB are free"
+        )
+
+
 def _problem(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--J", type=int, default=2, help="scales (default: %(default)s)")
-    parser.add_argument("--L", type=int, default=8, help="angles (default: %(default)s)")
+    parser.add_argument(
+        "--J", type=_integer(1, 30), default=2, help="scales (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--L", type=_integer(1, 1024), default=8, help="angles (default: %(default)s)"
+    )
     parser.add_argument(
         "--shape", type=_shape, default=(32, 32), metavar="M,N",
         help="size of the images (default: 32,32)",
@@ -314,7 +399,7 @@ def _filters(commands: Any) -> None:
     )  # fmt: skip
     _problem(parser)
     _bank(parser)
-    parser.add_argument("--output", metavar="FILE", help="ends in .png or .safetensors")
+    parser.add_argument("--output", type=_text, metavar="FILE", help="ends in .png or .safetensors")
 
 
 def _run_filters(
@@ -322,7 +407,8 @@ def _run_filters(
 ) -> None:
     from .bankreport import filters_report
 
-    print(filters_report(J, (shape[0], shape[1]), L, filters, output))
+    _check_room("filters", J, L, shape)
+    say(filters_report(J, (shape[0], shape[1]), L, filters, output))
 
 
 _EXPORT = """\
@@ -336,9 +422,11 @@ def _export(commands: Any) -> None:
         commands, "export", _run_export, _EXPORT,
         "example:\n  scatcuda export plan.scat --J 3 --shape 224,224\n",
     )  # fmt: skip
-    parser.add_argument("output", metavar="FILE", help="the plan file to write")
+    parser.add_argument("output", type=_text, metavar="FILE", help="the plan file to write")
     _problem(parser)
-    parser.add_argument("--max-order", type=int, default=2, help="(default: %(default)s)")
+    parser.add_argument(
+        "--max-order", type=int, choices=(0, 1, 2), default=2, help="(default: %(default)s)"
+    )
     parser.add_argument("--pre-pad", action="store_true", help="the images will come padded")
     _bank(parser)
     parser.add_argument(
@@ -352,11 +440,12 @@ def _run_export(output: str, dtype: str, shape: tuple[int, int], **problem: Any)
 
     from .scattering2d import Scattering2D
 
+    _check_room("export", problem["J"], problem["L"], shape)
     scattering = Scattering2D(shape=shape, **problem)
     size = scattering.save_plan(output, getattr(torch, dtype))
     M, N = scattering._input
     C, m, n = scattering.output_shape
-    print(f"{output}: {dtype}, {M} × {N} -> {C} × {m} × {n}, {size:,} bytes")
+    say(f"{printable(output)}: {dtype}, {M} × {N} -> {C} × {m} × {n}, {size:,} bytes")
 
 
 def _bench(commands: Any) -> None:
@@ -367,12 +456,20 @@ def _bench(commands: Any) -> None:
         "example:\n  scatcuda bench --J 3 --shape 224,224 --batch 4 --backward\n",
     )  # fmt: skip
     _problem(parser)
-    parser.add_argument("--max-order", type=int, default=2, help="(default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=8, help="images (default: %(default)s)")
+    parser.add_argument(
+        "--max-order", type=int, choices=(0, 1, 2), default=2, help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--batch", type=_integer(1), default=8, help="images (default: %(default)s)"
+    )
     parser.add_argument("--double", action="store_true", help="float64")
     parser.add_argument("--backward", action="store_true", help="with the gradient")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="(default: %(default)s)")
+    parser.add_argument(
+        "--device", type=_text, default="cpu", help="cpu or cuda (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--threads", type=_integer(1, 1024), default=1, help="(default: %(default)s)"
+    )
 
 
 def _run_bench(double: bool, **problem: Any) -> None:
@@ -380,7 +477,9 @@ def _run_bench(double: bool, **problem: Any) -> None:
 
     from .bench import bench, bench_text
 
-    print(bench_text(bench(**problem, dtype=torch.float64 if double else torch.float32)))
+    sizes = ("J", "L", "shape", "max_order", "batch")
+    _check_room("bench", **{name: problem[name] for name in sizes})
+    say(bench_text(bench(**problem, dtype=torch.float64 if double else torch.float32)))
 
 
 # --- data, info -------------------------------------------------------------------------------
@@ -397,8 +496,8 @@ def _data(commands: Any) -> None:
         "examples:\n  scatcuda data list --data-dir ~/data\n  scatcuda data verify mnist\n",
     )  # fmt: skip
     parser.add_argument("what", choices=("list", "verify"), help="all, or one to its last byte")
-    parser.add_argument("data", nargs="?", help="of verify: a data set's name or path")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder of data sets, searched first")
+    parser.add_argument("data", nargs="?", type=_text, help="of verify: a data set's name or path")
+    parser.add_argument("--data-dir", type=_text, metavar="DIR", help="folder of data sets, searched first")  # fmt: skip # noqa: E501
 
 
 def _run_data(what: str, data: str | None, data_dir: str | None) -> int:
@@ -407,12 +506,12 @@ def _run_data(what: str, data: str | None, data_dir: str | None) -> int:
     if what == "list":
         if data is not None:
             raise ValueError(f"list takes no data set; to look into {data}: data verify {data}")
-        print(list_text(available(data_dir)))
+        say(list_text(available(data_dir)))
         return 0
     if data is None:
         raise ValueError("verify needs a data set, as in: scatcuda data verify mnist")
     checks = verify(data, data_dir)
-    print(verify_text(checks))
+    say(verify_text(checks))
     return 0 if all(check.ok for check in checks) else 1
 
 
@@ -429,15 +528,17 @@ def _info(commands: Any) -> None:
         commands, "info", _run_info, _INFO,
         "example:\n  scatcuda info --J 3 --shape 224,224 --device H100\n",
     )  # fmt: skip
-    parser.add_argument("--J", type=int, help="number of scales")
+    parser.add_argument("--J", type=_integer(1, 30), help="number of scales")
     parser.add_argument("--shape", type=_shape, metavar="M,N", help="size of the images")
-    parser.add_argument("--L", type=int, default=8, help="number of angles")
-    parser.add_argument("--max-order", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=128, help="number of images")
+    parser.add_argument("--L", type=_integer(1, 1024), default=8, help="number of angles")
+    parser.add_argument("--max-order", type=int, choices=(0, 1, 2), default=2)
+    parser.add_argument("--batch", type=_integer(1), default=128, help="number of images")
     parser.add_argument("--double", action="store_true", help="float64")
-    parser.add_argument("--tier", default="auto", help="auto, general or fused")
-    parser.add_argument("--workspace", type=int, help="bytes")
-    parser.add_argument("--device", default="cuda", help=f"cuda, cuda:1 … or {', '.join(GPUS)}")
+    parser.add_argument("--tier", choices=get_args(Tier), default="auto", help="(default: auto)")
+    parser.add_argument("--workspace", type=_integer(1, 2**63 - 1), help="bytes")
+    parser.add_argument(
+        "--device", type=_text, default="cuda", help=f"cuda, cuda:1 … or {', '.join(GPUS)}"
+    )
 
 
 def _run_info(J: int | None, shape: Sequence[int] | None, double: bool, **problem: Any) -> None:
@@ -451,6 +552,7 @@ def _run_info(J: int | None, shape: Sequence[int] | None, double: bool, **proble
     if J is None or shape is None:
         raise ValueError("a problem has --J and --shape")
     try:
-        print(cuda_launch(J, shape, dtype=torch.float64 if double else torch.float32, **problem))
+        dtype = torch.float64 if double else torch.float32
+        say(str(cuda_launch(J, shape, dtype=dtype, **problem)))
     except RuntimeError as error:  # no such GPU here, or no engine for it
         raise ValueError(str(error)) from None

@@ -12,6 +12,7 @@ import torch
 from . import _C, limits
 from .arguments import integer, plain
 from .plan import checked_plan
+from .terminal import say
 from .typing import Instructions, Tier
 
 _ISAS = get_args(Instructions)
@@ -189,21 +190,21 @@ def show_config() -> None:
     """
     from . import __version__
 
-    print(f"scatcuda {__version__}, PyTorch {torch.__version__}")
-    print(f"built: {_C.build_info()}")
-    print(f"CPU engine: {cpu_isa()}, {torch.get_num_threads()} threads")
-    print(f"CUDA engine: {_cuda_engine()}")
+    say(f"scatcuda {__version__}, PyTorch {torch.__version__}")
+    say(f"built: {_C.build_info()}")
+    say(f"CPU engine: {cpu_isa()}, {torch.get_num_threads()} threads")
+    say(f"CUDA engine: {_cuda_engine()}")
     for gpu in _gpus_here() or ["none here"]:
-        print(f"GPU: {gpu}")
+        say(f"GPU: {gpu}")
     if not _C.cuda_architectures():
         return
-    print(f"cuFFT: {_cufft()}")
+    say(f"cuFFT: {_cufft()}")
     device = "cuda:0" if torch.cuda.is_available() else "H100"
-    print(f"how {device} runs 128 images:")
+    say(f"how {device} runs 128 images:")
     for J, side in ((2, 32), (3, 64), (3, 128), (3, 224), (4, 224)):
         for dtype in (torch.float32, torch.float64):
             launch = cuda_launch(J, (side, side), batch=128, dtype=dtype, device=device)
-            print(f"  {side} x {side}, J = {J}, {str(dtype).removeprefix('torch.')}: {launch}")
+            say(f"  {side} x {side}, J = {J}, {str(dtype).removeprefix('torch.')}: {launch}")
 
 
 def _cuda_engine() -> str:

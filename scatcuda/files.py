@@ -52,6 +52,9 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
         _flush(temporary)
         temporary.chmod(usual)  # safetensors puts a file in its place that only the owner can read
         temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -101,6 +104,7 @@ def write_tensors(
     path: str | os.PathLike[str], tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> None:
     """Replace a safetensors file."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     with replaced(path) as temporary:
@@ -112,7 +116,12 @@ def write_tensors(
             memory = tensor.untyped_storage().data_ptr()
             apart[name] = tensor.clone() if memory in taken else tensor
             taken.add(memory)
-        save_file(apart, temporary, dict(metadata))
+        try:
+            save_file(apart, temporary, dict(metadata))
+        except SafetensorError as error:  # of a disk that is full, too
+            code = re.search(r"os error (\d+)", str(error))
+            number = int(code[1]) if code else errno.EIO
+            raise OSError(number, os.strerror(number) if code else str(error)) from None
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -1,7 +1,13 @@
 """What users get wrong on the command line, and what strangers hide in files: one sentence, nothing
 written, nothing read or written outside the folders that were named."""
 
+import errno
+import io
 import json
+import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +20,7 @@ from scatcuda.cli import main
 from scatcuda.learn.experiment import cell_folder
 from scatcuda.learn.options import Options, read_config, write_config
 
+ROOT = Path(__file__).parents[1]
 QUICK = ["--n", "50", "--pool", "mean"]
 
 
@@ -114,3 +121,334 @@ def test_a_run_that_kept_nothing_binds_nobody(tmp_path, capsys):
     assert read_config(tmp_path / "config.toml")["J"] == 2
     assert run(*arguments, "--J", 3) == 1  # now there is a result
     assert "holds a run with J = 2, now 3" in capsys.readouterr().err
+
+
+# --- the list ---------------------------------------------------------------------------------
+
+# A command, and a word of the sentence that says what is wrong with it.
+MISTAKES = [
+    ("", "COMMAND"),
+    ("nonsense", "nonsense"),
+    ("train digits more", "more"),
+    ("train digits --nonsense 3", "--nonsense"),
+    ("train nowhere", "nowhere"),
+    ("train digits --data-dir nowhere", "nowhere"),
+    ("train digits --data-dir ''", "--data-dir"),
+    ("train ''", "data"),
+    ("train digits --run ''", "--run"),
+    ("train digits --run file", "file"),
+    ("train digits --run file/inside", "file"),
+    ("train digits --config ''", "--config"),
+    ("train digits --config absent.toml", "absent.toml"),
+    ("train digits --config folder", "folder"),
+    ("train digits --resume perhaps", "--resume"),
+    ("train digits --resume must", "no run to resume"),
+    ("train digits --save-every -1", "save_every"),
+    ("train digits --save-every nan", "save_every"),
+    ("train digits --save-every soon", "--save-every"),
+    ("train digits --image-size -1", "image_size"),
+    ("train digits --image-size 100000", "image_size"),
+    ("train digits --image-size 1.5", "--image-size"),
+    ("train digits --model tree", "--model"),
+    ("train digits --n", "--n"),
+    ("train digits --n 0", "n must"),
+    ("train digits --n -5", "--n"),
+    ("train digits --n some", "--n"),
+    ("train digits --n 5", "n must be at least 1 a class"),
+    ("train digits --n 100000", "n = 100000"),
+    ("train digits --n 99999999999999999999", "n must"),
+    ("train digits --n 50 50", "n must name each once"),
+    ("train digits --seeds 0 0", "seeds must name each once"),
+    ("train digits --seeds all", "seeds"),
+    ("train digits --seeds 4294967296", "seeds"),
+    ("train digits --val 1", "val"),
+    ("train digits --val -0.1", "val"),
+    ("train digits --val nan", "val"),
+    ("train digits --patience 3", "patience"),
+    ("train digits --patience -1", "patience"),
+    ("train digits --features edges", "--features"),
+    ("train digits --J 0", "J must"),
+    ("train digits --J 9", "2^J"),
+    ("train digits --J 31", "J must"),
+    ("train digits --L 0", "L must"),
+    ("train digits --L 100000", "L must"),
+    ("train digits --max-order 3", "--max-order"),
+    ("train digits --filters gabor", "--filters"),
+    ("train digits --pool max", "--pool"),
+    ("train digits --alpha 0", "alpha"),
+    ("train digits --alpha inf", "alpha"),
+    ("train digits --alpha nan", "alpha"),
+    ("train digits --model svm --C 0", "C must"),
+    ("train digits --model svm --C -1", "C must"),
+    ("train digits --model hybrid --head tail", "--head"),
+    ("train digits --model hybrid --trainable all", "--trainable"),
+    ("train digits --model alexnet --image-size 8", "alexnet"),
+    ("train digits --epochs 0", "epochs"),
+    ("train digits --epochs 99999999999999999999", "epochs"),
+    ("train digits --min-steps -1", "min_steps"),
+    ("train digits --batch-size 0", "batch_size"),
+    ("train digits --lr 0", "lr"),
+    ("train digits --lr inf", "lr"),
+    ("train digits --lr fast", "--lr"),
+    ("train digits --momentum 1", "momentum"),
+    ("train digits --weight-decay -1", "weight_decay"),
+    ("train digits --label-smoothing 1", "label_smoothing"),
+    ("train digits --warmup 0", "warmup"),
+    ("train digits --augment rotate", "augment"),
+    ("train digits --augment crop=0", "augment"),
+    ("train digits --augment ''", "--augment"),
+    ("train digits --model hybrid --augment crop=40", "crop=40"),
+    ("train digits --model hybrid --augment crop=" + "9" * 5000, "crop=999"),
+    ("train digits --device nonsense", "device"),
+    ("train digits --device meta", "device"),
+    ("train digits --device cpu:7", "device"),
+    ("train digits --device ''", "--device"),
+    ("train digits --device cuda:99", "device"),
+    ("train digits --threads -1", "threads"),
+    ("train digits --threads 100000", "threads"),
+    ("train digits --threads two", "--threads"),
+    ("eval", "run"),
+    ("eval ''", "run"),
+    ("eval absent", "absent"),
+    ("eval file", "file"),
+    ("eval folder", "folder"),
+    ("eval folder --n 0", "n must"),
+    ("eval folder --n some", "--n"),
+    ("eval folder --seed -1", "--seed"),
+    ("eval folder --seed 1.5", "--seed"),
+    ("eval folder --worst -1", "--worst"),
+    ("eval folder --worst all", "--worst"),
+    ("eval folder --data ''", "--data"),
+    ("features", "--output"),
+    ("features digits", "--output"),
+    ("features digits --output ''", "--output"),
+    ("features digits --output file", "file"),
+    ("features digits --output file/inside", "file"),
+    ("features absent --output out", "absent"),
+    ("features digits --output out --J 9", "2^J"),
+    ("features digits --output out --L 0", "L must"),
+    ("features digits --output out --dtype int8", "--dtype"),
+    ("features digits --output out --shard-size 0", "--shard-size"),
+    ("features digits --output out --shard-size -1", "--shard-size"),
+    ("features digits --output out --shard-size many", "--shard-size"),
+    ("features digits --output out --device nonsense", "device"),
+    ("features digits --output out --threads -1", "threads"),
+    ("features digits --output out --image-size -1", "image_size"),
+    ("features digits --output out --pool max", "--pool"),
+    ("filters --J 0", "--J"),
+    ("filters --J 9", "2^J"),
+    ("filters --L 0", "--L"),
+    ("filters --L 100000", "--L"),
+    ("filters --shape 32", "--shape"),
+    ("filters --shape 32,32,32", "--shape"),
+    ("filters --shape 0,32", "--shape"),
+    ("filters --shape=-8,-8", "--shape"),
+    ("filters --shape 1000000,1000000", "GiB"),
+    ("filters --shape 99999999999999999999,32", "--shape"),
+    ("filters --filters gabor", "--filters"),
+    ("filters --output ''", "--output"),
+    ("filters --output bank.jpg", "output"),
+    ("filters --output nowhere/bank.png", "nowhere"),
+    ("filters --output file/bank.safetensors", "file"),
+    ("filters --output folder.png", "folder.png"),
+    ("export", "FILE"),
+    ("export ''", "FILE"),
+    ("export nowhere/plan.scat", "nowhere"),
+    ("export folder", "folder"),
+    ("export plan.scat --J 6", "2^J"),
+    ("export plan.scat --max-order 3", "--max-order"),
+    ("export plan.scat --dtype float16", "--dtype"),
+    ("export plan.scat --shape 500000,500000", "GiB"),
+    ("bench --device cuda:99", "device"),
+    ("bench --device nonsense", "device"),
+    ("bench --device meta", "device"),
+    ("bench --batch 0", "--batch"),
+    ("bench --batch 2000000000", "GiB"),
+    ("bench --threads 0", "--threads"),
+    ("bench --threads -1", "--threads"),
+    ("bench --threads 100000", "--threads"),
+    ("bench --J 9", "2^J"),
+    ("bench --max-order -1", "--max-order"),
+    ("bench --shape x,y", "--shape"),
+    ("data", "what"),
+    ("data nonsense", "nonsense"),
+    ("data list digits", "digits"),
+    ("data list --data-dir nowhere", "nowhere"),
+    ("data list --data-dir file", "file"),
+    ("data list --data-dir ''", "--data-dir"),
+    ("data verify", "verify needs a data set"),
+    ("data verify ''", "data"),
+    ("data verify absent", "absent"),
+    ("data verify file", "file"),
+    ("data verify folder", "folder"),
+    ("info --J 3", "--shape"),
+    ("info --shape 32,32", "--J"),
+    ("info --J 9 --shape 32,32 --device H100", "2^J"),
+    ("info --J 3 --shape 64,64 --device A1", "device"),
+    ("info --J 3 --shape 64,64 --device cuda:99", "cuda"),
+    ("info --J 3 --shape 64,64 --device H100 --tier fast", "--tier"),
+    ("info --J 3 --shape 64,64 --device H100 --batch 0", "--batch"),
+    ("info --J 3 --shape 64,64 --device H100 --workspace 0", "--workspace"),
+    ("info --J 3 --shape 64,64 --device H100 --L 0", "--L"),
+    ("info --J 3 --shape 64,64 --device H100 --max-order 3", "--max-order"),
+]
+
+
+@pytest.mark.parametrize(("command", "word"), MISTAKES, ids=[text[:60] for text, _ in MISTAKES])
+def test_a_mistake_is_one_sentence(command, word, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SCATCUDA_DATA", raising=False)
+    Path("file").write_text("of the user")
+    Path("folder").mkdir()
+    Path("folder.png").mkdir()
+    before = tree(tmp_path)
+    assert run(*shlex.split(command)) in (1, 2)
+    out, err = capsys.readouterr()
+    *usage, said = err.splitlines()  # the usage goes before what argparse finds
+    assert said.startswith("scatcuda") and word in said and out == ""
+    assert not usage or usage[0].startswith("usage: scatcuda")
+    assert "Traceback" not in err and "Error: " not in said and "Errno" not in said
+    assert len(said) < 400
+    assert tree(tmp_path) == before
+
+
+# --- output -----------------------------------------------------------------------------------
+
+
+def test_an_expectation_that_is_not_met_fails(tmp_path, capsys):
+    config = tmp_path / "my.toml"
+    for words, met in (
+        ("50 = 12.5", True), ("50 = 100", False), ("seconds = 0", False), ("seconds = 1e9", True),
+    ):  # fmt: skip
+        config.write_text(f'data = "digits"\nn = 50\npool = "mean"\n[expect]\n{words}\n')
+        assert run("train", "--config", config, "--run", tmp_path / "run") == (0 if met else 1)
+        out, err = capsys.readouterr()
+        assert "accuracy" in out and "kept in" in out
+        assert ("[expect] in" in err and "is not met" in err) != met
+
+
+class Latin(io.TextIOWrapper):
+    def __init__(self, encoding: str) -> None:
+        super().__init__(io.BytesIO(), encoding=encoding)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252"])
+def test_output_in_other_letters(encoding, monkeypatch):
+    for command in ("filters", "filters --help", "train digits --n 0", "data list"):
+        out, err = Latin(encoding), Latin(encoding)
+        monkeypatch.setattr("sys.stdout", out)
+        monkeypatch.setattr("sys.stderr", err)
+        assert run(*command.split()) == ("--n 0" in command)
+        said = (out if "--n 0" not in command else err).buffer.getvalue().decode(encoding)
+        assert len(said) > 50
+        if command == "filters":
+            assert "32 × 32" in said or "32 x 32" in said
+
+
+class Broken(io.StringIO):
+    """A stream that cannot be written to any more."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    def flush(self) -> None:
+        raise OSError(self.number, os.strerror(self.number))
+
+
+def test_nobody_reads_any_more(monkeypatch, tmp_path, capsys):
+    """The work is done to its end, and nothing is said of it."""
+    monkeypatch.setattr("sys.stdout", Broken(errno.EPIPE))
+    assert run("train", "digits", *QUICK, "--run", tmp_path / "run") == 0
+    assert (tmp_path / "run/results.json").exists()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stdout", None)  # closed
+    assert run("filters") == 0
+    monkeypatch.setattr("sys.stdout", Broken(errno.ENOSPC))  # > /dev/full
+    assert run("filters") == 1
+    assert "standard output: No space left on device" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "said"),
+    [
+        ("data list | head -1", 0, ""),
+        ("data list > /dev/full", 1, "standard output: No space left on device"),
+        ("train --help | head -1", 0, ""),
+    ],
+)
+def test_in_a_shell(command, status, said):
+    command = f"set -o pipefail; {shlex.quote(sys.executable)} -m scatcuda {command}"
+    environment = {**os.environ, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == status and said in done.stderr
+    assert done.stderr.count("\n") == bool(said)
+
+
+# --- what the machine lacks -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train digits --run run --n 50",
+        "train digits --run run --n 50 --model hybrid --epochs 1 --min-steps 1",
+        "features digits --output out",
+        "filters --output bank.safetensors",
+        "filters --output bank.png",
+        "export plan.scat",
+    ],
+)
+def test_a_full_disk(command, tmp_path, monkeypatch, capsys):
+    """A file system of 32 KiB, or where none can be mounted a flush that fails."""
+    monkeypatch.chdir(tmp_path)
+    mounted = not subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(tmp_path)], capture_output=True
+    ).returncode
+    try:
+        if mounted:
+            os.chdir(tmp_path)
+        else:
+
+            def full(*_: object) -> None:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+            monkeypatch.setattr(os, "fsync", full)
+        assert run(*command.split()) == 1
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1 and "No space left on device" in err
+        assert ".tmp" not in err
+        assert not list(tmp_path.rglob("*.tmp"))
+    finally:
+        os.chdir(ROOT)
+        if mounted:
+            subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("missing", "package", "command"),
+    [
+        ("sklearn", "scikit-learn", "train digits --run run"),
+        ("sklearn", "scikit-learn", "eval run"),
+        ("safetensors", "safetensors", "filters --output bank.safetensors"),
+        ("matplotlib", "matplotlib", "filters --output bank.png"),
+        ("tqdm", "tqdm", "features digits --output out"),
+    ],
+)
+def test_a_package_that_is_missing_is_named(missing, package, command, tmp_path):
+    """In a process of its own: modules that were imported stay."""
+    program = (
+        "import sys\n"
+        f"sys.modules[{missing!r}] = None\n"
+        "from scatcuda.cli import main\n"
+        f"sys.exit(main({command.split()!r}))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert package in done.stderr and "pip install" in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, overload
 
 from torch import Tensor
 
+from ..terminal import printable
 from .cifar import VERSIONS, cifar_dataset, version_of
 from .dataset import Dataset
 from .embedded import digits_dataset, textures
@@ -314,11 +315,12 @@ def list_text(found: list[Available]) -> str:
                 entry.problem or str(entry.path or "with the library"),
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
         "  ".join(
             cell.rjust(width) if i in (1, 2, 4) else cell.ljust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-        for row in rows
+        for row in cells
     )

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..terminal import printable
 from .catalog import Location, locate, read
 from .cifar import version_of
 from .error import DataError
@@ -137,8 +138,9 @@ def _failed(file: str, error: DataError) -> Check:
 
 def verify_text(checks: list[Check]) -> str:
     """`verify()` as lines: ok or WRONG, the file, the finding."""
-    width = max((len(check.subject) for check in checks), default=0)
+    rows = [(check.ok, printable(check.subject), printable(check.finding)) for check in checks]
+    width = max((len(subject) for _, subject, _ in rows), default=0)
     return "\n".join(
-        f"{'ok' if check.ok else 'WRONG':<7}  {check.subject:<{width}}  {check.finding}"
-        for check in checks
+        f"{'ok' if ok else 'WRONG':<7}  {subject:<{width}}  {finding}"
+        for ok, subject, finding in rows
     )

@@ -51,10 +51,12 @@ class Augment(NamedTuple):
             name, _, value = word.partition("=")
             if word == "flip":
                 flip = True
-            elif name == "crop" and value.isascii() and value.isdigit() and int(value) > 0:
-                crop = int(value)
+            elif name == "crop" and value.isascii() and value.isdigit() and 0 < int(value[:9]):
+                crop = int(value[:9])  # more pixels than an image has, too
             else:
-                raise ValueError(f"augment: expected none, flip, crop=4 or flip,crop=4; got {text}")
+                raise ValueError(
+                    f"augment: expected none, flip, crop=4 or flip,crop=4; got {text[:80]!r}"
+                )
         return cls(flip, crop)
 
     def __str__(self) -> str:

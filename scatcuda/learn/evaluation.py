@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..data import Dataset
+from ..terminal import printable
 from .experiment import CONFIG, answers, cell_folder, classes_of, dataset_of
 from .identity import compared
-from .options import Options, read_config
+from .options import Options, checked_n, checked_seed, read_config
 
 __all__ = ["Evaluation", "evaluate_run"]
 
@@ -74,14 +75,17 @@ class Evaluation:
                 words = "not in these data" if title == "missing" else "unknown to the model"
                 lines.append(f"{title:<10} {', '.join(names)}: {words}")
         if len(self.classes) <= 20:
-            names = [name[:10] for name in self.classes]
+            names = [printable(name)[:10] for name in self.classes]
             wide = max(5, *(len(str(v)) + 1 for v in self.confusion.flat))
             left = max(map(len, names)) + 2
             lines += ["", "rows: what the images are; columns: what they were taken for"]
             lines.append(" " * left + "".join(f"{name[: wide - 1]:>{wide}}" for name in names))
             for name, row in zip(names, self.confusion, strict=True):
                 lines.append(f"{name:<{left}}" + "".join(f"{v or '·':>{wide}}" for v in row))
-        found = self.worst(worst)
+        found = [
+            (printable(name), recall, printable(other), times)
+            for name, recall, other, times in self.worst(worst)
+        ]
         if found:
             lines += ["", "worst classes: right, and what they are most taken for"]
             left = max(len(name) for name, *_ in found) + 2
@@ -110,6 +114,8 @@ def evaluate_run(
     Raises: ValueError, DataError: there is no such run or model, or the data do not fit it: test
         images are of a class that the model does not know.
     """
+    n = None if n is None else checked_n(n)
+    seed = None if seed is None else checked_seed(seed)
     folder = Path(run)
     if not (folder / CONFIG).is_file():
         raise ValueError(f"{folder}: not the folder of a run, there is no {CONFIG}")

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..arguments import device as known_device
 from ..arguments import integer
 from .shard import Images, Shard
 
@@ -24,15 +25,10 @@ def pick_device(device: torch.device | str) -> torch.device:
         >>> pick_device("cpu")
         device(type='cpu')
     """
-    try:
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        found = torch.device(device)
-    except RuntimeError:
-        raise ValueError(f"device must be auto, cpu or cuda, got {device!r}") from None
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    found = known_device("", device, "auto, cpu or cuda")
     if found.type == "cuda":
-        if not torch.cuda.is_available():
-            raise ValueError(f"device={str(device)!r}, but PyTorch finds no CUDA device")
         if found.index is None:
             found = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return found

@@ -1,0 +1,72 @@
+"""What is printed: names from files and folders as text that cannot steer a terminal, in the
+letters that it has, to whoever still reads.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import unicodedata
+from contextlib import suppress
+from typing import TextIO
+
+__all__ = ["printable", "say", "sentence"]
+
+_PLAIN = str.maketrans({"±": "+-", "×": "x", "÷": "/", "·": ".", "µ": "u", "–": "-", "−": "-"})
+_PACKAGES = {"sklearn": "scikit-learn", "skimage": "scikit-image", "PIL": "pillow"}
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""A text with escapes in place of what is no letter: control characters, newlines, marks that
+    turn the direction of writing, bytes that are no UTF-8. Those in `keep` stay.
+
+    Example:
+        >>> print(printable("cat\x1b[2J\n"))
+        cat\x1b[2J\n
+    """
+    return "".join(
+        letter
+        if letter in keep or unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+        else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Print to stdout or another stream. Letters that its encoding does not have are replaced;
+    where nobody reads any more, as behind ``| head -1``, nothing happens."""
+    stream = stream or sys.stdout
+    if stream is None:  # closed
+        return
+    text, encoding = printable(text, keep="\n") + "\n", stream.encoding or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.translate(_PLAIN).encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as error:
+        # What waits to be written would fail once more when the program ends.
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+        if not isinstance(error, BrokenPipeError):
+            raise OSError(error.errno, error.strerror, "standard output") from None
+
+
+def sentence(error: BaseException) -> str:
+    """What went wrong, on one line."""
+    if isinstance(error, OSError) and error.strerror:
+        names = [os.fsdecode(name) for name in (error.filename,) if isinstance(name, str | bytes)]
+        return printable(": ".join([*names, error.strerror]))
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = error.name.partition(".")[0]
+        return f"{_PACKAGES.get(package, package)} is not installed: pip install 'scatcuda[learn]'"
+    if isinstance(error, MemoryError):
+        return "this takes more memory than there is"
+    text = str(error).strip()
+    known = text and isinstance(error, ValueError | TypeError | RuntimeError | ImportError)
+    named = known or type(error).__module__.startswith("scatcuda")
+    return printable(text if named else f"{type(error).__name__}: {text}")
