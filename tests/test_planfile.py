@@ -12,7 +12,7 @@ import capi
 import numpy as np
 import pytest
 import torch
-from capi import BAD_PLAN, CANNOT_READ, Plan, Refused
+from capi import BAD_PLAN, CANNOT_READ, Plan, Refused, call
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -195,6 +195,27 @@ def test_what_is_no_file(tmp_path):
         with pytest.raises(Refused, match=sentence) as refused:
             Plan(path)
         assert refused.value.args[0] == CANNOT_READ
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (b"a\x1b[2Jb\nc\x7f", r"a\x1b[2Jb\x0ac\x7f"),
+        (b"caf\xe9", r"caf\xe9"),
+        (b"\xc2\x9b1m", r"\xc2\x9b1m"),
+        (b"\xe2\x82", r"\xe2\x82"),
+        (b"\xff\xfe\xf5\x80", r"\xff\xfe\xf5\x80"),
+        ("Übung \N{SNOWMAN} \N{GRINNING FACE}".encode(), "Übung \N{SNOWMAN} \N{GRINNING FACE}"),
+        (b"back\\slash", "back\\slash"),
+        (b"\x01" * 300, r"\x01\x01"),
+    ],
+)
+def test_names_cannot_steer_a_terminal(name, said):
+    """What is in no folder is named as it can be shown; the text ends within its 256 bytes."""
+    with pytest.raises(Refused) as refused:
+        call("plan_load", name, ctypes.byref(ctypes.c_void_p()))
+    text = refused.value.args[1]
+    assert text.isprintable() and said in text and len(text.encode()) < 256
 
 
 # --- the command ------------------------------------------------------------------------------

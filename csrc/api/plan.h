@@ -4,6 +4,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "../core/engines.h"
 #include "../include/scatcuda/scatcuda.h"
@@ -39,14 +40,43 @@ struct scatcuda_plan : scatcuda::Filtered {};
 
 namespace scatcuda {
 
+// A text without what steers a terminal: control characters, and bytes that are no UTF-8, become
+// \xNN. Cut where it does not fit.
+inline void copy_printable(char* to, size_t room, const char* from) {
+  const auto byte = [&](int ahead) { return static_cast<unsigned char>(from[ahead]); };
+  while (*from != '\0') {
+    const int lead = byte(0);
+    int size = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+    if (lead > 0xF4 || lead < 0x20 || lead == 0x7F) size = 0;
+    for (int i = 1; i < size; ++i) {  // ends at the text's zero at the latest
+      if ((byte(i) & 0xC0) != 0x80) size = 0;
+    }
+    if (lead == 0xC2 && size == 2 && byte(1) < 0xA0) size = 0;  // control characters, too
+    const size_t taken = size > 0 ? static_cast<size_t>(size) : 4;
+    if (taken >= room) break;
+    if (size > 0) {
+      std::memcpy(to, from, taken);
+      from += size;
+    } else {
+      std::snprintf(to, room, "\\x%02x", static_cast<unsigned>(lead));
+      ++from;
+    }
+    to += taken;
+    room -= taken;
+  }
+  *to = '\0';
+}
+
 __attribute__((format(printf, 3, 4))) inline scatcuda_status fail(scatcuda_message* message,
                                                                   scatcuda_status status,
                                                                   const char* format, ...) {
   if (message != nullptr) {
     va_list values;
     va_start(values, format);
-    std::vsnprintf(message->text, sizeof message->text, format, values);
+    char text[sizeof message->text];
+    std::vsnprintf(text, sizeof text, format, values);
     va_end(values);
+    copy_printable(message->text, sizeof message->text, text);
   }
   return status;
 }
