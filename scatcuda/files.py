@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .data import DataError
 
-__all__ = ["read_tensors", "replaced", "sweep", "write_tensors", "write_text"]
+__all__ = ["open_tensors", "read_tensors", "replaced", "sweep", "write_tensors", "write_text"]
 
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp")  # of what name
 _ABANDONED = 600  # seconds after which nobody is writing to a temporary file any more
@@ -124,16 +124,34 @@ def write_tensors(
             raise OSError(number, os.strerror(number) if code else str(error)) from None
 
 
+@contextmanager
+def open_tensors(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """`safetensors.safe_open`, which wants names in UTF-8; a file has another one while it is open.
+
+    Raises: SafetensorError, OSError.
+    """
+    from safetensors import safe_open
+
+    name = os.fspath(path)
+    if name.isascii() or name.encode("utf-8", "replace").decode() == name:
+        with safe_open(name, framework="pt") as tensors:
+            yield tensors
+        return
+    with open(name, "rb") as file:
+        with safe_open(f"/proc/self/fd/{file.fileno()}", framework="pt") as tensors:
+            yield tensors
+
+
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All tensors and the metadata of a safetensors file.
 
     Raises: DataError: the file is missing, truncated or no safetensors file.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
     name = os.fspath(path)
     try:
-        with safe_open(name, framework="pt") as file:
+        with open_tensors(path) as file:
             metadata: dict[str, Any] = file.metadata() or {}
             return {name: file.get_tensor(name) for name in file.keys()}, metadata
     except FileNotFoundError:

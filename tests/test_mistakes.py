@@ -6,19 +6,23 @@ import io
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 pytest.importorskip("safetensors")
 pytest.importorskip("sklearn")
 pytest.importorskip("tqdm")
 
 from scatcuda.cli import main
+from scatcuda.files import read_tensors, write_tensors
 from scatcuda.learn.experiment import cell_folder
 from scatcuda.learn.options import Options, read_config, write_config
+from scatcuda.terminal import printable
 
 ROOT = Path(__file__).parents[1]
 QUICK = ["--n", "50", "--pool", "mean"]
@@ -121,6 +125,21 @@ def test_a_run_that_kept_nothing_binds_nobody(tmp_path, capsys):
     assert read_config(tmp_path / "config.toml")["J"] == 2
     assert run(*arguments, "--J", 3) == 1  # now there is a result
     assert "holds a run with J = 2, now 3" in capsys.readouterr().err
+
+
+def test_features_that_were_never_written_bind_nobody(tmp_path, monkeypatch, capsys):
+    arguments = ["features", "digits", "--pool", "mean", "--output", tmp_path]
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as context:
+        context.setattr("scatcuda.learn.features.write_tensors", full)
+        assert run(*arguments) == 1
+    assert os.listdir(tmp_path) == ["manifest.json"]
+    assert run(*arguments, "--dtype", "float32") == 0
+    assert run(*arguments) == 1
+    assert "holds other features: " in capsys.readouterr().err
 
 
 # --- the list ---------------------------------------------------------------------------------
@@ -452,3 +471,251 @@ def test_a_package_that_is_missing_is_named(missing, package, command, tmp_path)
     assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
     assert package in done.stderr and "pip install" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+# --- files from strangers ---------------------------------------------------------------------
+
+DEEP = 100_000
+CONFIGS = {
+    "deep list": f"x = {'[' * 5000}",
+    "deep table": "x = " + "{a = " * 3000,
+    "long": "# " + "x" * DEEP,
+    "not UTF-8": "data = '\udcff'",
+    "surrogate": 'data = "\\ud83d\\ude00"',
+    "digits": f"J = {'9' * 5000}",
+    "hexadecimal": f"J = 0x{'f' * 5000}",
+    "seeds": f"seeds = [0x{'f' * 5000}]",
+    "no list": "n = {a = 1}",
+    "date": "J = 2020-01-01",
+    "nan": "lr = nan",
+    "expect": "expect = 3",
+    "expect n": "[expect]\n'../x' = 3",
+    "expect nan": "[expect]\n100 = nan",
+    "nul": 'data = "a\\u0000b"',
+    "control": "'\x1b[2J' = 1",
+    "control in a key": '"a\\u001b[2J\\nb" = 1',
+    "control in a value": 'model = "a\\u001b[2J\\nb"',
+    "control in a name": 'data = "a\\u001b[2J\\nb"',
+}
+
+
+@pytest.mark.parametrize("which", CONFIGS)
+@pytest.mark.parametrize("command", ["train", "eval"])
+def test_configurations_from_strangers(command, which, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("run").mkdir()
+    config = Path("run/config.toml")
+    config.write_bytes(CONFIGS[which].encode("utf-8", "surrogateescape"))
+    before = tree(tmp_path)
+    how = ["train", "--config", config, "--run", "out"] if command == "train" else ["eval", "run"]
+    if command == "eval" and which.startswith("expect"):
+        return  # the other command's
+    assert run(*how) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and err[:-1].isprintable() and "Error: " not in err
+    assert len(err) < 500 and tree(tmp_path) == before
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run that was stopped in the middle, as a checkpoint with everything in it."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    assert run("train", "digits", *NETWORK, "--run", folder) == 0
+    (folder / "n50-seed0/result.json").unlink()
+    return folder
+
+
+NETWORK = ["--n", "50", "--model", "hybrid", "--head", "mlp", "--epochs", "2", "--min-steps", "4"]
+NETWORK += ["--batch-size", "25", "--val", "0.2", "--patience", "5", "--no-progress"]
+
+
+def gone(*keys):
+    def change(about, tensors):
+        for key in keys:
+            about.pop(key, None)
+            for name in [name for name in tensors if name.startswith(key)]:
+                del tensors[name]
+
+    return change
+
+
+def put(**values):
+    return lambda about, tensors: about.update(values)
+
+
+def shaped(start, shape):
+    def change(about, tensors):
+        for name in tensors:
+            if name.startswith(start):
+                tensors[name] = torch.zeros(shape)
+
+    return change
+
+
+DAMAGE = {
+    **{f"no {name}": gone(name) for name in (
+        "identity", "step", "rows", "seconds", "unseen", "scaler", "best_accuracy", "worse",
+        "stopped", "optimizer", "sums", "model/",
+    )},
+    **{f"{name} = {value!r:.20}": put(**{name: value}) for name, value in (
+        ("identity", None), ("identity", {}), ("identity", []), ("step", None), ("step", -1),
+        ("step", 10**9), ("step", "3"), ("step", 1e400), ("rows", None), ("rows", [None]),
+        ("rows", [{"epoch": None}]), ("rows", {"a": 1}), ("seconds", None),
+        ("seconds", float("nan")), ("unseen", []), ("scaler", None), ("best_accuracy", "1"),
+        ("worse", None), ("stopped", 1),
+        ("optimizer", None), ("optimizer", {}), ("optimizer", {"groups": [], "state": {}}),
+        ("optimizer", {"groups": None, "state": None}),
+    )},
+    **{f"{name} {shape}": shaped(name, shape) for name in ("sums", "model/", "best/", "optimizer/")
+       for shape in ((0,), (2, 2))},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("which", DAMAGE)
+def test_a_damaged_checkpoint(which, trained, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    path = folder / "n50-seed0/checkpoint.safetensors"
+    tensors, metadata = read_tensors(path)
+    about = json.loads(metadata["scatcuda"])
+    DAMAGE[which](about, tensors)
+    write_tensors(path, tensors, {"scatcuda": json.dumps(about)})
+    capsys.readouterr()
+    assert run("train", "digits", *NETWORK, "--run", folder) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "checkpoint.safetensors: damaged (" in err, err
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "3", "{}", "[" * DEEP, '{"format": null}'])
+def test_what_is_no_checkpoint(text, trained, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    path = folder / "n50-seed0/checkpoint.safetensors"
+    write_tensors(path, {"model/x": torch.zeros(2)}, {"scatcuda": text})
+    for command in (["train", "digits", *NETWORK, "--run"], ["eval"]):
+        assert run(*command, folder) == 1
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1 and "checkpoint.safetensors: " in err
+
+
+RESULT = {"n": 50, "seed": 0, "images": 50, "accuracy": 0.9, "tested": 899, "seconds": 1.0}
+
+
+WRONG = [
+    {"n": "../x"}, {"n": 60}, {"seed": 1}, {"images": None}, {"images": True}, {"accuracy": "0.9"},
+    {"accuracy": 1.5}, {"accuracy": float("nan")}, {"tested": 0}, {"seconds": 1e999}, {"more": 1},
+]  # fmt: skip
+RESULTS = ["", "null", "[]", "[" * DEEP, "{}", "\x1b[2J", "\udcff"]
+RESULTS += [json.dumps(RESULT | wrong) for wrong in WRONG]
+
+
+@pytest.mark.parametrize("content", RESULTS, ids=lambda text: ascii(text[-30:]))
+def test_a_damaged_result(content, tmp_path, capsys):
+    write_config(tmp_path / "config.toml", Options(data="digits", n=(50,), pool="mean"))
+    (tmp_path / "n50-seed0").mkdir()
+    path = tmp_path / "n50-seed0/result.json"
+    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    assert run("train", "digits", *QUICK, "--run", tmp_path) == 1
+    out, err = capsys.readouterr()
+    assert err.count("\n") == 1 and "not a result of scatcuda" in err and out == ""
+
+
+# --- names ------------------------------------------------------------------------------------
+
+NAMES = ["\N{GRINNING FACE} \N{SNOWMAN} é", 'quote " \\ \x7f tab\t', "line\nbreak \x1b[2J"]
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder of images for two classes, whose names are whatever file systems allow."""
+    from PIL import Image
+
+    def make(name: str, classes: tuple[str, ...]) -> Path:
+        folder = tmp_path / name
+        for part in ("train", "test"):
+            for k, kind in enumerate(classes):
+                inside = folder / part / kind
+                inside.mkdir(parents=True)
+                for i in range(4):
+                    Image.new("L", (16, 16), 100 * k + 10 * i).save(inside / f"{i}.png")
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_paths_are_read_as_written(name, images, tmp_path, monkeypatch, capsys):
+    folder = images(name, ("a", "b"))
+    monkeypatch.chdir(tmp_path)
+    how = ["--image-size", 16, "--pool", "mean"]
+    assert run("train", folder, *how) == 0  # its run folder has the name too
+    kept = Path("runs") / f"{name}-ridge"
+    assert read_config(kept / "config.toml")["data"] == str(folder)
+    assert run("train", folder, *how) == 0
+    assert run("eval", kept) == 0
+    assert run("data", "verify", folder) == 0
+    out, err = capsys.readouterr()
+    assert err == "" and all(line.isprintable() for line in out.split("\n"))
+    assert f"kept in    runs/{printable(name)}-ridge\n" in out
+
+
+CLASSES = ("red\nblue", "\x1b[2J\x9b1m", "caf\udce9", "\u202eevil")
+
+
+def test_names_of_classes_cannot_steer_a_terminal(images, tmp_path, capsys):
+    folder = images("images", CLASSES)
+    how = ["--image-size", 16, "--pool", "mean"]
+    assert run("train", folder, *how, "--run", tmp_path / "run") == 0
+    assert run("features", folder, *how, "--output", tmp_path / "out") == 0
+    capsys.readouterr()
+    assert run("eval", tmp_path / "run") == 0
+    out = capsys.readouterr().out
+    assert all(line.isprintable() for line in out.split("\n"))
+    table = out.split("\n\n")[1].splitlines()
+    assert len(table) == 2 + len(CLASSES) and r"caf\udce9" in out
+
+    (folder / "test" / CLASSES[1] / "0.png").write_bytes(b"damaged")
+    assert run("data", "verify", folder) == 1
+    assert run("data", "list", "--data-dir", tmp_path) == 0
+    assert run("train", folder, *how, "--run", tmp_path / "again") == 1
+    out, err = capsys.readouterr()
+    assert all(line.isprintable() for line in (out + err).split("\n"))
+    assert err.count("\n") == 1
+
+
+def test_names_that_are_no_unicode(images, tmp_path, capsys):
+    how = ["--image-size", 16, "--pool", "mean"]
+    folder = images("caf\udce9", ("a", "b"))
+    assert run("train", folder, *how, "--run", tmp_path / "run") == 1
+    assert r"caf\udce9" in capsys.readouterr().err and not (tmp_path / "run").exists()
+    (tmp_path / "link").symlink_to(folder)
+    for model in ([], NETWORK[2:]):
+        where = tmp_path / f"run \udce9{len(model)}"
+        assert run("train", tmp_path / "link", *how, *model, "--run", where) == 0
+        assert run("eval", where) == 0
+    for written in ("written now", "0 files written now"):
+        capsys.readouterr()
+        assert run("features", folder, *how, "--output", tmp_path / "out \udce9") == 0
+        assert written in capsys.readouterr().out
+    assert run("filters", "--output", tmp_path / "\udce9.png") == 0
+    assert run("filters", "--output", tmp_path / "\udce9.safetensors") == 0
+    assert run("export", tmp_path / "\udce9.scat") == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("argument", ["\x1b[2J\n", "caf\udce9", "\u202e"])
+@pytest.mark.parametrize(
+    "command",
+    ["{}", "train {}", "train digits {}", "train digits --run run --augment {}", "eval {}",
+     "train digits --model {}", "train --config {}", "eval run --n {}", "features {} --output x",
+     "filters --shape {}", "filters --output {}", "data verify {}", "data list --data-dir {}",
+     "bench --device {}", "info --J 2 --shape 32,32 --device {}", "export plan {}",
+     "train digits --data-dir {}", "train digits --device {}", "export no/{}"],
+)  # fmt: skip
+def test_arguments_cannot_steer_a_terminal(command, argument, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments = [word.format(argument) for word in command.split()]
+    assert run(*arguments) in (1, 2)
+    out, err = capsys.readouterr()
+    assert out == "" and all(line.isprintable() for line in err.split("\n"))
+    assert err.splitlines()[-1].startswith("scatcuda") and not list(tmp_path.iterdir())

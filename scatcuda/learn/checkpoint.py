@@ -56,12 +56,19 @@ class Checkpoint:
         self.about["optimizer"] = {"groups": state["param_groups"], "state": plain}
 
     def restore_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        kept = self.about["optimizer"]
+        """Raises: ValueError: it is of another optimizer, beside the learning rate of the step."""
+        kept, ours = self.about["optimizer"], optimizer.state_dict()["param_groups"]
+        if [{**group, "lr": 0} for group in kept["groups"]] != [{**g, "lr": 0} for g in ours]:
+            raise ValueError("its optimizer has other groups")
         state: dict[int, dict[str, Any]] = {int(i): dict(v) for i, v in kept["state"].items()}
         for name, tensor in self.group("optimizer").items():
             i, _, key = name.partition("/")
             state.setdefault(int(i), {})[key] = tensor
         optimizer.load_state_dict({"state": state, "param_groups": kept["groups"]})
+        for parameter, values in optimizer.state.items():
+            for key, value in values.items():
+                if not (isinstance(value, Tensor) and value.shape == parameter.shape):
+                    raise ValueError(f"its optimizer has a {key} that fits no parameter")
 
     def write(self, directory: str | os.PathLike[str]) -> None:
         """Replace the checkpoint of a run directory."""
@@ -80,7 +87,7 @@ class Checkpoint:
             about = json.loads(metadata.get("scatcuda", ""))
             if about["format"] != _FORMAT:
                 raise DataError(f"{path}: expected a {_FORMAT}, got {about['format']!r}")
-        except (json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise DataError(f"{path}: not a checkpoint of scatcuda") from None
         return cls(tensors, about)
 
@@ -100,4 +107,5 @@ def load_weights(model: nn.Module, directory: str | os.PathLike[str]) -> None:
     try:
         model.load_state_dict(checkpoint.group("model"))
     except RuntimeError as error:
-        raise ValueError(f"{Path(directory, CHECKPOINT)}: of another network ({error})") from None
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"{Path(directory, CHECKPOINT)}: of another network ({reason})") from None

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..arguments import integer
 from ..data import DataError, Dataset
-from ..files import read_tensors, sweep, write_tensors, write_text
+from ..files import open_tensors, read_tensors, sweep, write_tensors, write_text
 from .identity import Watch, difference, identity
 from .shard import Rows
 from .transformer import ScatteringTransformer
@@ -341,7 +341,7 @@ def _split(dataset: Dataset[Any], split: str) -> tuple[Any, Tensor]:
 
 def _whole(folder: Path, part: _Part, manifest: dict[str, Any], digest: str) -> bool:
     """Whether a file is there, undamaged as far as its header tells, and of these features."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
 
     rows = part.stop - part.start
     expected = {
@@ -350,7 +350,7 @@ def _whole(folder: Path, part: _Part, manifest: dict[str, Any], digest: str) -> 
         "index": ("I64", [rows]),
     }
     try:
-        with safe_open(folder / part.name, framework="pt") as file:
+        with open_tensors(folder / part.name) as file:
             slices = {name: file.get_slice(name) for name in file.keys()}
             found = {name: (s.get_dtype(), s.get_shape()) for name, s in slices.items()}
             return (file.metadata() or {}).get("scatcuda") == digest and found == expected

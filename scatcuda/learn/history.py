@@ -39,7 +39,7 @@ def read_history(directory: str | os.PathLike[str]) -> list[Row]:
     for number, line in enumerate(lines, 1):
         try:
             rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             if number == len(lines) and not line.endswith("\n"):
                 break  # being written, or cut short by a kill
             raise DataError(f"{path}: line {number} is damaged ({error})") from None

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from ..arguments import seconds
+from ..data import DataError
 from ..typing import Resume
 from .augment import Augment
 from .checkpoint import CHECKPOINT, Checkpoint
@@ -344,28 +345,63 @@ class _Run:
         if how == "never" or (how == "auto" and not (directory / CHECKPOINT).exists()):
             return
         checkpoint = Checkpoint.read(directory)
-        about = checkpoint.about
+        kept = checkpoint.about.get("identity")
+        kept = kept if isinstance(kept, dict) else {}
         for name, value in self.identity.items():
-            if about["identity"].get(name) != value:
+            if name in kept and kept[name] != value:
                 raise ValueError(
-                    f"{directory} holds a run with {name} = {about['identity'].get(name)!r}, now "
-                    f"{value!r}: take another directory, or start over with resume='never'"
+                    f"{directory} holds a run with {name} = {kept[name]!r}, now {value!r}: take "
+                    "another directory, or start over with resume='never'"
                 )
-        changed = difference(about.get("data"), self.data)
+        changed = difference(checkpoint.about.get("data"), self.data)
         if changed:
             raise ValueError(
                 f"{directory} holds a run on other data: {changed}; it is kept: take another "
                 "directory, or start over with resume='never'"
             )
+        try:
+            if kept.keys() != self.identity.keys():
+                raise ValueError("it does not say of which run it is")
+            self._restore(checkpoint)
+        except Exception as error:  # PyTorch raises whatever damaged values make it
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(
+                f"{directory / CHECKPOINT}: damaged ({type(error).__name__}: {reason}); start over "
+                "with resume='never'"
+            ) from None
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        about, sums = checkpoint.about, checkpoint.tensors["sums"]
+        counts = {"step": self.steps, "worse": math.inf, "unseen": math.inf, "seconds": math.inf}
+        for name, most in counts.items():
+            if not _is_number(about[name]) or not 0 <= about[name] <= most:
+                raise ValueError(f"{name} is {about[name]!r}")
+        if not isinstance(about["stopped"], bool) or not _is_number(about["best_accuracy"]):
+            raise ValueError("its validations are damaged")
+        if not all(isinstance(row, dict) and "epoch" in row for row in about["rows"]) or not all(
+            _is_number(value) for row in about["rows"] for value in row.values()
+        ):
+            raise ValueError("its rows are damaged")
+        if about["scaler"].keys() != self.scaler.state_dict().keys():
+            raise ValueError("its scaler is of another precision")
+        if sums.shape != self.sums.shape:
+            raise ValueError(f"sums has the shape {list(sums.shape)}")
+        best, net = checkpoint.group("best"), self.net.state_dict()
+        if best and {k: v.shape for k, v in best.items()} != {k: v.shape for k, v in net.items()}:
+            raise ValueError("its best weights are of another network")
         self.model.load_state_dict(checkpoint.group("model"))
         checkpoint.restore_optimizer(self.optimizer)
         self.scaler.load_state_dict(about["scaler"])
         if self.place.rank == 0:  # the sums are over all processes
-            self.sums.copy_(checkpoint.tensors["sums"])
-        self.best = {k: v.to(self.device) for k, v in checkpoint.group("best").items()}
+            self.sums.copy_(sums)
+        self.best = {k: v.to(self.device) for k, v in best.items()}
         self.best_accuracy, self.worse = about["best_accuracy"], about["worse"]
         self.step, self.rows, self.stopped = about["step"], about["rows"], about["stopped"]
         self.seconds, self.unseen = about["seconds"], about["unseen"]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 # --- parts -----------------------------------------------------------------------------------
