@@ -695,7 +695,7 @@ def test_names_that_are_no_unicode(images, tmp_path, capsys):
         assert run("eval", where) == 0
     for written in ("written now", "0 files written now"):
         capsys.readouterr()
-        assert run("features", folder, *how, "--output", tmp_path / "out \udce9") == 0
+        assert run("features", tmp_path / "link", *how, "--output", tmp_path / "out \udce9") == 0
         assert written in capsys.readouterr().out
     assert run("filters", "--output", tmp_path / "\udce9.png") == 0
     assert run("filters", "--output", tmp_path / "\udce9.safetensors") == 0

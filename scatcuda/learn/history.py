@@ -123,7 +123,12 @@ def _events(directory: Path, wanted: bool | None, epoch: int) -> Any:
     folder = directory / "tensorboard"
     if folder.is_symlink():
         raise ValueError(f"{folder}: a link; a run keeps its events in a folder of its own")
-    return SummaryWriter(str(folder), purge_step=epoch + 1)
+    try:
+        return SummaryWriter(str(folder), purge_step=epoch + 1)
+    except UnicodeEncodeError:  # of a folder whose name is no UTF-8
+        if wanted:
+            raise ValueError(f"{folder}: TensorBoard wants a name in UTF-8") from None
+        return None
 
 
 def draw_curves(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:
