@@ -6,6 +6,8 @@
 torch.Size([8, 81, 8, 8])
 """
 
+import os
+import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from . import filters, kymatio, ops, reference
@@ -13,7 +15,13 @@ from .config import check_environment, cpu_isa, cuda_launch, show_config
 from .paths import cmake_prefix_path, get_include, library_path
 from .scattering2d import Scattering2D
 
-check_environment()
+try:
+    check_environment()
+except ValueError as error:
+    # The command cannot catch what is raised before it is imported.
+    if os.path.basename(sys.argv[0]) == "scatcuda" or sys.orig_argv[1:3] == ["-m", "scatcuda"]:
+        raise SystemExit(f"scatcuda: {error}") from None
+    raise
 
 try:
     __version__ = version("scatcuda")

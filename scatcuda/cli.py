@@ -46,16 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         name = " " + args.pop("name")
         return command(**args) or 0
     except KeyboardInterrupt:
-        say(f"scatcuda{name}: interrupted", sys.stderr)
+        say(f"scatcuda{name}: interrupted", error=True)
         return 130
     except Exception as error:
         if os.environ.get("SCATCUDA_TRACEBACK"):
             raise
-        words = sentence(error)
-        say(
-            words if words.startswith(f"scatcuda{name}: ") else f"scatcuda{name}: {words}",
-            sys.stderr,
-        )
+        say(f"scatcuda{name}: {sentence(error)}", error=True)
         return 1
 
 
@@ -63,7 +59,7 @@ class _Parser(argparse.ArgumentParser):
     """Says what it has to say as everything else is said."""
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        say(message.removesuffix("\n"), file)
+        say(message.removesuffix("\n"), error=file is sys.stderr)
 
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
@@ -210,6 +206,11 @@ def _count(text: str) -> int | Literal["all"]:
     return int(text)
 
 
+def _bar(progress: bool | None) -> bool | None:
+    """Whether a bar is shown: none where stderr is closed."""
+    return progress if sys.stderr else False
+
+
 def _run_train(
     config: str | None, run: str | None, resume: Resume, save_every: float, progress: bool | None,
     **given: Any,
@@ -234,7 +235,7 @@ def _run_train(
 
     start = time.perf_counter()
     cells = run_experiment(
-        options, where, resume=resume, progress=progress, save_every=save_every, tell=tell
+        options, where, resume=resume, progress=_bar(progress), save_every=save_every, tell=tell
     )
     took = time.perf_counter() - start
     if Place().rank:
@@ -332,8 +333,9 @@ def _run_features(output: str, shard_size: int | None, progress: bool | None, **
         torch.set_num_threads(options.threads)
     dataset = dataset_of(options, 0)
     written = extract(
-        dataset, transformer_of(options), output, shard_size=shard_size, progress=progress
-    )
+        dataset, transformer_of(options), output,
+        shard_size=shard_size, progress=_bar(progress),
+    )  # fmt: skip
     rows = len(dataset.train_y) + len(dataset.test_y)
     say(f"{'features':<10} {printable(output)}: {rows} rows, {written} files written now")
 
@@ -375,7 +377,7 @@ def _problem(parser: argparse.ArgumentParser) -> None:
         "--J", type=_integer(1, 30), default=2, help="scales (default: %(default)s)"
     )
     parser.add_argument(
-        "--L", type=_integer(1, 1024), default=8, help="angles (default: %(default)s)"
+        "--L", type=_integer(1, 256), default=8, help="angles (default: %(default)s)"
     )
     parser.add_argument(
         "--shape", type=_shape, default=(32, 32), metavar="M,N",
@@ -530,7 +532,7 @@ def _info(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("--J", type=_integer(1, 30), help="number of scales")
     parser.add_argument("--shape", type=_shape, metavar="M,N", help="size of the images")
-    parser.add_argument("--L", type=_integer(1, 1024), default=8, help="number of angles")
+    parser.add_argument("--L", type=_integer(1, 256), default=8, help="number of angles")
     parser.add_argument("--max-order", type=int, choices=(0, 1, 2), default=2)
     parser.add_argument("--batch", type=_integer(1), default=128, help="number of images")
     parser.add_argument("--double", action="store_true", help="float64")

@@ -8,7 +8,6 @@ import os
 import sys
 import unicodedata
 from contextlib import suppress
-from typing import TextIO
 
 __all__ = ["printable", "say", "sentence"]
 
@@ -32,10 +31,10 @@ def printable(text: str, keep: str = "") -> str:
     )
 
 
-def say(text: str, stream: TextIO | None = None) -> None:
-    """Print to stdout or another stream. Letters that its encoding does not have are replaced;
+def say(text: str, error: bool = False) -> None:
+    """Print to stdout, or an error to stderr. Letters that its encoding lacks are replaced;
     where nobody reads any more, as behind ``| head -1``, nothing happens."""
-    stream = stream or sys.stdout
+    stream = sys.stderr if error else sys.stdout
     if stream is None:  # closed
         return
     text, encoding = printable(text, keep="\n") + "\n", stream.encoding or "utf-8"
@@ -46,14 +45,14 @@ def say(text: str, stream: TextIO | None = None) -> None:
     try:
         stream.write(text)
         stream.flush()
-    except OSError as error:
+    except OSError as failed:
         # What waits to be written would fail once more when the program ends.
         with suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
-        if not isinstance(error, BrokenPipeError):
-            raise OSError(error.errno, error.strerror, "standard output") from None
+        if not error and not isinstance(failed, BrokenPipeError):
+            raise OSError(failed.errno, failed.strerror, "standard output") from None
 
 
 def sentence(error: BaseException) -> str:
@@ -64,9 +63,9 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
         return f"{_PACKAGES.get(package, package)} is not installed: pip install 'scatcuda[learn]'"
-    if isinstance(error, MemoryError):
-        return "this takes more memory than there is"
     text = str(error).strip()
+    if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
+        return "this takes more memory than there is"
     known = text and isinstance(error, ValueError | TypeError | RuntimeError | ImportError)
     named = known or type(error).__module__.startswith("scatcuda")
     return printable(text if named else f"{type(error).__name__}: {text}")

@@ -143,7 +143,7 @@ def test_expectations_are_printed(tmp_path, capsys):
         (["data", "verify", "absent"], "absent"),
         (["info", "--J", "3"], "a problem has --J and --shape"),
         (["features", "absent", "--output", "somewhere"], "absent"),
-        (["export", "absent/plan.scat"], "no such folder: 'absent'"),
+        (["export", "absent/plan.scat"], "absent: no such folder"),
         (["export", "plan.scat", "--J", "6"], "both sides of shape must be at least 2^J"),
     ],
 )

@@ -142,6 +142,12 @@ def test_features_that_were_never_written_bind_nobody(tmp_path, monkeypatch, cap
     assert "holds other features: " in capsys.readouterr().err
 
 
+def test_features_beyond_the_memory(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("scatcuda.learn.experiment.free_memory", lambda: 1 << 20)
+    assert run("train", "digits", "--n", 50, "--run", tmp_path / "run") == 1
+    assert "5184 features an image" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
 # --- the list ---------------------------------------------------------------------------------
 
 # A command, and a word of the sentence that says what is wrong with it.
@@ -167,6 +173,7 @@ MISTAKES = [
     ("train digits --save-every soon", "--save-every"),
     ("train digits --image-size -1", "image_size"),
     ("train digits --image-size 100000", "image_size"),
+    ("train digits --image-size 16384", "more memory"),
     ("train digits --image-size 1.5", "--image-size"),
     ("train digits --model tree", "--model"),
     ("train digits --n", "--n"),
@@ -383,6 +390,10 @@ def test_nobody_reads_any_more(monkeypatch, tmp_path, capsys):
     assert capsys.readouterr().err == ""
     monkeypatch.setattr("sys.stdout", None)  # closed
     assert run("filters") == 0
+    monkeypatch.setattr("sys.stderr", None)
+    assert run("train", "digits", *QUICK, "--run", tmp_path / "run", "--seeds", 1) == 0
+    assert run("train", "digits", "--n", 0) == run("nonsense") - 1 == 1
+    monkeypatch.undo()
     monkeypatch.setattr("sys.stdout", Broken(errno.ENOSPC))  # > /dev/full
     assert run("filters") == 1
     assert "standard output: No space left on device" in capsys.readouterr().err
@@ -444,6 +455,16 @@ def test_a_full_disk(command, tmp_path, monkeypatch, capsys):
         os.chdir(ROOT)
         if mounted:
             subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize("name", ["CPU_ISA", "TIER", "WORKSPACE"])
+def test_the_environment_is_the_command_lines_too(name, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "scatcuda", "info"], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), f"SCATCUDA_{name}": "nonsense"},
+    )  # fmt: skip
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith(f"scatcuda: SCATCUDA_{name} must be")
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ from .options import LINEAR, Options, checked_n, checked_seed, read_config, writ
 from .pca import PCAAffineClassifier
 from .ridge import RidgeClassifier
 from .saving import load, save
-from .shard import Rows, Shard
+from .shard import Rows, Shard, free_memory
 from .standardizer import Standardizer
 from .training import fit, try_out
 from .transformer import ScatteringTransformer
@@ -265,6 +265,12 @@ def _check(source: _Source, n: int | Literal["all"], seed: int) -> None:
     images = len(dataset.train_y) if n == "all" else len(data.subset(dataset.train_y, n, seed))
     if options.model in LINEAR:
         _classifier(options, _shared(source, images))
+        needed = 2 * source.columns * (images + len(dataset.test_y)) // Place().size
+        if needed > free_memory():
+            raise ValueError(
+                f"J = {options.J} and L = {options.L} give {source.columns} features an image, "
+                f"{needed / 2**30:.3g} GiB; {free_memory() / 2**30:.3g} GiB are free: try pool"
+            )
         return
     if options.val and not int(options.val * images):
         raise ValueError(f"val = {options.val} of {images} images holds out none of them")

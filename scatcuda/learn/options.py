@@ -78,7 +78,7 @@ class Options:
         "scattering", "what a linear classifier sees", choices=get_args(Features)
     )
     J: int = _option(2, "scales: coefficients average over 2^J pixels", least=1, most=30)
-    L: int = _option(8, "angles", least=1, most=1024)
+    L: int = _option(8, "angles", least=1, most=256)
     max_order: int = _option(2, "orders of scattering: 0, 1 or 2", choices=(0, 1, 2))
     filters: BankName = _option("morlet", "filter bank", choices=get_args(BankName))
     pool: Literal["none"] | Pooling = _option(
