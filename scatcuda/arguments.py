@@ -105,7 +105,7 @@ def pair(caller: str, shape: Sequence[int], longest: int = limits.SIDE) -> tuple
     except TypeError:
         raise TypeError(f"{told}{shape!r}") from None
     if len(sides) != 2:
-        raise ValueError(told + ", ".join(map(limits.shown, sides)))
+        raise ValueError(f"{told}({', '.join(map(limits.shown, sides))})")
     limits.at_most(caller, "a side of shape", max(sides), longest)
     return sides[0], sides[1]
 

@@ -196,8 +196,9 @@ class FreeFilters(LearnedFilters):
             phi = bank.phi
             banded(phi, self._plan, torch.float64)  # a low-pass that is none
             factors = filters.separable_factors(phi)
-        for half, factor in zip(self._values()[1:], factors, strict=True):
-            half.copy_(beside(factor[: len(half)], half))
+            halves = [factor[: len(factor) // 2 + 1] for factor in factors]
+        for kept, half in zip(self._values()[1:], halves, strict=True):
+            kept.copy_(beside(half, kept))
         for j in reversed(range(self._plan.J)):  # as in packing, the finest last
             with constants():
                 psi = bank.scale(j)
