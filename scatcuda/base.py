@@ -80,11 +80,12 @@ class Transform(nn.Module):
     def _checked(self, x: Any, like: Tensor) -> Tensor:
         """A real tensor ``[..., *self._input]`` on the device of `like`, in its dtype."""
         if not isinstance(x, Tensor):
-            raise self._refused(TypeError, "should be a torch.Tensor", type(x).__name__)
+            kind = f"{type(x).__name__}: the input should be one"  # as Kymatio says
+            raise self._refused(TypeError, "must be a torch.Tensor", kind)
         if x.is_complex():
             raise self._refused(InputError, "must be real", x.dtype)
         if x.layout != torch.strided or x.is_nested:
-            found = "a nested one" if x.is_nested else x.layout
+            found = "a nested one" if x.is_nested else str(x.layout)
             raise self._refused(InputError, "must be a dense tensor, torch.strided", found)
         if x.shape[-2:] != self._input:
             M, N = self._input

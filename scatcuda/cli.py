@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
 
-from . import __version__
+from . import __version__, limits
 from .terminal import printable, say, sentence
 from .typing import BankName, Resume, Tier
 
@@ -374,7 +374,7 @@ def _check_room(
 
 def _problem(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--J", type=_integer(1, 30), default=2, help="scales (default: %(default)s)"
+        "--J", type=_integer(1, limits.SCALES), default=2, help="scales (default: %(default)s)"
     )
     parser.add_argument(
         "--L", type=_integer(1, 256), default=8, help="angles (default: %(default)s)"
@@ -530,7 +530,7 @@ def _info(commands: Any) -> None:
         commands, "info", _run_info, _INFO,
         "example:\n  scatcuda info --J 3 --shape 224,224 --device H100\n",
     )  # fmt: skip
-    parser.add_argument("--J", type=_integer(1, 30), help="number of scales")
+    parser.add_argument("--J", type=_integer(1, limits.SCALES), help="number of scales")
     parser.add_argument("--shape", type=_shape, metavar="M,N", help="size of the images")
     parser.add_argument("--L", type=_integer(1, 256), default=8, help="number of angles")
     parser.add_argument("--max-order", type=int, choices=(0, 1, 2), default=2)

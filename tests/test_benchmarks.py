@@ -278,7 +278,9 @@ def test_import_time_is_positive():
 
 
 def test_failing_process_tells_why():
-    with pytest.raises(RuntimeError, match="expected 'memory', 'gradient' or 'building', got 'nonsense'"):
+    with pytest.raises(
+        RuntimeError, match="expected 'memory', 'gradient' or 'building', got 'nonsense'"
+    ):
         process._child("-m", "benchmarks.process", "nonsense", "twin")
 
 

@@ -162,7 +162,7 @@ def test_bad_arguments(options, words):
         (torch.zeros(8, 9), r"shape \(..., 8, 8\)"),
         (torch.zeros(8, 8, dtype=torch.complex64), "x must be real; got torch.complex64"),
         (torch.zeros(8, 8, dtype=torch.float64), "x must be float32 as the module is"),
-        ([[0.0]], "x should be a torch.Tensor; got list"),
+        ([[0.0]], "x must be a torch.Tensor; got list"),
     ],
 )
 def test_bad_input(x, words):

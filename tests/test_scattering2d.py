@@ -478,9 +478,9 @@ BAD_ARGUMENTS = [
     (dict(filters="tight", L=1), ValueError, "L 2 or more got 1"),
 ]
 BAD_IMAGES = [
-    (np.zeros((16, 20)), TypeError, "x should be a torch.Tensor; got ndarray"),
-    ([[0.0]], TypeError, "x should be a torch.Tensor; got list"),
-    (None, TypeError, "x should be a torch.Tensor; got NoneType"),
+    (np.zeros((16, 20)), TypeError, "x must be a torch.Tensor; got ndarray"),
+    ([[0.0]], TypeError, "x must be a torch.Tensor; got list"),
+    (None, TypeError, "x must be a torch.Tensor; got NoneType"),
     (torch.zeros(()), ValueError, "x must have shape (..., 16, 20); got ()"),
     (torch.zeros(20), ValueError, "x must have shape (..., 16, 20); got (20,)"),
     (torch.zeros(2, 20, 16), ValueError, "x must have shape (..., 16, 20); got (2, 20, 16)"),

@@ -15,6 +15,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from .. import limits
 from ..arguments import plain
 from ..files import write_text
 from ..typing import BankName, Classifier, FeatureType, Head, Network, Pooling, Trainable
@@ -77,7 +78,7 @@ class Options:
     features: Features = _option(
         "scattering", "what a linear classifier sees", choices=get_args(Features)
     )
-    J: int = _option(2, "scales: coefficients average over 2^J pixels", least=1, most=30)
+    J: int = _option(2, "scales: coefficients average over 2^J pixels", least=1, most=limits.SCALES)
     L: int = _option(8, "angles", least=1, most=256)
     max_order: int = _option(2, "orders of scattering: 0, 1 or 2", choices=(0, 1, 2))
     filters: BankName = _option("morlet", "filter bank", choices=get_args(BankName))
