@@ -23,8 +23,7 @@ def restart():
     return peak()
 
 def kept(module):
-    learned = [*module.parameters(), *module.buffers()]
-    return sum(tensor.nbytes for tensor in learned or module._packed)
+    return sum(tensor.nbytes for tensor in list(module.parameters()) or module._packed)
 
 torch.set_num_threads(1)
 what, arguments = sys.argv[1], json.loads(sys.argv[2])

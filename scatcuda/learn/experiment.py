@@ -112,8 +112,8 @@ def run_experiment(
         place.first(lambda: _compare(folder, options, resume))
     source = _Source(options, options.seeds[0])
     if folder and resume != "never":
-        place.first(lambda: _check_data(folder, source))
         found = {key: _read(cell_folder(folder, *key), *key) for key in asked}
+        place.first(lambda: _check_data(folder, source))
         kept = {key: cell for key, cell in found.items() if cell}
     for key in asked:
         if key not in kept:
