@@ -105,7 +105,8 @@ def pair(caller: str, shape: Sequence[int], longest: int = limits.SIDE) -> tuple
     except TypeError:
         raise TypeError(f"{told}{shape!r}") from None
     if len(sides) != 2:
-        raise ValueError(f"{told}({', '.join(map(limits.shown, sides))})")
+        found = ", ".join(map(limits.shown, sides)) + "," * (len(sides) == 1)
+        raise ValueError(f"{told}({found})")
     limits.at_most(caller, "a side of shape", max(sides), longest)
     return sides[0], sides[1]
 
