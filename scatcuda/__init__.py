@@ -17,10 +17,10 @@ from .scattering2d import Scattering2D
 
 try:
     check_environment()
-except ValueError as error:
+except ValueError as _error:
     # The command cannot catch what is raised before it is imported.
     if os.path.basename(sys.argv[0]) == "scatcuda" or sys.orig_argv[1:3] == ["-m", "scatcuda"]:
-        raise SystemExit(f"scatcuda: {error}") from None
+        raise SystemExit(f"scatcuda: {_error}") from None
     raise
 
 try:

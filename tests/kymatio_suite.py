@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,17 @@ def main(checkout: Path) -> int:
         return 2
     here = Path(__file__).resolve().parent
     paths = [str(checkout), str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]
-    options = ["-q", "-rxXs", "-c", os.devnull, "-p", "no:cacheprovider", "-p", Path(__file__).stem]
+    options = ["-q", "-rxXs", "-p", "no:cacheprovider", "-p", Path(__file__).stem]
     options += ["-W", "error::scatcuda.kymatio.FallbackWarning"]
+    with tempfile.TemporaryDirectory() as folder:  # neither our settings nor Kymatio's
+        settings = Path(folder, "pytest.ini")
+        settings.write_text("[pytest]\n")
+        return _run([*options, "-c", str(settings)], paths, files)
+
+
+def _run(options: list[str], paths: list[str], files: list[Path]) -> int:
+    """The exit status."""
+    here = Path(__file__).resolve().parent
     failed = False
     for refusing in ("", "1"):
         print(f"--- {'refusing what Kymatio refuses' if refusing else 'as it is'}", flush=True)
