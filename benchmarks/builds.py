@@ -1,13 +1,13 @@
 """Two builds of scatcuda against each other: is a change slower?
 
-    python -m benchmarks.builds BEFORE AFTER [--pairs 21] [--only WORDS] [--json FILE]
+    python -m benchmarks.builds BEFORE AFTER [--pairs 21] [--only PATTERN] [--json FILE]
 
 BEFORE and AFTER are folders that hold a built package `scatcuda`: two checkouts after `python
 setup.py build_ext --inplace`, say. Every case of the registry that runs on a CPU is timed in
 processes of each build in turn, and once more in one of BEFORE, the control. A pair gives the ratio
 of the two times; the figure is the median of the pairs: 1 as fast, below 1 slower. Where the
-control, two copies of one build, is further than 0.01 from 1, there are more pairs, up to three
-times as many. Processes start anew every third pair, since where a process happens to have its
+control, two copies of one build, is further than 0.01 from 1, there are more pairs, up to --most.
+Processes start anew every third pair, since where a process happens to have its
 memory decides some per cent.
 
 Exit status 1: a case is below --least (0.98).
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -92,7 +93,9 @@ def work() -> None:
             print(json.dumps(found), file=answers, flush=True)
 
 
-def compare(before: Path, after: Path, names: Sequence[str], pairs: int) -> dict[str, Any]:
+def compare(
+    before: Path, after: Path, names: Sequence[str], pairs: int, most: int
+) -> dict[str, Any]:
     """The ratios of every case, ``{name: {"after": [...], "control": [...]}}``."""
     ratios: dict[str, Any] = {name: {"after": [], "control": []} for name in names}
     builds = {"before": before, "after": after, "control": before}
@@ -112,15 +115,15 @@ def compare(before: Path, after: Path, names: Sequence[str], pairs: int) -> dict
                     ratios[name][role].append(times["before"] / times[role])
         for worker in workers.values():
             worker.end()
-        wanted = [name for name in names if not _enough(ratios[name], pairs)]
+        wanted = [name for name in names if not _enough(ratios[name], pairs, most)]
         print(f"{turn} turns, {len(wanted)} cases go on", file=sys.stderr, flush=True)
     return ratios
 
 
-def _enough(found: dict[str, list[float]], pairs: int) -> bool:
+def _enough(found: dict[str, list[float]], pairs: int, most: int) -> bool:
     count = len(found["after"])
     steady = abs(statistics.median(found["control"]) - 1) <= 0.01
-    return count >= (pairs if steady else 3 * pairs)
+    return count >= (pairs if steady else most)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -129,7 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
     parser.add_argument("--pairs", type=int, default=21, help="of every case, at least")
-    parser.add_argument("--only", default="", help="the cases whose names hold this")
+    parser.add_argument("--most", type=int, default=63, help="pairs where the control is unsteady")
+    parser.add_argument("--only", default="", help="the cases whose names have this regex")
     parser.add_argument("--least", type=float, default=0.98, help="ratio that must be reached")
     parser.add_argument("--json", type=Path, help="a file for all ratios")
     options = parser.parse_args(arguments)
@@ -140,10 +144,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"{folder} holds no package scatcuda")
     from .registry import CASES
 
-    names = [c.name for c in CASES if c.device == "cpu" and options.only in c.name]
+    names = [c.name for c in CASES if c.device == "cpu" and re.search(options.only, c.name)]
     if not names:
         parser.error(f"--only {options.only!r}: no case has such a name")
-    ratios = compare(options.before.resolve(), options.after.resolve(), names, options.pairs)
+    ratios = compare(
+        options.before.resolve(), options.after.resolve(), names, options.pairs, options.most
+    )
     slow = 0
     print(f"{'before ÷ after':>14} {'quartiles':>15} {'control':>8} {'pairs':>6}  case")
     for name, found in ratios.items():

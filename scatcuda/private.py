@@ -1,6 +1,6 @@
 """Every name of PyTorch's that is not public and that the package uses, here alone.
 
-Each has its reason. All were there, and the tests passed, in PyTorch 2.11, 2.13 and 2.14
+Each has its reason. All were there, and the tests passed, in PyTorch 2.13 and 2.14
 (``make compat``); what another release may have changed is looked for here.
 """
 
