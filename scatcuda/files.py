@@ -1,7 +1,8 @@
 """Files that are there whole or not at all.
 
 A file is written to a temporary name beside its own, flushed to the disk, and renamed: whoever
-looks, also after a kill or a power cut, finds the old content or the new one.
+looks, also after a kill or a power cut, finds the old content or the new one. What is no file, such
+as /dev/stdout or a named pipe, is written to and stays what it is.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import errno
 import os
 import re
 import secrets
+import shutil
+import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -41,6 +44,13 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        # A name in its place would take it from everybody: of root, /dev/null.
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder, path.name)
+            with open(Path(folder, path.name), "rb") as whole, open(path, "wb") as there:
+                shutil.copyfileobj(whole, there)
+        return
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     # The system takes the umask off these permissions: a process can only read its own by setting
     # another one, which every thread would see. What is there already is not opened, nor a link.

@@ -1,6 +1,7 @@
 """Files that are there whole or not at all: their permissions, and what is left of them."""
 
 import os
+import stat
 
 import pytest
 from torch import Tensor, arange, equal
@@ -32,6 +33,25 @@ def test_a_failure_keeps_the_old_file_and_leaves_nothing(tmp_path):
         raise RuntimeError
     assert (tmp_path / "a.txt").read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_what_is_no_file_is_written_to_and_stays_what_it_is(tmp_path):
+    """Root's `--output /dev/null` made a file of the machine's /dev/null."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)  # as /dev/stdout is one
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        for path in (pipe, link):
+            write_text(path, "whole")
+            assert os.read(reader, 100) == b"whole"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo() and link.is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+    before = os.stat(os.devnull)
+    write_text(os.devnull, "whole")
+    assert os.path.samestat(before, os.stat(os.devnull)) and stat.S_ISCHR(before.st_mode)
 
 
 def test_a_link_in_the_way_is_not_written_through(tmp_path, monkeypatch):

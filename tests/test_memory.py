@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 CHILD = """
-import ctypes, json, sys
+import ctypes, json, sys, tempfile
 from pathlib import Path
 import torch
 from scatcuda import Scattering2D, filters
@@ -44,7 +44,8 @@ else:
     if what == "freeze":
         module.freeze()
     if what == "save":
-        module.save_plan("/dev/null")
+        with tempfile.TemporaryDirectory() as folder:
+            module.save_plan(folder + "/plan.scat")
     top = peak()
     left = sum(t.nbytes for t in module._packed) if what == "freeze" else kept(module)
 print(top - before - (0 if what == "save" else left))
