@@ -37,8 +37,9 @@ help:
 demo: $(VENV)/.built-demo
 	$(BIN)/python -m scatcuda.demo $(if $(DATA),--data $(DATA))
 
+# A process for each processor; a file's tests run in one of them, which compiles their programs.
 test: $(VENV)/.built-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile $(ARGS)
 
 bench: $(VENV)/.built-bench
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
