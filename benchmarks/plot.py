@@ -10,13 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from scatcuda.drawing import BLUE, INK, PALE, RUST
+
 PEERS = {
-    "kymatio": ("Kymatio", "#1f6f8b"),
-    "per-path loop": ("Kymatio's loop over paths", "#1f6f8b"),
-    "twin": ("plain-PyTorch twin", "#b4c3ca"),
-    "compiled twin": ("compiled twin", "#8d99ae"),
+    "kymatio": ("Kymatio", BLUE),
+    "per-path loop": ("Kymatio's loop over paths", BLUE),
+    "twin": ("plain-PyTorch twin", "#c3cfdc"),
+    "compiled twin": ("compiled twin", PALE),
 }
-INK, GRID, WANTED = "#22303a", "#e3e8eb", "#d1495b"
+GRID = "#e6e8eb"
 GAP = 0.55  # between the bars of two cases; a bar is 1 high
 
 
@@ -58,7 +60,7 @@ def _draw_bar(axes: Any, y: float, case: dict[str, Any], peer: str) -> None:
     ratio = case["ratios"][peer]
     axes.barh(y, ratio - 1, 0.9, left=1, color=PEERS[peer][1])
     if peer == case["rival"] and case["target"]:
-        axes.plot([case["target"]] * 2, [y - 0.6, y + 0.6], color=WANTED, linewidth=2)
+        axes.plot([case["target"]] * 2, [y - 0.6, y + 0.6], color=RUST, linewidth=2)
     label = axes.annotate(
         f"{ratio:.0f}×" if ratio >= 9.95 else f"{ratio:.2g}×",
         (max(ratio, 1), y),
@@ -93,7 +95,7 @@ def _caption(figure: Figure, axes: Any, report: dict[str, Any]) -> None:
         if any(peer in case["ratios"] for case in cases):
             axes.barh([0], [0], left=1, color=colour, label=label)
     if any(case["target"] and case["rival"] in case["ratios"] for case in cases):
-        axes.plot([], [], color=WANTED, linewidth=2, label="wanted")
+        axes.plot([], [], color=RUST, linewidth=2, label="wanted")
     handles, labels = axes.get_legend_handles_labels()
     order = sorted(range(len(labels)), key=lambda i: labels[i] == "wanted")
     figure.legend(

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from scatcuda.data import digits
+from scatcuda.drawing import panels
 from scatcuda.learn.models import hybrid, resnet
-from scatcuda.learn.plot import panels
 from scatcuda.learn.separation import activations, blocks, distance_ratio, plot, separation, table
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..data import DataError
-from ..files import replaced, write_text
+from ..drawing import BLUE, RUST, panels
+from ..files import write_text
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -131,31 +133,22 @@ def _events(directory: Path, wanted: bool | None, epoch: int) -> Any:
         return None
 
 
-def draw_curves(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:
+def draw_curves(path: Path, rows: Sequence[Row]) -> None:
     """Draw loss and accuracy by epoch, training and validation, to a PNG file.
 
     Does nothing where matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
+    if not find_spec("matplotlib"):
         return
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for axes, name, factor in ((left, "loss", 1), (right, "accuracy", 100)):
-        for prefix, colour, words in (
-            ("", "#0072b2", "training"), ("val_", "#d55e00", "validation"),
-        ):  # fmt: skip
-            key = prefix + name
-            points = [(row["epoch"], factor * row[key]) for row in rows if key in row]
-            if points:
-                few = "o" if len(points) < 40 else ""
-                axes.plot(*zip(*points, strict=True), color=colour, marker=few, ms=3, label=words)
-        axes.set_xlabel("epoch")
-        axes.set_ylabel("loss" if factor == 1 else "accuracy, %")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    left.set_ylim(bottom=0)
-    right.legend(frameon=False)
-    with replaced(path) as temporary:
-        figure.savefig(temporary, dpi=150, format="png")
+    with panels(path, 2, "Training", f"{rows[-1]['epoch']:g} epochs") as axes:
+        for ax, name, factor in zip(axes, ("loss", "accuracy"), (1, 100), strict=True):
+            for prefix, colour, words in (("", BLUE, "training"), ("val_", RUST, "validation")):
+                key = prefix + name
+                points = [(row["epoch"], factor * row[key]) for row in rows if key in row]
+                if points:
+                    few = "o" if len(points) < 40 else ""
+                    ax.plot(*zip(*points, strict=True), color=colour, marker=few, label=words)
+            ax.set_title("Loss" if factor == 1 else "Accuracy, %")
+            ax.set_xlabel("epoch")
+            ax.xaxis.get_major_locator().set_params(integer=True)
+        axes[0].set_ylim(bottom=0)

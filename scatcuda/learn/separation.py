@@ -26,8 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..drawing import COLOURS, INK, MARKERS, panels
 from .cascade import WaveletCascade
-from .plot import COLOURS, INK, MARKERS, panels
 
 _BATCH = 250
 _FLOOR = 0.1  # smallest deviation of a feature, relative to their root mean square

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from scatcuda import Scattering2D
 from scatcuda.arguments import integer
 
-from .plot import COLOURS, MARKERS, panels
+from ..drawing import COLOURS, MARKERS, panels
 from .separation import _each, _images, activations, blocks
 
 SHIFTS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
