@@ -1,0 +1,36 @@
+"""What the README shows runs as it stands: each block of Python on its own or after those above."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+for package in ("sklearn", "safetensors", "tqdm", "kymatio"):
+    pytest.importorskip(package)
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def run(program: str, folder: Path) -> None:
+    # The package under test, also when it is not installed.
+    program = f"import sys; sys.path.insert(0, {str(README.parent)!r})\n{program}"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_the_blocks_run_one_after_another(tmp_path):
+    assert len(BLOCKS) >= 6
+    run("\n".join(BLOCKS), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_block_on_learning_runs_alone(tmp_path):
+    (block,) = (block for block in BLOCKS if "make_pipeline" in block)
+    run(block, tmp_path)
