@@ -1,15 +1,9 @@
 // scatcuda.h's CUDA functions on the emulated device, called from Python.
 #include "scatcuda/scatcuda.hpp"
 
-#include "core/engines.h"
 #include "harness.h"
 #include "host_fft.h"
-
-// A machine without cuFFT
-namespace scatcuda::cuda {
-const Fft* cufft(int*) { return nullptr; }
-const char* cufft_error() { return "there is none"; }
-}  // namespace scatcuda::cuda
+#include "no_cufft.h"
 
 namespace scatcuda::emulation {
 namespace {
@@ -31,23 +25,6 @@ struct CountingFft {
       transform<float>(*t, in, out);
     }
     return 0;
-  }
-
-  template <class T>
-  static void transform(const scatcuda_transform& t, const void* in, void* out) {
-    auto* spectrum = static_cast<std::complex<T>*>(out);
-    switch (t.direction) {
-      case SCATCUDA_REAL_FORWARD:
-        return fft_forward(t.batch, t.outer, t.inner, static_cast<const T*>(in), spectrum);
-      case SCATCUDA_REAL_INVERSE:
-        return fft_real_inverse(t.batch, t.outer, t.inner,
-                                static_cast<std::complex<T>*>(const_cast<void*>(in)),
-                                static_cast<T*>(out));
-      case SCATCUDA_COMPLEX_FORWARD:
-        return fft_complex(-1, t.batch, t.outer, t.inner, spectrum);
-      case SCATCUDA_COMPLEX_INVERSE:
-        return fft_complex(1, t.batch, t.outer, t.inner, spectrum);
-    }
   }
 };
 

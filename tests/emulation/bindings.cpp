@@ -108,23 +108,6 @@ class HostFft {
     }
     return true;
   }
-
-  template <class T>
-  static void transform(const cuda::Transform& t, const void* in, void* out) {
-    auto* spectrum = static_cast<std::complex<T>*>(out);
-    switch (t.direction) {
-      case cuda::Direction::real_forward:
-        return fft_forward(t.batch, t.outer, t.inner, static_cast<const T*>(in), spectrum);
-      case cuda::Direction::real_inverse:
-        return fft_real_inverse(t.batch, t.outer, t.inner,
-                                static_cast<std::complex<T>*>(const_cast<void*>(in)),
-                                static_cast<T*>(out));
-      case cuda::Direction::forward:
-        return fft_complex(-1, t.batch, t.outer, t.inner, spectrum);
-      case cuda::Direction::inverse:
-        return fft_complex(1, t.batch, t.outer, t.inner, spectrum);
-    }
-  }
   static void check_inside(const char* what, const void* p, size_t bytes) {
     if (buffer_of(p, bytes) == nullptr) {
       throw std::runtime_error(std::string("FFT: the ") + what + " reaches outside of its buffer");

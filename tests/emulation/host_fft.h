@@ -126,4 +126,23 @@ void fft_real_inverse(int64_t batch, int64_t outer, int64_t inner, std::complex<
   }
 }
 
+// What the engine (cuda::Transform) or the interface (scatcuda_transform) asks an FFT for; both
+// number the four kinds alike.
+template <class T, class Asked>
+void transform(const Asked& t, const void* in, void* out) {
+  auto* spectrum = static_cast<std::complex<T>*>(out);
+  switch (static_cast<int>(t.direction)) {
+    case 0:
+      return fft_forward(t.batch, t.outer, t.inner, static_cast<const T*>(in), spectrum);
+    case 1:
+      return fft_real_inverse(t.batch, t.outer, t.inner,
+                              static_cast<std::complex<T>*>(const_cast<void*>(in)),
+                              static_cast<T*>(out));
+    case 2:
+      return fft_complex(-1, t.batch, t.outer, t.inner, spectrum);
+    default:
+      return fft_complex(1, t.batch, t.outer, t.inner, spectrum);
+  }
+}
+
 }  // namespace scatcuda::emulation

@@ -21,15 +21,9 @@
 #include "random.h"
 
 #ifdef SCATCUDA_EMULATED
-#include "core/engines.h"
 #include "emulator.h"
 #include "host_fft.h"
-
-// A machine without cuFFT
-namespace scatcuda::cuda {
-const Fft* cufft(int*) { return nullptr; }
-const char* cufft_error() { return "there is none"; }
-}  // namespace scatcuda::cuda
+#include "no_cufft.h"
 #endif
 
 namespace {
@@ -457,25 +451,9 @@ struct Fft {
   static int run(void* self, const scatcuda_transform* t, const void* in, void* out, void*,
                  void* on) {
     if (static_cast<Fft*>(self)->refuses || on != the_stream) return 1;
+    using scatcuda::emulation::transform;
     t->type == SCATCUDA_FLOAT64 ? transform<double>(*t, in, out) : transform<float>(*t, in, out);
     return 0;
-  }
-  template <class T>
-  static void transform(const scatcuda_transform& t, const void* in, void* out) {
-    using namespace scatcuda::emulation;
-    auto* spectrum = static_cast<std::complex<T>*>(out);
-    switch (t.direction) {
-      case SCATCUDA_REAL_FORWARD:
-        return fft_forward(t.batch, t.outer, t.inner, static_cast<const T*>(in), spectrum);
-      case SCATCUDA_REAL_INVERSE:
-        return fft_real_inverse(t.batch, t.outer, t.inner,
-                                static_cast<std::complex<T>*>(const_cast<void*>(in)),
-                                static_cast<T*>(out));
-      case SCATCUDA_COMPLEX_FORWARD:
-        return fft_complex(-1, t.batch, t.outer, t.inner, spectrum);
-      case SCATCUDA_COMPLEX_INVERSE:
-        return fft_complex(1, t.batch, t.outer, t.inner, spectrum);
-    }
   }
 };
 

@@ -10,11 +10,7 @@
 #include "core/schedule.h"
 
 #ifdef SCATCUDA_EMULATED
-// A machine without cuFFT
-namespace scatcuda::cuda {
-const Fft* cufft(int*) { return nullptr; }
-const char* cufft_error() { return "there is none"; }
-}  // namespace scatcuda::cuda
+#include "no_cufft.h"
 #endif
 
 namespace {
