@@ -43,15 +43,76 @@ def test_indices_choose_as_of_a_tensor(tmp_path):
     images = folder_dataset(tmp_path, size=4).train_x
     everything = images[:]
     assert everything.shape == (6, 3, 4, 4) and everything.dtype == torch.uint8
-    chosen = (torch.tensor([5, 0, 0, -1]), torch.tensor([], dtype=torch.int64))
-    for index in (slice(1, 4), slice(5, None), slice(0, 0), slice(9), 2, -1, *chosen):
-        assert torch.equal(images[index], everything[index])
-    for index in (6, torch.tensor([0, 6])):
-        with pytest.raises(IndexError):
-            images[index]
-    for index in ("a", torch.tensor([True] * 6), torch.tensor([0.0]), torch.tensor([[0]]), True):
-        with pytest.raises(TypeError, match="expected a slice or an int64 tensor"):
-            images[index]
+    rows, mask = [5, 0, 0, -1], [True, False, False, True, True, False]
+    single = (2, -1, np.int64(2), np.uint8(3), np.array(1), torch.tensor(4))
+    many = (
+        rows, np.array(rows), np.array(rows[:3], np.uint8), torch.tensor(rows, dtype=torch.int32),
+        mask, np.array(mask), torch.tensor(mask), [], np.array([], int), torch.tensor([]).long(),
+        [False] * 6, [np.int64(1), np.int64(0)],
+    )  # fmt: skip
+    for index in (slice(1, 4), slice(5, None), slice(0, 0), slice(9), slice(None, None, -2)):
+        assert torch.equal(images[index], torch.from_numpy(everything.numpy()[index].copy()))
+    for index in (*single, *many):
+        place = np.asarray(index) if np.size(index) else slice(0)
+        expected = torch.as_tensor(everything.numpy()[place if np.ndim(index) else int(index)])
+        assert torch.equal(images[index], expected), index
+
+
+@pytest.mark.parametrize(
+    "index", [6, -7, torch.tensor([0, 6]), [-7], np.array([6]), [True], torch.tensor([True] * 7)],
+    ids=str,
+)  # fmt: skip
+def test_indices_out_of_range(index, tmp_path):
+    write_folders(tmp_path)
+    with pytest.raises(IndexError, match=r"Images: (index -?[67] is out|a mask of)"):
+        folder_dataset(tmp_path, size=4).train_x[index]
+
+
+@pytest.mark.parametrize(
+    "index", ["a", 1.0, True, np.True_, None, ..., (0, 1), [0.0], ["a"], [[0]], [0, [1]],
+              torch.tensor([0.0]), torch.tensor([[0]]), np.array([[True]]), np.array(["a"]),
+              torch.tensor([1, 0], dtype=torch.uint8)],
+    ids=str,
+)  # fmt: skip
+def test_what_is_no_index(index, tmp_path):
+    write_folders(tmp_path)
+    with pytest.raises(TypeError, match="expected an integer, a slice, or indices or a mask"):
+        folder_dataset(tmp_path, size=4).train_x[index]
+
+
+class Member:
+    """A `Source`: the bytes of a picture, wherever they are from."""
+
+    def __init__(self, name, raw):
+        self.name, self.raw = name, raw
+
+    def read(self):
+        if self.raw is None:
+            raise DataError(f"{self.name}: it is gone")
+        return self.raw
+
+    def state(self):
+        return len(self.raw or b""), 7, id(self) % 1000
+
+
+def test_sources(tmp_path):
+    file = save(tmp_path / "x.png", np.full((4, 4), 200, "u1"))
+    members = [Member("all.tar: x.png", file.read_bytes()), Member("y.png", b"damaged"), file]
+    images = Images(members, 4, grey=True)
+    assert images.files == ("all.tar: x.png", "y.png", str(file))
+    assert torch.equal(images[0], images[2]) and images[0].unique().tolist() == [200]
+    hashes = list(images.hashes(torch.tensor([2, 0, 1])))
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert images.states(torch.tensor([1, 0])).tolist() == [
+        list(members[1].state()), list(members[0].state()),
+    ]  # fmt: skip
+    with pytest.raises(DataError, match=r"^y\.png: not an image"):
+        images[:]
+    assert [name for name, _ in images.damaged()] == ["y.png"]
+    members[0].raw = None
+    for call in (lambda: images[0], lambda: list(images.hashes(torch.tensor([0])))):
+        with pytest.raises(DataError, match=r"^all\.tar: x\.png: it is gone$"):
+            call()
 
 
 def test_the_central_square_is_resampled(tmp_path):

@@ -18,8 +18,9 @@ from .cifar import cifar_dataset
 from .dataset import Dataset, subset
 from .embedded import digits, digits_dataset, textures
 from .error import DataError
-from .folder import Images, folder_dataset
+from .folder import folder_dataset
 from .idx import idx_dataset, read_idx
+from .images import Images
 from .npz import npz_dataset
 
 __all__ = [

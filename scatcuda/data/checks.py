@@ -12,8 +12,9 @@ from .catalog import Location, locate, read
 from .cifar import version_of
 from .error import DataError
 from .files import opened
-from .folder import Images, testing_folder
+from .folder import testing_folder
 from .idx import idx_files
+from .images import Images
 
 _BLOCK = 1 << 20  # bytes
 

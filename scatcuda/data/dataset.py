@@ -14,7 +14,7 @@ from ..arguments import integer
 from .error import DataError
 
 if TYPE_CHECKING:
-    from .folder import Images
+    from .images import Images
 
 X = TypeVar("X", Tensor, "Images")
 

@@ -1,181 +1,23 @@
-"""Image folders, as ImageNet is kept: `train/class/*.jpg`. Images are decoded when asked for.
+"""Image folders, as ImageNet is kept: `train/class/*.jpg`.
 
 folder_dataset() -> Dataset of `Images` [n, 3, size, size] uint8
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..arguments import integer
 from .dataset import Dataset
 from .error import DataError
-
-if TYPE_CHECKING:
-    from PIL import Image
+from .images import Images
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".webp", ".tif", ".tiff", ".gif")
-_FORMATS = ("JPEG", "PNG", "BMP", "PPM", "WEBP", "TIFF", "GIF")  # no format that runs a program
-_BLOCK = 4096  # images
-_MAX_PIXELS = 1 << 27  # a small file can claim many pixels; the largest photographs have fewer
-
-
-class Images:
-    """Image files as an array ``[n, 3, size, size]`` or ``[n, size, size]`` (grey) of uint8.
-
-    ``images[index]`` with a slice or an int64 tensor of indices is a tensor, decoded in parallel;
-    with an int it is one image. Of each image the central square is kept whose side is `crop`
-    times the image's shorter side, resampled to `size` with a bilinear filter wide enough that
-    nothing aliases: ImageNet's usual "256, then the central 224" in one step.
-
-    Args:
-        files: JPEG, PNG, BMP, PPM, WebP, TIFF or GIF files with 8 bits a channel.
-        size: side of the images in pixels, at least 1.
-        crop: above 0 and at most 1.
-        grey: one channel of brightness instead of red, green and blue.
-    Raises:
-        TypeError, ValueError: an argument is not as above.
-        ImportError: Pillow is not installed.
-        DataError: on indexing; a file is missing, damaged, or larger than 2²⁷ pixels.
-    Example:
-        >>> import tempfile; from PIL import Image
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     Image.new("RGB", (30, 20), "red").save(f"{folder}/red.png")
-        ...     Images([f"{folder}/red.png"], size=8)[:].shape
-        torch.Size([1, 3, 8, 8])
-    """
-
-    def __init__(
-        self,
-        files: Sequence[str | os.PathLike[str]],
-        size: int = 224,
-        *,
-        crop: float = 0.875,
-        grey: bool = False,
-    ) -> None:
-        size = integer("Images", "size", size, 1)
-        if not 0 < crop <= 1:
-            raise ValueError(f"Images: crop must be above 0 and at most 1, got {crop}")
-        try:
-            import PIL.Image  # noqa: F401
-        except ImportError as error:
-            raise ImportError(
-                "image files need Pillow, which is not installed: pip install pillow"
-            ) from error
-        self.files: tuple[str, ...] = tuple(os.fspath(file) for file in files)
-        self.size: int = size
-        self.crop: float = crop
-        self.grey: bool = grey
-
-    dtype: torch.dtype = torch.uint8
-
-    @property
-    def shape(self) -> torch.Size:
-        return torch.Size((len(self.files), *([] if self.grey else [3]), self.size, self.size))
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __repr__(self) -> str:
-        return f"Images({list(self.shape)}, uint8, crop={self.crop})"
-
-    def __getitem__(self, index: int | slice | Tensor) -> Tensor:
-        if isinstance(index, slice):
-            files: Sequence[str] = self.files[index]
-        elif isinstance(index, Tensor) and index.dtype == torch.int64 and index.ndim == 1:
-            files = [self.files[i] for i in index.tolist()]
-        elif isinstance(index, int) and not isinstance(index, bool):
-            return torch.from_numpy(self._decode(self.files[index]).copy())
-        else:
-            kind = index.dtype if isinstance(index, Tensor) else type(index).__name__
-            raise TypeError(f"Images: expected a slice or an int64 tensor [n], got {kind}")
-        batch = torch.empty(len(files), *self.shape[1:], dtype=self.dtype)
-        images = batch.numpy()
-
-        def decode(i: int) -> None:
-            images[i] = self._decode(files[i])
-
-        # A pool for each batch costs a millisecond and leaves no thread behind that a fork loses.
-        with ThreadPoolExecutor(min(len(files), os.cpu_count() or 1) or 1) as pool:
-            for _ in pool.map(decode, range(len(files))):
-                pass
-        return batch
-
-    def hashes(self, index: Tensor) -> Iterator[bytes]:
-        """Of the files of some images a hash of their bytes each, 16 bytes long."""
-        files = [self.files[i] for i in index.tolist()]
-        for start in range(0, len(files), _BLOCK):
-            with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-                yield from pool.map(_hash, files[start : start + _BLOCK])
-
-    def states(self, index: Tensor) -> Tensor:
-        """Size, time and number of some of the files ``[n, 3]``: others when one is written to."""
-        try:
-            found = [os.stat(self.files[i]) for i in index.tolist()]
-        except OSError as error:
-            raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from None
-        rows = [(state.st_size, state.st_mtime_ns, state.st_ino) for state in found]
-        return torch.tensor(rows, dtype=torch.int64).reshape(-1, 3)
-
-    def damaged(self) -> Iterator[tuple[str, DataError]]:
-        """Decode every image; those that cannot be, in order, with the reason."""
-        for start in range(0, len(self), _BLOCK):  # not a million tasks at once
-            with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-                found = pool.map(self._problem, self.files[start : start + _BLOCK])
-                yield from filter(None, found)
-
-    def _problem(self, file: str) -> tuple[str, DataError] | None:
-        try:
-            self._decode(file)
-        except DataError as error:
-            return file, error
-        return None
-
-    def _decode(self, file: str) -> np.ndarray:
-        """Pixels [3, size, size] or [size, size]."""
-        from PIL import Image
-
-        try:
-            # In memory: of a file Pillow asks for as many bytes as its chunks say they have.
-            raw = io.BytesIO(Path(file).read_bytes())
-            with Image.open(raw, formats=_FORMATS) as image:
-                if image.width * image.height > _MAX_PIXELS:
-                    raise ValueError(f"{image.width} x {image.height} pixels are too many")
-                if image.mode[0] in "IF":
-                    raise ValueError(f"pixels of mode {image.mode}, not of 8 bits a channel")
-                pixels = np.asarray(self._central_square(image))
-        except FileNotFoundError:
-            raise DataError(f"{file}: no such file") from None
-        except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them
-            reason = str(error).partition(" <_io.")[0] or type(error).__name__
-            raise DataError(f"{file}: not an image that can be read ({reason})") from None
-        return pixels if self.grey else pixels.transpose(2, 0, 1)
-
-    def _central_square(self, image: Image.Image) -> Image.Image:
-        from PIL import Image
-
-        mode, side = "L" if self.grey else "RGB", self.size / self.crop
-        image.draft(mode, (int(side) + 1, int(side) + 1))  # JPEG: decodes no more than is needed
-        width, height = image.size
-        half = self.crop * min(width, height) / 2
-        box = (width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half)
-        bilinear = Image.Resampling.BILINEAR
-        # Only the square is resampled: a strip a pixel high would grow into gigabytes.
-        return image.convert(mode).resize((self.size, self.size), bilinear, box)
 
 
 def folder_dataset(
@@ -258,15 +100,6 @@ def testing_folder(folder: Path) -> Path | None:
     if not (folder / "train").is_dir():
         return None
     return next((folder / part for part in ("test", "val") if _directories(folder / part)), None)
-
-
-def _hash(file: str) -> bytes:
-    try:
-        return hashlib.blake2b(Path(file).read_bytes(), digest_size=16).digest()
-    except OSError as error:
-        missing = isinstance(error, FileNotFoundError)
-        reason = "no such file" if missing else f"cannot be read ({error.strerror or error})"
-        raise DataError(f"{file}: {reason}") from None
 
 
 def _is_image(name: str) -> bool:
