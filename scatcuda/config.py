@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
@@ -37,6 +38,12 @@ def check_environment() -> None:
     if workspace and not (workspace.isascii() and workspace.isdigit()):
         raise ValueError(
             f"SCATCUDA_WORKSPACE must be a number of bytes, 0 for the default; got {workspace!r}"
+        )
+    budget = os.environ.get("SCATCUDA_FILE_BUDGET", "")
+    number = int(budget) if re.fullmatch("[0-9]{1,19}", budget) else 0
+    if budget and not number:
+        raise ValueError(
+            f"SCATCUDA_FILE_BUDGET must be a number of bytes, 1 or more; got {budget[:80]!r}"
         )
 
 
@@ -189,10 +196,12 @@ def show_config() -> None:
         scatcuda ...
     """
     from . import __version__
+    from .data import file_budget
 
     say(f"scatcuda {__version__}, PyTorch {torch.__version__}")
     say(f"built: {_C.build_info()}")
     say(f"CPU engine: {cpu_isa()}, {torch.get_num_threads()} threads")
+    say(f"memory that a file may take: {file_budget()} bytes (SCATCUDA_FILE_BUDGET)")
     say(f"CUDA engine: {_cuda_engine()}")
     for gpu in _gpus_here() or ["none here"]:
         say(f"GPU: {gpu}")

@@ -207,8 +207,8 @@ def test_garbage_after_gzip(tmp_path):
 
 
 def test_missing_file_and_directory(tmp_path):
-    assert rejected(tmp_path / "none") == "cannot be read (No such file or directory)"
-    assert rejected(tmp_path) == "cannot be read (Is a directory)"
+    assert rejected(tmp_path / "none") == "no such file"
+    assert rejected(tmp_path) == "a directory, where a file is expected"
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])

@@ -8,10 +8,12 @@ A `Dataset` comes from a name or a path (`load`), or from the reader of a format
 (MNIST's files), `cifar_dataset`, `npz_dataset`, `folder_dataset` (lazy `Images`), `digits_dataset`
 and `textures` (these ship with libraries).
 
-A data file is not trusted: whatever is wrong with it becomes a `DataError` of one sentence, nothing
-in it is run, and memory is never allocated from what its header says.
+A data file is not trusted: whatever is wrong with it becomes a `DataError` of one sentence, and
+nothing in it is run. What is no regular file is not opened, and what would take more memory than
+`file_budget()`, 2 GiB unless `set_file_budget` or SCATCUDA_FILE_BUDGET says otherwise, is not read.
 """
 
+from .budget import file_budget, set_file_budget
 from .catalog import Available, available, list_text, load
 from .checks import Check, verify, verify_text
 from .cifar import cifar_dataset
@@ -33,12 +35,14 @@ __all__ = [
     "cifar_dataset",
     "digits",
     "digits_dataset",
+    "file_budget",
     "folder_dataset",
     "idx_dataset",
     "list_text",
     "load",
     "npz_dataset",
     "read_idx",
+    "set_file_budget",
     "subset",
     "textures",
     "verify",

@@ -1,29 +1,65 @@
-"""How files that are not trusted are read: in bounded memory, with one kind of error."""
+"""How files that are not trusted are read: regular ones only, in bounded memory, with one kind of
+error.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import gzip
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from .budget import ask
 from .error import DataError
 
 _CHUNK = 1 << 20  # bytes read at a time: bounds what a lying header can cost
+_KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file to read, if it is one or a link to one: a pipe could make us wait for ever, a
+    device give bytes without end, and opening one can do things.
+
+    Raises:
+        DataError: it is no regular file.
+        OSError: it cannot be opened.
+    """
+    _check_regular(path, os.stat(path).st_mode)
+    # It may have become another in the meantime: nothing is waited for, and asked once more.
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
+    try:
+        _check_regular(path, os.fstat(file.fileno()).st_mode)
+    except DataError:
+        file.close()
+        raise
+    return file
+
+
+def _check_regular(path: str | os.PathLike[str], mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = next((words for is_kind, words in _KINDS if is_kind(mode)), "something else")
+        raise DataError(f"{os.fspath(path)}: {kind}, where a file is expected")
 
 
 @contextlib.contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """The file at `path`, unpacked if its content is gzip-compressed.
+def opened(path: str | os.PathLike[str], unpack: bool = True) -> Iterator[BinaryIO]:
+    """The regular file at `path`, unpacked if its content is gzip-compressed and `unpack` is true.
 
     What goes wrong while it is open becomes a `DataError` that names it.
     """
     name = os.fspath(path)
     try:
-        with open(path, "rb") as file:
-            if file.peek(2)[:2] == b"\x1f\x8b":
+        with regular(path) as file:
+            if unpack and file.peek(2)[:2] == b"\x1f\x8b":  # type: ignore[attr-defined]
                 with gzip.open(file, "rb") as unpacked:
                     yield unpacked  # type: ignore[misc]
             else:
@@ -32,8 +68,23 @@ def opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise DataError(f"{name}: truncated, the gzip stream ends too early") from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{name}: corrupt gzip stream ({error})") from None
+    except FileNotFoundError:
+        raise DataError(f"{name}: no such file") from None
     except OSError as error:
         raise DataError(f"{name}: cannot be read ({error.strerror or error})") from None
+
+
+def read_whole(path: str | os.PathLike[str], times: int = 1) -> bytes:
+    """The bytes of a regular file, as they are; what is made of them may take `times` as much.
+
+    Raises: DataError: it cannot be read, or takes more than the budget.
+    """
+    name = os.fspath(path)
+    with opened(path, unpack=False) as file:
+        size = os.fstat(file.fileno()).st_size
+        ask(name, times * size)
+        # No more than was asked for: it may be growing.
+        return file.read(size)
 
 
 def read_up_to(file: BinaryIO, count: int) -> bytearray:
