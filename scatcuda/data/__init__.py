@@ -22,7 +22,7 @@ from .embedded import digits, digits_dataset, textures
 from .error import DataError
 from .folder import folder_dataset
 from .idx import idx_dataset, read_idx
-from .images import Images
+from .images import Images, Source
 from .npz import npz_dataset
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "Images",
+    "Source",
     "available",
     "cifar_dataset",
     "digits",

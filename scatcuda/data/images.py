@@ -8,25 +8,21 @@ A file is a path, or any `Source` of bytes: a member of an archive, a row of a t
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..arguments import integer
+from ..arguments import integer, pair
+from .decode import decoded
 from .error import DataError
+from .files import read_whole
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-_FORMATS = ("JPEG", "PNG", "BMP", "PPM", "WEBP", "TIFF", "GIF")  # no format that runs a program
 _BLOCK = 4096  # images
-_MAX_PIXELS = 1 << 27  # a small file can claim many pixels; the largest photographs have fewer
 
 
 class Source(Protocol):
@@ -56,23 +52,16 @@ class File:
         self.name: str = name
 
     def read(self) -> bytes:
-        try:
-            with open(self.name, "rb") as file:
-                return file.read()
-        except OSError as error:
-            raise self._lost(error) from None
+        return read_whole(self.name)
 
     def state(self) -> tuple[int, int, int]:
         try:
             found = os.stat(self.name)
         except OSError as error:
-            raise self._lost(error) from None
+            missing = isinstance(error, FileNotFoundError)
+            reason = "no such file" if missing else f"cannot be read ({error.strerror or error})"
+            raise DataError(f"{self.name}: {reason}") from None
         return found.st_size, found.st_mtime_ns, found.st_ino
-
-    def _lost(self, error: OSError) -> DataError:
-        missing = isinstance(error, FileNotFoundError)
-        reason = "no such file" if missing else f"cannot be read ({error.strerror or error})"
-        return DataError(f"{self.name}: {reason}")
 
 
 class Images:
@@ -84,16 +73,22 @@ class Images:
     filter wide enough that nothing aliases: ImageNet's usual "256, then the central 224" in one
     step.
 
+    Images are turned upright as EXIF says, the transparent is white, and grey levels of 16 bits (0
+    to 65535) or in floating point (0 to 1) become 8 bits. Of several pictures in a file it is the
+    first.
+
     Args:
-        files: JPEG, PNG, BMP, PPM, WebP, TIFF or GIF files with 8 bits a channel: paths, or any
-            `Source` of their bytes.
-        size: side of the images in pixels, at least 1.
+        files: JPEG, PNG, BMP, PPM, WebP, TIFF, GIF, JPEG 2000 or AVIF, whatever they are called:
+            paths, or any `Source` of their bytes.
+        size: side of the images in pixels, at least 1. Or ``(M, N)``, which all images have
+            already: then none is cropped or resampled, and one of another size is an error.
         crop: above 0 and at most 1.
         grey: one channel of brightness instead of red, green and blue.
     Raises:
         TypeError, ValueError: an argument is not as above.
         ImportError: Pillow is not installed.
-        DataError: on indexing; a file is missing, damaged, or larger than 2²⁷ pixels.
+        DataError: on indexing; a file is missing, damaged, of another format, or takes more memory
+            than `file_budget`.
     Example:
         >>> import tempfile; from PIL import Image
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -105,12 +100,16 @@ class Images:
     def __init__(
         self,
         files: Sequence[str | os.PathLike[str] | Source],
-        size: int = 224,
+        size: int | tuple[int, int] = 224,
         *,
         crop: float = 0.875,
         grey: bool = False,
     ) -> None:
-        size = integer("Images", "size", size, 1)
+        if isinstance(size, tuple):
+            M, N = pair("Images", size)
+            size = integer("Images", "size", M, 1), integer("Images", "size", N, 1)
+        else:
+            size = integer("Images", "size", size, 1)
         if not 0 < crop <= 1:
             raise ValueError(f"Images: crop must be above 0 and at most 1, got {crop}")
         try:
@@ -122,7 +121,7 @@ class Images:
         self.sources: tuple[Source, ...] = tuple(
             File(os.fspath(file)) if isinstance(file, str | os.PathLike) else file for file in files
         )
-        self.size: int = size
+        self.size: int | tuple[int, int] = size
         self.crop: float = crop
         self.grey: bool = grey
 
@@ -135,7 +134,8 @@ class Images:
 
     @property
     def shape(self) -> torch.Size:
-        return torch.Size((len(self), *([] if self.grey else [3]), self.size, self.size))
+        sides = self.size if isinstance(self.size, tuple) else (self.size, self.size)
+        return torch.Size((len(self), *([] if self.grey else [3]), *sides))
 
     @property
     def ndim(self) -> int:
@@ -145,7 +145,8 @@ class Images:
         return len(self.sources)
 
     def __repr__(self) -> str:
-        return f"Images({list(self.shape)}, uint8, crop={self.crop})"
+        how = "" if isinstance(self.size, tuple) else f", crop={self.crop}"
+        return f"Images({list(self.shape)}, uint8{how})"
 
     def __getitem__(self, index: Any) -> Tensor:
         chosen = _chosen(index, len(self))
@@ -191,34 +192,8 @@ class Images:
         return None
 
     def _decode(self, source: Source) -> np.ndarray:
-        """Pixels [3, size, size] or [size, size]."""
-        from PIL import Image
-
-        # In memory: of a file Pillow asks for as many bytes as its chunks say they have.
-        raw = io.BytesIO(source.read())
-        try:
-            with Image.open(raw, formats=_FORMATS) as image:
-                if image.width * image.height > _MAX_PIXELS:
-                    raise ValueError(f"{image.width} x {image.height} pixels are too many")
-                if image.mode[0] in "IF":
-                    raise ValueError(f"pixels of mode {image.mode}, not of 8 bits a channel")
-                pixels = np.asarray(self._central_square(image))
-        except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them
-            reason = str(error).partition(" <_io.")[0] or type(error).__name__
-            raise DataError(f"{source.name}: not an image that can be read ({reason})") from None
-        return pixels if self.grey else pixels.transpose(2, 0, 1)
-
-    def _central_square(self, image: Image.Image) -> Image.Image:
-        from PIL import Image
-
-        mode, side = "L" if self.grey else "RGB", self.size / self.crop
-        image.draft(mode, (int(side) + 1, int(side) + 1))  # JPEG: decodes no more than is needed
-        width, height = image.size
-        half = self.crop * min(width, height) / 2
-        box = (width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half)
-        bilinear = Image.Resampling.BILINEAR
-        # Only the square is resampled: a strip a pixel high would grow into gigabytes.
-        return image.convert(mode).resize((self.size, self.size), bilinear, box)
+        """Pixels [3, M, N] or [M, N]."""
+        return decoded(source.read(), source.name, self.size, self.crop, self.grey)
 
 
 def _hash(source: Source) -> bytes:
