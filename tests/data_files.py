@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import io
 import pathlib
 import pickle
+import string
 import struct
 
 import numpy as np
+import torch
 
 from scatcuda.data import cifar
 
@@ -123,3 +126,50 @@ def write_folders(folder: pathlib.Path, parts=("train", "val"), suffix="png", co
                 image = np.zeros((20, 30, 3), "u1")
                 image[..., channel] = 100 + i
                 Image.fromarray(image).save(folder / part / name / f"{i}.{suffix}")
+
+
+CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
+_MERGED = string.digits + string.ascii_uppercase + "abdefghnqrt"
+SPLITS = {  # of EMNIST: the characters that are its classes
+    "balanced": _MERGED, "byclass": string.digits + string.ascii_letters.swapcase(),
+    "bymerge": _MERGED, "digits": string.digits, "letters": string.ascii_uppercase,
+    "mnist": string.digits,
+}  # fmt: skip
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    magic = struct.pack(">BBBB", 0, 0, CODES[array.dtype.str[1:]], array.ndim)
+    sizes = struct.pack(f">{array.ndim}I", *array.shape)
+    return magic + sizes + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+def write_emnist(folder: pathlib.Path, split: str, suffix: str = "", seed: int = 0) -> torch.Tensor:
+    """One of EMNIST's six sets, two images a class; returns the training images, upright."""
+    folder.mkdir(parents=True, exist_ok=True)
+    k, first = len(SPLITS[split]), 1 if split == "letters" else 0
+    images = np.random.RandomState(seed).randint(0, 256, (2 * k, 28, 28)).astype("u1")
+    labels = (first + np.arange(2 * k) % k).astype("u1")
+    for part, count in (("train", 2 * k), ("test", k)):
+        lying = images[:count].transpose(0, 2, 1)
+        for name, array in (("images-idx3", lying), ("labels-idx1", labels[:count])):
+            raw = idx_bytes(array)
+            (folder / f"emnist-{split}-{part}-{name}-ubyte{suffix}").write_bytes(
+                gzip.compress(raw) if suffix else raw
+            )
+    # Both letters where they are one class, as NIST's files have it for `letters`.
+    rows = [(i + first, ord(c), *([ord(c.lower())] * first)) for i, c in enumerate(SPLITS[split])]
+    mapping = "".join(" ".join(map(str, row)) + "\n" for row in rows)
+    (folder / f"emnist-{split}-mapping.txt").write_text(mapping)
+    return torch.from_numpy(images)
+
+
+def write_qmnist(folder: pathlib.Path) -> torch.Tensor:
+    """QMNIST with twenty images for training, ten for testing; returns the training images."""
+    folder.mkdir(parents=True, exist_ok=True)
+    images = np.random.RandomState(1).randint(0, 256, (20, 28, 28)).astype("u1")
+    labels = np.random.RandomState(2).randint(0, 5000, (20, 8)).astype("i4")
+    labels[:, 0] = np.arange(20) % 10
+    for part, count in (("train", 20), ("test", 10)):
+        (folder / f"qmnist-{part}-images-idx3-ubyte").write_bytes(idx_bytes(images[:count]))
+        (folder / f"qmnist-{part}-labels-idx2-int").write_bytes(idx_bytes(labels[:count]))
+    return torch.from_numpy(images)

@@ -244,6 +244,119 @@ def test_cifar_by_name_and_path(tmp_path, monkeypatch, hundred, binary):
             load(wanted, tmp_path)
 
 
+IDX_PLACES = {
+    "mnist": ("MNIST/raw", "mnist", "Mnist", "MNIST"),
+    "fashion-mnist": ("FashionMNIST/raw", "fashion_mnist", "Fashion-MNIST", "fashion mnist"),
+    "kmnist": ("KMNIST/raw", "kmnist", "Kuzushiji-MNIST"),
+}
+
+
+@pytest.mark.parametrize(
+    "name, place", [(name, place) for name, places in IDX_PLACES.items() for place in places]
+)
+def test_places_are_names_however_they_are_written(tmp_path, name, place):
+    (tmp_path / place).mkdir(parents=True)
+    write_dataset(tmp_path / place, size=8)
+    for wanted in {name, place, name.upper(), name.replace("-", "_"), place.split("/")[0]}:
+        data = load(wanted, tmp_path)
+        assert (data.name, data.train_x.shape) == (name, (30, 8, 8))
+
+
+@pytest.mark.parametrize("hundred", [False, True])
+@pytest.mark.parametrize("binary", [False, True])
+def test_cifar_however_it_is_written(tmp_path, monkeypatch, hundred, binary):
+    few_images(monkeypatch, 20)
+    number = "100" if hundred else "10"
+    places = {(0, 0): "cifar-10-batches-py", (0, 1): "cifar-10-batches-bin",
+              (1, 0): "cifar-100-python", (1, 1): "cifar-100-binary"}  # fmt: skip
+    place = places[hundred, binary]
+    names = [f"cifar{number}", f"CIFAR{number}", f"cifar-{number}", f"cifar_{number}", place,
+             place.upper(), f"CIFAR-{number}/{place}"]  # fmt: skip
+    for i, folder in enumerate((place, f"CIFAR{number}", f"cifar_{number}/{place}")):
+        (tmp_path / str(i) / folder).mkdir(parents=True)
+        write_cifar(tmp_path / str(i) / folder, hundred, binary)
+        for name in names:
+            assert load(name, tmp_path / str(i)).name == f"cifar{number}"
+        assert load(tmp_path / str(i) / folder).name == f"cifar{number}"
+    with pytest.raises(DataError, match=r"^cifar.*: not found as"):
+        load("cifar10" if hundred else "cifar100", tmp_path / "0")
+
+
+def test_the_version_of_cifar_that_was_named_is_read(tmp_path, monkeypatch):
+    few_images(monkeypatch, 20)
+    for place, binary in (("cifar-10-batches-py", False), ("cifar-10-batches-bin", True)):
+        write_cifar(tmp_path / place, binary=binary)
+        assert catalog.locate(place, tmp_path).path == tmp_path / place
+    assert catalog.locate("cifar10", tmp_path).format == "CIFAR binary"
+
+
+def test_what_is_written_as_asked_goes_first(tmp_path):
+    for place, size in (("Some-Set", 8), ("some_set", 9), ("someset", 10)):
+        write_dataset(tmp_path / place, size=size)
+        assert load(place, tmp_path).train_x.shape[1] == size
+    (tmp_path / "Other.NPZ").touch()  # no format has a suffix in capitals
+    (tmp_path / "other set.npz").write_bytes(npz_bytes(**arrays()))
+    assert load("OtherSet", tmp_path).train_x.shape == (9, 8, 8)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    write_dataset(tmp_path / "a" / "outside", size=8)
+    for outside in ("../outside", "c/../../outside", "/outside"):
+        with pytest.raises(DataError, match=f"^{outside}: neither a path nor in"):
+            load(outside, tmp_path / "a" / "b")
+
+
+def test_a_path_that_is_not_there_is_no_name(tmp_path):
+    write_dataset(tmp_path / "mnist", size=8)
+    with pytest.raises(DataError, match=r"^experiments/mnist: neither a path nor in"):
+        load("experiments/mnist", tmp_path)
+
+
+def test_directories_a_level_up(tmp_path, monkeypatch):
+    few_images(monkeypatch, 20)
+    everything(tmp_path)
+    assert load(tmp_path / "MNIST").name == "MNIST"
+    (tmp_path / "CIFAR10").mkdir()
+    (tmp_path / "cifar-10-batches-py").rename(tmp_path / "CIFAR10" / "cifar-10-batches-py")
+    assert load(tmp_path / "CIFAR10").name == "cifar10"
+
+
+@pytest.mark.parametrize(
+    "name, near",
+    [
+        ("minst", "mnist"),
+        ("fasion-mnist", "fashion-mnist"),
+        ("CIFAR1O", "cifar10"),
+        ("cifra10", "cifar10"),
+        ("emnist-leters", "emnist-letters"),
+        ("digit", "digits"),
+        ("flwoers", "Flowers"),
+    ],
+)
+def test_near_names_are_suggested(tmp_path, name, near):
+    write_folders(tmp_path / "Flowers")
+    with pytest.raises(DataError, match=rf"^{name}: .*; did you mean .*\b{near}\b.*\?$") as caught:
+        load(name, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_near_paths_are_suggested(tmp_path):
+    write_folders(tmp_path / "pictures" / "flowers")
+    for wrong in ("pictures/flwoers", "picture/flowers", "picturse"):
+        right = {"flwoers": "pictures/flowers"}.get(wrong.split("/")[-1], "pictures")
+        expected = f"no such file or directory; did you mean {tmp_path / right}?"
+        with pytest.raises(DataError) as caught:
+            load(tmp_path / wrong)
+        assert str(caught.value) == f"{tmp_path / wrong}: {expected}"
+        with pytest.raises(DataError, match=f"did you mean {tmp_path / right}"):
+            load(str(tmp_path / wrong))
+    with pytest.raises(DataError, match=r"picturse: no such directory of data sets; did you mean"):
+        load("mnist", data_dir=tmp_path / "picturse")
+    with pytest.raises(DataError, match=r"elsewhere: no such file or directory$"):
+        load(tmp_path / "elsewhere")
+    write_folders(tmp_path / "mnist-images")
+    with pytest.raises(DataError, match=r"SCATCUDA_DATA; did you mean mnist-images\?$"):
+        load("mnist", tmp_path)
+
+
 def test_paths(tmp_path, monkeypatch):
     write_dataset(tmp_path / "bars", size=8)
     write_folders(tmp_path / "photos")
@@ -254,13 +367,11 @@ def test_paths(tmp_path, monkeypatch):
     assert load("some.npz").name == load("some", data_dir=".").name == "some"
     (tmp_path / "digits").mkdir()
     assert load("digits").train_x.shape == (898, 32, 32)  # the name goes first
-    with pytest.raises(DataError, match="digits: neither IDX files"):
+    with pytest.raises(DataError, match="digits: none of these: IDX files"):
         load("./digits")
     with pytest.raises(DataError, match="nowhere: no such file or directory"):
         load(pathlib.Path("nowhere"))
-    with pytest.raises(
-        DataError, match=r"nowhere: neither a path, nor in .*debian, data, nor one of"
-    ):
+    with pytest.raises(DataError, match=r"nowhere: neither a path nor in .*debian, data, nor one"):
         load("nowhere")
     with pytest.raises(DataError, match="none: no such directory of data sets"):
         load("digits", data_dir="none")
@@ -268,7 +379,9 @@ def test_paths(tmp_path, monkeypatch):
 
 def test_options_that_a_reader_does_not_have(tmp_path):
     write_dataset(tmp_path / "mnist", size=8)
-    with pytest.raises(TypeError, match=r"'coarse' is no option of 'mnist' .IDX., .* no options"):
+    with pytest.raises(
+        TypeError, match=r"'coarse' is no option of 'mnist' .IDX., which has .*which"
+    ):
         load("mnist", tmp_path, coarse=True)
     with pytest.raises(TypeError, match="'split' is no option of 'digits'"):
         load("digits", split=0.5)

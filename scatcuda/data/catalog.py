@@ -8,22 +8,24 @@ available()              -> what is on this machine, `scatcuda data list`
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import inspect
+import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, overload
 
 from torch import Tensor
 
 from ..terminal import printable
-from .cifar import VERSIONS, cifar_dataset, version_of
+from .cifar import cifar_dataset, version_of
 from .dataset import Dataset
 from .embedded import digits_dataset, textures
 from .error import DataError
 from .folder import folder_dataset, is_image_folder
-from .idx import idx_dataset
+from .idx import LAYOUTS, idx_dataset, layouts_of
 from .npz import npz_dataset
 
 _ENVIRONMENT = "SCATCUDA_DATA"
@@ -33,51 +35,90 @@ _EMBEDDED: dict[str, tuple[str, Callable[..., Dataset[Any]]]] = {
     "textures": ("scikit-image", textures),
     "textures-rotated": ("scikit-image", functools.partial(textures, rotate=True)),
 }
-_READERS: dict[str, Callable[..., Dataset[Any]]] = {
-    "IDX": idx_dataset,
-    "CIFAR binary": cifar_dataset,
-    "CIFAR Python": cifar_dataset,
-    "npz": npz_dataset,
-    "image folder": folder_dataset,
+
+
+class _Format(NamedTuple):
+    """How files of a format are read, and by what names of files it is recognised."""
+
+    reader: Callable[..., Dataset[Any]]
+    is_at: Callable[[Path], object]
+
+
+def _is_cifar(path: Path, format: str) -> bool:
+    version = version_of(path)
+    return version is not None and version.format == format
+
+
+# In the order in which they are looked for.
+_FORMATS = {
+    "npz": _Format(npz_dataset, lambda path: path.suffix == ".npz" and path.is_file()),
+    "IDX": _Format(idx_dataset, layouts_of),
+    "CIFAR binary": _Format(cifar_dataset, lambda path: _is_cifar(path, "CIFAR binary")),
+    "CIFAR Python": _Format(cifar_dataset, lambda path: _is_cifar(path, "CIFAR Python")),
+    "image folder": _Format(folder_dataset, is_image_folder),
 }
+_IN_ORDER = ("image folder",)  # looks at contents: anything else, a directory down too, goes first
+_EXPECTED = (
+    "IDX files (train-images-idx3-ubyte), CIFAR (data_batch_1, data_batch_1.bin, train, "
+    "train.bin), image folders (train/class/*.jpg), a .npz file"
+)
+# Where torchvision and unpacked archives have the files, a directory down.
+_WITHIN = (
+    "raw", "gzip", "cifar-10-batches-bin", "cifar-10-batches-py", "cifar-100-binary",
+    "cifar-100-python",
+)  # fmt: skip
 
 
 class _Known(NamedTuple):
-    """A data set with a name: the directories and files it is commonly kept in, and its source."""
+    """A data set with a name: what it is commonly kept as, where it comes from."""
 
-    places: tuple[str, ...]
+    places: tuple[str, ...]  # capitals and punctuation do not matter
     formats: tuple[str, ...]
     source: str
     classes: tuple[str, ...] = ()
+    options: tuple[tuple[str, object], ...] = ()  # of the reader
 
 
-_CIFAR = ("https://www.cs.toronto.edu/~kriz/cifar.html", "CIFAR binary", "CIFAR Python")
+_GENERAL = ("npz",)
+_IDX = ("IDX", *_GENERAL)
+_CIFAR = ("CIFAR binary", "CIFAR Python", *_GENERAL)
+_KRIZHEVSKY = "https://www.cs.toronto.edu/~kriz/cifar.html"
 _KNOWN = {
-    "mnist": _Known(
-        ("mnist", "MNIST", "MNIST/raw", "mnist.npz"),
-        ("IDX", "npz"),
-        "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    ),
+    "mnist": _Known(("mnist",), _IDX, "https://ossci-datasets.s3.amazonaws.com/mnist/"),
     "fashion-mnist": _Known(
-        ("fashion-mnist", "FashionMNIST", "FashionMNIST/raw"),
-        ("IDX", "npz"),
+        ("fashion-mnist",),
+        _IDX,
         "https://github.com/zalandoresearch/fashion-mnist or Debian's dataset-fashion-mnist",
         ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker",
          "Bag", "Ankle boot"),
     ),
+    "kmnist": _Known(
+        ("kmnist", "kuzushiji-mnist"),
+        _IDX,
+        "http://codh.rois.ac.jp/kmnist/",
+        ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+    ),
+    "qmnist": _Known(
+        ("qmnist", "."), _IDX, "https://github.com/facebookresearch/qmnist",
+        options=(("which", "qmnist"),),
+    ),
+    **{
+        layout.name: _Known(
+            (layout.name, "emnist", "gzip", "."), _IDX,
+            "https://www.nist.gov/itl/products-and-services/emnist-dataset",
+            options=(("which", layout.name),),
+        )
+        for layout in LAYOUTS if layout.name.startswith("emnist-")
+    },
     "cifar10": _Known(
-        ("cifar-10-batches-bin", "cifar-10-batches-py", "cifar10", "cifar10/cifar-10-batches-bin",
-         "cifar10/cifar-10-batches-py"),
-        _CIFAR[1:],
-        _CIFAR[0],
+        ("cifar-10-batches-bin", "cifar-10-batches-py", "cifar-10"), _CIFAR, _KRIZHEVSKY
     ),
     "cifar100": _Known(
-        ("cifar-100-binary", "cifar-100-python", "cifar100", "cifar100/cifar-100-binary",
-         "cifar100/cifar-100-python"),
-        _CIFAR[1:],
-        _CIFAR[0],
+        ("cifar-100-binary", "cifar-100-python", "cifar-100"), _CIFAR, _KRIZHEVSKY
     ),
 }  # fmt: skip
+_NAMED_AS_MNIST = {"mnist", "fashion-mnist", "kmnist"}
+_MANY = 10_000  # names among which near ones are looked for
 
 
 class Location(NamedTuple):
@@ -108,12 +149,14 @@ def load(
     """Load a data set by its name or path.
 
     The names `digits`, `textures` and `textures-rotated` ship with libraries. `mnist`,
-    `fashion-mnist`, `cifar10`, `cifar100`, and any directory or `.npz` file of the same name, are
-    looked for in `data_dir`, in the directories of the environment variable SCATCUDA_DATA
-    (separated as in PATH), in Debian's /usr/share/datasets, and in `data` where the program
-    runs, under the names that they commonly have (`MNIST/raw`, `cifar-10-batches-py`, …). The
-    first that is there is read. A path is a directory of IDX files, of CIFAR in either version,
-    or of image folders, or a `.npz` file; a name that is also a directory here wants `./name`.
+    `fashion-mnist`, `kmnist`, `qmnist`, `emnist-letters` and its five siblings, `cifar10`,
+    `cifar100`, and any directory or file of a format of the same name, are looked for in
+    `data_dir`, in the directories of the environment variable SCATCUDA_DATA (separated as in
+    PATH), in Debian's /usr/share/datasets, and in `data` where the program runs, under the names
+    that they commonly have (`MNIST/raw`, `cifar-10-batches-py`, …), which are names for them too.
+    Capitals and punctuation do not matter. The first that is there is read. A path is a directory
+    or file of one of the formats that `scatcuda.data` lists; a name that is also a directory here
+    wants `./name`.
 
     Args:
         name: a name or a path.
@@ -138,33 +181,44 @@ def locate(
 ) -> Location:
     """Find a data set by its name or path without reading it; DataError if it is not there."""
     if data_dir is not None and not Path(data_dir).is_dir():
-        raise DataError(f"{os.fspath(data_dir)}: no such directory of data sets")
+        near = _did_you_mean(_beside(Path(data_dir)))
+        raise DataError(f"{os.fspath(data_dir)}: no such directory of data sets{near}")
     if not isinstance(name, str):
         return _at(Path(name))
     if name in _EMBEDDED:
         return Location(name, _EMBEDDED[name][0], None)
     if name not in _KNOWN and Path(name).exists():
         return _at(Path(name))
-    known = _KNOWN.get(name, _Known((name, f"{name}.npz"), tuple(_READERS), ""))
-    for directory in _directories(data_dir):
-        for place in known.places:
-            kind = recognise(directory / place)
-            if kind in known.formats and _is_version(directory / place, name):
-                return Location(name, kind, directory / place)
-    looked = ", ".join(map(str, _directories(data_dir)))
-    if name in _KNOWN:
+    directories = _directories(data_dir)
+    called = _known_as(name)
+    known = _KNOWN.get(called, _Known((name,), tuple(_FORMATS), ""))
+    # The place that was named, if it is one, goes first.
+    for place in sorted(known.places, key=lambda place: _plain(place) != _plain(name)):
+        for path in (path for directory in directories for path in _matching(directory, place)):
+            if found := _recognise(path, known.formats, called):
+                return Location(called, *found)
+    looked = ", ".join(map(str, directories))
+    there = [entry.name for directory in directories for entry in _entries(directory)]
+    if called in _KNOWN:
+        places = ", ".join(place for place in known.places if place != ".")
         raise DataError(
-            f"{name}: not found as {', '.join(known.places)} in {looked}; its files are at "
-            f"{known.source}; give the directory they are in as data_dir or in ${_ENVIRONMENT}"
+            f"{name}: not found as {places} in {looked}; its files are at {known.source}; give "
+            f"the directory they are in as data_dir or in ${_ENVIRONMENT}"
+            f"{_did_you_mean(_near(name, there))}"
         )
-    names = ", ".join([*_EMBEDDED, *_KNOWN])
-    raise DataError(f"{name}: neither a path, nor in {looked}, nor one of {names}")
+    names = [*_EMBEDDED, *_KNOWN]
+    near = _near(name, [*names, *there]) or _beside(Path(name))
+    rest = _did_you_mean(near) if near else f", nor one of {', '.join(names)}"
+    raise DataError(f"{name}: neither a path nor in {looked}{rest}")
 
 
 def read(location: Location, **options: object) -> Dataset[Any]:
     """Read a data set that was located."""
     name, kind, path = location
-    reader = _READERS[kind] if path else _EMBEDDED[name][1]
+    known = _KNOWN.get(name)
+    reader = _FORMATS[kind].reader if path else _EMBEDDED[name][1]
+    if known and known.options and kind == known.formats[0]:
+        reader = functools.partial(reader, **dict(known.options))
     fixed = reader.keywords if isinstance(reader, functools.partial) else {}
     taken = [
         parameter.name
@@ -178,44 +232,121 @@ def read(location: Location, **options: object) -> Dataset[Any]:
     if path is None:
         return reader(**options)
     dataset = dataclasses.replace(reader(path, **options), name=name)
-    known = _KNOWN.get(name)
     if known and len(known.classes) == len(dataset.classes):
         dataset = dataclasses.replace(dataset, classes=known.classes)
     return dataset
 
 
-def recognise(path: Path) -> str | None:
-    """The format of a directory or file, one of the keys of _READERS, by its names only."""
+def _recognise(
+    path: Path, formats: Iterable[str] = tuple(_FORMATS), name: str = ""
+) -> tuple[str, Path] | None:
+    """Format and place of what is at a path, or a directory further down, by the names of files.
+
+    Args: formats: those that will do; name: of a data set, what is certainly another will not.
+    """
     try:
-        if path.suffix == ".npz" and path.is_file():
-            return "npz"
-        if any(path.glob("train-images[-.]idx3-ubyte*")):
-            return "IDX"
-        if version := version_of(path):
-            return version.format
-        return "image folder" if is_image_folder(path) else None
+        plain = [format for format in formats if format not in _IN_ORDER]
+        last = [format for format in formats if format in _IN_ORDER]
+        below = [path / within for within in _WITHIN] if path.is_dir() else []
+        tries = [*((place, plain) for place in (path, *below)), (path, last)]
+        for place, some in tries:
+            for format in some:
+                if not _FORMATS[format].is_at(place):
+                    continue
+                names = _names_in(place, format)
+                if not names or name in names or name not in _KNOWN:
+                    return format, place
     except OSError:  # where one may not look there is nothing to find
-        return None
+        pass
+    return None
 
 
-def _is_version(path: Path, name: str) -> bool:
-    """Whether a directory of CIFAR is the one of that name; true of all else."""
-    version = version_of(path)
-    return version is None or name not in {v.name for v in VERSIONS} or version.name == name
+def _names_in(path: Path, format: str) -> set[str]:
+    """Which data sets the names of the files tell that it is; none if they tell nothing."""
+    if format == "IDX":
+        layouts = {layout.name for layout in layouts_of(path)}
+        return layouts | (_NAMED_AS_MNIST if LAYOUTS[0].name in layouts else set())
+    version = version_of(path) if format.startswith("CIFAR") else None
+    return {version.name} if version else set()
+
+
+def _plain(name: str) -> str:
+    """A name without what people write in different ways: capitals and punctuation."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum() or letter == "/")
+
+
+def _known_as(name: str) -> str:
+    """The name in _KNOWN of what may be written in another way, or as one of its places, such as
+    `MNIST/raw`; any other name as it is."""
+    aliases = {
+        _plain(place): known
+        for known, entry in _KNOWN.items()
+        for place in (known, *entry.places)
+        if _plain(place) not in ("", "gzip", "emnist")  # which are places of several
+    }
+    parts = [_plain(part) for part in name.split("/") if part]
+    within = {_plain(part) for part in _WITHIN}
+    found = {aliases[part] for part in parts if part in aliases}
+    alone = len(found) == 1 and all(part in aliases or part in within for part in parts)
+    return found.pop() if alone else name
+
+
+def _matching(directory: Path, place: str) -> list[Path]:
+    """What is in a directory under a name, itself for ".": first the one that is written so."""
+    parts = place.split("/")
+    if ".." in parts or not parts[0]:
+        return []  # nothing that is outside has a name here
+    found = [directory]
+    for part in parts:
+        if part in ("", "."):
+            continue
+        found = [
+            entry
+            for above in found
+            for entry in sorted(_entries(above), key=lambda entry: entry.name != part)
+            if _plain(part) in (_plain(entry.name), _plain(_name_of(entry)))
+        ]
+    return found
+
+
+def _name_of(path: Path) -> str:
+    """The name of what is in a file or directory: a file's without its suffix."""
+    return path.name if path.is_dir() else path.stem
+
+
+def _near(name: str, names: Iterable[str]) -> list[str]:
+    """Up to three of `names` that are written much like `name`, or begin or end with it."""
+    wanted, plain = _plain(name), {_plain(other): other for other in itertools.islice(names, _MANY)}
+    close = difflib.get_close_matches(wanted, plain, cutoff=0.75)
+    longer = [
+        other
+        for other in plain
+        if wanted and wanted in (other[: len(wanted)], other[-len(wanted) :])
+    ]
+    return [plain[other] for other in dict.fromkeys([*close, *longer])][:3]
+
+
+def _beside(path: Path) -> list[str]:
+    """Paths that are there and written much like one that is not."""
+    missing = next((p for p in (*reversed(path.parents), path) if not p.exists()), path)
+    there = (entry.name for entry in _entries(missing.parent))
+    return [os.fspath(missing.with_name(name)) for name in _near(missing.name, there)]
+
+
+def _did_you_mean(near: list[str]) -> str:
+    """The end of a sentence that says what there is; nothing if there is nothing."""
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def _at(path: Path) -> Location:
     if not path.exists():
-        raise DataError(f"{path}: no such file or directory")
-    kind = recognise(path)
-    if kind is None:
-        raise DataError(
-            f"{path}: neither IDX files (train-images-idx3-ubyte), nor CIFAR (data_batch_1, "
-            "data_batch_1.bin, train, train.bin), nor image folders (train/class/*.jpg), "
-            "nor a .npz file"
-        )
-    version = version_of(path) if kind.startswith("CIFAR") else None
-    return Location(version.name if version else path.resolve().stem, kind, path)
+        raise DataError(f"{path}: no such file or directory{_did_you_mean(_beside(path))}")
+    found = _recognise(path)
+    if found is None:
+        raise DataError(f"{path}: none of these: {_EXPECTED}")
+    kind, place = found
+    names = _names_in(place, kind)
+    return Location(names.pop() if len(names) == 1 else path.resolve().stem, kind, place)
 
 
 def _directories(data_dir: str | os.PathLike[str] | None) -> list[Path]:
@@ -287,11 +418,11 @@ def _locations(data_dir: str | os.PathLike[str] | None) -> Iterator[Location]:
         yield location
     for directory in _directories(data_dir):
         for path in _entries(directory):
-            kind = recognise(path)
-            if kind and path.resolve() not in seen:
-                seen.add(path.resolve())
-                name = path.stem if kind == "npz" else path.name
-                yield Location(name if name not in _KNOWN else str(path), kind, path)
+            found = _recognise(path)
+            if found and found[1].resolve() not in seen:
+                seen.add(found[1].resolve())
+                name = _name_of(path)
+                yield Location(name if _known_as(name) not in _KNOWN else str(path), *found)
 
 
 def _entries(directory: Path) -> list[Path]:

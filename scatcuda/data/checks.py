@@ -13,7 +13,7 @@ from .cifar import version_of
 from .error import DataError
 from .files import opened
 from .folder import testing_folder
-from .idx import idx_files
+from .idx import LAYOUTS, idx_files, layouts_of
 from .images import Images
 
 _BLOCK = 1 << 20  # bytes
@@ -104,7 +104,9 @@ def _files(location: Location) -> list[Path]:
     if location.path is None or location.format == "image folder":
         return []
     if location.format == "IDX":
-        return idx_files(location.path)
+        there = layouts_of(location.path)
+        named = [layout for layout in there if layout.name == location.name]
+        return idx_files(location.path, (named or there or LAYOUTS)[0])
     version = version_of(location.path)
     if version is None:
         return [location.path]
