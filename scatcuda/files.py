@@ -22,16 +22,21 @@ from typing import Any
 from torch import Tensor
 
 from .data import DataError
+from .data.budget import ask
+from .data.files import opened
 
 __all__ = ["open_tensors", "read_tensors", "replaced", "sweep", "write_tensors", "write_text"]
 
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp")  # of what name
+_TENSORS = 40  # bytes of objects from one of a safetensors header
 _ABANDONED = 600  # seconds after which nobody is writing to a temporary file any more
 
 
 @contextmanager
 def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary name to write to; when the block ends without error it becomes `path`.
+
+    A pipe at `path` must have a reader.
 
     Example:
         >>> import tempfile
@@ -48,7 +53,10 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
         # A name in its place would take it from everybody: of root, /dev/null.
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder, path.name)
-            with open(Path(folder, path.name), "rb") as whole, open(path, "wb") as there:
+            # A pipe that nobody reads would be waited for, without end.
+            handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            os.set_blocking(handle, True)
+            with open(Path(folder, path.name), "rb") as whole, open(handle, "wb") as there:
                 shutil.copyfileobj(whole, there)
         return
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
@@ -136,37 +144,29 @@ def write_tensors(
 
 @contextmanager
 def open_tensors(path: str | os.PathLike[str]) -> Iterator[Any]:
-    """`safetensors.safe_open`, which wants names in UTF-8; a file has another one while it is open.
+    """`safetensors.safe_open` of a regular file, whose header takes no more than the budget.
 
-    Raises: SafetensorError, OSError.
+    Raises: DataError: the file is missing, truncated or no safetensors file, or takes too much.
     """
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     name = os.fspath(path)
-    if name.isascii() or name.encode("utf-8", "replace").decode() == name:
-        with safe_open(name, framework="pt") as tensors:
-            yield tensors
-        return
-    with open(name, "rb") as file:
-        with safe_open(f"/proc/self/fd/{file.fileno()}", framework="pt") as tensors:
-            yield tensors
+    with opened(path, unpack=False) as file:
+        ask(f"{name}: its header", _TENSORS * int.from_bytes(file.read(8), "little"))
+        try:
+            # By a name in UTF-8, whatever its own, and that of the file that was looked at.
+            with safe_open(f"/proc/self/fd/{file.fileno()}", framework="pt") as tensors:
+                yield tensors
+        except SafetensorError as error:
+            raise DataError(f"{name}: not a safetensors file, or a damaged one ({error})") from None
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All tensors and the metadata of a safetensors file.
 
-    Raises: DataError: the file is missing, truncated or no safetensors file.
+    Raises: DataError: the file is missing, truncated or no safetensors file, or takes too much.
     """
-    from safetensors import SafetensorError
-
-    name = os.fspath(path)
-    try:
-        with open_tensors(path) as file:
-            metadata: dict[str, Any] = file.metadata() or {}
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata
-    except FileNotFoundError:
-        raise DataError(f"{name}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read ({error.strerror or error})") from None
-    except SafetensorError as error:
-        raise DataError(f"{name}: not a safetensors file, or a damaged one ({error})") from None
+    with open_tensors(path) as file:
+        ask(os.fspath(path), Path(path).stat().st_size)
+        metadata: dict[str, Any] = file.metadata() or {}
+        return {name: file.get_tensor(name) for name in file.keys()}, metadata

@@ -21,7 +21,7 @@ from data_files import write_folders
 
 from scatcuda.data import DataError, Dataset, digits, load
 from scatcuda.files import read_tensors, write_tensors
-from scatcuda.learn.features import MANIFEST, extract, load_features
+from scatcuda.learn.features import MANIFEST, _checksum, extract, load_features
 from scatcuda.learn.transformer import ScatteringTransformer
 
 ROOT = Path(__file__).parents[1]
@@ -99,7 +99,7 @@ def test_other_features_are_refused(dataset, tmp_path):
     extract(dataset, transformer(L=4), tmp_path / "other", shard_size=50)
     name = "train-00001-of-00002.safetensors"
     (tmp_path / name).write_bytes((tmp_path / "other" / name).read_bytes())
-    with pytest.raises(DataError, match=f"{name}: damaged, or not a file of these"):
+    with pytest.raises(DataError, match=f"{name}: not a file of these features; run the"):
         load_features(tmp_path)
     assert extract(dataset, transformer(), tmp_path, shard_size=50) == 1
 
@@ -178,10 +178,36 @@ def test_every_field_of_a_manifest_is_checked(dataset, tmp_path, monkeypatch, ch
     # The files may say that they belong to it: whoever wrote the one can write the other.
     digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
     for path in tmp_path.glob("*.safetensors"):
-        write_tensors(path, read_tensors(path)[0], {"scatcuda": digest})
+        tensors, metadata = read_tensors(path)
+        checksum = metadata["scatcuda"].split()[1]
+        write_tensors(path, tensors, {"scatcuda": f"{digest} {checksum}"})
     monkeypatch.setattr(torch, "empty", lambda *size, **how: pytest.fail(f"{size} are allocated"))
     with pytest.raises(DataError, match=str(tmp_path)):
         load_features(tmp_path)
+
+
+@pytest.mark.parametrize("of", ["x", "y", "index", "cut", "checksum", "nothing"])
+def test_a_flipped_bit_is_noticed_and_made_good(dataset, tmp_path, of):
+    extract(dataset, transformer(), tmp_path, shard_size=50)
+    kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    name = "train-00001-of-00002.safetensors"
+    raw = bytearray(kept[name])
+    header = int.from_bytes(raw[:8], "little")
+    if of == "cut":
+        del raw[-1]
+    elif of == "checksum":
+        raw[raw.index(b'"scatcuda":"') + 12 + 64 + 3] ^= 1
+    elif of != "nothing":
+        start = json.loads(raw[8 : 8 + header])[of]["data_offsets"][0]
+        raw[8 + header + start + 9] ^= 1
+    (tmp_path / name).write_bytes(raw)
+    if of != "nothing":
+        with pytest.raises(DataError, match=f"{name}: .*; run the extraction again, which makes"):
+            load_features(tmp_path)
+    load_features(tmp_path, "test")
+    assert extract(dataset, transformer(), tmp_path, shard_size=50) == (of != "nothing")
+    assert kept == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    load_features(tmp_path)
 
 
 def test_labels_of_a_file_are_classes(dataset, tmp_path):
@@ -190,14 +216,15 @@ def test_labels_of_a_file_are_classes(dataset, tmp_path):
     tensors, metadata = read_tensors(path)
     for label in (-1, 10):
         tensors["y"][3] = label
-        write_tensors(path, tensors, metadata)
+        digest = metadata["scatcuda"].split()[0]
+        write_tensors(path, tensors, {"scatcuda": f"{digest} {_checksum(tensors)}"})
         with pytest.raises(DataError, match="not a file of these features"):
             load_features(tmp_path)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{}", "[]", '{"format": 1}', '{"format": "scatcuda features 2"}', "\xff", "[" * 99999],
+    ["", "{}", "[]", '{"format": 1}', '{"format": "scatcuda features 3"}', "\xff", "[" * 99999],
 )
 def test_a_damaged_manifest_is_one_sentence(dataset, tmp_path, text):
     (tmp_path / MANIFEST).write_text(text, encoding="latin-1")

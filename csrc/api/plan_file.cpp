@@ -10,10 +10,13 @@
 //    80  numbers in psi
 //    88  zeros
 //   128  psi_support, phi_support, psi, phi, as scatcuda/plan.py has them
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 #include "plan.h"
@@ -121,6 +124,23 @@ scatcuda_status cannot_read(const char* path, const char* why, scatcuda_message*
   return fail(message, SCATCUDA_CANNOT_READ, "%s: %s", why, path);
 }
 
+// What scatcuda/data/budget.py does: a file may claim more than anybody stored, if it is sparse.
+// Its bytes and the plan's copy of them are there at the same time.
+scatcuda_status ask(const char* path, int64_t bytes, scatcuda_message* message) {
+  const char* set = std::getenv("SCATCUDA_FILE_BUDGET");
+  char* end = nullptr;
+  errno = 0;
+  const bool is_set = set != nullptr && *set != '\0';
+  const long long most = is_set ? std::strtoll(set, &end, 10) : 2LL << 30;
+  if (is_set && (*end != '\0' || errno != 0 || most < 1)) {
+    return fail(message, SCATCUDA_BAD_ARGUMENT, "SCATCUDA_FILE_BUDGET must be a number of bytes");
+  }
+  if (bytes <= most / 2) return SCATCUDA_OK;
+  return fail(message, SCATCUDA_NO_MEMORY,
+              "2 x %lld bytes to read it are more than SCATCUDA_FILE_BUDGET, %lld: %s",
+              static_cast<long long>(bytes), most, path);
+}
+
 // The bytes of a file, to be freed, whose size does not change while they are read
 scatcuda_status read_file(const char* path, std::FILE* file, int64_t size, unsigned char** bytes,
                           scatcuda_message* message) {
@@ -132,7 +152,8 @@ scatcuda_status read_file(const char* path, std::FILE* file, int64_t size, unsig
   // A large file that is no plan is not read at all.
   scatcuda_tables tables{};
   Sizes sizes;
-  const scatcuda_status status = read_header(start, size, &tables, &sizes, message);
+  scatcuda_status status = read_header(start, size, &tables, &sizes, message);
+  if (status == SCATCUDA_OK) status = ask(path, size, message);
   if (status != SCATCUDA_OK) return status;
   *bytes = static_cast<unsigned char*>(std::malloc(static_cast<size_t>(size)));
   if (*bytes == nullptr) return fail(message, SCATCUDA_NO_MEMORY, "no memory to read %s", path);
@@ -167,8 +188,18 @@ scatcuda_status scatcuda_plan_load(const char* path, scatcuda_plan** plan,
   struct stat before;
   if (stat(path, &before) != 0) return cannot_read(path, std::strerror(errno), message);
   if (!S_ISREG(before.st_mode)) return cannot_read(path, "not a regular file", message);
-  std::FILE* file = std::fopen(path, "rb");
-  if (file == nullptr) return cannot_read(path, std::strerror(errno), message);
+  // It may have become another in the meantime: a pipe is not waited for, and asked once more.
+  const int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (opened < 0) return cannot_read(path, std::strerror(errno), message);
+  if (fstat(opened, &before) != 0 || !S_ISREG(before.st_mode)) {
+    close(opened);
+    return cannot_read(path, "not a regular file", message);
+  }
+  std::FILE* file = fdopen(opened, "rb");
+  if (file == nullptr) {
+    close(opened);
+    return cannot_read(path, std::strerror(errno), message);
+  }
   unsigned char* bytes = nullptr;
   scatcuda_message why{};
   scatcuda_status status = read_file(path, file, before.st_size, &bytes, &why);

@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import json
 import os
 import stat
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from .budget import ask
 from .error import DataError
 
 _CHUNK = 1 << 20  # bytes read at a time: bounds what a lying header can cost
+_TREE = 40  # bytes of Python's objects from one of JSON: `{},` takes 90, and the text up to 15
 _KINDS = (
     (stat.S_ISDIR, "a directory"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -85,6 +87,23 @@ def read_whole(path: str | os.PathLike[str], times: int = 1) -> bytes:
         ask(name, times * size)
         # No more than was asked for: it may be growing.
         return file.read(size)
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """What a JSON file holds.
+
+    Raises: DataError: it is not there, damaged, or takes more than the budget.
+    """
+    return parsed_json(os.fspath(path), read_whole(path, times=_TREE))
+
+
+def parsed_json(subject: str, text: str | bytes) -> Any:
+    """What JSON text from a file holds; DataError with `subject` if it is none, or too much."""
+    ask(subject, _TREE * len(text))
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # also of bytes that are no UTF-8
+        raise DataError(f"{subject}: damaged ({error})") from None
 
 
 def read_up_to(file: BinaryIO, count: int) -> bytearray:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data import DataError
+from ..data.files import parsed_json
 from ..files import read_tensors, write_tensors
 
 __all__ = ["CHECKPOINT", "Checkpoint", "load_weights"]
@@ -84,10 +85,10 @@ class Checkpoint:
         path = Path(directory, CHECKPOINT)
         tensors, metadata = read_tensors(path)
         try:
-            about = json.loads(metadata.get("scatcuda", ""))
+            about = parsed_json(str(path), metadata.get("scatcuda", ""))
             if about["format"] != _FORMAT:
                 raise DataError(f"{path}: expected a {_FORMAT}, got {about['format']!r}")
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (KeyError, TypeError):
             raise DataError(f"{path}: not a checkpoint of scatcuda") from None
         return cls(tensors, about)
 

@@ -29,6 +29,7 @@ from .. import data
 from ..arguments import seconds
 from ..data import DataError, Dataset
 from ..data.catalog import locate
+from ..data.files import read_json
 from ..files import write_text
 from ..typing import Loss, Resume
 from . import models
@@ -201,12 +202,14 @@ def _check_data(folder: Path, source: _Source) -> None:
 def _noted(inside: Path) -> Any:
     """What a cell notes of its data; None if nothing."""
     path = inside / DATA
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: damaged ({error})") from None
+    try:
+        return read_json(path)
+    except DataError as error:
+        raise DataError(
+            f"{error}; train again with resume = never, or into another folder"
+        ) from None
 
 
 def classes_of(inside: Path) -> list[str]:
@@ -244,7 +247,7 @@ def _read(inside: Path, n: int | Literal["all"], seed: int) -> Cell | None:
     if not path.exists():
         return None
     try:
-        cell = Cell(**json.loads(path.read_text(encoding="utf-8")))
+        cell = Cell(**read_json(path))
         for field in dataclasses.fields(Cell):
             value = getattr(cell, field.name)
             right = (int, float) if field.name in ("accuracy", "seconds") else int
@@ -254,7 +257,9 @@ def _read(inside: Path, n: int | Literal["all"], seed: int) -> Cell | None:
             raise ValueError("it is of another n or seed, or of no images")
         if not 0 <= cell.accuracy <= 1 or not 0 <= cell.seconds < math.inf:
             raise ValueError("its accuracy or its time is out of range")
-    except (ValueError, TypeError, RecursionError) as error:
+    except DataError as error:
+        raise DataError(f"{error}; delete it") from None
+    except (ValueError, TypeError) as error:
         raise DataError(f"{path}: not a result of scatcuda ({error}); delete it") from None
     return cell
 

@@ -4,9 +4,9 @@
     directory/train-00000-of-00012.safetensors     x [rows, d], y [rows], index [rows]
 
 The manifest notes the content of the images, all of it (`identity`): those of others are refused,
-nothing is mixed. Every shard is written whole or not at all, and says which manifest it belongs to.
-A run makes the shards that are not there; processes started by ``torchrun`` deal them out. Whoever
-is killed loses the shard it was at.
+nothing is mixed. Every shard is written whole or not at all, and notes which manifest it belongs to
+and the checksum of its rows. A run makes the shards that are not there, or damaged; processes that
+``torchrun`` starts deal them out. Whoever is killed loses the shard it was at.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -23,7 +25,9 @@ from torch import Tensor
 
 from ..arguments import integer
 from ..data import DataError, Dataset
-from ..files import open_tensors, read_tensors, sweep, write_tensors, write_text
+from ..data.budget import ask
+from ..data.files import read_json
+from ..files import open_tensors, sweep, write_tensors, write_text
 from .identity import Watch, difference, identity
 from .shard import Rows
 from .transformer import ScatteringTransformer
@@ -31,7 +35,7 @@ from .transformer import ScatteringTransformer
 __all__ = ["extract", "load_features"]
 
 MANIFEST = "manifest.json"
-_FORMAT = "scatcuda features 2"
+_FORMAT = "scatcuda features 3"
 _DTYPES = {"float16": "F16", "float32": "F32", "float64": "F64"}  # safetensors' names
 _SHARD = 1 << 28  # bytes of a file, unless the user counts rows: writing takes three times as much
 
@@ -98,7 +102,7 @@ def extract(
     if not 0 <= rank < size:
         raise ValueError(f"RANK must be 0 to WORLD_SIZE - 1, got {rank} of {size} processes")
     mine = [part for i, part in enumerate(_parts(manifest)) if i % size == rank]
-    missing = [part for part in mine if not _whole(folder, part, manifest, digest)]
+    missing = [part for part in mine if not _sound(folder, part, manifest, digest)]
     rows = sum(part.stop - part.start for part in mine)
     done = rows - sum(part.stop - part.start for part in missing)
     shown = None if progress is None else not progress
@@ -125,9 +129,9 @@ def _write(
     except ValueError as error:  # of an image: say of which split
         raise ValueError(f"{part.split}: {error}") from None
     watch.check(part.split, part.start, part.stop)
-    write_tensors(
-        folder / part.name, {"x": features, "y": y[index], "index": index}, {"scatcuda": digest}
-    )
+    rows = {"x": features, "y": y[index], "index": index}
+    # One entry: safetensors writes several in any order, and the same features are the same bytes.
+    write_tensors(folder / part.name, rows, {"scatcuda": f"{digest} {_checksum(rows)}"})
 
 
 def load_features(
@@ -162,16 +166,20 @@ def load_features(
             "run the extraction again to complete them"
         )
     digest = _digest(manifest)
+    stored = 0
     for part in _parts(manifest, split):  # before any memory is asked for: rows that are in files
-        if not _whole(folder, part, manifest, digest):
-            raise DataError(f"{folder / part.name}: damaged, or not a file of these features")
-    x = torch.empty(n, manifest["columns"], dtype=getattr(torch, manifest["dtype"]))
+        with _shard(folder, part, manifest, digest):
+            stored += (folder / part.name).stat().st_blocks * 512
+    dtype = getattr(torch, manifest["dtype"])
+    needed = n * (manifest["columns"] * dtype.itemsize + torch.int64.itemsize)
+    if needed > stored:  # what takes as much on the disk is no mere claim
+        ask(str(folder), needed)
+    x = torch.empty(n, manifest["columns"], dtype=dtype)
     y = torch.empty(n, dtype=torch.int64)
     for part in _parts(manifest, split):
-        tensors, _ = read_tensors(folder / part.name)
-        if not _right(tensors, part, len(manifest["classes"])):
-            raise DataError(f"{folder / part.name}: not a file of these features")
-        x[part.start : part.stop], y[part.start : part.stop] = tensors["x"], tensors["y"]
+        with _shard(folder, part, manifest, digest) as file:
+            rows = _rows(folder / part.name, file, part, len(manifest["classes"]))
+            x[part.start : part.stop], y[part.start : part.stop] = rows["x"], rows["y"]
     return x, y
 
 
@@ -234,13 +242,12 @@ def _changed(there: dict[str, Any], manifest: dict[str, Any]) -> str:
 
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
+    if not path.exists():
+        raise DataError(f"{path}: no such file; scatcuda features writes it")
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
-        raise DataError(f"{path}: {reason}") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: damaged ({error}); {_REMEDY}") from None
+        manifest = read_json(path)
+    except DataError as error:
+        raise DataError(f"{error}; {_REMEDY}") from None
     wrong = _wrong(manifest)
     if wrong:
         raise DataError(f"{path}: {wrong}; {_REMEDY}")
@@ -288,6 +295,7 @@ def _text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+_AGAIN = "run the extraction again, which makes it anew"
 _REMEDY = "extract them anew, into another directory"
 _SPLITS = ({"train"}, {"test"}, {"train", "test"})
 _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -339,28 +347,61 @@ def _split(dataset: Dataset[Any], split: str) -> tuple[Any, Tensor]:
 # --- the files --------------------------------------------------------------------------------
 
 
-def _whole(folder: Path, part: _Part, manifest: dict[str, Any], digest: str) -> bool:
-    """Whether a file is there, undamaged as far as its header tells, and of these features."""
-    from safetensors import SafetensorError
+@contextmanager
+def _shard(folder: Path, part: _Part, manifest: dict[str, Any], digest: str) -> Iterator[Any]:
+    """An open file that its header says to hold these rows of these features.
 
-    rows = part.stop - part.start
+    Raises: DataError: it is missing, damaged, or of others.
+    """
+    path, rows = folder / part.name, part.stop - part.start
     expected = {
         "x": (_DTYPES[manifest["dtype"]], [rows, manifest["columns"]]),
         "y": ("I64", [rows]),
         "index": ("I64", [rows]),
     }
     try:
-        with open_tensors(folder / part.name) as file:
+        with open_tensors(path) as file:
             slices = {name: file.get_slice(name) for name in file.keys()}
             found = {name: (s.get_dtype(), s.get_shape()) for name, s in slices.items()}
-            return (file.metadata() or {}).get("scatcuda") == digest and found == expected
-    except (SafetensorError, OSError):
+            if _noted(file)[0] != digest or found != expected:
+                raise DataError(f"{path}: not a file of these features")
+            yield file
+    except DataError as error:
+        raise DataError(f"{error}; {_AGAIN}") from None
+
+
+def _rows(path: Path, file: Any, part: _Part, classes: int) -> dict[str, Tensor]:
+    """The rows in an open file, as they were written: whoever altered it can write a checksum, but
+    no row or class that there is not."""
+    tensors = {name: file.get_tensor(name) for name in ("x", "y", "index")}
+    if _noted(file)[1] != _checksum(tensors):
+        raise DataError(f"{path}: damaged, its checksum is another")
+    y, index = tensors["y"], torch.arange(part.start, part.stop)
+    if not torch.equal(tensors["index"], index) or not 0 <= int(y.min()) <= int(y.max()) < classes:
+        raise DataError(f"{path}: not a file of these features")
+    return tensors
+
+
+def _sound(folder: Path, part: _Part, manifest: dict[str, Any], digest: str) -> bool:
+    """Whether a file is there, undamaged, and of these features."""
+    try:
+        with _shard(folder, part, manifest, digest) as file:
+            _rows(folder / part.name, file, part, len(manifest["classes"]))
+    except DataError:
         return False
+    return True
 
 
-def _right(tensors: dict[str, Tensor], part: _Part, classes: int) -> bool:
-    """Whether a file holds the rows that its name says, of these classes."""
-    y = tensors["y"]
-    return torch.equal(tensors["index"], torch.arange(part.start, part.stop)) and (
-        0 <= int(y.min()) and int(y.max()) < classes
-    )
+def _noted(file: Any) -> tuple[str, str]:
+    """Which manifest an open file says to belong to, and the checksum of its rows."""
+    digest, _, checksum = (file.metadata() or {}).get("scatcuda", "").partition(" ")
+    return digest, checksum
+
+
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    """CRC-32, against accidents: 2 GB/s, so that it takes little beside scattering and the disk."""
+    crc = 0
+    for name in ("x", "y", "index"):
+        content: Any = tensors[name].contiguous().view(torch.uint8).numpy()
+        crc = zlib.crc32(content, crc)
+    return f"{crc:08x}"

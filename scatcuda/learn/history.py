@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ..data import DataError
+from ..data.files import parsed_json, read_whole
 from ..drawing import BLUE, RUST, panels
 from ..files import write_text
 
@@ -32,19 +33,15 @@ def read_history(directory: str | os.PathLike[str]) -> list[Row]:
         scatcuda.data.DataError: nowhere/history.jsonl: no such file
     """
     path = Path(directory, HISTORY)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    except OSError as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror
-        raise DataError(f"{path}: {reason}") from None
+    lines = read_whole(path, times=50).splitlines(keepends=True)  # objects and the lines
     rows: list[Row] = []
     for number, line in enumerate(lines, 1):
         try:
-            rows.append(json.loads(line))
-        except (ValueError, RecursionError) as error:
-            if number == len(lines) and not line.endswith("\n"):
+            rows.append(parsed_json(f"{path}: line {number}", line))
+        except DataError:
+            if number == len(lines) and not line.endswith(b"\n"):
                 break  # being written, or cut short by a kill
-            raise DataError(f"{path}: line {number} is damaged ({error})") from None
+            raise
     return rows
 
 

@@ -17,6 +17,8 @@ else:
 
 from .. import limits
 from ..arguments import plain
+from ..data import DataError
+from ..data.files import opened
 from ..files import write_text
 from ..typing import BankName, Classifier, FeatureType, Head, Network, Pooling, Trainable
 from .recipe import Recipe
@@ -40,6 +42,7 @@ _KINDS = {
     tuple: "a tuple",
 }
 _MANY = 2**31 - 1  # of images, steps, pixels: more is a slip of the finger
+_CONFIG_DOTS = 256  # of a line of it; only names of files have some
 _CONFIG_BYTES = 1 << 14  # of a configuration file; one with every option has a thousand
 Features = Literal["scattering", "pixels"]
 LINEAR: tuple[Classifier, ...] = get_args(Classifier)
@@ -274,13 +277,17 @@ def read_expected(path: str | os.PathLike[str]) -> dict[str, float]:
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
-        with open(path, "rb") as file:
+        with opened(path, unpack=False) as file:
             text = file.read(_CONFIG_BYTES + 1)
+    except DataError as error:
+        raise ValueError(str(error)) from None
+    try:
         if len(text) > _CONFIG_BYTES:
             raise ValueError(f"longer than {_CONFIG_BYTES} bytes")
+        # Of a key of many parts the parser keeps every beginning.
+        if any(line.count(b".") > _CONFIG_DOTS for line in text.splitlines()):
+            raise ValueError(f"a line of more than {_CONFIG_DOTS} dots")
         return tomllib.loads(text.decode())
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
     except RecursionError:
         raise ValueError(f"{path}: not TOML (it is too deep)") from None
     except ValueError as error:  # also of numbers with thousands of digits

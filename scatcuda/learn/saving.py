@@ -18,8 +18,9 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from torch import Tensor
 
-from scatcuda.data import DataError
-
+from ..data import DataError
+from ..data.budget import ask
+from ..data.files import parsed_json
 from ..files import read_tensors, write_tensors
 
 _MODULES = {
@@ -85,10 +86,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     """
     name = os.fspath(path)
     tensors, metadata = read_tensors(path)
-    try:
-        content = json.loads(metadata[_KEY])
-    except (KeyError, ValueError, RecursionError):
-        raise DataError(f"{name}: a safetensors file, but not of an estimator") from None
+    if _KEY not in metadata:
+        raise DataError(f"{name}: a safetensors file, but not of an estimator")
+    content = parsed_json(name, metadata[_KEY])
     try:
         if content["version"] != _VERSION:
             raise ValueError(f"version {content['version']!r}, expected {_VERSION}")
@@ -99,8 +99,10 @@ def load(path: str | os.PathLike[str]) -> Any:
             return estimator
         named = [(str(step["step"]), part) for step, part in zip(steps, parts, strict=True)]
         return Pipeline(named)
-    except ImportError:
+    except (ImportError, MemoryError):
         raise
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise DataError(f"{name}: does not describe an estimator ({reason[:200]})") from None
@@ -150,7 +152,7 @@ def _restored(step: dict[str, Any], prefix: str, tensors: dict[str, Tensor]) -> 
         if name not in kind._fitted:
             raise ValueError(f"{step['class']} has no {name!r}")
         if "names" in stored:
-            value: Any = np.array([str(v) for v in stored["names"]], dtype=_text(stored["dtype"]))
+            value: Any = _names([str(v) for v in stored["names"]], stored["dtype"])
         elif "value" in stored:
             value = _back(stored["value"])
         else:
@@ -188,9 +190,11 @@ def _back(value: Any) -> Any:
     return [_back(item) for item in value] if isinstance(value, list) else value
 
 
-def _text(dtype: str) -> np.dtype:
-    """The dtype of an array of strings."""
+def _names(names: list[str], dtype: str) -> np.ndarray:
+    """An array of strings, which takes the length of the longest for each, or that of its dtype."""
     found = np.dtype(dtype)
     if found.kind not in "UO":
         raise ValueError(f"names cannot have the type {dtype!r}")
-    return found
+    longest = max(found.itemsize, 4 * max(map(len, names), default=0))
+    ask("its names", len(names) * longest)
+    return np.array(names, dtype=found)

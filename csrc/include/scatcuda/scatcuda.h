@@ -50,7 +50,7 @@ typedef enum scatcuda_status SCATCUDA_INT {
   SCATCUDA_BAD_ARGUMENT = 1,        /* a null pointer, a negative size, an unaligned workspace … */
   SCATCUDA_BAD_PLAN = 2,            /* no plan, an altered or truncated one, or no such problem */
   SCATCUDA_CANNOT_READ = 3,         /* the file system refused */
-  SCATCUDA_NO_MEMORY = 4,           /* for the plan */
+  SCATCUDA_NO_MEMORY = 4,           /* for the plan, or more of it than a file may take */
   SCATCUDA_WORKSPACE_TOO_SMALL = 5, /* fewer bytes than the plan said */
   SCATCUDA_NO_CUDA = 6,             /* not in this build, no such device, or one too old for it */
   SCATCUDA_NO_FFT = 7,              /* cuFFT was not found, or the FFT refused */
@@ -115,8 +115,10 @@ typedef struct scatcuda_path {
 
 typedef struct scatcuda_plan scatcuda_plan;
 
-/* From a plan file. A file that is truncated, altered, of another version or never was a plan is
- * refused; nothing is read past its end. On failure *plan is NULL. */
+/* From a plan file, a regular one. A file that is truncated, altered, of another version or never
+ * was a plan is refused; nothing is read past its end. Reading it takes twice its size for a
+ * moment, of which there may be 2 GiB or as many bytes as the environment's SCATCUDA_FILE_BUDGET
+ * says. On failure *plan is NULL. */
 SCATCUDA_API scatcuda_status scatcuda_plan_load(const char* path, scatcuda_plan** plan,
                                                 scatcuda_message* message);
 /* The same from the file's bytes in memory, at any address; they are copied */
