@@ -181,8 +181,8 @@ def locate(
 ) -> Location:
     """Find a data set by its name or path without reading it; DataError if it is not there."""
     if data_dir is not None and not Path(data_dir).is_dir():
-        near = _did_you_mean(_beside(Path(data_dir)))
-        raise DataError(f"{os.fspath(data_dir)}: no such directory of data sets{near}")
+        words = _did_you_mean(_beside(Path(data_dir)))
+        raise DataError(f"{os.fspath(data_dir)}: no such directory of data sets{words}")
     if not isinstance(name, str):
         return _at(Path(name))
     if name in _EMBEDDED:
