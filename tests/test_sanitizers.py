@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import struct
 import subprocess
 from collections.abc import Sequence
@@ -122,7 +123,8 @@ def programs() -> Path:
     address, thread = [], []
     for isa, real in itertools.product(reversed(ISAS), REALS):  # the slowest first
         flags = ADDRESS + UNDEFINED + [COSTLY] * ((isa, real) != ("baseline", "float"))
-        address.append(native.engine_unit(isa, real, guarded, flags, "address"))
+        source = guarded if runs_here(isa) else native.HERE / "engine_absent.cpp"
+        address.append(native.engine_unit(isa, real, source, flags, "address"))
     for real in REALS:
         thread.append(native.engine_unit("baseline", real, plain, THREAD, "thread"))
     for units, name, flags in (
@@ -150,6 +152,16 @@ def programs() -> Path:
         unit = native.Unit(name, native.HERE / f"{name}.cpp", own)
         made[name] = ([*address, unit], made["stream_address"][1])
     return native.build("sanitizers", made)
+
+
+def runs_here(isa: str) -> bool:
+    """Whether this processor has an instruction set; where that cannot be told, as if it had."""
+    needed = {"avx2": {"avx2", "fma"}, "avx512": {"avx512f", "avx512dq", "avx512vl", "avx512bw"}}
+    try:
+        found = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.M)
+    except OSError:
+        return True
+    return found is None or needed.get(isa, set()) <= set(found[1].split())
 
 
 def write_problem(
