@@ -33,6 +33,7 @@ __all__ = [
     "Lowpass",
     "Network",
     "Norm",
+    "OnError",
     "OutType",
     "Pooling",
     "Resume",
@@ -47,6 +48,9 @@ BankName = Literal["morlet", "tight"]
 Tier = Literal["auto", "general", "fused"]
 Trainable = Literal["filters", "wavelets"]
 Instructions = Literal["baseline", "avx2", "avx512"]  # of the CPU engine
+
+# scatcuda.data
+OnError = Literal["stop", "skip"]
 
 # scatcuda.learn
 Classifier = Literal["ridge", "svm", "logistic", "pca"]

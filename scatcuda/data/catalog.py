@@ -60,7 +60,8 @@ _FORMATS = {
 _IN_ORDER = ("image folder",)  # looks at contents: anything else, a directory down too, goes first
 _EXPECTED = (
     "IDX files (train-images-idx3-ubyte), CIFAR (data_batch_1, data_batch_1.bin, train, "
-    "train.bin), image folders (train/class/*.jpg), a .npz file"
+    "train.bin), a .npz file, images (train/class/*.jpg, class/*.jpg, *.jpg, "
+    "or archives of such)"
 )
 # Where torchvision and unpacked archives have the files, a directory down.
 _WITHIN = (
@@ -311,7 +312,7 @@ def _matching(directory: Path, place: str) -> list[Path]:
 
 def _name_of(path: Path) -> str:
     """The name of what is in a file or directory: a file's without its suffix."""
-    return path.name if path.is_dir() else path.stem
+    return path.name if path.is_dir() else path.stem.removesuffix(".tar")
 
 
 def _near(name: str, names: Iterable[str]) -> list[str]:
@@ -346,7 +347,7 @@ def _at(path: Path) -> Location:
         raise DataError(f"{path}: none of these: {_EXPECTED}")
     kind, place = found
     names = _names_in(place, kind)
-    return Location(names.pop() if len(names) == 1 else path.resolve().stem, kind, place)
+    return Location(names.pop() if len(names) == 1 else _name_of(path.resolve()), kind, place)
 
 
 def _directories(data_dir: str | os.PathLike[str] | None) -> list[Path]:

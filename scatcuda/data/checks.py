@@ -12,7 +12,7 @@ from .catalog import Location, locate, read
 from .cifar import version_of
 from .error import DataError
 from .files import opened
-from .folder import testing_folder
+from .folder import passed_text
 from .idx import LAYOUTS, idx_files, layouts_of
 from .images import Images
 
@@ -83,20 +83,17 @@ def verify(
     location = locate(name, data_dir)
     checks = [_file(file, location.name) for file in _files(location)]
     try:
-        # Where no images are set apart for testing, it decides nothing which will be.
-        alone = (
-            location.format == "image folder"
-            and location.path
-            and not testing_folder(location.path)
-        )
-        dataset = read(location, **({"split": 0.5} if alone else {}))
+        folder = location.format == "image folder"
+        dataset = read(location, **({"on_error": "skip"} if folder else {}))
     except DataError as error:
         return [*checks, Check(location.name, False, str(error))]
+    checks += [Check(name, False, reason) for name, reason in dataset.skipped]
     for images in (dataset.train_x, dataset.test_x):
-        if isinstance(images, Images):
+        if isinstance(images, Images) and not folder:
             checks += [_failed(file, error) for file, error in images.damaged()]
     facts = repr(dataset).split(": ", 1)[1].removesuffix(")")
-    return [*checks, Check(location.name, True, facts)]
+    passed = f"; passed over: {passed_text(dataset.passed)}" if dataset.passed else ""
+    return [*checks, Check(location.name, True, facts + passed)]
 
 
 def _files(location: Location) -> list[Path]:

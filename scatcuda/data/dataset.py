@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -25,7 +26,10 @@ class Dataset(Generic[X]):
 
     Images are ``[n, M, N]`` (grey) or ``[n, C, M, N]`` (colour): tensors, uint8 grey levels or
     float32, or for image folders the lazy array `Images`. Labels are ``[n]``, int64; label k
-    is the class ``classes[k]``.
+    is the class ``classes[k]``. Images without labels have -1, and there are no classes.
+
+    Of image folders, `skipped` are the files that could not be read, with the reasons, and `passed`
+    counts what was passed over, by reason.
 
     Example:
         >>> x, y = torch.zeros(6, 8, 8), torch.arange(6) % 2
@@ -39,12 +43,14 @@ class Dataset(Generic[X]):
     test_x: X
     test_y: Tensor
     classes: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+    passed: Mapping[str, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return (
             f"Dataset({self.name!r}: {len(self.train_y)} + {len(self.test_y)} images "
             f"{list(self.train_x.shape[1:])} {str(self.train_x.dtype).removeprefix('torch.')}, "
-            f"{len(self.classes)} classes)"
+            f"{f'{len(self.classes)} classes' if self.classes else 'without labels'})"
         )
 
 
