@@ -18,7 +18,7 @@ from typing import Any, Literal, NoReturn, get_args
 
 from . import __version__, limits
 from .terminal import printable, say, sentence
-from .typing import BankName, Resume, Tier
+from .typing import BankName, OnError, Resume, Tier
 
 _EPILOG = """\
 examples:
@@ -28,6 +28,7 @@ examples:
   scatcuda eval runs/mnist-hybrid                        confusion matrix, worst classes
   scatcuda data list                                     which data sets are here
 """
+_FILES = ("image_size", "crop", "grey", "test_fraction", "on_error")  # options of images in files
 _SCATTERING = ("J", "L", "max_order", "filters", "pool", "log", "dtype")  # options of features
 
 
@@ -107,6 +108,7 @@ Under torchrun, processes share the work of networks, and of a ridge with more i
 examples:
   scatcuda train digits --seeds 0 1 2
   scatcuda train mnist --J 3 --n 300 1000 all --seeds 0 1 2
+  scatcuda train ~/flowers.tar --test-fraction 0.2 --image-size 128 --J 4 --pool mean
   scatcuda train cifar10 --model hybrid --n 1000 --augment flip,crop=4 --epochs 60
   scatcuda train --config runs/mnist-ridge/config.toml --run runs/again --alpha 1
   torchrun --nproc-per-node=2 -m -- scatcuda train mnist --model hybrid
@@ -133,7 +135,7 @@ def _train(commands: Any) -> None:
     run.add_argument("--save-every", type=float, default=60.0, metavar="S", help="seconds between checkpoints (default: %(default)s)")  # fmt: skip # noqa: E501
     run.add_argument("--progress", action=argparse.BooleanOptionalAction, default=None, help="a bar on stderr (default: if it is a terminal)")  # fmt: skip # noqa: E501
     groups = {
-        "data": ("data_dir", "image_size", "model", "n", "seeds", "val"),
+        "data": ("data_dir", *_FILES, "model", "n", "seeds", "val"),
         "scattering": ("features", *_SCATTERING),
         "linear classifiers": ("alpha", "C"),
         "networks": ("head", "trainable", "epochs", "min_steps", "batch_size", "lr", "momentum",
@@ -216,7 +218,8 @@ def _run_train(
     **given: Any,
 ) -> None:  # fmt: skip
     from .learn.distributed import Place
-    from .learn.experiment import Cell, run_experiment, summary
+    from .learn.evaluation import about_files
+    from .learn.experiment import SKIPPED, Cell, run_experiment, summary
     from .learn.options import Options, read_config, read_expected
 
     for name in ("n", "seeds"):
@@ -233,10 +236,19 @@ def _run_train(
                 f"({cell.images} images, {cell.seconds:.1f} s)"
             )
 
+    seen: list[Any] = []
+
+    def found(dataset: Any) -> None:
+        if Place().rank == 0 and not seen:
+            for line in about_files(dataset.skipped, dataset.passed):
+                say(line)
+        seen.append(dataset)
+
     start = time.perf_counter()
     cells = run_experiment(
-        options, where, resume=resume, progress=_bar(progress), save_every=save_every, tell=tell
-    )
+        options, where, resume=resume, progress=_bar(progress), save_every=save_every, tell=tell,
+        found=found,
+    )  # fmt: skip
     took = time.perf_counter() - start
     if Place().rank:
         return
@@ -253,6 +265,8 @@ def _run_train(
     if took > expected.get("seconds", took):
         unmet.append(f"{took:.1f} seconds, not {expected['seconds']:g}")
     say(f"{'kept in':<10} {printable(where)}")
+    if seen[0].skipped:
+        say(f"{'skipped':<10} are listed in {printable(where)}/{SKIPPED}")
     if unmet:
         raise ValueError(f"[expect] in {config} is not met: {'; '.join(unmet)}")
 
@@ -270,17 +284,18 @@ def _eval(commands: Any) -> None:
     parser.add_argument("--seed", type=_integer(0, 2**32 - 1), help="of which seed (default: the first)")  # fmt: skip # noqa: E501
     parser.add_argument("--data", type=_text, help="another data set of the same shape; classes match by name")  # fmt: skip # noqa: E501
     parser.add_argument("--data-dir", type=_text, metavar="DIR", help="folder of data sets")
+    parser.add_argument("--on-error", choices=get_args(OnError), help="images in files that cannot be read: stop, or skip and list them (default: the run's)")  # fmt: skip # noqa: E501
     parser.add_argument("--worst", type=_integer(0), default=5, metavar="N", help="classes to name (default: %(default)s)")  # fmt: skip # noqa: E501
     parser.add_argument("--device", type=_text, help="auto, cpu or cuda (default: the run's)")
 
 
 def _run_eval(
     run: str, n: int | Literal["all"] | None, seed: int | None, data: str | None,
-    data_dir: str | None, worst: int, device: str | None,
+    data_dir: str | None, on_error: OnError | None, worst: int, device: str | None,
 ) -> None:  # fmt: skip
     from .learn.evaluation import evaluate_run
 
-    say(evaluate_run(run, n, seed, data, data_dir, device).text(worst))
+    say(evaluate_run(run, n, seed, data, data_dir, device, on_error).text(worst))
 
 
 # --- features ---------------------------------------------------------------------------------
@@ -288,7 +303,8 @@ def _run_eval(
 _FEATURES = """\
 Write the scattering features of a whole data set as sharded safetensors.
 
-Every file is there whole or not at all: the same command completes what a kill, a full disk or
+Images in directories or archives need neither classes, -1 is the label of what has none, nor a test
+set. Every file is there whole or not at all: the same command completes what a kill, a full disk or
 another process left. Under torchrun the files are dealt out to the processes."""
 
 _FEATURES_EPILOG = """\
@@ -296,6 +312,7 @@ Each file has x [rows, d], y [rows] and index [rows]; scatcuda.learn.load_featur
 
 examples:
   scatcuda features mnist --J 3 --output features/mnist
+  scatcuda features ~/images --J 4 --on-error skip --output features/images
   scatcuda features ~/imagenet --J 5 --pool mean --dtype float16 --output features/imagenet
   torchrun --nproc-per-node=4 -m -- scatcuda features cifar10 --output features/cifar10
 """
@@ -307,7 +324,7 @@ def _features(commands: Any) -> None:
     parser = _add(commands, "features", _run_features, _FEATURES, _FEATURES_EPILOG)
     parser.add_argument("data", type=_text, help="data set: see scatcuda data list, or a path")
     parser.add_argument("--output", type=_text, required=True, metavar="DIR", help="where the files go")  # fmt: skip # noqa: E501
-    for name in ("data_dir", "image_size", *_SCATTERING):
+    for name in ("data_dir", *_FILES, *_SCATTERING):
         _option(parser, Options, name)
     parser.add_argument(
         "--shard-size", type=_integer(1), metavar="N",
@@ -324,7 +341,9 @@ def _features(commands: Any) -> None:
 def _run_features(output: str, shard_size: int | None, progress: bool | None, **given: Any) -> None:
     import torch
 
-    from .learn.experiment import dataset_of, transformer_of
+    from .learn.distributed import Place
+    from .learn.evaluation import about_files
+    from .learn.experiment import SKIPPED, dataset_of, transformer_of, write_skipped
     from .learn.features import extract
     from .learn.options import Options
 
@@ -336,8 +355,19 @@ def _run_features(output: str, shard_size: int | None, progress: bool | None, **
         dataset, transformer_of(options), output,
         shard_size=shard_size, progress=_bar(progress),
     )  # fmt: skip
+    if Place().rank == 0:
+        write_skipped(Path(output), dataset)
     rows = len(dataset.train_y) + len(dataset.test_y)
+    size = " × ".join(map(str, dataset.train_x.shape[1:]))
     say(f"{'features':<10} {printable(output)}: {rows} rows, {written} files written now")
+    say(
+        f"{'of':<10} images {size}, "
+        + (f"{len(dataset.classes)} classes" if dataset.classes else "without labels: -1")
+    )
+    for line in about_files(dataset.skipped, dataset.passed):
+        say(line)
+    if dataset.skipped:
+        say(f"{'skipped':<10} are listed in {printable(output)}/{SKIPPED}")
 
 
 # --- filters, export, bench -------------------------------------------------------------------

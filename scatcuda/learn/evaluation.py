@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,13 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..data import Dataset
+from ..data import DataError, Dataset
+from ..data.folder import passed_text
 from ..terminal import printable
+from ..typing import OnError
 from .experiment import CONFIG, answers, cell_folder, classes_of, dataset_of
 from .identity import compared
 from .options import Options, checked_n, checked_seed, read_config
 
-__all__ = ["Evaluation", "evaluate_run"]
+__all__ = ["Evaluation", "about_files", "evaluate_run"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Evaluation:
     predicted: Tensor  # [n], int64
     missing: Sequence[str] = ()  # classes of which the data know nothing
     new: Sequence[str] = ()  # classes of the data that the classifier does not know: no test images
+    skipped: Sequence[tuple[str, str]] = ()  # files that could not be read, and why
+    passed: Mapping[str, int] = dataclasses.field(default_factory=dict)  # over, by reason: how many
 
     @property
     def accuracy(self) -> float:
@@ -74,6 +78,8 @@ class Evaluation:
             if names:
                 words = "not in these data" if title == "missing" else "unknown to the model"
                 lines.append(f"{title:<10} {', '.join(names)}: {words}")
+        lines += about_files(self.skipped, self.passed)
+        lines += [f"  {name}: {reason}" for name, reason in self.skipped]
         if len(self.classes) <= 20:
             names = [printable(name)[:10] for name in self.classes]
             wide = max(5, *(len(str(v)) + 1 for v in self.confusion.flat))
@@ -102,6 +108,7 @@ def evaluate_run(
     data: str | None = None,
     data_dir: str | None = None,
     device: str | None = None,
+    on_error: OnError | None = None,
 ) -> Evaluation:
     """Test what `run_experiment` left in a folder.
 
@@ -109,8 +116,8 @@ def evaluate_run(
         run: the folder.
         n, seed: which of its models; None: the last n, the first seed.
         data, data_dir: another data set of the same shape, another place. Its classes are matched
-            by name; it may have fewer.
-        device: another than the run's.
+            by name; it may have fewer. Of one without a test set all images are tested.
+        device, on_error: others than the run's.
     Raises: ValueError, DataError: there is no such run or model, or the data do not fit it: test
         images are of a class that the model does not know.
     """
@@ -119,10 +126,11 @@ def evaluate_run(
     folder = Path(run)
     if not (folder / CONFIG).is_file():
         raise ValueError(f"{folder}: not the folder of a run, there is no {CONFIG}")
-    changed = {"data": data, "data_dir": data_dir, "device": device}
-    options = Options(
-        **{**read_config(folder / CONFIG), **{k: v for k, v in changed.items() if v is not None}}
-    )
+    changed = {"data": data, "data_dir": data_dir, "device": device, "on_error": on_error}
+    kept = read_config(folder / CONFIG)
+    if data is not None and data != kept.get("data"):
+        kept["test_fraction"] = 0.0  # the share was the other's
+    options = Options(**{**kept, **{k: v for k, v in changed.items() if v is not None}})
     n = options.n[-1] if n is None else n
     seed = options.seeds[0] if seed is None else seed
     inside = cell_folder(folder, n, seed)
@@ -132,12 +140,27 @@ def evaluate_run(
             f"{folder}: no model for n = {n}, seed {seed}; there are {', '.join(here)}"
         )
     dataset = dataset_of(options, seed)
+    if not dataset.classes:
+        raise DataError(f"{dataset.name}: images without labels, which cannot be tested")
+    if not len(dataset.test_y):
+        dataset = dataclasses.replace(dataset, test_x=dataset.train_x, test_y=dataset.train_y)
     classes = classes_of(inside)
     truth = _matched(dataset, classes)
     predicted = torch.as_tensor(answers(options, inside, dataset.test_x))
     missing = [name for name in classes if name not in dataset.classes]
     new = [name for name in dataset.classes if name not in classes]
-    return Evaluation(classes, truth, predicted, missing, new)
+    return Evaluation(classes, truth, predicted, missing, new, dataset.skipped, dataset.passed)
+
+
+def about_files(skipped: Sequence[tuple[str, str]], passed: Mapping[str, int]) -> list[str]:
+    """What a data set leaves out, in lines to print.
+
+    Example:
+        >>> about_files([("a.jpg", "truncated")], {"hidden": 2})
+        ['skipped    1 that cannot be read', 'passed     over 2 hidden']
+    """
+    lines = [f"{'skipped':<10} {len(skipped)} that cannot be read"] if skipped else []
+    return [*lines, *([f"{'passed':<10} over {passed_text(passed)}"] if passed else [])]
 
 
 def _matched(dataset: Dataset[Any], classes: Sequence[str]) -> Tensor:

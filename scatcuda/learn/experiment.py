@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from .. import data
 from ..arguments import seconds
 from ..data import DataError, Dataset
-from ..data.catalog import locate
+from ..data.catalog import locate, read
 from ..data.files import read_json
 from ..files import write_text
 from ..typing import Loss, Resume
@@ -57,10 +57,12 @@ __all__ = [
     "run_experiment",
     "summary",
     "transformer_of",
+    "write_skipped",
 ]
 
-CONFIG, RESULTS = "config.toml", "results.json"
+CONFIG, RESULTS, SKIPPED = "config.toml", "results.json", "skipped.json"
 DATA, RESULT, MODEL = "data.json", "result.json", "model.safetensors"
+_FREE = ("n", "seeds", "threads", "device", "data_dir", "on_error")  # others may take up a run
 _KEPT = (RESULT, MODEL, CHECKPOINT)  # of one n and seed, computed on what DATA notes
 _CELL = re.compile(r"n(?:all|[0-9]+)-seed([0-9]+)")
 
@@ -85,6 +87,7 @@ def run_experiment(
     save_every: float = 60.0,
     progress: bool | None = None,
     tell: Callable[[Cell], None] = lambda cell: None,
+    found: Callable[[Dataset[Any]], None] = lambda dataset: None,
 ) -> list[Cell]:
     """Train and test for every n and seed.
 
@@ -96,6 +99,7 @@ def run_experiment(
         save_every: seconds between checkpoints of a network.
         progress: a bar for networks; None: if stderr is a terminal.
         tell: called with each cell when it is done.
+        found: called with each data set that is read, one or one for every seed.
     Raises: ValueError, DataError, as their sentence says.
     Example:
         >>> [cell.accuracy > 0.98 for cell in run_experiment(Options(data="digits"))]
@@ -112,10 +116,11 @@ def run_experiment(
     if folder:
         place.first(lambda: _compare(folder, options, resume))
     source = _Source(options, options.seeds[0])
+    found(source.dataset)
     if folder and resume != "never":
-        found = {key: _read(cell_folder(folder, *key), *key) for key in asked}
+        results = {key: _read(cell_folder(folder, *key), *key) for key in asked}
         place.first(lambda: _check_data(folder, source))
-        kept = {key: cell for key, cell in found.items() if cell}
+        kept = {key: cell for key, cell in results.items() if cell}
     for key in asked:
         if key not in kept:
             _check(source, *key)
@@ -126,6 +131,7 @@ def run_experiment(
     for n, seed in asked:
         if source.seed not in (None, seed):
             source = _Source(options, seed)
+            found(source.dataset)
             if folder:
                 _check_data(folder, source)
         cell = kept.get((n, seed))
@@ -143,7 +149,18 @@ def run_experiment(
         tell(cell)
     if folder and place.rank == 0:
         write_text(folder / RESULTS, json.dumps(summary(cells), indent=1) + "\n")
+        write_skipped(folder, source.dataset)
     return cells
+
+
+def write_skipped(folder: Path, dataset: Dataset[Any]) -> None:
+    """List beside a result the files that it is without, and why; no list if there are none."""
+    path = folder / SKIPPED
+    if dataset.skipped:
+        listed = [{"file": name, "reason": reason} for name, reason in dataset.skipped]
+        write_text(path, json.dumps(listed, indent=1) + "\n")
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _compare(folder: Path, options: Options, resume: Resume) -> None:
@@ -164,7 +181,7 @@ def _compare(folder: Path, options: Options, resume: Resume) -> None:
     for name, value in vars(options).items():
         before = getattr(kept, name)
         # More of n and of the seeds extend a run.
-        if before != value and name not in ("n", "seeds", "threads", "device", "data_dir"):
+        if before != value and name not in _FREE:
             raise ValueError(
                 f"{folder} holds a run with {name} = {before!r}, now {value!r}: take another "
                 "folder, or start over with resume = never"
@@ -350,7 +367,7 @@ class _Source:
     def __init__(self, options: Options, seed: int) -> None:
         self.options = options
         self.seed = seed if _seeded(options) else None
-        self.dataset = dataset_of(options, seed)
+        self.dataset = _tested(dataset_of(options, seed))
         self.watch = Watch(self.dataset)
         self.transformer = None if options.features == "pixels" else transformer_of(options)
         if self.transformer and options.model in LINEAR:
@@ -391,16 +408,38 @@ class _Source:
 
 
 def _seeded(options: Options) -> bool:
-    """Whether a seed decides which images are in the data set: those that ship with libraries."""
-    return locate(options.data, options.data_dir or None).path is None
+    """Whether a seed decides which images are in which part of the data set: of those that ship
+    with libraries, and where a fraction is set aside for testing."""
+    embedded = locate(options.data, options.data_dir or None).path is None
+    return embedded or options.test_fraction > 0
 
 
 def dataset_of(options: Options, seed: int) -> Dataset[Any]:
     """The images of an experiment."""
     how: dict[str, Any] = {"seed": seed} if _seeded(options) else {}
-    if options.image_size:
+    location = locate(options.data, options.data_dir or None)
+    if options.image_size or location.format == "image folder":
         how["size"] = options.image_size
-    return data.load(options.data, options.data_dir or None, **how)
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if field.name in ("crop", "grey", "test_fraction", "on_error") and value != field.default:
+            how[field.name] = value
+    return read(location, **how)
+
+
+def _tested(dataset: Dataset[Any]) -> Dataset[Any]:
+    """The data set itself, if it can be learned from and tested on."""
+    if not dataset.classes:
+        raise DataError(
+            f"{dataset.name}: images without labels; to learn from, they are in a directory for "
+            "each class"
+        )
+    if not len(dataset.test_y):
+        raise DataError(
+            f"{dataset.name}: it has no test set (test or val beside train); test-fraction, such "
+            "as 0.2, sets a share of each class aside"
+        )
+    return dataset
 
 
 def _pixels(images: Any) -> Tensor:

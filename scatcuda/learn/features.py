@@ -143,7 +143,7 @@ def load_features(
         directory: of the features.
         split: ``"train"`` or ``"test"``.
     Returns: Features ``[n, d]`` in the files' dtype, and labels ``[n]``, int64, in the order of the
-        data set.
+        data set; -1 for images without labels.
     Raises:
         DataError: there are none, a file is missing, damaged or of other features.
         ValueError: there is no such split.
@@ -197,7 +197,7 @@ def _manifest(
         raise TypeError("extract: filters must be named, a bank of your own has no name")
     for split in ("train", "test"):
         y = _split(dataset, split)[1]
-        if len(y) and not 0 <= int(y.min()) <= int(y.max()) < len(dataset.classes):
+        if len(y) and not _of_classes(y, len(dataset.classes)):
             raise ValueError(f"extract: {split} labels must be of {len(dataset.classes)} classes")
     what = identity(dataset)
     return {
@@ -285,9 +285,9 @@ def _whole_number(value: Any) -> bool:
     return type(value) is int and 1 <= value < 2**63
 
 
-def _list_of(kind: type) -> Callable[[Any], bool]:
+def _list_of(kind: type, least: int = 1) -> Callable[[Any], bool]:
     return lambda value: (
-        isinstance(value, list) and len(value) > 0 and all(type(item) is kind for item in value)
+        isinstance(value, list) and len(value) >= least and all(type(v) is kind for v in value)
     )
 
 
@@ -301,7 +301,7 @@ _SPLITS = ({"train"}, {"test"}, {"train", "test"})
 _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "format": (_text, "text"),
     "data": (_text, "text"),
-    "classes": (_list_of(str), "a list of names"),
+    "classes": (_list_of(str, 0), "a list of names"),
     "transformer": (lambda value: isinstance(value, dict), "an object"),
     "columns": (_whole_number, "an integer from 1"),
     "dtype": (lambda value: _text(value) and value in _DTYPES, f"one of {', '.join(_DTYPES)}"),
@@ -376,8 +376,8 @@ def _rows(path: Path, file: Any, part: _Part, classes: int) -> dict[str, Tensor]
     tensors = {name: file.get_tensor(name) for name in ("x", "y", "index")}
     if _noted(file)[1] != _checksum(tensors):
         raise DataError(f"{path}: damaged, its checksum is another")
-    y, index = tensors["y"], torch.arange(part.start, part.stop)
-    if not torch.equal(tensors["index"], index) or not 0 <= int(y.min()) <= int(y.max()) < classes:
+    right = torch.equal(tensors["index"], torch.arange(part.start, part.stop))
+    if not right or not _of_classes(tensors["y"], classes):
         raise DataError(f"{path}: not a file of these features")
     return tensors
 
@@ -405,3 +405,9 @@ def _checksum(tensors: dict[str, Tensor]) -> str:
         content: Any = tensors[name].contiguous().view(torch.uint8).numpy()
         crc = zlib.crc32(content, crc)
     return f"{crc:08x}"
+
+
+def _of_classes(y: Tensor, classes: int) -> bool:
+    """Whether labels are of so many classes; without any, all are -1."""
+    least, most = int(y.min()), int(y.max())
+    return 0 <= least <= most < classes if classes else least == most == -1

@@ -20,7 +20,16 @@ from ..arguments import plain
 from ..data import DataError
 from ..data.files import opened
 from ..files import write_text
-from ..typing import BankName, Classifier, FeatureType, Head, Network, Pooling, Trainable
+from ..typing import (
+    BankName,
+    Classifier,
+    FeatureType,
+    Head,
+    Network,
+    OnError,
+    Pooling,
+    Trainable,
+)
 from .recipe import Recipe
 
 __all__ = [
@@ -68,7 +77,21 @@ class Options:
     data: str = _option("digits", "data set: see `scatcuda data list`, or a path")
     data_dir: str = _option("", "folder of data sets, searched before $SCATCUDA_DATA")
     image_size: int = _option(
-        0, "image folders: side in pixels; digits, textures too; 0: theirs", least=0, most=1 << 14,
+        0, "images in files: side in pixels, 0: theirs if all have one size, else 224; digits, "
+        "textures: 0: the usual", least=0, most=1 << 14,
+    )  # fmt: skip
+    crop: float = _option(
+        0.875, "images in files: side of the central square that is kept, of their shorter side",
+        above=0, most=1,
+    )  # fmt: skip
+    grey: bool = _option(False, "images in files: brightness instead of colours")
+    test_fraction: float = _option(
+        0.0, "images in files without a test set: share of each class for testing", least=0,
+        below=1,
+    )  # fmt: skip
+    on_error: OnError = _option(
+        "stop", "images in files that cannot be read: stop, or skip and list them",
+        choices=get_args(OnError),
     )  # fmt: skip
     model: Classifier | Network = _option(
         "ridge", "classifier or network", choices=(*LINEAR, *NETWORKS)
