@@ -740,3 +740,153 @@ def test_arguments_cannot_steer_a_terminal(command, argument, tmp_path, monkeypa
     out, err = capsys.readouterr()
     assert out == "" and all(line.isprintable() for line in err.split("\n"))
     assert err.splitlines()[-1].startswith("scatcuda") and not list(tmp_path.iterdir())
+
+
+# --- images in files ---------------------------------------------------------------------------
+
+
+def pictures(folder: Path, *names: str, size: int = 16) -> Path:
+    """Images of noise, of a grey level by their class; what is called damaged is."""
+    Image = pytest.importorskip("PIL.Image")
+    for i, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if "damaged" in name:
+            path.write_bytes(b"nothing")
+            continue
+        level = 60 + 120 * ("/b/" in f"/{name}")
+        pixels = torch.randint(level, level + 30, (size, size), generator=torch.manual_seed(i))
+        Image.fromarray(pixels.to(torch.uint8).numpy()).save(path)
+    return folder
+
+
+SMALL = ["--J", "2", "--pool", "mean"]
+UNSPLIT = [f"{c}/{i}.png" for c in "ab" for i in range(5)]
+
+
+def test_features_of_a_flat_folder(tmp_path, capsys):
+    """As the README has it: no classes, no test set, not even one size."""
+    from scatcuda.learn import load_features
+
+    images = pictures(tmp_path / "images", "1.png", "2.png", ".hidden.png", "sub/3.png")
+    pictures(images, "sub/wide/4.png", size=20)
+    (images / "x.txt").write_text("no image")
+    assert run("features", images, *SMALL, "--image-size", 16, "--output", tmp_path / "out") == 0
+    out = capsys.readouterr().out
+    assert "4 rows" in out and "images 3 × 16 × 16, without labels: -1" in out
+    assert "over 1 hidden, 1 .txt" in out
+    x, y = load_features(tmp_path / "out")
+    assert x.shape == (4, 3 * 81) and y.tolist() == [-1] * 4
+    assert not (tmp_path / "out/skipped.json").exists()
+    with pytest.raises(ValueError, match=r"split must be one of \['train'\]"):
+        load_features(tmp_path / "out", "test")
+    assert run("features", images, *SMALL, "--image-size", 16, "--output", tmp_path / "out") == 0
+    assert "0 files written now" in capsys.readouterr().out
+
+
+def test_features_of_classes_without_a_split_in_their_own_size(tmp_path, capsys):
+    from scatcuda.learn import load_features
+
+    images = pictures(tmp_path / "images", *UNSPLIT)
+    assert run("features", images, *SMALL, "--grey", "--output", tmp_path / "out") == 0
+    assert "images 16 × 16, 2 classes" in capsys.readouterr().out
+    x, y = load_features(tmp_path / "out")
+    assert x.shape == (10, 81) and y.tolist() == [0] * 5 + [1] * 5
+
+
+def test_skipped_images_are_listed_beside_features(tmp_path, capsys):
+    from scatcuda.learn import load_features
+
+    images = pictures(tmp_path / "images", *UNSPLIT, "a/damaged.png", "b/damaged.png")
+    arguments = ["features", images, *SMALL, "--output", tmp_path / "out"]
+    assert run(*arguments) == 1
+    assert "a/damaged.png: not an image that can be read" in capsys.readouterr().err
+    assert run(*arguments, "--on-error", "skip") == 0
+    assert "skipped    2 that cannot be read" in capsys.readouterr().out
+    listed = json.loads((tmp_path / "out/skipped.json").read_text())
+    assert [Path(each["file"]).parent.name for each in listed] == ["a", "b"]
+    assert all(each["reason"].startswith("not an image that can be read") for each in listed)
+    assert load_features(tmp_path / "out")[1].tolist() == [0] * 5 + [1] * 5
+    # One that can be read now belongs to the data; the features are of others.
+    pictures(images, "a/repaired.png")
+    (images / "a/damaged.png").write_bytes((images / "a/repaired.png").read_bytes())
+    (images / "a/repaired.png").unlink()
+    assert run(*arguments, "--on-error", "skip") == 1
+    assert "11 training images, before 10" in capsys.readouterr().err
+    for name in ("a/damaged.png", "b/damaged.png"):
+        (images / name).unlink()
+    assert run(*arguments) == 0
+    assert not (tmp_path / "out/skipped.json").exists()
+
+
+def test_train_on_an_unsplit_folder(tmp_path, capsys):
+    images = pictures(tmp_path / "images", *UNSPLIT, "a/damaged.png", "b/.hidden.png")
+    arguments = ["train", images, *SMALL, "--run", tmp_path / "run", "--on-error", "skip"]
+    assert run(*arguments) == 1
+    err = capsys.readouterr().err
+    assert "it has no test set" in err and "test-fraction" in err and err.count("\n") == 1
+    arguments += ["--test-fraction", "0.4", "--seeds", "0", "1"]
+    assert run(*arguments) == 0
+    out = capsys.readouterr().out
+    assert out.count("accuracy   100.00%") == 2 and "(6 images" in out
+    assert "over 1 hidden" in out and "skipped    are listed in" in out
+    (listed,) = json.loads((tmp_path / "run/skipped.json").read_text())
+    assert listed["file"].endswith("a/damaged.png")
+    noted = [json.loads((tmp_path / f"run/nall-seed{s}/data.json").read_text()) for s in (0, 1)]
+    assert noted[0]["test"]["rows"] == noted[1]["test"]["rows"] == 4
+    assert noted[0]["test"]["images"] != noted[1]["test"]["images"]  # each seed sets others aside
+    # eval: the same images, and all of another folder, whatever of it can be read.
+    assert run("eval", tmp_path / "run", "--seed", 1) == 0
+    assert "100.00% of 4 images" in capsys.readouterr().out
+    others = pictures(tmp_path / "others", *UNSPLIT[:7], "b/damaged.png")
+    assert run("eval", tmp_path / "run", "--data", others) == 0
+    out = capsys.readouterr().out
+    assert "100.00% of 7 images" in out and "b/damaged.png: not an image" in out
+    assert run("eval", tmp_path / "run", "--data", others, "--on-error", "stop") == 1
+    assert "b/damaged.png: not an image" in capsys.readouterr().err
+    flat = pictures(tmp_path / "flat", "1.png")
+    assert run("eval", tmp_path / "run", "--data", flat) == 1
+    assert "images without labels, which cannot be tested" in capsys.readouterr().err
+
+
+PICTURES = {
+    "no labels": (["1.png", "2.png"], [], "images without labels; to learn from"),
+    "one class": (["a/1.png"], [], "images without labels; to learn from"),
+    "no images": ([], [], "none of these"),
+    "a test set and a fraction": (
+        ["train/a/1.png", "train/b/1.png", "val/a/1.png"], ["--test-fraction", "0.5"],
+        "test_fraction is for images without a test set",
+    ),
+    "a class of one": (["a/1.png", "b/1.png"], ["--test-fraction", "0.5"], "of one image cannot"),
+    "fraction": (UNSPLIT, ["--test-fraction", "1"], "test_fraction must be at least 0 and below 1"),
+    "crop": (UNSPLIT, ["--crop", "0"], "crop must be at most 1 and above 0"),
+    "crop, too much": (UNSPLIT, ["--crop", "1.5"], "crop must be at most 1 and above 0"),
+    "size": (UNSPLIT, ["--image-size", "-1"], "image_size must be"),
+    "on error": (UNSPLIT, ["--on-error", "ignore"], "invalid choice: 'ignore'"),
+    "an empty class": ([*UNSPLIT, "c/damaged.txt"], ["--test-fraction", "0.5"], "c: it holds no"),
+    "damaged": ([*UNSPLIT, "a/damaged.png"], ["--test-fraction", "0.5"], "a/damaged.png: not an"),
+    "a class that cannot be read": (
+        [*UNSPLIT, "c/damaged.png"], ["--test-fraction", "0.5", "--on-error", "skip"],
+        "c: it holds no images that can be read",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("which", PICTURES)
+def test_mistakes_with_images(which, tmp_path, capsys):
+    names, arguments, words = PICTURES[which]
+    (tmp_path / "images").mkdir()
+    images = pictures(tmp_path / "images", *names)
+    assert run("train", images, *SMALL, "--run", tmp_path / "run", *arguments) in (1, 2)
+    err = capsys.readouterr().err
+    assert words in err and "Traceback" not in err
+    assert err.count("\n") == 1 or "usage" in err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("option", [["--crop", "1"], ["--grey"], ["--on-error", "skip"]])
+def test_options_of_images_in_files_are_of_no_others(option, tmp_path, capsys):
+    assert run("features", "digits", *SMALL, "--output", tmp_path / "out", *option) == 1
+    name = option[0].removeprefix("--").replace("-", "_")
+    assert f"'{name}' is no option of 'digits'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
