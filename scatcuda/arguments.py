@@ -106,9 +106,26 @@ def pair(caller: str, shape: Sequence[int], longest: int = limits.SIDE) -> tuple
         raise TypeError(f"{told}{shape!r}") from None
     if len(sides) != 2:
         found = ", ".join(map(limits.shown, sides)) + "," * (len(sides) == 1)
-        raise ValueError(f"{told}({found})")
+        raise ValueError(f"{told}({found}){channels_last(sides)}")
     limits.at_most(caller, "a side of shape", max(sides), longest)
     return sides[0], sides[1]
+
+
+def channels_last(shape: Sequence[int]) -> str:
+    """What more there is to say of images of a wrong shape, if it is that channels come last.
+
+    Example:
+        >>> channels_last((8, 3, 32, 32))
+        ''
+        >>> channels_last((8, 32, 32, 3))
+        '; this looks channels-last: M and N are the last two dimensions, x.movedim(-1, -3) ...'
+    """
+    if len(shape) < 2 or shape[-1] not in (1, 2, 3, 4) or min(shape[-3:-1]) <= 4:
+        return ""
+    return (
+        "; this looks channels-last: M and N are the last two dimensions, x.movedim(-1, -3) or "
+        "np.moveaxis(x, -1, -3) puts the channels before them"
+    )
 
 
 def plain(value: Any) -> Any:

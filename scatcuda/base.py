@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 
 from . import private
-from .arguments import InputError
+from .arguments import InputError, channels_last
 
 
 def computed_in(like: Tensor) -> torch.dtype:
@@ -90,6 +90,8 @@ class Transform(nn.Module):
         if x.shape[-2:] != self._input:
             M, N = self._input
             found = f"{tuple(x.shape)}{self._why_not(x)}"
+            if x.shape[-3:-1] == self._input:
+                found += channels_last(x.shape)
             raise self._refused(InputError, f"must have shape (..., {M}, {N})", found)
         if x.device != like.device and x.device != (like := self._followed(like)).device:
             expected = f"must be on the module's device {like.device}"

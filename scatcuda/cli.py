@@ -29,6 +29,7 @@ examples:
   scatcuda data list                                     which data sets are here
 """
 _FILES = ("image_size", "crop", "grey", "test_fraction", "on_error")  # options of images in files
+_SHARED = ("train", "features")  # commands whose work several processes share
 _SCATTERING = ("J", "L", "max_order", "filters", "pool", "log", "dtype")  # options of features
 
 
@@ -44,16 +45,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = vars(_parser().parse_args(argv))
         command: Callable[..., int | None] = args.pop("command")
-        name = " " + args.pop("name")
+        name = args.pop("name")
+        if _process() and name not in _SHARED:
+            return 0  # the first process of several does it
         return command(**args) or 0
     except KeyboardInterrupt:
-        say(f"scatcuda{name}: interrupted", error=True)
+        say(f"{_said_by(name)}: interrupted", error=True)
         return 130
     except Exception as error:
         if os.environ.get("SCATCUDA_TRACEBACK"):
             raise
-        say(f"scatcuda{name}: {sentence(error)}", error=True)
+        say(f"{_said_by(name)}: {sentence(error).removeprefix(f'{name}: ')}", error=True)
         return 1
+
+
+def _process() -> int:
+    """Which of the processes that `torchrun` started this one is."""
+    rank = os.environ.get("RANK", "")
+    return int(rank) if rank.isascii() and rank.isdigit() else 0
+
+
+def _said_by(name: str) -> str:
+    """What an error is headed by: of several processes each says which it is."""
+    which = f" (process {_process()})" if _process() else ""
+    return f"scatcuda {name}".strip() + which
 
 
 class _Parser(argparse.ArgumentParser):
@@ -358,12 +373,13 @@ def _run_features(output: str, shard_size: int | None, progress: bool | None, **
     if Place().rank == 0:
         write_skipped(Path(output), dataset)
     rows = len(dataset.train_y) + len(dataset.test_y)
+    who = f" by process {_process()}" if int(os.environ.get("WORLD_SIZE", 1)) > 1 else ""
+    say(f"{'features':<10} {printable(output)}: {rows} rows, {written} files written now{who}")
+    if Place().rank:
+        return
     size = " × ".join(map(str, dataset.train_x.shape[1:]))
-    say(f"{'features':<10} {printable(output)}: {rows} rows, {written} files written now")
-    say(
-        f"{'of':<10} images {size}, "
-        + (f"{len(dataset.classes)} classes" if dataset.classes else "without labels: -1")
-    )
+    labels = f"{len(dataset.classes)} classes" if dataset.classes else "without labels: -1"
+    say(f"{'of':<10} images {size}, {labels}")
     for line in about_files(dataset.skipped, dataset.passed):
         say(line)
     if dataset.skipped:

@@ -25,7 +25,15 @@ from .data import DataError
 from .data.budget import ask
 from .data.files import opened
 
-__all__ = ["open_tensors", "read_tensors", "replaced", "sweep", "write_tensors", "write_text"]
+__all__ = [
+    "make_folder",
+    "open_tensors",
+    "read_tensors",
+    "replaced",
+    "sweep",
+    "write_tensors",
+    "write_text",
+]
 
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp")  # of what name
 _TENSORS = 40  # bytes of objects from one of a safetensors header
@@ -77,6 +85,20 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         raise
     _flush(path.parent)  # the new name itself
+
+
+def make_folder(path: Path) -> None:
+    """A folder that is there from now on, with those above it.
+
+    Raises: OSError: it cannot be made; what stands in its place is named.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        there = next(place for place in (path, *path.parents) if os.path.lexists(place))
+        raise NotADirectoryError(
+            error.errno, "not a folder, and in the way of one", str(there)
+        ) from None
 
 
 def sweep(folder: Path, names: Collection[str]) -> None:

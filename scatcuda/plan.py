@@ -148,6 +148,7 @@ def checked_plan(
     if min(sides) >> J < 1:
         raise arguments.ArgumentError(
             f"{caller}: both sides of shape must be at least 2^J with J = {J}; got {sides}"
+            f"{arguments.channels_last(sides)}"
         )
     pre_pad = arguments.boolean(caller, "pre_pad", pre_pad)
     if pre_pad:

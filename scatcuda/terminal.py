@@ -11,7 +11,9 @@ from contextlib import suppress
 
 __all__ = ["printable", "say", "sentence"]
 
-_PLAIN = str.maketrans({"±": "+-", "×": "x", "÷": "/", "·": ".", "µ": "u", "–": "-", "−": "-"})
+_PLAIN = str.maketrans(
+    {"±": "+-", "…": "...", "×": "x", "÷": "/", "·": ".", "µ": "u", "–": "-", "−": "-"}
+)
 _PACKAGES = {"sklearn": "scikit-learn", "skimage": "scikit-image", "PIL": "pillow"}
 
 
@@ -66,6 +68,6 @@ def sentence(error: BaseException) -> str:
     text = str(error).strip()
     if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
         return "this takes more memory than there is"
-    known = text and isinstance(error, ValueError | TypeError | RuntimeError | ImportError)
-    named = known or type(error).__module__.startswith("scatcuda")
+    said = (ValueError, TypeError, RuntimeError, ImportError, OSError)  # in words of ours
+    named = (text and isinstance(error, said)) or type(error).__module__.startswith("scatcuda")
     return printable(text if named else f"{type(error).__name__}: {text}")

@@ -6,61 +6,80 @@ zlib or an engine takes counts as much as what Python does. A process that hangs
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import io
+import json
+import multiprocessing
 import os
+import re
 import socket
-import subprocess
-import sys
-import textwrap
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+pytest.importorskip("safetensors")
+pytest.importorskip("sklearn")
+pytest.importorskip("tqdm")
 
 from scatcuda import config
 from scatcuda.data import DataError, file_budget, set_file_budget
 from scatcuda.data.budget import ask, room
-from scatcuda.data.files import opened, read_whole
+from scatcuda.data.files import opened, read_json, read_whole
+from scatcuda.files import read_tensors
+from scatcuda.learn import load, load_features
 
 MIB = 1 << 20
 BUDGET = 64 * MIB
-# What is not counted: the file's own bytes, zlib's and Pillow's buffers, a message.
-SLACK = 32 * MIB
-PATIENCE = 120  # seconds for a process: only what hangs takes as long
+# What is not counted: modules that are imported late, buffers of zlib and Pillow, messages.
+SLACK = 24 * MIB
+PATIENCE = 300  # seconds for a process: only what hangs takes as long
 
-_MEASURED = """
-import re, sys
-
-def peak():
-    return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]) << 10
-
-{prepare}
-open("/proc/self/clear_refs", "w").write("5")  # the peak so far is forgotten
-before = peak()
-try:
-{body}
-except ({expected}) as error:
-    print(" ".join(str(error).split()))
-print(peak() - before)
-"""
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["test_bombs"])
 
 
-def measured(
-    body: str, *arguments: object, prepare: str = "", expected: str = "DataError",
-    budget: int = BUDGET,
-) -> tuple[str, int]:  # fmt: skip
-    """What a program says or raises, and how many bytes its peak has grown by."""
-    prepare = "from scatcuda.data import *\n" + textwrap.dedent(prepare)
-    program = _MEASURED.format(
-        prepare=prepare, body=textwrap.indent(textwrap.dedent(body), "    "), expected=expected
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        env={**os.environ, "SCATCUDA_FILE_BUDGET": str(budget), "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    *said, grown = done.stdout.splitlines()
-    return "\n".join(said), int(grown)
+def _peak() -> int:
+    return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) << 10
+
+
+def _measure(send: Any, budget: int, act: Callable[..., object], arguments: tuple) -> None:
+    set_file_budget(budget)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+    before = _peak()
+    try:
+        said = act(*arguments)
+    except (DataError, ValueError) as error:
+        said = str(error)
+    send.send((said, _peak() - before))
+
+
+def measured(act: Callable[..., object], *arguments: object, budget: int = BUDGET) -> Any:
+    """What a function returns or says when it refuses, and by how much the peak of a process of its
+    own grows."""
+    receive, send = processes.Pipe(duplex=False)
+    process = processes.Process(target=_measure, args=(send, budget, act, arguments), daemon=True)
+    process.start()
+    send.close()
+    try:
+        assert receive.poll(PATIENCE), "it hangs"
+        return receive.recv()  # an EOFError: it was killed
+    finally:
+        process.kill()
+        process.join()
+
+
+def command(*arguments: object) -> str:
+    """What the command says on stderr."""
+    from scatcuda.cli import main
+
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        with contextlib.redirect_stdout(said):
+            main([str(argument) for argument in arguments])
+    return said.getvalue()
 
 
 # --- the budget -------------------------------------------------------------------------------
@@ -209,7 +228,219 @@ def test_a_file_is_read_whole_within_the_budget(budget, tmp_path):
 def test_a_sparse_file_is_not_read(tmp_path):
     with open(tmp_path / "a", "wb") as file:
         file.truncate(1 << 40)
-    said, grown = measured(
-        "read_whole(sys.argv[1])", tmp_path / "a", prepare="from scatcuda.data.files import *"
-    )
+    said, grown = measured(read_whole, tmp_path / "a")
     assert "1024 GiB of memory" in said and grown < SLACK
+
+
+# --- text that grows --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("item", [b"{},", b"[],", b'{"a":[]},', b"1e9,", b'"",'])
+def test_json_grows_within_the_budget(item, tmp_path):
+    """By thirty times, into objects; what may be read stays within what was asked for."""
+    for size, read in ((BUDGET // 45, True), (BUDGET // 35, False)):
+        text = '["\N{GRINNING FACE}",'.encode()  # makes all letters take 4 bytes
+        (tmp_path / "a").write_bytes(text + item * (size // len(item)) + b"0]")
+        said, grown = measured(_parse, tmp_path / "a")
+        assert ("of memory" not in said) == read and grown < BUDGET + SLACK
+
+
+def _parse(path: Path) -> str:
+    return f"{len(read_json(path))} items"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a." * 8000 + "a = 1",
+        "[" + "a." * 8000 + "a]",
+        f"a = {{{'a.' * 8000}a = 1}}",
+        "a = [" + "[" * 16000,
+        "a = " + "{a = " * 3000,
+        "a = 1\n" * 10**6,
+    ],
+    ids=lambda text: text[:8],
+)
+def test_a_configuration_that_grows(text, tmp_path):
+    """Of a key of n parts the parser of TOML keeps n beginnings."""
+    (tmp_path / "a.toml").write_text(text)
+    said, grown = measured(command, "train", "--config", tmp_path / "a.toml")
+    assert "a.toml: not TOML (" in said and grown < SLACK
+
+
+# --- tensors ----------------------------------------------------------------------------------
+
+
+def tensors_file(path: Path, header: dict[str, Any], size: int = 0) -> Path:
+    """A safetensors file of this header and so many zeros, which take no disk."""
+    text = json.dumps(header, separators=(",", ":")).encode()
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + size)
+    return path
+
+
+def one_tensor(size: int) -> dict[str, Any]:
+    return {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}
+
+
+def test_tensors_that_nobody_stored(tmp_path):
+    path = tensors_file(tmp_path / "a", {"x": one_tensor(1 << 40)}, 1 << 40)
+    for read in (load, read_tensors):
+        said, grown = measured(read, path)
+        assert f"{path}: reading it would take 1024 GiB" in said and grown < SLACK
+
+
+def test_a_header_of_many_tensors(tmp_path):
+    empty = {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}
+    for count, read in ((20_000, True), (40_000, False)):
+        path = tensors_file(tmp_path / "a", {f"{i:x}": empty for i in range(count)})
+        said, grown = measured(_count, path)
+        assert ("header: reading it would take" not in said) == read and grown < BUDGET + SLACK
+
+
+def _count(path: Path) -> str:
+    return f"{len(read_tensors(path)[0])} tensors"
+
+
+def test_a_header_longer_than_its_file(tmp_path):
+    for length in (2**63, 2**64 - 1, 10**6):
+        (tmp_path / "a").write_bytes(length.to_bytes(8, "little") + b"{}")
+        said, grown = measured(read_tensors, tmp_path / "a")
+        assert "its header: reading it" in said or "safetensors" in said
+        assert grown < SLACK
+
+
+def estimator_file(path: Path, metadata: str) -> Path:
+    return tensors_file(path, {"__metadata__": {"scatcuda.estimator": metadata}})
+
+
+def step(name: str, **attributes: Any) -> str:
+    one = {"class": name, "parameters": {}, "attributes": attributes}
+    return json.dumps({"version": 1, "pipeline": False, "estimators": [one]})
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"names": ["a"] * 10, "dtype": "<U100000000"},
+        {"names": ["a"] * 1000 + ["b" * 1_000_000], "dtype": "<U1"},
+        {"names": ["a"] * 1000 + ["b" * 1_000_000], "dtype": "<U0"},
+    ],
+    ids=["dtype", "longest", "any"],
+)
+def test_names_of_many_letters(names, tmp_path):
+    path = estimator_file(tmp_path / "a", step("RidgeClassifier", classes_=names))
+    said, grown = measured(load, path)
+    assert "its names: reading it would take" in said and grown < SLACK
+
+
+def test_an_estimator_that_is_mostly_brackets(tmp_path):
+    path = estimator_file(tmp_path / "a", "[" + "{}," * 10**6 + "0]")
+    said, grown = measured(load, path)
+    assert f"{path}: " in said and "would take" in said and grown < SLACK
+
+
+def features_folder(folder: Path, rows: int, shard_size: int, sparse: bool) -> Path:
+    """Features that claim `rows` rows of 100 numbers, in files of holes if in any."""
+    folder.mkdir()
+    split = {"rows": rows, "shape": [8, 8], "images": "", "labels": ""}
+    manifest = {
+        "format": "scatcuda features 3", "data": "", "classes": ["a", "b"],
+        "transformer": {"dtype": "float32"}, "columns": 100, "dtype": "float32",
+        "shard_size": shard_size, "splits": {"train": split},
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    count = -(-rows // shard_size) if sparse else 0
+    for number in range(count):
+        n = min(shard_size, rows - number * shard_size)
+        ends = [0, 400 * n, 408 * n, 416 * n]
+        shapes = {"x": ("F32", [n, 100]), "y": ("I64", [n]), "index": ("I64", [n])}
+        header: dict[str, Any] = {
+            name: {"dtype": kind, "shape": shape, "data_offsets": ends[i : i + 2]}
+            for i, (name, (kind, shape)) in enumerate(shapes.items())
+        }
+        header["__metadata__"] = {"scatcuda": f"{digest} 00000000"}
+        tensors_file(folder / f"train-{number:05d}-of-{count:05d}.safetensors", header, 416 * n)
+    return folder
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("shard_size", [10**12, 10**11, 1])
+def test_features_that_nobody_stored(sparse, shard_size, tmp_path):
+    if sparse and shard_size == 1:
+        pytest.skip("files of one row are no claim")
+    path = features_folder(tmp_path / "a", 10**12, shard_size, sparse)
+    said, grown = measured(load_features, path)
+    assert "would take" in said if sparse else "files are missing" in said
+    assert grown < SLACK
+
+
+# --- what never ends --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """A run that is finished."""
+    folder = tmp_path / "run"
+    assert "accuracy" in command("train", "digits", "--n", 50, "--pool", "mean", "--run", folder)
+    return folder
+
+
+@pytest.mark.parametrize("make", [_pipe, _device, _socket, _directory])
+def test_what_is_no_file_in_a_run(make, run_folder):
+    """Refused at once where it is read, and not waited for where it is written."""
+    train = ("train", "digits", "--n", 50, "--pool", "mean", "--run", run_folder)
+    cell = run_folder / "n50-seed0"
+    for path, act in (
+        (run_folder / "config.toml", train),
+        (run_folder / "config.toml", ("train", "--config", run_folder / "config.toml")),
+        (cell / "result.json", train),
+        (cell / "data.json", train),
+        (cell / "data.json", ("eval", run_folder)),
+        (cell / "model.safetensors", ("eval", run_folder)),
+    ):
+        kept = path.read_bytes()
+        path.unlink()
+        kind = make(path)
+        said, grown = measured(command, *act)
+        if not (kind == "a directory" and act[0] == "eval" and path.name == "config.toml"):
+            assert f"{path}: {kind}, where a file is expected" in said, said
+        assert grown < SLACK + BUDGET // 2  # of reading the digits
+        path.rmdir() if kind == "a directory" else path.unlink()
+        path.write_bytes(kept)
+
+
+def test_a_pipe_that_nobody_reads_is_not_written_to(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    said, _ = measured(command, "filters", "--output", tmp_path / "pipe.png")
+    assert "pipe.png: No such device or address" in said
+
+
+@pytest.mark.parametrize("make", [_pipe, _device, _socket])
+def test_what_is_no_file_among_data(make, tmp_path):
+    """`data list`, `data verify` and `train` say so, and go on to the others."""
+    folder = tmp_path / "data"
+    for name in ("mnist", "cifar10", "folder/train/a", "folder/train/b", "folder/test/a"):
+        (folder / name).mkdir(parents=True)
+    kinds = {make(folder / name) for name in (
+        "mnist/train-images-idx3-ubyte", "mnist/train-labels-idx1-ubyte",
+        "mnist/t10k-images-idx3-ubyte", "mnist/t10k-labels-idx1-ubyte",
+        "cifar10/data_batch_1", "cifar10/test_batch", "some.npz", "folder/train/a/1.png",
+        "folder/train/b/1.png", "folder/test/a/1.png", "manifest.json",
+    )}  # fmt: skip
+    (kind,) = kinds
+    for act in (("list",), ("verify", "mnist"), ("verify", str(folder / "folder"))):
+        said, grown = measured(command, "data", *act, "--data-dir", folder)
+        assert said and grown < SLACK + BUDGET // 2
+        if act == ("verify", "mnist"):
+            assert said.count(f"{kind}, where a file is expected") >= 4
+    for data in ("mnist", str(folder / "some.npz"), str(folder / "folder")):
+        said, grown = measured(
+            command, "train", data, "--data-dir", folder, "--run", tmp_path / "r"
+        )
+        assert said.startswith("scatcuda train: ") and said.count("\n") == 1
+        assert grown < SLACK + BUDGET // 2
+    said, _ = measured(load_features, folder)
+    assert f"manifest.json: {kind}, where a file is expected" in said

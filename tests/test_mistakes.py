@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ pytest.importorskip("tqdm")
 
 from scatcuda.cli import main
 from scatcuda.files import read_tensors, write_tensors
+from scatcuda.learn.evaluation import Evaluation
 from scatcuda.learn.experiment import cell_folder
 from scatcuda.learn.options import Options, read_config, write_config
 from scatcuda.terminal import printable
@@ -334,6 +336,7 @@ def test_a_mistake_is_one_sentence(command, word, tmp_path, monkeypatch, capsys)
     assert said.startswith("scatcuda") and word in said and out == ""
     assert not usage or usage[0].startswith("usage: scatcuda")
     assert "Traceback" not in err and "Error: " not in said and "Errno" not in said
+    assert not re.match(r"scatcuda (\w+): \1:", said)
     assert len(said) < 400
     assert tree(tmp_path) == before
 
@@ -890,3 +893,71 @@ def test_options_of_images_in_files_are_of_no_others(option, tmp_path, capsys):
     name = option[0].removeprefix("--").replace("-", "_")
     assert f"'{name}' is no option of 'digits'" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+# --- words ------------------------------------------------------------------------------------
+
+
+def test_a_command_is_named_once(capsys):
+    assert run("filters", "--J", 3, "--shape", "300000,300000") == 1
+    assert capsys.readouterr().err.startswith("scatcuda filters: J = 3, L = 8 and shape = ")
+
+
+@pytest.mark.parametrize(
+    ("act", "place"),
+    [
+        (lambda folder: run("train", "digits", *QUICK, "--run", folder / "file"), "file"),
+        (lambda folder: run("train", "digits", *QUICK, "--run", folder / "file/a"), "file"),
+        (lambda folder: run("features", "digits", "--output", folder / "file"), "file"),
+        (lambda folder: run("features", "digits", "--output", folder / "link"), "link"),
+        (lambda folder: run("features", "digits", "--output", folder / "file/a/b"), "file"),
+    ],
+)
+def test_a_file_in_the_way_of_a_folder(act, place, tmp_path, capsys):
+    (tmp_path / "file").write_text("of the user")
+    (tmp_path / "link").symlink_to("nowhere")
+    assert act(tmp_path) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path / place}" in said and "not a folder" in said
+    assert (tmp_path / "file").read_text() == "of the user"
+
+
+def test_processes_do_not_say_the_same_twice(tmp_path, monkeypatch, capsys):
+    """As torchrun starts them: one does what they do not share, and each says which it is."""
+    for command in (["eval", "nowhere"], ["data", "list"], ["info"], ["features", "nowhere"]):
+        said = []
+        for rank in ("0", "1"):
+            monkeypatch.setenv("RANK", rank)
+            monkeypatch.setenv("WORLD_SIZE", "2")
+            output = ["--output", tmp_path / "f"] if command[0] == "features" else []
+            status = run(*command, *output)
+            out, err = capsys.readouterr()
+            said += [out + err]
+            if rank == "1" and command[0] != "features":
+                assert status == 0 and not said[1]
+        assert said[0] and said[0] != said[1]
+    assert said[1].startswith("scatcuda features (process 1): nowhere: ")
+    lines = []
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        assert run("features", "digits", "--pool", "mean", "--output", tmp_path / "f") == 0
+        lines += capsys.readouterr().out.splitlines()
+    assert [line.split("rows, ")[-1] for line in lines] == [
+        "1 files written now by process 0", "of         images 32 × 32, 10 classes",
+        "1 files written now by process 1",
+    ]  # fmt: skip
+
+
+def test_classes_in_the_table_are_told_apart():
+    truth = torch.arange(4)
+    names = ("Ankle boot", "Ankle boots", "a\nb\x1b[2J", "ü" * 60)
+    text = Evaluation(names, truth, truth).text()
+    assert "\x1b" not in text
+    table = text.splitlines()[2:8]
+    assert table[0] == "rows: what the images are; columns, by their row: what they were taken for"
+    assert table[1].split() == ["1", "2", "3", "4"]
+    assert table[2].startswith(" 1 Ankle boot  ") and table[3].startswith(" 2 Ankle boots  ")
+    assert table[4].startswith(r" 3 a\nb\x1b[2J  ") and table[5].startswith(f" 4 {'ü' * 39}…  ")
+    assert len(set(map(len, table[1:6]))) == 1
+    short = Evaluation(("cat", "dog"), truth[:2], truth[:2]).text().splitlines()
+    assert short[3] == "       cat  dog" and short[4] == "cat      1    ·"

@@ -4,6 +4,7 @@ file refused. ``make fuzz`` looks for one that is not; test_sanitizers.py does s
 from __future__ import annotations
 
 import ctypes
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import capi
 import numpy as np
 import pytest
 import torch
-from capi import BAD_PLAN, CANNOT_READ, Plan, Refused, call
+from capi import BAD_PLAN, CANNOT_READ, NO_MEMORY, Plan, Refused, call
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -191,10 +192,41 @@ def test_a_hostile_file_is_refused_with_a_sentence(good, change, sentence, tmp_p
 
 
 def test_what_is_no_file(tmp_path):
-    for path, sentence in ((tmp_path, "not a regular file"), (tmp_path / "absent", "No such file")):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    for name, sentence in (
+        ("", "not a regular file"), ("pipe", "not a regular file"),
+        ("endless", "not a regular file"), ("absent", "No such file"),
+    ):  # fmt: skip
+        path = tmp_path / name
         with pytest.raises(Refused, match=sentence) as refused:
             Plan(path)
         assert refused.value.args[0] == CANNOT_READ
+
+
+def test_a_plan_that_nobody_stored(good, tmp_path, monkeypatch):
+    """A terabyte of filters, in a file that takes no disk; and one more than may be read."""
+    monkeypatch.delenv("SCATCUDA_FILE_BUDGET", raising=False)
+    path, content = tmp_path / "plan.scat", changed(80, 2**38)(good)
+    with pytest.raises(Refused, match="its problem takes") as refused:
+        Plan(content)
+    size = int(refused.value.args[1].partition("takes ")[2].split()[0])
+    path.write_bytes(changed(16, size)(content))
+    os.truncate(path, size)
+    with pytest.raises(
+        Refused, match=rf"2 x {size} bytes to read it are more than SCATCUDA_FI"
+    ) as r:
+        Plan(path)
+    assert r.value.args[0] == NO_MEMORY
+    path.write_bytes(good)
+    monkeypatch.setenv("SCATCUDA_FILE_BUDGET", str(2 * len(good)))
+    Plan(path)
+    monkeypatch.setenv("SCATCUDA_FILE_BUDGET", str(2 * len(good) - 1))
+    with pytest.raises(Refused, match="more than SCATCUDA_FILE_BUDGET"):
+        Plan(path)
+    monkeypatch.setenv("SCATCUDA_FILE_BUDGET", "2G")
+    with pytest.raises(Refused, match="SCATCUDA_FILE_BUDGET must be a number of bytes"):
+        Plan(path)
 
 
 @pytest.mark.parametrize(

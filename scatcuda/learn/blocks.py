@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from scatcuda.arguments import integer, plain
+from scatcuda.arguments import channels_last, integer, plain
 from scatcuda.typing import Norm
 
 _LARGE = 96  # pixels; from here on the first layers reduce the image fourfold
@@ -177,6 +177,7 @@ def checked_images(
     if min(M, N) < least:
         raise ValueError(
             f"{caller}: images must have at least {least} x {least} pixels; got {M} x {N}"
+            f"{channels_last((C, M, N))}"
         )
     return classes, C, min(M, N) >= _LARGE
 

@@ -89,7 +89,9 @@ class Checkpoint:
             if about["format"] != _FORMAT:
                 raise DataError(f"{path}: expected a {_FORMAT}, got {about['format']!r}")
         except (KeyError, TypeError):
-            raise DataError(f"{path}: not a checkpoint of scatcuda") from None
+            raise DataError(
+                f"{path}: not a checkpoint of scatcuda; start over with resume = never"
+            ) from None
         return cls(tensors, about)
 
 

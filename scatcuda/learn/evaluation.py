@@ -23,6 +23,8 @@ from .options import Options, checked_n, checked_seed, read_config
 
 __all__ = ["Evaluation", "about_files", "evaluate_run"]
 
+_WIDEST = 40  # letters of a class in the table
+
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
@@ -81,11 +83,15 @@ class Evaluation:
         lines += about_files(self.skipped, self.passed)
         lines += [f"  {name}: {reason}" for name, reason in self.skipped]
         if len(self.classes) <= 20:
-            names = [printable(name)[:10] for name in self.classes]
+            names = [printable(name) for name in self.classes]
             wide = max(5, *(len(str(v)) + 1 for v in self.confusion.flat))
+            heads, columns = names, ""
+            if max(map(len, names)) >= wide:  # columns as narrow as their numbers
+                heads, columns = [str(i) for i in range(1, len(names) + 1)], ", by their row"
+                names = [f"{i:>2} {_short(name)}" for i, name in enumerate(names, 1)]
             left = max(map(len, names)) + 2
-            lines += ["", "rows: what the images are; columns: what they were taken for"]
-            lines.append(" " * left + "".join(f"{name[: wide - 1]:>{wide}}" for name in names))
+            lines += ["", f"rows: what the images are; columns{columns}: what they were taken for"]
+            lines.append(" " * left + "".join(f"{head:>{wide}}" for head in heads))
             for name, row in zip(names, self.confusion, strict=True):
                 lines.append(f"{name:<{left}}" + "".join(f"{v or '·':>{wide}}" for v in row))
         found = [
@@ -99,6 +105,10 @@ class Evaluation:
                 words = f"{other}, {times} times" if times else "nothing else"
                 lines.append(f"{name:<{left}}{recall:7.2%}   {words}")
         return "\n".join(lines)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _WIDEST else f"{name[: _WIDEST - 1]}…"
 
 
 def evaluate_run(

@@ -30,7 +30,7 @@ from ..arguments import seconds
 from ..data import DataError, Dataset
 from ..data.catalog import locate, read
 from ..data.files import read_json
-from ..files import write_text
+from ..files import make_folder, write_text
 from ..typing import Loss, Resume
 from . import models
 from .checkpoint import CHECKPOINT, load_weights
@@ -199,7 +199,7 @@ def _begin(folder: Path, options: Options, resume: Resume) -> None:
         for old, _ in _cells(folder):
             for name in (*_KEPT, DATA):
                 (old / name).unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_config(folder / CONFIG, options)
 
 
@@ -237,7 +237,9 @@ def classes_of(inside: Path) -> list[str]:
     noted = _noted(inside)
     classes = noted.get("classes") if isinstance(noted, dict) else None
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise DataError(f"{inside / DATA}: it does not name the classes; train again")
+        raise DataError(
+            f"{inside / DATA}: it does not name the classes; train again with resume = never"
+        )
     return classes
 
 

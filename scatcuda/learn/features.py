@@ -27,7 +27,7 @@ from ..arguments import integer
 from ..data import DataError, Dataset
 from ..data.budget import ask
 from ..data.files import read_json
-from ..files import open_tensors, sweep, write_tensors, write_text
+from ..files import make_folder, open_tensors, sweep, write_tensors, write_text
 from .identity import Watch, difference, identity
 from .shard import Rows
 from .transformer import ScatteringTransformer
@@ -217,7 +217,7 @@ def _begin(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     wrong = _wrong(manifest)
     if wrong:
         raise ValueError(f"extract: {wrong}")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if (folder / MANIFEST).exists():
         there = _read(folder)
         changed = _changed(there, manifest)

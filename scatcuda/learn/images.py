@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..arguments import integer
+from ..arguments import channels_last, integer
 from .shard import named
 
 
@@ -52,12 +52,18 @@ class ImageSource:
             if size[1:] not in (shape, (math.prod(shape),)):
                 raise ValueError(
                     f"{caller}: X must be images [n, {', '.join(map(str, shape))}] or rows "
-                    f"[n, {math.prod(shape)}]; got {list(size)}"
+                    f"[n, {math.prod(shape)}]; got {list(size)}{channels_last(size[1:])}"
                 )
         elif len(size) not in (3, 4):
             raise ValueError(
                 f"{caller}: X must be images [n, M, N] or [n, C, M, N], or rows with shape=(M, N) "
                 f"given; got {list(size)}"
+            )
+        elif len(size) == 4 and channels_last(size[1:]):
+            # A few columns of many colours would do as images where J is small.
+            raise ValueError(
+                f"{caller}: X must be images [n, C, M, N]; got {list(size)}{channels_last(size)}, "
+                f"or give shape={size[1:]} if it is not"
             )
         self.shape: tuple[int, ...] = tuple(shape) if shape is not None else size[1:]
         self._n = size[0]

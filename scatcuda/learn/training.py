@@ -26,6 +26,7 @@ from typing_extensions import Unpack
 
 from ..arguments import seconds
 from ..data import DataError
+from ..files import make_folder
 from ..typing import Resume
 from .augment import Augment
 from .checkpoint import CHECKPOINT, Checkpoint
@@ -116,7 +117,7 @@ def fit(
         directory = Path(run_dir) if run_dir is not None else None
         if directory:
             run.data = {name: described(shard.x, shard.y) for name, shard in shards.items()}
-            directory.mkdir(parents=True, exist_ok=True)
+            make_folder(directory)
             run.resume(directory, resume)
             place.wait()  # nobody writes before everybody has read
         asked = stack.enter_context(stop_signals()) if directory else Asked()
