@@ -175,6 +175,9 @@ def open_tensors(path: str | os.PathLike[str]) -> Iterator[Any]:
     name = os.fspath(path)
     with opened(path, unpack=False) as file:
         ask(f"{name}: its header", _TENSORS * int.from_bytes(file.read(8), "little"))
+        state = os.fstat(file.fileno())
+        if state.st_size > state.st_blocks * 512:  # it is mapped into memory, holes too
+            ask(name, state.st_size)
         try:
             # By a name in UTF-8, whatever its own, and that of the file that was looked at.
             with safe_open(f"/proc/self/fd/{file.fileno()}", framework="pt") as tensors:

@@ -19,13 +19,14 @@ from typing import Any, Literal, NamedTuple, overload
 
 from torch import Tensor
 
-from ..terminal import printable
+from ..terminal import printable, sentence
 from .cifar import cifar_dataset, version_of
 from .dataset import Dataset
 from .embedded import digits_dataset, textures
 from .error import DataError
 from .folder import folder_dataset, is_image_folder
 from .idx import LAYOUTS, idx_dataset, layouts_of
+from .nearly import nearly
 from .npz import npz_dataset
 
 _ENVIRONMENT = "SCATCUDA_DATA"
@@ -344,7 +345,7 @@ def _at(path: Path) -> Location:
         raise DataError(f"{path}: no such file or directory{_did_you_mean(_beside(path))}")
     found = _recognise(path)
     if found is None:
-        raise DataError(f"{path}: none of these: {_EXPECTED}")
+        raise DataError(f"{path}: {nearly(path, _recognise)}none of these: {_EXPECTED}")
     kind, place = found
     names = _names_in(place, kind)
     return Location(names.pop() if len(names) == 1 else _name_of(path.resolve()), kind, place)
@@ -391,8 +392,8 @@ def available(data_dir: str | os.PathLike[str] | None = None) -> list[Available]
         entry = Available(location.name, location.path, location.format)
         try:
             data = read(location)
-        except (DataError, ImportError) as error:
-            entry = dataclasses.replace(entry, problem=str(error))
+        except (DataError, ImportError, MemoryError) as error:
+            entry = dataclasses.replace(entry, problem=sentence(error))
         else:
             entry = dataclasses.replace(
                 entry,

@@ -104,7 +104,7 @@ def _opened(raw: bytes, name: str) -> Iterator[Image.Image]:
         # In memory: of a file Pillow asks for as many bytes as its chunks say they have.
         with Image.open(io.BytesIO(raw), formats=formats) as image:
             yield image
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them
         foreign = _foreign(raw)
