@@ -13,7 +13,8 @@ run time its ``get_args``.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, TypedDict
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol, TypedDict
 
 import numpy as np
 import torch  # noqa: F401 (the example)
@@ -24,6 +25,7 @@ __all__ = [
     "Backend",
     "BackendObject",
     "BankName",
+    "ClassWeight",
     "Classifier",
     "Coefficients",
     "FeatureType",
@@ -58,6 +60,7 @@ Network = Literal["hybrid", "alexnet", "inception", "resnet"]
 Head = Literal["linear", "mlp", "resnet"]
 Norm = Literal["batch", "group"]
 Loss = Literal["squared_hinge", "log"]
+ClassWeight = Mapping[Any, float] | Literal["balanced"]
 Pooling = Literal["mean", "rotation"]
 FeatureType = Literal["float16", "float32", "float64"]
 Resume = Literal["auto", "must", "never"]

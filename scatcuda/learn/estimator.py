@@ -4,12 +4,16 @@
 
 Everything is computed by PyTorch where X is. Letters: `n` rows, `d` features, `K` columns of
 scores: one for each class, or a single one when there are two classes.
+
+A row of weight `w` counts as `w` rows, one of weight 0 not at all; a class's weight multiplies
+those of its rows.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, overload
 
 import numpy as np
@@ -19,12 +23,15 @@ from torch import Tensor
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.utils.class_weight import compute_class_weight
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 except ImportError as _error:
     raise ImportError(
         "scatcuda.learn needs scikit-learn 1.6 or newer: pip install 'scatcuda[learn]'"
     ) from _error
+
+from ..typing import ClassWeight
 
 _BLOCK = 1 << 24  # values in a block: 64 MiB of float32, large enough for the speed of the product
 
@@ -90,6 +97,31 @@ def check_labels(
     return known, index
 
 
+def check_weights(estimator: Any, sample_weight: Any, rows: Tensor) -> Tensor | None:
+    """The weights of the rows, float64 [n] on their device; `None`, of which all weigh the same."""
+    if sample_weight is None:
+        return None
+    name = type(estimator).__name__
+    if isinstance(sample_weight, Tensor):
+        weights = sample_weight.detach().to(rows.device, torch.float64)
+    else:
+        weights = _shared(np.asarray(sample_weight, dtype=np.float64)).to(rows.device)
+    weights = weights.expand(len(rows)) if weights.ndim == 0 else weights
+    if weights.shape != (len(rows),):
+        raise ValueError(
+            f"{name}: sample_weight must have a weight for each of {len(rows)} rows; "
+            f"got {list(weights.shape)}"
+        )
+    low, high = (float(extreme) for extreme in weights.aminmax())
+    if not 0 <= low <= high < math.inf:
+        raise ValueError(
+            f"{name}: sample_weight must be finite and not negative; got {low:g} to {high:g}"
+        )
+    if high == 0:
+        raise ValueError(f"{name}: sample_weight must not be zero for all rows")
+    return weights
+
+
 def blocks(X: Tensor, dtype: torch.dtype | None = None) -> Iterator[Tensor]:
     """The rows of X [n, d] in blocks that are converted one at a time."""
     for block in X.split(max(1, _BLOCK // X.shape[1])):
@@ -122,12 +154,16 @@ class TensorClassifier(ClassifierMixin, BaseEstimator):
     _fitted: tuple[str, ...] = ("classes_", "n_features_in_", "feature_names_in_")
     classes_: Any
     n_features_in_: int
+    class_weight: ClassWeight | None
 
     def _scores(self, block: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def _begin(self, X: Any, y: Any, distributed: bool = False) -> tuple[Tensor, Tensor]:
-        """Rows [n, d] and class indices [n] to fit; sets `classes_` and `n_features_in_`."""
+    def _begin(
+        self, X: Any, y: Any, sample_weight: Any = None, distributed: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Rows [n, d], class indices [n] and weights [n] to fit; sets `classes_` and
+        `n_features_in_`."""
         if y is None:
             raise ValueError(
                 f"{type(self).__name__}: requires y to be passed, but the target y is None"
@@ -136,8 +172,40 @@ class TensorClassifier(ClassifierMixin, BaseEstimator):
             kinds = [np.float64, np.float32, np.float16]
             X, y = validate_data(self, X, y, dtype=kinds)
         rows = check_rows(self, X, reset=True) if isinstance(X, Tensor) else _shared(X)
+        weights = check_weights(self, sample_weight, rows)
         self.classes_, index = check_labels(self, y, X, distributed=distributed)
-        return rows, index
+        return rows, index, self._weighted(weights, index, self.classes_, distributed)
+
+    def _weighted(
+        self, weights: Tensor | None, index: Tensor, classes: Any, distributed: bool = False
+    ) -> Tensor | None:
+        """The weights of the rows [n] times those of their classes."""
+        name, K = type(self).__name__, len(classes)
+        if self.class_weight is None:
+            return weights
+        if isinstance(self.class_weight, Mapping):
+            known = to_numpy(classes)
+            of_class = compute_class_weight(dict(self.class_weight), classes=known, y=known)
+            factors = torch.as_tensor(of_class, dtype=torch.float64).to(index.device)
+            if not bool(((factors >= 0) & factors.isfinite()).all()):
+                raise ValueError(
+                    f"{name}: class_weight must be finite and not negative; got {self.class_weight}"
+                )
+        elif self.class_weight == "balanced":
+            counts = torch.bincount(index, weights, minlength=K).double()
+            if distributed:
+                process_group(name).all_reduce(counts)
+            there = counts > 0
+            factors = (counts.sum() / (there.sum() * counts)).where(there, 0.0)
+        else:
+            raise ValueError(
+                f"{name}: class_weight must be a dict, 'balanced' or None; "
+                f"got {self.class_weight!r}"
+            )
+        both = factors[index] if weights is None else factors[index] * weights
+        if not bool(both.any()):
+            raise ValueError(f"{name}: class_weight leaves every row a weight of zero")
+        return both
 
     @overload
     def decision_function(self, X: Tensor) -> Tensor: ...
@@ -169,18 +237,18 @@ class TensorClassifier(ClassifierMixin, BaseEstimator):
         return torch.as_tensor(self.classes_, device=X.device)[index]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Share of the rows of ``X [n, d]`` whose label in ``y [n]`` is predicted."""
+        """Share of the rows of ``X [n, d]`` whose label in ``y [n]`` is predicted, by weight."""
         if not isinstance(X, Tensor):
             return super().score(X, y, sample_weight)
-        if sample_weight is not None:
-            raise ValueError(f"{type(self).__name__}: sample_weight goes with NumPy arrays only")
         y = _integers(type(self).__name__, "y", y).to(X.device)
         if len(y) != len(X):
             raise ValueError(
                 f"{type(self).__name__}: y must have a label for each of {len(X)} rows; "
                 f"got {len(y)}"
             )
-        return float((self.predict(X) == y).double().mean())
+        right = (self.predict(X) == y).double()
+        weights = check_weights(self, sample_weight, X)
+        return float(right.mean() if weights is None else right @ weights / weights.sum())
 
 
 class AffineScores(TensorClassifier):

@@ -1,6 +1,6 @@
 """Support vector machine and logistic regression by L-BFGS.
 
-    min_W,b  ½ ‖W‖² + C Σ_i loss(W x_i + b, y_i)
+    min_W,b  ½ ‖W‖² + C Σ_i w_i loss(W x_i + b, y_i),   w = 1 unless given
 
 The rows go through the device in blocks; the few parameters [K, d + 1] are moved by SciPy.
 """
@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 from typing_extensions import Self
 
-from ..typing import Loss
+from ..typing import ClassWeight, Loss
 from .estimator import AffineScores, blocks, like, signs, working
 from .moments import Moments
 
@@ -28,14 +30,24 @@ _CURVATURE: dict[Loss, float] = {
 }  # in the Hessian of MNIST; only speed depends on it
 
 
+def _has_probabilities(classifier: LinearClassifier) -> bool:
+    if classifier.loss != "log":
+        raise AttributeError(
+            f"LinearClassifier: loss={classifier.loss!r} knows no probabilities; take loss='log', "
+            "or sklearn.calibration.CalibratedClassifierCV around it"
+        )
+    return True
+
+
 class LinearClassifier(AffineScores):
     """Linear support vector machine or logistic regression.
 
-    ``min ½ ‖W‖² + C Σ_i loss(W x_i + b, y_i)``, ``C`` as in scikit-learn, the intercept ``b`` not
-    penalised. ``loss="squared_hinge"``: ``Σ_k max(0, 1 − y_ik s_ik)²`` with scores ``s`` and
-    ``y_ik = ±1`` one-versus-all, the loss of ``LinearSVC`` (which penalises its intercept).
-    ``loss="log"``: ``−log softmax(s_i)`` at the row's class, for two classes
-    ``log(1 + exp(−y_i s_i))``: the minimum of ``LogisticRegression``.
+    ``min ½ ‖W‖² + C Σ_i w_i loss(W x_i + b, y_i)``, ``C`` as in scikit-learn, ``w_i`` a row's
+    weight, 1 unless given, the intercept ``b`` not penalised. ``loss="squared_hinge"``:
+    ``Σ_k max(0, 1 − y_ik s_ik)²`` with scores ``s`` and ``y_ik = ±1`` one-versus-all, the loss of
+    ``LinearSVC`` (which penalises its intercept). ``loss="log"``: ``−log softmax(s_i)`` at the
+    row's class, for two classes ``log(1 + exp(−y_i s_i))``: the minimum of ``LogisticRegression``.
+    It alone has :meth:`predict_proba` and :meth:`predict_log_proba`.
 
     Up to 2^24 values of ``X`` are computed in float64. More go through in blocks, never copied as a
     whole, in float32 (float64 for float64); sums over blocks and the search itself are in float64.
@@ -47,6 +59,8 @@ class LinearClassifier(AffineScores):
         max_iter: most iterations of L-BFGS.
         tol: stop when the objective is about this close to its minimum, relatively. With float32
             rounding stops the search at about 1e-7.
+        class_weight: what the weights of a class's rows are multiplied by: a dict, ``"balanced"``
+            for ``Σ w / (K Σ w of the class)``, or ``None``.
     Attributes:
         classes_: the labels, sorted.
         coef_, intercept_: ``W`` and ``b``, ``[K, d]`` and ``[K]``; ``K`` is 1 for two classes.
@@ -77,19 +91,22 @@ class LinearClassifier(AffineScores):
         C: float = 1.0,
         max_iter: int = 1000,
         tol: float = 1e-6,
+        *,
+        class_weight: ClassWeight | None = None,
     ) -> None:
         self.loss = loss
         self.C = C
         self.max_iter = max_iter
         self.tol = tol
+        self.class_weight = class_weight
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Fit the rows of ``X [n, d]`` with labels ``y [n]``."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the rows of ``X [n, d]`` with labels ``y [n]`` and weights ``sample_weight [n]``."""
         from scipy.optimize import minimize
 
         self._check_parameters()
-        rows, index = self._begin(X, y)
-        objective = _Objective(rows, index, len(self.classes_), self.loss, self.C)
+        rows, index, weights = self._begin(X, y, sample_weight)
+        objective = _Objective(rows, index, weights, len(self.classes_), self.loss, self.C)
 
         def stop(intermediate_result: Any) -> None:
             if objective.excess <= self.tol:
@@ -124,6 +141,35 @@ class LinearClassifier(AffineScores):
         self.n_iter_ = int(found.nit)
         return self
 
+    if TYPE_CHECKING:
+
+        @overload
+        def predict_proba(self, X: Tensor) -> Tensor: ...
+        @overload
+        def predict_proba(self, X: Any) -> NDArray[Any]: ...
+        def predict_proba(self, X: Any) -> Any: ...
+        @overload
+        def predict_log_proba(self, X: Tensor) -> Tensor: ...
+        @overload
+        def predict_log_proba(self, X: Any) -> NDArray[Any]: ...
+        def predict_log_proba(self, X: Any) -> Any: ...
+
+    else:
+
+        @available_if(_has_probabilities)
+        def predict_proba(self, X: Any) -> Any:
+            """Probabilities of the classes ``[n, K]`` for the rows of ``X [n, d]``, ``K`` at least
+            2; with ``loss="log"``."""
+            return like(X, torch.as_tensor(self.predict_log_proba(X)).exp())
+
+        @available_if(_has_probabilities)
+        def predict_log_proba(self, X: Any) -> Any:
+            """Their logarithms, which do not vanish where the probabilities do."""
+            scores = torch.as_tensor(self.decision_function(X))
+            if scores.ndim == 2:
+                return like(X, scores.log_softmax(1))
+            return like(X, torch.nn.functional.logsigmoid(torch.stack([-scores, scores], 1)))
+
     def _check_parameters(self) -> None:
         if self.loss not in _CURVATURE:
             raise ValueError(
@@ -148,23 +194,34 @@ class _Objective:
 
     excess = math.inf
 
-    def __init__(self, rows: Tensor, index: Tensor, classes: int, loss: Loss, C: float) -> None:
+    def __init__(
+        self,
+        rows: Tensor,
+        index: Tensor,
+        weights: Tensor | None,
+        classes: int,
+        loss: Loss,
+        C: float,
+    ) -> None:
         # where float64 costs little, rounding does not stop the search
         self.rows = rows = rows.double() if rows.numel() <= _SMALL else rows
         self.dtype = working(rows)
         self.loss, self.C = loss, C
         self.K = classes if classes > 2 else 1
         self.index = index
+        self.weights = None if weights is None else weights.to(self.dtype)
         self.y = signs(index, classes, self.dtype)  # [n, K]
         n, d = rows.shape
         self.mean = rows.mean(0, dtype=torch.float64)
         curvature = C * _CURVATURE[loss]
-        self.unit = math.sqrt(curvature * n)
+        self.unit = math.sqrt(curvature * (n if weights is None else float(weights.sum())))
         self.factor: Tensor | None = None
         if n >= d:
-            moments = Moments(d, rows.device)
+            moments, start = Moments(d, rows.device), 0
             for block in blocks(rows, self.dtype):
-                moments.add(block)
+                part = slice(start, start := start + len(block))
+                moments.add(block, None if weights is None else weights[part])
+            self.mean = moments.mean
             hessian = moments.scatter.mul_(curvature)
             # rounding may leave eigenvalues down to -1e-6 of the trace
             hessian.diagonal().add_(1 + 1e-6 * float(hessian.diagonal().sum()))
@@ -204,11 +261,15 @@ class _Objective:
         y = self.y[part]
         if self.loss == "squared_hinge":
             gap = (1 - y * scores).clamp_(min=0)
-            return gap.square().sum(dtype=torch.float64), -2 * y * gap
-        if self.K == 1:
+            loss, slope = gap.square(), -2 * y * gap
+        elif self.K == 1:
             margin = y * scores
-            loss = torch.nn.functional.softplus(-margin).sum(dtype=torch.float64)
-            return loss, -y * torch.sigmoid(-margin)
-        logs = scores.log_softmax(1)
-        loss = -logs.gather(1, self.index[part, None]).sum(dtype=torch.float64)
-        return loss, logs.exp() - (y > 0).to(logs.dtype)
+            loss, slope = torch.nn.functional.softplus(-margin), -y * torch.sigmoid(-margin)
+        else:
+            logs = scores.log_softmax(1)
+            loss = -logs.gather(1, self.index[part, None])
+            slope = logs.exp() - (y > 0).to(logs.dtype)
+        if self.weights is not None:
+            w = self.weights[part, None]
+            loss, slope = w * loss, w * slope
+        return loss.sum(dtype=torch.float64), slope

@@ -1,7 +1,8 @@
-"""Mean and scatter matrix of rows that come in blocks, merged exactly: Σ (z − μ)(z − μ)ᵀ.
+"""Mean and scatter matrix of rows that come in blocks, merged exactly: Σ w (z − μ)(z − μ)ᵀ.
 
-With μ₁, S₁ of n₁ rows and μ₂, S₂ of n₂ others, `S = S₁ + S₂ + n₁n₂/(n₁ + n₂) δδᵀ`, `δ = μ₂ − μ₁`
-(Chan, Golub and LeVeque, 1983): the same formula adds a block, a batch and another process.
+With μ₁, S₁ of rows that weigh w₁ together and μ₂, S₂ of others, with `δ = μ₂ − μ₁`,
+`S = S₁ + S₂ + w₁w₂/(w₁ + w₂) δδᵀ` (Chan, Golub and LeVeque, 1983): the same formula adds a block, a
+batch and another process. Without weights every row weighs 1.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class Mean:
 
 
 class Moments(Mean):
-    """Count, mean and scatter Σ (z − μ)(z − μ)ᵀ of rows z = [x, y], in float64.
+    """Count, weight, mean and scatter Σ w (z − μ)(z − μ)ᵀ of rows z = [x, y], in float64.
 
     A block is centred by its own mean and multiplied in its own precision; blocks are added in
     float64. With float32 blocks the leave-one-out errors of 20 000 rows of MNIST (d = 1953) agree
@@ -29,29 +30,40 @@ class Moments(Mean):
     """
 
     def __init__(self, size: int, device: torch.device) -> None:
-        self.n: int = 0
+        self.n: int = 0  # rows that weigh anything
+        self.weight: float = 0.0  # of all of them
         self.mean: Tensor = torch.zeros(size, dtype=torch.float64, device=device)
         self.scatter: Tensor = torch.zeros(size, size, dtype=torch.float64, device=device)
 
-    def add(self, block: Tensor) -> None:
+    def add(self, block: Tensor, weights: Tensor | None = None) -> None:
+        """Rows [b, z], with their weights [b]."""
         mean = block.mean(0, dtype=torch.float64)
-        block = block - mean.to(block.dtype)
-        self.merge(len(block), mean, block.T @ block)
+        centre = mean.to(block.dtype)
+        block = block - centre
+        if weights is None:
+            self.merge(len(block), len(block), mean, block.T @ block)
+            return
+        n, weight = int(weights.count_nonzero()), float(weights.sum())
+        if n:
+            step = (weights.to(block.dtype) @ block).double() / weight
+            block -= step.to(block.dtype)
+            block *= weights.sqrt().to(block.dtype)[:, None]
+            self.merge(n, weight, centre.double() + step, block.T @ block)
 
-    def merge(self, n: int, mean: Tensor, scatter: Tensor) -> None:
-        total, step = self.n + n, mean - self.mean
+    def merge(self, n: int, weight: float, mean: Tensor, scatter: Tensor) -> None:
+        total, step = self.weight + weight, mean - self.mean
         self.scatter += scatter
-        self.scatter.addr_(step, step, alpha=self.n * n / total)
-        self.mean = self.mean + step * (n / total)
-        self.n = total
+        self.scatter.addr_(step, step, alpha=self.weight * weight / total)
+        self.mean = self.mean + step * (weight / total)
+        self.n, self.weight = self.n + n, total
 
     def all_reduce(self) -> None:
         """Every process then has the moments of all rows."""
         group = process_group("Moments")
-        sums = torch.cat([self.mean * self.n, self.mean.new_tensor([self.n])])
+        sums = torch.cat([self.mean * self.weight, self.mean.new_tensor([self.weight, self.n])])
         group.all_reduce(sums)
-        mean = sums[:-1] / sums[-1]
+        mean = sums[:-2] / sums[-2]
         step = self.mean - mean
-        self.scatter.addr_(step, step, alpha=self.n)
+        self.scatter.addr_(step, step, alpha=self.weight)
         group.all_reduce(self.scatter)
-        self.n, self.mean = int(sums[-1]), mean
+        self.n, self.weight, self.mean = int(sums[-1]), float(sums[-2]), mean

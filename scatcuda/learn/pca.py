@@ -1,6 +1,8 @@
 """Classes as affine spaces: mean and leading principal components; the nearest space wins.
 
 d_c(x)² = ‖x − μ_c‖² − Σ_{k ≤ D} ⟨x − μ_c, v_ck⟩²
+
+Mean and components of rows with weights `w` are those of `Σ w (x − μ)(x − μ)ᵀ`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from torch import Tensor
 from typing_extensions import Self
 
 from ..arguments import integer
-from .estimator import TensorClassifier, blocks, like, working
+from ..typing import ClassWeight
+from .estimator import TensorClassifier, blocks, like, to_numpy, working
 from .moments import Moments
 
 _FOLDS = 5
@@ -29,11 +32,14 @@ class PCAAffineClassifier(TensorClassifier):
 
     ``n_components="cv"`` takes the ``D`` with the most right answers on held-out rows: every fifth
     row of each class, then the next, until all were held out or 5000 rows; of equals the smallest.
+    An answer weighs what its row does.
     ``X`` is best left as it comes from the transform or standardised; either is a choice of metric.
 
     Args:
         n_components: ``"cv"``, or ``D``, 0 or more.
         max_components: the largest ``D`` tried.
+        class_weight: what the weights of a class's rows are multiplied by: a dict, ``"balanced"``
+            for ``Σ w / (K Σ w of the class)``, or ``None``. Only the choice of ``D`` sees it.
     Attributes:
         classes_: the labels, sorted.
         means_, components_: ``μ`` and ``v``, ``[K, d]`` and ``[K, D, d]``; what is missing is zero.
@@ -41,7 +47,8 @@ class PCAAffineClassifier(TensorClassifier):
         cv_accuracy_: the share of right answers with 0, 1, … directions, when they were tried.
     Raises:
         TypeError, ValueError: a parameter is out of range; ``X`` is no ``[n, d]`` of finite
-            numbers; ``y`` no ``n`` labels of two or more classes.
+            numbers; ``y`` no ``n`` labels of two or more classes, or a class has no row of positive
+            weight.
     Source: J. Bruna and S. Mallat, "Invariant scattering convolution networks", PAMI 2013, § 4.1.
     Example:
         >>> from scatcuda.data import digits
@@ -63,12 +70,19 @@ class PCAAffineClassifier(TensorClassifier):
     n_components_: int
     cv_accuracy_: Any
 
-    def __init__(self, n_components: Literal["cv"] | int = "cv", max_components: int = 200) -> None:
+    def __init__(
+        self,
+        n_components: Literal["cv"] | int = "cv",
+        max_components: int = 200,
+        *,
+        class_weight: ClassWeight | None = None,
+    ) -> None:
         self.n_components = n_components
         self.max_components = max_components
+        self.class_weight = class_weight
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Fit the rows of ``X [n, d]`` with labels ``y [n]``."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the rows of ``X [n, d]`` with labels ``y [n]`` and weights ``sample_weight [n]``."""
         caller, cv = "PCAAffineClassifier", isinstance(self.n_components, str)
         most = integer(caller, "max_components", self.max_components, 0)
         if cv and self.n_components != "cv":
@@ -77,14 +91,20 @@ class PCAAffineClassifier(TensorClassifier):
             )
         D = 0 if cv else integer(caller, "n_components", self.n_components, 0)
         self.__dict__.pop("cv_accuracy_", None)
-        rows, index = self._begin(X, y)
+        rows, index, weights = self._begin(X, y, sample_weight)
         K = len(self.classes_)
+        members = [(index == c).nonzero()[:, 0] for c in range(K)]
+        if weights is not None:
+            members = [mine[weights[mine] > 0] for mine in members]
+        for c, mine in enumerate(members):
+            if not len(mine):
+                name = to_numpy(self.classes_).tolist()[c]
+                raise ValueError(f"{caller}: the class {name!r} has no row of positive weight")
         if cv:
-            right = _held_out(rows, index, K, most)
+            right = _held_out(rows, weights, members, most)
             self.cv_accuracy_ = like(X, right)
             D = int(right.cpu().numpy().argmax())
-        members = [(index == c).nonzero()[:, 0] for c in range(K)]
-        means, components = _spaces(rows, members, D)
+        means, components = _spaces(rows, weights, members, D)
         self.n_components_ = D
         self.means_, self.components_ = like(X, means), like(X, components)
         return self
@@ -122,54 +142,65 @@ def _distances(block: Tensor, means: Tensor, components: Tensor, every: bool = F
     return torch.stack(out, -1)
 
 
-def _spaces(rows: Tensor, members: list[Tensor], D: int) -> tuple[Tensor, Tensor]:
+def _spaces(
+    rows: Tensor, weights: Tensor | None, members: list[Tensor], D: int
+) -> tuple[Tensor, Tensor]:
     """Mean [K, d] and D principal directions [K, D, d] of the rows that belong to each class."""
     dtype, d = working(rows), rows.shape[1]
     means = torch.zeros(len(members), d, dtype=dtype, device=rows.device)
     components = torch.zeros(len(members), D, d, dtype=dtype, device=rows.device)
     for c, chosen in enumerate(members):
         mine = rows[chosen]
-        mean = mine.mean(0, dtype=torch.float64)
+        w = None if weights is None else weights[chosen]
+        total = len(mine) if w is None else w.sum()
+        mean = mine.mean(0, dtype=torch.float64) if w is None else w @ mine.double() / total
         means[c] = mean.to(dtype)
         most = min(D, len(mine) - 1, d)
         if most < 1:
             continue
         if len(mine) > d:
-            moments = Moments(d, rows.device)
+            moments, start = Moments(d, rows.device), 0
             for block in blocks(mine, dtype):
-                moments.add(block)
-            directions = torch.linalg.eigh(moments.scatter.to(dtype)).eigenvectors[:, -most:].T
+                part = slice(start, start := start + len(block))
+                moments.add(block, None if w is None else w[part])
+            values, vectors = torch.linalg.eigh(moments.scatter.to(dtype))
+            directions = vectors[:, -most:].T
         else:
             centred = mine.to(dtype) - means[c]
+            centred = centred if w is None else centred * w.sqrt().to(dtype)[:, None]
             values, vectors = torch.linalg.eigh((centred @ centred.T).double())
-            kept = values[-most:] > values[-1] * len(values) * torch.finfo(dtype).eps
-            lengths = values[-most:].sqrt().where(kept, torch.inf)
+            lengths = values[-most:].clamp(min=0).sqrt()
             directions = (vectors[:, -most:] / lengths).T.to(dtype) @ centred
-        components[c, :most] = directions.flip(0)
+        # equal rows differ from their mean by its rounding
+        eps, size = torch.finfo(dtype).eps, values.sum() + total * mean.square().sum()
+        spanned = values[-most:] > (values[-1] * len(values) * eps).maximum(size * eps**2)
+        components[c, :most] = directions.where(spanned[:, None], 0).flip(0)
     return means, components
 
 
-def _held_out(rows: Tensor, index: Tensor, K: int, most: int) -> Tensor:
+def _held_out(rows: Tensor, weights: Tensor | None, members: list[Tensor], most: int) -> Tensor:
     """Share of held-out rows that are classified rightly with 0, 1, … directions, [D + 1]."""
-    place = torch.empty_like(index)  # of each row within its class
-    for c in range(K):
-        mine = (index == c).nonzero()[:, 0]
-        place[mine] = torch.arange(len(mine), device=index.device)
-    fold = place % _FOLDS
-    largest = int(torch.bincount(index).max())
-    D = min(most, rows.shape[1], max(0, largest - 1))
-    right = torch.zeros(D + 1, dtype=torch.float64, device=rows.device)
-    seen = 0
+    K, device = len(members), rows.device
+    D = min(most, rows.shape[1], max(0, max(map(len, members)) - 1))
+    right = torch.zeros(D + 1, dtype=torch.float64, device=device)
+    seen, asked = 0, 0.0
     for held in range(_FOLDS):
-        out = (fold == held).nonzero()[:, 0]
-        if not len(out) or seen >= _ENOUGH:
+        out = [mine[held::_FOLDS] for mine in members]
+        here = torch.cat(out)
+        if not len(here) or seen >= _ENOUGH:
             break
-        members = [((index == c) & (fold != held)).nonzero()[:, 0] for c in range(K)]
-        present = torch.tensor([len(mine) > 0 for mine in members], device=rows.device)
-        means, components = _spaces(rows, members, D)
-        for part in out.split(max(1, (1 << 24) // (K * (D + 1) + rows.shape[1]))):
-            distances = _distances(rows[part].to(working(rows)), means, components, every=True)
+        fold = [torch.arange(len(mine), device=device) % _FOLDS for mine in members]
+        others = [mine[place != held] for mine, place in zip(members, fold, strict=True)]
+        present = torch.tensor([len(mine) > 0 for mine in others], device=device)
+        means, components = _spaces(rows, weights, others, D)
+        truth = torch.cat([torch.full_like(mine, c) for c, mine in enumerate(out)])
+        w = torch.ones(len(here), device=device) if weights is None else weights[here]
+        for places in torch.arange(len(here), device=device).split(
+            max(1, (1 << 24) // (K * (D + 1) + rows.shape[1]))
+        ):
+            part = rows[here[places]].to(working(rows))
+            distances = _distances(part, means, components, every=True)
             distances = distances.where(present, torch.inf)  # no row left: cannot be chosen
-            right += (distances.argmin(-1) == index[part]).sum(1)
-        seen += len(out)
-    return right / seen
+            right += (distances.argmin(-1) == truth[places]).double() @ w[places].double()
+        seen, asked = seen + len(here), asked + float(w.sum())
+    return right / asked

@@ -1,14 +1,16 @@
 """Ridge regression on ±1 targets, the penalty chosen by exact leave-one-out.
 
-    min_W,b  ‖X W + b − Y‖² + α ‖W‖²,   Y = ±1 one-versus-all
+    min_W,b  Σ_i w_i ‖x_i W + b − y_i‖² + α ‖W‖²,   y = ±1 one-versus-all, w = 1 unless given
 
-With centred X and Y: `W = (XᵀX + α)⁻¹ XᵀY` (primal, d x d) `= Xᵀ(XXᵀ + α)⁻¹ Y` (dual, n x n). One
-eigendecomposition of the smaller matrix serves every penalty. The residual of row i in a fit
-without it is `e_i / (1 − h_i)`, `h = diag(1/n + X (XᵀX + α)⁻¹ Xᵀ)`, the intercept included.
+With X and Y centred and row i times √w_i: `W = (XᵀX + α)⁻¹ XᵀY` (primal, d x d)
+`= Xᵀ(XXᵀ + α)⁻¹ Y` (dual, n x n). One eigendecomposition of the smaller matrix serves every
+penalty. The residual of row i in a fit without it is `e_i / (1 − h_i)`, the intercept included,
+with `h = diag(ssᵀ + X (XᵀX + α)⁻¹ Xᵀ)`, `s_i² = w_i / Σw`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -18,11 +20,13 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 from typing_extensions import Self
 
+from ..typing import ClassWeight
 from .estimator import (
     AffineScores,
     blocks,
     check_labels,
     check_rows,
+    check_weights,
     like,
     process_group,
     signs,
@@ -38,23 +42,29 @@ _COLUMNS = 1 << 24  # values in a block of columns: as many as in a block of row
 class RidgeClassifier(AffineScores):
     """Linear classifier by least squares on ±1 targets, with the penalty ``α`` chosen by itself.
 
-    ``min ‖X W + b − Y‖² + α ‖W‖²``; the class with the largest score wins. ``alpha="loo"`` takes
+    ``min Σ_i w_i ‖x_i W + b − y_i‖² + α ‖W‖²``, ``w_i`` a row's weight, 1 unless given; the class
+    with the largest score wins. ``alpha="loo"`` takes
     the ``α`` with the smallest squared error over rows and classes when each row is predicted
     without itself, exactly and for all ``alphas`` at once: from the eigendecomposition of the
     ``n x n`` inner products when ``n < d``, else of the ``d x d`` Gram matrix, with a second pass
-    over ``X`` for the leverages. ``X`` goes through in blocks, never copied as a whole.
+    over ``X`` for the leverages. ``X`` goes through in blocks, never copied as a whole. A row that
+    weighs much is left out as a whole, and its error weighs as much.
 
     Squared errors were the better guide: on MNIST and Fashion-MNIST with 100 to 1000 rows the ``α``
     with the most right answers left out gave up to 0.35 % less on the test sets, and no more.
 
-    :meth:`partial_fit` keeps the Gram matrix and not ``X``. The penalty is then chosen by
-    generalised cross-validation, in which every row has the mean leverage:
-    ``GCV(α) = (‖Y − Ŷ‖² / n) / (1 − tr H / n)²``, ``tr H = 1 + Σ λ / (λ + α)``.
+    :meth:`partial_fit` goes on where it or :meth:`fit` ended: they keep the Gram matrix (``fit``
+    the rows, if they are fewer than the features), which no copy or pickle of what ``fit`` made
+    has. The penalty is then chosen by generalised cross-validation, in which every row has the mean
+    leverage:
+    ``GCV(α) = (Σ_i w_i ‖y_i − ŷ_i‖² / Σ w) / (1 − tr H / n)²``, ``tr H = 1 + Σ λ / (λ + α)``.
 
     Args:
         alpha: ``"loo"``, or the penalty, a positive number.
         alphas: the penalties to choose from; for rows of squared length about 1, as
             :class:`~scatcuda.learn.standardizer.Standardizer` makes them.
+        class_weight: what the weights of a class's rows are multiplied by: a dict, ``"balanced"``
+            for ``Σ w / (K Σ w of the class)``, or ``None``.
         distributed: sum Gram matrix, errors and classes over the processes of
             ``torch.distributed``, each of which holds its part of the rows and makes as many calls
             as the others: the classifier of one process with all rows, in every process.
@@ -62,7 +72,8 @@ class RidgeClassifier(AffineScores):
         classes_: the labels, sorted.
         coef_, intercept_: ``W`` and ``b``, ``[K, d]`` and ``[K]``; ``K`` is 1 for two classes.
         alpha_: the penalty taken.
-        loo_error_: mean squared leave-one-out error for each of ``alphas``, after :meth:`fit`.
+        loo_error_: mean squared leave-one-out error for each of ``alphas``, after :meth:`fit`; its
+            rows weighed.
         gcv_error_: GCV for each of ``alphas``, after :meth:`partial_fit`.
     Raises:
         TypeError, ValueError: a parameter is out of range; ``X`` is no ``[n, d]`` of finite
@@ -90,36 +101,45 @@ class RidgeClassifier(AffineScores):
         alpha: Literal["loo"] | float = "loo",
         alphas: Sequence[float] = tuple(np.logspace(-3, 3, 13).tolist()),
         *,
+        class_weight: ClassWeight | None = None,
         distributed: bool = False,
     ) -> None:
         self.alpha = alpha
         self.alphas = alphas
+        self.class_weight = class_weight
         self.distributed = distributed
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Fit the rows of ``X [n, d]`` with labels ``y [n]``."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the rows of ``X [n, d]`` with labels ``y [n]`` and weights ``sample_weight [n]``."""
         penalties = self._penalties()
         self._forget()
-        rows, index = self._begin(X, y, self.distributed)
+        rows, index, weights = self._begin(X, y, sample_weight, self.distributed)
         X = like(X, rows)
         if self.distributed or len(rows) >= rows.shape[1]:
-            self._fit_primal(X, rows, index, penalties)
+            self._fit_primal(X, rows, index, weights, penalties)
         else:
-            self._fit_dual(X, rows, index, penalties)
+            self._fit_dual(X, rows, index, weights, penalties)
+        self._by_fit = True
         return self
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
-        """Add the rows of ``X [n, d]`` with labels ``y [n]``; solved when first asked for.
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Add the rows of ``X [n, d]`` with labels ``y [n]`` and weights ``sample_weight [n]`` to
+        those before; solved when first asked for.
 
         Args:
-            classes: all labels there will be; needed in the first call.
+            classes: all labels there will be; needed in the first call, unless :meth:`fit` was one.
         """
         self._penalties()
-        first = "_moments" not in self.__dict__
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "RidgeClassifier: class_weight='balanced' needs all rows at once, and partial_fit "
+                "has some; give the weights as a dict, or as sample_weight"
+            )
+        first = not {"_moments", "_rows"} & self.__dict__.keys()
         if first and hasattr(self, "coef_"):
             raise ValueError(
-                "RidgeClassifier: partial_fit cannot add to what fit or load made, which keep no "
-                "Gram matrix; begin with partial_fit on a new classifier"
+                "RidgeClassifier: partial_fit cannot add to what load made, or to a copy of what "
+                "fit made: they keep no Gram matrix; begin with partial_fit on a new classifier"
             )
         if first and classes is None:
             raise ValueError("RidgeClassifier: classes must be given in the first partial_fit")
@@ -133,27 +153,40 @@ class RidgeClassifier(AffineScores):
                 f"RidgeClassifier: classes must be the same in every partial_fit; "
                 f"got {known.tolist()} after {self.classes_.tolist()}"
             )
-        batch = self._sums(rows, index, len(known))
+        weights = self._weighted(check_weights(self, sample_weight, rows), index, known)
+        batch = self._sums(rows, index, weights, len(known))
         if first:
             self.classes_, self._moments = known, batch
         else:
-            self._moments.merge(batch.n, batch.mean, batch.scatter)
-        for name in _LAZY:
+            if "_rows" in self.__dict__:
+                before, labels, w = self.__dict__.pop("_rows")
+                self._moments = self._sums(before, labels, w, len(known))
+            self._moments.merge(batch.n, batch.weight, batch.mean, batch.scatter)
+        for name in (*_LAZY, "loo_error_", "_by_fit"):
             self.__dict__.pop(name, None)
         self._like = X[:0]
         return self
 
     def __getattr__(self, name: str) -> Any:
-        if name not in _LAZY or "_moments" not in self.__dict__:
+        if name in _LAZY and "_moments" in self.__dict__ and "coef_" not in self.__dict__:
+            self._solve()
+        if name not in self.__dict__:
             raise AttributeError(f"'RidgeClassifier' object has no attribute {name!r}")
-        self._solve()
         return self.__dict__[name]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the sums that `fit` leaves for `partial_fit`: they are many times larger."""
+        state = dict(super().__getstate__())
+        if state.pop("_by_fit", False):
+            state.pop("_moments", None)
+            state.pop("_rows", None)
+        return state
 
     def __sklearn_is_fitted__(self) -> bool:
         return "coef_" in self.__dict__ or "_moments" in self.__dict__
 
     def _forget(self) -> None:
-        for name in (*_LAZY, "loo_error_", "_moments", "_like"):
+        for name in (*_LAZY, "loo_error_", "_moments", "_rows", "_like", "_by_fit"):
             self.__dict__.pop(name, None)
 
     def _penalties(self) -> Tensor:
@@ -169,10 +202,10 @@ class RidgeClassifier(AffineScores):
             )
         return torch.tensor([self.alpha], dtype=torch.float64)
 
-    def _sums(self, rows: Tensor, index: Tensor, classes: int) -> Moments:
+    def _sums(self, rows: Tensor, index: Tensor, weights: Tensor | None, classes: int) -> Moments:
         moments = Moments(rows.shape[1] + (classes if classes > 2 else 1), rows.device)
-        for block, y in _with_targets(rows, index, classes):
-            moments.add(torch.cat([block, y], 1))
+        for block, y, w in _with_targets(rows, index, weights, classes):
+            moments.add(torch.cat([block, y], 1), w)
         if self.distributed:
             moments.all_reduce()
         return moments
@@ -188,9 +221,11 @@ class RidgeClassifier(AffineScores):
             penalties = penalties[errors.cpu().argmin(), None]
         self._keep(self._like, moments, spectrum.weights(float(penalties[0])), float(penalties[0]))
 
-    def _fit_primal(self, X: Any, rows: Tensor, index: Tensor, penalties: Tensor) -> None:
+    def _fit_primal(
+        self, X: Any, rows: Tensor, index: Tensor, weights: Tensor | None, penalties: Tensor
+    ) -> None:
         classes, K = len(self.classes_), _columns(self.classes_)
-        moments = self._sums(rows, index, classes)
+        self._moments = moments = self._sums(rows, index, weights, classes)
         if len(penalties) == 1:
             alpha = float(penalties[0])
             self._keep(X, moments, _cholesky(moments, K, alpha), alpha)
@@ -198,55 +233,64 @@ class RidgeClassifier(AffineScores):
         spectrum = _Spectrum(moments, K)
         dtype = working(rows)
         inverse = 1 / (spectrum.values[:, None] + penalties.to(rows.device))  # [d, A]
-        weights = spectrum.rotated[:, None, :] * inverse[:, :, None]  # [d, A, K]
-        weights, inverse = weights.flatten(1).to(dtype), inverse.to(dtype)
+        W = spectrum.rotated[:, None, :] * inverse[:, :, None]  # [d, A, K]
+        W, inverse = W.flatten(1).to(dtype), inverse.to(dtype)
         mean, vectors = moments.mean.to(dtype), spectrum.vectors.to(dtype)
         errors = torch.zeros(len(penalties), dtype=torch.float64, device=rows.device)
-        for block, y in _with_targets(rows, index, classes):
+        for block, y, w in _with_targets(rows, index, weights, classes):
             Z = (block - mean[:-K]) @ vectors
-            residual = (y - mean[-K:])[:, None] - (Z @ weights).unflatten(1, (-1, K))  # [b, A, K]
-            kept = (1 - 1 / moments.n) - Z.square_() @ inverse  # 1 - leverage [b, A]
+            residual = (y - mean[-K:])[:, None] - (Z @ W).unflatten(1, (-1, K))  # [b, A, K]
+            kept = -(Z.square_() @ inverse) - 1 / moments.weight  # [b, A]
+            kept = (kept if w is None else kept.mul_(w.to(dtype)[:, None])).add_(1)  # 1 - leverage
             kept.clamp_(min=torch.finfo(dtype).eps)
-            errors += (residual / kept[:, :, None]).square().sum((0, 2), dtype=torch.float64)
+            squares = (residual / kept[:, :, None]).square()
+            squares = squares if w is None else squares.mul_(w.to(dtype)[:, None, None])
+            errors += squares.sum((0, 2), dtype=torch.float64)
         if self.distributed:
             process_group("RidgeClassifier").all_reduce(errors)
-        alpha = self._chosen(X, errors / (moments.n * K), penalties)
+        alpha = self._chosen(X, errors / (moments.weight * K), penalties)
         self._keep(X, moments, spectrum.weights(alpha), alpha)
 
-    def _fit_dual(self, X: Any, rows: Tensor, index: Tensor, penalties: Tensor) -> None:
+    def _fit_dual(
+        self, X: Any, rows: Tensor, index: Tensor, weights: Tensor | None, penalties: Tensor
+    ) -> None:
         n, dtype, device = len(rows), working(rows), rows.device
+        w = torch.ones(n, dtype=torch.float64, device=device) if weights is None else weights
+        total, root = float(w.sum()), w.sqrt()[:, None]  # [n, 1]
+        s = root / math.sqrt(total)
         y = signs(index, len(self.classes_), torch.float64)
         K = y.shape[1]
-        mean = torch.cat([rows.mean(0, dtype=torch.float64), y.mean(0)])
+        self._rows = rows.clone(), index.clone(), weights
         columns = rows.shape[1] // (1 + rows.shape[1] * n // _COLUMNS) + 1
-        parts = list(zip(rows.split(columns, 1), mean[:-K].split(columns), strict=True))
+        parts = [(part, _mean(part, weights)) for part in rows.split(columns, 1)]
+        mean = torch.cat([*(centre for _, centre in parts), _mean(y, weights)])
         products = torch.zeros(n, n, dtype=torch.float64, device=device)
         for part, centre in parts:
-            part = part.to(dtype) - centre.to(dtype)
+            part = (part.to(dtype) - centre.to(dtype)) * root.to(dtype)
             products += part @ part.T
-        # The constant vector is the direction of the intercept. It has eigenvalue 0; with that of
-        # the trace its share in a leverage is subtracted without cancellation.
-        products -= products.mean(0)
-        products -= products.mean(1, keepdim=True)
+        # The vector s is the direction of the intercept. It has eigenvalue 0; with that of the
+        # trace its share in a leverage is subtracted without cancellation.
+        products.addmm_(s, s.T @ products, alpha=-1)
+        products.addmm_(products @ s, s.T, alpha=-1)
         top = float(products.diagonal().sum()) + 1
-        values, vectors = torch.linalg.eigh(products + top / n)
+        values, vectors = torch.linalg.eigh(torch.addmm(products, s, s.T, alpha=top))
         values.clamp_(min=0)
-        targets = vectors.T @ (y - mean[-K:])  # [n, K]
+        targets = vectors.T @ (root * (y - mean[-K:]))  # [n, K]
         power = vectors.square()
         errors, duals = [], []
         for alpha in penalties.tolist():
             inverse = 1 / (values + alpha)
             dual = vectors @ (inverse[:, None] * targets)  # (XXᵀ + α)⁻¹ Y
-            kept = power @ inverse - 1 / (n * (top + alpha))  # (1 - leverage) / α
-            errors.append((dual / kept[:, None]).square().mean())
+            kept = (power @ inverse)[:, None] - s.square() / (top + alpha)  # (1 - leverage) / α
+            errors.append((dual / kept).square().sum() / (total * K))
             duals.append(dual)
         alpha, dual = float(penalties[0]), duals[0]
         if len(penalties) > 1:
             alpha = self._chosen(X, torch.stack(errors), penalties)
             dual = duals[penalties.tolist().index(alpha)]
-        dual = dual.to(dtype)
-        weights = torch.cat([(part.to(dtype) - m.to(dtype)).T @ dual for part, m in parts])
-        self._keep(X, Mean(mean), weights.double(), alpha)
+        dual = (root * dual).to(dtype)
+        W = torch.cat([(part.to(dtype) - m.to(dtype)).T @ dual for part, m in parts])
+        self._keep(X, Mean(mean), W.double(), alpha)
 
     def _chosen(self, X: Any, errors: Tensor, penalties: Tensor) -> float:
         self.loo_error_ = like(X, errors)
@@ -267,7 +311,7 @@ class _Spectrum:
 
     def __init__(self, moments: Moments, K: int) -> None:
         S = moments.scatter
-        self.n = moments.n
+        self.n, self.weight = moments.n, moments.weight
         self.values, self.vectors = torch.linalg.eigh(S[:-K, :-K])
         self.values.clamp_(min=0)
         self.rotated = self.vectors.T @ S[:-K, -K:]  # [d, K]
@@ -283,7 +327,7 @@ class _Spectrum:
         rounding = torch.finfo(torch.float32).eps * self.total  # less is none where all is fitted
         squares = (self.total - explained.sum()).clamp(min=rounding)
         freedom = 1 - (1 + (self.values / damped).sum()) / self.n
-        return squares / self.n / freedom.clamp(min=1e-12).square()
+        return squares / self.weight / freedom.clamp(min=1e-12).square()
 
 
 def _cholesky(moments: Moments, K: int, alpha: float) -> Tensor:
@@ -297,13 +341,22 @@ def _cholesky(moments: Moments, K: int, alpha: float) -> Tensor:
     return torch.cholesky_solve(S[:-K, -K:], factor)
 
 
-def _with_targets(rows: Tensor, index: Tensor, classes: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Blocks of rows [b, d] with their targets [b, K]."""
+def _with_targets(
+    rows: Tensor, index: Tensor, weights: Tensor | None, classes: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+    """Blocks of rows [b, d] with their targets [b, K] and weights [b]."""
     start = 0
     for block in blocks(rows, working(rows)):
-        stop = start + len(block)
-        yield block, signs(index[start:stop], classes, block.dtype)
-        start = stop
+        part = slice(start, start := start + len(block))
+        w = None if weights is None else weights[part]
+        yield block, signs(index[part], classes, block.dtype), w
+
+
+def _mean(rows: Tensor, weights: Tensor | None) -> Tensor:
+    """Mean [d] of the rows, float64."""
+    if weights is None:
+        return rows.mean(0, dtype=torch.float64)
+    return weights @ rows.double() / weights.sum()
 
 
 def _columns(classes: Any) -> int:
