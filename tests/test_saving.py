@@ -9,9 +9,21 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save as pack
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    Normalizer,
+    RobustScaler,
+    StandardScaler,
+)
+from sklearn.svm import LinearSVC
 
 from scatcuda.data import DataError
 from scatcuda.learn.linear import LinearClassifier
@@ -28,6 +40,21 @@ ESTIMATORS = [
     PCAAffineClassifier(),
     PCAAffineClassifier(1),
     make_pipeline(Standardizer(floor=0.2), RidgeClassifier()),
+    RidgeClassifier(class_weight="balanced"),
+]
+THEIRS = [
+    [StandardScaler()],
+    [StandardScaler(with_mean=False)],
+    [StandardScaler(with_std=False)],
+    [MinMaxScaler((-1, 2), clip=True)],
+    [MaxAbsScaler()],
+    [RobustScaler(quantile_range=(10, 90))],
+    [Normalizer("l1")],
+    [PCA()],
+    [PCA(3, whiten=True)],
+    [PCA(0.9)],
+    [StandardScaler(), PCA(2), Normalizer()],
+    ["passthrough"],
 ]
 
 
@@ -65,8 +92,55 @@ def test_after_partial_fit(tmp_path):
     save(ridge, tmp_path / "ridge")  # solved for it
     again = load(tmp_path / "ridge")
     assert torch.equal(again.coef_, ridge.coef_) and again.alpha_ == ridge.alpha_
-    with pytest.raises(ValueError, match="cannot add to what fit or load made"):
+    with pytest.raises(ValueError, match="cannot add to what load made"):
         again.partial_fit(x, y, classes=torch.arange(3))
+
+
+@pytest.mark.parametrize("kind", ["arrays", "words"])
+@pytest.mark.parametrize("last", [RidgeClassifier(), LogisticRegression(), LinearSVC()], ids=str)
+@pytest.mark.parametrize("steps", THEIRS, ids=str)
+def test_scikit_learns_steps_come_back(steps, last, kind, tmp_path):
+    x, y = rows(kind)
+    model = clone(make_pipeline(*steps, last)).fit(x, y)
+    save(model, tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert [name for name, _ in again.steps] == [name for name, _ in model.steps]
+    for method in ("decision_function", "predict", "predict_proba"):
+        if hasattr(model, method):
+            found, expected = getattr(again, method)(x), getattr(model, method)(x)
+            assert found.dtype == expected.dtype and (found == expected).all()
+    for ours, theirs in zip(again.named_steps.values(), model.named_steps.values(), strict=True):
+        assert ours == theirs == "passthrough" or ours.get_params() == theirs.get_params()
+    assert again[:-1].get_feature_names_out is not None
+    if steps != ["passthrough"]:
+        moved, expected = again[:-1].transform(x), model[:-1].transform(x)
+        assert (moved == expected).all()
+        names = again[:-1].get_feature_names_out()
+        assert names.tolist() == model[:-1].get_feature_names_out().tolist()
+
+
+def test_scikit_learns_step_alone_and_frames(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    x, y = rows("arrays")
+    frame = pandas.DataFrame(x.astype(float), columns=["a", "b", "c", "d"])
+    save(StandardScaler().fit(frame), tmp_path / "scaler")
+    again = load(tmp_path / "scaler")
+    assert again.get_feature_names_out().tolist() == ["a", "b", "c", "d"]
+    assert (again.transform(frame) == StandardScaler().fit_transform(frame)).all()
+    model = make_pipeline(StandardScaler(), RidgeClassifier()).fit(frame, y)
+    save(model, tmp_path / "model")
+    assert (load(tmp_path / "model").predict(frame) == model.predict(frame)).all()
+
+
+def test_class_weights_come_back(tmp_path):
+    x, y = rows("words")
+    for weights in ({"one": 2.0, "two": 0.5}, "balanced", {}):
+        ridge = RidgeClassifier(class_weight=weights).fit(x, y)
+        save(ridge, tmp_path / "ridge")
+        assert load(tmp_path / "ridge").get_params() == ridge.get_params()
+    ridge = LinearClassifier(class_weight={np.int64(1): np.float32(2)}).fit(*rows("arrays"))
+    save(ridge, tmp_path / "ridge")
+    assert load(tmp_path / "ridge").class_weight == {1: 2}
 
 
 def test_parameters_come_back(tmp_path):
@@ -125,6 +199,33 @@ def test_hostile(words, file):
     assert str(caught.value).startswith(f"{file}: does not describe an estimator")
 
 
+HOSTILE_STEPS = {
+    r"mean_ has the shape \(5,\)": lambda h, e, t: t.update({"0/mean_": torch.zeros(5)}),
+    r"explained_variance_ has the shape": lambda h, e, t: t.update(
+        {"1/components_": torch.zeros(3, 4)}
+    ),
+    r"coef_ has the shape": lambda h, e, t: t.update({"2/coef_": torch.zeros(3)}),
+    r"coef_ has 3 rows with 2": lambda h, e, t: t.update({"2/classes_": torch.arange(2)}),
+    "has no 'transform'": lambda h, e, t: e["attributes"].update(transform={"value": 1}),
+    "'with_mean' parameter": lambda h, e, t: e["parameters"].update(with_mean="os.system"),
+    "unknown class 'Pipeline'": lambda h, e, t: e.update({"class": "Pipeline"}),
+    "unknown class 'FunctionTransformer'": lambda h, e, t: e.update(
+        {"class": "FunctionTransformer"}
+    ),
+}
+
+
+@pytest.mark.parametrize("words", HOSTILE_STEPS)
+def test_hostile_steps(words, tmp_path):
+    x, y = rows("arrays")
+    file = tmp_path / "model"
+    save(make_pipeline(StandardScaler(), PCA(2), LogisticRegression()).fit(x, y), file)
+    load(file)
+    changed(file, HOSTILE_STEPS[words])
+    with pytest.raises(DataError, match=words):
+        load(file)
+
+
 def test_no_such_file(tmp_path):
     with pytest.raises(DataError, match="nowhere: no such file"):
         load(tmp_path / "nowhere")
@@ -137,8 +238,18 @@ def test_no_such_file(tmp_path):
 
 def test_only_what_is_known(tmp_path):
     x, y = rows("arrays")
-    with pytest.raises(TypeError, match=r"got sklearn.linear_model._logistic.LogisticRegression"):
-        save(LogisticRegression().fit(x, y), tmp_path / "x")
+    for stranger in (RandomForestClassifier(2), make_pipeline(Normalizer(), LinearClassifier())):
+        with pytest.raises(TypeError, match=r"keep it with skops\.io or joblib"):
+            save(Pipeline([("inner", stranger)]).fit(x, y), tmp_path / "x")
+    function = make_pipeline(FunctionTransformer(np.abs), RidgeClassifier()).fit(x, y)
+    with pytest.raises(TypeError, match=r"_function_transformer\.FunctionTransformer is not one"):
+        save(function, tmp_path / "x")
+
+    class PCA(Normalizer):
+        """Of that name, but another."""
+
+    with pytest.raises(TypeError, match=r"PCA is not one of what it keeps"):
+        save(PCA().fit(x), tmp_path / "x")
     with pytest.raises(NotFittedError):
         save(RidgeClassifier(), tmp_path / "x")
     with pytest.raises(OSError, match="cannot be saved"):

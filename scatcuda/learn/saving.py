@@ -1,7 +1,7 @@
 """Fitted estimators in one safetensors file: `save(estimator, path)`, `load(path)`.
 
 Arrays are the file's tensors, `0/coef_` being `coef_` of the first estimator; class, parameters and
-what is no array stand in the header as JSON. The file names classes of the list below and nothing
+what is no array stand in the header as JSON. The file names classes of the lists below and nothing
 else: loading runs no code from it.
 """
 
@@ -30,6 +30,35 @@ _MODULES = {
     "ScatteringTransformer": "scatcuda.learn.transformer",
     "Standardizer": "scatcuda.learn.standardizer",
 }
+# Of scikit-learn's own, what fitting leaves, with its shape: `d` features, `k` components, `K` rows
+# of coefficients, `?` none or whatever there is. They predict and transform by these alone.
+_CLASSIFIER = {"classes_": "?", "coef_": "K d", "intercept_": "K", "n_iter_": "?"}
+_THEIRS: dict[str, tuple[str, dict[str, str]]] = {
+    "LinearSVC": ("sklearn.svm", _CLASSIFIER),
+    "LogisticRegression": ("sklearn.linear_model", _CLASSIFIER),
+    "MaxAbsScaler": (
+        "sklearn.preprocessing",
+        {"scale_": "d", "max_abs_": "d", "n_samples_seen_": "?"},
+    ),
+    "MinMaxScaler": (
+        "sklearn.preprocessing",
+        dict.fromkeys(("min_", "scale_", "data_min_", "data_max_", "data_range_"), "d")
+        | {"n_samples_seen_": "?"},
+    ),
+    "Normalizer": ("sklearn.preprocessing", {}),
+    "PCA": (
+        "sklearn.decomposition",
+        {"components_": "k d", "mean_": "d", "n_components_": "?", "n_samples_": "?"}
+        | {"explained_variance_": "k", "explained_variance_ratio_": "k"}
+        | {"singular_values_": "k", "noise_variance_": "?"},
+    ),
+    "RobustScaler": ("sklearn.preprocessing", {"center_": "d", "scale_": "d"}),
+    "StandardScaler": (
+        "sklearn.preprocessing",
+        {"mean_": "d", "var_": "d", "scale_": "d", "n_samples_seen_": "?"},
+    ),
+}
+_PASSTHROUGH = "passthrough"  # scikit-learn's word for a step that does nothing
 _KEY, _VERSION = "scatcuda.estimator", 1
 
 
@@ -39,8 +68,14 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
     The file is written beside its place and moved there in one step: whatever happens, `path` holds
     the old file or the new one.
 
+    Of scikit-learn it knows ``StandardScaler``, ``MinMaxScaler``, ``MaxAbsScaler``,
+    ``RobustScaler``, ``Normalizer``, ``PCA``, ``LogisticRegression`` and ``LinearSVC``. To keep
+    other estimators there are ``skops.io``, which runs no code from its files either, and
+    ``joblib``, which does: load its files only if you made them. Either keeps a pipeline with steps
+    of this package too.
+
     Args:
-        estimator: of this package, or scikit-learn's ``Pipeline`` of such.
+        estimator: of this package or one of those, or scikit-learn's ``Pipeline`` of such.
         path: where the file goes.
     Raises:
         TypeError: an estimator of another class, or a parameter that JSON cannot hold.
@@ -108,19 +143,36 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise DataError(f"{name}: does not describe an estimator ({reason[:200]})") from None
 
 
+def _class(name: str) -> tuple[type[Any], dict[str, str]]:
+    """A class that files may name, and the attributes that it has when fitted, with their shapes
+    where it does not check them itself."""
+    if name in _MODULES:
+        kind = getattr(importlib.import_module(_MODULES[name]), name)
+        return kind, dict.fromkeys(kind._fitted, "?")
+    if name in _THEIRS:
+        module, fitted = _THEIRS[name]
+        common = {"n_features_in_": "?", "feature_names_in_": "d"}
+        return getattr(importlib.import_module(module), name), fitted | common
+    raise ValueError(f"unknown class {name!r}")
+
+
 def _described(estimator: Any, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
     """Class, parameters and attributes for the header; arrays go to `tensors`."""
     from sklearn.utils.validation import check_is_fitted
 
+    if estimator is None or isinstance(estimator, str):  # as Pipeline has checked
+        return {"class": _PASSTHROUGH}
     kind = type(estimator)
-    if _MODULES.get(kind.__name__) != kind.__module__:
+    known = {*_MODULES, *_THEIRS}
+    found, fitted = _class(kind.__name__) if kind.__name__ in known else (None, {})
+    if found is not kind:
         raise TypeError(
-            f"save: expected one of {', '.join(_MODULES)}, or a Pipeline of them; "
-            f"got {kind.__module__}.{kind.__name__}"
+            f"save: {kind.__module__}.{kind.__qualname__} is not one of what it keeps, "
+            f"{', '.join(sorted(known))} and a Pipeline of them; keep it with skops.io or joblib"
         )
     check_is_fitted(estimator)
     attributes: dict[str, Any] = {}
-    for name in estimator._fitted:
+    for name in fitted:
         if not hasattr(estimator, name):
             continue
         value = getattr(estimator, name)
@@ -129,7 +181,9 @@ def _described(estimator: Any, prefix: str, tensors: dict[str, Tensor]) -> dict[
             attributes[name] = {"tensor": None}
         elif isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
             tensors[prefix + name] = torch.from_numpy(np.ascontiguousarray(value))
-            attributes[name] = {"array": None}
+            # products of arrays in another order are rounded otherwise
+            columns = value.ndim == 2 and value.strides[0] < value.strides[1]
+            attributes[name] = {"array": "F" if columns else "C"}
         elif isinstance(value, np.ndarray):
             attributes[name] = {"names": [str(v) for v in value], "dtype": value.dtype.str}
             if not all(isinstance(v, str) for v in value.tolist()):
@@ -144,12 +198,12 @@ def _described(estimator: Any, prefix: str, tensors: dict[str, Tensor]) -> dict[
 
 def _restored(step: dict[str, Any], prefix: str, tensors: dict[str, Tensor]) -> Any:
     """The estimator that `_described` described."""
-    if step["class"] not in _MODULES:
-        raise ValueError(f"unknown class {step['class']!r}")
-    kind = getattr(importlib.import_module(_MODULES[step["class"]]), step["class"])
+    if step["class"] == _PASSTHROUGH:
+        return _PASSTHROUGH
+    kind, fitted = _class(step["class"])
     estimator = kind(**{name: _back(value) for name, value in step["parameters"].items()})
     for name, stored in step["attributes"].items():
-        if name not in kind._fitted:
+        if name not in fitted:
             raise ValueError(f"{step['class']} has no {name!r}")
         if "names" in stored:
             value: Any = _names([str(v) for v in stored["names"]], stored["dtype"])
@@ -157,17 +211,41 @@ def _restored(step: dict[str, Any], prefix: str, tensors: dict[str, Tensor]) -> 
             value = _back(stored["value"])
         else:
             value = tensors[prefix + name]
-            if value.is_floating_point() and not value.isfinite().all():
+            ours = step["class"] in _MODULES  # a scaler of scikit-learn may have NaN
+            if ours and value.is_floating_point() and not value.isfinite().all():
                 raise ValueError(f"{name} contains NaN or infinity")
-            value = value.numpy() if "array" in stored else value
+            if "array" in stored:
+                value = np.asarray(value.numpy(), order="F" if stored["array"] == "F" else "C")
         setattr(estimator, name, value)
-    if hasattr(estimator, "_loaded"):
+    if step["class"] in _THEIRS:
+        _check_theirs(estimator, fitted)
+    elif hasattr(estimator, "_loaded"):
         estimator._loaded()
     return estimator
 
 
+def _check_theirs(estimator: Any, fitted: dict[str, str]) -> None:
+    """ValueError unless parameters and attributes of an estimator of scikit-learn fit together."""
+    estimator._validate_params()
+    lengths = {"d": estimator.n_features_in_}
+    for name, letters in fitted.items():
+        value = getattr(estimator, name, None)
+        if letters == "?" or value is None:  # a scaler without a mean has None
+            continue
+        shape = np.shape(value)
+        expected = tuple(
+            lengths.setdefault(c, n) for c, n in zip(letters.split(), shape, strict=False)
+        )
+        if shape != expected or len(shape) != len(letters.split()):
+            raise ValueError(f"{name} has the shape {shape}, expected [{letters}] of {lengths}")
+    if "K" in lengths:
+        classes = len(estimator.classes_)
+        if lengths["K"] != (classes if classes > 2 else 1):
+            raise ValueError(f"coef_ has {lengths['K']} rows with {classes} classes")
+
+
 def _plain(name: str, value: Any) -> Any:
-    """A value as JSON; a tuple as {"tuple": [...]}."""
+    """A value as JSON; a tuple as {"tuple": [...]}, a dict as {"dict": [[key, value], ...]}."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value.item() if isinstance(value, np.generic) else value
     if isinstance(value, np.generic):
@@ -179,12 +257,16 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         items = [_plain(name, item) for item in value]
         return {"tuple": items} if isinstance(value, tuple) else items
+    if isinstance(value, dict):
+        return {"dict": [[_plain(name, key), _plain(name, item)] for key, item in value.items()]}
     raise TypeError(
         f"save: {name} must be a number, a string or a list of them; got {type(value).__name__}"
     )
 
 
 def _back(value: Any) -> Any:
+    if isinstance(value, dict) and "dict" in value:
+        return {_back(key): _back(item) for key, item in value["dict"]}
     if isinstance(value, dict):
         return tuple(_back(item) for item in value["tuple"])
     return [_back(item) for item in value] if isinstance(value, list) else value
