@@ -8,6 +8,7 @@ from torch import nn
 
 from scatcuda import Scattering2D
 from scatcuda.data import digits
+from scatcuda.learn import WaveletCascade, fit, predict
 from scatcuda.learn.blocks import Standardization
 from scatcuda.learn.hybrids import HEADS, linear_head, resnet_head
 from scatcuda.learn.models import MODELS, Hybrid, build, hybrid
@@ -77,6 +78,77 @@ def test_compile_and_export(name):
     network.eval()
     exported = torch.export.export(network, (x,)).module()
     torch.testing.assert_close(exported(x), network(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)
+@pytest.mark.parametrize("name", _NAMES)
+def test_cast_as_a_whole(name, dtype):
+    """Forward and a step, of what a user casts; the numbers of float32 to the dtype's digits."""
+    torch.manual_seed(0)
+    network, x, y = _small(name, (1, 16, 16)), torch.rand(8, 1, 16, 16), torch.arange(8)
+    network(x)  # statistics
+    exact = network.eval()(x)
+    network.to(dtype)
+    found = network(x.to(dtype))
+    assert found.dtype == dtype
+    scale = float(exact.abs().max().detach()) + 1e-6
+    assert (
+        float((found.float() - exact).abs().max().detach())
+        < 30 * torch.finfo(dtype).eps * scale + 1e-5
+    )
+    network.train()
+    before = {key: p.detach().clone() for key, p in network.named_parameters()}
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
+    nn.functional.cross_entropy(network(x.to(dtype)).float(), y).backward()
+    optimiser.step()
+    changed = [key for key, p in network.named_parameters() if not torch.equal(p, before[key])]
+    assert changed and all(p.isfinite().all() for p in network.parameters())
+    assert all(p.dtype == dtype for p in network.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize("name", ["hybrid-linear", "hybrid-resnet", "resnet"])
+@pytest.mark.parametrize("augment", ["none", "crop=1"])
+def test_fit_in_another_dtype(name, dtype, augment):
+    """With cached features and without."""
+    x, y = digits(8)
+    network = _small(name, (1, 8, 8)).to(dtype)
+    kept = fit(network, (x[:64], y[:64]), (x[64:128], y[64:128]), augment=augment,
+               epochs=1, min_steps=2, batch_size=32, device="cpu")  # fmt: skip
+    assert len(kept) and all(p.dtype == dtype for p in network.parameters())
+    assert predict(network, x[:3], device="cpu").dtype == torch.float32
+
+
+@pytest.mark.parametrize("trainable", ["filters", "wavelets"])
+def test_a_cast_hybrid_learns_its_filters(trainable):
+    model = hybrid(10, (1, 16, 16), J=2, L=4, head="mlp", width=16, trainable=trainable).bfloat16()
+    nn.functional.cross_entropy(model(torch.rand(4, 1, 16, 16)).float(), torch.arange(4)).backward()
+    grads = [p.grad for p in model.scattering.parameters()]
+    assert all(g is not None and g.dtype == torch.bfloat16 and g.isfinite().all() for g in grads)
+
+
+def test_a_cast_cascade_computes_in_float32():
+    cascade, x = WaveletCascade(J=2, shape=(16, 16), L=4), torch.rand(2, 16, 16)
+    expected = cascade(x)
+    torch.testing.assert_close(cascade.bfloat16()(x.bfloat16()), expected, atol=1e-2, rtol=1e-2)
+    assert cascade.double()(x).dtype == torch.float64
+
+
+def test_standardization_counts_in_half_precision():
+    """The statistics of 400 batches, as in float32."""
+    exact, half = Standardization(3), Standardization(3).bfloat16()
+    batches = 5 + 3 * torch.randn(400, 16, 3).bfloat16()
+    for x in batches:
+        assert half(x).dtype == torch.bfloat16
+        exact(x.float())
+    torch.testing.assert_close(half.mean, exact.mean)
+    torch.testing.assert_close(half.variance, exact.variance)
+    assert half.count == 400
+    again = Standardization(3).half()
+    again.load_state_dict(half.state_dict())
+    assert torch.equal(again.mean, half.mean) and again.mean.dtype == torch.float32
+    assert half.double().mean.dtype == torch.float64
+    assert half.to("meta").mean.is_meta
 
 
 def test_hybrid_is_head_of_features():

@@ -15,6 +15,7 @@ from scatcuda.typing import Norm
 
 _LARGE = 96  # pixels; from here on the first layers reduce the image fourfold
 _FLOOR = 0.1  # smallest deviation of a channel, relative to their root mean square
+_HALF = torch.float16, torch.bfloat16
 _TINY = 1e-12  # keeps divisions finite where images are blank
 
 NORMS: dict[Norm, Callable[[int], nn.Module]] = {
@@ -28,7 +29,8 @@ class Standardization(nn.Module):
 
     Mean and deviation are those of all batches seen in training, so that from the first step on
     they are an estimate, not a convention, and a few steps suffice. Deviations are floored at a
-    tenth of their root mean square.
+    tenth of their root mean square. Both are kept in float32 or float64, whatever the network is
+    cast to: bfloat16 cannot count to 300.
 
     Args:
         channels: size of dimension 1 of the input.
@@ -54,13 +56,24 @@ class Standardization(nn.Module):
         self.register_buffer("variance", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, channels, ...]``, the same shape."""
+        """``[B, channels, ...]``, the same shape and dtype."""
+        dtype = x.dtype
+        x = x.to(torch.promote_types(dtype, self.mean.dtype))
         if self.training:
             self._observe(x.detach())
         deviation = self.variance.sqrt()
         deviation = deviation.maximum(_FLOOR * self.variance.mean().sqrt()).clamp(min=_TINY)
         shape = (-1,) + (1,) * (x.ndim - 2)
-        return (x - self.mean.view(shape)) * (self.gain / deviation).view(shape)
+        return ((x - self.mean.view(shape)) * (self.gain / deviation).view(shape)).to(dtype)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        before = dict(self._buffers)
+        super()._apply(fn, recurse)
+        for name, after in self._buffers.items():
+            exact = before[name]
+            if exact is not None and after is not None and after.dtype in _HALF:
+                self._buffers[name] = exact.float().to(after.device)
+        return self
 
     def _observe(self, x: Tensor) -> None:
         """Cumulative averages; the spread of the batch means is part of the variance."""
@@ -138,6 +151,14 @@ class InceptionBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([branch(x) for branch in self.branches], 1)
+
+
+def like_weights(x: Tensor, network: nn.Module) -> Tensor:
+    """`x` in the dtype of the network's weights, if it has any."""
+    for weight in network.parameters():
+        if weight.is_floating_point():
+            return x.to(weight.dtype)
+    return x
 
 
 def conv(

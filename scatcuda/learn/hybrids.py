@@ -31,12 +31,16 @@ from .blocks import (
     conv,
     fraction,
     initialised,
+    like_weights,
     positive,
 )
 
 
 class Hybrid(nn.Module):
     """A network whose first layers are wavelets: ``y = head(S x)``.
+
+    Cast to half precision, ``model.bfloat16()``, it scatters in float32, and the head has the
+    coefficients in the dtype of its weights.
 
     Args:
         scattering: a :class:`scatcuda.Scattering2D`, fixed or trainable.
@@ -86,7 +90,7 @@ class Hybrid(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, classes]``"""
-        return self.head(self.features(x))
+        return self.head(like_weights(self.features(x), self.head))
 
 
 def hybrid(

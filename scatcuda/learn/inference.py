@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from ..arguments import device as known_device
 from ..arguments import integer
+from .blocks import like_weights
+from .hybrids import Hybrid
 from .shard import Images, Shard
 
-__all__ = ["evaluate", "measure", "pick_device", "predict", "sums_of"]
+__all__ = ["evaluate", "measure", "pick_device", "predict", "prepared", "sums_of"]
 
 BATCH = 256  # images at a time where nothing is learned
 
@@ -52,7 +54,8 @@ def predict(
     batch_size = integer("predict", "batch_size", batch_size, 1)
     shard = Shard("images", (images, torch.zeros(len(images), dtype=torch.int64)))
     model.to(where).eval()
-    return torch.cat([model(x).float().cpu() for x, _ in shard.in_order(batch_size, where)])
+    batches = (prepared(x, model) for x, _ in shard.in_order(batch_size, where))
+    return torch.cat([model(x).float().cpu() for x in batches])
 
 
 def evaluate(
@@ -75,6 +78,11 @@ def evaluate(
     return loss / n, right / n
 
 
+def prepared(x: Tensor, net: nn.Module) -> Tensor:
+    """A batch in the dtype of the network's weights; a `Hybrid` scatters it as it is."""
+    return x if isinstance(net, Hybrid) else like_weights(x, net)
+
+
 def sums_of(logits: Tensor, y: Tensor, loss: Tensor) -> list[Tensor]:
     """Loss, right answers and images of a batch, to be added up."""
     right = (logits.argmax(1) == y).sum()
@@ -88,6 +96,6 @@ def measure(net: nn.Module, shard: Shard, device: torch.device) -> Tensor:
     net.eval()
     sums = torch.zeros(3, dtype=torch.float64, device=device)
     for x, y in shard.in_order(BATCH, device):
-        logits = net(x).float()
+        logits = net(prepared(x, net)).float()
         sums += torch.stack(sums_of(logits, y, F.cross_entropy(logits, y)))
     return sums

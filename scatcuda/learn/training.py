@@ -34,7 +34,7 @@ from .descent import descent, learning_rate, mix, precision
 from .distributed import Place, processes
 from .history import Row, Teller
 from .identity import described, difference
-from .inference import BATCH, measure, pick_device, sums_of
+from .inference import BATCH, measure, pick_device, prepared, sums_of
 from .models import Hybrid
 from .recipe import Recipe, RecipeFields
 from .shard import Images, Shard, free_memory
@@ -249,7 +249,7 @@ class _Run:
             assert isinstance(self.recipe.augment, Augment)
             x = self.recipe.augment(x, torch.Generator().manual_seed(seed))
         with torch.autocast(self.device.type, self.precision, enabled=self.recipe.amp):
-            logits = forward(x)
+            logits = forward(prepared(x, self.net))
         loss = F.cross_entropy(logits.float(), y, label_smoothing=self.recipe.label_smoothing)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.recipe, self.step, self.steps)
@@ -418,7 +418,7 @@ def try_out(model: nn.Module, shard: Shard, recipe: Recipe, device: torch.device
     training = model.training
     model.eval()
     with torch.no_grad():
-        logits = model(x)
+        logits = model(prepared(x, model))
     model.train(training)
     if logits.ndim != 2:
         raise ValueError(f"model must give logits [B, classes], got {list(logits.shape)}")
