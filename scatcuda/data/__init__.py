@@ -17,7 +17,7 @@ from .budget import file_budget, set_file_budget
 from .catalog import Available, available, list_text, load
 from .checks import Check, verify, verify_text
 from .cifar import cifar_dataset
-from .dataset import Dataset, subset
+from .dataset import Dataset, Pairs, subset
 from .embedded import digits, digits_dataset, textures
 from .error import DataError
 from .folder import folder_dataset
@@ -31,6 +31,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "Images",
+    "Pairs",
     "Source",
     "available",
     "cifar_dataset",

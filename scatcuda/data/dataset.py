@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 import torch
+import torch.utils.data
 from torch import Tensor
 
 from ..arguments import integer
@@ -26,7 +28,8 @@ class Dataset(Generic[X]):
 
     Images are ``[n, M, N]`` (grey) or ``[n, C, M, N]`` (colour): tensors, uint8 grey levels or
     float32, or for image folders the lazy array `Images`. Labels are ``[n]``, int64; label k
-    is the class ``classes[k]``. Images without labels have -1, and there are no classes.
+    is the class ``classes[k]``. Images without labels have -1, and there are no classes. ``train``
+    and ``test`` are the two parts as PyTorch's loaders take them, see `Pairs`.
 
     Of image folders, `skipped` are the files that could not be read, with the reasons, and `passed`
     counts what was passed over, by reason.
@@ -35,6 +38,10 @@ class Dataset(Generic[X]):
         >>> x, y = torch.zeros(6, 8, 8), torch.arange(6) % 2
         >>> Dataset("blank", x[:4], y[:4], x[4:], y[4:], ("even", "odd"))
         Dataset('blank': 4 + 2 images [8, 8] float32, 2 classes)
+        >>> from torch.utils.data import DataLoader
+        >>> data = Dataset("blank", x[:4], y[:4], x[4:], y[4:], ("even", "odd"))
+        >>> [(tuple(x.shape), y) for x, y in DataLoader(data.train, batch_size=2)]
+        [((2, 1, 8, 8), tensor([0, 1])), ((2, 1, 8, 8), tensor([0, 1]))]
     """
 
     name: str
@@ -46,12 +53,71 @@ class Dataset(Generic[X]):
     skipped: tuple[tuple[str, str], ...] = ()
     passed: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def train(self) -> Pairs:
+        """The training images with their labels."""
+        return Pairs(self.train_x, self.train_y)
+
+    @property
+    def test(self) -> Pairs:
+        """The test images with their labels."""
+        return Pairs(self.test_x, self.test_y)
+
+    def __len__(self) -> int:  # what a DataLoader asks first
+        raise TypeError(
+            "Dataset: it has two parts and no length of its own; give a DataLoader its .train or "
+            ".test, pairs of an image and a label"
+        )
+
+    def __bool__(self) -> bool:
+        return True
+
     def __repr__(self) -> str:
         return (
             f"Dataset({self.name!r}: {len(self.train_y)} + {len(self.test_y)} images "
             f"{list(self.train_x.shape[1:])} {str(self.train_x.dtype).removeprefix('torch.')}, "
             f"{f'{len(self.classes)} classes' if self.classes else 'without labels'})"
         )
+
+
+class Pairs(torch.utils.data.Dataset[tuple[Tensor, int]]):
+    """Images with their labels, for ``torch.utils.data.DataLoader`` and what else takes a dataset.
+
+    ``pairs[i]`` is ``(image, label)``: the image as networks take it, float32 ``[C, M, N]``, where
+    uint8 is divided by 255 and grey images have one channel; the label an int. The images of a
+    batch are read together, a folder's in parallel.
+
+    Args:
+        x: images ``[n, M, N]`` or ``[n, C, M, N]``, a tensor or `Images`.
+        y: labels ``[n]``.
+    Example:
+        >>> image, label = Pairs(torch.full((3, 8, 8), 255, dtype=torch.uint8), torch.arange(3))[2]
+        >>> image.shape, float(image.max()), label
+        (torch.Size([1, 8, 8]), 1.0, 2)
+    """
+
+    def __init__(self, x: Tensor | Images, y: Tensor) -> None:
+        if len(x) != len(y):
+            raise ValueError(f"Pairs: {len(x)} images but {len(y)} labels")
+        self.x: Tensor | Images = x
+        self.y: Tensor = y
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        i = operator.index(index)
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"Pairs: index {i} is out of range, n = {len(self)}")
+        return self.__getitems__([i % len(self)])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
+        """The pairs of a batch."""
+        chosen = torch.tensor([operator.index(i) for i in indices], dtype=torch.int64)
+        images = self.x[chosen]
+        images = images.float().div_(255) if images.dtype == torch.uint8 else images.float()
+        images = images[:, None] if images.ndim == 3 else images
+        return list(zip(images, self.y[chosen].tolist(), strict=True))
 
 
 def assemble(

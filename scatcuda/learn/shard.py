@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..data import Pairs
+
 __all__ = ["Images", "Rows", "Shard", "free_memory", "named"]
 
 
@@ -77,7 +79,7 @@ class Shard:
 
     Args:
         name: of the argument it came as, for errors.
-        data: images ``[n, ...]`` and labels ``[n]``.
+        data: images ``[n, ...]`` and labels ``[n]``, or `Pairs` of them.
         rows: indices of the rows that are this shard; all by default.
     Raises: TypeError, ValueError: the data are not images and as many integer labels from 0.
     Example:
@@ -87,7 +89,11 @@ class Shard:
         (torch.Size([2, 1, 8, 8]), torch.float32, tensor([4, 2]))
     """
 
-    def __init__(self, name: str, data: tuple[Images, Tensor], rows: Tensor | None = None) -> None:
+    def __init__(
+        self, name: str, data: tuple[Images, Tensor] | Pairs, rows: Tensor | None = None
+    ) -> None:
+        if isinstance(data, Pairs):
+            data = data.x, data.y
         if not (isinstance(data, tuple | list) and len(data) == 2):
             raise TypeError(f"{name} must be a pair (images, labels), got {type(data).__name__}")
         x: Any = data[0]

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from ..arguments import seconds
-from ..data import DataError
+from ..data import DataError, Pairs
 from ..files import make_folder
 from ..typing import Resume
 from .augment import Augment
@@ -48,8 +48,8 @@ _LOOK = 0.5  # seconds between readings of the loss: on a GPU each waits for the
 
 def fit(
     model: nn.Module,
-    train: tuple[Images, Tensor],
-    val: tuple[Images, Tensor] | None = None,
+    train: tuple[Images, Tensor] | Pairs,
+    val: tuple[Images, Tensor] | Pairs | None = None,
     *,
     run_dir: str | os.PathLike[str] | None = None,
     resume: Resume = "auto",
@@ -66,10 +66,12 @@ def fit(
     gradients are averaged (`DistributedDataParallel`).
 
     Args:
-        model: gives logits ``[B, classes]`` for float32 images ``[B, C, M, N]``.
+        model: gives logits ``[B, classes]`` for images ``[B, C, M, N]``, float32 or as its weights
+            are.
         train: images ``[n, M, N]`` (given a channel), ``[n, C, M, N]`` or any ``[n, ...]``, uint8
             (divided by 255) or floating point (taken as they are), a tensor, an array or a lazy
-            array such as `scatcuda.data.Images`; and labels ``[n]``, classes from 0.
+            array such as `scatcuda.data.Images`; and labels ``[n]``, classes from 0. Or a
+            `Dataset`'s ``train``.
         val: likewise, to be validated on: in the end, and at the end of an epoch if, since the
             last time, at least as many images were trained on as `val` holds.
         run_dir: keeps ``checkpoint.safetensors``, ``history.jsonl``, ``curves.png`` and
