@@ -155,6 +155,11 @@ def networks() -> None:
     dataset = data.load("digits")
     assert_type(dataset, data.Dataset[Tensor])
     x, y = dataset.train_x[:64], dataset.train_y[:64]
+    assert_type(dataset.train, data.Pairs)
+    assert_type(dataset.train[0], tuple[Tensor, int])
+    learn.fit(
+        nn.Sequential(nn.Flatten(), nn.Linear(1024, 10)), dataset.train, epochs=1, min_steps=1
+    )
     model = learn.hybrid(10, (1, 32, 32), J=2, L=2, head="linear", filters="tight")
     assert_type(model, learn.Hybrid)
     assert_type(model(x), Tensor)
@@ -188,7 +193,10 @@ def estimators() -> None:
     assert_type(ridge.decision_function(features.numpy()), NDArray[Any])
     assert_type(ridge.alpha_, float)
     assert_type(learn.PCAAffineClassifier(3).fit(features, y).predict(features), Tensor)
-    assert_type(learn.LinearClassifier("log", tol=0.1).fit(features, y).n_iter_, int)
+    logistic = learn.LinearClassifier("log", tol=0.1, class_weight={3: 2.0})
+    assert_type(logistic.fit(features, y, sample_weight=y + 1).n_iter_, int)
+    assert_type(logistic.predict_proba(features), Tensor)
+    assert_type(logistic.predict_log_proba(features.numpy()), NDArray[Any])
     cells = learn.run_experiment(learn.Options(data="digits", n=(100,), filters="tight"))
     assert_type(cells[0].accuracy, float)
 
