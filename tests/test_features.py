@@ -156,7 +156,7 @@ MANIFESTS = [
     {"shard_size": True}, {"shard_size": "25"}, {"shard_size": None}, {"columns": -81},
     {"columns": 0}, {"columns": 82}, {"columns": 10**12}, {"columns": [81]}, {"dtype": "float64"},
     {"dtype": "int64"}, {"dtype": ["float32"]}, {"classes": "0123456789"}, {"classes": [1, 2]},
-    {"classes": []}, {"data": 1}, {"transformer": []}, {"transformer": {}}, {"splits": {}},
+    {"classes": [1]}, {"data": 1}, {"transformer": []}, {"transformer": {}}, {"splits": {}},
     {"splits": []}, {"splits": {"val": {}}}, {"splits": {"train": {}}}, {"splits": {"train": 3}},
     {"rows": -100}, {"rows": 0}, {"rows": 99}, {"rows": 101}, {"rows": 10**12}, {"rows": 2**63},
     {"rows": 1e2}, {"rows": None}, {"shape": None}, {"images": 1}, {"labels": None},

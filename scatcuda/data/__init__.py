@@ -5,8 +5,8 @@
     subset(y, n, seed)   -> indices of n images, the same number of each class
 
 A `Dataset` comes from a name or a path (`load`), or from the reader of a format: `idx_dataset`
-(MNIST's files), `cifar_dataset`, `npz_dataset`, `folder_dataset` (lazy `Images`), `digits_dataset`
-and `textures` (these ship with libraries).
+(MNIST's files), `cifar_dataset`, `npz_dataset`, `folder_dataset` (lazy `Images`, in directories and
+archives), `digits_dataset` and `textures` (these ship with libraries).
 
 A data file is not trusted: whatever is wrong with it becomes a `DataError` of one sentence, and
 nothing in it is run. What is no regular file is not opened, and what would take more memory than

@@ -165,7 +165,7 @@ def load(
         data_dir: a directory of data sets, looked into first.
         options: passed to the format's reader: `seed`, `size` (digits), `per_class`,
             `test_per_class`, `size`, `seed` (textures), `coarse` (CIFAR-100), `size`, `crop`,
-            `grey`, `split`, `seed` (image folders).
+            `grey`, `test_fraction`, `seed`, `on_error` (images in folders and archives).
     Returns: A `Dataset`.
     Raises:
         DataError: it is not there, of no known format, or damaged.

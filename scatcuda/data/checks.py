@@ -64,10 +64,10 @@ def verify(
     """Read every file of a data set to its end and say what is wrong with it.
 
     Sizes, counts, shapes and the range of labels are checked by reading it as `load` does, every
-    image of an image folder by decoding it. Contents are compared, unpacked, with the MD5 that
-    is published for MNIST, Fashion-MNIST and CIFAR's Python version. A data set without a
-    published one is sound if it can be read; one with another content, or of which files are
-    missing, is not.
+    image of a folder or an archive by decoding it; what was passed over there is counted.
+    Contents are compared, unpacked, with the MD5 that is published for MNIST, Fashion-MNIST and
+    CIFAR's Python version. A data set without a published one is sound if it can be read; one with
+    another content, or of which files are missing, is not.
 
     Args:
         name: a name or a path, as for `load`.
