@@ -76,13 +76,24 @@ def test_labels_of_any_integer_type_also_in_a_column(tmp_path, kind):
         ("x_train", np.zeros((9, 8, 8), "i4"), "x_train has the type int32, expected uint8 or fl"),
         ("x_train", np.full((9, 8, 8), np.nan), "values that are infinite or not numbers"),
         ("x_train", np.full((9, 8, 8), 1e300), "values that are infinite or not numbers"),
-        ("x_train", np.array([[["a"]]]), "x_train has the type '<U1', expected integers or floats"),
-        ("x_train", np.array([[[None]]]), "x_train has the type '.O', expected integers or floats"),
-        ("x_train", np.zeros((9, 8, 8), [("a", "u1")]), "expected integers or floats"),
+        ("x_train", np.array([[["a"]]]), "x_train has the type <U1, expected uint8 or floats"),
+        ("x_train", np.array([[[None]]]), "x_train has the type '.O', expected numbers or texts"),
+        ("x_train", np.zeros((9, 8, 8), [("a", "u1")]), "expected numbers or texts"),
         ("x_test", np.zeros((6, 8, 7), "u1"), "but test images of shape .8, 7."),
         ("y_test", np.zeros(5, int), "y_test has 5 labels for 6 images"),
-        ("y_train", np.zeros((9, 14), int), r"y_train should be integers \[n\] or \[n, 1\]"),
-        ("y_train", np.zeros(9), "y_train should be integers"),
+        (
+            "y_train",
+            np.zeros((9, 14), int),
+            "the labels are of different kinds, y_train .9, 14. an",
+        ),
+        ("y_train", np.zeros(9), "two or more consecutive classes"),
+        ("y_train", np.arange(9) / 3, "y_train has labels that are no whole numbers"),
+        ("y_train", np.full(9, np.nan), "y_train has labels that are no whole numbers"),
+        ("y_train", np.full(9, np.inf), "y_train has labels that are no whole numbers"),
+        ("y_train", np.full(9, 2.0**60), "y_train has labels that are no whole numbers"),
+        ("y_train", np.zeros((9, 2, 2)), "different kinds"),
+        ("y_train", np.array(3), "y_train has 0 labels for 9 images"),
+        ("y_train", np.array(list("abcabcabc")), "different kinds"),
         ("y_train", np.array([0, 1, 2] * 2 + [9] * 3), "two or more consecutive classes"),
         ("y_train", np.full(9, 2**63, "u8"), "two or more consecutive classes"),
         ("y_train", np.arange(9) + 100, r"consecutive classes from 0 or 1, but are \[100, 101"),
@@ -93,10 +104,121 @@ def test_other_arrays(tmp_path, key, array, problem):
     refused(written(tmp_path, npz_bytes(**arrays(**{key: array}))), problem)
 
 
+NAMES = {
+    "in capitals": ("X_train", "y_train", "X_test", "y_test"),
+    "MATLAB's": ("trainX", "trainY", "testX", "testY"),
+    "for validation": ("x_train", "y_train", "x_val", "y_val"),
+    "words": ("Training Images", "Training Labels", "Validation Images", "Validation Labels"),
+    "data": ("data_train", "target_train", "data_test", "target_test"),
+}
+
+
+@pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
+def test_names_as_people_have_them(tmp_path, names):
+    expected = arrays()
+    content = dict(zip(names, expected.values(), strict=True))
+    data = npz_dataset(written(tmp_path, npz_bytes(**content, classes=np.arange(3))))
+    assert torch.equal(data.train_x, torch.from_numpy(expected["x_train"]))
+    assert torch.equal(data.test_y, torch.from_numpy(expected["y_test"]))
+    with pytest.raises(ValueError, match="test_fraction is for data without a test set, not"):
+        npz_dataset(tmp_path / "some.npz", test_fraction=0.5)
+
+
+@pytest.mark.parametrize("names", [("images", "labels"), ("X", "y"), ("x_train", "y_train")])
+def test_a_share_is_set_aside_where_nothing_is_for_testing(tmp_path, names):
+    x = np.arange(30 * 16, dtype="f4").reshape(30, 4, 4)
+    y = np.arange(30) % 3
+    path = written(tmp_path, npz_bytes(**dict(zip(names, (x, y), strict=True))))
+    whole = npz_dataset(path)
+    assert torch.equal(whole.train_x, torch.from_numpy(x)) and whole.test_x.shape == (0, 4, 4)
+    data, again = (npz_dataset(path, test_fraction=0.2, seed=3) for _ in range(2))
+    assert torch.equal(data.test_x, again.test_x) and data.test_x.dtype == torch.float32
+    assert (
+        data.test_y.bincount().tolist() == [2] * 3 and data.train_y.bincount().tolist() == [8] * 3
+    )
+    whole = torch.cat([data.train_x, data.test_x])[:, 0, 0].sort().values
+    assert torch.equal(whole, torch.from_numpy(x[:, 0, 0]))
+    for part, labels in ((data.train_x, data.train_y), (data.test_x, data.test_y)):
+        assert torch.equal(part[:, 0, 0].div(16).long() % 3, labels)
+    assert not torch.equal(npz_dataset(path, test_fraction=0.2, seed=4).test_x, data.test_x)
+    assert len(npz_dataset(path, test_fraction=0.99).train_y) == 3
+    for share in (-0.1, 1.0, float("nan")):
+        with pytest.raises(ValueError, match="test_fraction must be at least 0 and below 1, got"):
+            npz_dataset(path, test_fraction=share)
+    y[0] = 3
+    written(tmp_path, npz_bytes(**dict(zip(names, (x, y), strict=True))))
+    with pytest.raises(DataError, match="a class of one image cannot be split"):
+        npz_dataset(path, test_fraction=0.5)
+
+
+def test_two_that_could_be_meant(tmp_path):
+    both = arrays() | {"X_TRAIN": arrays()["x_train"]}
+    refused(written(tmp_path, npz_bytes(**both)), r"which is x_train, x_train or X_TRAIN\?")
+
+
+@pytest.mark.parametrize("kind", ["u1", "i8", "f4", "f8", "b1"])
+def test_rows_of_zeros_and_a_one(tmp_path, kind):
+    rows = np.eye(4, dtype=kind)  # of the last class there is no image
+    y = np.arange(9) % 3
+    named = arrays(y_train=rows[y], y_test=rows[y[:6]])
+    data = npz_dataset(written(tmp_path, npz_bytes(**named)))
+    assert data.train_y.tolist() == y.tolist() and data.train_y.dtype == torch.int64
+    assert data.test_y.tolist() == y[:6].tolist() and data.classes == ("0", "1", "2", "3")
+
+
+@pytest.mark.parametrize("row", [[0, 0, 0], [1, 1, 0], [2, 0, 0], [1, -1, 1], [0.5, 0.5, 0]])
+def test_rows_of_something_else(tmp_path, row):
+    y = np.eye(3)[np.arange(9) % 3]
+    y[4] = row
+    problem = r"y_train should be integers \[n\] or .* but is float64 of shape \[9, 3\]"
+    refused(written(tmp_path, npz_bytes(**arrays(y_train=y, y_test=np.eye(3)[[0] * 6]))), problem)
+
+
+@pytest.mark.parametrize("kind", ["U", "S", ">U9"])
+@pytest.mark.parametrize(
+    "names, order",
+    [(["dog", "cat", "eel"], ["cat", "dog", "eel"]), (["10", "9", "2"], ["2", "9", "10"])],
+)
+def test_names_are_the_classes(tmp_path, kind, names, order):
+    y = np.array(names).astype(kind)[np.arange(9) % 3]
+    data = npz_dataset(written(tmp_path, npz_bytes(**arrays(y_train=y, y_test=y[:6, None]))))
+    assert data.classes == tuple(order)
+    assert [data.classes[k] for k in data.train_y.tolist()] == names * 3
+    assert [data.classes[k] for k in data.test_y.tolist()] == names * 2
+
+
+@pytest.mark.parametrize(
+    "name, problem",
+    [
+        (np.array(["fox"] * 6), "y_test has the class 'fox', which y_train has not"),
+        (np.array(["\33[2J"] * 6), "y_test has names of classes that cannot be read"),
+        (np.array([""] * 6), "cannot be read"),
+        (np.array([b"\xff"] * 6), "different kinds"),
+        (np.full(6, 0x7FFFFFFF, "<u4").view("<U1"), "cannot be read"),
+        (np.full(6, 0xDC00, "<u4").view("<U1"), "cannot be read"),
+    ],
+)
+def test_names_that_are_none(tmp_path, name, problem):
+    y = np.array(["cat", "dog", "eel"] * 3)
+    refused(written(tmp_path, npz_bytes(**arrays(y_train=y, y_test=name))), problem)
+
+
+def test_what_is_more_than_the_budget_is_not_unpacked(tmp_path, monkeypatch):
+    x = np.zeros((9, 3000, 3000), "u1")
+    path = written(tmp_path, npz_bytes(**arrays(x_train=x, x_test=x[:6])))
+    monkeypatch.setenv("SCATCUDA_FILE_BUDGET", str(1 << 20))
+    tracemalloc.start()
+    try:
+        refused(path, "x_train: reading it would take .* more than the 1 MiB that a file may take")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
 def test_other_names_and_files(tmp_path):
-    refused(written(tmp_path, npz_bytes(x=np.zeros(3))), "it has neither x_train, y_train, x_test")
+    refused(written(tmp_path, npz_bytes(x=np.zeros(3))), "it has neither x_train and y_train, nor")
     refused(written(tmp_path, b"PK"), "not a .npz file or a damaged one .File is not a zip file")
-    refused(tmp_path / "none.npz", "cannot be read .No such file")
+    refused(tmp_path / "none.npz", "no such file")
 
 
 def archive(*members: tuple[str, bytes], method=zipfile.ZIP_DEFLATED) -> bytes:
@@ -125,6 +247,8 @@ HEADER = "{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}"
     "raw, problem",
     [
         (npy(HEADER.format("|u1", (10**6, 10**3, 10**3)), bytes(64)), "x_train .* is truncated"),
+        (npy(HEADER.format("<U99999", (1,)), bytes(64)), "has the type '<U99999'"),
+        (npy(HEADER.format("<U0", (1,)), bytes(64)), "has the type '<U0'"),
         (npy(HEADER.format("|u1", (2**62, 2**62))), "impossible shape"),
         (npy(HEADER.format("|u1", (0, 2**62))), "impossible shape"),
         (npy(HEADER.format("|u1", (-1, -1))), "impossible shape"),

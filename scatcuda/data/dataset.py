@@ -125,11 +125,12 @@ def assemble(
     name: str,
     train: tuple[Tensor, Tensor],
     test: tuple[Tensor, Tensor],
+    names: tuple[str, ...] | None = None,
 ) -> Dataset[Tensor]:
-    """The data set of images and labels that a file or directory holds without class names.
+    """The data set of images and labels that a file or directory holds.
 
-    DataError with its `path` if they do not agree. Labels that start at 1 are moved to 0; the
-    classes keep their numbers as names.
+    DataError with its `path` if they do not agree. Where no `names` say what the labels count, they
+    are checked, and moved to 0 if they start at 1; the classes keep their numbers as names.
     """
     (train_x, train_y), (test_x, test_y) = train, test
     if train_x.shape[1:] != test_x.shape[1:]:
@@ -137,6 +138,8 @@ def assemble(
             f"{path}: training images of shape {list(train_x.shape[1:])} "
             f"but test images of shape {list(test_x.shape[1:])}"
         )
+    if names is not None:
+        return Dataset(name, train_x, train_y, test_x, test_y, names)
     classes = train_y.unique()
     # A damaged label nearly always leaves a hole between itself and the other classes.
     if not 0 <= classes[0] <= 1 or not 2 <= len(classes) == classes[-1] - classes[0] + 1:
@@ -149,9 +152,9 @@ def assemble(
         raise DataError(
             f"{path}: the test labels {_some(strangers)} do not occur in the training set"
         )
-    names = tuple(str(label) for label in classes.tolist())
+    numbers = tuple(str(label) for label in classes.tolist())
     first = classes[0]
-    return Dataset(name, train_x, train_y - first, test_x, test_y - first, names)
+    return Dataset(name, train_x, train_y - first, test_x, test_y - first, numbers)
 
 
 def _some(labels: Tensor) -> str:

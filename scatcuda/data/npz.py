@@ -12,6 +12,7 @@ import re
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,14 +20,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .budget import ask
 from .dataset import Dataset, assemble
 from .error import DataError
-from .files import read_up_to
+from .files import opened, read_up_to
+from .labels import Share, labelled
 
-_KEYS = (
-    ("x_train", "y_train", "x_test", "y_test"),
-    ("train_images", "train_labels", "test_images", "test_labels"),
-)
+_PARTS = {"train": ("train", "training"), "test": ("test", "testing"),
+          "val": ("val", "valid", "validation")}  # fmt: skip
+_WHATS = {"x": ("x", "image", "images", "img", "imgs", "data"),
+          "y": ("y", "label", "labels", "target", "targets")}  # fmt: skip
+_TYPES = r"[<>|]([iu][1248]|f[248]|b1|[US][1-9][0-9]{0,3})"  # no structures, no objects
 _MAX_HEADER = 10_000  # bytes, NumPy's own limit
 # What zipfile raises for damaged archives, encrypted ones and methods that it does not know.
 _ZIP_ERRORS = (
@@ -35,52 +39,101 @@ _ZIP_ERRORS = (
 )  # fmt: skip
 
 
-def npz_dataset(path: str | os.PathLike[str]) -> Dataset[Tensor]:
+def npz_dataset(
+    path: str | os.PathLike[str], *, test_fraction: float = 0.0, seed: int = 0
+) -> Dataset[Tensor]:
     """Read a training and a test set from a `.npz` file.
 
     The arrays are named `x_train, y_train, x_test, y_test`, as in Keras' `mnist.npz`, or
-    `train_images, train_labels, test_images, test_labels`, as in MedMNIST. Others, such as
-    MedMNIST's `val_images`, are left alone. Channels may come last or first; where both would
-    do, they come last. Pickled objects are never read.
+    `train_images, train_labels, test_images, test_labels`, as in MedMNIST, in capitals or not,
+    with any of `x`, `images`, `data` and of `y`, `labels`, `targets`. Without a test set those of
+    `val` are taken; without these, or of `images` and `labels` alone, `test_fraction` sets a
+    share of each class aside. Others are left alone. Channels may come last or first; where both
+    would do, they come last. Pickled objects are never read.
+
+    Labels are integers, whole floats, rows of zeros and a one, or names.
 
     Args:
         path: the file.
+        test_fraction: the share of each class for testing, below 1, where there is no test set.
+        seed: decides which images are set aside.
     Returns: A `Dataset` of images ``[n, M, N]`` (one channel) or ``[n, 3, M, N]``, uint8 as they
-        are or float32; labels that start at 1 in the file start at 0 here.
-    Raises: DataError: the file is missing or damaged, the arrays are not there, not images and
-        labels, or do not agree.
+        are or float32; labels that start at 1 in the file start at 0 here, names are in
+        alphabetical order.
+    Raises:
+        DataError: the file is missing or damaged, the arrays are not there, not images and labels,
+            or do not agree.
+        TypeError, ValueError: an argument is not as above; `test_fraction` where there is a test
+            set.
     Example:
         >>> npz_dataset("nowhere.npz")
         Traceback (most recent call last):
-        scatcuda.data.DataError: nowhere.npz: cannot be read (No such file or directory)
+        scatcuda.data.DataError: nowhere.npz: no such file
     """
     name = os.fspath(path)
+    share = Share("npz_dataset", test_fraction, seed)
     try:
-        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+        with opened(path, unpack=False) as file, zipfile.ZipFile(file) as archive:
             members = {info.filename: info for info in archive.infolist()}
-            for keys in _KEYS:
-                if all(f"{key}.npy" in members for key in keys):
-                    break
-            else:
-                raise DataError(f"{name}: it has neither {', '.join(_KEYS[0])} nor {_KEYS[1][0]} …")
+            keys = _keys(name, members)
             size = os.fstat(file.fileno()).st_size
-            arrays = [_member(name, archive, members[f"{key}.npy"], size) for key in keys]
+            arrays, taken = {}, 0
+            for key in keys:
+                arrays[key] = _member(name, archive, members[f"{key}.npy"], size, taken)
+                taken += arrays[key].nbytes
     except _ZIP_ERRORS as error:
         raise DataError(f"{name}: not a .npz file or a damaged one ({error})") from None
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read ({error.strerror or error})") from None
-    train, test = (
-        (_images(name, keys[i], arrays[i]), _labels(name, keys[i + 1], arrays[i + 1]))
-        for i in (0, 2)
-    )
-    for (x, y), key in ((train, keys[1]), (test, keys[3])):
-        if len(x) != len(y):
-            raise DataError(f"{name}: {key} has {len(y)} labels for {len(x)} images")
-    return assemble(name, Path(name).stem, train, test)
+    share.check(name, len(keys) > 2)
+    x = {key: _images(name, key, arrays[key]) for key in keys[::2]}
+    for images, labels in zip(keys[::2], keys[1::2], strict=True):
+        count = len(arrays[labels]) if arrays[labels].ndim else 0
+        if count != len(x[images]):
+            raise DataError(f"{name}: {labels} has {count} labels for {len(x[images])} images")
+    y, classes = labelled(name, {key: arrays[key] for key in keys[1::2]})
+    parts = list(zip(x.values(), y, strict=True))
+    train, test = parts if len(parts) > 1 else share.of(name, *parts[0])
+    return assemble(name, Path(name).stem, train, test, classes)
 
 
-def _member(name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int) -> np.ndarray:
-    """One array of an archive of `size` bytes."""
+def _keys(name: str, members: Iterable[str]) -> list[str]:
+    """Names of images and labels for training, then of those for testing if there are such."""
+    found: dict[str, list[str]] = {}
+    for key in (member.removesuffix(".npy") for member in members if member.endswith(".npy")):
+        for what in _what(key):
+            found.setdefault(what, []).append(key)
+
+    def first_of(*parts: str) -> list[str]:
+        pairs = ((f"x_{part}", f"y_{part}") for part in parts)
+        pair = next((pair for pair in pairs if set(pair) <= set(found)), ())
+        for what in pair:
+            if len(found[what]) > 1:
+                raise DataError(f"{name}: which is {what.strip('_')}, {' or '.join(found[what])}?")
+        return [found[what][0] for what in pair]
+
+    train = first_of("train", "")
+    if not train:
+        raise DataError(
+            f"{name}: it has neither x_train and y_train, nor train_images and train_labels, nor "
+            "images and labels"
+        )
+    return [*train, *first_of("test", "val")]
+
+
+def _what(key: str) -> list[str]:
+    """`x_train` and its like for any way to write that; "x_" and "y_" of no part."""
+    plain = re.sub("[^a-z0-9]", "", key.lower())
+    return [
+        f"{what}_{part}"
+        for what, words in _WHATS.items()
+        for part, prefixes in (*_PARTS.items(), ("", ("",)))
+        if any(plain in (word + prefix, prefix + word) for word in words for prefix in prefixes)
+    ]
+
+
+def _member(
+    name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: int, taken: int
+) -> np.ndarray:
+    """One array of an archive of `size` bytes, after others that took some memory."""
     key = info.filename.removesuffix(".npy")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DataError(f"{name}: {key} is compressed in another way than NumPy does")
@@ -89,6 +142,9 @@ def _member(name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: in
     with archive.open(info) as file:
         shape, dtype, fortran = _header(f"{name}: {key}", file)  # type: ignore[arg-type]
         expected = math.prod(shape) * dtype.itemsize
+        if expected > info.file_size:
+            raise DataError(f"{name}: {key} of shape {list(shape)}, {dtype}, is truncated")
+        ask(f"{name}: {key}", taken + 2 * expected)  # as it is, and in another order
         # One byte more shows trailing ones, and makes zipfile verify its checksum at the end.
         values = read_up_to(file, expected + 1)  # type: ignore[arg-type]
     if len(values) != expected:
@@ -112,9 +168,8 @@ def _header(name: str, file: BinaryIO) -> tuple[tuple[int, ...], np.dtype, bool]
         shape, kind, fortran = (header[key] for key in ("shape", "descr", "fortran_order"))
     except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
         raise DataError(f"{name} has a damaged header") from None
-    # Anything else could be a structure, or objects.
-    if not isinstance(kind, str) or not re.fullmatch(r"[<>|]([iu][1248]|f[248]|b1)", kind):
-        raise DataError(f"{name} has the type {str(kind)[:40]!r}, expected integers or floats")
+    if not isinstance(kind, str) or not re.fullmatch(_TYPES, kind):
+        raise DataError(f"{name} has the type {str(kind)[:40]!r}, expected numbers or texts")
     if (
         not isinstance(shape, tuple)
         or not all(type(n) is int and 0 <= n for n in shape)
@@ -141,15 +196,3 @@ def _images(name: str, key: str, array: np.ndarray) -> Tensor:
         if not np.isfinite(array).all():
             raise DataError(f"{name}: {key} has values that are infinite or not numbers")
     return torch.from_numpy(np.ascontiguousarray(array))
-
-
-def _labels(name: str, key: str, array: np.ndarray) -> Tensor:
-    """Labels [n]."""
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise DataError(
-            f"{name}: {key} should be integers [n] or [n, 1], but is {array.dtype} "
-            f"of shape {list(array.shape)}"
-        )
-    return torch.from_numpy(array.astype(np.int64))
