@@ -535,7 +535,9 @@ def _run_bench(double: bool, **problem: Any) -> None:
 _DATA = """\
 List the data sets that are here, or verify one.
 
-Looked for in --data-dir, the folders of $SCATCUDA_DATA, and where Debian keeps them."""
+Looked for in --data-dir, the folders of $SCATCUDA_DATA, and where Debian keeps them, under the
+names that archives and torchvision give them. IDX, CIFAR, SVHN's .mat, STL-10's .bin, .npz, CSV,
+Parquet and folders of images are read: python -m pydoc scatcuda.data lists them."""
 
 
 def _data(commands: Any) -> None:

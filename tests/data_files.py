@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import io
+import json
 import pathlib
 import pickle
 import string
@@ -173,3 +174,77 @@ def write_qmnist(folder: pathlib.Path) -> torch.Tensor:
         (folder / f"qmnist-{part}-images-idx3-ubyte").write_bytes(idx_bytes(images[:count]))
         (folder / f"qmnist-{part}-labels-idx2-int").write_bytes(idx_bytes(labels[:count]))
     return torch.from_numpy(images)
+
+
+def write_svhn(folder: pathlib.Path, compressed: bool = True, **changes: object) -> np.ndarray:
+    """SVHN's two files of twenty and ten images; returns X of the first. Changes are of that."""
+    from scipy.io import savemat
+
+    folder.mkdir(parents=True, exist_ok=True)
+    X = np.random.RandomState(0).randint(0, 256, (32, 32, 3, 20)).astype("u1")
+    y = (np.arange(20) % 10 + 1).astype("u1")[:, None]
+    content = {name: a for name, a in ({"X": X, "y": y} | changes).items() if a is not None}
+    savemat(folder / "train_32x32.mat", content, do_compression=compressed)
+    savemat(folder / "test_32x32.mat", {"X": X[..., :10], "y": y[:10]}, do_compression=compressed)
+    return X
+
+
+def write_stl10(folder: pathlib.Path) -> torch.Tensor:
+    """STL-10 of ten and five images; returns the training images."""
+    folder.mkdir(parents=True, exist_ok=True)
+    images = np.random.RandomState(0).randint(0, 256, (10, 3, 96, 96)).astype("u1")
+    labels = np.arange(1, 11).astype("u1")
+    for part, count in (("train", 10), ("test", 5)):
+        columns = images[:count].transpose(0, 1, 3, 2)
+        (folder / f"{part}_X.bin").write_bytes(columns.tobytes())
+        (folder / f"{part}_y.bin").write_bytes(labels[:count].tobytes())
+    names = "airplane bird car cat deer dog horse monkey ship truck".split()
+    (folder / "class_names.txt").write_text("\n".join(names) + "\n")
+    return torch.from_numpy(images)
+
+
+def write_parquet(
+    folder: pathlib.Path, layout: dict[str, list[str]], how: str = "pairs", *, group: int = 4,
+    image: str = "image", label: str = "label", names: bool = False, secret: bool = False,
+    missing: int = -1, classes: object = ("cat", "dog", "eel"), note: object = None,
+) -> torch.Tensor:  # fmt: skip
+    """Nine images of 8 x 9 for training and six for testing as Hugging Face's library writes them,
+    dealt out to files in order; returns the training images."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from PIL import Image
+
+    random = np.random.RandomState(0)
+    images = random.randint(0, 256, (9, 8, 9, 3)).astype("u1")
+    encoded = []
+    for pixels_ in images:
+        file = io.BytesIO()
+        Image.fromarray(pixels_).save(file, "PNG")
+        encoded.append(file.getvalue())
+    usual = (image, label) == ("image", "label")
+    if note is None:
+        note = usual and not names
+    features = {image: {"_type": "Image"}, label: {"names": classes, "_type": "ClassLabel"}}
+    noted = (
+        note if isinstance(note, bytes) else json.dumps({"info": {"features": features}}).encode()
+    )
+    for part, files in layout.items():
+        count = 9 if part == "train" else 6
+        shares = np.array_split(np.arange(count), len(files))
+        for name, share in zip(files, shares, strict=True):
+            values = [None if i == missing else encoded[i] for i in share]
+            pairs = [{"bytes": value, "path": "a.png"} for value in values]
+            column = (
+                pa.array(pairs, pa.struct({"bytes": pa.binary(), "path": pa.string()}))
+                if how == "pairs"
+                else pa.array(values, pa.large_binary() if how == "large" else pa.binary())
+            )
+            labels = [-1 if secret else int(i) % 3 for i in share]
+            y = pa.array([("cat", "dog", "eel")[k] for k in labels] if names else labels)
+            table = pa.table({image: column, label: y})
+            if note:
+                table = table.replace_schema_metadata({b"huggingface": noted})
+            path = folder / f"{name}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(table, path, row_group_size=group)
+    return torch.from_numpy(images.transpose(0, 3, 1, 2).copy())

@@ -10,7 +10,18 @@ import warnings
 
 import numpy as np
 import pytest
-from data_files import arrays, few_images, npz_bytes, write_cifar, write_folders
+from data_files import (
+    arrays,
+    few_images,
+    npz_bytes,
+    write_cifar,
+    write_emnist,
+    write_folders,
+    write_parquet,
+    write_qmnist,
+    write_stl10,
+    write_svhn,
+)
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from test_data import write_dataset
@@ -30,6 +41,19 @@ def _write_npz(folder, compressed):
     (folder / "some.npz").write_bytes(npz_bytes(compressed, **content))
 
 
+def _write_csv(folder):
+    folder.mkdir()
+    rows = np.random.RandomState(0).randint(0, 256, (60, 17))
+    rows[:, 0] = np.arange(60) % 3
+    for part in ("train", "test"):
+        np.savetxt(folder / f"x_{part}.csv", rows, "%d", ",")
+
+
+def _write_parquet(folder):
+    pytest.importorskip("pyarrow")
+    write_parquet(folder, {"train": ["train-0"], "test": ["test-0"]})
+
+
 WRITERS = {
     "idx": (lambda folder: write_dataset(folder, size=8), "train-images-idx3-ubyte"),
     "idx labels": (lambda folder: write_dataset(folder, size=8), "t10k-labels-idx1-ubyte"),
@@ -39,6 +63,13 @@ WRITERS = {
     "cifar names": (lambda folder: write_cifar(folder, count=2), "batches.meta"),
     "npz": (lambda folder: _write_npz(folder, True), "some.npz"),
     "npz stored": (lambda folder: _write_npz(folder, False), "some.npz"),
+    "emnist": (lambda folder: write_emnist(folder, "digits"), "emnist-digits-mapping.txt"),
+    "qmnist": (write_qmnist, "qmnist-train-labels-idx2-int"),
+    "svhn": (write_svhn, "train_32x32.mat"),
+    "svhn stored": (lambda folder: write_svhn(folder, False), "test_32x32.mat"),
+    "stl10": (write_stl10, "train_X.bin"),
+    "csv": (_write_csv, "x_train.csv"),
+    "parquet": (_write_parquet, "train-0.parquet"),
     "png": (lambda folder: write_folders(folder), "train/red/1.png"),
     "jpg": (lambda folder: write_folders(folder, suffix="jpg"), "train/red/1.jpg"),
     "webp": (lambda folder: write_folders(folder, suffix="webp"), "train/red/1.webp"),
@@ -78,7 +109,14 @@ def test_truncated_anywhere(victim):
     step = max(1, len(raw) // 100)
     for length in {*range(min(64, len(raw))), *range(0, len(raw), step), len(raw) - 1}:
         file.write_bytes(raw[:length])
-        if file.suffix in (".png", ".webp", ".tiff", ".jpg"):  # some bytes at the end say nothing
+        if file.suffix in (
+            ".png",
+            ".webp",
+            ".tiff",
+            ".jpg",
+            ".csv",
+            ".txt",
+        ):  # some bytes at the end say nothing
             read(path)
         else:
             with pytest.raises(DataError, match=file.name):

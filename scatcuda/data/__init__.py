@@ -4,9 +4,25 @@
     available(), verify("mnist")  what is on this machine, and whether it is sound
     subset(y, n, seed)   -> indices of n images, the same number of each class
 
-A `Dataset` comes from a name or a path (`load`), or from the reader of a format: `idx_dataset`
-(MNIST's files), `cifar_dataset`, `npz_dataset`, `folder_dataset` (lazy `Images`, in directories and
-archives), `digits_dataset` and `textures` (these ship with libraries).
+A `Dataset` comes from a name or a path (`load`), or from the reader of a format:
+
+    idx_dataset      train-images-idx3-ubyte …        MNIST, Fashion-MNIST, KMNIST; `.gz` too
+                     qmnist-train-images-idx3-ubyte   QMNIST
+                     emnist-letters-train-images-…    EMNIST, six sets, turned upright
+    cifar_dataset    data_batch_1.bin, data_batch_1   CIFAR-10, binary and Python version
+                     train.bin, train                 CIFAR-100
+    svhn_dataset     train_32x32.mat                  SVHN, cropped digits; needs SciPy
+    stl10_dataset    train_X.bin                      STL-10, binary version
+    npz_dataset      x.npz                            x_train, y_train, train_images, images, …
+    csv_dataset      mnist_train.csv, train.csv       rows of a label and grey pixels; `.gz` too
+    parquet_dataset  train-00000-of-00001.parquet     as Hugging Face has them, lazy `Images`;
+                                                      needs PyArrow, the extra parquet
+    folder_dataset   train/class/*.jpg, x.tar, x.zip  lazy `Images`, in directories and archives;
+                                                      needs Pillow
+    digits_dataset, textures                          ship with scikit-learn and scikit-image
+
+Data sets are found by name, `load("mnist")`, under the names that archives and torchvision give
+them: `MNIST/raw`, `EMNIST/raw`, `cifar-10-batches-py`, `stl10_binary`, `SVHN`; `load` has the rule.
 
 A data file is not trusted: whatever is wrong with it becomes a `DataError` of one sentence, and
 nothing in it is run. What is no regular file is not opened, and what would take more memory than
@@ -24,6 +40,10 @@ from .folder import folder_dataset
 from .idx import idx_dataset, read_idx
 from .images import Images, Source
 from .npz import npz_dataset
+from .parquet import parquet_dataset
+from .stl10 import stl10_dataset
+from .svhn import svhn_dataset
+from .table import csv_dataset
 
 __all__ = [
     "Available",
@@ -35,6 +55,7 @@ __all__ = [
     "Source",
     "available",
     "cifar_dataset",
+    "csv_dataset",
     "digits",
     "digits_dataset",
     "file_budget",
@@ -43,9 +64,12 @@ __all__ = [
     "list_text",
     "load",
     "npz_dataset",
+    "parquet_dataset",
     "read_idx",
     "set_file_budget",
+    "stl10_dataset",
     "subset",
+    "svhn_dataset",
     "textures",
     "verify",
     "verify_text",

@@ -28,6 +28,10 @@ from .folder import folder_dataset, is_image_folder
 from .idx import LAYOUTS, idx_dataset, layouts_of
 from .nearly import nearly
 from .npz import npz_dataset
+from .parquet import is_parquet, parquet_dataset
+from .stl10 import is_stl10, stl10_dataset
+from .svhn import is_svhn, svhn_dataset
+from .table import csv_dataset, is_csv
 
 _ENVIRONMENT = "SCATCUDA_DATA"
 _DEBIAN = Path("/usr/share/datasets")
@@ -56,18 +60,22 @@ _FORMATS = {
     "IDX": _Format(idx_dataset, layouts_of),
     "CIFAR binary": _Format(cifar_dataset, lambda path: _is_cifar(path, "CIFAR binary")),
     "CIFAR Python": _Format(cifar_dataset, lambda path: _is_cifar(path, "CIFAR Python")),
+    "SVHN": _Format(svhn_dataset, is_svhn),
+    "STL-10": _Format(stl10_dataset, is_stl10),
+    "Parquet": _Format(parquet_dataset, is_parquet),
+    "CSV": _Format(csv_dataset, is_csv),
     "image folder": _Format(folder_dataset, is_image_folder),
 }
 _IN_ORDER = ("image folder",)  # looks at contents: anything else, a directory down too, goes first
 _EXPECTED = (
     "IDX files (train-images-idx3-ubyte), CIFAR (data_batch_1, data_batch_1.bin, train, "
-    "train.bin), a .npz file, images (train/class/*.jpg, class/*.jpg, *.jpg, "
-    "or archives of such)"
+    "train.bin), SVHN (train_32x32.mat), STL-10 (train_X.bin), Parquet (train-*.parquet), CSV "
+    "(*train.csv), a .npz file, images (train/class/*.jpg, class/*.jpg, *.jpg, or archives of such)"
 )
 # Where torchvision and unpacked archives have the files, a directory down.
 _WITHIN = (
     "raw", "gzip", "cifar-10-batches-bin", "cifar-10-batches-py", "cifar-100-binary",
-    "cifar-100-python",
+    "cifar-100-python", "stl10_binary",
 )  # fmt: skip
 
 
@@ -81,7 +89,7 @@ class _Known(NamedTuple):
     options: tuple[tuple[str, object], ...] = ()  # of the reader
 
 
-_GENERAL = ("npz",)
+_GENERAL = ("npz", "Parquet", "CSV", "image folder")
 _IDX = ("IDX", *_GENERAL)
 _CIFAR = ("CIFAR binary", "CIFAR Python", *_GENERAL)
 _KRIZHEVSKY = "https://www.cs.toronto.edu/~kriz/cifar.html"
@@ -106,7 +114,7 @@ _KNOWN = {
     ),
     **{
         layout.name: _Known(
-            (layout.name, "emnist", "gzip", "."), _IDX,
+            (layout.name, "emnist", "gzip", "."), ("IDX",),
             "https://www.nist.gov/itl/products-and-services/emnist-dataset",
             options=(("which", layout.name),),
         )
@@ -118,7 +126,14 @@ _KNOWN = {
     "cifar100": _Known(
         ("cifar-100-binary", "cifar-100-python", "cifar-100"), _CIFAR, _KRIZHEVSKY
     ),
+    "svhn": _Known(
+        ("svhn", "."), ("SVHN", *_GENERAL), "http://ufldl.stanford.edu/housenumbers/"
+    ),
+    "stl10": _Known(
+        ("stl10_binary", "stl-10"), ("STL-10", *_GENERAL), "https://cs.stanford.edu/~acoates/stl10/"
+    ),
 }  # fmt: skip
+_OWN = {"SVHN": {"svhn"}, "STL-10": {"stl10"}}
 _NAMED_AS_MNIST = {"mnist", "fashion-mnist", "kmnist"}
 _MANY = 10_000  # names among which near ones are looked for
 
@@ -152,20 +167,22 @@ def load(
 
     The names `digits`, `textures` and `textures-rotated` ship with libraries. `mnist`,
     `fashion-mnist`, `kmnist`, `qmnist`, `emnist-letters` and its five siblings, `cifar10`,
-    `cifar100`, and any directory or file of a format of the same name, are looked for in
-    `data_dir`, in the directories of the environment variable SCATCUDA_DATA (separated as in
-    PATH), in Debian's /usr/share/datasets, and in `data` where the program runs, under the names
-    that they commonly have (`MNIST/raw`, `cifar-10-batches-py`, …), which are names for them too.
-    Capitals and punctuation do not matter. The first that is there is read. A path is a directory
-    or file of one of the formats that `scatcuda.data` lists; a name that is also a directory here
-    wants `./name`.
+    `cifar100`, `svhn`, `stl10`, and any directory or file of a format of the same name, are looked
+    for in `data_dir`, in the directories of the environment variable SCATCUDA_DATA (separated as
+    in PATH), in Debian's /usr/share/datasets, and in `data` where the program runs, under the
+    names that they commonly have (`MNIST/raw`, `cifar-10-batches-py`, …), which are names for
+    them too. Capitals and punctuation do not matter. The first that is there is read. A path is a
+    directory or file of one of the formats that `scatcuda.data` lists; a name that is also a
+    directory here wants `./name`.
 
     Args:
         name: a name or a path.
         data_dir: a directory of data sets, looked into first.
         options: passed to the format's reader: `seed`, `size` (digits), `per_class`,
-            `test_per_class`, `size`, `seed` (textures), `coarse` (CIFAR-100), `size`, `crop`,
-            `grey`, `test_fraction`, `seed`, `on_error` (images in folders and archives).
+            `test_per_class`, `size`, `seed` (textures), `coarse` (CIFAR-100), `which` (IDX),
+            `size`, `crop`, `grey`, `test_fraction`, `seed`, `on_error` (images in folders and
+            archives), `test_fraction`, `seed` (CSV, `.npz`, Parquet), `size`, `crop`, `grey`,
+            `image`, `label` (Parquet).
     Returns: A `Dataset`.
     Raises:
         DataError: it is not there, of no known format, or damaged.
@@ -196,8 +213,9 @@ def locate(
     known = _KNOWN.get(called, _Known((name,), tuple(_FORMATS), ""))
     # The place that was named, if it is one, goes first.
     for place in sorted(known.places, key=lambda place: _plain(place) != _plain(name)):
+        formats = known.formats if place != "." else known.formats[:1]
         for path in (path for directory in directories for path in _matching(directory, place)):
-            if found := _recognise(path, known.formats, called):
+            if found := _recognise(path, formats, called):
                 return Location(called, *found)
     looked = ", ".join(map(str, directories))
     there = [entry.name for directory in directories for entry in _entries(directory)]
@@ -269,7 +287,7 @@ def _names_in(path: Path, format: str) -> set[str]:
         layouts = {layout.name for layout in layouts_of(path)}
         return layouts | (_NAMED_AS_MNIST if LAYOUTS[0].name in layouts else set())
     version = version_of(path) if format.startswith("CIFAR") else None
-    return {version.name} if version else set()
+    return {version.name} if version else _OWN.get(format, set())
 
 
 def _plain(name: str) -> str:
@@ -313,7 +331,7 @@ def _matching(directory: Path, place: str) -> list[Path]:
 
 def _name_of(path: Path) -> str:
     """The name of what is in a file or directory: a file's without its suffix."""
-    return path.name if path.is_dir() else path.stem.removesuffix(".tar")
+    return path.name if path.is_dir() else path.stem.removesuffix(".tar").removesuffix(".csv")
 
 
 def _near(name: str, names: Iterable[str]) -> list[str]:
@@ -348,7 +366,7 @@ def _at(path: Path) -> Location:
         raise DataError(f"{path}: {nearly(path, _recognise)}none of these: {_EXPECTED}")
     kind, place = found
     names = _names_in(place, kind)
-    return Location(names.pop() if len(names) == 1 else _name_of(path.resolve()), kind, place)
+    return Location(min(names) if len(names) == 1 else _name_of(path.resolve()), kind, place)
 
 
 def _directories(data_dir: str | os.PathLike[str] | None) -> list[Path]:

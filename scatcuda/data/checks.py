@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..terminal import printable
+from . import stl10, svhn
 from .catalog import Location, locate, read
 from .cifar import version_of
 from .error import DataError
@@ -15,6 +16,8 @@ from .files import opened
 from .folder import passed_text
 from .idx import LAYOUTS, idx_files, layouts_of
 from .images import Images
+from .parquet import parquet_files
+from .table import csv_files
 
 _BLOCK = 1 << 20  # bytes
 
@@ -82,6 +85,9 @@ def verify(
     """
     location = locate(name, data_dir)
     checks = [_file(file, location.name) for file in _files(location)]
+    checks += [
+        Check(str(file), True, f"left out, {reason}") for file, reason in _left_out(location)
+    ]
     try:
         folder = location.format == "image folder"
         dataset = read(location, **({"on_error": "skip"} if folder else {}))
@@ -104,11 +110,29 @@ def _files(location: Location) -> list[Path]:
         there = layouts_of(location.path)
         named = [layout for layout in there if layout.name == location.name]
         return idx_files(location.path, (named or there or LAYOUTS)[0])
+    if location.format in ("SVHN", "STL-10"):
+        files = svhn.FILES if location.format == "SVHN" else (*stl10.FILES, stl10.NAMES)
+        return [location.path / name for name in files]
+    if location.format == "CSV":
+        return csv_files(location.path)
+    if location.format == "Parquet":
+        return [file for files in parquet_files(location.path).values() for file in files]
     version = version_of(location.path)
     if version is None:
         return [location.path]
     names = (*version.train, version.test, *dict.fromkeys(kind.file for kind in version.labels))
     return [location.path / name for name in names]
+
+
+def _left_out(location: Location) -> list[tuple[Path, str]]:
+    """Files beside those of a data set that its reader does not read, and why."""
+    names = {
+        "SVHN": (svhn.LEFT_OUT, "more images for training, of another kind"),
+        "STL-10": (stl10.LEFT_OUT, "its images have no labels"),
+    }
+    name, reason = names.get(location.format, ("", ""))
+    there = bool(name) and location.path is not None and (location.path / name).exists()
+    return [(location.path / name, reason)] if there and location.path else []
 
 
 def _file(file: Path, name: str) -> Check:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import integer, pair
-from .decode import decoded
+from .decode import decoded, dimensions
 from .error import DataError
 from .files import read_whole
 
@@ -194,6 +194,13 @@ class Images:
     def _decode(self, source: Source) -> np.ndarray:
         """Pixels [3, M, N] or [M, N]."""
         return decoded(source.read(), source.name, self.size, self.crop, self.grey)
+
+
+def common_size(sources: Sequence[Source]) -> tuple[int, int] | None:
+    """Height and width of all images; none if there are several."""
+    sizes = (dimensions(source.read(), source.name) for source in sources)
+    first = next(sizes, None)
+    return first if all(size == first for size in sizes) else None
 
 
 def _hash(source: Source) -> bytes:
