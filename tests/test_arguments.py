@@ -167,3 +167,37 @@ def test_options(n):
             Recipe(epochs=wrong)
         with pytest.raises(TypeError):
             Options(J=wrong)
+
+
+@pytest.mark.parametrize(
+    ("act", "got"),
+    [
+        (lambda x: Scattering2D(2, x.shape[-2:]), r"\(32, 3\)"),
+        (lambda x: Scattering2D(2, x.shape[1:]), r"\(32, 32, 3\)"),
+        (lambda x: Scattering2D(2, (32, 32))(x), r"\(8, 32, 32, 3\): .*"),
+        (lambda x: WaveletCascade(2, (32, 32))(x), r"\(8, 32, 32, 3\)"),
+        (lambda x: ScatteringTransformer(J=1).fit(x), r"\[8, 32, 32, 3\]"),
+        (lambda x: ScatteringTransformer(J=1).fit(x.numpy()), r"\[8, 32, 32, 3\]"),
+        (lambda x: ScatteringTransformer(J=2, shape=(3, 32, 32)).fit(x), r"\[8, 32, 32, 3\]"),
+        (lambda x: hybrid(10, x.shape[1:], J=2), "32 x 3"),
+        (lambda x: resnet(10, x.shape[1:]), "32 x 3"),
+        (lambda x: filters_report(2, x.shape[-2:]), r"\(32, 3\)"),
+        (lambda x: cuda_launch(2, x.shape[-2:], device="H100"), r"\(32, 3\)"),
+    ],
+)
+def test_channels_last_is_recognised(act, got):
+    x = torch.rand(8, 32, 32, 3)
+    with pytest.raises(ValueError, match=f"got {got}; this looks channels-last: M and N are the"):
+        act(x)
+    assert Scattering2D(2, (32, 32))(x.movedim(-1, -3)).shape == (8, 3, 81, 8, 8)
+
+
+@pytest.mark.parametrize("shape", [(3,), (8, 3, 30, 30), (2, 2), (4, 4, 3), (8, 30, 30, 5)])
+def test_what_does_not_look_channels_last(shape):
+    assert arguments.channels_last(shape) == ""
+
+
+def test_images_of_few_columns_are_taken_if_their_shape_is_given():
+    x = torch.rand(4, 6, 32, 3)
+    found = ScatteringTransformer(J=1, shape=(6, 32, 3)).fit_transform(x)
+    assert len(found) == 4

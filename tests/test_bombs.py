@@ -7,25 +7,36 @@ zlib or an engine takes counts as much as what Python does. A process that hangs
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import io
 import json
 import multiprocessing
 import os
 import re
+import resource
 import socket
+import struct
 import threading
+import warnings
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
+pytest.importorskip("PIL")
 pytest.importorskip("safetensors")
 pytest.importorskip("sklearn")
 pytest.importorskip("tqdm")
 
-from scatcuda import config
+from data_files import write_cifar
+from PIL import Image
+
+from scatcuda import config, data
 from scatcuda.data import DataError, file_budget, set_file_budget
 from scatcuda.data.budget import ask, room
 from scatcuda.data.files import opened, read_json, read_whole
@@ -439,11 +450,204 @@ def test_what_is_no_file_among_data(make, tmp_path):
         assert said and grown < 8 * BUDGET  # of the photographs and libraries of others
         if act == ("verify", "mnist"):
             assert said.count(f"{kind}, where a file is expected") >= 4
-    for data in ("mnist", str(folder / "some.npz"), str(folder / "folder")):
+    for name in ("mnist", str(folder / "some.npz"), str(folder / "folder")):
         said, grown = measured(
-            command, "train", data, "--data-dir", folder, "--run", tmp_path / "r"
+            command, "train", name, "--data-dir", folder, "--run", tmp_path / "r"
         )
         assert said.startswith("scatcuda train: ") and said.count("\n") == 1
         assert grown < SLACK + BUDGET // 2
     said, _ = measured(load_features, folder)
     assert f"manifest.json: {kind}, where a file is expected" in said
+
+
+# --- data sets that claim much ----------------------------------------------------------------
+
+
+def packed_zeros(size: int, level: int = 9) -> bytes:
+    """A gzip stream of zeros, a thousandth of them long; made a megabyte at a time."""
+    packer = zlib.compressobj(level, zlib.DEFLATED, 31)
+    block = bytes(MIB)
+    parts = [packer.compress(block[: min(MIB, size - at)]) for at in range(0, size, MIB)]
+    return b"".join(parts) + packer.flush()
+
+
+def _loaded(path: Path, **options: Any) -> str:
+    dataset = data.load(path, **options)
+    if isinstance(dataset.train_x, data.Images):
+        dataset.train_x[:]
+    return repr(dataset)
+
+
+def test_idx_of_zeros(tmp_path):
+    """An IDX file of 256 MiB in 260 KB, headers that claim less and more included."""
+    header = bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in (1 << 18, 32, 32))
+    packed = gzip.compress(header) + packed_zeros(1 << 28)
+    for name in ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"):
+        (tmp_path / name).write_bytes(packed)
+    for name in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
+        (tmp_path / name).write_bytes(b"")
+    assert len(packed) < MIB // 2
+    said, grown = measured(_loaded, tmp_path)
+    assert "train-images-idx3-ubyte.gz: reading it would take 256 MiB" in said and grown < SLACK
+    small = bytes([0, 0, 8, 1, 0, 0, 0, 9])
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(
+        gzip.compress(small) + packed_zeros(1 << 28)
+    )
+    said, grown = measured(_loaded, tmp_path)
+    assert "train-images-idx3-ubyte.gz: " in said and grown < SLACK
+    said, grown = measured(command, "data", "verify", tmp_path)
+    assert "unpacked, more than" in said and grown < SLACK + BUDGET
+
+
+@pytest.mark.parametrize("name", ["data_batch_1", "data_batch_1.bin", "train", "batches.meta"])
+def test_cifar_of_zeros(name, tmp_path):
+    write_cifar(tmp_path, binary=name.endswith("bin"), hundred=name == "train", count=10)
+    (tmp_path / name).write_bytes(packed_zeros(1 << 29))
+    said, grown = measured(_loaded, tmp_path)
+    assert f"{name}: " in said or "data_batch_1: " in said
+    assert grown < BUDGET + SLACK
+
+
+def test_cifar_pickles_that_grow(tmp_path):
+    """Letters that take four bytes each; lists of lists; what is memorised and taken again."""
+    write_cifar(tmp_path, count=10)
+    letters = "\N{GRINNING FACE}".encode() + b"a" * (20 * MIB)
+    text = b"\x80\x02X" + len(letters).to_bytes(4, "little") + letters + b"."
+    for content in (text, b"\x80\x02" + b"]" * (3 * MIB) + b".", b"\x80\x02" + b"}" * 10**6 + b"."):
+        (tmp_path / "data_batch_1").write_bytes(content)
+        said, grown = measured(_loaded, tmp_path)
+        assert "data_batch_1: " in said and grown < 2 * BUDGET + SLACK
+
+
+def npz_of(path: Path, shape: tuple[int, ...], stored: int) -> Path:
+    """A .npz file whose arrays claim a shape, and hold `stored` zeros."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("x_train", "y_train", "x_test", "y_test"):
+            with archive.open(f"{name}.npy", "w") as member:
+                array_header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                numpy.lib.format.write_array_header_1_0(member, array_header)
+                for at in range(0, stored, MIB):
+                    member.write(bytes(min(MIB, stored - at)))
+    return path
+
+
+@pytest.mark.parametrize("stored", [1 << 28, 0])
+def test_npz_of_zeros(stored, tmp_path):
+    path = npz_of(tmp_path / "a.npz", (1 << 18, 32, 32), stored)
+    assert path.stat().st_size < 2 * MIB
+    said, grown = measured(_loaded, path)
+    assert "a.npz: x_train: reading it would take" in said and grown < SLACK
+
+
+def png(width: int, height: int, *chunks: tuple[bytes, bytes], colour: int = 6) -> bytes:
+    """A picture in 69 bytes, or more with chunks of others."""
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, colour, 0, 0, 0])
+    body = b"\x89PNG\r\n\x1a\n"
+    for kind, content in (
+        (b"IHDR", header), *chunks, (b"IDAT", zlib.compress(b"")), (b"IEND", b""),
+    ):  # fmt: skip
+        check = zlib.crc32(kind + content).to_bytes(4, "big")
+        body += len(content).to_bytes(4, "big") + kind + content + check
+    return body
+
+
+def bmp(width: int, height: int) -> bytes:
+    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 0, 0, 0, 0)
+    return struct.pack("<2sIHHI", b"BM", 54, 0, 0, 54) + info
+
+
+def gif(width: int, height: int) -> bytes:
+    size = struct.pack("<HH", width, height)
+    return b"GIF89a" + size + b"\x80\0\0" + bytes(6) + b"," + bytes(4) + size + b"\0\x02\x01\x01\0;"
+
+
+def tiff(width: int, height: int) -> bytes:
+    tags = [(256, 4, width), (257, 4, height), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 8),
+            (277, 3, 1), (278, 4, height), (279, 4, 1)]  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    return b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def webp(width: int, height: int) -> bytes:
+    sides = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    frame = b"VP8L" + struct.pack("<I", 6) + b"\x2f" + struct.pack(
+        "<I", (width - 1) | (height - 1) << 14
+    ) + b"\0"  # fmt: skip
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + sides + frame
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+SIDE = 12_000  # times itself 144 million pixels, of 4 bytes and more
+PICTURES = {
+    "png": png(SIDE, SIDE),
+    "grey.png": png(SIDE, SIDE, colour=0),
+    "wide.png": png(SIDE * SIDE, 1),
+    "bmp": bmp(SIDE, SIDE),
+    "bottom.bmp": bmp(SIDE, -SIDE),
+    "gif": gif(SIDE, SIDE),
+    "tiff": tiff(SIDE, SIDE),
+    "webp": webp(SIDE, SIDE),
+    "ppm": b"P6 %d %d 255\n" % (SIDE, SIDE),
+    "text.png": png(30, 30, *[(b"zTXt", b"a\0\0" + zlib.compress(bytes(64 * MIB)))] * 8),
+    "itxt.png": png(30, 30, *[(b"iTXt", b"a\0\1\0\0\0" + zlib.compress(bytes(64 * MIB)))] * 8),
+    "profile.png": png(30, 30, (b"iCCP", b"a\0\0" + zlib.compress(bytes(256 * MIB)))),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_of_many_pixels(name, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(PICTURES[name])
+    assert path.stat().st_size < MIB
+    said, grown = measured(_pictures, [path] * 8)
+    assert f"{name}: " in said and grown < BUDGET + SLACK
+
+
+def test_pictures_within_the_budget_share_it(tmp_path):
+    """Eight of 40 MiB each, in as many threads."""
+    path = tmp_path / "a.png"
+    Image.new("RGB", (2000, 2500), "red").save(path)
+    said, grown = measured(_pictures, [path] * 8)
+    assert said == "8 pictures" and grown < BUDGET + SLACK
+
+
+def _pictures(paths: list[Path]) -> str:
+    os.cpu_count = lambda: 8  # threads
+    warnings.simplefilter("ignore")  # of Pillow, which wonders at much less
+    return f"{len(data.Images(paths, size=16)[:])} pictures"
+
+
+# --- no memory at all -------------------------------------------------------------------------
+
+
+def _without_memory(*arguments: object) -> str:
+    """A command where the process may take little more than it has, whatever files may."""
+    from scatcuda.cli import main  # noqa: F401
+
+    set_file_budget(1 << 40)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * os.sysconf("SC_PAGESIZE") + 512 * MIB
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    return command(*arguments)
+
+
+@pytest.mark.parametrize("kind", ["npz", "json", "image", "sparse"])
+def test_no_memory_is_a_sentence(kind, tmp_path, run_folder):
+    act: tuple[object, ...] = ("train", tmp_path / "a.npz", "--run", tmp_path / "r")
+    if kind == "npz":
+        npz_of(tmp_path / "a.npz", (1 << 20, 32, 32), 1 << 30)
+    elif kind == "json":
+        (run_folder / "n50-seed0/result.json").write_text("[" + "{}," * 10_000_000 + "0]")
+        act = ("train", "digits", "--n", 50, "--pool", "mean", "--run", run_folder)
+    elif kind == "image":
+        for name in ("train/a/1.png", "train/b/1.png", "test/a/1.png"):
+            (tmp_path / "a" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "a" / name).write_bytes(png(SIDE, SIDE))
+        act = ("train", tmp_path / "a", "--image-size", 32, "--run", tmp_path / "r")
+    else:
+        path = run_folder / "n50-seed0/model.safetensors"
+        tensors_file(path, {"x": one_tensor(1 << 40)}, 1 << 40)
+        act = ("eval", run_folder)
+    said, _ = measured(_without_memory, *act)
+    assert said.startswith("scatcuda ") and "this takes more memory than there is" in said
+    assert "Traceback" not in said and said.count("\n") == 1

@@ -489,3 +489,42 @@ def test_verify_finds_what_is_wrong(tmp_path, monkeypatch):
 def test_verify_of_a_folder_without_a_test_set(tmp_path):
     write_folders(tmp_path, ("train",))
     assert all(check.ok for check in verify(tmp_path))
+
+
+NEARLY = [
+    ((), "it is empty"),
+    (("t10k-images-idx3-ubyte",), "it has t10k-images-idx3-ubyte, but no train-images-idx3-ubyte"),
+    (("train-labels-idx1-ubyte.gz",), "it has train-labels-idx1-ubyte.gz, but no train-images"),
+    (("qmnist-test-labels-idx2-int",), "but no qmnist-train-images-idx3-ubyte"),
+    (("test_batch", "batches.meta"), "it has batches.meta, but no training file of CIFAR"),
+    (("test.bin", "notes.txt"), "it has test.bin, but no training file of CIFAR"),
+    (("flowers.7z",), "it has flowers.7z, which is to be unpacked first"),
+    (("a/notes.txt", "b/notes.txt"), "has folders, a, b …, but no images in a"),
+    (("inner/train-images-idx3-ubyte",), "there is one in it, .*inner; itself it is"),
+]
+
+
+@pytest.mark.parametrize(("files", "said"), NEARLY, ids=[said[:30] for _, said in NEARLY])
+def test_what_nearly_is_a_data_set(files, said, tmp_path):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for name in files:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    with pytest.raises(DataError, match=f"^{folder}: .*{said}.*none of these: IDX files"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("train-images-idx3-ubyte", "one of the files of a data set: give .*, where they are"),
+        ("data_batch_1.bin", "one of the files of a data set"),
+        ("flowers.rar", "packed: unpack it first"),
+        ("notes.txt", "none of these"),
+    ],
+)
+def test_a_file_that_is_no_data_set(name, said, tmp_path):
+    (tmp_path / name).touch()
+    with pytest.raises(DataError, match=f"{name}: {said}"):
+        load(tmp_path / name)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..terminal import printable
 from . import stl10, svhn
+from .budget import file_budget
 from .catalog import Location, locate, read
 from .cifar import version_of
 from .error import DataError
@@ -144,6 +145,8 @@ def _file(file: Path, name: str) -> Check:
             while block := stream.read(_BLOCK):
                 digest.update(block)
                 size += len(block)
+                if size > file_budget():  # it could go on for ever
+                    return Check(str(file), False, f"unpacked, more than {file_budget()} bytes")
     except DataError as error:
         return _failed(str(file), error)
     key = file.name.removesuffix(".gz").replace(".idx", "-idx")
