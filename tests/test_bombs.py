@@ -463,12 +463,16 @@ def test_what_is_no_file_among_data(make, tmp_path):
 # --- data sets that claim much ----------------------------------------------------------------
 
 
-def packed_zeros(size: int, level: int = 9) -> bytes:
-    """A gzip stream of zeros, a thousandth of them long; made a megabyte at a time."""
-    packer = zlib.compressobj(level, zlib.DEFLATED, 31)
+def packed_zeros(size: int, window: int = 31) -> bytes:
+    """A gzip stream of zeros, a thousandth as long; made a megabyte at a time."""
+    packer = zlib.compressobj(1, zlib.DEFLATED, window)
     block = bytes(MIB)
     parts = [packer.compress(block[: min(MIB, size - at)]) for at in range(0, size, MIB)]
     return b"".join(parts) + packer.flush()
+
+
+def zlib_zeros(size: int) -> bytes:
+    return packed_zeros(size, 15)
 
 
 def _loaded(path: Path, **options: Any) -> str:
@@ -486,7 +490,7 @@ def test_idx_of_zeros(tmp_path):
         (tmp_path / name).write_bytes(packed)
     for name in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
         (tmp_path / name).write_bytes(b"")
-    assert len(packed) < MIB // 2
+    assert len(packed) < 2 * MIB
     said, grown = measured(_loaded, tmp_path)
     assert "train-images-idx3-ubyte.gz: reading it would take 256 MiB" in said and grown < SLACK
     small = bytes([0, 0, 8, 1, 0, 0, 0, 9])
@@ -579,25 +583,25 @@ def webp(width: int, height: int) -> bytes:
 
 SIDE = 12_000  # times itself 144 million pixels, of 4 bytes and more
 PICTURES = {
-    "png": png(SIDE, SIDE),
-    "grey.png": png(SIDE, SIDE, colour=0),
-    "wide.png": png(SIDE * SIDE, 1),
-    "bmp": bmp(SIDE, SIDE),
-    "bottom.bmp": bmp(SIDE, -SIDE),
-    "gif": gif(SIDE, SIDE),
-    "tiff": tiff(SIDE, SIDE),
-    "webp": webp(SIDE, SIDE),
-    "ppm": b"P6 %d %d 255\n" % (SIDE, SIDE),
-    "text.png": png(30, 30, *[(b"zTXt", b"a\0\0" + zlib.compress(bytes(64 * MIB)))] * 8),
-    "itxt.png": png(30, 30, *[(b"iTXt", b"a\0\1\0\0\0" + zlib.compress(bytes(64 * MIB)))] * 8),
-    "profile.png": png(30, 30, (b"iCCP", b"a\0\0" + zlib.compress(bytes(256 * MIB)))),
+    "png": lambda: png(SIDE, SIDE),
+    "grey.png": lambda: png(SIDE, SIDE, colour=0),
+    "wide.png": lambda: png(SIDE * SIDE, 1),
+    "bmp": lambda: bmp(SIDE, SIDE),
+    "bottom.bmp": lambda: bmp(SIDE, -SIDE),
+    "gif": lambda: gif(SIDE, SIDE),
+    "tiff": lambda: tiff(SIDE, SIDE),
+    "webp": lambda: webp(SIDE, SIDE),
+    "ppm": lambda: b"P6 %d %d 255\n" % (SIDE, SIDE),
+    "text.png": lambda: png(30, 30, *[(b"zTXt", b"a\0\0" + zlib_zeros(64 * MIB))] * 8),
+    "itxt.png": lambda: png(30, 30, *[(b"iTXt", b"a\0\1\0\0\0" + zlib_zeros(64 * MIB))] * 8),
+    "profile.png": lambda: png(30, 30, (b"iCCP", b"a\0\0" + zlib_zeros(256 * MIB))),
 }
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_pictures_of_many_pixels(name, tmp_path):
     path = tmp_path / name
-    path.write_bytes(PICTURES[name])
+    path.write_bytes(PICTURES[name]())
     assert path.stat().st_size < MIB
     said, grown = measured(_pictures, [path] * 8)
     assert f"{name}: " in said and grown < BUDGET + SLACK

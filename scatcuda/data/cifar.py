@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 
 from . import unpickle
+from .budget import ask
 from .dataset import Dataset
 from .error import DataError
-from .files import opened, read_up_to
+from .files import opened, read_rest, read_up_to
 
 _PIXELS = 3 * 32 * 32
 _TEST = 10_000  # images in a test file
-_MAX_PICKLE = 1 << 28  # bytes; CIFAR-100's training set has 155 million
+_OBJECTS = 6  # bytes from one of a pickle: it is there twice, and text has 4 bytes a letter
 _MAX_NAMES = 1 << 16
 
 
@@ -131,6 +132,7 @@ def _read(files: list[Path], version: Version, count: int, kind: Labels) -> tupl
 def _parse_binary(file: Path, count: int, kinds: int, which: int) -> tuple[np.ndarray, list[int]]:
     """Pixels [count, 3072] and labels of records: one byte for each kind of label, the pixels."""
     size = count * (kinds + _PIXELS)
+    ask(str(file), 2 * size)  # as it is, and the pixels alone
     with opened(file) as stream:
         raw = read_up_to(stream, size + 1)
     if len(raw) < size:
@@ -155,7 +157,7 @@ def _parse_python(file: Path, count: int, kind: Labels) -> tuple[np.ndarray, lis
 
 def _unpickled(file: Path) -> dict[str, Any]:
     with opened(file) as stream:
-        raw = bytes(read_up_to(stream, _MAX_PICKLE))
+        raw = read_rest(stream, str(file), _OBJECTS)
     try:
         return unpickle.loads(raw)
     except unpickle.Refused as error:

@@ -106,27 +106,22 @@ def parsed_json(subject: str, text: str | bytes) -> Any:
         raise DataError(f"{subject}: damaged ({error})") from None
 
 
-class Asking:
-    """An open file that asks before it reads much at a time: zipfile and tarfile believe what a
-    file says of the length of its tables, and make objects of them, `times` as large."""
-
-    def __init__(self, file: BinaryIO, subject: str, times: int = 1) -> None:
-        self._file, self._subject, self._times = file, subject, times
-
-    def read(self, size: int = -1) -> bytes:
-        if size is None or size < 0:
-            size = os.fstat(self._file.fileno()).st_size - self._file.tell()
-        if size > _CHUNK:
-            ask(self._subject, self._times * size)
-        return self._file.read(size)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-
 def read_up_to(file: BinaryIO, count: int) -> bytearray:
     """Up to `count` bytes, fewer at the end; the memory used follows what the file really has."""
     values = bytearray()
     while len(values) < count and (chunk := file.read(min(count - len(values), _CHUNK))):
         values += chunk
     return values
+
+
+def read_rest(file: BinaryIO, subject: str, times: int = 1) -> bytes:
+    """All that is left of a stream, whose length nobody knows before it is unpacked; what is made
+    of it may take `times` as much.
+
+    Raises: DataError: it takes more than the budget.
+    """
+    values = bytearray()
+    while chunk := file.read(_CHUNK):
+        values += chunk
+        ask(subject, times * len(values))
+    return bytes(values)
