@@ -230,6 +230,14 @@ def test_bombs(suffix, tmp_path, budget):
         folder_dataset(file).train_x[:]
 
 
+@pytest.mark.parametrize("suffix", [".tar.gz", ".tgz"])
+def test_what_is_unpacked_in_memory_is_within_the_budget(suffix, tmp_path, budget):
+    file = packed(tmp_path / f"x{suffix}", {"junk.bin": bytes(64 << 20), "b.png": png(1)})
+    budget(16 << 20)
+    with pytest.raises(DataError, match=r"x.*, unpacked: reading it would take 17 MiB"):
+        folder_dataset(file)
+
+
 def test_a_member_that_claims_more_than_there_is(tmp_path, budget):
     file = tar(tmp_path / "x.tar", {"a.png": png(1), "b.png": png(2)})
     raw = bytearray(file.read_bytes())
