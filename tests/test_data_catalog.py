@@ -367,7 +367,7 @@ def test_paths(tmp_path, monkeypatch):
     assert load("some.npz").name == load("some", data_dir=".").name == "some"
     (tmp_path / "digits").mkdir()
     assert load("digits").train_x.shape == (898, 32, 32)  # the name goes first
-    with pytest.raises(DataError, match="digits: none of these: IDX files"):
+    with pytest.raises(DataError, match="digits: it is empty; none of these: IDX files"):
         load("./digits")
     with pytest.raises(DataError, match="nowhere: no such file or directory"):
         load(pathlib.Path("nowhere"))

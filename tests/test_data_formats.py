@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from data_files import write_parquet, write_stl10, write_svhn
+from data_files import write_emnist, write_parquet, write_stl10, write_svhn
 from test_bombs import BUDGET, SLACK, measured
 
 from scatcuda.data import (
@@ -411,7 +411,12 @@ def test_a_row_without_an_image(tmp_path, arrow):
     with pytest.raises(DataError, match=r"parquet: row 5: it has no bytes of an image"):
         images[:]
     bad = [check for check in verify(tmp_path) if not check.ok]
-    assert len(bad) == 1 and "row 5" in bad[0].finding
+    assert [check.subject[-14:] for check in bad] == [".parquet: row 5"[-14:]] * 2
+    assert {check.finding for check in bad} == {"it has no bytes of an image"}
+    data = load(tmp_path, on_error="skip")
+    assert len(data.train_y) == len(data.train_x[:]) == 8 and data.train_x.shape[2:] == (8, 9)
+    assert data.train_y.tolist() == [0, 1, 2, 0, 2, 0, 1, 2] and len(data.skipped) == 2
+    assert verify(tmp_path)[-1].ok
 
 
 @pytest.mark.parametrize(
@@ -433,6 +438,36 @@ def test_without_pyarrow(tmp_path, arrow, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without("pyarrow"))
     with pytest.raises(ImportError, match=r"need PyArrow, which is not installed: .*extra parquet"):
         parquet_dataset(tmp_path)
+
+
+# --- the command ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["svhn", "stl10", "csv", "parquet", "emnist"])
+def test_the_command_takes_them(tmp_path, capsys, kind):
+    from scatcuda.cli import main
+
+    more = ["--pool", "mean"] if kind == "stl10" else []
+    folder = tmp_path / "some"
+    if kind == "svhn":
+        write_svhn(folder)
+    elif kind == "stl10":
+        write_stl10(folder)
+    elif kind == "emnist":
+        write_emnist(folder, "digits")
+    elif kind == "csv":
+        write_csv(folder / "train.csv", rows(12, 16))
+        more = ["--test-fraction", "0.25"]
+    else:
+        pytest.importorskip("pyarrow")
+        write_parquet(folder, LAYOUTS["one file"])
+    assert main(["train", str(folder), *more, "--run", str(tmp_path / "run")]) == 0
+    assert main(["features", str(folder), *more, "--output", str(tmp_path / "features")]) == 0
+    assert main(["data", "verify", str(folder)]) == 0
+    said = capsys.readouterr()
+    assert "accuracy" in said.out and "rows" in said.out and not said.err
+    assert main(["data", "list", "--data-dir", str(tmp_path)]) == 0
+    assert any(line.startswith("some ") for line in capsys.readouterr().out.splitlines())
 
 
 # --- bombs ------------------------------------------------------------------------------------

@@ -20,16 +20,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, get_args
 
-import numpy as np
 import torch
 
 from ..arguments import integer
 from ..typing import OnError
 from .archive import has_images, opened_archive
 from .dataset import Dataset
-from .decode import dimensions
 from .error import DataError
-from .images import File, Images, Source
+from .images import File, Images, Source, common_size
+from .labels import Share
 from .tree import Tree, is_archive, is_image, walk
 from .truth import NAMES as TRUTHS
 from .truth import truth
@@ -123,7 +122,7 @@ def folder_dataset(
     if test_fraction:
         train, test = _split(folder, train, test_fraction, seed)
     sources = [[tree.source(image.path) for image in part] for part in (train, test)]
-    sides: int | tuple[int, int] = size or _common(sources[0] + sources[1]) or _USUAL
+    sides: int | tuple[int, int] = size or common_size(sources[0] + sources[1]) or _USUAL
     train_x, test_x = (Images(part, sides, crop=crop, grey=grey) for part in sources)
     train_y, test_y = (
         torch.tensor([image.label for image in part], dtype=torch.int64) for part in (train, test)
@@ -416,23 +415,11 @@ def _skipped(tree: Tree, images: Sequence[_Image], size: int, crop: float) -> li
     return [*tree.problems, *damaged]
 
 
-def _common(sources: Sequence[Source]) -> tuple[int, int] | None:
-    """The size that all images have; none if they have several."""
-    sizes = (dimensions(source.read(), source.name) for source in sources)
-    first = next(sizes, None)
-    return first if all(size == first for size in sizes) else None
-
-
 def _split(
     folder: Path, images: list[_Image], share: float, seed: int
 ) -> tuple[list[_Image], list[_Image]]:
     """Training and test images: of each class a share for testing, at least one for each."""
-    random, labels = np.random.RandomState(seed), np.array([image.label for image in images])
-    chosen: set[int] = set()
-    for k in np.unique(labels):
-        places = random.permutation(np.flatnonzero(labels == k))
-        if len(places) < 2:
-            raise DataError(f"{folder}: a class of one image cannot be split")
-        chosen.update(places[: min(max(1, round(share * len(places))), len(places) - 1)].tolist())
-    train = [image for i, image in enumerate(images) if i not in chosen]
-    return train, [images[i] for i in sorted(chosen)]
+    labels = torch.tensor([image.label for image in images])
+    parts = Share("folder_dataset", share, seed).of(str(folder), torch.arange(len(images)), labels)
+    train, test = ([images[i] for i in index.tolist()] for index, _ in parts)
+    return train, test

@@ -16,12 +16,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
 import torch
 
 from ..arguments import integer
+from ..typing import OnError
 from .budget import ask
 from .dataset import Dataset, assemble
 from .error import DataError
@@ -81,6 +82,7 @@ def parquet_dataset(
     label: str = "",
     test_fraction: float = 0.0,
     seed: int = 0,
+    on_error: OnError = "stop",
 ) -> Dataset[Images]:
     """Find the images in Parquet files, as Hugging Face writes them.
 
@@ -97,6 +99,8 @@ def parquet_dataset(
         image, label: other names of the columns.
         test_fraction: the share of each class for testing, below 1, where there is no test set.
         seed: decides which images are set aside.
+        on_error: what an image that cannot be read does: ``"stop"``, when it is asked for, or
+            ``"skip"``: every image is decoded once, and `Dataset.skipped` lists those left out.
     Returns: A `Dataset` of `Images` ``[n, 3, size, size]``, ``[n, size, size]`` if grey.
     Raises:
         DataError: a file is missing or damaged, or there are no such columns.
@@ -111,6 +115,8 @@ def parquet_dataset(
     share, name = Share("parquet_dataset", test_fraction, seed), os.fspath(path)
     size = integer("parquet_dataset", "size", size, 0)
     Images([], size or _USUAL, crop=crop, grey=grey)  # raises for what is wrong with them
+    if on_error not in get_args(OnError):
+        raise ValueError(f"parquet_dataset: on_error must be stop or skip, got {on_error!r}")
     files = parquet_files(Path(path))
     if not files:
         raise DataError(f"{name}: no such file, nor a directory with train-*.parquet")
@@ -123,6 +129,9 @@ def parquet_dataset(
     if test and spare and spare != tests and (test.y == -1).all():  # of a test set kept secret
         test = _Part(spare, image, label, kept)
     parts = [train, *([test] if test else [])]
+    skipped = [
+        image for part in parts if on_error == "skip" for image in part.skip(size or _USUAL, crop)
+    ]
     titles = [f"{part.column} of {part.files[0]}" for part in parts]
     labels, names = labelled(name, {t: part.y for t, part in zip(titles, parts, strict=True)})
     if train.names is not None:
@@ -142,7 +151,9 @@ def parquet_dataset(
     ]
     side = size or common_size(chosen[0] + chosen[1]) or _USUAL
     x = [Images(rows, side, crop=crop, grey=grey) for rows in chosen]
-    return Dataset(found.name, x[0], found.train_y, x[1], found.test_y, found.classes)
+    return Dataset(
+        found.name, x[0], found.train_y, x[1], found.test_y, found.classes, skipped=tuple(skipped)
+    )
 
 
 class _Kept:
@@ -261,6 +272,16 @@ class _Part:
         self.rows = [row for table in tables for row in table.rows]
         if not self.rows:
             raise DataError(f"{files[0]}: it has no rows")
+
+    def skip(self, size: int, crop: float) -> list[tuple[str, str]]:
+        """Leave out the rows whose images cannot be read; their names and the reasons."""
+        found = dict(Images(self.rows, size, crop=crop).damaged())
+        whole = [row.name not in found for row in self.rows]
+        self.rows = [row for row, good in zip(self.rows, whole, strict=True) if good]
+        self.y = self.y[whole]
+        if not self.rows:
+            raise DataError(f"{self.files[0]}: none of its images can be read")
+        return [(name, str(error).removeprefix(f"{name}: ")) for name, error in found.items()]
 
 
 def _check_complete(files: Sequence[Path]) -> None:
