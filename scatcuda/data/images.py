@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 import numpy as np
 import torch
@@ -121,7 +121,7 @@ class Images:
         self.sources: tuple[Source, ...] = tuple(
             File(os.fspath(file)) if isinstance(file, str | os.PathLike) else file for file in files
         )
-        self.size: int | tuple[int, int] = size
+        self.side: int | tuple[int, int] = size
         self.crop: float = crop
         self.grey: bool = grey
 
@@ -134,8 +134,17 @@ class Images:
 
     @property
     def shape(self) -> torch.Size:
-        sides = self.size if isinstance(self.size, tuple) else (self.size, self.size)
+        sides = self.side if isinstance(self.side, tuple) else (self.side, self.side)
         return torch.Size((len(self), *([] if self.grey else [3]), *sides))
+
+    @overload
+    def size(self, dim: None = None) -> torch.Size: ...
+    @overload
+    def size(self, dim: int) -> int: ...
+    def size(self, dim: int | None = None) -> torch.Size | int:
+        """The shape, or one of its sides, as tensors tell them and PyTorch's `TensorDataset`
+        asks."""
+        return self.shape if dim is None else self.shape[dim]
 
     @property
     def ndim(self) -> int:
@@ -145,7 +154,7 @@ class Images:
         return len(self.sources)
 
     def __repr__(self) -> str:
-        how = "" if isinstance(self.size, tuple) else f", crop={self.crop}"
+        how = "" if isinstance(self.side, tuple) else f", crop={self.crop}"
         return f"Images({list(self.shape)}, uint8{how})"
 
     def __getitem__(self, index: Any) -> Tensor:
@@ -193,7 +202,7 @@ class Images:
 
     def _decode(self, source: Source) -> np.ndarray:
         """Pixels [3, M, N] or [M, N]."""
-        return decoded(source.read(), source.name, self.size, self.crop, self.grey)
+        return decoded(source.read(), source.name, self.side, self.crop, self.grey)
 
 
 def common_size(sources: Sequence[Source]) -> tuple[int, int] | None:

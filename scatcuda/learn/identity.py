@@ -46,7 +46,7 @@ def content(values: Any) -> str:
     words = hashlib.blake2b(digest_size=16)
     words.update(repr((shape, str(values.dtype))).encode())
     if isinstance(values, Images):
-        words.update(repr((values.size, values.crop, values.grey)).encode())
+        words.update(repr((values.side, values.crop, values.grey)).encode())
         for hashed in values.hashes(torch.arange(len(values)) if rows is None else rows):
             words.update(hashed)
     elif isinstance(values, Tensor) and rows is None and values.is_contiguous():
