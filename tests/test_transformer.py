@@ -184,6 +184,7 @@ def test_names_tell_the_paths():
     ],
 )
 def test_scikit_learns_own_checks(check):
+    """Those that give no data; the others give rows of so few features that they are no images."""
     check("ScatteringTransformer", ScatteringTransformer(J=2))
 
 
