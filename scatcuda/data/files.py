@@ -125,3 +125,21 @@ def read_rest(file: BinaryIO, subject: str, times: int = 1) -> bytes:
         values += chunk
         ask(subject, times * len(values))
     return bytes(values)
+
+
+class Asking:
+    """An open file that asks before much is read at once: zipfile believes what a file says of its
+    table of contents, and makes objects of it that take `times` as much."""
+
+    def __init__(self, file: BinaryIO, subject: str, times: int) -> None:
+        self._file, self._subject, self._times = file, subject, times
+
+    def read(self, size: int = -1) -> bytes:
+        left = os.fstat(self._file.fileno()).st_size - self._file.tell()
+        size = left if size < 0 else min(size, left)
+        if size > _CHUNK:
+            ask(self._subject, self._times * size)
+        return self._file.read(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)

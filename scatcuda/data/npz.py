@@ -23,7 +23,7 @@ from torch import Tensor
 from .budget import ask
 from .dataset import Dataset, assemble
 from .error import DataError
-from .files import opened, read_up_to
+from .files import Asking, opened, read_up_to
 from .labels import Share, labelled
 
 _PARTS = {"train": ("train", "training"), "test": ("test", "testing"),
@@ -31,6 +31,7 @@ _PARTS = {"train": ("train", "training"), "test": ("test", "testing"),
 _WHATS = {"x": ("x", "image", "images", "img", "imgs", "data"),
           "y": ("y", "label", "labels", "target", "targets")}  # fmt: skip
 _TYPES = r"[<>|]([iu][1248]|f[248]|b1|[US][1-9][0-9]{0,3})"  # no structures, no objects
+_ENTRY = 20  # times the bytes of the table of contents that zipfile makes of it
 _MAX_HEADER = 10_000  # bytes, NumPy's own limit
 # What zipfile raises for damaged archives, encrypted ones and methods that it does not know.
 _ZIP_ERRORS = (
@@ -73,7 +74,10 @@ def npz_dataset(
     name = os.fspath(path)
     share = Share("npz_dataset", test_fraction, seed)
     try:
-        with opened(path, unpack=False) as file, zipfile.ZipFile(file) as archive:
+        with (
+            opened(path, unpack=False) as file,
+            zipfile.ZipFile(Asking(file, name, _ENTRY)) as archive,  # type: ignore[arg-type]
+        ):
             members = {info.filename: info for info in archive.infolist()}
             keys = _keys(name, members)
             size = os.fstat(file.fileno()).st_size
