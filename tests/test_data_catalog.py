@@ -284,8 +284,10 @@ def test_cifar_however_it_is_written(tmp_path, monkeypatch, hundred, binary):
 
 def test_the_version_of_cifar_that_was_named_is_read(tmp_path, monkeypatch):
     few_images(monkeypatch, 20)
-    for place, binary in (("cifar-10-batches-py", False), ("cifar-10-batches-bin", True)):
-        write_cifar(tmp_path / place, binary=binary)
+    places = ("cifar-10-batches-py", "cifar-10-batches-bin")
+    for place in places:
+        write_cifar(tmp_path / place, binary=place == places[1])
+    for place in places:
         assert catalog.locate(place, tmp_path).path == tmp_path / place
     assert catalog.locate("cifar10", tmp_path).format == "CIFAR binary"
 
