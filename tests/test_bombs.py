@@ -59,7 +59,11 @@ def _peak() -> int:
     return int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) << 10
 
 
-def _measure(send: Any, budget: int, act: Callable[..., object], arguments: tuple) -> None:
+def _measure(
+    send: Any, budget: int, act: Callable[..., object], arguments: tuple, before_that: Any
+) -> None:
+    if before_that:
+        before_that()
     set_file_budget(budget)
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
     before = _peak()
@@ -70,11 +74,16 @@ def _measure(send: Any, budget: int, act: Callable[..., object], arguments: tupl
     send.send((said, _peak() - before))
 
 
-def measured(act: Callable[..., object], *arguments: object, budget: int = BUDGET) -> Any:
+def measured(
+    act: Callable[..., object], *arguments: object, budget: int = BUDGET,
+    before_that: Callable[[], object] | None = None,
+) -> Any:  # fmt: skip
     """What a function returns or says when it refuses, and by how much the peak of a process of its
-    own grows."""
+    own grows, which did something `before_that`."""
     receive, send = processes.Pipe(duplex=False)
-    process = processes.Process(target=_measure, args=(send, budget, act, arguments), daemon=True)
+    process = processes.Process(
+        target=_measure, args=(send, budget, act, arguments, before_that), daemon=True
+    )
     process.start()
     send.close()
     try:
