@@ -659,13 +659,14 @@ def test_no_memory_is_a_sentence(kind, tmp_path, run_folder):
         (run_folder / "n50-seed0/result.json").write_text("[" + "{}," * 10_000_000 + "0]")
         act = ("train", "digits", "--n", 50, "--pool", "mean", "--run", run_folder)
     elif kind == "image":
+        picture = png(9400, 9400, (b"IDAT", zlib_zeros(9400 * (4 * 9400 + 1))))
         for name in ("train/a/1.png", "train/b/1.png", "test/a/1.png"):
             (tmp_path / "a" / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / "a" / name).write_bytes(png(SIDE, SIDE))
+            (tmp_path / "a" / name).write_bytes(picture)
         act = ("train", tmp_path / "a", "--image-size", 32, "--run", tmp_path / "r")
     else:
         path = run_folder / "n50-seed0/model.safetensors"
-        tensors_file(path, {"x": one_tensor(1 << 40)}, 1 << 40)
+        tensors_file(path, {"x": one_tensor(1 << 39)}, 1 << 39)
         act = ("eval", run_folder)
     said, _ = measured(_without_memory, *act)
     assert said.startswith("scatcuda ") and "this takes more memory than there is" in said
