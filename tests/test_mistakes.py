@@ -641,7 +641,8 @@ def test_a_damaged_result(content, tmp_path, capsys):
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
     assert run("train", "digits", *QUICK, "--run", tmp_path) == 1
     out, err = capsys.readouterr()
-    assert err.count("\n") == 1 and "not a result of scatcuda" in err and out == ""
+    assert err.count("\n") == 1 and out == ""
+    assert re.search(r"result.json: (not a result of scatcuda|damaged) .*; delete it$", err)
 
 
 # --- names ------------------------------------------------------------------------------------

@@ -232,7 +232,7 @@ def test_no_such_file(tmp_path):
     (tmp_path / "other").write_bytes(pack({"x": torch.zeros(2)}))
     with pytest.raises(DataError, match="a safetensors file, but not of an estimator"):
         load(tmp_path / "other")
-    with pytest.raises(DataError, match=r"cannot be read|not a safetensors file"):
+    with pytest.raises(DataError, match=r"a directory, where a file is expected"):
         load(tmp_path)
 
 
