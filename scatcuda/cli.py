@@ -12,6 +12,7 @@ import math
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args
@@ -48,7 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         name = args.pop("name")
         if _process() and name not in _SHARED:
             return 0  # the first process of several does it
-        return command(**args) or 0
+        with warnings.catch_warnings():
+            # Pillow's, which wonders at photographs; the budget says what is too much.
+            warnings.filterwarnings("ignore", "Image size .* exceeds limit")
+            return command(**args) or 0
     except KeyboardInterrupt:
         say(f"{_said_by(name)}: interrupted", error=True)
         return 130

@@ -100,8 +100,8 @@ class Sheet:
     """
 
     def __init__(self, figure: Any, title: str, note: str) -> None:
-        self.figure = figure
-        self.height = round(100 * figure.get_figheight())
+        self.figure: Any = figure
+        self.height: int = round(100 * figure.get_figheight())
         self.text(_LEFT, 62, title, fontsize=27, fontweight="bold")
         self.text(_LEFT, 92, note, fontsize=13, color=GREY)
 

@@ -174,8 +174,9 @@ def open_tensors(path: str | os.PathLike[str]) -> Iterator[Any]:
 
     name = os.fspath(path)
     with opened(path, unpack=False) as file:
-        ask(f"{name}: its header", _TENSORS * int.from_bytes(file.read(8), "little"))
-        state = os.fstat(file.fileno())
+        state, header = os.fstat(file.fileno()), int.from_bytes(file.read(8), "little")
+        if header <= state.st_size:  # or it is refused below, unread
+            ask(f"{name}: its header", _TENSORS * header)
         if state.st_size > state.st_blocks * 512:  # it is mapped into memory, holes too
             ask(name, state.st_size)
         try:
