@@ -138,7 +138,7 @@ def test_expectations_are_printed(tmp_path, capsys):
         (["train", "digits", "--lr", "-1"], "lr must be above 0, got -1"),
         (["train", "digits", "--J", "9"], "J"),
         (["train", "digits", "--resume", "must"], "no run to resume"),
-        (["train", "--config", "absent.toml"], "absent.toml: No such file"),
+        (["train", "--config", "absent.toml"], "absent.toml: no such file"),
         (["eval", "absent"], "absent: not the folder of a run"),
         (["data", "verify", "absent"], "absent"),
         (["info", "--J", "3"], "a problem has --J and --shape"),
