@@ -31,6 +31,7 @@ from scatcuda.learn.pca import PCAAffineClassifier
 from scatcuda.learn.ridge import RidgeClassifier
 from scatcuda.learn.saving import load, save
 from scatcuda.learn.standardizer import Standardizer
+from scatcuda.learn.transformer import ScatteringTransformer
 
 KEY = "scatcuda.estimator"
 ESTIMATORS = [
@@ -224,6 +225,28 @@ def test_hostile_steps(words, tmp_path):
     changed(file, HOSTILE_STEPS[words])
     with pytest.raises(DataError, match=words):
         load(file)
+
+
+HOSTILE_PROBLEMS = {
+    "its filters: reading it would take": lambda h, e, t: e["attributes"].update(
+        shape_={"value": [60000, 60000]}
+    ),
+    "J must be": lambda h, e, t: e["parameters"].update(J=10**6),
+    "dtype must be": lambda h, e, t: e["parameters"].update(dtype="int8"),
+    "shape_": lambda h, e, t: e["attributes"].pop("shape_"),
+}
+
+
+@pytest.mark.parametrize("words", HOSTILE_PROBLEMS)
+def test_hostile_problems(words, tmp_path):
+    """What a file says is built when it is first used: it is asked for when it is read."""
+    file = tmp_path / "model"
+    save(ScatteringTransformer(2, max_order=1).fit(torch.rand(3, 16, 16)), file)
+    assert load(file).shape_ == (16, 16)
+    changed(file, HOSTILE_PROBLEMS[words])
+    with pytest.raises(DataError, match=words) as caught:
+        load(file)
+    assert str(caught.value).startswith(f"{file}: ")
 
 
 def test_no_such_file(tmp_path):

@@ -21,11 +21,11 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, BinaryIO
+from typing import Any
 
 from .budget import ask, room
 from .error import DataError
-from .files import opened, read_up_to, regular
+from .files import Asking, opened, read_up_to, regular
 from .images import File, Source
 from .tree import Tree, is_archive, is_image, sort_in
 
@@ -96,7 +96,7 @@ def _tar_members(path: str) -> _Members:
     with opened(path, unpack=False) as file:
         if file.read(2) != b"\x1f\x8b":
             file.seek(0)
-            yield from _tar_in(path, _Asking(file, path), None)
+            yield from _tar_in(path, Asking(file, f"{path}, its contents", _ENTRY), None)
             return
     whole = bytearray()
     with opened(path) as unpacked:
@@ -189,7 +189,7 @@ class _Zip:
     def opened(self) -> zipfile.ZipFile:
         if self._open is None or self._open[0] != os.getpid():  # a fork shares the place in a file
             try:
-                file = _Asking(regular(self.path), self.path)
+                file = Asking(regular(self.path), f"{self.path}, its contents", _ENTRY)
             except OSError as error:
                 raise DataError(f"{self.path}: cannot be read ({error.strerror})") from None
             self._open = os.getpid(), zipfile.ZipFile(file)  # type: ignore[arg-type]
@@ -230,28 +230,6 @@ class _ZipMember(File):
 
     def state(self) -> tuple[int, int, int]:
         return File(self._archive.path).state()
-
-
-class _Asking:
-    """A file that asks the budget before many bytes are read at once, of which a header says that
-    they are names or a table of contents."""
-
-    def __init__(self, file: BinaryIO, name: str) -> None:
-        self._file, self._name = file, name
-        self._size = os.fstat(file.fileno()).st_size
-        self.times = _ENTRY
-
-    def read(self, count: int = -1) -> bytes:
-        left = max(0, self._size - self._file.tell())
-        count = left if count < 0 else min(count, left)
-        ask(f"{self._name}, its contents", self.times * count)
-        return self._file.read(count)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-    def __del__(self) -> None:
-        self._file.close()
 
 
 class _Buffer:

@@ -128,18 +128,23 @@ def read_rest(file: BinaryIO, subject: str, times: int = 1) -> bytes:
 
 
 class Asking:
-    """An open file that asks before much is read at once: zipfile believes what a file says of its
-    table of contents, and makes objects of it that take `times` as much."""
+    """An open file that asks before much is read at once: zipfile and tarfile believe what a file
+    says of its names and its table of contents, and make objects of it that take `times` as much.
+    """
 
     def __init__(self, file: BinaryIO, subject: str, times: int) -> None:
-        self._file, self._subject, self._times = file, subject, times
+        self._file, self._subject = file, subject
+        self.times: int = times
 
     def read(self, size: int = -1) -> bytes:
-        left = os.fstat(self._file.fileno()).st_size - self._file.tell()
+        left = max(0, os.fstat(self._file.fileno()).st_size - self._file.tell())
         size = left if size < 0 else min(size, left)
         if size > _CHUNK:
-            ask(self._subject, self._times * size)
+            ask(self._subject, self.times * size)
         return self._file.read(size)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
+
+    def __del__(self) -> None:
+        self._file.close()

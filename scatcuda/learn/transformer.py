@@ -20,6 +20,7 @@ from typing_extensions import Self
 
 from .. import _C
 from ..arguments import boolean, integer
+from ..data.budget import ask
 from ..filters import FilterBank
 from ..plan import Plan, checked_plan
 from ..scattering2d import Scattering2D
@@ -278,6 +279,12 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
             raise ValueError(f"{_NAME}: pool must be one of {list(KINDS)}; got {self.pool!r}")
         boolean(_NAME, "log", self.log)
         integer(_NAME, "batch_size", self.batch_size, 1)
+
+    def _loaded(self) -> None:
+        """What a file says is within its budget when it is built, too."""
+        self._check_arguments()
+        plan = self._plan(self.shape_)
+        ask("its filters", 8 * (plan.J * plan.L + 1) * math.prod(plan.padded))
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
