@@ -234,11 +234,11 @@ class NinjaBuild(build_ext):
         ]
         objects = []
         # the slowest first, so that two cores finish together
+        if cuda is not None:
+            lines += self.nvcc_lines(cuda, cu_sources, archs, objects)
         for source, name, flags in sorted(units, key=lambda u: "avx512" not in u[1]):
             objects.append(f"{name}.o")
             lines += [f"build {name}.o: cxx {escape(source)}", f"  flags = {join(flags)}"]
-        if cuda is not None:
-            lines += self.nvcc_lines(cuda, cu_sources, archs, objects)
         alone = [name for name in objects if not name.startswith("torch_")]
         link = ["-L" + p for p in library_paths()] + ["-Wl,--no-as-needed", "-ltorch"]
         link.append(f"-Wl,-soname,{target.name}")  # programs on libtorch link it too
