@@ -46,7 +46,7 @@ def run(
         input="\n".join(commands),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -286,7 +286,7 @@ def test_killed_and_resumed(tmp_path):
     # Two processes at once, as torchrun starts them, finish it.
     both = [start(cut, RANK=str(rank), WORLD_SIZE="2") for rank in range(2)]
     for process in both:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=600)
         assert process.returncode == 0, err
     data = load("digits")
     expected = ScatteringTransformer(J=3, device="cpu", dtype="float16").fit(data.train_x)

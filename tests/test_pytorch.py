@@ -66,7 +66,7 @@ def in_a_process(program: str, *arguments: object) -> None:
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
 

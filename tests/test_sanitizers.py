@@ -197,7 +197,7 @@ def execute(command: Sequence[object], isa: str) -> subprocess.CompletedProcess[
     }
     done = subprocess.run(
         [str(part) for part in command],
-        env=environment, capture_output=True, text=True, timeout=120, check=False,
+        env=environment, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     if "unexpected memory mapping" in done.stderr:
         pytest.skip("ThreadSanitizer of this compiler cannot run on this kernel")

@@ -337,7 +337,7 @@ def test_instruction_sets_agree(isa, tmp_path, rng):
         | {"SCATCUDA_CPU_ISA": isa, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [isa]

@@ -297,7 +297,7 @@ def test_a_killed_run_ends_with_the_same_bits(images, tmp_path):
         time.sleep(clock.uniform(0.1, 0.6) if kills < 3 else 0)
         if kills < 3:
             process.kill()
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=600)
         if process.returncode == 0:
             break
         assert process.returncode == -signal.SIGKILL, err
@@ -323,7 +323,7 @@ def test_a_signal_saves(tmp_path, number):
     while not (tmp_path / HISTORY).exists():
         time.sleep(0.01)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=600)
     if number == signal.SIGTERM:
         assert process.returncode == 128 + number, err
     else:
@@ -439,7 +439,7 @@ def test_two_processes(images, tmp_path):
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     for _ in range(2):  # the second time all is found finished
         done = subprocess.run(
-            [*run, str(code)], capture_output=True, text=True, cwd=ROOT, timeout=120,
+            [*run, str(code)], capture_output=True, text=True, cwd=ROOT, timeout=600,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
