@@ -20,7 +20,7 @@
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 # Of the GPU architectures one is enough to see that the extension links; the tests compile the
-# kernels for all of them, and so does pip.
+# kernels for three, `make kernels` and pip for all of them.
 export SCATCUDA_ARCHS ?= 90
 VENV := .venv
 BIN := $(VENV)/bin
