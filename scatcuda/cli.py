@@ -360,7 +360,6 @@ def _features(commands: Any) -> None:
 def _run_features(output: str, shard_size: int | None, progress: bool | None, **given: Any) -> None:
     import torch
 
-    from .learn.distributed import Place
     from .learn.evaluation import about_files
     from .learn.experiment import SKIPPED, dataset_of, transformer_of, write_skipped
     from .learn.features import extract
@@ -374,12 +373,12 @@ def _run_features(output: str, shard_size: int | None, progress: bool | None, **
         dataset, transformer_of(options), output,
         shard_size=shard_size, progress=_bar(progress),
     )  # fmt: skip
-    if Place().rank == 0:
+    if not _process():
         write_skipped(Path(output), dataset)
     rows = len(dataset.train_y) + len(dataset.test_y)
     who = f" by process {_process()}" if int(os.environ.get("WORLD_SIZE", 1)) > 1 else ""
     say(f"{'features':<10} {printable(output)}: {rows} rows, {written} files written now{who}")
-    if Place().rank:
+    if _process():
         return
     size = " × ".join(map(str, dataset.train_x.shape[1:]))
     labels = f"{len(dataset.classes)} classes" if dataset.classes else "without labels: -1"

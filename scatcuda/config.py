@@ -201,8 +201,8 @@ def show_config() -> None:
     say(f"scatcuda {__version__}, PyTorch {torch.__version__}")
     say(f"built: {_C.build_info()}")
     say(f"CPU engine: {cpu_isa()}, {torch.get_num_threads()} threads")
-    say(f"memory that a file may take: {file_budget()} bytes (SCATCUDA_FILE_BUDGET)")
     say(f"CUDA engine: {_cuda_engine()}")
+    say(f"memory that a file may take: {file_budget()} bytes (SCATCUDA_FILE_BUDGET)")
     for gpu in _gpus_here() or ["none here"]:
         say(f"GPU: {gpu}")
     if not _C.cuda_architectures():

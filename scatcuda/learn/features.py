@@ -150,7 +150,7 @@ def load_features(
     Example:
         >>> load_features("nowhere")
         Traceback (most recent call last):
-        scatcuda.data.DataError: nowhere/manifest.json: no such file
+        scatcuda.data.DataError: nowhere/manifest.json: no such file; scatcuda features writes it
     """
     folder = Path(directory)
     manifest = _read(folder)
