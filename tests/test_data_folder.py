@@ -435,3 +435,11 @@ def test_size_0_is_theirs_if_they_have_one(tmp_path):
     assert folder_dataset(tmp_path, size=8).train_x.shape == (4, 3, 8, 8)
     put(tmp_path, "b/2.png", raw=png(9, (5, 6)))
     assert folder_dataset(tmp_path, size=0).train_x.shape == (5, 3, 224, 224)
+
+
+def test_a_folder_of_which_no_image_can_be_read(tmp_path):
+    for name in ("1.png", "2.png"):
+        (tmp_path / name).write_bytes(b"nothing")
+    words = r"1\.png: not an image .*; nor can any other image there be read"
+    with pytest.raises(DataError, match=words):
+        folder_dataset(tmp_path, on_error="skip")

@@ -115,6 +115,9 @@ def folder_dataset(
             for part in (train, test)
         )
         _check_classes(tree, classes, train, "that can be read")
+        if not train:
+            first, reason = skipped[0]
+            raise DataError(f"{first}: {reason}; nor can any other image there be read")
     if test_fraction and test:
         raise ValueError(
             f"folder_dataset: test_fraction is for images without a test set, and {folder} has one"
