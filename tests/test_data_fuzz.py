@@ -141,9 +141,24 @@ def damage(draw, raw: bytes) -> bytes:
     return bytes(damaged)
 
 
+def _peak(path: pathlib.Path) -> int:
+    """The most memory that reading takes, in bytes."""
+    tracemalloc.start()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow, about metadata
+            read(path)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def test_damaged_anyhow(victim):
     file, path = victim
     raw = file.read_bytes()
+    for some in (raw, raw[:50]):  # what is imported for it is no memory of the file's
+        file.write_bytes(some)
+        read(path)
 
     @seed(SEED)
     @settings(
@@ -152,14 +167,8 @@ def test_damaged_anyhow(victim):
     @given(damage(raw))
     def check(damaged: bytes) -> None:
         file.write_bytes(damaged)
-        tracemalloc.start()
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of Pillow, about metadata
-                read(path)
-            assert tracemalloc.get_traced_memory()[1] < _MEMORY
-        finally:
-            tracemalloc.stop()
+        # Other threads allocate too, now and then; what the file takes, it takes each time.
+        assert any(_peak(path) < _MEMORY for _ in range(3))
 
     check()
 
