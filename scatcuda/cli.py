@@ -29,7 +29,6 @@ examples:
   scatcuda eval runs/mnist-hybrid                        confusion matrix, worst classes
   scatcuda data list                                     which data sets are here
 """
-_FILES = ("image_size", "crop", "grey", "test_fraction", "on_error")  # options of images in files
 _SHARED = ("train", "features")  # commands whose work several processes share
 _SCATTERING = ("J", "L", "max_order", "filters", "pool", "log", "dtype")  # options of features
 
@@ -135,7 +134,7 @@ examples:
 
 
 def _train(commands: Any) -> None:
-    from .learn.options import Options
+    from .learn.options import OF_FILES, Options
 
     parser = _add(commands, "train", _run_train, _TRAIN, _TRAIN_EPILOG)
     parser.add_argument(
@@ -154,7 +153,7 @@ def _train(commands: Any) -> None:
     run.add_argument("--save-every", type=float, default=60.0, metavar="S", help="seconds between checkpoints (default: %(default)s)")  # fmt: skip # noqa: E501
     run.add_argument("--progress", action=argparse.BooleanOptionalAction, default=None, help="a bar on stderr (default: if it is a terminal)")  # fmt: skip # noqa: E501
     groups = {
-        "data": ("data_dir", *_FILES, "model", "n", "seeds", "val"),
+        "data": ("data_dir", "image_size", *OF_FILES, "model", "n", "seeds", "val"),
         "scattering": ("features", *_SCATTERING),
         "linear classifiers": ("alpha", "C"),
         "networks": ("head", "trainable", "epochs", "min_steps", "batch_size", "lr", "momentum",
@@ -255,13 +254,13 @@ def _run_train(
                 f"({cell.images} images, {cell.seconds:.1f} s)"
             )
 
-    seen: list[Any] = []
+    skipped: list[bool] = []  # of each data set, whether there was anything
 
     def found(dataset: Any) -> None:
-        if Place().rank == 0 and not seen:
+        if Place().rank == 0 and not skipped:
             for line in about_files(dataset.skipped, dataset.passed):
                 say(line)
-        seen.append(dataset)
+        skipped.append(bool(dataset.skipped))
 
     start = time.perf_counter()
     cells = run_experiment(
@@ -284,7 +283,7 @@ def _run_train(
     if took > expected.get("seconds", took):
         unmet.append(f"{took:.1f} seconds, not {expected['seconds']:g}")
     say(f"{'kept in':<10} {printable(where)}")
-    if seen[0].skipped:
+    if any(skipped):
         say(f"{'skipped':<10} are listed in {printable(where)}/{SKIPPED}")
     if unmet:
         raise ValueError(f"[expect] in {config} is not met: {'; '.join(unmet)}")
@@ -338,12 +337,12 @@ examples:
 
 
 def _features(commands: Any) -> None:
-    from .learn.options import Options
+    from .learn.options import OF_FILES, Options
 
     parser = _add(commands, "features", _run_features, _FEATURES, _FEATURES_EPILOG)
     parser.add_argument("data", type=_text, help="data set: see scatcuda data list, or a path")
     parser.add_argument("--output", type=_text, required=True, metavar="DIR", help="where the files go")  # fmt: skip # noqa: E501
-    for name in ("data_dir", *_FILES, *_SCATTERING):
+    for name in ("data_dir", "image_size", *OF_FILES, *_SCATTERING):
         _option(parser, Options, name)
     parser.add_argument(
         "--shard-size", type=_integer(1), metavar="N",

@@ -501,7 +501,8 @@ NEARLY = [
     (("test_batch", "batches.meta"), "it has batches.meta, but no training file of CIFAR"),
     (("test.bin", "notes.txt"), "it has test.bin, but no training file of CIFAR"),
     (("flowers.7z",), "it has flowers.7z, which is to be unpacked first"),
-    (("a/notes.txt", "b/notes.txt"), "has folders, a, b …, but no images in a"),
+    (("a/notes.txt", "b/notes.txt"), "has folders, a, b, but no images in a"),
+    (tuple(f"{c}/notes.txt" for c in "abcd"), "has folders, a, b, c …, but no images in a"),
     (("inner/train-images-idx3-ubyte",), "there is one in it, .*inner; itself it is"),
 ]
 

@@ -57,7 +57,7 @@ def test_a_training_set_alone(tmp_path):
     assert len(data.train_x) == 6 and len(data.test_x) == len(data.test_y) == 0
     assert len(folder_dataset(tmp_path, test_fraction=0.5).test_x) == 4
     write_folders(tmp_path, ("val",))
-    with pytest.raises(ValueError, match="test_fraction is for images without a test set"):
+    with pytest.raises(ValueError, match="test_fraction is for data without a test set"):
         folder_dataset(tmp_path, test_fraction=0.5)
 
 

@@ -859,7 +859,7 @@ PICTURES = {
     "no images": ([], [], "none of these"),
     "a test set and a fraction": (
         ["train/a/1.png", "train/b/1.png", "val/a/1.png"], ["--test-fraction", "0.5"],
-        "test_fraction is for images without a test set",
+        "test_fraction is for data without a test set",
     ),
     "a class of one": (["a/1.png", "b/1.png"], ["--test-fraction", "0.5"], "of one image cannot"),
     "fraction": (UNSPLIT, ["--test-fraction", "1"], "test_fraction must be at least 0 and below 1"),

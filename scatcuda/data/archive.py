@@ -25,7 +25,7 @@ from typing import Any
 
 from .budget import ask, room
 from .error import DataError
-from .files import Asking, opened, read_up_to, regular
+from .files import Asking, opened, read_rest, read_up_to, regular
 from .images import File, Source
 from .tree import Tree, is_archive, is_image, sort_in
 
@@ -98,11 +98,8 @@ def _tar_members(path: str) -> _Members:
             file.seek(0)
             yield from _tar_in(path, Asking(file, f"{path}, its contents", _ENTRY), None)
             return
-    whole = bytearray()
     with opened(path) as unpacked:
-        while chunk := unpacked.read(_HEAD):
-            ask(f"{path}, unpacked", len(whole) + len(chunk))
-            whole += chunk
+        whole = read_rest(unpacked, f"{path}, unpacked")
     yield from _tar_in(path, _Buffer(whole), whole)
 
 

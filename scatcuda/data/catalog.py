@@ -66,7 +66,7 @@ _FORMATS = {
     "CSV": _Format(csv_dataset, is_csv),
     "image folder": _Format(folder_dataset, is_image_folder),
 }
-_IN_ORDER = ("image folder",)  # looks at contents: anything else, a directory down too, goes first
+_LAST = ("image folder",)  # opens files to look: what names tell, a directory down too, goes first
 _EXPECTED = (
     "IDX files (train-images-idx3-ubyte), CIFAR (data_batch_1, data_batch_1.bin, train, "
     "train.bin), SVHN (train_32x32.mat), STL-10 (train_X.bin), Parquet (train-*.parquet), CSV "
@@ -265,8 +265,8 @@ def _recognise(
     Args: formats: those that will do; name: of a data set, what is certainly another will not.
     """
     try:
-        plain = [format for format in formats if format not in _IN_ORDER]
-        last = [format for format in formats if format in _IN_ORDER]
+        plain = [format for format in formats if format not in _LAST]
+        last = [format for format in formats if format in _LAST]
         below = [path / within for within in _WITHIN] if path.is_dir() else []
         tries = [*((place, plain) for place in (path, *below)), (path, last)]
         for place, some in tries:

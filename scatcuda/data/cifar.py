@@ -157,7 +157,7 @@ def _parse_python(file: Path, count: int, kind: Labels) -> tuple[np.ndarray, lis
 
 def _unpickled(file: Path) -> dict[str, Any]:
     with opened(file) as stream:
-        raw = read_rest(stream, str(file), _OBJECTS)
+        raw = bytes(read_rest(stream, str(file), _OBJECTS))
     try:
         return unpickle.loads(raw)
     except unpickle.Refused as error:

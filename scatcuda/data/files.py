@@ -114,7 +114,7 @@ def read_up_to(file: BinaryIO, count: int) -> bytearray:
     return values
 
 
-def read_rest(file: BinaryIO, subject: str, times: int = 1) -> bytes:
+def read_rest(file: BinaryIO, subject: str, times: int = 1) -> bytearray:
     """All that is left of a stream, whose length nobody knows before it is unpacked; what is made
     of it may take `times` as much.
 
@@ -124,7 +124,7 @@ def read_rest(file: BinaryIO, subject: str, times: int = 1) -> bytes:
     while chunk := file.read(_CHUNK):
         values += chunk
         ask(subject, times * len(values))
-    return bytes(values)
+    return values
 
 
 class Asking:

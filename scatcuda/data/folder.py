@@ -93,11 +93,7 @@ def folder_dataset(
     """
     folder = Path(directory)
     size = integer("folder_dataset", "size", size, 0)
-    seed = integer("folder_dataset", "seed", seed, 0, 2**32 - 1)
-    if not 0 <= test_fraction < 1:
-        raise ValueError(
-            f"folder_dataset: test_fraction must be at least 0 and below 1, got {test_fraction}"
-        )
+    share = Share("folder_dataset", test_fraction, seed)
     if on_error not in get_args(OnError):
         raise ValueError(f"folder_dataset: on_error must be stop or skip, got {on_error!r}")
     Images([], size or _USUAL, crop=crop, grey=grey)  # raises for what is wrong with them
@@ -118,12 +114,11 @@ def folder_dataset(
         if not train:
             first, reason = skipped[0]
             raise DataError(f"{first}: {reason}; nor can any other image there be read")
-    if test_fraction and test:
-        raise ValueError(
-            f"folder_dataset: test_fraction is for images without a test set, and {folder} has one"
-        )
+    share.check(os.fspath(folder), bool(test))
     if test_fraction:
-        train, test = _split(folder, train, test_fraction, seed)
+        labels = torch.tensor([image.label for image in train])
+        parts = share.of(os.fspath(folder), torch.arange(len(train)), labels)
+        train, test = ([train[i] for i in index.tolist()] for index, _ in parts)
     sources = [[tree.source(image.path) for image in part] for part in (train, test)]
     sides: int | tuple[int, int] = size or common_size(sources[0] + sources[1]) or _USUAL
     train_x, test_x = (Images(part, sides, crop=crop, grey=grey) for part in sources)
@@ -416,13 +411,3 @@ def _skipped(tree: Tree, images: Sequence[_Image], size: int, crop: float) -> li
     rest = Images([source for source in sources if source.name not in known], size, crop=crop)
     damaged = [(name, str(error).removeprefix(f"{name}: ")) for name, error in rest.damaged()]
     return [*tree.problems, *damaged]
-
-
-def _split(
-    folder: Path, images: list[_Image], share: float, seed: int
-) -> tuple[list[_Image], list[_Image]]:
-    """Training and test images: of each class a share for testing, at least one for each."""
-    labels = torch.tensor([image.label for image in images])
-    parts = Share("folder_dataset", share, seed).of(str(folder), torch.arange(len(images)), labels)
-    train, test = ([images[i] for i in index.tolist()] for index, _ in parts)
-    return train, test

@@ -8,12 +8,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from .decode import SUFFIXES
+from .tree import is_archive, is_image
 
 _MANY = 10_000  # names that are looked at
 _IDX = re.compile(r"(.*)(images|labels)[-.]idx\d-(ubyte|int)(\.gz)?")
 _CIFAR = re.compile(r"(test_batch|test)(\.bin)?|batches\.meta(\.txt)?|meta|(fine|coarse)_label_.*")
-_ARCHIVES = (".gz", ".tgz", ".zip", ".tar", ".bz2", ".xz", ".7z", ".rar", ".zst")
+_PACKED = (".gz", ".bz2", ".xz", ".7z", ".rar", ".zst")  # and no archive that is read
 
 
 def nearly(path: Path, recognise: Callable[[Path], object]) -> str:
@@ -40,27 +40,27 @@ def nearly(path: Path, recognise: Callable[[Path], object]) -> str:
     cifar = next((name for name in files if _CIFAR.fullmatch(name)), None)
     if cifar:
         return f"it has {cifar}, but no training file of CIFAR; "
-    packed = next((name for name in files if name.lower().endswith(_ARCHIVES)), None)
+    packed = next((name for name in files if _is_packed(name)), None)
     if packed and not folders:
         return f"it has {packed}, which is to be unpacked first; "
-    images = sum(name.lower().endswith(SUFFIXES) for name in files)
-    if images:
-        return f"it has {images} images, but no folder for each class; "
     classes = path / "train" if "train" in folders else path
     names = sorted(entry.name for entry in classes.iterdir() if entry.is_dir())
-    if len(names) == 1:
-        return f"{classes} has one folder, {names[0]}, where each of two or more classes has one; "
     if names:
-        return f"{classes} has folders, {', '.join(names[:3])} …, but no images in {names[0]}; "
+        shown = ", ".join(names[:3]) + " …" * (len(names) > 3)
+        return f"{classes} has folders, {shown}, but no images in {names[0]}; "
     return ""
+
+
+def _is_packed(name: str) -> bool:
+    return name.lower().endswith(_PACKED) and not is_archive(name)
 
 
 def _file(path: Path) -> str:
     name = path.name.lower()
     if _IDX.fullmatch(name) or _CIFAR.fullmatch(name) or name.startswith("data_batch_"):
         return f"one of the files of a data set: give {path.parent}, where they are; "
-    if name.endswith(SUFFIXES):
+    if is_image(name):
         return "an image: give the folder of all; "
-    if name.endswith(_ARCHIVES):
+    if _is_packed(name):
         return "packed: unpack it first; "
     return ""

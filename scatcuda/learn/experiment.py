@@ -38,7 +38,7 @@ from .distributed import Place, processes
 from .identity import Watch, difference, identity
 from .inference import evaluate, pick_device, predict
 from .linear import LinearClassifier
-from .options import LINEAR, Options, checked_n, checked_seed, read_config, write_config
+from .options import LINEAR, OF_FILES, Options, checked_n, checked_seed, read_config, write_config
 from .pca import PCAAffineClassifier
 from .ridge import RidgeClassifier
 from .saving import load, save
@@ -424,7 +424,7 @@ def dataset_of(options: Options, seed: int) -> Dataset[Any]:
         how["size"] = options.image_size
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
-        if field.name in ("crop", "grey", "test_fraction", "on_error") and value != field.default:
+        if field.name in OF_FILES and value != field.default:
             how[field.name] = value
     return read(location, **how)
 
@@ -438,8 +438,8 @@ def _tested(dataset: Dataset[Any]) -> Dataset[Any]:
         )
     if not len(dataset.test_y):
         raise DataError(
-            f"{dataset.name}: it has no test set (test or val beside train); test-fraction, such "
-            "as 0.2, sets a share of each class aside"
+            f"{dataset.name}: it has no test set; test-fraction, such as 0.2, sets a share of each "
+            "class aside"
         )
     return dataset
 

@@ -35,6 +35,7 @@ from .recipe import Recipe
 __all__ = [
     "LINEAR",
     "NETWORKS",
+    "OF_FILES",
     "Options",
     "checked_n",
     "checked_seed",
@@ -54,6 +55,7 @@ _MANY = 2**31 - 1  # of images, steps, pixels: more is a slip of the finger
 _CONFIG_DOTS = 256  # of a line of it; only names of files have some
 _CONFIG_BYTES = 1 << 14  # of a configuration file; one with every option has a thousand
 Features = Literal["scattering", "pixels"]
+OF_FILES = ("crop", "grey", "test_fraction", "on_error")  # as the readers call them
 LINEAR: tuple[Classifier, ...] = get_args(Classifier)
 NETWORKS: tuple[Network, ...] = get_args(Network)
 
@@ -86,8 +88,7 @@ class Options:
     )  # fmt: skip
     grey: bool = _option(False, "images in files: brightness instead of colours")
     test_fraction: float = _option(
-        0.0, "images in files without a test set: share of each class for testing", least=0,
-        below=1,
+        0.0, "data without a test set: share of each class for testing", least=0, below=1,
     )  # fmt: skip
     on_error: OnError = _option(
         "stop", "images in files that cannot be read: stop, or skip and list them",
