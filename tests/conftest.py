@@ -11,6 +11,7 @@ import os
 import random
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -39,6 +40,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def no_data_sets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither this machine's data sets nor those of who runs the tests are found."""
+    monkeypatch.setattr("scatcuda.data.catalog._DEBIAN", tmp_path / "debian")
+    monkeypatch.delenv("SCATCUDA_DATA", raising=False)
 
 
 @pytest.hookimpl(wrapper=True)

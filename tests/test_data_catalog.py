@@ -31,10 +31,8 @@ from scatcuda.data import (
 
 
 @pytest.fixture(autouse=True)
-def nothing_else(monkeypatch, tmp_path):
-    """Neither this machine's data sets nor those of who runs the tests are found."""
-    monkeypatch.setattr(catalog, "_DEBIAN", tmp_path / "debian")
-    monkeypatch.delenv("SCATCUDA_DATA", raising=False)
+def nothing_else(no_data_sets, monkeypatch, tmp_path):
+    """Not in the folder that the tests run in either."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 

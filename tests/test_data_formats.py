@@ -21,7 +21,6 @@ from scatcuda.data import (
     DataError,
     Images,
     available,
-    catalog,
     csv_dataset,
     load,
     parquet_dataset,
@@ -30,12 +29,7 @@ from scatcuda.data import (
     verify,
 )
 
-
-@pytest.fixture(autouse=True)
-def nothing_else(monkeypatch, tmp_path):
-    """Neither this machine's data sets nor those of who runs the tests are found."""
-    monkeypatch.setattr(catalog, "_DEBIAN", tmp_path / "debian")
-    monkeypatch.delenv("SCATCUDA_DATA", raising=False)
+pytestmark = pytest.mark.usefixtures("no_data_sets")
 
 
 def refused(reader, path, problem, **options):
