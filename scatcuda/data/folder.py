@@ -27,7 +27,7 @@ from ..typing import OnError
 from .archive import has_images, opened_archive
 from .dataset import Dataset
 from .error import DataError
-from .images import File, Images, Source, common_size
+from .images import USUAL, File, Images, Source, common_size
 from .labels import Share
 from .tree import Tree, is_archive, is_image, walk
 from .truth import NAMES as TRUTHS
@@ -36,7 +36,6 @@ from .truth import truth
 _TRAIN = ("train", "training")
 _VAL = ("val", "valid", "validation")
 _TEST = ("test", "testing", *_VAL)  # the first that has labels
-_USUAL = 224  # side of images of several sizes, unless it is said
 _LOOKS = 8  # directories that are looked into to recognise a folder of images
 _IMAGENET = re.compile(r"(ILSVRC/)?Data/CLS-LOC/")  # as Kaggle packs it
 
@@ -96,14 +95,14 @@ def folder_dataset(
     share = Share("folder_dataset", test_fraction, seed)
     if on_error not in get_args(OnError):
         raise ValueError(f"folder_dataset: on_error must be stop or skip, got {on_error!r}")
-    Images([], size or _USUAL, crop=crop, grey=grey)  # raises for what is wrong with them
+    Images([], size or USUAL, crop=crop, grey=grey)  # raises for what is wrong with them
     tree = _tree(folder)
     if on_error == "stop":
         _stop(tree)
     classes, train, test = _arranged(tree)
     if on_error == "stop":
         _stop(tree)
-    skipped = _skipped(tree, [*train, *test], size or _USUAL, crop) if on_error == "skip" else []
+    skipped = _skipped(tree, [*train, *test], size or USUAL, crop) if on_error == "skip" else []
     if skipped:
         names = {name for name, _ in skipped}
         train, test = (
@@ -120,7 +119,7 @@ def folder_dataset(
         parts = share.of(os.fspath(folder), torch.arange(len(train)), labels)
         train, test = ([train[i] for i in index.tolist()] for index, _ in parts)
     sources = [[tree.source(image.path) for image in part] for part in (train, test)]
-    sides: int | tuple[int, int] = size or common_size(sources[0] + sources[1]) or _USUAL
+    sides: int | tuple[int, int] = size or common_size(sources[0] + sources[1]) or USUAL
     train_x, test_x = (Images(part, sides, crop=crop, grey=grey) for part in sources)
     train_y, test_y = (
         torch.tensor([image.label for image in part], dtype=torch.int64) for part in (train, test)

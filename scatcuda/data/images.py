@@ -22,6 +22,7 @@ from .decode import decoded, dimensions
 from .error import DataError
 from .files import read_whole
 
+USUAL = 224  # side of images of several sizes, unless it is said
 _BLOCK = 4096  # images
 
 
@@ -100,7 +101,7 @@ class Images:
     def __init__(
         self,
         files: Sequence[str | os.PathLike[str] | Source],
-        size: int | tuple[int, int] = 224,
+        size: int | tuple[int, int] = USUAL,
         *,
         crop: float = 0.875,
         grey: bool = False,

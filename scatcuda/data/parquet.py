@@ -27,7 +27,7 @@ from .budget import ask
 from .dataset import Dataset, assemble
 from .error import DataError
 from .files import opened
-from .images import Images, common_size
+from .images import USUAL, Images, common_size
 from .labels import Share, labelled
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ _SHARD = re.compile(
 _FOLDERS = ("", "data")
 _VAL = ("validation", "valid", "val", "dev")
 _IMAGES, _LABELS = ("image", "img", "images"), ("label", "labels", "fine_label")
-_USUAL = 224  # side of images of several sizes, unless it is said
 _KEPT = 1 << 28  # bytes of unpacked rows, of all files of a data set
 _STEP = 16  # rows unpacked at a time: a dictionary can make many large ones of few bytes
 _LABEL_STEP = 1 << 12
@@ -114,7 +113,7 @@ def parquet_dataset(
     """
     share, name = Share("parquet_dataset", test_fraction, seed), os.fspath(path)
     size = integer("parquet_dataset", "size", size, 0)
-    Images([], size or _USUAL, crop=crop, grey=grey)  # raises for what is wrong with them
+    Images([], size or USUAL, crop=crop, grey=grey)  # raises for what is wrong with them
     if on_error not in get_args(OnError):
         raise ValueError(f"parquet_dataset: on_error must be stop or skip, got {on_error!r}")
     files = parquet_files(Path(path))
@@ -130,7 +129,7 @@ def parquet_dataset(
         test = _Part(spare, image, label, kept)
     parts = [train, *([test] if test else [])]
     skipped = [
-        image for part in parts if on_error == "skip" for image in part.skip(size or _USUAL, crop)
+        image for part in parts if on_error == "skip" for image in part.skip(size or USUAL, crop)
     ]
     titles = [f"{part.column} of {part.files[0]}" for part in parts]
     labels, names = labelled(name, {t: part.y for t, part in zip(titles, parts, strict=True)})
@@ -149,7 +148,7 @@ def parquet_dataset(
         [rows[i] for i in index.tolist()]
         for rows, index in zip(sources, (found.train_x, found.test_x), strict=True)
     ]
-    side = size or common_size(chosen[0] + chosen[1]) or _USUAL
+    side = size or common_size(chosen[0] + chosen[1]) or USUAL
     x = [Images(rows, side, crop=crop, grey=grey) for rows in chosen]
     return Dataset(
         found.name, x[0], found.train_y, x[1], found.test_y, found.classes, skipped=tuple(skipped)

@@ -399,7 +399,7 @@ def _noted(file: Any) -> tuple[str, str]:
 
 
 def _checksum(tensors: dict[str, Tensor]) -> str:
-    """CRC-32, against accidents: 2 GB/s, so that it takes little beside scattering and the disk."""
+    """CRC-32: against accidents, and cheap beside scattering."""
     crc = 0
     for name in ("x", "y", "index"):
         content: Any = tensors[name].contiguous().view(torch.uint8).numpy()
