@@ -1,26 +1,14 @@
-// The engines as plain C++: raw pointers and sizes, no PyTorch.
-//
-// Scattering of a batch of real images, S x = [A x, A|W1 x|, A|W2|W1 x||]:
-//
-//   x̂      = DFT of the image, reflected at its edges to Mp × Np
-//   W1     = IDFT fold_{2^j1}( x̂ · ψ̂(j1, θ1) )
-//   U1     = |W1|
-//   W2     = IDFT fold_{2^(j2−j1)}( Û1 · ψ̂(j2, θ2) ),  j2 > j1
-//   U2     = |W2|
-//   A_j U  = P_j U Q_jᵀ, the low-pass, subsampling by 2^(J−j) and crop as two real matrices
-//
-// Letters: B images, J scales, L angles, M N pixels, Mp Np padded sides, m n output sides;
-// resolution j means sides Mp/2^j × Np/2^j. The reference twin is scatcuda/reference.py; the
-// tensors that describe a bank are made by scatcuda/plan.py.
+// The engines as plain C++: raw pointers and sizes, no PyTorch. They run programs (program.h) on
+// batches of real signals; the reference twin is scatcuda/reference.py.
 #pragma once
 
-#include <cstdint>
+#include "program.h"
 
 namespace scatcuda {
 
 enum class Status : int {
   ok = 0,
-  bad_problem = 1,  // no such transform
+  bad_problem = 1,  // a step that the engine does not do
   workspace_too_small = 2,
   tier_impossible = 3,  // the tier asked for does not do this problem on this device
   fft_failed = 4,       // the FFT library is missing or refused
@@ -28,27 +16,17 @@ enum class Status : int {
   launch_failed = 6,    // cuda::last_error() says why
 };
 
-// What is computed. Mp = M, Np = N and no reflection when pre_pad.
-struct Problem {
-  int64_t J, L, max_order;
-  int64_t M, N;
-  bool pre_pad;
-};
-
-// A filter bank as the engines read it; T is float or double.
+// The filters of a program as the engines read them; T is float or double.
 //
-// Wavelet tables stand in the order of wavelet_table() in core/schedule.h: all scales at resolution
-// 0, then for second order those above j1 at resolution j1. A table keeps the box of frequencies
-// that its wavelets reach: columns [0, left) and [right, columns), in each of them rows [0, head)
-// and [tail, rows), in each `angle_lanes(L)` angles side by side, divided by the number of bins of
-// the resolution.
+// Each set has a table of the box of frequencies that its filters reach: along every axis the bins
+// [0, head) and [tail, side), the first axis innermost, in each bin the filters side by side in
+// `lanes`, divided by the number of points of the grid.
 template <class T>
 struct Bank {
-  const T* psi;                // [entries, lanes]
-  const int64_t* psi_support;  // [tables, 5]: first entry, head, tail, left, right
-  const T* phi;                // P_0 [m, Mp], Q_0 [n, Np], P_1 [m, Mp/2], Q_1 …
-  const int64_t* phi_support;  // [J · (m + n), 2]: first and last + 1 non-zero of each matrix row,
-                               // modulo its length
+  const T* psi;
+  const int64_t* psi_support;  // of each set: its first number in psi; head, tail of every axis
+  const T* phi;                // the matrices one after the other
+  const int64_t* phi_support;  // of each matrix row first and last + 1 non-zero, modulo its length
 };
 
 // run(self, tasks, body, closure) runs body(closure, 0), …, body(closure, tasks − 1), at once where
@@ -59,25 +37,7 @@ struct Executor {
   void* self = nullptr;
 };
 
-// Sides after padding and of the output, number of output channels.
-struct Shape {
-  int64_t Mp, Np, m, n, channels;
-};
-
-// bad_problem where it is none, or a larger one than schedule.h allows: what follows relies on it
-Status shape_of(const Problem& problem, Shape* shape);
-int64_t most_images(const Problem& problem);  // of a batch
-
-int64_t angle_lanes(int64_t L);
-int64_t psi_tables(const Problem& problem);   // rows of psi_support
-int64_t phi_entries(const Problem& problem);  // elements of phi
-
-// The support tables address the others: which of them leads outside, in a few words, or null.
-// `psi_entries` is the length of bank.psi. The CPU engine trusts its tables.
-const char* support_error(const Problem& problem, int64_t psi_entries, const int64_t* psi_support,
-                          const int64_t* phi_support);
-
-// Where the gradients of <g, S x> go: x [B, M, N], psi and phi as in the Bank, null where not
+// Where the gradients of <g, S x> go: x [B, signal], psi and phi as in the Bank, null where not
 // wanted
 template <class T>
 struct Gradients {
@@ -90,21 +50,21 @@ namespace cpu {
 const char* isa();
 
 template <class T>
-int64_t workspace_bytes(const Problem& problem, int64_t B, int64_t threads);
+int64_t workspace_bytes(const Program& program, int64_t B, int64_t threads);
 
-// x [B, M, N] -> S [B, channels, m, n], both contiguous. The workspace is 64-byte aligned.
+// x [B, signal] -> S [B, channels, sides], both contiguous. The workspace is 64-byte aligned.
 template <class T>
-Status scattering2d(const Problem& problem, const Bank<T>& bank, int64_t B, const T* x, T* S,
+Status scattering(const Program& program, const Bank<T>& bank, int64_t B, const T* x, T* S,
                     void* workspace, int64_t bytes, const Executor& executor);
 
 // `psi_entries`: the length of bank.psi where its gradient is wanted, else 0
 template <class T>
-int64_t backward_workspace_bytes(const Problem& problem, int64_t psi_entries, bool with_phi,
+int64_t backward_workspace_bytes(const Program& program, int64_t psi_entries, bool with_phi,
                                  int64_t B, int64_t threads);
 
-// x [B, M, N], g [B, channels, m, n] -> gradients of <g, S x>
+// x [B, signal], g [B, channels, sides] -> gradients of <g, S x>
 template <class T>
-Status scattering2d_backward(const Problem& problem, const Bank<T>& bank, int64_t psi_entries,
+Status scattering_backward(const Program& program, const Bank<T>& bank, int64_t psi_entries,
                              int64_t B, const T* x, const T* g, const Gradients<T>& gradients,
                              void* workspace, int64_t bytes, const Executor& executor);
 
@@ -207,29 +167,29 @@ const char* cufft_error();
 // may take, in bytes; one image is always let through. The gradients of filters are the general
 // tier's, whatever was wanted.
 template <class T>
-Status choose(const Problem& problem, int64_t B, const Device& device, Tier wanted, int64_t budget,
+Status choose(const Program& program, int64_t B, const Device& device, Tier wanted, int64_t budget,
               const Fft* fft, Launch* launch, Task task = Task::forward);
 
 template <class T>
-Status workspace_bytes(const Problem& problem, const Launch& launch, const Fft* fft, void* stream,
+Status workspace_bytes(const Program& program, const Launch& launch, const Fft* fft, void* stream,
                        int64_t* bytes);
 
 // What pixels are stored as; all are computed in the bank's type
 enum class Pixels : int { as_bank = 0, half = 1, bfloat16 = 2, uint8 = 3 };
 
-// x [B, M, N] -> S [B, channels, m, n], both contiguous; psi_entries is the length of bank.psi. The
+// x [B, signal] -> S [B, channels, sides], both contiguous; psi_entries is the length of bank.psi. The
 // workspace is 256-byte aligned.
 template <class T>
-Status scattering2d(const Problem& problem, const Launch& launch, const Bank<T>& bank,
+Status scattering(const Program& program, const Launch& launch, const Bank<T>& bank,
                     int64_t psi_entries, int64_t B, const void* x, T* S, void* workspace,
                     int64_t bytes, const Fft* fft, void* stream, Pixels pixels = Pixels::as_bank);
 
-// x [B, M, N], g [B, channels, m, n] -> gradients of <g, S x>; those of psi and phi only of a
+// x [B, signal], g [B, channels, sides] -> gradients of <g, S x>; those of psi and phi only of a
 // launch with filters. They are 0 where a table keeps nothing; boxes of two tables must not
 // overlap. What a table that reaches outside makes of the coefficients, NaN, it makes of the
 // gradient of x. Sums are taken in a fixed order: the same launch gives the same bits.
 template <class T>
-Status scattering2d_backward(const Problem& problem, const Launch& launch, const Bank<T>& bank,
+Status scattering_backward(const Program& program, const Launch& launch, const Bank<T>& bank,
                              int64_t psi_entries, int64_t B, const void* x, const T* g,
                              const Gradients<T>& gradients, void* workspace, int64_t bytes,
                              const Fft* fft, void* stream, Pixels pixels = Pixels::as_bank);

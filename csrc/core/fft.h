@@ -8,6 +8,15 @@
 #include "common.h"
 
 namespace scatcuda {
+
+// A transform of n points as at least two passes of one radix each; the radices multiply to n and
+// the last one has a butterfly of its own, be it that of one point.
+constexpr int max_passes = 24;
+struct Radices {
+  int count = 0;
+  int radix[max_passes] = {};
+};
+
 inline namespace SCATCUDA_ISA {
 
 // Of plain numbers it is aligned as a whole, so that a GPU moves it as a whole.
@@ -214,14 +223,6 @@ SCATCUDA_INLINE void butterfly(Complex<T>* x) {
     butterfly_odd<R, Sign>(x);
   }
 }
-
-// A transform of n points as at least two passes of one radix each; the radices multiply to n and
-// the last one has a butterfly of its own, be it that of one point.
-constexpr int max_passes = 24;
-struct Radices {
-  int count = 0;
-  int radix[max_passes] = {};
-};
 
 // Radices with a butterfly of their own, dearest first: few passes cost less than cheap passes,
 // because each one goes through the first-level cache. Any other prime goes by the definition.

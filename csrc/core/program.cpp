@@ -94,6 +94,7 @@ struct Owner {
   std::vector<Set> sets;
   std::vector<Matrix> matrices;
   std::vector<Step> steps;
+  std::vector<LinePlan> lines;
   std::vector<int> signal_children;
   std::deque<std::vector<int>> children;
   std::deque<std::vector<int>> ints;
@@ -398,6 +399,7 @@ class Reader {
     for (const string_view name : parted(word("the sources"), ',')) {
       const int index = earlier(name);
       sources.push_back(index);
+      at(index).stored = true;
       planes += at(index).planes;
       s.level = std::max(s.level, at(index).level);
       expect(equal(at(index).grid, at(sources[0]).grid), "its sources ", sources[0], " and ", index,
@@ -497,6 +499,7 @@ class Reader {
   void pair(Step& s) {
     s.source = source();
     s.other = source();
+    for (const int source : {s.source, s.other}) (source < 0 ? p_.stored : at(source).stored) = true;
     const string_view list = word("pairs of planes");
     const int64_t counts[] = {planes_of(s.source), planes_of(s.other)};
     auto& pairs = o_.integers.emplace_back();
@@ -560,6 +563,21 @@ class Reader {
 
   // --- what is known when all is read ---
 
+  void plan_lines(const Grid& grid, int (&line)[3]) {
+    for (int part = 0; part < 3; ++part) {
+      LinePlan wanted{at_part(grid, part), 0, {}};
+      while (at_part(p_.padded, wanted.base) != at_part(p_.padded, part)) ++wanted.base;
+      const auto same = [&](const LinePlan& l) {
+        return l.side == wanted.side && l.base == wanted.base;
+      };
+      const auto found = std::find_if(o_.lines.begin(), o_.lines.end(), same);
+      line[part] = static_cast<int>(found - o_.lines.begin());
+      if (found != o_.lines.end()) continue;
+      wanted.radices = factorize(static_cast<int>(wanted.side));
+      o_.lines.push_back(wanted);
+    }
+  }
+
   void finish() {
     // every channel is written, and once
     std::vector<std::pair<int64_t, int64_t>> written;
@@ -583,10 +601,13 @@ class Reader {
       o_.steps[i].children = o_.children[i].data();
       o_.steps[i].child_count = static_cast<int>(o_.children[i].size());
     }
+    plan_lines(p_.padded, p_.line);
+    for (Step& s : o_.steps) plan_lines(s.grid, s.line);
     const auto count = [](const auto& list) { return static_cast<int>(list.size()); };
     p_.sets = o_.sets.data(), p_.set_count = count(o_.sets);
     p_.matrices = o_.matrices.data(), p_.matrix_count = count(o_.matrices);
     p_.steps = o_.steps.data(), p_.step_count = count(o_.steps);
+    p_.lines = o_.lines.data(), p_.line_count = count(o_.lines);
     p_.children = o_.signal_children.data(), p_.child_count = count(o_.signal_children);
   }
 };

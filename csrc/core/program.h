@@ -34,7 +34,7 @@
 #include <memory>
 #include <string>
 
-#include "common.h"
+#include "fft.h"
 
 namespace scatcuda {
 
@@ -70,6 +70,14 @@ struct Matrix {
   int64_t first, row;  // its first number in phi, and row of phi_support
 };
 
+// A Fourier transform of one length, whose twiddles are every base/side-th of those of the padded
+// signal along the axis of part `base`
+struct LinePlan {
+  int64_t side;
+  int base;
+  Radices radices;
+};
+
 enum class Kind { wavelet, group, average, pair };
 enum class Rho { none, modulus, norm, phase };
 enum class Mean { matrices, mean, powers };
@@ -85,6 +93,7 @@ struct Step {
   Grid fold{1, 1, 1};                                // fold or crop, by how much
   bool crop_first = false, crop_middle = false, crop_last = false;
   Grid grid{1, 1, 1};                                // of its planes
+  int line[3] = {};                                  // along its axes, by part
   int level = 0;                                     // wavelets in a row
   int digits = 0;                                    // of a plane's number,
   int64_t digit[max_digits] = {};                    // their ranges
@@ -92,6 +101,7 @@ struct Step {
   const int* children = nullptr;                     // wavelet steps whose source it is
   int child_count = 0;
   int average = -1;                                  // the step that averages it
+  bool stored = false;                               // group or pair takes its planes
 
   // group: planes[table[g · length + i]] for g < groups, i < length
   const int* sources = nullptr;
@@ -122,16 +132,19 @@ struct Program {
   Axis axis[max_rank];
   Axis padding[3];  // by part
   Grid signal, padded;
+  int line[3];  // along the padded signal
   int64_t channels;
   int sides;
   int64_t side[max_rank], unit;  // of a channel; its numbers
   const Set* sets;
   const Matrix* matrices;
   const Step* steps;
-  int set_count, matrix_count, step_count;
+  const LinePlan* lines;
+  int set_count, matrix_count, step_count, line_count;
   const int* children;  // wavelet steps of the signal
   int child_count;
   int average;  // the step that averages the signal
+  bool stored;  // pair takes the signal
   int levels;
   int64_t psi_support_numbers, phi_numbers, phi_rows;
 };
