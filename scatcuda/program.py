@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from itertools import product
 from math import prod
 from typing import ClassVar, NamedTuple, TypeAlias
@@ -319,7 +319,9 @@ class Program:
                 source = wavelet.source
             if source == X:
                 count = self.plane_channels(step)
-                for first, path in zip(self.channels_of(step), product(*filters[::-1]), strict=True):
+                for first, path in zip(
+                    self.channels_of(step), product(*filters[::-1]), strict=True
+                ):
                     paths[first : first + count] = [path] * count
         return tuple(paths)
 
@@ -546,7 +548,9 @@ def _check_pair(p: Program, step: Pair, made: _Made) -> None:
         told = f"its set {step.weight} is not for planes of {_by(grid)}"
         _expect(_set_of(p.sets, step.weight).sides == grid, told)
     for by in step.shifts:
-        told = f"a shift must have {p.rank} places, as in 0,3; got {_quoted(','.join(map(str, by)))}"
+        told = (
+            f"a shift must have {p.rank} places, as in 0,3; got {_quoted(','.join(map(str, by)))}"
+        )
         _expect(len(by) == p.rank, told)
         for place, side in zip(by, grid, strict=True):
             told = f"a shift must be an integer from 0 to {side - 1}; got {place}"
@@ -580,7 +584,9 @@ def _check_channels(p: Program) -> None:
     starts_and_end = np.concatenate([start[order], [p.channels]])
     if (wrong := np.flatnonzero(starts_and_end != ends)).size:
         at, end = int(starts_and_end[wrong[0]]), int(ends[wrong[0]])
-        told = f"channel {at} is written twice" if at < end else f"channel {end} is written by no step"
+        told = (
+            f"channel {at} is written twice" if at < end else f"channel {end} is written by no step"
+        )
         raise _Refused(told)
 
 
@@ -626,7 +632,9 @@ class _Reader:
             self.words = statement.split(" ")
             verb = self._word("a statement")
             step = steps.get(verb)
-            where = f"step {len(self.steps)} ({verb})" if step else f"statement {_quoted(statement)}"
+            where = (
+                f"step {len(self.steps)} ({verb})" if step else f"statement {_quoted(statement)}"
+            )
             try:
                 if step is None:
                     self._declare(verb)
@@ -908,14 +916,14 @@ def _laid_out(b: Builder, unit: int) -> tuple[int, list[Step]]:
         if isinstance(step, Average)
     }
 
-    @lru_cache(maxsize=None)
+    @cache
     def below(source: int, levels: int) -> int:
         """Channels of all paths so many wavelets longer, of one plane."""
         if levels == 0:
             return widths.get(source, 0)
         return sum(filters(i) * below(i, levels - 1) for i in children.get(source, ()))
 
-    @lru_cache(maxsize=None)
+    @cache
     def before(i: int, levels: int) -> int:
         """Channels of those paths that take another step where they would take this one."""
         step = steps[i]
