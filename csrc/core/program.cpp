@@ -95,6 +95,7 @@ struct Owner {
   std::vector<Matrix> matrices;
   std::vector<Step> steps;
   std::vector<LinePlan> lines;
+  std::vector<int64_t> bases;
   std::vector<int> signal_children;
   std::deque<std::vector<int>> children;
   std::deque<std::vector<int>> ints;
@@ -348,6 +349,8 @@ class Reader {
   void wavelet(Step& s) {
     s.source = source();
     expect_real(s.source);
+    expect(s.source < 0 || at(s.source).kind == Kind::wavelet, "it filters the planes of step ",
+           s.source, ", which is no wavelet");
     s.set = set_of("a set");
     const Grid& from = grid_of_source(s.source);
     expect_grid(s.set, from);
@@ -437,6 +440,7 @@ class Reader {
     const string_view rho = word("modulus or none");
     expect(rho == "modulus" || rho == "none", "rho must be modulus or none; got ", quoted(rho));
     s.rho = rho == "modulus" ? Rho::modulus : Rho::none;
+    s.stored = true;
     s.planes = 1;
     append_digit(s, s.groups);
     append_digit(s, filters.count);
@@ -563,18 +567,22 @@ class Reader {
 
   // --- what is known when all is read ---
 
+  // The number of the transform of a side, whose twiddles are those of a longer one
+  int line_of(int64_t side, int64_t base) {
+    const auto length = std::find(o_.bases.begin(), o_.bases.end(), base);
+    const int of = static_cast<int>(length - o_.bases.begin());
+    if (length == o_.bases.end()) o_.bases.push_back(base);
+    const auto same = [&](const LinePlan& l) { return l.side == side && l.base == of; };
+    const auto found = std::find_if(o_.lines.begin(), o_.lines.end(), same);
+    const int index = static_cast<int>(found - o_.lines.begin());
+    if (found == o_.lines.end()) {
+      o_.lines.push_back({side, of, factorize(static_cast<int>(side))});
+    }
+    return index;
+  }
   void plan_lines(const Grid& grid, int (&line)[3]) {
     for (int part = 0; part < 3; ++part) {
-      LinePlan wanted{at_part(grid, part), 0, {}};
-      while (at_part(p_.padded, wanted.base) != at_part(p_.padded, part)) ++wanted.base;
-      const auto same = [&](const LinePlan& l) {
-        return l.side == wanted.side && l.base == wanted.base;
-      };
-      const auto found = std::find_if(o_.lines.begin(), o_.lines.end(), same);
-      line[part] = static_cast<int>(found - o_.lines.begin());
-      if (found != o_.lines.end()) continue;
-      wanted.radices = factorize(static_cast<int>(wanted.side));
-      o_.lines.push_back(wanted);
+      line[part] = line_of(at_part(grid, part), at_part(p_.padded, part));
     }
   }
 
@@ -602,12 +610,19 @@ class Reader {
       o_.steps[i].child_count = static_cast<int>(o_.children[i].size());
     }
     plan_lines(p_.padded, p_.line);
-    for (Step& s : o_.steps) plan_lines(s.grid, s.line);
+    for (Step& s : o_.steps) {
+      plan_lines(s.grid, s.line);
+      if (s.kind == Kind::group || s.kind == Kind::pair) p_.gathered = true;
+      if (s.kind != Kind::group) continue;
+      const int64_t length = o_.sets[static_cast<size_t>(s.set)].points;
+      s.group_line = line_of(length, length);
+    }
     const auto count = [](const auto& list) { return static_cast<int>(list.size()); };
     p_.sets = o_.sets.data(), p_.set_count = count(o_.sets);
     p_.matrices = o_.matrices.data(), p_.matrix_count = count(o_.matrices);
     p_.steps = o_.steps.data(), p_.step_count = count(o_.steps);
     p_.lines = o_.lines.data(), p_.line_count = count(o_.lines);
+    p_.bases = o_.bases.data(), p_.base_count = count(o_.bases);
     p_.children = o_.signal_children.data(), p_.child_count = count(o_.signal_children);
   }
 };

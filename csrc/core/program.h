@@ -26,7 +26,8 @@
 //                            where it is padded with zeros behind; every 2nd is kept; modulus, none
 //   pair 1 2 0:3,1:4 at 7    see Step
 //
-// Steps, sets and matrices are numbered from 0 each. The planes of a wavelet step have its source's
+// A wavelet step filters the signal or another wavelet step's planes, real ones; group and pair take
+// any. Steps, sets and matrices are numbered from 0 each. The planes of a wavelet step have its source's
 // numbers with one digit more, the filter (norm: without); those of a group step have three:
 // group, filter, place.
 #pragma once
@@ -70,8 +71,8 @@ struct Matrix {
   int64_t first, row;  // its first number in phi, and row of phi_support
 };
 
-// A Fourier transform of one length, whose twiddles are every base/side-th of those of the padded
-// signal along the axis of part `base`
+// A Fourier transform of one length, whose twiddles are every bases[base] / side-th of those of a
+// padded side, or of an axis that groups have
 struct LinePlan {
   int64_t side;
   int base;
@@ -94,6 +95,7 @@ struct Step {
   bool crop_first = false, crop_middle = false, crop_last = false;
   Grid grid{1, 1, 1};                                // of its planes
   int line[3] = {};                                  // along its axes, by part
+  int group_line = -1;                               // along the axis of a group
   int level = 0;                                     // wavelets in a row
   int digits = 0;                                    // of a plane's number,
   int64_t digit[max_digits] = {};                    // their ranges
@@ -140,11 +142,13 @@ struct Program {
   const Matrix* matrices;
   const Step* steps;
   const LinePlan* lines;
-  int set_count, matrix_count, step_count, line_count;
+  const int64_t* bases;
+  int set_count, matrix_count, step_count, line_count, base_count;
   const int* children;  // wavelet steps of the signal
   int child_count;
   int average;  // the step that averages the signal
-  bool stored;  // pair takes the signal
+  bool stored;    // pair takes the signal
+  bool gathered;  // there is a group or a pair
   int levels;
   int64_t psi_support_numbers, phi_numbers, phi_rows;
 };
