@@ -113,7 +113,8 @@ def filters_of(packed: Packed, program: Program, index: int) -> Tensor:
     box = packed.psi_support.reshape(-1)[row : row + 1 + 2 * len(sides)].unbind()
     psi = torch.nn.functional.pad(packed.psi, (0, 1))
     place = box[0] + torch.arange(count, device=psi.device)
-    stride, kept = limits.lanes(count), torch.ones_like(place, dtype=torch.bool)
+    stride: int | Tensor = limits.lanes(count)
+    kept = torch.ones_like(place, dtype=torch.bool)
     for axis, side in enumerate(sides):
         head, tail = box[1 + 2 * axis : 3 + 2 * axis]
         bin = torch.arange(side, device=psi.device)

@@ -164,9 +164,9 @@ def images_text(
 
 
 @lru_cache(maxsize=64)
-def _images_text(caller: str, *problem: int) -> str:
+def _images_text(caller: str, J: int, L: int, max_order: int, M: int, N: int, pre_pad: bool) -> str:
     try:
-        return Plan(*problem).program
+        return Plan(J, L, max_order, M, N, pre_pad).program
     except ValueError as error:
         told = str(error).removeprefix("Plan")
         raise arguments.ArgumentError(f"{caller}{told}") from None
@@ -335,7 +335,7 @@ def whole_support(plan: Plan) -> tuple[Tensor, Tensor]:
 
 
 def _table_of(rows: list[list[int]], width: int) -> Tensor:
-    return integers(rows).reshape(-1, width)
+    return integers([number for row in rows for number in row]).view(-1, width)
 
 
 def unpack(

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from itertools import product
 from math import prod
-from typing import ClassVar, NamedTuple, TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 import torch
@@ -170,7 +170,8 @@ class Pair:
 Step: TypeAlias = "Wavelet | Group | Average | Pair"
 
 
-class Planes(NamedTuple):
+@dataclass(frozen=True)
+class Planes:
     """What a step makes, or the signal is."""
 
     grid: tuple[int, ...]
@@ -330,7 +331,8 @@ class Program:
         """The statements, as ``csrc/core/program.h`` lists them."""
         x = ["x", *(axis.text for axis in self.axes)]
         statements = [" ".join(x), " ".join(map(str, ("S", self.channels, *self.sides)))]
-        statements += [table.text for table in (*self.sets, *self.matrices)]
+        statements += [table.text for table in self.sets]
+        statements += [matrix.text for matrix in self.matrices]
         statements += [" ".join([step.verb, *step.words]) for step in self.steps]
         return ";".join(statements)
 
@@ -940,14 +942,15 @@ def _laid_out(b: Builder, unit: int) -> tuple[int, list[Step]]:
             channels += prod(_means(b, step, b._planes))
         if not isinstance(step, Average):
             continue
-        chain, source = [], step.source
+        strides: tuple[int, ...] = ()
+        at, left, source = 0, 0, step.source
         while source != X and isinstance(wavelet := steps[source], Wavelet):
-            chain.append(source)
-            source = wavelet.source
+            at += before(source, left)
+            if wavelet.rho != "norm":
+                strides = (below(source, left), *strides)
+            left, source = left + 1, wavelet.source
         if source == X:
-            at = starts[len(chain)] + sum(before(c, left) for left, c in enumerate(chain))
-            moved = [left for left, c in enumerate(chain) if steps[c].rho != "norm"]
-            strides = tuple(below(chain[left], left) for left in reversed(moved))
+            at += starts[left]
             steps[i] = replace(step, channel=at, strides=strides)
         else:  # planes in order
             digits, width = b._of(step.source).digits, widths[step.source]

@@ -172,12 +172,12 @@ def scattering(
             written.append(numbers.reshape(*lead, -1, p.unit))
             channels.append(_channels(p, step, x.device))
         else:
-            both = step.source, step.other
             if step.weight is None:
-                means = _products(*(planes[source] for source in both), step, p.rank)
+                means = _products(planes[step.source], planes[step.other], step, p.rank)
             else:
                 weights = filters_of(packed, p, step.weight)
-                means = _weighted_products(*map(spectrum, both), weights, step, p.rank)
+                spectra_of_both = spectrum(step.source), spectrum(step.other)
+                means = _weighted_products(*spectra_of_both, weights, step, p.rank)
             written.append(means.reshape(*lead, -1, 1))
             channels.append(step.channel + torch.arange(means.shape[-1], device=x.device))
         for source in p.last_uses[i]:
@@ -283,8 +283,8 @@ def _channels(p: Program, step: Average, device: torch.device) -> Tensor:
 
 def _paired(a: Tensor, b: Tensor, step: Pair, rank: int) -> tuple[Tensor, Tensor]:
     """The planes of the pairs."""
-    counts = a.shape[-rank - 1], b.shape[-rank - 1]
-    pairs = step.pairs or tuple(itertools.product(*map(range, counts)))
+    every = itertools.product(range(a.shape[-rank - 1]), range(b.shape[-rank - 1]))
+    pairs = step.pairs or tuple(every)
     index = torch.tensor(pairs, device=a.device).mT
     return a.index_select(-rank - 1, index[0]), b.index_select(-rank - 1, index[1])
 

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scatcuda import plan, reference
+from scatcuda import plan, program, reference
 
 HUGE = [-1, 0, 1, 2, 3, 24, 25, 4096, 4097, 2**24, 2**31 - 1, 2**31, 2**40, 2**62, 2**63 - 1,
         -(2**63), 2**63, 2**70]  # fmt: skip
@@ -54,7 +54,7 @@ class Calls:
             rows, columns = p.sides(res)
             head, tail = sorted(self.rng.choices(range(rows + 1), k=2))
             left, right = sorted(self.rng.choices(range(columns + 1), k=2))
-            boxes.append([entries, head, tail, left, right])
+            boxes.append([entries * p.lanes, head, tail, left, right])
             entries += (rows - tail + head) * (columns - right + left)
         rows = []  # of matrices, 0 outside of their bands
         for res in range(p.J):
@@ -69,7 +69,7 @@ class Calls:
         psi = self.tensor(entries * p.lanes, dtype=dtype)
         return psi, plan._table_of(boxes, 5), torch.cat(rows), plan._table_of(bands, 2)
 
-    def scattering2d(self) -> tuple[list[Any], int]:
+    def scattering(self) -> tuple[list[Any], int]:
         J, L, order = self.rng.randint(1, 2), self.rng.randint(1, 9), self.rng.randint(0, 2)
         pre_pad = self.one_in(3)
         sides = [self.rng.randint(3, 4) << J if pre_pad else (1 << J) + self.rng.randrange(6)
@@ -77,14 +77,12 @@ class Calls:
         p = plan.Plan(J, L, order, *sides, pre_pad)
         dtype = self.rng.choice(DTYPES[:2])
         x = self.tensor(*self.lead(), *sides, dtype=dtype)
-        constants = [J, L, order, pre_pad]
-        return [x, *self.bank(p, dtype), *constants], 5
+        return [x, *self.bank(p, dtype), p.program], 5
 
-    def scattering2d_backward(self) -> tuple[list[Any], int]:
-        arguments, tensors = self.scattering2d()
-        x, (J, L, order, pre_pad) = arguments[0], arguments[5:]
-        p = plan.Plan(J, L, order, *x.shape[-2:], pre_pad)
-        grad = self.tensor(*x.shape[:-2], p.channels, *p.output, dtype=x.dtype)
+    def scattering_backward(self) -> tuple[list[Any], int]:
+        arguments, tensors = self.scattering()
+        x, p = arguments[0], program.parse(arguments[5])
+        grad = self.tensor(*x.shape[:-2], p.channels, *p.sides, dtype=x.dtype)
         return [grad, *arguments, *(self.one_in(2) for _ in range(3))], tensors + 1
 
     def filter_fold(self) -> tuple[list[Any], int]:
@@ -138,6 +136,22 @@ class Calls:
             return t.transpose(-1, -2)
         return t.reshape(-1)[: self.rng.randrange(t.numel() + 1)]
 
+    def spoiled_text(self, text: str) -> str:
+        """Another word, fewer or more of them, or a statement that stands elsewhere."""
+        at = self.rng.choice(" ;")
+        words = text.split(at)
+        i = self.rng.randrange(len(words))
+        choice = self.rng.randrange(4)
+        if choice == 0:
+            words[i] = str(self.rng.choice(HUGE))
+        elif choice == 1:
+            words.insert(i, words.pop(self.rng.randrange(len(words))))
+        elif choice == 2:
+            del words[i:]
+        else:
+            words[i] = self.rng.choice(["x", "0", "1", "mean", "group", "/3", "none", "at", "é;"])
+        return at.join(words)
+
     def number(self, value: bool | int) -> int:
         return self.rng.choice(HUGE) if self.one_in(2) else int(value) + self.rng.choice((-1, 1))
 
@@ -149,6 +163,8 @@ class Calls:
                     arguments[i] = self.spoiled_tensor(arguments[i])
                 except REFUSALS:  # PyTorch has no such tensor
                     continue
+            elif isinstance(arguments[i], str):
+                arguments[i] = self.spoiled_text(arguments[i])
             elif not isinstance(arguments[i], bool):
                 arguments[i] = self.number(arguments[i])
         return arguments
@@ -164,7 +180,7 @@ class Calls:
         spoiled = self.one_in(2)
         if spoiled:
             arguments = self.spoil(arguments, tensors)
-        if name in ("scattering2d", "scattering2d_backward") and self.one_in(4):
+        if name in ("scattering", "scattering_backward") and self.one_in(4):
             arguments += [self.rng.choice(["auto", "general", "fused"]), self.rng.randrange(99)]
         else:
             arguments = [self.strided(t) if i in (0, 1) else t for i, t in enumerate(arguments)]
@@ -203,7 +219,7 @@ def _largest(t: Tensor) -> float:
     return float(t.abs().max()) if t.numel() > 0 else 0.0
 
 
-NAMES = ["scattering2d", "scattering2d_backward", "filter_fold", "filter_fold_backward", "modulus",
+NAMES = ["scattering", "scattering_backward", "filter_fold", "filter_fold_backward", "modulus",
          "modulus_backward", "lowpass"]  # fmt: skip
 
 

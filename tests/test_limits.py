@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from scatcuda import Scattering2D, filters, limits, reference
+from scatcuda import Scattering2D, filters, limits, ops
 from scatcuda.cli import main
 from scatcuda.config import cuda_launch
 from scatcuda.learn import ScatteringTransformer, WaveletCascade, hybrid, pool
@@ -25,10 +25,6 @@ ROOT = Path(__file__).parents[1]
 S, HUGE = (32, 32), 10**5000  # Python refuses to print integers of so many digits
 META = [torch.empty(4, 4, device="meta")] * 5
 HERE = [torch.empty(4, 4)] * 5
-
-
-def operator(*constants: object, tensors: list[torch.Tensor] = META) -> object:
-    return torch.ops.scatcuda.scattering2d(*tensors, *constants)
 
 
 def cascade(J: int, shape: tuple[int, int], **options: int) -> object:
@@ -59,7 +55,8 @@ CASES: list[tuple[Callable[[], object], str]] = [
     (lambda: ScatteringTransformer(10**9).fit(np.zeros((2, 8, 8))), "J must be at most 24"),
     (lambda: pool(torch.zeros(1, 81, 8, 8), "mean", J=10**12), "pool: J must be at most 24"),
     (lambda: hybrid(10, (1, 32, 32), J=10**12), "hybrid: J must be at most 24"),
-    (lambda: reference.scattering2d(*HERE, 10**12, 8, 2, False), "Plan: J must be at most 24"),
+    (lambda: ops.scattering2d(*HERE, 10**12, 8), "scattering2d: J must be at most 24"),
+    (lambda: ops.scattering2d(*META, HUGE, 8), "scattering2d: J must be at most 24; got one of"),
     (lambda: cuda_launch(10**9, S, device="H100"), "cuda_launch: J must be at most 24"),
     (lambda: cuda_launch(2, S, batch=2**63 - 1, device="H100"), "batch must be at most 4642886213"),
     (lambda: cuda_launch(2, S, batch=HUGE, device="H100"), "batch must be at most 46428862137840;"),
@@ -84,7 +81,7 @@ def test_what_is_too_large_is_said_before_anything_is_allocated(make, sentence):
 )
 def test_operators_say_so_too(tensors, constants):
     with pytest.raises(RuntimeError, match="scattering2d: "):
-        operator(*constants, False, tensors=tensors)
+        ops.scattering2d(*tensors, *constants)
 
 
 def test_the_command_says_so(capsys, tmp_path):
@@ -99,17 +96,19 @@ def test_the_command_says_so(capsys, tmp_path):
 
 
 def test_c_has_the_same_numbers():
-    text = (ROOT / "csrc/core/schedule.h").read_text()
-    names = ("max_scales", "most_angles", "longest_side", "most_channels", "most_numbers",
-             "most_batch_numbers")  # fmt: skip
+    text = (ROOT / "csrc/core/program.h").read_text()
+    ours = {
+        "max_rank": limits.RANK, "max_level": limits.LEVELS, "longest_side": limits.SIDE,
+        "most_steps": limits.STEPS, "longest_text": limits.TEXT, "most_filters": limits.FILTERS,
+        "most_planes": limits.PLANES, "most_numbers": limits.NUMBERS,
+        "most_batch_numbers": limits.BATCH_NUMBERS,
+    }  # fmt: skip
     found = {}
-    for name in names:
+    for name in ours:
         number = re.search(rf"\b{name} = ([^,;]+)", text)[1].replace("int64_t{1}", "1")
         base, _, power = number.partition("<<")
         found[name] = int(base) << int(power or 0)
-    ours = (limits.SCALES, limits.ANGLES, limits.SIDE, limits.CHANNELS, limits.NUMBERS,
-            limits.BATCH_NUMBERS)  # fmt: skip
-    assert tuple(found.values()) == ours
+    assert found == ours
 
 
 def around(*numbers: int) -> list[int]:
