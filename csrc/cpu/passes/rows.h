@@ -12,15 +12,6 @@
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
-// [planes][parts][points]: complex planes have two parts, real ones one
-template <class T>
-struct Planes {
-  T* p = nullptr;
-  int64_t points = 0;
-  int parts = 1;
-  T* of(int64_t plane, int part) const { return p + (plane * parts + part) * points; }
-};
-
 // What the rows of a step's planes become, one chunk of its filters
 template <class T>
 struct Rows {
