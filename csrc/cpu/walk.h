@@ -97,7 +97,7 @@ class Walk {
                       matrix(average.matrix[2])};
     if (average.mean == Mean::powers) a.powers = average.powers, a.power_count = average.power_count;
     if (average.mean == Mean::mean) {
-      a.powers = &once, a.power_count = 1;
+      a.mean = true, a.powers = &once, a.power_count = 1;
       a.scale = T(1) / static_cast<T>(points_of(grid));
     }
     return a;

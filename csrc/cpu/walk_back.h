@@ -286,7 +286,11 @@ class WalkBack : private Walk<T> {
         double sum = 0;
         for (int i = 0; i < a.power_count; ++i) {
           const double q = a.powers[i];
-          if (v != 0) sum += g[i] * q * __builtin_pow(__builtin_fabs(v), q - 1) * (v < 0 ? -1 : 1);
+          if (a.mean) {
+            sum += g[i];
+          } else if (v != 0) {
+            sum += g[i] * q * __builtin_pow(__builtin_fabs(v), q - 1) * (v < 0 ? -1 : 1);
+          }
         }
         T* to = signal.padded + r * width + c;
         *to = (p_.child_count > 0 ? *to : T(0)) + a.scale * static_cast<T>(sum);
