@@ -211,8 +211,8 @@ class NinjaBuild(build_ext):
                 defines = [f"-DSCATCUDA_ISA={isa}", f"-DSCATCUDA_REAL={real}"]
                 unit = (ROOT / "csrc/cpu/engine.cpp", f"engine_{isa}_{real}")
                 units.append((*unit, engine + flags + defines))
-        beside = "cufft" if cuda else "absent"
-        units.append((ROOT / f"csrc/cuda/{beside}.cpp", f"cuda_{beside}", common))
+        for beside in ("cufft", "match") if cuda else ("absent",):
+            units.append((ROOT / f"csrc/cuda/{beside}.cpp", f"cuda_{beside}", common))
         built_for = f'-DSCATCUDA_ARCHS="{" ".join(archs)}"'
         for source in sorted((ROOT / "csrc/api").glob("*.cpp")):
             units.append((source, f"api_{source.stem}", [*common, built_for]))
