@@ -67,18 +67,23 @@ class Problem(NamedTuple):
 # --- the engine -------------------------------------------------------------------------------
 
 
+def engine_arguments(p: Problem) -> tuple[Tensor, Tensor, Tensor, Tensor, str]:
+    """The filters, of which a support table says in entries where they begin, and the program."""
+    plan = Plan(p.J, p.L, p.max_order, p.M, p.N, p.pre_pad)
+    support = p.psi_support.clone()
+    support[:, 0] *= plan.lanes
+    return p.psi, support, p.phi, p.phi_support, plan.program
+
+
 def forward(p: Problem) -> Tensor:
-    bank = p.psi, p.psi_support, p.phi, p.phi_support
-    return ops.scattering2d(p.x, *bank, p.J, p.L, p.max_order, p.pre_pad)
+    return ops.scattering(p.x, *engine_arguments(p))
 
 
 def backward(p: Problem, with_filters: bool) -> Sequence[Tensor]:
     """The gradients of x, psi and phi, the last two empty without the filters."""
-    operator = torch.ops.scatcuda.scattering2d_backward.default
-    bank = p.psi, p.psi_support, p.phi, p.phi_support
-    constants = p.J, p.L, p.max_order, p.pre_pad
+    operator = torch.ops.scatcuda.scattering_backward.default
     wanted = True, with_filters, with_filters
-    return operator(p.grad, p.x, *bank, *constants, *wanted, "auto", 0)
+    return operator(p.grad, p.x, *engine_arguments(p), *wanted, "auto", 0)
 
 
 CALLS: dict[str, Callable[[Problem], Sequence[Tensor]]] = {
