@@ -204,15 +204,15 @@ class NinjaBuild(build_ext):
         build_info += ["CPU " + " ".join(ISAS), "CUDA " + (" ".join(archs) or "none")]
         engine = common + ENGINE_FLAGS + (["-DSCATCUDA_X86_64"] if X86_64 else [])
         common = common + HARDENED
-        units = [(ROOT / "csrc/core/schedule.cpp", "schedule", engine)]
+        units = [(ROOT / "csrc/core/program.cpp", "program", common)]
         units.append((ROOT / "csrc/cpu/dispatch.cpp", "dispatch", engine))
         for isa, flags in ISAS.items():
             for real in ("float", "double"):
                 defines = [f"-DSCATCUDA_ISA={isa}", f"-DSCATCUDA_REAL={real}"]
                 unit = (ROOT / "csrc/cpu/engine.cpp", f"engine_{isa}_{real}")
                 units.append((*unit, engine + flags + defines))
-        beside = "cufft" if cuda else "absent"
-        units.append((ROOT / f"csrc/cuda/{beside}.cpp", f"cuda_{beside}", common))
+        for beside in ("cufft", "match") if cuda else ("absent",):
+            units.append((ROOT / f"csrc/cuda/{beside}.cpp", f"cuda_{beside}", common))
         built_for = f'-DSCATCUDA_ARCHS="{" ".join(archs)}"'
         for source in sorted((ROOT / "csrc/api").glob("*.cpp")):
             units.append((source, f"api_{source.stem}", [*common, built_for]))

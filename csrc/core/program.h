@@ -171,6 +171,11 @@ inline namespace SCATCUDA_ISA {
 
 SCATCUDA_HD constexpr int64_t points_of(const Grid& g) { return g.first * g.middle * g.last; }
 
+// Real planes have one, complex ones two.
+constexpr int parts_of(const Step& s) {
+  return s.rho == Rho::none || s.rho == Rho::phase ? 2 : 1;
+}
+
 // Whether a band [low, high) of points modulo `side` is one: it may begin before the first point or
 // end behind the last.
 SCATCUDA_HD constexpr bool is_band(int64_t low, int64_t high, int64_t side) {

@@ -134,29 +134,80 @@ struct LevelBuffers {
   }
 };
 
+// Planes that lie as they are, [planes][parts][points]: complex planes have two parts, real ones one
+template <class T>
+struct Planes {
+  T* p = nullptr;
+  int64_t points = 0;
+  int parts = 1;
+  T* of(int64_t plane, int part) const { return p + (plane * parts + part) * points; }
+};
+
+// Those of a step, or of the signal (−1), which others gather, among all that a program stores
+template <class T>
+Planes<T> planes_of(const Program& p, T* stored, int index) {
+  const auto numbers = [&](int i) {
+    const Step& s = p.steps[i];
+    return s.stored ? s.planes * parts_of(s) * points_of(s.grid) : 0;
+  };
+  const int64_t signal = p.stored ? points_of(p.padded) : 0;
+  if (index < 0) return {stored, signal, 1};
+  int64_t before = signal;
+  for (int i = 0; i < index; ++i) before += numbers(i);
+  if (index == p.step_count) return {stored, before, 1};
+  return {stored + before, points_of(p.steps[index].grid), parts_of(p.steps[index])};
+}
+
+// Room of a pair: a complex plane of either grid and, with weights, four times the bins of its own
+// and the spectra of all planes there, with their gradients
+inline int64_t pair_numbers(const Program& p, const Step& s, Pass pass) {
+  const auto points = [&](int source) {
+    return points_of(source < 0 ? p.padded : p.steps[source].grid);
+  };
+  const auto count = [&](int source) { return source < 0 ? 1 : p.steps[source].planes; };
+  const int64_t planes = 2 * max(points(s.source), points(s.other));
+  if (s.set < 0) return planes;
+  const int64_t spectra = 2 * points_of(s.grid) * (count(s.source) + count(s.other));
+  return planes + 4 * points_of(s.grid) + (pass == Pass::forward ? 1 : 2) * spectra;
+}
+
+// A real plane, and what it becomes as it is averaged axis by axis
+template <class T>
+struct PlaneBuffers {
+  int64_t width = 0;       // of a row, whole pairs of vectors
+  T* padded = nullptr;     // [first, middle, width]
+  T* lowpassed = nullptr;  // [outputs of the first axis, middle, width], and of the middle axis
+  T* lowpassed_2 = nullptr;
+
+  // `m`: the outputs of its average, 0 where there is none
+  PlaneBuffers(const Program& p, const Grid& grid, const Grid& m, Arena& arena)
+      : width(round_up(grid.last, 2 * full_lanes<T>)) {
+    padded = arena.take<T>(points_of({grid.first, grid.middle, width}));
+    lowpassed = arena.take<T>(m.first * grid.middle * width);
+    lowpassed_2 = p.rank < 3 ? lowpassed : arena.take<T>(m.first * m.middle * width);
+  }
+};
+
 // Of a signal
 template <class T>
-struct SignalBuffers {
+struct SignalBuffers : PlaneBuffers<T> {
   static constexpr int W = full_lanes<T>;
-  int64_t width = 0;      // of a row of the padded signal, whole pairs of vectors
-  T* padded = nullptr;    // [first, middle, width]
   T* half = nullptr;      // [first/2 + 1 (in whole vectors), 2, middle, width]: first axis transformed
-  T* lowpassed = nullptr; // [outputs of the first axis, middle, width], and of the middle axis
-  T* lowpassed_2 = nullptr;
   T* spectrum = nullptr;  // x̂, every column
   LevelBuffers<T> level;
+  T *stored = nullptr, *grad_stored = nullptr;  // planes that are gathered, see planes_of
 
   SignalBuffers(const Program& p, Pass pass, Arena& arena)
-      : width(round_up(p.padded.last, 2 * W)), level(p, 1, pass, arena) {
-    const int64_t row = p.padded.middle * width;
-    padded = arena.take<T>(p.padded.first * row);
-    if (p.average >= 0) {
-      const Grid& m = p.steps[p.average].outputs;
-      lowpassed = arena.take<T>(m.first * row);
-      lowpassed_2 = p.rank < 3 ? lowpassed : arena.take<T>(m.first * m.middle * width);
+      : PlaneBuffers<T>(p, p.padded,
+                        p.average < 0 ? Grid{0, 0, 0} : p.steps[p.average].outputs, arena),
+        level(p, 1, pass, arena) {
+    if (p.gathered) {
+      const int64_t numbers = planes_of<T>(p, nullptr, p.step_count).points;
+      stored = arena.take<T>(numbers);
+      if (pass != Pass::forward) grad_stored = arena.take<T>(numbers);
     }
     if (p.child_count == 0) return;
-    half = arena.take<T>(round_up(p.padded.first / 2 + 1, W) * 2 * row);
+    half = arena.take<T>(round_up(p.padded.first / 2 + 1, W) * 2 * p.padded.middle * this->width);
     spectrum = arena.take<T>(spectrum_numbers<T>(p.padded, true));
   }
 };
@@ -171,12 +222,19 @@ struct ThreadBuffers {
   T* tile = nullptr;       // coefficients before their filters are parted, after each axis
   T* tile_2 = nullptr;
   T* lowpassed = nullptr;  // backward: |W| Qᵀ, for the low-pass' own gradient
+  T* group = nullptr;      // a line, the spectrum along the axis of a group
+  Planes<T>* sources = nullptr;       // of a group, and the gradients of theirs
+  Planes<T>* grad_sources = nullptr;
+  T* pair = nullptr;       // see Pair
+  PlaneBuffers<T> plane;   // of a group
+  T *stored = nullptr, *grad_stored = nullptr;  // those of the signal that it works on
   LevelBuffers<T>* levels = nullptr;  // from the second on
 
-  ThreadBuffers(const Program& p, Pass pass, Arena& arena) {
-    const Grid& g = p.padded;
-    const int64_t length = (max(g.first, max(g.middle, g.last)) + 2 * W) * 2 * W;  // and two
-    line = arena.take<T>(length);                                      // vectors to run over
+  ThreadBuffers(const Program& p, Pass pass, Arena& arena) : plane(gathering(p, pass, arena)) {
+    int64_t longest = 0;
+    for (int i = 0; i < p.base_count; ++i) longest = max(longest, p.bases[i]);
+    const int64_t length = (longest + 2 * W) * 2 * W;  // and two vectors to run over
+    line = arena.take<T>(length);
     work = arena.take<T>(length);
     spare = arena.take<T>(length);
     if (pass != Pass::forward) start = arena.take<T>(length), norm = arena.take<T>(length);
@@ -199,6 +257,28 @@ struct ThreadBuffers {
       const LevelBuffers<T> buffers(p, i + 2, pass, arena);
       if (levels != nullptr) levels[i] = buffers;
     }
+    if (p.gathered) group = arena.take<T>(length);
+  }
+
+ private:
+  // What groups and pairs need
+  PlaneBuffers<T> gathering(const Program& p, Pass pass, Arena& arena) {
+    int64_t source_count = 0, pairs = 0;
+    Grid grid{0, 0, 0}, outputs{0, 0, 0};
+    for (int i = 0; i < p.step_count; ++i) {
+      const Step& s = p.steps[i];
+      if (s.kind == Kind::pair) pairs = max(pairs, pair_numbers(p, s, pass));
+      if (s.kind != Kind::group) continue;
+      source_count = max(source_count, s.source_count);
+      if (s.average < 0) continue;
+      const Grid& m = p.steps[s.average].outputs;
+      grid = {max(grid.first, s.grid.first), max(grid.middle, s.grid.middle), max(grid.last, s.grid.last)};
+      outputs = {max(outputs.first, m.first), max(outputs.middle, m.middle), 1};
+    }
+    sources = arena.take<Planes<T>>(source_count);
+    grad_sources = arena.take<Planes<T>>(source_count);
+    pair = arena.take<T>(pairs);
+    return PlaneBuffers<T>(p, grid, outputs, arena);
   }
 };
 

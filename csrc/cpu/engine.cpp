@@ -49,8 +49,11 @@ struct Crew {
       if (signals != nullptr) new (signals + i) Signal(buffers);
     }
     for (int64_t i = 0; i < threads; ++i) {
-      const Own buffers(p, pass, arena);
-      if (own != nullptr) new (own + i) Own(buffers);
+      Own buffers(p, pass, arena);
+      if (own == nullptr) continue;
+      buffers.stored = signals[share ? 0 : i].stored;
+      buffers.grad_stored = signals[share ? 0 : i].grad_stored;
+      new (own + i) Own(buffers);
     }
   }
 
@@ -127,22 +130,12 @@ int64_t backward(const Program& p, const Bank<T>& bank, int64_t psi_entries, boo
   return arena.used();
 }
 
-bool does(const Program& p) {
-  for (int i = 0; i < p.step_count; ++i) {
-    const Step& s = p.steps[i];
-    if (s.kind != Kind::wavelet && s.kind != Kind::average) return false;
-    if (s.rho != Rho::modulus && s.rho != Rho::norm && s.kind == Kind::wavelet) return false;
-  }
-  return true;
-}
-
 int64_t workspace_bytes(const Program& p, int64_t B, int64_t threads) {
   return forward(p, {}, B, nullptr, nullptr, nullptr, {threads, nullptr});
 }
 
 Status scattering(const Program& p, const Bank<T>& bank, int64_t B, const T* x, T* S,
                   void* workspace, int64_t bytes, const Executor& executor) {
-  if (!does(p)) return Status::bad_problem;
   if (B == 0) return Status::ok;
   if (workspace == nullptr || bytes < workspace_bytes(p, B, executor.threads)) {
     return Status::workspace_too_small;
@@ -160,7 +153,6 @@ int64_t backward_workspace_bytes(const Program& p, int64_t psi_entries, bool wit
 Status scattering_backward(const Program& p, const Bank<T>& bank, int64_t psi_entries, int64_t B,
                            const T* x, const T* g, const Gradients<T>& gradients, void* workspace,
                            int64_t bytes, const Executor& executor) {
-  if (!does(p)) return Status::bad_problem;
   const bool with_phi = gradients.phi != nullptr;
   if (gradients.psi == nullptr) psi_entries = 0;
   if (B == 0) {

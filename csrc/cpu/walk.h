@@ -13,7 +13,7 @@
 #pragma once
 
 #include "passes/pad.h"
-#include "passes/planes.h"
+#include "passes/pair.h"
 #include "team.h"
 
 namespace scatcuda {
@@ -37,19 +37,17 @@ class Walk {
   using Own = ThreadBuffers<T>;
 
   Walk(const Program& p, const Bank<T>& bank, Pass pass, Arena& arena) : p_(p), bank_(bank) {
-    const int64_t base[] = {p.padded.first, p.padded.middle, p.padded.last};
-    T* twiddles[3];
-    for (int part = 0; part < 3; ++part) {
-      const int same = p.lines[p.line[part]].base;
-      twiddles[part] = same < part ? twiddles[same] : arena.take<T>(2 * base[part]);
-      if (same == part && twiddles[part] != nullptr) turn(base[part], twiddles[part]);
+    const T** twiddles = arena.take<const T*>(p.base_count);
+    for (int i = 0; i < p.base_count; ++i) {
+      T* table = arena.take<T>(2 * p.bases[i]);
+      if (table != nullptr) turn(p.bases[i], table), twiddles[i] = table;
     }
     lines_ = arena.take<LineTransform<T>>(p.line_count);
     layouts_ = arena.take<Layout<T>>(p.step_count);
     if (lines_ == nullptr || layouts_ == nullptr) return;
     for (int i = 0; i < p.line_count; ++i) {
       const LinePlan& line = p.lines[i];
-      lines_[i] = {line.side, base[line.base] / line.side, line.radices, twiddles[line.base]};
+      lines_[i] = {line.side, p.bases[line.base] / line.side, line.radices, twiddles[line.base]};
     }
     for (int i = 0; i < p.step_count; ++i) {
       if (p.steps[i].kind == Kind::wavelet) layouts_[i] = Layout<T>(p, p.steps[i], pass);
@@ -64,26 +62,12 @@ class Walk {
       average_plane(lowpass_of(average, p_.padded), signal.padded, signal.width, signal.lowpassed,
                     signal.lowpassed_2, S + average.channel * p_.unit);
     }
-    if (p_.child_count == 0) return;
-    const Spectrum<T> x_hat = spectrum_of(signal, own[team.home()]);
-    for (int i = 0; i < p_.child_count; ++i) {
-      const int index = p_.children[i];
-      const Step& s = p_.steps[index];
-      const Layout<T>& l = layouts_[index];
-      propagate(index, x_hat, 0, 0, l.chunks, signal.level, own, team, S);
-      const int64_t parts = parts_of(s);
-      if (parts == 0) continue;
-      team.over(family_of(s) * parts, [&](int64_t first, int64_t last, int64_t t) {
-        for (int64_t at = first; at < last; ++at) {
-          int64_t part = at % parts;
-          int child = 0;
-          for (; part >= parts_alone(s.children[child]); ++child) {
-            part -= parts_alone(s.children[child]);
-          }
-          descend(s.children[child], part, u_hat_of(signal.level, index, at / parts), at / parts,
-                  own, t, S);
-        }
-      });
+    paths(signal, own, team, S);
+    for (int i = 0; p_.gathered && i < p_.step_count; ++i) {
+      if (p_.steps[i].kind == Kind::group) group(i, signal, own, team, S);
+      if (p_.steps[i].kind == Kind::pair) {
+        pair(i, signal, own[team.home()]).run(own[team.home()], S + p_.steps[i].channel);
+      }
     }
   }
 
@@ -113,7 +97,7 @@ class Walk {
                       matrix(average.matrix[2])};
     if (average.mean == Mean::powers) a.powers = average.powers, a.power_count = average.power_count;
     if (average.mean == Mean::mean) {
-      a.powers = &once, a.power_count = 1;
+      a.mean = true, a.powers = &once, a.power_count = 1;
       a.scale = T(1) / static_cast<T>(points_of(grid));
     }
     return a;
@@ -175,6 +159,36 @@ class Walk {
 
   // --- the walk ---
 
+  // All wavelet steps of the padded signal. Without S they are not averaged, only stored.
+  void paths(const SignalBuffers<T>& signal, const Own* own, const Team& team, T* S) const {
+    if (p_.stored) {
+      const Planes<T> x = planes_of(p_, signal.stored, -1);
+      for (int64_t u = 0; u < x.points; ++u) {
+        x.p[u] = signal.padded[u / p_.padded.last * signal.width + u % p_.padded.last];
+      }
+    }
+    if (p_.child_count == 0) return;
+    const Spectrum<T> x_hat = spectrum_of(signal, own[team.home()]);
+    for (int i = 0; i < p_.child_count; ++i) {
+      const int index = p_.children[i];
+      const Step& s = p_.steps[index];
+      propagate(index, x_hat, 0, 0, layouts_[index].chunks, signal.level, own, team, S);
+      const int64_t parts = parts_below(s);
+      if (parts == 0) continue;
+      team.over(family_of(s) * parts, [&](int64_t first, int64_t last, int64_t t) {
+        for (int64_t at = first; at < last; ++at) {
+          int64_t part = at % parts;
+          int child = 0;
+          for (; part >= parts_alone(s.children[child]); ++child) {
+            part -= parts_alone(s.children[child]);
+          }
+          descend(s.children[child], part, u_hat_of(signal.level, index, at / parts), at / parts,
+                  own, t, S);
+        }
+      });
+    }
+  }
+
   // W of one chunk: the source's spectrum times ψ̂, folded, inverse DFT but for the last axis
   template <int Slots>
   void filter(const Step& s, const Layout<T>& l, const Spectrum<T>& source, int64_t chunk,
@@ -225,12 +239,26 @@ class Walk {
         filter<Slots>(s, l, source, chunk, level, own, team);
         if (norm && chunk + 1 < last_chunk) continue;
         const int64_t lane = norm ? 0 : chunk * Q, family = family_of(s);
+        const bool averaged = s.average >= 0 && S != nullptr;
         PlaneLowpass<T> a{};
-        if (s.average >= 0) a = lowpass_of(p_.steps[s.average], s.grid);
-        const Rows<T> rows = rows_of(s, l, level, norm ? 0 : chunk, a);
-        if (s.average >= 0) blank_margin(rows.reduced, rows.count(), a.outputs.last * Q);
-        rectify<Slots>(rows, s, l, norm ? 0 : chunk, level, own, team);
-        if (s.average < 0) continue;
+        if (averaged) a = lowpass_of(p_.steps[s.average], s.grid);
+        Rows<T> rows = rows_of(s, l, level, norm ? 0 : chunk, a);
+        if (s.stored) {
+          team.over(ceil_div(rows.count(), Slots), [&](int64_t first, int64_t last, int64_t t) {
+            store_rows<T, Slots>(rows, s, min(Q, family - lane),
+                                 planes_of(p_, own[t].stored, index), plane * family + lane, first,
+                                 last, own[t]);
+          });
+        }
+        if (averaged) {
+          blank_margin(rows.reduced, rows.count(), a.outputs.last * Q);
+        } else {
+          rows.reduced.p = nullptr;
+        }
+        if (averaged || s.child_count > 0) {
+          rectify<Slots>(rows, s, l, norm ? 0 : chunk, level, own, team);
+        }
+        if (!averaged) continue;
         finish<Q>(a, rows.reduced, min(Q, family - lane), apart_of(s), own[team.home()],
                   S + place_of_plane(s, plane * family + lane));
       }
@@ -243,7 +271,7 @@ class Walk {
     const Step& s = p_.steps[child];
     return s.child_count > 0 || s.rho == Rho::norm ? 1 : layouts_[child].chunks;
   }
-  int64_t parts_of(const Step& s) const {
+  int64_t parts_below(const Step& s) const {
     int64_t parts = 0;
     for (int i = 0; i < s.child_count; ++i) parts += parts_alone(s.children[i]);
     return parts;
@@ -265,6 +293,57 @@ class Walk {
         }
       }
     }
+  }
+
+  // --- steps that gather ---
+
+  Group<T> group_of(int index, T* stored, Planes<T>* sources) const {
+    static const int64_t whole[] = {1, 1};
+    const Step& s = p_.steps[index];
+    const Set& set = p_.sets[s.set];
+    const int64_t* row = bank_.psi_support + set.row + 1;
+    for (int i = 0; i < s.source_count; ++i) sources[i] = planes_of(p_, stored, s.sources[i]);
+    return {s, set, {bank_.psi + row[-1], set.lanes, {whole, whole, row}}, lines_[s.group_line],
+            sources, p_.steps, planes_of(p_, stored, index)};
+  }
+
+  void group(int index, const SignalBuffers<T>& signal, const Own* own, const Team& team,
+             T* S) const {
+    const Step& s = p_.steps[index];
+    const Group<T> group = group_of(index, signal.stored, own[team.home()].sources);
+    team.over(ceil_div(group.out.points, full_lanes<T>), [&](int64_t first, int64_t last, int64_t t) {
+      group.run(first, last, own[t]);
+    });
+    if (s.average < 0 || S == nullptr) return;
+    const Step& average = p_.steps[s.average];
+    team.over(s.planes, [&](int64_t first, int64_t last, int64_t t) {
+      const PlaneBuffers<T>& room = own[t].plane;
+      for (int64_t i = first; i < last; ++i) {
+        take_plane(group.out.of(i, 0), s.grid, room);
+        average_plane(lowpass_of(average, s.grid), room.padded, room.width, room.lowpassed,
+                      room.lowpassed_2, S + channel_of(average, &s, i) * p_.unit);
+      }
+    });
+  }
+  static void take_plane(const T* plane, const Grid& grid, const PlaneBuffers<T>& room) {
+    for (int64_t r = 0; r < grid.first * grid.middle; ++r) {
+      T* to = room.padded + r * room.width;
+      for (int64_t c = 0; c < room.width; ++c) to[c] = c < grid.last ? plane[r * grid.last + c] : T(0);
+    }
+  }
+
+  Pair<T> pair(int index, const SignalBuffers<T>& signal, const Own& own) const {
+    const Step& s = p_.steps[index];
+    Pair<T> pair{s, s.set < 0 ? nullptr : p_.sets + s.set, {}, side(s.source, signal.stored),
+                 side(s.other, signal.stored), 0, own.pair, nullptr, nullptr};
+    if (pair.set != nullptr) pair.filters = box(s, 0), pair.kept = pair.kept_of(s, pair.filters);
+    pair.arrange();
+    return pair;
+  }
+  typename Pair<T>::Side side(int source, T* stored) const {
+    const Step* s = source < 0 ? nullptr : p_.steps + source;
+    return {planes_of(p_, stored, source), s == nullptr ? p_.padded : s->grid,
+            lines_of(s == nullptr ? p_.line : s->line), s == nullptr ? 1 : s->planes, nullptr};
   }
 
   const Program& p_;

@@ -32,7 +32,11 @@ class WalkBack : private Walk<T> {
   void operator()(const T* x, const T* gS, const Gradients<T>& grad, const SignalBuffers<T>& signal,
                   const Own* own, const Team& team) const {
     pad(p_, x, signal.width, signal.padded);
-    if (grad.phi != nullptr && p_.average >= 0) average_filters(signal, gS, grad);
+    if (p_.gathered) gathered(signal, gS, grad, own, team);
+    if (grad.phi != nullptr && p_.average >= 0) {
+      average_filters(p_.steps[p_.average], p_.padded, signal,
+                      gS + p_.steps[p_.average].channel * p_.unit, grad);
+    }
     if (p_.child_count > 0) {
       const Spectrum<T> x_hat = this->spectrum_of(signal, own[team.home()]);
       const Spectrum<T> to_x_hat =
@@ -47,7 +51,7 @@ class WalkBack : private Walk<T> {
                              own[team.home()]);
     }
     if (grad.x == nullptr) return;
-    average_adjoint(x, signal, gS);
+    signal_adjoint(x, signal, gS);
     pad_adjoint(p_, signal.padded, signal.width, grad.x);
   }
 
@@ -77,7 +81,7 @@ class WalkBack : private Walk<T> {
         if (!norm && !further) {
           this->template filter<Slots>(s, l, source, chunk, level, own, team);
         }
-        if (!norm || chunk == 0) turn_planes<Slots>(s, l, plane, chunk, gS, grad, level, own, team);
+        if (!norm || chunk == 0) turn_planes<Slots>(index, plane, chunk, gS, grad, level, own, team);
         return_columns<Slots>(s, l, source, to_source, chunk, grad, level, own, team);
       }
     });
@@ -108,25 +112,37 @@ class WalkBack : private Walk<T> {
 
   // W ← W gU / U, along its rows in Fourier; the low-pass' gradient on the way, where it is wanted
   template <int Slots>
-  void turn_planes(const Step& s, const Layout<T>& l, int64_t plane, int64_t chunk, const T* gS,
-                   const Gradients<T>& grad, const LevelBuffers<T>& level, const Own* own,
-                   const Team& team) const {
+  void turn_planes(int index, int64_t plane, int64_t chunk, const T* gS, const Gradients<T>& grad,
+                   const LevelBuffers<T>& level, const Own* own, const Team& team) const {
     constexpr int Q = full_lanes<T> / Slots;
+    const Step& s = p_.steps[index];
+    const Layout<T>& l = layouts_[index];
     const bool norm = s.rho == Rho::norm;
+    const int64_t family = family_of(s), lane = norm ? 0 : chunk * Q;
     PlaneLowpass<T> a{};
     Spread<T> across{};
     across.inputs = s.grid.last;
     if (s.average >= 0) {
       a = lowpass_of(p_.steps[s.average], s.grid);
       if (a.across.matrix != nullptr) across = spreads_[p_.steps[s.average].matrix[2]];
-      const int64_t family = family_of(s), lane = norm ? 0 : chunk * Q;
       const Own& here = own[team.home()];
       gather_filters<Q>(gS + this->place_of_plane(s, plane * family + lane),
                         min(Q, family - lane), this->apart_of(s), a.outputs, l.reduced_stride,
                         a.middle.matrix == nullptr ? here.tile : here.tile_2);
       spread_down(p_.steps[s.average], a, {level.reduced, l.reduced_stride}, here);
     }
-    const Rows<T> rows = this->rows_of(s, l, level, norm ? 0 : chunk, a);
+    Rows<T> rows = this->rows_of(s, l, level, norm ? 0 : chunk, a);
+    if (s.stored) {
+      rows.gradient = planes_of(p_, own[team.home()].grad_stored, index);
+      rows.plane = plane * family + lane;
+      rows.filters = min(Q, family - lane);
+    }
+    if (parts_of(s) == 2) {
+      team.over(ceil_div(rows.count(), Slots), [&](int64_t first, int64_t last, int64_t t) {
+        store_rows_adjoint<T, Slots>(rows, s, first, last, own[t]);
+      });
+      return;
+    }
     if (s.child_count > 0) {
       const Spectrum<T> u_hat = spectrum_at(level.u_hat + chunk * l.Q * l.u_hat, s.grid);
       team.over(ceil_div(u_hat.kept(), Slots), [&](int64_t first, int64_t last, int64_t t) {
@@ -215,34 +231,48 @@ class WalkBack : private Walk<T> {
                              rows * stride, of_phi(a.middle, grad));
   }
 
-  // signal.padded (+)= the adjoint of the signal's own average; + where wavelets sent back too
-  void average_adjoint(const T* x, const SignalBuffers<T>& signal, const T* gS) const {
+  // signal.padded, or 0 where no wavelet sent anything back, += what the signal's own average and
+  // pairs do
+  void signal_adjoint(const T* x, const SignalBuffers<T>& signal, const T* gS) const {
     const int64_t row = p_.padded.middle * signal.width, total = p_.padded.first * row;
-    if (p_.average < 0) {
-      for (int64_t i = 0; p_.child_count == 0 && i < total; ++i) signal.padded[i] = 0;
-      return;
+    const bool add = p_.child_count > 0;
+    if (p_.average >= 0) {
+      const Step& average = p_.steps[p_.average];
+      const T* g = gS + average.channel * p_.unit;
+      if (average.mean == Mean::matrices) {
+        average_adjoint(average, p_.padded, signal, g, add);
+      } else {
+        average_powers(lowpass_of(average, p_.padded), x, signal, g);
+      }
     }
-    const Step& average = p_.steps[p_.average];
-    const PlaneLowpass<T> a = lowpass_of(average, p_.padded);
-    const T* g = gS + average.channel * p_.unit;
-    if (a.powers != nullptr) return average_powers(a, x, signal, g);
-    spread_across(a, signal, g);
-    const T* from = signal.lowpassed_2;
+    for (int64_t i = 0; p_.average < 0 && !add && i < total; ++i) signal.padded[i] = 0;
+    if (!p_.stored) return;
+    const Planes<T> to_x = planes_of(p_, signal.grad_stored, -1);
+    for (int64_t u = 0; u < to_x.points; ++u) {
+      signal.padded[u / p_.padded.last * signal.width + u % p_.padded.last] += to_x.p[u];
+    }
+  }
+
+  // room.padded (+)= the adjoint of an average by matrices
+  void average_adjoint(const Step& average, const Grid& grid, const PlaneBuffers<T>& room,
+                       const T* g, bool add) const {
+    const PlaneLowpass<T> a = lowpass_of(average, grid);
+    const int64_t width = room.width, row = grid.middle * width, middles = a.outputs.middle * width;
+    spread_across(a, room, g);
+    const T* from = room.lowpassed_2;
     if (a.middle.matrix != nullptr) {
       for (int64_t o = 0; o < a.outputs.first; ++o) {
-        spread_columns<false>(spreads_[average.matrix[1]],
-                              signal.lowpassed_2 + o * a.outputs.middle * signal.width,
-                              signal.width, signal.width, signal.lowpassed + o * row, signal.width);
+        spread_columns<false>(spreads_[average.matrix[1]], room.lowpassed_2 + o * middles, width,
+                              width, room.lowpassed + o * row, width);
       }
-      from = signal.lowpassed;
+      from = room.lowpassed;
     }
-    const bool add = p_.child_count > 0;
     if (a.down.matrix != nullptr) {
       const auto spread = add ? spread_columns<true, T> : spread_columns<false, T>;
-      spread(spreads_[average.matrix[0]], from, row, row, signal.padded, row);
+      spread(spreads_[average.matrix[0]], from, row, row, room.padded, row);
       return;
     }
-    for (int64_t i = 0; i < row; ++i) signal.padded[i] = add ? signal.padded[i] + from[i] : from[i];
+    for (int64_t i = 0; i < row; ++i) room.padded[i] = add ? room.padded[i] + from[i] : from[i];
   }
 
   void average_powers(const PlaneLowpass<T>& a, const T* x, const SignalBuffers<T>& signal,
@@ -256,7 +286,11 @@ class WalkBack : private Walk<T> {
         double sum = 0;
         for (int i = 0; i < a.power_count; ++i) {
           const double q = a.powers[i];
-          if (v != 0) sum += g[i] * q * __builtin_pow(__builtin_fabs(v), q - 1) * (v < 0 ? -1 : 1);
+          if (a.mean) {
+            sum += g[i];
+          } else if (v != 0) {
+            sum += g[i] * q * __builtin_pow(__builtin_fabs(v), q - 1) * (v < 0 ? -1 : 1);
+          }
         }
         T* to = signal.padded + r * width + c;
         *to = (p_.child_count > 0 ? *to : T(0)) + a.scale * static_cast<T>(sum);
@@ -265,7 +299,7 @@ class WalkBack : private Walk<T> {
   }
 
   // lowpassed_2 = g Q, row by row
-  void spread_across(const PlaneLowpass<T>& a, const SignalBuffers<T>& signal, const T* g) const {
+  void spread_across(const PlaneLowpass<T>& a, const PlaneBuffers<T>& signal, const T* g) const {
     const RowLowpass<T>& across = a.across;
     for (int64_t o = 0; o < a.outputs.first * a.outputs.middle; ++o) {
       T* row = signal.lowpassed_2 + o * signal.width;
@@ -279,14 +313,13 @@ class WalkBack : private Walk<T> {
     }
   }
 
-  // What the signal's own average gives to its matrices
-  void average_filters(const SignalBuffers<T>& signal, const T* gS, const Gradients<T>& grad) const {
-    const Step& average = p_.steps[p_.average];
-    const PlaneLowpass<T> a = lowpass_of(average, p_.padded);
+  // What a plane gives to the matrices that average it
+  void average_filters(const Step& average, const Grid& grid, const PlaneBuffers<T>& signal,
+                       const T* g, const Gradients<T>& grad) const {
+    const PlaneLowpass<T> a = lowpass_of(average, grid);
     if (a.powers != nullptr) return;
-    const int64_t width = signal.width, row = p_.padded.middle * width;
+    const int64_t width = signal.width, row = grid.middle * width;
     const int64_t rows = a.outputs.first, middles = a.outputs.middle;
-    const T* g = gS + average.channel * p_.unit;
     const auto down = [&] {
       if (a.down.matrix == nullptr) return static_cast<const T*>(signal.padded);
       lowpass_columns(a.down, signal.padded, row, row, signal.lowpassed, row);
@@ -328,6 +361,75 @@ class WalkBack : private Walk<T> {
     if (a.down.matrix == nullptr) return;
     const T* from = a.middle.matrix == nullptr ? signal.lowpassed_2 : signal.lowpassed;
     lowpass_gradient_columns(a.down, from, row, signal.padded, row, row, of_phi(a.down, grad));
+  }
+
+  // --- steps that gather ---
+
+  // All planes once more; then what S sends back to those that are gathered, from the last step on
+  void gathered(const SignalBuffers<T>& signal, const T* gS, const Gradients<T>& grad,
+                const Own* own, const Team& team) const {
+    const Own& here = own[team.home()];
+    this->paths(signal, own, team, nullptr);
+    for (int i = 0; i < p_.step_count; ++i) {
+      if (p_.steps[i].kind == Kind::group) this->group(i, signal, own, team, nullptr);
+    }
+    const int64_t numbers = planes_of<T>(p_, nullptr, p_.step_count).points;
+    for (int64_t i = 0; i < numbers; ++i) signal.grad_stored[i] = 0;
+    const auto of_psi = [&](const Box<T>& filters) {
+      return grad.psi == nullptr ? nullptr : grad.psi + (filters.psi - bank_.psi);
+    };
+    for (int i = p_.step_count; i-- > 0;) {
+      const Step& s = p_.steps[i];
+      if (s.kind == Kind::pair) {
+        const Pair<T> pair = this->pair(i, signal, here);
+        pair.run_adjoint(here, gS + s.channel, planes_of(p_, signal.grad_stored, s.source),
+                         planes_of(p_, signal.grad_stored, s.other),
+                         pair.set == nullptr ? nullptr : of_psi(pair.filters));
+      }
+      if (s.kind != Kind::group) continue;
+      const Planes<T> grad_out = planes_of(p_, signal.grad_stored, i);
+      if (s.average >= 0) average_group(i, signal, gS, grad, own, team);
+      const Group<T> group = this->group_of(i, signal.stored, here.sources);
+      for (int k = 0; k < s.source_count; ++k) {
+        here.grad_sources[k] = planes_of(p_, signal.grad_stored, s.sources[k]);
+      }
+      team.over(ceil_div(grad_out.points, full_lanes<T>), [&](int64_t first, int64_t last, int64_t t) {
+        group.run_adjoint(grad_out, here.grad_sources, of_psi(group.filters), first, last, own[t]);
+      });
+    }
+  }
+
+  void average_group(int index, const SignalBuffers<T>& signal, const T* gS,
+                     const Gradients<T>& grad, const Own* own, const Team& team) const {
+    const Step &s = p_.steps[index], &average = p_.steps[s.average];
+    const PlaneLowpass<T> a = lowpass_of(average, s.grid);
+    const Planes<T> planes = planes_of(p_, signal.stored, index);
+    const Planes<T> to_planes = planes_of(p_, signal.grad_stored, index);
+    team.over(s.planes, [&](int64_t first, int64_t last, int64_t t) {
+      const PlaneBuffers<T>& room = own[t].plane;
+      for (int64_t i = first; i < last; ++i) {
+        const T* g = gS + channel_of(average, &s, i) * p_.unit;
+        const T* u = planes.of(i, 0);
+        T* to = to_planes.of(i, 0);
+        if (a.powers != nullptr) {
+          for (int64_t k = 0; k < planes.points; ++k) {
+            for (int q = 0; q < a.power_count && u[k] > 0; ++q) {
+              to[k] += a.scale * g[q] *
+                       static_cast<T>(a.powers[q] * __builtin_pow(u[k], a.powers[q] - 1));
+            }
+          }
+          continue;
+        }
+        if (grad.phi != nullptr) {
+          this->take_plane(u, s.grid, room);
+          average_filters(average, s.grid, room, g, grad);
+        }
+        average_adjoint(average, s.grid, room, g, false);
+        for (int64_t k = 0; k < planes.points; ++k) {
+          to[k] += room.padded[k / s.grid.last * room.width + k % s.grid.last];
+        }
+      }
+    });
   }
 
   // where the gradient of a matrix lies

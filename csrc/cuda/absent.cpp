@@ -19,22 +19,22 @@ const char* driver_needed() { return ""; }
 int64_t launches() { return 0; }
 
 template <class T>
-Status choose(const Problem&, int64_t, const Device&, Tier, int64_t, const Fft*, Launch*, Task) {
+Status choose(const Program&, int64_t, const Device&, Tier, int64_t, const Fft*, Launch*, Task) {
   return Status::no_kernel;
 }
 template <class T>
-Status workspace_bytes(const Problem&, const Launch&, const Fft*, void*, int64_t*) {
+Status workspace_bytes(const Program&, const Launch&, const Fft*, void*, int64_t*) {
   return Status::no_kernel;
 }
 template <class T>
-Status scattering2d(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t, const void*,
-                    T*, void*, int64_t, const Fft*, void*, Pixels) {
+Status scattering(const Program&, const Launch&, const Bank<T>&, int64_t, int64_t, const void*, T*,
+                  void*, int64_t, const Fft*, void*, Pixels) {
   return Status::no_kernel;
 }
 template <class T>
-Status scattering2d_backward(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t,
-                             const void*, const T*, const Gradients<T>&, void*, int64_t, const Fft*,
-                             void*, Pixels) {
+Status scattering_backward(const Program&, const Launch&, const Bank<T>&, int64_t, int64_t,
+                           const void*, const T*, const Gradients<T>&, void*, int64_t, const Fft*,
+                           void*, Pixels) {
   return Status::no_kernel;
 }
 template <class T>

@@ -19,9 +19,9 @@ __global__ void __launch_bounds__(arrange_threads)
       continue;
     }
     const int j = j0 + job, outer = a.Np >> res, inner = a.Mp >> res;
-    const Box box(a.psi_support + 5 * a.schedule.wavelet_table(res, j), outer, inner,
-                  a.psi_entries / a.lanes);
-    const float* from = a.psi + box.first * a.lanes;
+    const Box box(a.psi_support + 5 * a.cascade.wavelet_table(res, j), outer, inner, a.lanes,
+                  a.psi_entries);
+    const float* from = a.psi + box.first;
     const bool first = res == 0 && j<a.family_scales, second = j> res && a.max_order > 1;
     float* planar = first ? a.psi_first + first_offset(a, j) : nullptr;
     float* grouped = second ? a.psi_second + second_offset(a, res, j) : nullptr;
@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(arrange_threads)
   if (job < 2 * a.J) {  // matrix [outputs, size] of phi to [size, outputs in fours]
     const int res = job / 2, size = (job % 2 == 0 ? a.Np : a.Mp) >> res;
     const int outputs = job % 2 == 0 ? a.n : a.m, stride = four(outputs);
-    const float* from = a.phi + a.schedule.phi_offset(res);
+    const float* from = a.phi + a.cascade.phi_offset(res);
     const int64_t* support = a.phi_support + 2 * res * (a.m + a.n);
     float* to = a.taps + taps_offset(a, res);
     int2* bands = a.bands + bands_offset(a, res);

@@ -246,7 +246,7 @@ __device__ __forceinline__ Complex<T> unfolded(const UnfoldArguments<T>& a, int6
   for (int i = 0; i < a.count; ++i) {
     const UnfoldedScale<T>& s = a.scales[i];
     const Box box =
-        Packed ? Box(s.support, a.outer, a.inner, a.psi_entries / a.lanes) : Box(a.outer, a.inner);
+        Packed ? Box(s.support, a.outer, a.inner, a.lanes, a.psi_entries) : Box(a.outer, a.inner);
     const int column = box.column(c), row = box.row(r);
     Complex<T> sum{};
     if (column >= 0 && row >= 0) {
@@ -255,7 +255,7 @@ __device__ __forceinline__ Complex<T> unfolded(const UnfoldArguments<T>& a, int6
       const Complex<T>* g =
           s.g + plane * a.L * bins + static_cast<int64_t>(c % outer) * inner + r % inner;
       const int64_t entry = static_cast<int64_t>(column) * box.rows + row;
-      const T* psi = Packed ? s.psi + (box.first + entry) * a.lanes : s.psi + entry;
+      const T* psi = Packed ? s.psi + box.first + entry * a.lanes : s.psi + entry;
       const int64_t step = Packed ? 1 : static_cast<int64_t>(a.outer) * a.inner;
 #pragma unroll 4
       for (int theta = 0; theta < a.L; ++theta) {
@@ -297,7 +297,7 @@ __global__ void __launch_bounds__(stage_threads) filter_gradient_kernel(UnfoldAr
   __shared__ T partial[filter_warps][together][filter_entries];
   const UnfoldedScale<T>& s = a.scales[blockIdx.z];
   const Box box =
-      Packed ? Box(s.support, a.outer, a.inner, a.psi_entries / a.lanes) : Box(a.outer, a.inner);
+      Packed ? Box(s.support, a.outer, a.inner, a.lanes, a.psi_entries) : Box(a.outer, a.inner);
   const int64_t entries = static_cast<int64_t>(box.columns) * box.rows;
   const int64_t first = static_cast<int64_t>(blockIdx.x) * filter_entries;
   if (first >= entries) return;
@@ -336,7 +336,7 @@ __global__ void __launch_bounds__(stage_threads) filter_gradient_kernel(UnfoldAr
   T total = 0;
 #pragma unroll
   for (int i = 0; i < filter_warps; ++i) total += partial[i][warp][lane];
-  T* to = Packed ? s.grad_psi + (box.first + entry) * a.lanes + theta
+  T* to = Packed ? s.grad_psi + box.first + entry * a.lanes + theta
                  : s.grad_psi + theta * entries + entry;
   *to += a.scale * total;
 }

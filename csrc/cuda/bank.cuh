@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "../core/schedule.h"
+#include "cascade.h"
 #include "runtime.h"
 
 namespace scatcuda {
@@ -44,7 +44,7 @@ struct Box {
   int head, tail, left, right, rows, columns;
   float scale;
 
-  __device__ Box(const int64_t* support, int outer, int inner, int64_t entries)
+  __device__ Box(const int64_t* support, int outer, int inner, int lanes, int64_t psi_entries)
       : Box(outer, inner) {
     const auto inside = [](int64_t low, int64_t high, int64_t size) {
       return 0 <= low && low <= high && high <= size;
@@ -52,7 +52,7 @@ struct Box {
     bool fits = inside(support[1], support[2], inner) && inside(support[3], support[4], outer);
     if (fits) {  // only now can the product not overflow
       const int64_t kept = (inner - support[2] + support[1]) * (outer - support[4] + support[3]);
-      fits = 0 <= support[0] && support[0] <= entries - kept;
+      fits = 0 <= support[0] && support[0] <= psi_entries - kept * lanes;
     }
     first = fits ? support[0] : 0;
     head = fits ? static_cast<int>(support[1]) : 0;

@@ -1,4 +1,4 @@
-// The CUDA engine: which tier and launch shape a problem takes, and the launches in their order.
+// The CUDA engine: which tier and launch shape a program takes, and the launches in their order.
 #include <algorithm>
 #include <atomic>
 
@@ -58,7 +58,7 @@ class Queue {
 
 // --- the fused tier ---
 
-int arrange_jobs(const Schedule& s) {  // tables, matrices, roots
+int arrange_jobs(const Cascade& s) {  // tables, matrices, roots
   return static_cast<int>(s.wavelet_tables() + 2 * s.J + 1);
 }
 
@@ -68,7 +68,7 @@ int log_of(int64_t group) {
   return log;
 }
 
-FusedArguments fused_arguments(const Schedule& s, const Launch& launch, const Bank<float>& bank,
+FusedArguments fused_arguments(const Cascade& s, const Launch& launch, const Bank<float>& bank,
                                int64_t psi_entries, const Workspace<float>& w) {
   FusedArguments a{};
   a.psi = bank.psi, a.psi_entries = psi_entries, a.psi_support = bank.psi_support;
@@ -76,7 +76,7 @@ FusedArguments fused_arguments(const Schedule& s, const Launch& launch, const Ba
   a.psi_first = w.psi_first, a.psi_second = w.psi_second;
   a.taps = w.taps, a.bands = w.bands, a.roots = w.roots;
   a.x_hat = w.x_hat;
-  a.schedule = s;
+  a.cascade = s;
   const auto to_int = [](int64_t value) { return static_cast<int>(value); };
   a.J = to_int(s.J), a.L = to_int(s.L), a.max_order = to_int(s.max_order);
   a.lanes = to_int(s.lanes), a.M = to_int(s.M), a.N = to_int(s.N);
@@ -106,7 +106,7 @@ unsigned to_grid(int64_t blocks) { return static_cast<unsigned>(blocks); }
 
 // Planes of scale j2 from `planes` spectra û an image at resolution j1, of channels from `channel`
 // on in steps of `step`
-void run_second(const Schedule& s, const Launch& launch, FusedArguments a, int64_t images,
+void run_second(const Cascade& s, const Launch& launch, FusedArguments a, int64_t images,
                 const Point* u_hat, int64_t j1, int64_t j2, int64_t planes, int64_t channel,
                 int64_t step, Queue& queue) {
   a.u_hat = u_hat;
@@ -119,13 +119,13 @@ void run_second(const Schedule& s, const Launch& launch, FusedArguments a, int64
 }
 
 // The last scale, like a second order
-void run_last_scale(const Schedule& s, const Launch& launch, FusedArguments a, int64_t images,
+void run_last_scale(const Cascade& s, const Launch& launch, FusedArguments a, int64_t images,
                     Queue& queue) {
   if (launch.task != Task::forward) a.g_hat += g_offset(a, a.J - 1);
   run_second(s, launch, a, images, a.x_hat, 0, s.J - 1, 1, s.channel(s.J - 1), 0, queue);
 }
 
-void run_families(const Schedule& s, const Launch& launch, const FusedArguments& a, int64_t images,
+void run_families(const Cascade& s, const Launch& launch, const FusedArguments& a, int64_t images,
                   Queue& queue) {
   const Shared shared = shared_of(s, launch.task, true, launch.group);
   const int64_t side = s.Mp == s.Np ? s.Mp : 0;
@@ -140,7 +140,7 @@ void run_families(const Schedule& s, const Launch& launch, const FusedArguments&
   if (a.family_scales < s.J) run_last_scale(s, launch, a, images, queue);
 }
 
-void run_image_backward(const Schedule& s, const Launch& launch, const FusedArguments& a,
+void run_image_backward(const Cascade& s, const Launch& launch, const FusedArguments& a,
                         int64_t images, Queue& queue) {
   queue.run(image_backward_kernel_of(), dim3(to_grid(images)), launch.threads,
             shared_of(s, launch.task, true, launch.group).image, a);
@@ -158,7 +158,7 @@ void run_modulus(int64_t count, const Complex<T>* z, T* out, Queue& queue) {
 // room for a full wave.
 template <class T>
 struct Stages {
-  const Schedule& s;
+  const Cascade& s;
   const Launch& launch;
   const Bank<T>& bank;
   const int64_t psi_entries;
@@ -415,13 +415,9 @@ struct Stages {
   }
 };
 
-bool valid(const Problem& problem) {
-  Shape shape;
-  return shape_of(problem, &shape) == Status::ok;
-}
 // Whether choose() may have made this launch; all that follows relies on it
 template <class T>
-bool valid(const Schedule& s, const Launch& launch) {
+bool valid(const Cascade& s, const Launch& launch) {
   if (launch.wave < 1) return false;
   if (launch.tier == Tier::general) return true;
   const int64_t group = launch.group;
@@ -436,19 +432,18 @@ bool valid(const Schedule& s, const Launch& launch) {
 // One call: the bank arranged where the fused tier needs it, and wave after wave of images
 template <class T>
 struct Call {
-  const Problem& problem;
+  const Program& program;
   const Launch& launch;
   const Bank<T>& bank;
   const int64_t psi_entries, B;
   const Fft* fft;
   void* stream;
   Queue queue{fft, stream};
-  Schedule s{};
+  Cascade s{};
   Workspace<T> w{};
 
   Status begin(void* workspace, int64_t bytes) {
-    if (!valid(problem) || B < 0) return Status::bad_problem;
-    s = schedule_of(problem);
+    if (B < 0 || !match(program, &s)) return Status::bad_problem;
     if (!valid<T>(s, launch)) return Status::tier_impossible;
     const int64_t fft_bytes = fft_bytes_of<T>(s, launch, fft, stream);
     if (fft_bytes < 0) return Status::fft_failed;
@@ -541,10 +536,10 @@ Status device_limits(int index, Device* device) {
 }
 
 template <class T>
-Status choose(const Problem& problem, int64_t B, const Device& device, Tier wanted, int64_t budget,
+Status choose(const Program& program, int64_t B, const Device& device, Tier wanted, int64_t budget,
               const Fft* fft, Launch* launch, Task task) {
-  if (!valid(problem) || B < 0 || B > most_images(problem)) return Status::bad_problem;
-  const Schedule s = schedule_of(problem);
+  Cascade s;
+  if (B < 0 || B > most_signals(program) || !match(program, &s)) return Status::bad_problem;
   // How many blocks of so much shared memory a processor holds; one more kilobyte each is CUDA's
   const auto in_shared = [&](int64_t bytes) {
     return bytes > device.shared_per_block ? 0 : device.shared_per_processor / (bytes + 1024);
@@ -634,10 +629,10 @@ Status choose(const Problem& problem, int64_t B, const Device& device, Tier want
 }
 
 template <class T>
-Status workspace_bytes(const Problem& problem, const Launch& launch, const Fft* fft, void* stream,
+Status workspace_bytes(const Program& program, const Launch& launch, const Fft* fft, void* stream,
                        int64_t* bytes) {
-  if (!valid(problem)) return Status::bad_problem;
-  const Schedule s = schedule_of(problem);
+  Cascade s;
+  if (!match(program, &s)) return Status::bad_problem;
   if (!valid<T>(s, launch)) return Status::tier_impossible;
   const int64_t fft_bytes = fft_bytes_of<T>(s, launch, fft, stream);
   if (fft_bytes < 0) return Status::fft_failed;
@@ -646,14 +641,14 @@ Status workspace_bytes(const Problem& problem, const Launch& launch, const Fft* 
 }
 
 template <class T>
-Status scattering2d(const Problem& problem, const Launch& launch, const Bank<T>& bank,
-                    int64_t psi_entries, int64_t B, const void* x, T* S, void* workspace,
-                    int64_t bytes, const Fft* fft, void* stream, Pixels pixels) {
+Status scattering(const Program& program, const Launch& launch, const Bank<T>& bank,
+                  int64_t psi_entries, int64_t B, const void* x, T* S, void* workspace,
+                  int64_t bytes, const Fft* fft, void* stream, Pixels pixels) {
   if (launch.task != Task::forward) return Status::bad_problem;
-  Call<T> call{problem, launch, bank, psi_entries, B, fft, stream};
+  Call<T> call{program, launch, bank, psi_entries, B, fft, stream};
   const Status status = call.begin(workspace, bytes);
   if (status != Status::ok) return status;
-  const Schedule& s = call.s;
+  const Cascade& s = call.s;
   FusedArguments a = call.arrange();
   for (int64_t first = 0; first < B; first += launch.wave) {
     const Stages<T> stages = call.wave(x, pixels, first, a);
@@ -669,19 +664,19 @@ Status scattering2d(const Problem& problem, const Launch& launch, const Bank<T>&
 }
 
 template <class T>
-Status scattering2d_backward(const Problem& problem, const Launch& launch, const Bank<T>& bank,
-                             int64_t psi_entries, int64_t B, const void* x, const T* g,
-                             const Gradients<T>& gradients, void* workspace, int64_t bytes,
-                             const Fft* fft, void* stream, Pixels pixels) {
+Status scattering_backward(const Program& program, const Launch& launch, const Bank<T>& bank,
+                           int64_t psi_entries, int64_t B, const void* x, const T* g,
+                           const Gradients<T>& gradients, void* workspace, int64_t bytes,
+                           const Fft* fft, void* stream, Pixels pixels) {
   const bool filters = gradients.psi != nullptr || gradients.phi != nullptr;
   if (launch.task == Task::forward ||
       (launch.task == Task::backward && (filters || gradients.x == nullptr))) {
     return Status::bad_problem;
   }
-  Call<T> call{problem, launch, bank, psi_entries, B, fft, stream};
+  Call<T> call{program, launch, bank, psi_entries, B, fft, stream};
   const Status status = call.begin(workspace, bytes);
   if (status != Status::ok) return status;
-  const Schedule& s = call.s;
+  const Cascade& s = call.s;
   const int64_t phi_entries = s.phi_offset(s.J), number = sizeof(T);
   if (gradients.psi != nullptr) call.queue.clear(gradients.psi, psi_entries * number);
   if (gradients.phi != nullptr) call.queue.clear(call.w.partial, slices * phi_entries * number);

@@ -426,7 +426,7 @@ __device__ __forceinline__ void second_orders(const FusedArguments& a, int j1, i
     const int log = a.log_group[j2], k = 1 << (j2 - j1);
     constexpr int K = N > 0 && J2 == J1 + 1 ? 2 : 0;
     const float* psi = a.psi_second + second_offset(a, j1, j2);
-    float* S = channel(a, image, a.schedule.channel(j1, theta1, j2));
+    float* S = channel(a, image, a.cascade.channel(j1, theta1, j2));
     for (int first = 0; first < a.L; first += 1 << log) {
       const Folded<K, K == 2 ? 2 : 1> folded{
           spectrum, psi + first * spectrum.outer * spectrum.inner, outer.size(), inner.size(), log,

@@ -1,7 +1,7 @@
 // What the launches of the fused tier hand to its kernels, and the shared memory these take.
 #pragma once
 
-#include "../core/schedule.h"
+#include "cascade.h"
 #include "tile.cuh"
 
 namespace scatcuda {
@@ -65,7 +65,7 @@ struct FusedArguments {
   int2* bands;        // of each four outputs, as band_of() gives them: [n4 / 4], [m4 / 4]
   Point* roots;       // e^{2πi k/Np}, then e^{2πi k/Mp}
 
-  Schedule schedule;
+  Cascade cascade;
   int J, L, max_order, lanes, M, N, Mp, Np, m, n, channels, B;  // of it, and images of the wave
   int family_scales;                                            // first scales that `families` does
   int log_group[most_levels];  // of the angles side by side at resolution j2

@@ -282,7 +282,7 @@ __device__ __forceinline__ void second_orders_backward(const FusedArguments& a, 
                         inner, log);
     constexpr int K = N > 0 && J2 == J1 + 1 ? 2 : 0;
     const float* psi = a.psi_second + second_offset(a, j1, j2);
-    const float* grad = grad_channel(a, image, a.schedule.channel(j1, theta1, j2));
+    const float* grad = grad_channel(a, image, a.cascade.channel(j1, theta1, j2));
     for (int first = 0; first < a.L; first += 1 << log) {
       const float* weights = psi + first * spectrum.outer * spectrum.inner;
       spread.take(a, grad + static_cast<int64_t>(first) * a.m * a.n, a.L - first);

@@ -5,13 +5,13 @@
 #pragma once
 
 #include "../core/fft.h"
-#include "../core/schedule.h"
 #include "bank.cuh"
+#include "cascade.h"
 
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
-constexpr int most_together = max_scales;  // problems of different size in one launch
+constexpr int most_together = max_level;  // problems of different size in one launch
 constexpr int stage_threads = 256;
 
 // --- padding ---
@@ -78,11 +78,11 @@ __global__ void __launch_bounds__(stage_threads) filter_fold_kernel(FilterFoldAr
   if (bin >= bins) return;
   const int c = static_cast<int>(bin / inner), r = static_cast<int>(bin % inner);
   const int first = blockIdx.y * Angles;
-  const Box box = Packed ? Box(scale.support, a.outer, a.inner, a.psi_entries / a.lanes)
-                         : Box(a.outer, a.inner);
+  const Box box =
+      Packed ? Box(scale.support, a.outer, a.inner, a.lanes, a.psi_entries) : Box(a.outer, a.inner);
   const int width = Half ? a.inner / 2 + 1 : a.inner;
   const Complex<T>* u_hat = a.u_hat + plane * a.outer * width;
-  const T* psi = Packed ? scale.psi + box.first * a.lanes + first
+  const T* psi = Packed ? scale.psi + box.first + first
                         : scale.psi + static_cast<int64_t>(first) * a.outer * a.inner;
   Complex<T> sum[Angles] = {};
   for (int i = 0; i < k; ++i) {

@@ -5,22 +5,22 @@
 namespace scatcuda {
 namespace cuda {
 
-#define SCATCUDA_INSTANTIATE(T)                                                                    \
-  template Status choose<T>(const Problem&, int64_t, const Device&, Tier, int64_t, const Fft*,     \
-                            Launch*, Task);                                                        \
-  template Status workspace_bytes<T>(const Problem&, const Launch&, const Fft*, void*, int64_t*);  \
-  template Status scattering2d<T>(const Problem&, const Launch&, const Bank<T>&, int64_t, int64_t, \
-                                  const void*, T*, void*, int64_t, const Fft*, void*, Pixels);     \
-  template Status scattering2d_backward<T>(const Problem&, const Launch&, const Bank<T>&, int64_t, \
-                                           int64_t, const void*, const T*, const Gradients<T>&,    \
-                                           void*, int64_t, const Fft*, void*, Pixels);             \
-  template Status filter_fold<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,  \
-                                 T*, void*);                                                       \
-  template Status filter_fold_backward<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*,   \
-                                          const T*, const T*, T*, T*, void*);                      \
-  template Status modulus<T>(int64_t, const T*, T*, void*);                                        \
-  template Status modulus_backward<T>(int64_t, const T*, const T*, T*, void*);                     \
-  template Status lowpass<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,      \
+#define SCATCUDA_INSTANTIATE(T)                                                                   \
+  template Status choose<T>(const Program&, int64_t, const Device&, Tier, int64_t, const Fft*,    \
+                            Launch*, Task);                                                       \
+  template Status workspace_bytes<T>(const Program&, const Launch&, const Fft*, void*, int64_t*); \
+  template Status scattering<T>(const Program&, const Launch&, const Bank<T>&, int64_t, int64_t,  \
+                                const void*, T*, void*, int64_t, const Fft*, void*, Pixels);      \
+  template Status scattering_backward<T>(const Program&, const Launch&, const Bank<T>&, int64_t,  \
+                                         int64_t, const void*, const T*, const Gradients<T>&,     \
+                                         void*, int64_t, const Fft*, void*, Pixels);              \
+  template Status filter_fold<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*, \
+                                 T*, void*);                                                      \
+  template Status filter_fold_backward<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*,  \
+                                          const T*, const T*, T*, T*, void*);                     \
+  template Status modulus<T>(int64_t, const T*, T*, void*);                                       \
+  template Status modulus_backward<T>(int64_t, const T*, const T*, T*, void*);                    \
+  template Status lowpass<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,     \
                              const T*, T*, void*);
 SCATCUDA_INSTANTIATE(float)
 SCATCUDA_INSTANTIATE(double)

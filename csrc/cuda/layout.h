@@ -2,20 +2,20 @@
 // wave in the workspace, and the transforms that it runs.
 #pragma once
 
-#include "../core/schedule.h"
 #include "backward.cuh"
+#include "cascade.h"
 #include "fused.h"
 
 namespace scatcuda {
 namespace cuda {
 
-inline int64_t bins(const Schedule& s, int64_t res) { return s.rows(res) * s.columns(res); }
-inline int64_t half_bins(const Schedule& s, int64_t res) {
+inline int64_t bins(const Cascade& s, int64_t res) { return s.rows(res) * s.columns(res); }
+inline int64_t half_bins(const Cascade& s, int64_t res) {
   return s.columns(res) * (s.rows(res) / 2 + 1);
 }
-inline bool has_second(const Schedule& s, int64_t j1) { return s.max_order > 1 && j1 + 1 < s.J; }
+inline bool has_second(const Cascade& s, int64_t j1) { return s.max_order > 1 && j1 + 1 < s.J; }
 // W of scales first … J − 1: of the first order from 0 on, of the second from j1 + 1 on
-inline int64_t bins_from(const Schedule& s, int64_t first) {
+inline int64_t bins_from(const Cascade& s, int64_t first) {
   int64_t sum = 0;
   for (int64_t j = first; j < s.J; ++j) sum += bins(s, j);
   return sum;
@@ -32,34 +32,34 @@ struct Shared {
 };
 
 // Whether planes of resolution res are short enough for passes_of
-inline bool fits(const Schedule& s, int64_t res) {
+inline bool fits(const Cascade& s, int64_t res) {
   return s.rows(res) <= 256 && s.columns(res) <= 256;
 }
 
 // Bytes for planes of resolution res side by side, backward with the gradients that come to them
-inline int64_t planes_bytes(const Schedule& s, Task task, int64_t res, int64_t group) {
+inline int64_t planes_bytes(const Cascade& s, Task task, int64_t res, int64_t group) {
   const int outer = static_cast<int>(s.columns(res)), inner = static_cast<int>(s.rows(res));
   const int m = static_cast<int>(s.m), n = static_cast<int>(s.n), planes = static_cast<int>(group);
   return tile_bytes(outer, inner, planes) +
          (task == Task::forward ? 0 : given_bytes(outer, m, n, planes));
 }
 // Bytes for the low-pass of planes of resolution res
-inline int64_t matrices_bytes(const Schedule& s, Task task, int64_t res) {
+inline int64_t matrices_bytes(const Cascade& s, Task task, int64_t res) {
   const int outer = static_cast<int>(s.columns(res)), inner = static_cast<int>(s.rows(res));
   const int m = static_cast<int>(s.m), n = static_cast<int>(s.n);
   return task == Task::forward ? lowpass_bytes(outer, inner, m, n)
                                : spread_bytes(outer, inner, m, n);
 }
-inline int64_t roots_bytes_of(const Schedule& s, int64_t res) {
+inline int64_t roots_bytes_of(const Cascade& s, int64_t res) {
   return roots_bytes(static_cast<int>(s.columns(res)), static_cast<int>(s.rows(res)));
 }
 
 // Bytes of a block of `second` for planes of resolution res
-inline int64_t second_bytes(const Schedule& s, Task task, int64_t res, int64_t group) {
+inline int64_t second_bytes(const Cascade& s, Task task, int64_t res, int64_t group) {
   return planes_bytes(s, task, res, group) + matrices_bytes(s, task, res) + roots_bytes_of(s, res);
 }
 
-inline Shared shared_of(const Schedule& s, Task task, bool first_order, int64_t group) {
+inline Shared shared_of(const Cascade& s, Task task, bool first_order, int64_t group) {
   if (!first_order) return {0, second_bytes(s, task, 1, group), 0, 0};
   const int outer = static_cast<int>(s.columns(0)), inner = static_cast<int>(s.rows(0));
   const int m = static_cast<int>(s.m), n = static_cast<int>(s.n);
@@ -82,7 +82,7 @@ inline Shared shared_of(const Schedule& s, Task task, bool first_order, int64_t 
 
 // Angles side by side where `bytes` are there for planes of resolution res: a power of two, for
 // the bank's lanes to be whole groups
-inline int64_t group_of(const Schedule& s, Task task, int64_t res, int64_t bytes) {
+inline int64_t group_of(const Cascade& s, Task task, int64_t res, int64_t bytes) {
   int64_t group = 1;
   while (group < s.L && group < 16 && planes_bytes(s, task, res, 2 * group) <= bytes) group *= 2;
   return group;
@@ -90,19 +90,19 @@ inline int64_t group_of(const Schedule& s, Task task, int64_t res, int64_t bytes
 
 // First scales that families do: no path goes on from the last one, which, where the bank is
 // arranged for a second order, is done like one.
-inline int64_t family_scales(const Schedule& s, const Launch& launch) {
+inline int64_t family_scales(const Cascade& s, const Launch& launch) {
   return !launch.first_order_fused ? 0 : has_second(s, 0) ? s.J - 1 : s.J;
 }
 
 // --- threads and registers ---
 
 // The kernel for the second order of one scale
-inline SecondKernel second_of(const Schedule& s, Task task, int64_t j1, int64_t j2) {
+inline SecondKernel second_of(const Cascade& s, Task task, int64_t j1, int64_t j2) {
   const int64_t side = s.rows(j2) == s.columns(j2) ? s.rows(j2) : 0, k = int64_t{1} << (j2 - j1);
   return task == Task::forward ? second_kernel_for(side, k) : second_backward_kernel_for(side, k);
 }
 // Bounds of families or, without the first order, of second at j2 = 1
-inline Bounds bounds_of(const Schedule& s, Task task, bool first_order, int architecture) {
+inline Bounds bounds_of(const Cascade& s, Task task, bool first_order, int architecture) {
   if (!first_order) return second_of(s, task, 0, 1).bounds;
   const int side = s.Mp == s.Np ? static_cast<int>(s.Mp) : 0;  // others take what they may
   return task == Task::forward ? family_bounds(side, architecture) : family_backward_bounds(side);
@@ -164,8 +164,7 @@ struct Workspace {
 };
 
 template <class T>
-Workspace<T> workspace_of(const Schedule& s, const Launch& launch, int64_t fft_bytes,
-                          void* memory) {
+Workspace<T> workspace_of(const Cascade& s, const Launch& launch, int64_t fft_bytes, void* memory) {
   Workspace<T> w{};
   Parts parts(memory);
   const int64_t wave = launch.wave;
@@ -215,7 +214,7 @@ Workspace<T> workspace_of(const Schedule& s, const Launch& launch, int64_t fft_b
 
 // Of a full wave, `planes` an image at resolution res
 template <class T>
-Transform transform_of(const Schedule& s, const Launch& launch, Direction direction, int64_t res,
+Transform transform_of(const Cascade& s, const Launch& launch, Direction direction, int64_t res,
                        int64_t planes) {
   return {direction, sizeof(T) == 8, s.columns(res), s.rows(res), launch.wave * planes};
 }
@@ -223,7 +222,7 @@ Transform transform_of(const Schedule& s, const Launch& launch, Direction direct
 // All transforms of a wave, in any order. The last wave may have fewer images, but is transformed
 // as if it were full: one set of plans, and no doubt about the room that they need.
 template <class T, class F>
-void each_transform(const Schedule& s, const Launch& launch, F f) {
+void each_transform(const Cascade& s, const Launch& launch, F f) {
   const bool fused = launch.tier == Tier::fused, backward = launch.task != Task::forward;
   if (s.max_order == 0 || (fused && launch.first_order_fused)) return;
   // there, and backward the way back
@@ -247,7 +246,7 @@ void each_transform(const Schedule& s, const Launch& launch, F f) {
 
 // What the FFT wants for the largest of them, −1 where it cannot do one
 template <class T>
-int64_t fft_bytes_of(const Schedule& s, const Launch& launch, const Fft* fft, void* stream) {
+int64_t fft_bytes_of(const Cascade& s, const Launch& launch, const Fft* fft, void* stream) {
   int64_t bytes = 0;
   each_transform<T>(s, launch, [&](const Transform& transform) {
     const int64_t wants = fft == nullptr ? -1 : fft->workspace_bytes(fft->self, transform, stream);

@@ -17,7 +17,7 @@ wrong on purpose. The variants have the same functions:
 Example::
 
     engine = emulation.engine("race")
-    S, report = engine.scattering2d(x, *bank, J=2, L=8, tier="fused")
+    S, report = engine.scattering(x, *bank, program, tier="fused")
     assert not engine.races(report)
     traffic = emulation.traffic(report)["S"]["written"]
 """
@@ -57,6 +57,7 @@ VARIANTS = {
 }
 # of ``native``: they run the ``address`` variant of the engine without Python
 PROGRAMS = ("hostile", "sizes")
+API = [native.ROOT / f"csrc/api/{name}.cpp" for name in ("plan", "plan_file", "cuda")]
 # as on processors other than x86-64
 OTHER_PROCESSORS = {"ucontext": ["-DSCATCUDA_EMULATION_UCONTEXT"]}
 # The race detector has ThreadSanitizer's compiler pass but not its library.
@@ -215,11 +216,12 @@ def compile_engine(*wanted: str, variants: dict[str, list[str]] = VARIANTS) -> P
     """All variants, and the programs, where none is named: quicker at once than one after the
     other."""
     core = sorted((native.ROOT / "csrc/core").glob("*.cpp"))
-    api = [native.ROOT / f"csrc/api/{name}.cpp" for name in ("plan", "plan_file", "cuda")]
+    core += [native.ROOT / "csrc/cuda/match.cpp", *API]
     host = [HERE / "bindings.cpp", HERE / "api.cpp"]
     programs = [native.HERE / f"{name}.cpp" for name in PROGRAMS]
-    kernels = HERE / "engine.cpp"
-    return build("engine", kernels, host, variants, *wanted, core=[*api, *core], programs=programs)
+    return build(
+        "engine", HERE / "engine.cpp", host, variants, *wanted, core=core, programs=programs
+    )
 
 
 @once

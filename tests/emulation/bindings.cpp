@@ -2,7 +2,7 @@
 // host FFT in cuFFT's place.
 //
 // Every array lies in memory of its own between guard zones; outputs and workspace hold NaN before
-// a call. Functions have the names and arguments of scatcuda.ops and raise RuntimeError: what
+// a call. Functions have the names and arguments of the operators and raise RuntimeError: what
 // status the engine returned, what threads wait for, which guard zone was written to.
 #include <complex>
 #include <optional>
@@ -166,13 +166,42 @@ cuda::Launch launch_of(const py::dict& d) {
 
 void* the_stream() { return const_cast<void*>(stream); }
 
+ProgramPointer parsed(const std::string& text) {
+  std::string why;
+  ProgramPointer program = parse_program(text, &why);
+  if (program == nullptr) throw py::value_error(why);
+  return program;
+}
+
+// Of a batch of signals their number, and the sizes of their coefficients
 template <class T>
-cuda::Launch choose(const Problem& problem, int64_t B, const std::string& tier, int64_t budget,
+int64_t batch_of(const Program& p, const Array<T>& x) {
+  require(x.ndim() == 1 + p.rank, "x must be a batch of signals of the program's rank");
+  for (int i = 0; i < p.rank; ++i) {
+    require(x.shape(1 + i) == p.axis[i].size, "x must have the sides of the program's signal");
+  }
+  return x.shape(0);
+}
+std::vector<int64_t> sizes_of(const Program& p, int64_t B) {
+  std::vector<int64_t> sizes{B, p.channels};
+  sizes.insert(sizes.end(), p.side, p.side + p.sides);
+  return sizes;
+}
+template <class T>
+void check_bank(const Program& p, const Array<int64_t>& psi_support, const Array<T>& phi,
+                const Array<int64_t>& phi_support) {
+  require(psi_support.size() == p.psi_support_numbers && phi.size() == p.phi_numbers &&
+              phi_support.size() == 2 * p.phi_rows,
+          "the bank does not fit the program");
+}
+
+template <class T>
+cuda::Launch choose(const Program& program, int64_t B, const std::string& tier, int64_t budget,
                     const HostFft& fft, cuda::Task task = cuda::Task::forward) {
   cuda::Device limits;
   require(cuda::device_limits(0, &limits));
   cuda::Launch launch;
-  require(cuda::choose<T>(problem, B, limits, tier_of(tier), budget, fft.get(), &launch, task));
+  require(cuda::choose<T>(program, B, limits, tier_of(tier), budget, fft.get(), &launch, task));
   return launch;
 }
 
@@ -193,28 +222,24 @@ class Call {
 // --- the operators -----------------------------------------------------------------------------
 
 template <class T>
-py::tuple scattering2d(const Array<T>& x, const Array<T>& psi, const Array<int64_t>& psi_support,
-                       const Array<T>& phi, const Array<int64_t>& phi_support, int64_t J, int64_t L,
-                       int64_t max_order, bool pre_pad, const std::string& tier, int64_t budget,
-                       const std::optional<py::dict>& launch, const std::string& fft_behaviour,
-                       int64_t shift, const std::string& pixels,
-                       const std::optional<Array<uint8_t>>& stored) {
-  require(x.ndim() == 3, "x must have three axes: [B, M, N]");
-  const int64_t B = x.shape(0);
-  const Problem problem{J, L, max_order, x.shape(1), x.shape(2), pre_pad};
-  Shape shape;
-  require(shape_of(problem, &shape));
-  require(psi_support.size() == 5 * psi_tables(problem) && phi.size() == phi_entries(problem) &&
-              phi_support.size() == 2 * J * (shape.m + shape.n),
-          "the bank does not fit the problem");
+py::tuple scattering(const Array<T>& x, const Array<T>& psi, const Array<int64_t>& psi_support,
+                     const Array<T>& phi, const Array<int64_t>& phi_support,
+                     const std::string& text, const std::string& tier, int64_t budget,
+                     const std::optional<py::dict>& launch, const std::string& fft_behaviour,
+                     int64_t shift, const std::string& pixels,
+                     const std::optional<Array<uint8_t>>& stored) {
+  const ProgramPointer parse = parsed(text);
+  const Program& program = *parse;
+  const int64_t B = batch_of(program, x);
+  check_bank(program, psi_support, phi, phi_support);
   HostFft fft(fft_behaviour);
   const cuda::Launch way =
-      launch.has_value() ? launch_of(*launch) : choose<T>(problem, B, tier, budget, fft);
+      launch.has_value() ? launch_of(*launch) : choose<T>(program, B, tier, budget, fft);
   int64_t bytes;
-  require(cuda::workspace_bytes<T>(problem, way, fft.get(), the_stream(), &bytes));
+  require(cuda::workspace_bytes<T>(program, way, fft.get(), the_stream(), &bytes));
 
   const size_t skew = static_cast<size_t>(shift) * sizeof(T);
-  Array<T> S(std::vector<int64_t>{B, shape.channels, shape.m, shape.n});
+  Array<T> S(sizes_of(program, B));
   std::optional<Guarded> x_;
   if (stored.has_value()) {
     x_.emplace("x", *stored);
@@ -227,9 +252,9 @@ py::tuple scattering2d(const Array<T>& x, const Array<T>& psi, const Array<int64
   const Guarded workspace("workspace", static_cast<size_t>(bytes));
   const Bank<T> bank{psi_.as<T>(), boxes.as<int64_t>(), phi_.as<T>(), bands.as<int64_t>()};
   const auto run = [&](int64_t given) {
-    return cuda::scattering2d<T>(problem, way, bank, psi.size(), B, x_->as<void>(), S_.as<T>(),
-                                 workspace.as<void>(), given, fft.get(), the_stream(),
-                                 pixels_of(pixels));
+    return cuda::scattering<T>(program, way, bank, psi.size(), B, x_->as<void>(), S_.as<T>(),
+                               workspace.as<void>(), given, fft.get(), the_stream(),
+                               pixels_of(pixels));
   };
   if (B > 0 && bytes > 0 && run(bytes - 1) != Status::workspace_too_small) {
     throw std::runtime_error("a workspace one byte too small was taken");
@@ -249,32 +274,30 @@ py::tuple scattering2d(const Array<T>& x, const Array<T>& psi, const Array<int64
 
 // (grad_x, grad_psi, grad_phi, report), gradients of size 0 where they are not wanted
 template <class T>
-py::tuple scattering2d_backward(const Array<T>& grad, const Array<T>& x, const Array<T>& psi,
-                                const Array<int64_t>& psi_support, const Array<T>& phi,
-                                const Array<int64_t>& phi_support, int64_t J, int64_t L,
-                                int64_t max_order, bool pre_pad, bool with_x, bool with_psi,
-                                bool with_phi, const std::string& tier, int64_t budget,
-                                const std::optional<py::dict>& launch,
-                                const std::string& fft_behaviour, int64_t shift) {
-  require(x.ndim() == 3, "x must have three axes: [B, M, N]");
-  const int64_t B = x.shape(0);
-  const Problem problem{J, L, max_order, x.shape(1), x.shape(2), pre_pad};
-  Shape shape;
-  require(shape_of(problem, &shape));
-  require(psi_support.size() == 5 * psi_tables(problem) && phi.size() == phi_entries(problem) &&
-              phi_support.size() == 2 * J * (shape.m + shape.n) &&
-              grad.size() == B * shape.channels * shape.m * shape.n,
-          "the bank or the gradient does not fit the problem");
+py::tuple scattering_backward(const Array<T>& grad, const Array<T>& x, const Array<T>& psi,
+                              const Array<int64_t>& psi_support, const Array<T>& phi,
+                              const Array<int64_t>& phi_support, const std::string& text,
+                              bool with_x, bool with_psi, bool with_phi, const std::string& tier,
+                              int64_t budget, const std::optional<py::dict>& launch,
+                              const std::string& fft_behaviour, int64_t shift) {
+  const ProgramPointer parse = parsed(text);
+  const Program& program = *parse;
+  const int64_t B = batch_of(program, x);
+  check_bank(program, psi_support, phi, phi_support);
+  require(grad.size() == B * program.channels * program.unit,
+          "the gradient does not fit the program");
   HostFft fft(fft_behaviour);
   const cuda::Task task =
       with_psi || with_phi ? cuda::Task::backward_with_filters : cuda::Task::backward;
   const cuda::Launch way =
-      launch.has_value() ? launch_of(*launch) : choose<T>(problem, B, tier, budget, fft, task);
+      launch.has_value() ? launch_of(*launch) : choose<T>(program, B, tier, budget, fft, task);
   int64_t bytes;
-  require(cuda::workspace_bytes<T>(problem, way, fft.get(), the_stream(), &bytes));
+  require(cuda::workspace_bytes<T>(program, way, fft.get(), the_stream(), &bytes));
 
   const size_t skew = static_cast<size_t>(shift) * sizeof(T);
-  Array<T> grad_x(std::vector<int64_t>{with_x ? B : 0, x.shape(1), x.shape(2)});
+  std::vector<int64_t> sizes(x.shape(), x.shape() + x.ndim());
+  if (!with_x) sizes[0] = 0;
+  Array<T> grad_x(sizes);
   Array<T> grad_psi(with_psi ? psi.size() : 0), grad_phi(with_phi ? phi.size() : 0);
   const Guarded x_("x", x, skew), grad_("grad", grad, skew);
   const Guarded psi_("psi", psi, skew), boxes("psi_support", psi_support);
@@ -287,9 +310,9 @@ py::tuple scattering2d_backward(const Array<T>& grad, const Array<T>& x, const A
   const auto into = [](bool wanted, const Guarded& g) { return wanted ? g.as<T>() : nullptr; };
   const Gradients<T> gradients{into(with_x, gx_), into(with_psi, gpsi_), into(with_phi, gphi_)};
   const auto run = [&](int64_t given) {
-    return cuda::scattering2d_backward<T>(problem, way, bank, psi.size(), B, x_.as<T>(),
-                                          grad_.as<T>(), gradients, workspace.as<void>(), given,
-                                          fft.get(), the_stream());
+    return cuda::scattering_backward<T>(program, way, bank, psi.size(), B, x_.as<T>(),
+                                        grad_.as<T>(), gradients, workspace.as<void>(), given,
+                                        fft.get(), the_stream());
   };
   if (B > 0 && bytes > 0 && run(bytes - 1) == Status::ok) {
     throw std::runtime_error("a workspace one byte too small was taken");
@@ -402,17 +425,17 @@ py::tuple lowpass(const Array<T>& u, const Array<T>& a_m, const Array<T>& a_n, i
 // Overloads for float and double, told apart by the arrays: none is converted.
 template <class T>
 void bind(py::module_& m) {
-  m.def("scattering2d", scattering2d<T>, py::arg("x").noconvert(), py::arg("psi").noconvert(),
+  m.def("scattering", scattering<T>, py::arg("x").noconvert(), py::arg("psi").noconvert(),
         py::arg("psi_support").noconvert(), py::arg("phi").noconvert(),
-        py::arg("phi_support").noconvert(), "J"_a, "L"_a, "max_order"_a = 2, "pre_pad"_a = false,
-        py::kw_only(), "tier"_a = "auto", "budget"_a = int64_t{1} << 30, "launch"_a = py::none(),
-        "fft"_a = "host", "shift"_a = 0, "pixels"_a = "as_bank", "stored"_a = py::none());
-  m.def("scattering2d_backward", scattering2d_backward<T>, py::arg("grad").noconvert(),
+        py::arg("phi_support").noconvert(), "program"_a, py::kw_only(), "tier"_a = "auto",
+        "budget"_a = int64_t{1} << 30, "launch"_a = py::none(), "fft"_a = "host", "shift"_a = 0,
+        "pixels"_a = "as_bank", "stored"_a = py::none());
+  m.def("scattering_backward", scattering_backward<T>, py::arg("grad").noconvert(),
         py::arg("x").noconvert(), py::arg("psi").noconvert(), py::arg("psi_support").noconvert(),
-        py::arg("phi").noconvert(), py::arg("phi_support").noconvert(), "J"_a, "L"_a,
-        "max_order"_a = 2, "pre_pad"_a = false, "with_x"_a = true, "with_psi"_a = false,
-        "with_phi"_a = false, py::kw_only(), "tier"_a = "auto", "budget"_a = int64_t{1} << 30,
-        "launch"_a = py::none(), "fft"_a = "host", "shift"_a = 0);
+        py::arg("phi").noconvert(), py::arg("phi_support").noconvert(), "program"_a,
+        "with_x"_a = true, "with_psi"_a = false, "with_phi"_a = false, py::kw_only(),
+        "tier"_a = "auto", "budget"_a = int64_t{1} << 30, "launch"_a = py::none(), "fft"_a = "host",
+        "shift"_a = 0);
   m.def("filter_fold_backward", filter_fold_backward<T>, py::arg("grad").noconvert(),
         py::arg("x_hat").noconvert(), py::arg("psi").noconvert(), "k"_a, "with_x"_a = true,
         "with_psi"_a = true, py::kw_only(), "shift"_a = 0);
@@ -434,17 +457,14 @@ PYBIND11_MODULE(engine, m) {
   bind<double>(m);
   m.def(
       "choose",
-      [](int64_t B, int64_t M, int64_t N, int64_t J, int64_t L, int64_t max_order, bool pre_pad,
-         const std::string& tier, int64_t budget, bool wide, const std::string& fft,
-         const std::string& task) {
-        const Problem problem{J, L, max_order, M, N, pre_pad};
+      [](int64_t B, const std::string& program, const std::string& tier, int64_t budget, bool wide,
+         const std::string& fft, const std::string& task) {
         const HostFft host(fft);
         const auto chosen = wide ? choose<double> : choose<float>;
-        return dict_of(chosen(problem, B, tier, budget, host, task_of(task)));
+        return dict_of(chosen(*parsed(program), B, tier, budget, host, task_of(task)));
       },
-      "B"_a, "M"_a, "N"_a, "J"_a, "L"_a, "max_order"_a = 2, "pre_pad"_a = false, py::kw_only(),
-      "tier"_a = "auto", "budget"_a = int64_t{1} << 30, "wide"_a = false, "fft"_a = "host",
-      "task"_a = "forward");
+      "B"_a, "program"_a, py::kw_only(), "tier"_a = "auto", "budget"_a = int64_t{1} << 30,
+      "wide"_a = false, "fft"_a = "host", "task"_a = "forward");
   m.def("device_limits", [](int index) {
     cuda::Device d;
     require(cuda::device_limits(index, &d));

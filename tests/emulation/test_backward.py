@@ -17,7 +17,15 @@ import torch
 from torch import Tensor
 
 import emulation
-from emulation.test_engine import DEVICES, FAMILIES, NOTHING, SECOND, Case, complex_noise
+from emulation.test_engine import (
+    DEVICES,
+    FAMILIES,
+    NOTHING,
+    SECOND,
+    Case,
+    arrays_of,
+    complex_noise,
+)
 from scatcuda import filters, plan, reference
 
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-13}
@@ -105,10 +113,10 @@ def run(
     engine: Any, case: Case, given: tuple[Tensor, Tensor, plan.Packed] | None = None, **kwargs: Any
 ) -> tuple[list[Tensor], dict[str, Any]]:
     grad, x, packed = given or problem(case)
-    sizes = {"J": case.J, "L": case.L, "max_order": case.max_order, "pre_pad": case.pre_pad}
     kwargs = {"tier": case.tier, "budget": case.budget, **kwargs}
-    bank = [tensor.numpy().ravel() for tensor in packed]
-    *found, report = engine.scattering2d_backward(grad.numpy(), x.numpy(), *bank, **sizes, **kwargs)
+    bank = arrays_of(packed, case.plan.lanes)
+    arguments = (grad.numpy(), x.numpy(), *bank, case.program)
+    *found, report = engine.scattering_backward(*arguments, **kwargs)
     return [torch.from_numpy(np.array(g)) for g in found], report
 
 
@@ -135,7 +143,7 @@ def h100() -> Any:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_scattering2d_backward(case: Case) -> None:
+def test_scattering_backward(case: Case) -> None:
     found, report = run(emulation.engine("plain"), case)
     check(case, found)
     waves = -(-case.B // report["launch"]["wave"])
@@ -276,16 +284,15 @@ def test_choose(device: str, expected: dict[tuple[int, int], tuple[str, bool]]) 
     kib = {name: limits[name] << 10 for name in ("shared_per_block", "shared_per_processor")}
     engine.device(architecture=limits["architecture"], **kib)
     for (side, J), way in expected.items():
-        launch = engine.choose(64, side, side, J, 8, task="backward")
+        program = Case(side, side, J).program
+        launch = engine.choose(64, program, task="backward")
         assert (launch["tier"], launch["first_order_fused"]) == way, (side, J)
         assert launch["shared_bytes"] <= kib["shared_per_block"]
         if way == NOTHING:
             with pytest.raises(RuntimeError, match="tier_impossible"):
-                engine.choose(64, side, side, J, 8, tier="fused", task="backward")
+                engine.choose(64, program, tier="fused", task="backward")
         for tier in ("auto", "fused"):
-            with_filters = engine.choose(
-                64, side, side, J, 8, tier=tier, task="backward_with_filters"
-            )
+            with_filters = engine.choose(64, program, tier=tier, task="backward_with_filters")
             assert with_filters["tier"] == "general"
 
 

@@ -19,6 +19,7 @@ import pytest
 import torch
 
 import emulation
+from emulation import programs
 from scatcuda import filters, plan, reference
 
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-13}
@@ -51,6 +52,17 @@ class Case(NamedTuple):
     @property
     def plan(self) -> plan.Plan:
         return plan.Plan(self.J, self.L, self.max_order, self.M, self.N, self.pre_pad)
+
+    @property
+    def program(self) -> str:
+        return programs.images(self.plan)
+
+
+def arrays_of(packed: plan.Packed, lanes: int) -> list[np.ndarray]:
+    """A bank as the engine takes it."""
+    psi, boxes, phi, bands = (tensor.numpy().ravel().copy() for tensor in packed)
+    boxes[::5] *= lanes
+    return [psi, boxes, phi, bands]
 
 
 USUAL = Case(32, 32, 2, B=2)
@@ -123,14 +135,13 @@ def problem(case: Case) -> tuple[np.ndarray, tuple[np.ndarray, ...], torch.Tenso
     generator = torch.Generator().manual_seed(case.M * case.N)
     x = torch.rand(case.B, case.M, case.N, generator=generator, dtype=torch.float64).to(case.dtype)
     expected = oracle.scattering2d(x, bank, case.max_order, case.pre_pad)
-    return x.numpy(), tuple(tensor.numpy().ravel() for tensor in packed), expected
+    return x.numpy(), tuple(arrays_of(packed, case.plan.lanes)), expected
 
 
 def run(engine: Any, case: Case, **kwargs: Any) -> tuple[torch.Tensor, dict[str, Any]]:
     x, bank, _ = problem(case)
-    sizes = {"J": case.J, "L": case.L, "max_order": case.max_order, "pre_pad": case.pre_pad}
     kwargs = {"tier": case.tier, "budget": case.budget, **kwargs}
-    S, report = engine.scattering2d(x, *bank, **sizes, **kwargs)
+    S, report = engine.scattering(x, *bank, case.program, **kwargs)
     return torch.from_numpy(np.array(S)), report
 
 
@@ -156,7 +167,7 @@ def h100() -> Any:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_scattering2d(case: Case) -> None:
+def test_scattering(case: Case) -> None:
     S, report = run(emulation.engine("plain"), case)
     check(case, S)
     # every launch waits in the queue of the GPU: few of them are what makes small batches fast
@@ -169,13 +180,13 @@ def test_scattering2d(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", SANITIZED, ids=str)
-def test_scattering2d_touches_only_its_memory(case: Case) -> None:
+def test_scattering_touches_only_its_memory(case: Case) -> None:
     S, _ = run(emulation.engine("address"), case)
     check(case, S)
 
 
 @pytest.mark.parametrize("case", SANITIZED, ids=str)
-def test_scattering2d_has_no_races(case: Case) -> None:
+def test_scattering_has_no_races(case: Case) -> None:
     engine = emulation.engine("race")
     S, report = run(engine, case)
     check(case, S)
@@ -299,11 +310,11 @@ def test_short_pixels(variant: str, dtype: torch.dtype, case: Case) -> None:
     if dtype == torch.float16:  # 0 and -0, and the smallest there are
         x[0, 0, :4] = torch.tensor([0.0, -0.0, 2.0**-24, -(2.0**-15)])
     stored = x.view(torch.uint8).numpy().ravel()
-    bank, sizes = problem(case)[1], {"J": case.J, "L": case.L, "tier": case.tier}
+    bank, sizes = problem(case)[1], {"program": case.program, "tier": case.tier}
     engine, wide = emulation.engine(variant), x.to(case.dtype).numpy()
     pixels = {torch.float16: "half", torch.bfloat16: "bfloat16", torch.uint8: "uint8"}[dtype]
-    expected, _ = engine.scattering2d(wide, *bank, **sizes)
-    found, _ = engine.scattering2d(wide * 0, *bank, **sizes, pixels=pixels, stored=stored)
+    expected, _ = engine.scattering(wide, *bank, **sizes)
+    found, _ = engine.scattering(wide * 0, *bank, **sizes, pixels=pixels, stored=stored)
     np.testing.assert_array_equal(found, expected)
 
 
@@ -313,12 +324,12 @@ def test_every_half_is_read() -> None:
     finite = everything[np.isfinite(everything)].astype(np.float32).reshape(-1, 16, 16)
     p = plan.Plan(1, 1, 0, 16, 16, pre_pad=True)
     bank = plan.pack(filters.morlet_bank(p.padded, 1, 1), p, torch.float32)
-    arrays = [tensor.numpy().ravel() for tensor in bank]
-    arguments = {"J": 1, "L": 1, "max_order": 0, "pre_pad": True, "tier": "general"}
+    arrays = arrays_of(bank, p.lanes)
+    arguments = {"program": programs.images(p), "tier": "general"}
     engine, stored = emulation.engine("plain"), finite.astype(np.float16).view(np.uint8).ravel()
-    expected, _ = engine.scattering2d(finite, *arrays, **arguments)
+    expected, _ = engine.scattering(finite, *arrays, **arguments)
     blank = np.zeros_like(finite)
-    found, _ = engine.scattering2d(blank, *arrays, **arguments, pixels="half", stored=stored)
+    found, _ = engine.scattering(blank, *arrays, **arguments, pixels="half", stored=stored)
     np.testing.assert_array_equal(found, expected)
 
 
@@ -329,19 +340,19 @@ def test_every_half_is_read() -> None:
 def test_tables_that_reach_outside_are_not_followed(tier: str, rng: random.Random) -> None:
     case = SMALL._replace(tier=tier)
     x, (psi, boxes, phi, bands), _ = problem(case)
-    arguments = {"J": case.J, "L": case.L, "tier": tier}
+    arguments = {"program": case.program, "tier": tier}
     engine, good = emulation.engine("address"), run(emulation.engine("plain"), case)[0].numpy()
     extremes = [-(2**63), -(2**31), 2**31, 2**62, 2**63 - 1, psi.size]
     for _ in range(8):
         bad = boxes.copy()
         bad[rng.randrange(bad.size)] = rng.choice([*extremes, -1])
-        S, _ = engine.scattering2d(x, psi, bad, phi, bands, **arguments)
+        S, _ = engine.scattering(x, psi, bad, phi, bands, **arguments)
         assert np.isnan(S).any()
         kept = ~np.isnan(S)
         np.testing.assert_allclose(np.array(S)[kept], good[kept], rtol=1e-5)
         bad = bands.copy()
         bad[rng.randrange(bad.size)] = rng.choice(extremes)
-        S, _ = engine.scattering2d(x, psi, boxes, phi, bad, **arguments)
+        S, _ = engine.scattering(x, psi, boxes, phi, bad, **arguments)
         assert np.isnan(S).any()
         kept = ~np.isnan(S)
         np.testing.assert_allclose(np.array(S)[kept], good[kept], rtol=1e-5)
@@ -413,14 +424,15 @@ def test_choose(device: str, expected: dict[tuple[int, int], tuple[str, bool]]) 
     kib = {name: limits[name] << 10 for name in ("shared_per_block", "shared_per_processor")}
     engine.device(architecture=limits["architecture"], **kib)
     for (side, J), way in expected.items():
-        launch = engine.choose(64, side, side, J, 8)
+        program = Case(side, side, J).program
+        launch = engine.choose(64, program)
         assert (launch["tier"], launch["first_order_fused"]) == way, (side, J)
         assert launch["shared_bytes"] <= kib["shared_per_block"]
-        assert engine.choose(64, side, side, J, 8, tier="general")["tier"] == "general"
-        assert engine.choose(64, side, side, J, 8, wide=True)["tier"] == "general"
+        assert engine.choose(64, program, tier="general")["tier"] == "general"
+        assert engine.choose(64, program, wide=True)["tier"] == "general"
         if way == NOTHING:
             with pytest.raises(RuntimeError, match="tier_impossible"):
-                engine.choose(64, side, side, J, 8, tier="fused")
+                engine.choose(64, program, tier="fused")
 
 
 @pytest.mark.parametrize("device", ["A100", "H100"])
@@ -433,7 +445,7 @@ def test_registers_are_shared_as_memory_is(device: str, task: str) -> None:
     engine.device(architecture=limits["architecture"], **kib)
     two = 0
     for side, J, L in itertools.product((44, 48, 56, 64, 72), (1, 2, 3), (1, 4, 8)):
-        launch = engine.choose(64, side, side, J, L, task=task)
+        launch = engine.choose(64, Case(side, side, J, L).program, task=task)
         if not launch["first_order_fused"]:
             continue
         blocks = kib["shared_per_processor"] // (launch["shared_bytes"] + 1024)

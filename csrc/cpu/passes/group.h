@@ -49,8 +49,7 @@ void store_rows(const Rows<T>& rows, const Step& s, int64_t filters, const Plane
 
 // W ← DFT along its rows of the gradient that complex planes were given
 template <class T, int Slots>
-void store_rows_adjoint(const Rows<T>& rows, const Step& s, int64_t filters,
-                        const Planes<T>& gradient, int64_t plane, int64_t first, int64_t last,
+void store_rows_adjoint(const Rows<T>& rows, const Step& s, int64_t first, int64_t last,
                         const ThreadBuffers<T>& own) {
   constexpr int W = full_lanes<T>;
   const Line<T> line{own.line};
@@ -58,8 +57,10 @@ void store_rows_adjoint(const Rows<T>& rows, const Step& s, int64_t filters,
     const int64_t r = group * Slots, length = 2 * W * rows.grid.last;
     const auto wavelet = rows.template source<Slots>(r, 0);
     for (int64_t i = 0; i < length; ++i) own.start[i] = 0;
-    for_stored<T, Slots>(rows, r, filters, gradient, plane, own.start,
-                         [](T& to, T& from) { to = from; });
+    if (rows.gradient.p != nullptr) {  // or nobody gathers them
+      for_stored<T, Slots>(rows, r, rows.filters, rows.gradient, rows.plane, own.start,
+                           [](T& to, T& from) { to = from; });
+    }
     if (s.rho == Rho::phase) {
       transform_line<1>(rows.across, wavelet, line, own.work, own.spare);
       for (int64_t i = 0; i < length; i += 2 * W) {

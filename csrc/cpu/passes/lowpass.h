@@ -50,6 +50,7 @@ template <class T>
 struct PlaneLowpass {
   Grid grid, outputs;
   RowLowpass<T> down, middle, across;
+  bool mean = false;               // of numbers of any sign
   const double* powers = nullptr;  // of which sums are taken along the last axis
   int power_count = 0;
   T scale = 1;
@@ -243,7 +244,8 @@ void average_plane(const PlaneLowpass<T>& a, const T* plane, int64_t width, T* l
       S[i] = 0;
       for (int64_t r = 0; r < a.grid.first * a.grid.middle; ++r) {
         for (int64_t c = 0; c < a.grid.last; ++c) {
-          S[i] += static_cast<T>(__builtin_pow(__builtin_fabs(plane[r * width + c]), a.powers[i]));
+          const T u = plane[r * width + c];
+          S[i] += a.mean ? u : static_cast<T>(__builtin_pow(__builtin_fabs(u), a.powers[i]));
         }
       }
       S[i] *= a.scale;

@@ -3,6 +3,8 @@
 // reference.pair.
 #pragma once
 
+#include <utility>
+
 #include "group.h"
 
 namespace scatcuda {
@@ -41,18 +43,29 @@ void plane_dft(const Grid& grid, const Lines<T>& lines, T* plane, const ThreadBu
 
 template <class T>
 struct Pair {
-  const Step& step;
-  const Set* set;   // null without weights
-  Box<T> filters;
   struct Side {
     Planes<T> planes;
     Grid grid;
     Lines<T> lines;
     int64_t count;
     T* spectra;  // [count][2][kept]: DFT / points at the bins that the set keeps
-  } a, b;
+  };
+  const Step& step;
+  const Set* set;   // null without weights
+  Box<T> filters;
+  Side a, b;
   int64_t kept;
   T *plane, *products, *turns;  // room: a complex plane of either grid, two of the kept bins
+  T *back_a = nullptr, *back_b = nullptr;  // gradients of the spectra
+
+  // The room that `plane` is (pair_numbers), cut up
+  void arrange() {
+    T* next = plane + 2 * max(points_of(a.grid), points_of(b.grid));
+    const auto take = [&](int64_t numbers) { return std::exchange(next, next + numbers); };
+    products = take(2 * kept), turns = take(2 * kept);
+    a.spectra = take(2 * kept * a.count), b.spectra = take(2 * kept * b.count);
+    back_a = take(2 * kept * a.count), back_b = take(2 * kept * b.count);
+  }
 
   static int64_t kept_of(const Step& s, const Box<T>& filters) {
     const auto bins = [](const int64_t* ends, int64_t side) { return side - ends[1] + ends[0]; };
@@ -180,10 +193,9 @@ struct Pair {
     }
   }
 
-  // `back_a` and `back_b` have room for gradients as the spectra's; adds to the gradients of planes
-  // and, where it is wanted, of the set
+  // Adds to the gradients of planes and, where it is wanted, of the set
   void run_adjoint(const ThreadBuffers<T>& own, const T* gS, const Planes<T>& grad_a,
-                   const Planes<T>& grad_b, T* back_a, T* back_b, T* grad_psi) const {
+                   const Planes<T>& grad_b, T* grad_psi) const {
     if (set != nullptr) {
       take_spectra(a, own), take_spectra(b, own);
       for (int64_t i = 0; i < 2 * a.count * kept; ++i) back_a[i] = 0;
@@ -197,7 +209,7 @@ struct Pair {
           const T* from = gS + place(i, f, shift);
           const Complex<T> g{from[0], step.parts == 2 ? from[1] : T(0)};
           if (set != nullptr) {
-            back_to_spectra(pair, f, g, back_a, back_b, grad_psi);
+            back_to_spectra(pair, f, g, grad_psi);
           } else {
             back_to_planes(pair, shift, g, grad_a, grad_b);
           }
@@ -225,8 +237,7 @@ struct Pair {
   }
 
   // of m = Σ Â conj B̂ conj P, P the products: g_Â = g B̂ P, g_B̂ = conj g Â conj P
-  void back_to_spectra(const int64_t* pair, int64_t f, Complex<T> g, T* back_a, T* back_b,
-                       T* grad_psi) const {
+  void back_to_spectra(const int64_t* pair, int64_t f, Complex<T> g, T* grad_psi) const {
     const T *za = a.spectra + 2 * pair[0] * kept, *zb = b.spectra + 2 * pair[1] * kept;
     T *ga = back_a + 2 * pair[0] * kept, *gb = back_b + 2 * pair[1] * kept;
     const T scale = static_cast<T>(set->points);

@@ -12,15 +12,6 @@
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
-// [planes][parts][points]: complex planes have two parts, real ones one
-template <class T>
-struct Planes {
-  T* p = nullptr;
-  int64_t points = 0;
-  int parts = 1;
-  T* of(int64_t plane, int part) const { return p + (plane * parts + part) * points; }
-};
-
 // What the rows of a step's planes become, one chunk of its filters
 template <class T>
 struct Rows {
@@ -66,14 +57,15 @@ struct Rows {
   }
 };
 
-// Elements c of the lanes of own.line, that of the filters of `Slots` rows, and where in the planes
-// from `plane` on each lies: f(number of the line, number of the planes)
+// f(number of a line, number of planes) for every element of `Slots` rows from r on, of a line that
+// has them side by side and of the planes from `plane` on; rows beyond the last repeat it
 template <class T, int Slots, class F>
 void for_stored(const Rows<T>& rows, int64_t r, int64_t filters, const Planes<T>& planes,
                 int64_t plane, T* line, F&& f) {
   constexpr int W = full_lanes<T>, Q = W / Slots;
-  for (int slot = 0; slot < Slots && r + slot < rows.count(); ++slot) {
-    const int64_t r0 = (r + slot) % rows.grid.first, r1 = (r + slot) / rows.grid.first;
+  for (int slot = 0; slot < Slots; ++slot) {
+    const int64_t row = min(r + slot, rows.count() - 1);
+    const int64_t r0 = row % rows.grid.first, r1 = row / rows.grid.first;
     for (int64_t lane = 0; lane < filters; ++lane) {
       for (int part = 0; part < planes.parts; ++part) {
         T* at = planes.of(plane + lane, part) + (r0 * rows.grid.middle + r1) * rows.grid.last;
