@@ -14,7 +14,7 @@ offset
 40      numbers in psi
 48      zeros
 64      the text, zeros up to a multiple of 8,
-        psi_support, phi_support, psi, phi of :class:`scatcuda.plan.Packed`
+        psi_support, phi_support, psi, phi of :class:`scatcuda.packing.Packed`
 ======  ==========================================================================
 """
 
@@ -27,7 +27,7 @@ import zlib
 import numpy as np
 
 from .files import replaced
-from .plan import Packed
+from .packing import Packed
 
 __all__ = ["write"]
 

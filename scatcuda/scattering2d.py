@@ -396,7 +396,7 @@ class Scattering2D(Transform, Generic[Output]):
         if self.learned is None and packed.phi.dtype != wanted:
             packed = pack(self._recipe(), self._plan, wanted)  # in full, from float64
         packed = packed._replace(psi=packed.psi.to(wanted), phi=packed.phi.to(wanted))
-        return planfile.write(path, self._plan, packed)
+        return planfile.write(path, self._program, packed)
 
     def scattering(self, x: Tensor) -> Output:
         """The same as calling the module (Kymatio's name)."""

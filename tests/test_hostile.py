@@ -1,7 +1,7 @@
-"""Hostile calls of every operator: random shapes, dtypes, devices, strides, tables, numbers. An
-operator refuses them with an exception, or gives what its twin gives; nothing crashes, and no
-result holds what was never written. ``native/hostile.cpp`` is the same for the C interface, under
-AddressSanitizer.
+"""Hostile calls of every operator: random shapes, dtypes, devices, strides, programs, tables,
+numbers. An operator refuses them with an exception, or gives what its twin gives; nothing crashes,
+and no result holds what was never written. ``native/hostile.cpp`` is the same for the C interface,
+under AddressSanitizer.
 
 The calls have a process of their own, in which ``MALLOC_PERTURB_`` fills fresh memory with numbers
 as large as there are."""
@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from programs import mutated, random_program, random_tables
 from torch import Tensor
 
-from scatcuda import plan, program, reference
+from scatcuda import reference
+from scatcuda.program import parse
 
 HUGE = [-1, 0, 1, 2, 3, 24, 25, 4096, 4097, 2**24, 2**31 - 1, 2**31, 2**40, 2**62, 2**63 - 1,
         -(2**63), 2**63, 2**70]  # fmt: skip
@@ -47,42 +49,16 @@ class Calls:
     def lead(self) -> tuple[int, ...]:
         return self.rng.choice([(), (1,), (2,), (0,), (3, 2)])
 
-    def bank(self, p: plan.Plan, dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """Tables of random boxes and bands that fit the problem."""
-        boxes, bands, entries = [], [], 0
-        for res, _ in p.tables():
-            rows, columns = p.sides(res)
-            head, tail = sorted(self.rng.choices(range(rows + 1), k=2))
-            left, right = sorted(self.rng.choices(range(columns + 1), k=2))
-            boxes.append([entries * p.lanes, head, tail, left, right])
-            entries += (rows - tail + head) * (columns - right + left)
-        rows = []  # of matrices, 0 outside of their bands
-        for res in range(p.J):
-            for size, side in zip(p.output, p.sides(res), strict=True):
-                for low, high in (
-                    sorted(self.rng.choices(range(side + 1), k=2)) for _ in range(size)
-                ):
-                    bands.append([low, high])
-                    row = torch.zeros(side, dtype=dtype)
-                    row[low:high] = self.tensor(high - low, dtype=dtype)
-                    rows.append(row)
-        psi = self.tensor(entries * p.lanes, dtype=dtype)
-        return psi, plan._table_of(boxes, 5), torch.cat(rows), plan._table_of(bands, 2)
-
     def scattering(self) -> tuple[list[Any], int]:
-        J, L, order = self.rng.randint(1, 2), self.rng.randint(1, 9), self.rng.randint(0, 2)
-        pre_pad = self.one_in(3)
-        sides = [self.rng.randint(3, 4) << J if pre_pad else (1 << J) + self.rng.randrange(6)
-                 for _ in "MN"]  # fmt: skip
-        p = plan.Plan(J, L, order, *sides, pre_pad)
-        dtype = self.rng.choice(DTYPES[:2])
-        x = self.tensor(*self.lead(), *sides, dtype=dtype)
-        return [x, *self.bank(p, dtype), p.program], 5
+        text, dtype = random_program(self.rng), self.rng.choice(DTYPES[:2])
+        x = self.tensor(*self.lead(), *parse(text).signal, dtype=dtype)
+        return [x, *random_tables(text, self.rng.randrange(2**32), dtype), text], 5
 
     def scattering_backward(self) -> tuple[list[Any], int]:
         arguments, tensors = self.scattering()
-        x, p = arguments[0], program.parse(arguments[5])
-        grad = self.tensor(*x.shape[:-2], p.channels, *p.sides, dtype=x.dtype)
+        x, p = arguments[0], parse(arguments[-1])
+        lead = x.shape[: x.ndim - p.rank]
+        grad = self.tensor(*lead, p.channels, *p.sides, dtype=x.dtype)
         return [grad, *arguments, *(self.one_in(2) for _ in range(3))], tensors + 1
 
     def filter_fold(self) -> tuple[list[Any], int]:
@@ -136,22 +112,6 @@ class Calls:
             return t.transpose(-1, -2)
         return t.reshape(-1)[: self.rng.randrange(t.numel() + 1)]
 
-    def spoiled_text(self, text: str) -> str:
-        """Another word, fewer or more of them, or a statement that stands elsewhere."""
-        at = self.rng.choice(" ;")
-        words = text.split(at)
-        i = self.rng.randrange(len(words))
-        choice = self.rng.randrange(4)
-        if choice == 0:
-            words[i] = str(self.rng.choice(HUGE))
-        elif choice == 1:
-            words.insert(i, words.pop(self.rng.randrange(len(words))))
-        elif choice == 2:
-            del words[i:]
-        else:
-            words[i] = self.rng.choice(["x", "0", "1", "mean", "group", "/3", "none", "at", "é;"])
-        return at.join(words)
-
     def number(self, value: bool | int) -> int:
         return self.rng.choice(HUGE) if self.one_in(2) else int(value) + self.rng.choice((-1, 1))
 
@@ -164,7 +124,7 @@ class Calls:
                 except REFUSALS:  # PyTorch has no such tensor
                     continue
             elif isinstance(arguments[i], str):
-                arguments[i] = self.spoiled_text(arguments[i])
+                arguments[i] = mutated(self.rng, arguments[i])
             elif not isinstance(arguments[i], bool):
                 arguments[i] = self.number(arguments[i])
         return arguments

@@ -125,8 +125,8 @@ void record_run(const char* function, const Launch& launch, const void* workspac
 
 template <class T>
 Status scattering(const Program& p, const Launch& launch, const Bank<T>&, int64_t, int64_t B,
-                    const void* x, T* S, void* workspace, int64_t bytes, const Fft*, void* stream,
-                    Pixels pixels) {
+                  const void* x, T* S, void* workspace, int64_t bytes, const Fft*, void* stream,
+                  Pixels pixels) {
   record_run("scattering", launch, workspace, bytes, stream, pixels);
   const auto pixel = [&](int64_t i) {
     switch (pixels) {
@@ -152,9 +152,9 @@ Status scattering(const Program& p, const Launch& launch, const Bank<T>&, int64_
 
 template <class T>
 Status scattering_backward(const Program& p, const Launch& launch, const Bank<T>&,
-                             int64_t psi_entries, int64_t B, const void*, const T* g,
-                             const Gradients<T>& gradients, void* workspace, int64_t bytes,
-                             const Fft*, void* stream, Pixels pixels) {
+                           int64_t psi_entries, int64_t B, const void*, const T* g,
+                           const Gradients<T>& gradients, void* workspace, int64_t bytes,
+                           const Fft*, void* stream, Pixels pixels) {
   record_run("scattering_backward", launch, workspace, bytes, stream, pixels);
   const int64_t outputs = p.channels * p.unit, points = points_of(p.signal);
   for (int64_t b = 0; gradients.x != nullptr && b < B; ++b) {
