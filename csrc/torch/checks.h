@@ -79,9 +79,6 @@ inline int64_t batch_of(const char* op, const char* name, const Tensor& t, int64
   return B;
 }
 
-// Sizes of a gradient that is not wanted
-inline const std::vector<int64_t> nothing{0};
-
 // Leading dimensions of t, then the given ones
 inline std::vector<int64_t> sizes_of(const Tensor& t, int64_t inner,
                                      std::initializer_list<int64_t> last) {
@@ -91,23 +88,10 @@ inline std::vector<int64_t> sizes_of(const Tensor& t, int64_t inner,
   return sizes;
 }
 
-// What torch::stable::contiguous and new_empty do, without looking an operator up by its name: that
-// takes a microsecond, of the dozen that a small image does.
+// What torch::stable::contiguous does, without looking an operator up by its name: that takes a
+// microsecond, of the dozen that a small image does.
 inline Tensor dense(const Tensor& t) {
   return t.is_contiguous() ? t : torch::stable::contiguous(t);
-}
-
-inline Tensor empty_on_cpu(const std::vector<int64_t>& sizes, ScalarType type) {
-  std::vector<int64_t> strides(sizes.size(), 1);
-  for (size_t i = sizes.size(); i-- > 1;) {
-    strides[i - 1] = strides[i] * std::max<int64_t>(sizes[i], 1);
-  }
-  const auto dtype = torch::stable::detail::to<int32_t>(torch::stable::detail::from(type));
-  AtenTensorHandle handle = nullptr;
-  TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(static_cast<int64_t>(sizes.size()), sizes.data(),
-                                                  strides.data(), dtype,
-                                                  aoti_torch_device_type_cpu(), 0, &handle));
-  return Tensor(handle);
 }
 
 // The text of a `str` argument, whose handle is the kernel's to delete. PyTorch's conversion to

@@ -10,6 +10,12 @@
 //   modulus        z complex -> |z| real
 //   lowpass        u [B, M, N], a_m [m, M], a_n [n, N] -> a_m u a_nᵀ [B, m, n]; the CPU engine
 //                  has none of its own, since two matrix products are PyTorch's trade
+// A program is a str: its text is compared with that of the call before and parsed once. Like the
+// strings and integers beside it, it needs no device, is not saved for a gradient and stays a
+// constant of an exported graph. A call of 330 characters takes 3.3 µs until the engine begins, of
+// 5000 (J = 10) 4.0 µs, with an int64 tensor of as much 3.1 and 3.4 µs, with the J, L, order and
+// padding of images instead 4.1 µs.
+//
 // X_backward takes the gradient of X's result and gives those of its tensors, of size 0 where they
 // were not asked for; the low-pass's are low-passes and matrix products themselves.
 #include <torch/csrc/stable/library.h>

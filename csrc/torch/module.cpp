@@ -92,10 +92,10 @@ PyObject* choose(PyObject*, PyObject* arguments) {
   try {
     const ProgramPointer program = parse_program(text, &why);
     if (program == nullptr) return refused(why);
-    const Wish wish = wish_of("cuda_launch: ", tier, workspace);
+    const Wish wish = wish_of("cuda_launch", tier, workspace);
     const auto chosen = wide ? cuda::choose<double> : cuda::choose<float>;
-    const Status status = chosen(*program, B, device, wish.tier, budget_of(wish, device), &estimated,
-                                 &launch, cuda::Task::forward);
+    const Status status = chosen(*program, B, device, wish.tier, budget_of(wish, device),
+                                 &estimated, &launch, cuda::Task::forward);
     if (status != Status::ok) return refused(sentence_of(status, "this program", device, true));
   } catch (const std::exception& error) {
     PyErr_SetString(PyExc_RuntimeError, error.what());

@@ -23,14 +23,15 @@ struct Wish {
   int64_t workspace;  // bytes; 0: no wish
 };
 
-// The wish that an operator's arguments or the environment express; `whose` stands before the names
-// of these in what is said of values that cannot be.
+// The wish that an operator's arguments or the environment express; `whose` it is, if anyone's, is
+// named in what is said of values that cannot be.
 inline Wish parse_wish(const char* whose, const char* tier_name, const std::string& tier,
                        const char* workspace_name, int64_t workspace) {
   const bool known = tier == "auto" || tier == "general" || tier == "fused";
-  STD_TORCH_CHECK(known, whose, tier_name, " must be 'auto', 'general' or 'fused'; got '", tier,
-                  "'");
-  STD_TORCH_CHECK(workspace >= 0, whose, workspace_name,
+  const char* colon = *whose == '\0' ? "" : ": ";
+  STD_TORCH_CHECK(known, whose, colon, tier_name, " must be 'auto', 'general' or 'fused'; got '",
+                  tier, "'");
+  STD_TORCH_CHECK(workspace >= 0, whose, colon, workspace_name,
                   " must be a number of bytes, 0 for the default; got ", workspace);
   return {tier == "auto"      ? cuda::Tier::automatic
           : tier == "general" ? cuda::Tier::general

@@ -1,0 +1,179 @@
+"""What programs are made of: axes, tables, and the four kinds of steps, each with its words in a
+text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar, TypeAlias
+
+import numpy as np
+
+X = -1  # the signal, where a step could be
+
+#: How a signal is continued, by its letter in a text
+PADDING = {"r": "reflect", "s": "symmetric", "z": "zeros", "p": "periodic"}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis of the signal: its size, and how and by how much it is padded."""
+
+    size: int
+    pad: str = ""  # a letter of PADDING, or none
+    before: int = 0
+    after: int = 0
+
+    @property
+    def padded(self) -> int:
+        return self.before + self.size + self.after
+
+    @property
+    def text(self) -> str:
+        return f"{self.size}{self.pad}{self.before}+{self.after}" if self.pad else f"{self.size}"
+
+
+@dataclass(frozen=True)
+class Set:
+    """Filters side by side: how many, and the sides of the grid whose spectra they multiply."""
+
+    count: int
+    sides: tuple[int, ...]
+
+    @property
+    def text(self) -> str:
+        return " ".join(map(str, ("psi", self.count, *self.sides)))
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A low-pass of one axis."""
+
+    outputs: int
+    inputs: int
+
+    @property
+    def text(self) -> str:
+        return f"phi {self.outputs} {self.inputs}"
+
+
+@dataclass(frozen=True)
+class Wavelet:
+    """``rho(IDFT fold(U_hat psi))`` for all filters of a set."""
+
+    verb: ClassVar[str] = "wavelet"
+    source: int
+    set: int
+    fold: tuple[int, ...]  # by axis
+    rho: str = "modulus"  # or norm, none, phase:p
+    crop: tuple[bool, ...] = ()  # by axis: the lowest bins instead of the mean over aliases
+
+    @property
+    def words(self) -> list[str]:
+        crop = self.crop or (False,) * len(self.fold)
+        how = ["/<"[c and k > 1] + str(k) for k, c in zip(self.fold, crop, strict=True)]
+        return [_name(self.source), str(self.set), *how, self.rho]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Planes gathered along an axis of their own, filtered there, every s-th kept. ``table`` has
+    ``length`` entries for each group: a plane's number, ``~plane`` for its conjugate, None for
+    zero."""
+
+    verb: ClassVar[str] = "group"
+    sources: tuple[int, ...]
+    length: int
+    table: tuple[int | None, ...]
+    set: int
+    every: int = 1
+    rho: str = "modulus"  # or none
+
+    @property
+    def groups(self) -> int:
+        return len(self.table) // self.length
+
+    @property
+    def words(self) -> list[str]:
+        table = ("-" if e is None else f"~{~e}" if e < 0 else f"{e}" for e in self.table)
+        size = f"{self.groups}x{self.length}"
+        sources = ",".join(map(str, self.sources))
+        return [sources, size, ",".join(table), str(self.set), f"/{self.every}", self.rho]
+
+
+@dataclass(frozen=True)
+class Average:
+    """Low-pass ``matrices``, one an axis; or sums of ``powers``; or, with neither, the mean."""
+
+    verb: ClassVar[str] = "average"
+    source: int
+    matrices: tuple[int, ...] = ()
+    powers: tuple[float, ...] = ()
+    channel: int = 0  # of the first plane,
+    strides: tuple[int, ...] = ()  # and what each digit of a plane's number adds
+
+    @property
+    def words(self) -> list[str]:
+        how = ["mean"]
+        if self.matrices:
+            how = ["by", *map(str, self.matrices)]
+        if self.powers:
+            how = ["power", *map(_decimal, self.powers)]
+        return [_name(self.source), *how, "at", "+".join(map(str, (self.channel, *self.strides)))]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Means over the points of ``U_a(u) conj U_b(u + shift)``; for every filter of ``weight``, the
+    sums over the bins both planes have of their Fourier coefficients' products with it. Channels
+    by pair, filter, shift and part."""
+
+    verb: ClassVar[str] = "pair"
+    source: int
+    other: int
+    pairs: tuple[tuple[int, int], ...] | None = None  # None: all
+    weight: int | None = None
+    shifts: tuple[tuple[int, ...], ...] = ()
+    imaginary: bool = False  # the imaginary part as well
+    channel: int = 0
+
+    @property
+    def words(self) -> list[str]:
+        pairs = "all" if self.pairs is None else ",".join(f"{a}:{b}" for a, b in self.pairs)
+        words = [_name(self.source), _name(self.other), pairs]
+        if self.weight is not None:
+            words += ["weight", str(self.weight)]
+        if self.shifts:
+            words += ["shift", "/".join(",".join(map(str, by)) for by in self.shifts)]
+        return [*words, *["complex"] * self.imaginary, "at", str(self.channel)]
+
+
+Step: TypeAlias = "Wavelet | Group | Average | Pair"
+
+
+@dataclass(frozen=True)
+class Planes:
+    """What a step makes, or the signal is."""
+
+    grid: tuple[int, ...]
+    digits: tuple[int, ...] = ()  # their ranges
+    real: bool = True
+    level: int = 0  # wavelets in a row
+
+    @property
+    def count(self) -> int:
+        return prod(self.digits)
+
+
+def _name(source: int) -> str:
+    return "x" if source == X else str(source)
+
+
+def _decimal(value: float) -> str:
+    return np.format_float_positional(value, trim="-")
+
+
+def sources_of(step: Step) -> tuple[int, ...]:
+    if isinstance(step, Group):
+        return step.sources
+    return (step.source, step.other) if isinstance(step, Pair) else (step.source,)
