@@ -327,6 +327,12 @@ class Reader {
     return static_cast<int>(index);
   }
 
+  // Its planes are gathered: all of a signal's at a time.
+  void store(Step& s) {
+    s.stored = true;
+    product(points_of(s.grid), parts_of(s) * s.planes, "numbers of the planes that it gathers");
+  }
+
   // Axes of a rank by the parts that they play
   int part(int axis) const { return axis == p_.rank - 1 ? 2 : axis; }
   Grid grid_of(const int64_t* side) const {
@@ -402,7 +408,7 @@ class Reader {
     for (const string_view name : parted(word("the sources"), ',')) {
       const int index = earlier(name);
       sources.push_back(index);
-      at(index).stored = true;
+      store(at(index));
       planes += at(index).planes;
       s.level = std::max(s.level, at(index).level);
       expect(equal(at(index).grid, at(sources[0]).grid), "its sources ", sources[0], " and ", index,
@@ -440,11 +446,11 @@ class Reader {
     const string_view rho = word("modulus or none");
     expect(rho == "modulus" || rho == "none", "rho must be modulus or none; got ", quoted(rho));
     s.rho = rho == "modulus" ? Rho::modulus : Rho::none;
-    s.stored = true;
     s.planes = 1;
     append_digit(s, s.groups);
     append_digit(s, filters.count);
     append_digit(s, ceil_div(s.length, s.every));
+    store(s);
   }
 
   void average(Step& s) {
@@ -503,7 +509,13 @@ class Reader {
   void pair(Step& s) {
     s.source = source();
     s.other = source();
-    for (const int source : {s.source, s.other}) (source < 0 ? p_.stored : at(source).stored) = true;
+    for (const int source : {s.source, s.other}) {
+      if (source < 0) {
+        p_.stored = true;
+      } else {
+        store(at(source));
+      }
+    }
     const string_view list = word("pairs of planes");
     const int64_t counts[] = {planes_of(s.source), planes_of(s.other)};
     auto& pairs = o_.integers.emplace_back();
