@@ -375,7 +375,7 @@ def _checked(p: Program) -> tuple[Planes | None, ...]:
     _check_tables(p)
     made: list[Planes | None] = []
     averaged: dict[int, int] = {}
-    count = {"made": 0, "averaged": 0}
+    count = {"made": 0, "averaged": 0, "paired": 0}
     for i, step in enumerate(p.steps):
         try:
             if isinstance(step, Average):
@@ -386,11 +386,13 @@ def _checked(p: Program) -> tuple[Planes | None, ...]:
                 made.append(None)
             elif isinstance(step, Pair):
                 _check_pair(p, step, made)
+                count["paired"] += _means(p, step, made)[0]
                 made.append(None)
             else:
                 made.append(_planes_of(p.padded, p.sets, step, made))
                 count["made"] += made[-1].count  # type: ignore[union-attr]
-            for what, most in (("made", 8 * limits.PLANES), ("averaged", limits.PLANES)):
+            for what in count:
+                most = limits.PLANES * (8 if what == "made" else 1)
                 _expect(count[what] <= most, f"more than {most} planes are {what}")
         except _Refused as refused:
             raise _Refused(f"step {i} ({step.verb}): {refused}") from None

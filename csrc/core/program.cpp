@@ -122,7 +122,7 @@ class Reader {
   Program& p_ = unstarted(o_.program);
   std::vector<string_view> words_;
   size_t next_ = 0;
-  int64_t planes_ = 0, averaged_ = 0;
+  int64_t planes_ = 0, averaged_ = 0, paired_ = 0;
 
   static Program& unstarted(Program& p) {
     p.sides = -1;
@@ -281,6 +281,8 @@ class Reader {
     if (kind == Kind::group) group(s);
     if (kind == Kind::average) average(s);
     if (kind == Kind::pair) pair(s);
+    paired_ += s.pairs;
+    expect(paired_ <= most_planes, "more than ", most_planes, " planes are paired");
     planes_ += s.planes;
     expect(s.planes <= most_planes && planes_ <= 8 * most_planes, "it has ", s.planes,
            " planes; a step may have ", most_planes, ", and all ", 8 * most_planes);
@@ -648,7 +650,8 @@ ProgramPointer parse_program(const string& text, string* why) {
   if (found != nullptr && text == last) return found;
   static std::mutex mutex;
   static auto* known = new std::unordered_map<string, ProgramPointer>;
-  constexpr size_t most_known = 64;
+  static size_t characters = 0;  // of all of them: those of strangers may be long
+  constexpr size_t most_known = 64, most_characters = 1 << 20;
   {
     const std::lock_guard<std::mutex> lock(mutex);
     const auto it = known->find(text);
@@ -659,15 +662,20 @@ ProgramPointer parse_program(const string& text, string* why) {
   }
   try {
     const std::shared_ptr<Owner> owner = Reader(text).take();
-    found = ProgramPointer(owner, &owner->program);
+    ProgramPointer made(owner, &owner->program);
+    last = text;  // which may fail: then `found` is still the one before
+    found = std::move(made);
   } catch (const Refused& refused) {
     *why = refused.why;
     return nullptr;
   }
-  last = text;
   const std::lock_guard<std::mutex> lock(mutex);
-  if (known->size() >= most_known) known->clear();
-  known->emplace(text, found);
+  characters += text.size();
+  if (known->size() >= most_known || characters > most_characters) {
+    known->clear();
+    characters = text.size();
+  }
+  if (characters <= most_characters) known->emplace(text, found);
   return found;
 }
 
