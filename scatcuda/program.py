@@ -178,6 +178,7 @@ class Planes:
     digits: tuple[int, ...] = ()  # their ranges
     real: bool = True
     level: int = 0  # wavelets in a row
+    group: bool = False
 
     @property
     def count(self) -> int:
@@ -449,6 +450,8 @@ def _planes_of(
 
 def _wavelets(padded: tuple[int, ...], sets: Sequence[Set], step: Wavelet, made: _Made) -> Planes:
     source = _source(padded, step.source, made, real=True)
+    told = f"it filters the planes of step {step.source}, which is no wavelet"
+    _expect(not source.group, told)
     filters = _set_of(sets, step.set)
     told = f"its set {step.set} is not for planes of {_by(source.grid)}"
     _expect(filters.sides == source.grid, told)
@@ -495,7 +498,16 @@ def _groups(padded: tuple[int, ...], sets: Sequence[Set], step: Group, made: _Ma
     _expect(step.rho in ("modulus", "none"), told)
     digits = (step.groups, filters.count, -(-length // step.every))
     level = max(planes.level for planes in sources)
-    return Planes(sources[0].grid, digits, step.rho == "modulus", level)
+    found = Planes(sources[0].grid, digits, step.rho == "modulus", level, group=True)
+    for planes in (*sources, found):
+        _check_gathered(planes)
+    return found
+
+
+def _check_gathered(planes: Planes) -> None:
+    """All of a signal's are there at a time."""
+    numbers = planes.count * (1 if planes.real else 2)
+    _product("numbers of the planes that it gathers", *planes.grid, numbers)
 
 
 def _outputs(matrices: Sequence[Matrix], step: Average, grid: tuple[int, ...]) -> tuple[int, ...]:
@@ -536,6 +548,8 @@ def _check_last(p: Program, channel: int) -> None:
 
 def _check_pair(p: Program, step: Pair, made: _Made) -> None:
     a, b = (_source(p.padded, source, made) for source in (step.source, step.other))
+    _check_gathered(a)
+    _check_gathered(b)
     if step.pairs is None:
         told = f"it has more than {limits.PLANES} pairs"
         _expect(a.count * b.count <= limits.PLANES, told)
