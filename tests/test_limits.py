@@ -129,6 +129,16 @@ def status_of(text: str) -> tuple[int, str]:
     return status, message.value.decode()
 
 
+def test_pairs_of_a_short_text_are_not_many():
+    pairs = ";".join(f"pair 0 0 all at {i << 20}" for i in range(64))
+    text = f"x 2;S {64 << 20};psi 1024 2;wavelet x 0 /1 none;{pairs}"
+    sentence = "step 2 (pair): more than 1048576 planes are paired"
+    assert status_of(text) == (capi.BAD_PLAN, "program: " + sentence)
+    with pytest.raises(ValueError) as error:
+        parse(text)
+    assert str(error.value) == sentence
+
+
 @pytest.mark.parametrize("large", [False, True])
 def test_python_and_c_read_programs_alike(rng, large):
     taken = 0

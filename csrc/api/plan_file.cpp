@@ -156,7 +156,6 @@ scatcuda_status cannot_read(const char* path, const char* why, scatcuda_message*
 }
 
 // What scatcuda/data/budget.py does: a file may claim more than anybody stored, if it is sparse.
-// Its bytes and the plan's copy of them are there at the same time.
 scatcuda_status ask(const char* path, int64_t bytes, scatcuda_message* message) {
   const char* set = std::getenv("SCATCUDA_FILE_BUDGET");
   char* end = nullptr;
@@ -166,9 +165,9 @@ scatcuda_status ask(const char* path, int64_t bytes, scatcuda_message* message) 
   if (is_set && (*end != '\0' || errno != 0 || most < 1)) {
     return fail(message, SCATCUDA_BAD_ARGUMENT, "SCATCUDA_FILE_BUDGET must be a number of bytes");
   }
-  if (bytes <= most / 2) return SCATCUDA_OK;
+  if (bytes <= most) return SCATCUDA_OK;
   return fail(message, SCATCUDA_NO_MEMORY,
-              "2 x %lld bytes to read it are more than SCATCUDA_FILE_BUDGET, %lld: %s",
+              "%lld bytes to read it are more than SCATCUDA_FILE_BUDGET, %lld: %s",
               static_cast<long long>(bytes), most, path);
 }
 
@@ -196,12 +195,15 @@ scatcuda_status read_file(const char* path, std::FILE* file, int64_t size, unsig
   Sizes sizes;
   scatcuda_status status = extend(min(size, header));
   if (status == SCATCUDA_OK) status = read_header(*bytes, size, &h, message);
-  if (status == SCATCUDA_OK) status = ask(path, h.program, message);
+  // a list of shifts becomes 21 times as long as its text, and nothing longer
+  const int64_t parsed = 24 * h.program;
+  if (status == SCATCUDA_OK) status = ask(path, parsed, message);
   if (status == SCATCUDA_OK) status = extend(header + h.program);
   if (status == SCATCUDA_OK) {
     status = read_text(*bytes + header, size, h, &text, &sizes, message);
   }
-  if (status == SCATCUDA_OK) status = ask(path, size, message);
+  // its bytes and the plan's copy of them are there at the same time
+  if (status == SCATCUDA_OK) status = ask(path, 2 * size + parsed, message);
   if (status == SCATCUDA_OK) status = extend(size);
   return status;
 }

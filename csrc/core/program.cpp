@@ -122,7 +122,7 @@ class Reader {
   Program& p_ = unstarted(o_.program);
   std::vector<string_view> words_;
   size_t next_ = 0;
-  int64_t planes_ = 0, averaged_ = 0;
+  int64_t planes_ = 0, averaged_ = 0, paired_ = 0;
 
   static Program& unstarted(Program& p) {
     p.sides = -1;
@@ -281,6 +281,8 @@ class Reader {
     if (kind == Kind::group) group(s);
     if (kind == Kind::average) average(s);
     if (kind == Kind::pair) pair(s);
+    paired_ += s.pairs;
+    expect(paired_ <= most_planes, "more than ", most_planes, " planes are paired");
     planes_ += s.planes;
     expect(s.planes <= most_planes && planes_ <= 8 * most_planes, "it has ", s.planes,
            " planes; a step may have ", most_planes, ", and all ", 8 * most_planes);
@@ -325,6 +327,12 @@ class Reader {
     const int64_t index = integer_of(word(what), 0, most_steps, "a set");
     expect(index < static_cast<int64_t>(o_.sets.size()), "there is no set ", index);
     return static_cast<int>(index);
+  }
+
+  // Its planes are gathered: all of a signal's at a time.
+  void store(Step& s) {
+    s.stored = true;
+    product(points_of(s.grid), parts_of(s) * s.planes, "numbers of the planes that it gathers");
   }
 
   // Axes of a rank by the parts that they play
@@ -402,7 +410,7 @@ class Reader {
     for (const string_view name : parted(word("the sources"), ',')) {
       const int index = earlier(name);
       sources.push_back(index);
-      at(index).stored = true;
+      store(at(index));
       planes += at(index).planes;
       s.level = std::max(s.level, at(index).level);
       expect(equal(at(index).grid, at(sources[0]).grid), "its sources ", sources[0], " and ", index,
@@ -440,11 +448,11 @@ class Reader {
     const string_view rho = word("modulus or none");
     expect(rho == "modulus" || rho == "none", "rho must be modulus or none; got ", quoted(rho));
     s.rho = rho == "modulus" ? Rho::modulus : Rho::none;
-    s.stored = true;
     s.planes = 1;
     append_digit(s, s.groups);
     append_digit(s, filters.count);
     append_digit(s, ceil_div(s.length, s.every));
+    store(s);
   }
 
   void average(Step& s) {
@@ -503,7 +511,13 @@ class Reader {
   void pair(Step& s) {
     s.source = source();
     s.other = source();
-    for (const int source : {s.source, s.other}) (source < 0 ? p_.stored : at(source).stored) = true;
+    for (const int source : {s.source, s.other}) {
+      if (source < 0) {
+        p_.stored = true;
+      } else {
+        store(at(source));
+      }
+    }
     const string_view list = word("pairs of planes");
     const int64_t counts[] = {planes_of(s.source), planes_of(s.other)};
     auto& pairs = o_.integers.emplace_back();
@@ -636,7 +650,8 @@ ProgramPointer parse_program(const string& text, string* why) {
   if (found != nullptr && text == last) return found;
   static std::mutex mutex;
   static auto* known = new std::unordered_map<string, ProgramPointer>;
-  constexpr size_t most_known = 64;
+  static size_t characters = 0;  // of all of them: those of strangers may be long
+  constexpr size_t most_known = 64, most_characters = 1 << 20;
   {
     const std::lock_guard<std::mutex> lock(mutex);
     const auto it = known->find(text);
@@ -647,15 +662,20 @@ ProgramPointer parse_program(const string& text, string* why) {
   }
   try {
     const std::shared_ptr<Owner> owner = Reader(text).take();
-    found = ProgramPointer(owner, &owner->program);
+    ProgramPointer made(owner, &owner->program);
+    last = text;  // which may fail: then `found` is still the one before
+    found = std::move(made);
   } catch (const Refused& refused) {
     *why = refused.why;
     return nullptr;
   }
-  last = text;
   const std::lock_guard<std::mutex> lock(mutex);
-  if (known->size() >= most_known) known->clear();
-  known->emplace(text, found);
+  characters += text.size();
+  if (known->size() >= most_known || characters > most_characters) {
+    known->clear();
+    characters = text.size();
+  }
+  if (characters <= most_characters) known->emplace(text, found);
   return found;
 }
 

@@ -43,9 +43,10 @@ constexpr int max_rank = 3, max_level = 24, max_digits = max_level + 3;
 // How large a program may be: far beyond use, and so that no size of one overflows. A table of
 // filters is that of one set, or the whole of phi. scatcuda/limits.py has the same.
 constexpr int64_t longest_side = 1 << 24, most_steps = 1 << 13, longest_text = 1 << 24;
-constexpr int64_t most_filters = 1 << 12, most_planes = 1 << 20;  // of a set; of a step, or averaged
-constexpr int64_t most_numbers = int64_t{1} << 40;                // of a table
-constexpr int64_t most_batch_numbers = int64_t{1} << 58;          // of signals and results
+constexpr int64_t most_filters = 1 << 12;                 // of a set
+constexpr int64_t most_planes = 1 << 20;                  // of a step; averaged; paired
+constexpr int64_t most_numbers = int64_t{1} << 40;        // of a table
+constexpr int64_t most_batch_numbers = int64_t{1} << 58;  // of signals and results
 
 // Sides by the parts that axes play in the engines: signals of rank 1 have a last axis alone, of
 // rank 2 a first and a last; the others have one point.

@@ -8,14 +8,16 @@
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
-// Hands out pieces of the workspace; with a null base it only counts the bytes.
+// Hands out pieces of the workspace; with a null base it only counts the bytes, up to more than
+// there can be.
 class Arena {
  public:
   explicit Arena(void* base) : base_(static_cast<char*>(base)) {}
   template <class T>
   T* take(int64_t count) {
+    constexpr int64_t most = int64_t{1} << 61, size = static_cast<int64_t>(sizeof(T));
     T* p = base_ ? reinterpret_cast<T*>(base_ + used_) : nullptr;
-    used_ += round_up(count * static_cast<int64_t>(sizeof(T)), alignment);
+    used_ = min(most, used_ + (count > most / size ? most : round_up(count * size, alignment)));
     return p;
   }
   int64_t used() const { return used_; }

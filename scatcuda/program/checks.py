@@ -85,7 +85,7 @@ def checked(p: Program) -> tuple[Planes | None, ...]:
     _check_tables(p)
     made: list[Planes | None] = []
     averaged: dict[int, int] = {}
-    count = {"made": 0, "averaged": 0}
+    count = {"made": 0, "averaged": 0, "paired": 0}
     for i, step in enumerate(p.steps):
         try:
             if isinstance(step, Average):
@@ -96,11 +96,13 @@ def checked(p: Program) -> tuple[Planes | None, ...]:
                 made.append(None)
             elif isinstance(step, Pair):
                 _check_pair(p, step, made)
+                count["paired"] += means_of(p, step, made)[0]
                 made.append(None)
             else:
                 made.append(made_by(p.padded, p.sets, step, made))
                 count["made"] += made[-1].count  # type: ignore[union-attr]
-            for what, most in (("made", 8 * limits.PLANES), ("averaged", limits.PLANES)):
+            for what in count:
+                most = limits.PLANES * (8 if what == "made" else 1)
                 expect(count[what] <= most, f"more than {most} planes are {what}")
         except Refused as refused:
             raise Refused(f"step {i} ({step.verb}): {refused}") from None
@@ -157,6 +159,8 @@ def made_by(
 
 def _wavelets(padded: tuple[int, ...], sets: Sequence[Set], step: Wavelet, made: Made) -> Planes:
     source = source_planes(padded, step.source, made, real=True)
+    told = f"it filters the planes of step {step.source}, which is no wavelet"
+    expect(not source.group, told)
     filters = _set_of(sets, step.set)
     told = f"its set {step.set} is not for planes of {by_sides(source.grid)}"
     expect(filters.sides == source.grid, told)
@@ -203,7 +207,16 @@ def _groups(padded: tuple[int, ...], sets: Sequence[Set], step: Group, made: Mad
     expect(step.rho in ("modulus", "none"), told)
     digits = (step.groups, filters.count, -(-length // step.every))
     level = max(planes.level for planes in sources)
-    return Planes(sources[0].grid, digits, step.rho == "modulus", level)
+    found = Planes(sources[0].grid, digits, step.rho == "modulus", level, group=True)
+    for planes in (*sources, found):
+        _check_gathered(planes)
+    return found
+
+
+def _check_gathered(planes: Planes) -> None:
+    """All of a signal's are there at a time."""
+    numbers = planes.count * (1 if planes.real else 2)
+    bounded_product("numbers of the planes that it gathers", *planes.grid, numbers)
 
 
 def outputs_of(matrices: Sequence[Matrix], step: Average, grid: tuple[int, ...]) -> tuple[int, ...]:
@@ -244,6 +257,8 @@ def _check_last(p: Program, channel: int) -> None:
 
 def _check_pair(p: Program, step: Pair, made: Made) -> None:
     a, b = (source_planes(p.padded, source, made) for source in (step.source, step.other))
+    _check_gathered(a)
+    _check_gathered(b)
     if step.pairs is None:
         told = f"it has more than {limits.PLANES} pairs"
         expect(a.count * b.count <= limits.PLANES, told)

@@ -159,6 +159,7 @@ class Planes:
     digits: tuple[int, ...] = ()  # their ranges
     real: bool = True
     level: int = 0  # wavelets in a row
+    group: bool = False
 
     @property
     def count(self) -> int:

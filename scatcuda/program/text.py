@@ -23,17 +23,20 @@ def parse(text: str) -> Program:
         >>> program.padded, program.channels, program.text
         ((4, 6), 1, 'x 4 6;S 1;average x mean at 0')
     """
-    return _parse(text)
+    # what is remembered of texts is short, whoever sends them
+    return _parse(text) if len(text) <= 1 << 16 else _read(text)
 
 
-@lru_cache(maxsize=64)
-def _parse(text: str) -> Program:
+def _read(text: str) -> Program:
     try:
         told = f"a program must have at most {limits.TEXT} characters; got {len(text)}"
         expect(len(text) <= limits.TEXT, told)
         return _Reader(text).program()
     except Refused as refused:
         raise ArgumentError(str(refused)) from None
+
+
+_parse = lru_cache(maxsize=64)(_read)
 
 
 class _Reader:

@@ -127,9 +127,9 @@ typedef struct scatcuda_description {
 typedef struct scatcuda_plan scatcuda_plan;
 
 /* From a plan file, a regular one. A file that is truncated, altered, of another version or never
- * was a plan is refused; nothing is read past its end. Reading it takes twice its size for a
- * moment, of which there may be 2 GiB or as many bytes as the environment's SCATCUDA_FILE_BUDGET
- * says. On failure *plan is NULL. */
+ * was a plan is refused; nothing is read past its end. Reading it takes twice its size and 24
+ * times its program's for a moment, of which there may be 2 GiB or as many bytes as the
+ * environment's SCATCUDA_FILE_BUDGET says. On failure *plan is NULL. */
 SCATCUDA_API scatcuda_status scatcuda_plan_load(const char* path, scatcuda_plan** plan,
                                                 scatcuda_message* message);
 /* The same from the file's bytes in memory, at any address; they are copied */
