@@ -204,7 +204,7 @@ class NinjaBuild(build_ext):
         build_info += ["CPU " + " ".join(ISAS), "CUDA " + (" ".join(archs) or "none")]
         engine = common + ENGINE_FLAGS + (["-DSCATCUDA_X86_64"] if X86_64 else [])
         common = common + HARDENED
-        units = [(ROOT / "csrc/core/schedule.cpp", "schedule", engine)]
+        units = [(ROOT / "csrc/core/program.cpp", "program", common)]
         units.append((ROOT / "csrc/cpu/dispatch.cpp", "dispatch", engine))
         for isa, flags in ISAS.items():
             for real in ("float", "double"):

@@ -24,8 +24,8 @@ void transfer(std::ios& file, const std::string& path) {
 void run(const scatcuda::Plan& plan, const std::string& images, int64_t batch, int64_t threads,
          const std::string& coefficients) {
   const scatcuda_description d = plan.describe();
-  std::vector<float> x(static_cast<size_t>(batch * d.M * d.N));
-  std::vector<float> S(static_cast<size_t>(batch * d.channels * d.m * d.n));
+  std::vector<float> x(static_cast<size_t>(batch * d.signal_numbers));
+  std::vector<float> S(static_cast<size_t>(batch * d.result_numbers));
   std::ifstream in(images, std::ios::binary);
   in.read(reinterpret_cast<char*>(x.data()),
           static_cast<std::streamsize>(x.size() * sizeof(float)));

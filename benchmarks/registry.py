@@ -7,7 +7,8 @@ in float64. The implementations are
     scatcuda        the native engine of the device
     kymatio         kymatio.torch.Scattering2D of Kymatio 0.3.0, left out when it cannot be imported
     per-path loop   on a GPU, stands in for Kymatio where that cannot be imported: per_path.py
-    twin            scatcuda's plain-PyTorch twin: backend="reference", or scatcuda.reference
+    twin            scatcuda's plain-PyTorch twin: backend="reference", or scatcuda.reference; of
+                    order 3 scatcuda.learn.WaveletCascade, the cascade by the stages' operators
     compiled twin   the same under torch.compile
     … tier          scatcuda with one of the two tiers of its GPU engine forced
 
@@ -33,6 +34,9 @@ from torch import Tensor, nn
 import scatcuda
 from scatcuda import filters, ops, reference
 from scatcuda.kymatio import backend2d
+from scatcuda.learn import WaveletCascade
+from scatcuda.plan import Plan, pack
+from scatcuda.program import images
 
 from . import process
 from .per_path import PerPath
@@ -238,6 +242,25 @@ def setup_backend(problem: Problem, device: torch.device) -> Work:
         for peer, name in names.items()
     }
     exact = functools.partial(exact_transform, problem, device)
+    return Work(peers, exact, problem.some, problem.batch)
+
+
+def setup_deep(problem: Problem, device: torch.device) -> Work:
+    """The transform to order 3, by the engine and by a cascade of the stages' operators."""
+    x, J, L = problem.images(device), problem.J, problem.L
+    text = images(J, L, 3, *problem.shape).text
+    plan = Plan(J, L, 2, *problem.shape)  # of which order 3 takes the filters
+    packed = pack(filters.morlet_bank(plan.padded, J, L), plan, torch.float32)
+    cascade = WaveletCascade(J, problem.shape, L, depth=3).to(device)
+    peers = {
+        OURS: Peer(functools.partial(ops.scattering, x, *(t.to(device) for t in packed), text)),
+        "twin": Peer(functools.partial(cascade, x)),
+    }
+
+    def exact() -> Tensor:
+        deep = WaveletCascade(J, problem.shape, L, depth=3).to(device).double()
+        return deep(problem.some(x).double())
+
     return Work(peers, exact, problem.some, problem.batch)
 
 
@@ -483,6 +506,7 @@ def _calls(problem: Problem) -> list[Case]:
 DIGITS = Problem(J=2, shape=(32, 32), batch=96)
 PHOTOS = Problem(J=3, shape=(224, 224), batch=4)
 PHOTO = Problem(J=3, shape=(224, 224), batch=1)
+DEEP = Problem(J=4, shape=(64, 64), batch=4)
 
 MANY_RGB = Problem(J=2, shape=(32, 32), batch=1024, colour=True)
 PHOTOS_RGB = Problem(J=3, shape=(224, 224), batch=64, colour=True)
@@ -494,6 +518,7 @@ CASES: list[Case] = [
     _transform(Problem(J=3, shape=(128, 128), batch=8), target=8),
     _transform(PHOTOS, target=8, slow=True),
     _transform(PHOTO, target=8),
+    Case("order 3 64x64 J=4 batch 4", setup_deep, DEEP, "depth", 8, rival="twin"),
     Case("construction 224x224 J=3", setup_construction, PHOTO, "construction", 10, slow=True),
     *_operators(DIGITS),
     *_operators(PHOTOS),

@@ -22,6 +22,7 @@ RIVALS = {name: COLUMNS[name] for name in ("kymatio", STAND_IN, "twin")}
 TITLES = {
     "transform": "Order-2 scattering",
     "gradient": "Order-2 scattering and its gradient",
+    "depth": "Order-3 scattering",
     "training": "A step of training, compiled, between a convolution and a linear classifier",
     "backend": "Kymatio's class, our backend object (scatcuda) against its own",
     "operator": "Operators",

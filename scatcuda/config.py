@@ -162,9 +162,8 @@ def cuda_launch(
         limits.at_most(caller, "workspace", workspace, limits.BYTES)
     plan = checked_plan(caller, J, shape, L, max_order, pre_pad)
     limits.at_most(caller, "batch", batch, plan.most_images)
-    problem = (plan.J, plan.L, plan.max_order, plan.M, plan.N, plan.pre_pad)
     double = dtype == torch.float64
-    return Launch(*_C.choose(problem, batch, double, _limits(device), tier, workspace or 0))
+    return Launch(*_C.choose(plan.program, batch, double, _limits(device), tier, workspace or 0))
 
 
 def _limits(device: str | int | torch.device) -> Device:

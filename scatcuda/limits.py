@@ -1,6 +1,6 @@
 """How large a problem may be: far beyond use, and so that no size of one overflows, in the engines
-or on the way there, and that a list of its paths stays small. ``csrc/core/schedule.h`` has the
-same.
+or on the way there, and that a list of its paths stays small. ``csrc/core/program.h`` has the
+same of programs.
 
 Memory ends long before: who lets strangers choose a problem sets limits of their own (SECURITY.md).
 """
@@ -11,10 +11,16 @@ from collections.abc import Sequence
 
 SCALES = 24  # J
 ANGLES = 1 << 12  # L
-SIDE = 1 << 24  # M and N
+SIDE = 1 << 24  # of a signal, of an output
 CHANNELS = 1 << 20  # one a path, and Python has a tuple for each
-NUMBERS = 1 << 40  # of a table of filters: a wavelet's at full resolution, or the whole of phi
-BATCH_NUMBERS = 1 << 58  # of the images and the coefficients of a batch
+NUMBERS = 1 << 40  # of a table of filters: that of one set, or the whole of phi
+BATCH_NUMBERS = 1 << 58  # of the signals and the coefficients of a batch
+RANK = 3
+LEVELS = SCALES  # wavelets in a row
+STEPS = 1 << 13  # of a program; its sets and its matrices
+TEXT = 1 << 24  # characters of a program
+FILTERS = ANGLES  # of a set
+PLANES = CHANNELS  # of a step; averaged by a program
 BYTES = (1 << 63) - 1
 
 

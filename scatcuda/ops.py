@@ -1,5 +1,5 @@
-"""The operators: ``scattering2d`` as a whole, and its stages ``filter_fold``, ``modulus``,
-``lowpass`` for networks of other shapes.
+"""The operators: ``scattering``, a whole program, and the stages ``filter_fold``, ``modulus``,
+``lowpass`` of images for networks of other shapes.
 
 Each is one PyTorch operator ``torch.ops.scatcuda.X`` with native engines for CPU and CUDA, a fake
 kernel, a gradient, which is an operator itself, and a rule for ``vmap``. On any other device the
@@ -17,10 +17,52 @@ import torch
 from torch import Tensor
 
 from . import _C, private, reference  # noqa: F401  (loading _C registers the operators)
-from .plan import Packed, Plan
+from .packing import Packed
+from .plan import images_text
 from .typing import Tier
 
 _operators = torch.ops.scatcuda
+
+
+def scattering(
+    x: Tensor,
+    psi: Tensor,
+    psi_support: Tensor,
+    phi: Tensor,
+    phi_support: Tensor,
+    program: str,
+    tier: Tier = "auto",
+    workspace: int = 0,
+) -> Tensor:
+    """What a program makes of real signals, ``S x = A rho W_J … rho W_1 x`` and its like.
+
+    Args:
+        x: signals ``[..., *signal]`` of one to three axes in the dtype of the filters, on CUDA also
+            float16, bfloat16 or uint8.
+        psi, psi_support, phi, phi_support: the filters, as :func:`scatcuda.packing.pack_program`
+            makes them, float32 or float64, on the device of ``x``.
+        program: the text of the transform, :attr:`scatcuda.program.Program.text`.
+        tier: how the CUDA engine computes: ``"general"``, one kernel a stage; ``"fused"``, a family
+            of paths within one kernel, in float32 and where it fits; ``"auto"``: what
+            ``SCATCUDA_TIER`` says, else the engine's choice.
+        workspace: bytes of GPU memory that the CUDA engine may take beside its output; it takes
+            fewer signals at a time, never less than one. 0: what ``SCATCUDA_WORKSPACE`` says, else
+            twice the L2 cache. Like ``tier`` it changes nothing on other devices.
+    Returns: ``[..., channels, *sides]``.
+    Raises:
+        RuntimeError: an argument does not fit the program, or CUDA cannot do it.
+        torch.OutOfMemoryError: not even one signal at a time fits the GPU.
+    Example: a pair of filters, their moduli averaged
+        >>> from scatcuda.packing import pack_program
+        >>> from scatcuda.program import Builder, X
+        >>> b = Builder(8)
+        >>> b.mean(b.wavelet(X, b.set(2, 8), fold=2))
+        >>> packed = pack_program(b.build(), [torch.eye(2, 8).double()], [], torch.float32)
+        >>> scattering(torch.ones(5, 8), *packed, b.build().text)[0]
+        tensor([[1.], [0.]])
+    """
+    tensors = (x, psi, psi_support, phi, phi_support)
+    return _call(_operators.scattering.default, tensors, program, tier, workspace)
 
 
 def scattering2d(
@@ -36,29 +78,23 @@ def scattering2d(
     tier: Tier = "auto",
     workspace: int = 0,
 ) -> Tensor:
-    """Scattering coefficients ``S x = [A x, A|W1 x|, A|W2|W1 x||]`` of real images.
+    """Scattering coefficients ``S x = [A x, A|W1 x|, A|W2|W1 x||]`` of real images: the operator
+    :func:`scattering` for their program.
 
     ``W`` filters with ``L`` wavelets at each of ``J`` scales, ``A`` averages over ``2^J`` pixels
     and subsamples. :class:`scatcuda.Scattering2D` is the convenient way to call it.
 
     Args:
-        x: images ``[..., M, N]`` in the dtype of the bank, on CUDA also float16, bfloat16 or uint8;
-            padded beforehand when ``pre_pad``.
-        psi, psi_support, phi, phi_support: the bank, as :func:`scatcuda.plan.pack` makes it,
-            float32 or float64, on the device of ``x``.
+        x: images ``[..., M, N]``, padded beforehand when ``pre_pad``; as in :func:`scattering`.
+        psi, psi_support, phi, phi_support: the bank, as :func:`scatcuda.plan.pack` makes it.
         J, L: number of scales and of angles.
         max_order: 0, 1 or 2.
-        tier: how the CUDA engine computes: ``"general"``, one kernel a stage; ``"fused"``, a family
-            of paths within one kernel, in float32 and where it fits; ``"auto"``: what
-            ``SCATCUDA_TIER`` says, else the engine's choice.
-        workspace: bytes of GPU memory that the CUDA engine may take beside its output; it takes
-            fewer images at a time, never less than one. 0: what ``SCATCUDA_WORKSPACE`` says, else
-            twice the L2 cache. Like ``tier`` it changes nothing on other devices.
+        tier, workspace: as in :func:`scattering`.
     Returns: ``[..., C, m, n]``: order 0; order 1 by ``(j1, theta1)``; order 2 by
         ``(j1, theta1, j2, theta2)``, ``j2 > j1``.
     Raises:
-        RuntimeError: an argument does not fit the problem, or CUDA cannot do it.
-        torch.OutOfMemoryError: not even one image at a time fits the GPU.
+        ValueError: there is no such transform.
+        RuntimeError, torch.OutOfMemoryError: as in :func:`scattering`.
     Source: J. Bruna and S. Mallat, "Invariant scattering convolution networks", PAMI 2013.
     Example:
         >>> from scatcuda import filters, plan
@@ -67,9 +103,8 @@ def scattering2d(
         >>> scattering2d(torch.randn(5, 32, 32), *bank, J=2, L=8).shape
         torch.Size([5, 81, 8, 8])
     """
-    tensors = (x, psi, psi_support, phi, phi_support)
-    constants = (J, L, max_order, pre_pad, tier, workspace)
-    return _call(_operators.scattering2d.default, tensors, *constants)
+    program = images_text("scattering2d", x.shape, J, L, max_order, pre_pad)
+    return scattering(x, psi, psi_support, phi, phi_support, program, tier, workspace)
 
 
 def filter_fold(x_hat: Tensor, psi: Tensor, k: int) -> Tensor:
@@ -134,8 +169,8 @@ def _call(operator: Callable[..., Tensor], tensors: tuple[Tensor, ...], *constan
 
 _library = torch.library.Library("scatcuda", "IMPL")
 for _twin in (
-    reference.scattering2d,
-    reference.scattering2d_backward,
+    reference.scattering,
+    reference.scattering_backward,
     reference.filter_fold,
     reference.filter_fold_backward,
     reference.modulus,
@@ -159,15 +194,13 @@ def _check_devices(op: str, **tensors: Tensor) -> None:
             )
 
 
-@torch.library.register_fake("scatcuda::scattering2d")
-def _(x, psi, psi_support, phi, phi_support, J, L, max_order, pre_pad, tier="auto", workspace=0):
+@torch.library.register_fake("scatcuda::scattering")
+def _(x, psi, psi_support, phi, phi_support, program, tier="auto", workspace=0):
     bank = {"psi": psi, "psi_support": psi_support, "phi": phi, "phi_support": phi_support}
-    _check_devices("scattering2d", x=x, **bank)
-    try:
-        plan = Plan(J, L, max_order, x.shape[-2], x.shape[-1], pre_pad)
-    except ValueError as error:  # as the engines say it
-        raise RuntimeError(f"scattering2d{str(error).removeprefix('Plan')}") from None
-    return x.new_empty(*x.shape[:-2], plan.channels, *plan.output, dtype=phi.dtype)
+    _check_devices("scattering", x=x, **bank)
+    p = reference.parsed("scattering", program)
+    lead = reference.leading("scattering", p, x.shape)
+    return x.new_empty(*lead, p.channels, *p.sides, dtype=phi.dtype)
 
 
 @torch.library.register_fake("scatcuda::filter_fold")
@@ -182,11 +215,11 @@ def _(z):
     return z.new_empty(z.shape, dtype=z.dtype.to_real())
 
 
-@torch.library.register_fake("scatcuda::scattering2d_backward")
-def _(grad, x, psi, psi_support, phi, phi_support, *others, **_options):
+@torch.library.register_fake("scatcuda::scattering_backward")
+def _(grad, x, psi, psi_support, phi, phi_support, program, *others, **_options):
     bank = {"psi": psi, "psi_support": psi_support, "phi": phi, "phi_support": phi_support}
-    _check_devices("scattering2d_backward", x=x, grad=grad, **bank)
-    wanted = zip((x, psi, phi), others[4:7], strict=True)
+    _check_devices("scattering_backward", x=x, grad=grad, **bank)
+    wanted = zip((x, psi, phi), others[:3], strict=True)
     return tuple(t.new_empty(t.shape if w else (0,), dtype=phi.dtype) for t, w in wanted)
 
 
@@ -233,19 +266,19 @@ def _gradient_of(twin: Callable[..., Any]) -> Gradient:
     return gradient
 
 
-def _scattering2d_gradient(
+def _scattering_gradient(
     wanted: Sequence[bool], inputs: Sequence[Any], grad: Tensor
 ) -> Sequence[Tensor | None]:
-    bank, constants, options = inputs[1:5], inputs[5:9], inputs[9:]
+    bank, program, options = inputs[1:5], inputs[5], inputs[6:]
     flags = wanted[0], wanted[1], wanted[3]
     x = inputs[0].to(bank[2].dtype)
-    backward = _operators.scattering2d_backward.default
-    grad_x, grad_psi, grad_phi = backward(grad, x, *bank, *constants, *flags, *options)
+    backward = _operators.scattering_backward.default
+    grad_x, grad_psi, grad_phi = backward(grad, x, *bank, program, *flags, *options)
     return grad_x, grad_psi, None, grad_phi, None
 
 
-def _scattering2d_backward_twin(grad: Tensor, x: Tensor, *others: Any) -> tuple[Tensor, ...]:
-    return reference.gradients(grad, x, Packed(*others[:4]), others[4:8], others[8:11])
+def _scattering_backward_twin(grad: Tensor, x: Tensor, *others: Any) -> tuple[Tensor, ...]:
+    return reference.gradients(grad, x, Packed(*others[:4]), others[4], others[5:8])
 
 
 def _filter_fold_gradient(
@@ -277,14 +310,14 @@ def _lowpass_gradients(
 
 
 for _name, _gradient in (
-    ("scattering2d", _scattering2d_gradient),
+    ("scattering", _scattering_gradient),
     ("filter_fold", _filter_fold_gradient),
     ("modulus", _modulus_gradient),
     ("lowpass", _lowpass_gradient),
 ):
     private.register_gradient(_library, _name, _gradient, getattr(reference, _name))
 _SECOND: dict[str, Callable[..., Any]] = {
-    "scattering2d_backward": _scattering2d_backward_twin,
+    "scattering_backward": _scattering_backward_twin,
     "filter_fold_backward": reference.filter_fold_backward,
     "modulus_backward": reference.modulus_backward,
 }
@@ -323,8 +356,8 @@ def _register_vmap(name: str, batched: int, summed: slice = slice(0)) -> None:
     torch.library.register_vmap(f"scatcuda::{name}", rule, lib=_library)
 
 
-_register_vmap("scattering2d", 1)
-_register_vmap("scattering2d_backward", 2, summed=slice(11, 13))
+_register_vmap("scattering", 1)
+_register_vmap("scattering_backward", 2, summed=slice(8, 10))
 _register_vmap("filter_fold", 1)
 _register_vmap("filter_fold_backward", 2, summed=slice(5, 6))
 _register_vmap("modulus", 1)

@@ -1,10 +1,10 @@
-"""Sizes and paths of a scattering problem, and its filter bank as the engines read it.
+"""Sizes and paths of a scattering of images, and its filter bank as the engines read it.
 
-The twin of ``csrc/core/schedule.h``. An engine reads a bank as four plain tensors (``Packed``):
-every wavelet only where it is not negligible, the angles side by side, and the low-pass of every
-resolution as two small matrices. ``pack`` makes them from a :class:`~scatcuda.filters.FilterBank`,
-or scale by scale from the recipe of one,
-``unpack`` gives the natural arrays back, differentiably, to the reference.
+Its program is that of :func:`scatcuda.program.images`. An engine reads a bank as four plain tensors
+(:class:`~scatcuda.packing.Packed`): every wavelet only where it is not negligible, the angles side
+by side, and the low-pass of every resolution as two small matrices. ``pack`` makes them from a
+:class:`~scatcuda.filters.FilterBank`, or scale by scale from the recipe of one, ``unpack`` gives
+the natural arrays back, differentiably.
 
 Letters: ``J`` scales, ``L`` angles, ``M N`` pixels, ``Mp Np`` padded sides, ``m n`` output sides.
 Resolution ``res`` means sides ``Mp / 2^res`` and ``Np / 2^res``.
@@ -16,6 +16,7 @@ import functools
 import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -24,19 +25,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import arguments, filters, limits
-
-
-class Packed(NamedTuple):
-    """A filter bank as the operators take it."""
-
-    psi: Tensor  # [entries * lanes]: wavelets on their support, over the number of bins
-    psi_support: Tensor  # [tables, 5] int64: first entry; rows [0, head) and [tail, rows) and
-    # columns [0, left) and [right, columns) are kept
-    phi: Tensor  # P_0 [m, Mp], Q_0 [n, Np], P_1 [m, Mp / 2], Q_1 …, one after the other
-    phi_support: (
-        Tensor  # [J * (m + n), 2] int64: first and last + 1 non-zero of a matrix row, modulo
-    )
-    # its length: a band that reaches round the edge begins before 0 or ends behind the last
+from .packing import (
+    Packed,
+    filters_of,
+    gap,
+    in_lanes,
+    integers,
+    matrix_of,
+    negligible,
+    outside,
+    pack_matrix,
+)
+from .program import Axis, Program, images, wavelets_of_images
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,11 @@ class Plan:
     pre_pad: bool = False
 
     def __post_init__(self) -> None:
-        # the twin of shape_of in csrc/core/schedule.cpp
         limits.at_most("Plan", "J", self.J, limits.SCALES)
         limits.at_most("Plan", "L", self.L, limits.ANGLES)
         if min(self.J, self.L) < 1 or not 0 <= self.max_order <= 2:
             raise ValueError(f"Plan: there is no transform {self}")
         limits.at_most("Plan", "the number of paths", self.channels, limits.CHANNELS)
-        if isinstance(self.M, torch.SymInt) or isinstance(self.N, torch.SymInt):
-            return  # a tracer that is asked for their size takes it for given
         limits.at_most("Plan", "a side of shape", max(self.M, self.N), limits.SIDE)
         least, unit = (3, 1 << self.J) if self.pre_pad else (1, 1)
         if any(side >> self.J < least or side % unit for side in (self.M, self.N)):
@@ -71,6 +68,23 @@ class Plan:
         taps = sum(m * rows + n * columns for rows, columns in sides)
         name = f"the low-pass' numbers, of images of {self.M} x {self.N} with J = {self.J},"
         limits.at_most("Plan", name, taps, limits.NUMBERS)
+        limits.at_most("Plan", "a padded side of shape", max(self.padded), limits.SIDE)
+        name = "the numbers of an image's coefficients"
+        limits.at_most("Plan", name, self.channels * m * n, limits.NUMBERS)
+
+    @cached_property
+    def program(self) -> str:
+        """The text of the transform, as the operators take it."""
+        return self._program.text
+
+    @property
+    def _program(self) -> Program:
+        return images(self.J, self.L, self.max_order, self.M, self.N, self.pre_pad)
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """Both sides and how they are padded."""
+        return self._program.axes
 
     @property
     def padded(self) -> tuple[int, int]:
@@ -106,35 +120,56 @@ class Plan:
         return Mp >> res, Np >> res
 
     def tables(self) -> Iterator[tuple[int, int]]:
-        """Pairs ``(res, j)`` of the wavelets in use: all scales at resolution 0, then, for the
-        second order, those above ``j1`` at resolution ``j1``."""
-        if self.max_order > 0:
-            yield from ((0, j) for j in range(self.J))
-        if self.max_order > 1:
-            yield from ((res, j) for res in range(1, self.J) for j in range(res + 1, self.J))
+        """Pairs ``(res, j)`` of the wavelets in use, in the order of the program's sets."""
+        return wavelets_of_images(self.J, self.max_order)
 
     @property
     def paths(self) -> tuple[tuple[int, ...], ...]:
         """The wavelets ``n = j L + theta`` on the path of every channel."""
-        J, L = self.J, self.L
-        paths: list[tuple[int, ...]] = [()]
-        if self.max_order > 0:
-            paths += [(n1,) for n1 in range(J * L)]
-        if self.max_order > 1:
-            paths += [(a, b) for a in range(J * L) for b in range((a // L + 1) * L, J * L)]
-        return tuple(paths)
+        return wavelet_numbers(self._program, self.J, self.L)
 
     def meta(self) -> dict[str, NDArray[np.int64]]:
         """Order, scales, angles and wavelet numbers of every channel."""
-        n = np.full((self.channels, 2), -1, dtype=np.int64)
-        for row, path in zip(n, self.paths, strict=True):
-            row[: len(path)] = path
-        return {
-            "order": np.array([len(path) for path in self.paths], dtype=np.int64),
-            "j": np.where(n < 0, -1, n // self.L),
-            "theta": np.where(n < 0, -1, n % self.L),
-            "n": n,
-        }
+        return meta_of(self.paths, self.L)
+
+
+def wavelet_numbers(program: Program, J: int, L: int) -> tuple[tuple[int, ...], ...]:
+    """The paths of the channels of :func:`scatcuda.program.images`, of any order, as numbers
+    ``n = j L + theta``."""
+    scales = [j for _, j in wavelets_of_images(J, 2)]
+    return tuple(tuple(scales[s] * L + theta for s, theta in path) for path in program.paths)
+
+
+def meta_of(paths: Sequence[tuple[int, ...]], L: int) -> dict[str, NDArray[np.int64]]:
+    """``order [C]``, and ``j``, ``theta`` and ``n`` ``[C, longest path but at least 2]``, -1 where
+    there is no wavelet."""
+    n = np.full((len(paths), max(2, *map(len, paths))), -1, dtype=np.int64)
+    for row, path in zip(n, paths, strict=True):
+        row[: len(path)] = path
+    return {
+        "order": np.array([len(path) for path in paths], dtype=np.int64),
+        "j": np.where(n < 0, -1, n // L),
+        "theta": np.where(n < 0, -1, n % L),
+        "n": n,
+    }
+
+
+@torch.compiler.assume_constant_result
+def images_text(
+    caller: str, shape: Sequence[int], J: int, L: int, max_order: int, pre_pad: bool
+) -> str:
+    """The program of images of this shape, ``[..., M, N]``."""
+    M, N = (int(side) for side in shape[-2:]) if len(shape) > 1 else (0, 0)
+    return _images_text(caller, int(J), int(L), int(max_order), M, N, bool(pre_pad))
+
+
+@lru_cache(maxsize=64)
+def _images_text(caller: str, J: int, L: int, max_order: int, M: int, N: int, pre_pad: bool) -> str:
+    try:
+        return Plan(J, L, max_order, M, N, pre_pad).program
+    except ValueError as error:
+        told = str(error).removeprefix("Plan")
+        raise arguments.ArgumentError(f"{caller}{told}") from None
 
 
 def checked_plan(
@@ -157,12 +192,6 @@ def checked_plan(
         return Plan(J, L, max_order, *sides, pre_pad)
     except ValueError as error:
         raise ValueError(f"{caller}{str(error).removeprefix('Plan')}") from None
-
-
-def negligible(dtype: torch.dtype) -> float:
-    """Below this share of a filter's peak a value is dropped: half a unit in the last place, so
-    that dropping changes a coefficient by no more than rounding does."""
-    return torch.finfo(dtype).eps / 2
 
 
 class Scales(NamedTuple):
@@ -199,26 +228,10 @@ def banded(phi: Tensor, plan: Plan, dtype: torch.dtype) -> tuple[Tensor, Tensor]
     factors = filters.separable_factors(phi)
     for res in range(plan.J):
         for factor in factors:
-            matrix = filters.lowpass_matrix(factor, res, plan.J)
-            kept = filters.support(matrix, negligible(dtype))
-            taps.append(torch.where(kept, matrix, 0.0).flatten())
-            bands.append(_bands(kept))
+            kept, band = pack_matrix(filters.lowpass_matrix(factor, res, plan.J), dtype)
+            taps.append(kept)
+            bands.append(band)
     return torch.cat(taps).to(dtype), torch.cat(bands)
-
-
-def _bands(kept: Tensor) -> Tensor:
-    """The shortest bands ``[low, high)`` modulo the length, of each row of a mask; ``[0, 0)`` where
-    nothing is kept. Their middle lies inside, so that those of neighbours overlap as numbers."""
-    side = kept.shape[1]
-    index = torch.arange(side, device=kept.device)
-    # of each kept point the one before it, of the first the last, and how far away that is
-    seen = torch.where(kept, index, -1).cummax(1).values
-    before = torch.nn.functional.pad(seen[:, :-1], (1, 0), value=-1)
-    away = index - torch.where(before < 0, seen[:, -1:] - side, before)
-    low = torch.where(kept, away, 0).argmax(1, keepdim=True)
-    high = low + side + 1 - away.gather(1, low)
-    turn = side * (low + high >= 2 * side)
-    return torch.cat([low - turn, high - turn], 1) * kept.any(1, keepdim=True)
 
 
 def _boxed(bank: _Bank, plan: Plan, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -235,7 +248,7 @@ def _boxed(bank: _Bank, plan: Plan, dtype: torch.dtype) -> tuple[Tensor, Tensor]
     boxes, first = [], 0
     for table in tables:
         box, entries = made.pop(table)  # from here to its place, so that nothing is there twice
-        boxes.append([first, *box])
+        boxes.append([first * plan.lanes, *box])
         place = psi[first : first + len(entries)]
         place[:, : plan.L], place[:, plan.L :] = entries, 0
         first += len(entries)
@@ -253,10 +266,10 @@ def _boxes(
         peaks = _peaks(psi, res)
         least = negligible(dtype) * peaks[0].amax(1, keepdim=True)
         filters._check_finite("psi", least)
-        gaps = [_gap((largest > least).any(0)) for largest in peaks]
+        gaps = [gap((largest > least).any(0)) for largest in peaks]
         rows, columns = (
-            filters._lowest_of(side << res, res)[_outside(*gap, side)]
-            for gap, side in zip(gaps, sides, strict=True)
+            filters._lowest_of(side << res, res)[outside(*kept, side)]
+            for kept, side in zip(gaps, sides, strict=True)
         )
         entries = _apart(len(columns), len(rows), plan.L, dtype)
         for first, last in filters._strips(len(columns), psi[..., 0].numel()):
@@ -296,8 +309,9 @@ def _peaks(psi: Tensor, res: int) -> tuple[Tensor, Tensor]:
 def pack_psi(psi: Tensor, plan: Plan) -> Tensor:
     """``Packed.psi`` of wavelets ``psi [J, L, Mp, Np]`` with every bin kept, see
     :func:`whole_support`. Differentiable, on the device of psi, and no value is read."""
-    tables = (_in_lanes(table / table[0].numel(), plan) for table in _tables(psi, plan))
-    return torch.cat([psi.new_empty(0), *tables])
+    tables = (filters.crop(psi[j], res) for res, j in plan.tables())
+    scaled = (in_lanes(table / table[0].numel()) for table in tables)
+    return torch.cat([psi.new_empty(0), *scaled])
 
 
 def pack_phi(factors: tuple[Tensor, Tensor], plan: Plan) -> Tensor:
@@ -313,42 +327,15 @@ def whole_support(plan: Plan) -> tuple[Tensor, Tensor]:
     for res, _ in plan.tables():
         rows, columns = plan.sides(res)
         boxes.append([first, rows, rows, columns, columns])
-        first += rows * columns
+        first += rows * columns * plan.lanes
     for res in range(plan.J):
         for size, side in zip(plan.output, plan.sides(res), strict=True):
             bands += [[0, side]] * size
     return _table_of(boxes, 5), _table_of(bands, 2)
 
 
-def _tables(psi: Tensor, plan: Plan) -> Iterator[Tensor]:
-    """The wavelets ``[L, rows, columns]`` of every table."""
-    return (filters.crop(psi[j], res) for res, j in plan.tables())
-
-
-def _in_lanes(table: Tensor, plan: Plan) -> Tensor:
-    """``[L, rows, columns]`` as the engines read it: by columns, the angles side by side."""
-    return torch.nn.functional.pad(table.permute(2, 1, 0), (0, plan.lanes - plan.L)).flatten()
-
-
 def _table_of(rows: list[list[int]], width: int) -> Tensor:
-    return torch.tensor(rows, dtype=torch.int64, device="cpu").reshape(-1, width)
-
-
-def _gap(keep: Tensor) -> tuple[int, int]:
-    """The longest run to drop in a mask of frequencies, as ``(first, last + 1)``. Filters centred
-    near frequency 0 wrap around, so the run lies inside; what else could be dropped is kept."""
-    best = (len(keep), len(keep))
-    edges = torch.cat([torch.tensor([-1], device="cpu"), keep.nonzero()[:, 0]]).tolist()
-    for before, after in zip(edges, [*edges[1:], len(keep)], strict=True):
-        if after - before - 1 > best[1] - best[0]:
-            best = (before + 1, after)
-    return best
-
-
-def _outside(first: int, last: int, size: int) -> Tensor:
-    """Indices ``[0, first)`` and ``[last, size)``."""
-    kept = [*range(first), *range(last, size)]
-    return torch.tensor(kept, dtype=torch.int64, device="cpu")
+    return integers([number for row in rows for number in row]).view(-1, width)
 
 
 def unpack(
@@ -357,34 +344,8 @@ def unpack(
     """``(psi, phi)``: wavelets ``psi[res, j] [L, rows, columns]`` and low-pass matrices
     ``phi[res] = (P [m, rows], Q [n, columns])``, 0 outside their support. Differentiable in
     ``packed.psi`` and ``packed.phi``."""
-    wavelets = {}
-    # The supports are read by arithmetic alone, which a compiler can trace. What is not stored
-    # is taken from a row of zeros behind the entries.
-    entries = torch.nn.functional.pad(packed.psi.reshape(-1, plan.lanes), (0, 0, 0, 1))
-    for (res, j), box in zip(plan.tables(), packed.psi_support, strict=True):
-        rows, columns = plan.sides(res)
-        first, head, tail, left, right = box.unbind()
-        r, r_kept = _places(head, tail, rows)
-        c, c_kept = _places(left, right, columns)
-        index = first + c[:, None] * (rows - tail + head) + r
-        index = index.where(c_kept[:, None] & r_kept, entries.shape[0] - 1)
-        wavelets[res, j] = entries[index][..., : plan.L].permute(2, 1, 0) * (rows * columns)
-    lowpass, offset, row = [], 0, 0
-    for res in range(plan.J):
-        pair = []
-        for size, side in zip(plan.output, plan.sides(res), strict=True):
-            matrix = packed.phi[offset : offset + size * side].reshape(size, side)
-            band = packed.phi_support[row : row + size]
-            index = torch.arange(side, device=band.device)
-            inside = (index - band[:, :1]) % side < band[:, 1:] - band[:, :1]
-            pair.append(matrix.where(inside, 0.0))
-            offset, row = offset + size * side, row + size
-        lowpass.append((pair[0], pair[1]))
-    return wavelets, lowpass
-
-
-def _places(first: Tensor, last: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Where each of ``size`` indices is stored if ``[first, last)`` is not, and whether it is."""
-    index = torch.arange(size, device=first.device)
-    behind = index >= last
-    return index - behind * (last - first), behind | (index < first)
+    wavelets = {
+        table: filters_of(packed, plan._program, i) for i, table in enumerate(plan.tables())
+    }
+    matrices = [matrix_of(packed, plan._program, i) for i in range(2 * plan.J)]
+    return wavelets, list(zip(matrices[::2], matrices[1::2], strict=True))

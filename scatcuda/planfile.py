@@ -1,4 +1,4 @@
-"""Plan files: a scattering problem and its filters, for programs without Python.
+"""Plan files: a program and its filters, for programs without Python.
 
 ``csrc/api/plan_file.cpp`` reads them. All numbers are little-endian:
 
@@ -6,14 +6,15 @@
 offset
 ======  ==========================================================================
 0       ``scatplan``
-8       version, 32 bits: 1
+8       version, 32 bits: 2
 12      CRC-32 (zlib's) of bytes [16, end), 32 bits
 16      size of the file, and all that follows, in 64 bits
 24      bytes of a number of psi and phi, 4 or 8
-32      J, L, max_order, M, N, pre_pad
-80      numbers in psi
-88      zeros
-128     psi_support, phi_support, psi, phi of :class:`scatcuda.plan.Packed`
+32      bytes of the program's text
+40      numbers in psi
+48      zeros
+64      the text, zeros up to a multiple of 8,
+        psi_support, phi_support, psi, phi of :class:`scatcuda.packing.Packed`
 ======  ==========================================================================
 """
 
@@ -26,22 +27,23 @@ import zlib
 import numpy as np
 
 from .files import replaced
-from .plan import Packed, Plan
+from .packing import Packed
 
 __all__ = ["write"]
 
-_MAGIC, _VERSION = b"scatplan", 1
+_MAGIC, _VERSION = b"scatplan", 2
 _START = struct.Struct("<8sII")  # magic, version, checksum
-_PROBLEM = struct.Struct("<9q40x")  # size of the file, of a number, the problem, numbers in psi
-_HEADER = _START.size + _PROBLEM.size
+_SIZES = struct.Struct("<4q16x")  # of the file, of a number, of the text, numbers in psi
+_HEADER = _START.size + _SIZES.size
 
 
-def write(path: str | os.PathLike[str], plan: Plan, packed: Packed) -> int:
+def write(path: str | os.PathLike[str], program: str, packed: Packed) -> int:
     """Write a plan file, whole or not at all.
 
     Args:
         path: its name; what has it is replaced.
-        plan, packed: the problem and its filters, float32 or float64.
+        program: the text of the transform's program.
+        packed: its filters, float32 or float64.
     Returns: the number of bytes.
     Example:
         >>> import tempfile
@@ -50,11 +52,12 @@ def write(path: str | os.PathLike[str], plan: Plan, packed: Packed) -> int:
         ...     Scattering2D(J=2, shape=(32, 32)).save_plan(f"{folder}/plan.scat")
         106960
     """
+    text = program.encode("ascii")
     tables = (packed.psi_support, packed.phi_support, packed.psi, packed.phi)
-    bodies = [_little_endian(table.detach().cpu().contiguous().numpy()) for table in tables]
+    bodies: list[bytes | memoryview] = [text + bytes(-len(text) % 8)]
+    bodies += [_little_endian(table.detach().cpu().contiguous().numpy()) for table in tables]
     size = _HEADER + sum(len(body) for body in bodies)
-    problem = (plan.J, plan.L, plan.max_order, plan.M, plan.N, int(plan.pre_pad))
-    header = _PROBLEM.pack(size, packed.psi.element_size(), *problem, packed.psi.numel())
+    header = _SIZES.pack(size, packed.psi.element_size(), len(text), packed.psi.numel())
     checksum = zlib.crc32(header)
     for body in bodies:
         checksum = zlib.crc32(body, checksum)

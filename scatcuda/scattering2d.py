@@ -35,11 +35,11 @@ from .typing import (
 # How the coefficients are computed. Kymatio's names for its PyTorch backends mean the native
 # engines: the numbers are the same and so is the reason to ask for them.
 _BACKENDS: dict[Backend, Callable[..., Tensor]] = {
-    "native": ops.scattering2d,
-    "torch": ops.scattering2d,
-    "torch_skcuda": ops.scattering2d,
-    "torch_scatcuda": ops.scattering2d,  # scatcuda.kymatio.backend2d
-    "reference": reference.scattering2d,
+    "native": ops.scattering,
+    "torch": ops.scattering,
+    "torch_skcuda": ops.scattering,
+    "torch_scatcuda": ops.scattering,  # scatcuda.kymatio.backend2d
+    "reference": reference.scattering,
 }
 _OUT_TYPES = get_args(OutType)
 KYMATIO_BUFFER = re.compile(r"tensor\d+")
@@ -93,7 +93,7 @@ class Scattering2D(Transform, Generic[Output]):
         filters: ``"morlet"``, Kymatio's bank; ``"tight"``, the same wavelets scaled to keep the
             energy; or a :class:`~scatcuda.filters.FilterBank` of your own at the padded size.
         tier: how the CUDA engine computes: ``"general"``, ``"fused"``, or ``"auto"``, its choice;
-            see :func:`scatcuda.ops.scattering2d`. Nothing changes on other devices.
+            see :func:`scatcuda.ops.scattering`. Nothing changes on other devices.
         workspace: bytes that the CUDA engine may take beside its output; ``None``, twice its
             L2 cache. Nothing changes on other devices.
         trainable: what is learned, starting with ``filters``, by the parameters of the submodule
@@ -168,6 +168,7 @@ class Scattering2D(Transform, Generic[Output]):
         self._plan = plan = checked_plan(caller, J, shape, L, max_order, pre_pad)
         self._shape = pair(caller, shape)
         self._input = plan.M, plan.N  # what a call is given
+        self._program = plan.program
         self.backend = backend
         self.out_type: OutType = _one_of("out_type", out_type, _OUT_TYPES)
         self._tier: Tier = _one_of("tier", tier, get_args(Tier))
@@ -226,6 +227,7 @@ class Scattering2D(Transform, Generic[Output]):
     def max_order(self, value: int) -> None:
         max_order = integer("Scattering2D", "max_order", value, 0, 2)
         self._plan = replace(self._plan, max_order=max_order)
+        self._program = self._plan.program
         if self.learned is not None:
             self.learned.follow(self._plan)
         else:
@@ -331,15 +333,15 @@ class Scattering2D(Transform, Generic[Output]):
         """
         if isinstance(x, Proxy):
             return self._leaf(x)
-        plan, learned = self._plan, self.learned
+        learned = self.learned
         if learned is None:
             x = self._checked(x, self._phi)
             packed = Packed(self._psi, self._psi_support, self._phi, self._phi_support)
         else:
             packed = learned.packed()
             x = self._checked(x, packed.phi)
-        constants = (plan.J, plan.L, plan.max_order, plan.pre_pad, self._tier, self._workspace or 0)
-        S: Any = _BACKENDS[self._backend](x, *packed, *constants)
+        options = self._tier, self._workspace or 0
+        S: Any = _BACKENDS[self._backend](x, *packed, self._program, *options)
         if self.out_type == "array":
             return S
         _one_of("out_type", self.out_type, _OUT_TYPES)
@@ -394,7 +396,7 @@ class Scattering2D(Transform, Generic[Output]):
         if self.learned is None and packed.phi.dtype != wanted:
             packed = pack(self._recipe(), self._plan, wanted)  # in full, from float64
         packed = packed._replace(psi=packed.psi.to(wanted), phi=packed.phi.to(wanted))
-        return planfile.write(path, self._plan, packed)
+        return planfile.write(path, self._program, packed)
 
     def scattering(self, x: Tensor) -> Output:
         """The same as calling the module (Kymatio's name)."""

@@ -16,37 +16,55 @@ import scatcuda
 OK, BAD_ARGUMENT, BAD_PLAN, CANNOT_READ, NO_MEMORY, TOO_SMALL, NO_CUDA = range(7)
 FORWARD, BACKWARD, BACKWARD_WITH_FILTERS = range(3)
 
-Message = c_char * 256
+Message = c_char * 512
 Body = ctypes.CFUNCTYPE(None, c_void_p, c_int64)
 Run = ctypes.CFUNCTYPE(None, c_void_p, c_int64, Body, c_void_p)
 
 
-class Tables(Structure):
+class Sized(Structure):
+    """A struct that begins with its size: given its other fields, it has it."""
+
+    def __init__(self, *fields: Any) -> None:
+        super().__init__(ctypes.sizeof(self), *fields)
+
+
+class Tables(Sized):
     _fields_ = (
-        ("type", c_int), ("J", c_int64), ("L", c_int64), ("max_order", c_int64), ("M", c_int64),
-        ("N", c_int64), ("pre_pad", c_int64), ("psi_entries", c_int64), ("psi", c_void_p),
-        ("psi_support", c_void_p), ("phi", c_void_p), ("phi_support", c_void_p),
+        ("size", c_int64), ("type", c_int), ("program", c_char_p), ("psi_entries", c_int64),
+        ("psi", c_void_p), ("psi_support", c_void_p), ("phi", c_void_p), ("phi_support", c_void_p),
     )  # fmt: skip
 
 
-class Description(Structure):
+class Description(Sized):
     _fields_ = (
-        ("type", c_int), ("J", c_int64), ("L", c_int64), ("max_order", c_int64), ("M", c_int64),
-        ("N", c_int64), ("pre_pad", c_int64), ("channels", c_int64), ("m", c_int64),
-        ("n", c_int64), ("psi_entries", c_int64), ("phi_entries", c_int64),
+        ("size", c_int64), ("type", c_int), ("rank", c_int64), ("signal", c_int64 * 3),
+        ("channels", c_int64), ("sides", c_int64), ("side", c_int64 * 3),
+        ("signal_numbers", c_int64), ("result_numbers", c_int64), ("psi_entries", c_int64),
+        ("phi_entries", c_int64),
     )  # fmt: skip
 
 
-class Trail(Structure):
-    _fields_ = tuple((name, c_int64) for name in ("order", "j1", "theta1", "j2", "theta2"))
+class Executor(Sized):
+    _fields_ = (("size", c_int64), ("threads", c_int64), ("run", Run), ("self", c_void_p))
 
 
-class Executor(Structure):
-    _fields_ = (("threads", c_int64), ("run", Run), ("self", c_void_p))
+class Gradients(Sized):
+    _fields_ = (("size", c_int64), ("x", c_void_p), ("psi", c_void_p), ("phi", c_void_p))
 
 
-class Gradients(Structure):
-    _fields_ = (("x", c_void_p), ("psi", c_void_p), ("phi", c_void_p))
+class Options(Sized):
+    _fields_ = (
+        ("size", c_int64), ("tier", c_int), ("workspace", c_int64), ("fft", c_void_p),
+    )  # fmt: skip
+
+
+def tables(program: str, packed: Any) -> Tables:
+    """Of a text and a ``Packed``, which must outlive the call that they are for."""
+    addresses = (
+        table.data_ptr()
+        for table in (packed.psi, packed.psi_support, packed.phi, packed.phi_support)
+    )
+    return Tables(packed.psi.element_size(), program.encode(), packed.psi.numel(), *addresses)
 
 
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
@@ -58,8 +76,8 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "plan_read": (c_int, [c_char_p, c_size_t, POINTER(c_void_p), POINTER(Message)]),
     "plan_create": (c_int, [POINTER(Tables), POINTER(c_void_p), POINTER(Message)]),
     "plan_destroy": (None, [c_void_p]),
-    "plan_describe": (Description, [c_void_p]),
-    "plan_path": (Trail, [c_void_p, c_int64]),
+    "plan_describe": (c_int, [c_void_p, POINTER(Description), POINTER(Message)]),
+    "plan_program": (c_char_p, [c_void_p]),
     "workspace_bytes": (c_int64, [c_void_p, c_int, c_int64, c_int64]),
     "forward": (c_int, [c_void_p, c_int64, c_void_p, c_void_p, c_void_p, c_int64,
                         POINTER(Executor), POINTER(Message)]),
@@ -133,20 +151,21 @@ class Plan:
     def __del__(self) -> None:
         library().plan_destroy(self.plan)
 
-    def describe(self) -> dict[str, int]:
-        description = library().plan_describe(self.plan)
-        return {name: getattr(description, name) for name, *_ in Description._fields_}
+    def describe(self) -> Description:
+        description = Description()
+        call("plan_describe", self.plan, byref(description))
+        return description
 
-    def path(self, channel: int) -> tuple[int, ...]:
-        trail = library().plan_path(self.plan, channel)
-        return tuple(getattr(trail, name) for name, _ in Trail._fields_)
+    @property
+    def program(self) -> str:
+        return library().plan_program(self.plan).decode()
 
     def workspace(self, task: int, batch: int, threads: int = 1) -> np.ndarray:
         return aligned(library().workspace_bytes(self.plan, task, batch, threads))
 
     def forward(self, x: np.ndarray, executor: Executor | None = None) -> np.ndarray:
         d = self.describe()
-        S = np.empty((len(x), d["channels"], d["m"], d["n"]), x.dtype)
+        S = np.empty((len(x), d.channels, *d.side[: d.sides]), x.dtype)
         workspace = self.workspace(FORWARD, len(x), executor.threads if executor else 1)
         call("forward", self.plan, len(x), pointer(x), pointer(S), pointer(workspace),
              workspace.size, byref(executor) if executor else None)  # fmt: skip
@@ -157,7 +176,7 @@ class Plan:
     ) -> list[np.ndarray]:
         """Gradients of x, psi and phi; empty where not wanted."""
         d = self.describe()
-        sizes = x.shape, (d["psi_entries"],), (d["phi_entries"],)
+        sizes = x.shape, (d.psi_entries,), (d.phi_entries,)
         found = [
             np.full(size if want else 0, np.nan, x.dtype)
             for want, size in zip(wanted, sizes, strict=True)

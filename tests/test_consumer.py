@@ -1,20 +1,25 @@
-"""Programs without Python that use the engines: built with CMake as a user would, run, and compared
-with Python bit for bit. ``PIPELINES.md`` shows them; test_sanitizers.py runs them sanitized."""
+"""Programs without Python that use the engines: built with CMake as a user would, run on plans of
+images and of other programs, and compared with Python. ``PIPELINES.md`` shows them;
+test_sanitizers.py runs them sanitized."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from programs import of_one_axis, of_third_order
 
 import scatcuda
-from scatcuda import Scattering2D
+from scatcuda import Scattering2D, planfile, reference
+from scatcuda.packing import Packed
+from scatcuda.program import parse
 
 HERE = Path(__file__).parent / "consumer"
 BUILD = Path(__file__).parents[1] / "build/tests/consumer"
@@ -61,6 +66,16 @@ def images(*shape: int, seed: int = 3) -> torch.Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+Filtered = Callable[[torch.dtype], tuple[str, Packed]]
+others = pytest.mark.parametrize("made", [of_one_axis, of_third_order])
+
+
+def exact(made: Filtered, x: torch.Tensor) -> torch.Tensor:
+    """What a program makes of signals, in float64."""
+    text, packed = made(torch.float64)
+    return reference.scattering(x.double(), *packed, text)
+
+
 # --- C ----------------------------------------------------------------------------------------
 
 
@@ -71,9 +86,22 @@ def test_c_gives_the_bits_of_the_operator(options, tmp_path):
     x = images(3, 37, 32)
     x.numpy().tofile(tmp_path / "x.raw")
     out = run(program("c", *options), tmp_path / "plan.scat", tmp_path / "x.raw", tmp_path / "S")
-    assert out == "3 images -> 49 x 9 x 8\n"
+    assert out == "3 signals -> 49 x 9 x 8\n"
     S = np.fromfile(tmp_path / "S", np.float32)
     assert np.array_equal(S, torch.cat([module(image) for image in x]).numpy().ravel())
+
+
+@others
+def test_c_runs_other_programs(made, tmp_path):
+    text, packed = made(torch.float32)
+    planfile.write(tmp_path / "plan.scat", text, packed)
+    x = images(5, *parse(text).signal)
+    x.numpy().tofile(tmp_path / "x.raw")
+    out = run(program("c"), tmp_path / "plan.scat", tmp_path / "x.raw", tmp_path / "S")
+    S = exact(made, x)
+    assert out == f"5 signals -> {' x '.join(map(str, S.shape[1:]))}\n"
+    found = torch.from_numpy(np.fromfile(tmp_path / "S", np.float32)).view(S.shape)
+    torch.testing.assert_close(found.double(), S, rtol=1e-4, atol=1e-6 * S.max().item())
 
 
 def test_c_says_what_is_wrong(tmp_path):
@@ -82,7 +110,7 @@ def test_c_says_what_is_wrong(tmp_path):
     (tmp_path / "x").write_bytes(bytes(1000))
     (tmp_path / "cut.scat").write_bytes((tmp_path / "plan.scat").read_bytes()[:-1])
     files = tmp_path / "plan.scat", tmp_path / "x", tmp_path / "S"
-    assert "ends within an image" in refusal(transform, *files)
+    assert "ends within a signal" in refusal(transform, *files)
     assert "it says" in refusal(transform, tmp_path / "cut.scat", *files[1:])
     assert "No such file" in refusal(transform, tmp_path / "absent", *files[1:])
 
@@ -94,14 +122,28 @@ def test_c_says_what_is_wrong(tmp_path):
 def test_cpp_shares_a_plan_among_threads(dtype, tmp_path):
     Scattering2D(2, (64, 61), L=4).save_plan(tmp_path / "plan.scat", dtype)
     module = Scattering2D(2, (64, 61), L=4).to(dtype)
-    largest = [float(value) for value in run(program("cpp"), tmp_path / "plan.scat", 8).split()]
+    check_largest(run(program("cpp"), tmp_path / "plan.scat", 8), module, dtype, 16, 64, 61)
+
+
+def check_largest(said: str, transform: Callable, dtype: torch.dtype, *shape: int) -> None:
+    """Of what ``threads.cpp`` says: the largest coefficient and gradient."""
     state = np.random.RandomState(7)  # the Mersenne twister of std::mt19937
-    x = torch.from_numpy(state.randint(0, 2**32, 16 * 64 * 61, dtype=np.uint32) % 256)
-    x = (x.to(dtype) / 255).reshape(16, 64, 61).requires_grad_()
-    S = module(x)
+    x = torch.from_numpy(state.randint(0, 2**32, np.prod(shape), dtype=np.uint32) % 256)
+    x = (x.to(dtype) / 255).reshape(shape).requires_grad_()
+    S = transform(x)
     S.square().sum().div(2).backward()
+    largest = [float(value) for value in said.split()]
     assert largest[0] == pytest.approx(S.max().item(), rel=1e-6)
     assert largest[1] == pytest.approx(x.grad.abs().max().item(), rel=1e-5)
+
+
+@others
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float", "double"])
+def test_cpp_runs_other_programs(made, dtype, tmp_path):
+    text, packed = made(dtype)
+    planfile.write(tmp_path / "plan.scat", text, packed)
+    said = run(program("cpp"), tmp_path / "plan.scat", 3)
+    check_largest(said, partial(exact, made), torch.float64, 6, *parse(text).signal)
 
 
 def test_cpp_says_what_is_wrong(tmp_path):
@@ -146,6 +188,13 @@ def test_a_stream_of_images(colour, dtype, threads, tmp_path):
     assert S.shape == expected.shape
     assert np.abs(S - expected).max() <= 1e-6 * np.abs(expected).max()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["S.npy", "images", "plan.scat"]
+
+
+def test_a_stream_of_images_needs_a_plan_of_images(tmp_path):
+    text, packed = of_one_axis(torch.float32)
+    planfile.write(tmp_path / "plan.scat", text, packed)
+    said = refusal(program("stream"), tmp_path / "plan.scat", tmp_path, tmp_path / "S.npy")
+    assert said.endswith("plan.scat is not for images\n")
 
 
 @pytest.mark.parametrize(

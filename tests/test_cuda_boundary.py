@@ -66,7 +66,7 @@ def libraries() -> Path:
         # in C++ and in PyTorch the library goes by another name, so that both can be loaded
         named = [*flags, f"-Dscatcuda={name}", f'-DSCATCUDA_ARCHS="{archs}"']
         sources = [native.ROOT / f"csrc/torch/{part}.cpp" for part in ("library", "cuda")]
-        sources += [native.ROOT / "csrc/core/schedule.cpp", engine]
+        sources += [native.ROOT / "csrc/core/program.cpp", engine]
         units = [native.Unit(f"{name}_{source.stem}", source, named) for source in sources]
         built[f"{name}.so"] = (units, link)
     return native.build("boundary", built)
@@ -108,29 +108,28 @@ def bank_of(dtype: torch.dtype = torch.float32, plan: Plan = PLAN) -> Packed:
 
 
 def arguments_of(x: Tensor, *more: Any, dtype: torch.dtype | None = None) -> tuple:
-    """Of scattering2d, the bank in a dtype of its own or in that of the image."""
-    sizes = PLAN.J, PLAN.L, PLAN.max_order, PLAN.pre_pad
-    return (x, *bank_of(dtype or x.dtype), *sizes, *more)
+    """Of scattering, the bank in a dtype of its own or in that of the image."""
+    return (x, *bank_of(dtype or x.dtype), PLAN.program, *more)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("lead", [(), (5,), (2, 3)])
-def test_scattering2d(boundary, lead, dtype):
+def test_scattering(boundary, lead, dtype):
     """Every image reaches the engine as it is, from any layout."""
     x = torch.rand(*lead, 8, 9, dtype=dtype)
     expected = (x * torch.arange(72, dtype=dtype).reshape(8, 9)).sum((-2, -1))
     expected = expected[..., None, None, None].expand(*lead, PLAN.channels, *PLAN.output)
     for view in (x, x.mT.contiguous().mT, x.movedim(0, -1).contiguous().movedim(-1, 0)):
-        S = boundary.call("scattering2d", *arguments_of(view))
+        S = boundary.call("scattering", *arguments_of(view))
         assert S.is_contiguous() and S.dtype == dtype
         torch.testing.assert_close(S, expected)
     images = x.numel() // 72
     double = " double" if dtype == torch.float64 else ""
     assert boundary.calls()[-5:] == [
         "guard -1",
-        f"choose{double} J 2 L 3 order 2, {images} images, sm_90, tier 0, budget {100 * MIB}",
+        f"choose{double} rank 2, 16 channels, {images} images, sm_90, tier 0, budget {100 * MIB}",
         f"workspace_bytes wave {images}",
-        f"scattering2d wave {images}, {100 * images} bytes",
+        f"scattering wave {images}, {100 * images} bytes",
         "guard ends",
     ]
 
@@ -139,7 +138,7 @@ def test_scattering2d(boundary, lead, dtype):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.uint8])
 def test_shorter_pixels_reach_the_engine_as_they_are(boundary, dtype, bank):
     x = (torch.rand(2, 8, 9) * 200).to(dtype)
-    S = boundary.call("scattering2d", *arguments_of(x, dtype=bank))
+    S = boundary.call("scattering", *arguments_of(x, dtype=bank))
     expected = (x * torch.arange(72, dtype=bank).reshape(8, 9)).sum((-2, -1))
     torch.testing.assert_close(S, expected[:, None, None, None].expand(S.shape))
     name = {torch.float16: "half"}.get(dtype, str(dtype).removeprefix("torch."))
@@ -151,7 +150,7 @@ WANTED = list(itertools.product([False, True], repeat=3))
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("lead", [(), (5,), (2, 3)])
-def test_scattering2d_backward(boundary, lead, dtype):
+def test_scattering_backward(boundary, lead, dtype):
     """Every gradient reaches the engine as it is, from any layout; nothing is computed that is not
     wanted."""
     x, bank = torch.rand(*lead, 8, 9, dtype=dtype), bank_of(dtype)
@@ -162,7 +161,7 @@ def test_scattering2d_backward(boundary, lead, dtype):
     images = x.numel() // 72
     task = " double" if dtype == torch.float64 else ""
     for given, wanted in itertools.product((grad, grad.mT.contiguous().mT), WANTED):
-        found = boundary.call("scattering2d_backward", given, *arguments_of(x), *wanted)
+        found = boundary.call("scattering_backward", given, *arguments_of(x), *wanted)
         for ours, theirs, asked in zip(found, expected, wanted, strict=True):
             assert ours.is_contiguous() and ours.dtype == dtype
             torch.testing.assert_close(ours, theirs if asked else theirs.new_empty(0))
@@ -172,9 +171,9 @@ def test_scattering2d_backward(boundary, lead, dtype):
         if not any(wanted):
             assert len(calls) <= 3
             continue
-        assert calls[-4].startswith(f"choose {name}{task} J 2 L 3 order 2, {images} images")
+        assert calls[-4].startswith(f"choose {name}{task} rank 2, 16 channels, {images} images")
         assert calls[-3] == f"workspace_bytes wave {images}"
-        assert calls[-2] == f"scattering2d_backward wave {images}, {100 * images} bytes"
+        assert calls[-2] == f"scattering_backward wave {images}, {100 * images} bytes"
 
 
 def test_backward_halves_the_wave_and_keeps_pixels_short(boundary):
@@ -182,18 +181,18 @@ def test_backward_halves_the_wave_and_keeps_pixels_short(boundary):
     x = torch.rand(20, 8, 9).half()
     grad = torch.rand(20, PLAN.channels, *PLAN.output)
     arguments = (grad, *arguments_of(x, dtype=torch.float32), True, False, False, "fused", 77)
-    grad_x = boundary.call("scattering2d_backward", *arguments)[0]
+    grad_x = boundary.call("scattering_backward", *arguments)[0]
     assert grad_x.dtype == torch.float32
     assert grad_x.shape == x.shape
     calls = boundary.calls()
-    assert calls[-2] == "scattering2d_backward wave 3, 300 bytes, half"
+    assert calls[-2] == "scattering_backward wave 3, 300 bytes, half"
     assert "tier 2, budget 77" in calls[-7]
 
 
 def test_limits_are_asked_for_once(boundary):
-    boundary.call("scattering2d", *arguments_of(torch.rand(8, 9)))
+    boundary.call("scattering", *arguments_of(torch.rand(8, 9)))
     boundary.calls()
-    boundary.call("scattering2d", *arguments_of(torch.rand(8, 9)))
+    boundary.call("scattering", *arguments_of(torch.rand(8, 9)))
     assert "device_limits" not in boundary.calls()
 
 
@@ -235,8 +234,8 @@ def test_no_memory_is_kept(boundary):
     x, S = torch.rand(8, 9), torch.rand(PLAN.channels, *PLAN.output)
     backward = (S, *arguments_of(x), True, True, True)
     for name, arguments in (
-        ("scattering2d", arguments_of(x, "general", 0)),
-        ("scattering2d_backward", (*backward, "auto", 10**6)),
+        ("scattering", arguments_of(x, "general", 0)),
+        ("scattering_backward", (*backward, "auto", 10**6)),
         ("filter_fold", (torch.randn(8, 6) + 0j, torch.rand(5, 8, 6), 2)),
         ("modulus", (torch.randn(8) + 0j,)),
         ("modulus_backward", (torch.rand(8), torch.randn(8) + 0j)),
@@ -252,7 +251,7 @@ def test_no_memory_is_kept(boundary):
     def refused() -> None:
         for name, arguments in (("", arguments_of(x)), ("_backward", backward)):
             with pytest.raises(RuntimeError, match="tier must be"):
-                boundary.call(f"scattering2d{name}", *arguments, "a tier that there is not")
+                boundary.call(f"scattering{name}", *arguments, "a tier that there is not")
 
     assert growth(refused, 500) == 0
 
@@ -264,10 +263,10 @@ def test_nothing_reaches_the_engine_of_nothing(boundary):
     low = boundary.call("lowpass", torch.zeros(2, 0, 6), torch.zeros(3, 0), torch.zeros(4, 6))
     assert torch.equal(low, torch.zeros(2, 3, 4))
     assert boundary.call("modulus_backward", z.real, z).shape == z.shape
-    S = boundary.call("scattering2d", *arguments_of(torch.zeros(2, 0, 8, 9)))
+    S = boundary.call("scattering", *arguments_of(torch.zeros(2, 0, 8, 9)))
     assert S.shape == (2, 0, PLAN.channels, *PLAN.output)
     arguments = (S, *arguments_of(torch.zeros(2, 0, 8, 9)), True, True, True)
-    found = boundary.call("scattering2d_backward", *arguments)
+    found = boundary.call("scattering_backward", *arguments)
     expected = (torch.zeros(2, 0, 8, 9), *map(torch.zeros_like, (bank_of().psi, bank_of().phi)))
     assert all(map(torch.equal, found, expected))
     assert set(boundary.calls()) <= {"guard -1", "guard ends", "device_limits"}
@@ -288,24 +287,24 @@ def test_nothing_reaches_the_engine_of_nothing(boundary):
 def test_tier_and_workspace(boundary, monkeypatch, tier, workspace, environment, told):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    boundary.call("scattering2d", *arguments_of(torch.rand(8, 9), tier, workspace))
+    boundary.call("scattering", *arguments_of(torch.rand(8, 9), tier, workspace))
     (choose,) = [call for call in boundary.calls() if call.startswith("choose")]
     assert choose.endswith("tier {}, budget {}".format(*told))
 
 
 def test_wave_is_halved_where_memory_is_short(boundary):
     boundary.library.standin_most_wave(3)
-    S = boundary.call("scattering2d", *arguments_of(torch.rand(20, 8, 9)))
+    S = boundary.call("scattering", *arguments_of(torch.rand(20, 8, 9)))
     assert S.shape[0] == 20
     waves = [call.split(",")[0] for call in boundary.calls() if "wave" in call]
     assert waves == [f"workspace_bytes wave {wave}" for wave in (20, 10, 5, 3)] + [
-        "scattering2d wave 3"
+        "scattering wave 3"
     ]
     boundary.library.standin_most_wave(0)  # not even one
     with pytest.raises(
         RuntimeError, match=r"no memory for its workspace of shape .* out of memory"
     ):
-        boundary.call("scattering2d", *arguments_of(torch.rand(20, 8, 9)))
+        boundary.call("scattering", *arguments_of(torch.rand(20, 8, 9)))
     waves = [call.split(",")[0] for call in boundary.calls() if "wave" in call]
     assert waves == [f"workspace_bytes wave {wave}" for wave in (20, 10, 5, 3, 2, 1)]
 
@@ -319,29 +318,29 @@ OTHERWISE = 'backend="reference" (scatcuda.reference) computes it on any device'
     [
         (
             "tier_impossible",
-            "scattering2d: the fused tier does not do x of shape (4, 8, 9), Float, with J = 2, "
-            'L = 3 on a GPU of sm_90 with 227 KiB of shared memory a block; tier="auto" finds one '
-            "that does",
+            "scattering: the fused tier does not do x of shape (4, 8, 9), Float, by this "
+            'program on a GPU of sm_90 with 227 KiB of shared memory a block; tier="auto" finds '
+            "one that does",
         ),
         (
             "fft_failed",
-            "scattering2d: cuFFT did not transform x of shape (4, 8, 9), Float, with J = 2, L = 3: "
+            "scattering: cuFFT did not transform x of shape (4, 8, 9), Float, by this program: "
             "it answered 5 when making a plan",
         ),
         (
             "no_kernel",
-            "scattering2d: the NVIDIA driver found nothing for this GPU, of sm_90, in this build "
+            "scattering: the NVIDIA driver found nothing for this GPU, of sm_90, in this build "
             "for 80 90 (CUDA 13.0, NVIDIA driver 580 or newer). Update it, or install scatcuda "
             f"again with SCATCUDA_ARCHS=native; {OTHERWISE}",
         ),
         (
             "launch",
-            "scattering2d: CUDA failed on x of shape (4, 8, 9), Float, with J = 2, L = 3: an "
+            "scattering: CUDA failed on x of shape (4, 8, 9), Float, by this program: an "
             "illegal memory access was encountered",
         ),
         (
             "bad_problem",
-            "scattering2d: the CUDA engine refused x of shape (4, 8, 9), Float, with J = 2, L = 3, "
+            "scattering: the CUDA engine refused x of shape (4, 8, 9), Float, by this program, "
             "status 1",
         ),
     ],
@@ -350,13 +349,13 @@ OTHERWISE = 'backend="reference" (scatcuda.reference) computes it on any device'
 def test_what_the_engine_refuses(boundary, function, status, sentence):
     boundary.library.standin_answer(function, STATUS[status])
     with pytest.raises(RuntimeError) as raised:
-        boundary.call("scattering2d", *arguments_of(torch.rand(4, 8, 9)))
+        boundary.call("scattering", *arguments_of(torch.rand(4, 8, 9)))
     assert sentence in str(raised.value)
     grad = torch.rand(4, PLAN.channels, *PLAN.output)
     with pytest.raises(RuntimeError) as raised:
         arguments = (*arguments_of(torch.rand(4, 8, 9)), True, False, False)
-        boundary.call("scattering2d_backward", grad, *arguments)
-    assert sentence.replace("scattering2d:", "scattering2d_backward:") in str(raised.value)
+        boundary.call("scattering_backward", grad, *arguments)
+    assert sentence.replace("scattering:", "scattering_backward:") in str(raised.value)
     assert boundary.calls()[-1] == "guard ends"
 
 
@@ -389,13 +388,11 @@ def test_a_gpu_older_than_the_build(libraries):
 
 def test_without_cufft(boundary):
     boundary.library.standin_cufft(False)
-    boundary.call("scattering2d", *arguments_of(torch.rand(8, 9)))  # what needs none works
+    boundary.call("scattering", *arguments_of(torch.rand(8, 9)))  # what needs none works
     boundary.library.standin_answer(1, STATUS["fft_failed"])
     with pytest.raises(RuntimeError) as raised:
-        boundary.call("scattering2d", *arguments_of(torch.rand(8, 9)))
-    assert "scattering2d: cuFFT was not found (libcufft.so.12 or libcufft.so.11)" in str(
-        raised.value
-    )
+        boundary.call("scattering", *arguments_of(torch.rand(8, 9)))
+    assert "scattering: cuFFT was not found (libcufft.so.12 or libcufft.so.11)" in str(raised.value)
     assert OTHERWISE in str(raised.value)
 
 
@@ -404,34 +401,34 @@ def test_arguments_that_do_not_fit(boundary):
     psi, meta = torch.rand(5, 8, 6), torch.empty(2, 8, device="meta")
     S, whole = torch.rand(PLAN.channels, *PLAN.output), (*arguments_of(x), True, True, True)
     wrong = [
-        ("scattering2d", arguments_of(x[0]), "x must have at least two dimensions; got shape (9)"),
-        ("scattering2d", (x.int(), *arguments_of(x)[1:]), "x must be Float as psi is, or Half"),
-        ("scattering2d", (x.double(), *arguments_of(x)[1:]), "x must be Float as psi is, or Half"),
+        ("scattering", arguments_of(x[0]), "the last dimensions of x must be (8, 9)"),
+        ("scattering", (x.int(), *arguments_of(x)[1:]), "x must be Float as psi is, or Half"),
+        ("scattering", (x.double(), *arguments_of(x)[1:]), "x must be Float as psi is, or Half"),
         (
-            "scattering2d",
+            "scattering",
             (x, bank_of().psi.half(), *arguments_of(x)[2:]),
             "psi must be Float or Dou",
         ),
-        ("scattering2d", arguments_of(x[:2]), "no scattering of x of shape (2, 9) with J = 2"),
-        ("scattering2d", arguments_of(x, "fast"), "tier must be 'auto', 'general' or 'fused'"),
-        ("scattering2d", arguments_of(x, "auto", -1), "workspace must be a number of bytes"),
+        ("scattering", arguments_of(x[:2]), "the last dimensions of x must be (8, 9)"),
+        ("scattering", arguments_of(x, "fast"), "tier must be 'auto', 'general' or 'fused'"),
+        ("scattering", arguments_of(x, "auto", -1), "workspace must be a number of bytes"),
         ("filter_fold", (z, psi[..., :-1], 2), "x_hat must be [..., M, N] and psi [L, M, N]"),
         ("filter_fold", (z, psi.to("meta"), 2), "psi must be on the device of x_hat"),
         ("filter_fold", (z, psi, 3), "k must divide M = 8 and N = 6; got 3"),
         ("filter_fold", (z, psi.double(), 2), "psi must be Float; got Double"),
         (
-            "scattering2d_backward",
+            "scattering_backward",
             (S[:, :-1], *whole),
             "grad must have shape (16, 2, 2); got (16, 1, 2)",
         ),
-        ("scattering2d_backward", (S.double(), *whole), "grad must be Float; got Double"),
+        ("scattering_backward", (S.double(), *whole), "grad must be Float; got Double"),
         (
-            "scattering2d_backward",
+            "scattering_backward",
             (S.to("meta"), *whole),
             "grad must be on the device of the input",
         ),
-        ("scattering2d_backward", (S, *whole, "fast"), "tier must be 'auto', 'general' or 'fused'"),
-        ("scattering2d_backward", (S, *whole, "auto", -1), "workspace must be a number of bytes"),
+        ("scattering_backward", (S, *whole, "fast"), "tier must be 'auto', 'general' or 'fused'"),
+        ("scattering_backward", (S, *whole, "auto", -1), "workspace must be a number of bytes"),
         (
             "filter_fold_backward",
             (z, z, psi, 2, True, True),
@@ -452,7 +449,7 @@ def test_arguments_that_do_not_fit(boundary):
         assert f"{name}: {sentence}" in str(raised.value)
     support = bank_of().psi_support[:-1]
     with pytest.raises(RuntimeError, match="psi_support must have 10 elements"):
-        boundary.call("scattering2d", *arguments_of(x)[:2], support, *arguments_of(x)[3:])
+        boundary.call("scattering", *arguments_of(x)[:2], support, *arguments_of(x)[3:])
 
 
 def test_environment_that_does_not_fit(boundary, monkeypatch):
@@ -464,7 +461,7 @@ def test_environment_that_does_not_fit(boundary, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
             with pytest.raises(RuntimeError, match=sentence):
-                boundary.call("scattering2d", *arguments_of(torch.rand(8, 9)))
+                boundary.call("scattering", *arguments_of(torch.rand(8, 9)))
             with pytest.raises(ValueError, match=name):
                 config.check_environment()
 
@@ -475,7 +472,7 @@ def test_environment_that_does_not_fit(boundary, monkeypatch):
 def every_operator() -> list[tuple[str, tuple]]:
     z = torch.zeros(8, 6, dtype=torch.complex64)
     return [
-        ("scattering2d", arguments_of(torch.rand(8, 9))),
+        ("scattering", arguments_of(torch.rand(8, 9))),
         ("filter_fold", (z, torch.rand(5, 8, 6), 2)),
         ("modulus", (z,)),
         ("lowpass", (torch.rand(8, 6), torch.rand(2, 8), torch.rand(2, 6))),
@@ -505,7 +502,7 @@ def test_this_build():
 
 
 def test_schema():
-    arguments = torch.ops.scatcuda.scattering2d.default._schema.arguments
+    arguments = torch.ops.scatcuda.scattering.default._schema.arguments
     assert [(a.name, a.default_value) for a in arguments[-2:]] == [
         ("tier", "auto"),
         ("workspace", 0),
@@ -516,19 +513,19 @@ def test_they_change_nothing_elsewhere():
     """On the CPU, in the twin, for the fake kernel, under vmap and in the gradients."""
     x = torch.rand(2, 8, 9, dtype=torch.float64, requires_grad=True)
     plain, more = arguments_of(x), arguments_of(x, "fused", 1)
-    expected = ops.scattering2d(*plain)
-    assert torch.equal(ops.scattering2d(*more), expected)
-    assert torch.equal(reference.scattering2d(*more), reference.scattering2d(*plain))
-    gradients = [torch.autograd.grad(ops.scattering2d(*a).sum(), x)[0] for a in (plain, more)]
+    expected = ops.scattering(*plain)
+    assert torch.equal(ops.scattering(*more), expected)
+    assert torch.equal(reference.scattering(*more), reference.scattering(*plain))
+    gradients = [torch.autograd.grad(ops.scattering(*a).sum(), x)[0] for a in (plain, more)]
     assert torch.equal(*gradients)
-    twice = torch.autograd.grad(ops.scattering2d(*more).square().sum(), x, create_graph=True)[0]
+    twice = torch.autograd.grad(ops.scattering(*more).square().sum(), x, create_graph=True)[0]
     assert torch.autograd.grad(twice.sum(), x)[0].shape == x.shape
     meta = [t.to("meta") if isinstance(t, Tensor) else t for t in more]
-    assert torch.ops.scatcuda.scattering2d(*meta).shape == expected.shape
+    assert torch.ops.scatcuda.scattering(*meta).shape == expected.shape
     x = x.detach()
-    ours = torch.vmap(lambda image: ops.scattering2d(image, *more[1:]))(x)
+    ours = torch.vmap(lambda image: ops.scattering(image, *more[1:]))(x)
     torch.testing.assert_close(ours, expected.detach())
-    torch.library.opcheck(torch.ops.scatcuda.scattering2d.default, arguments_of(x, "general", 7))
+    torch.library.opcheck(torch.ops.scatcuda.scattering.default, arguments_of(x, "general", 7))
 
 
 def test_shorter_pixels():
@@ -544,16 +541,16 @@ def test_shorter_pixels():
                 assert checked.dtype == (dtype if kept else torch.float32)
     x = torch.randint(256, (2, 8, 9), dtype=torch.uint8)
     arguments = arguments_of(x, dtype=torch.float64)
-    expected = ops.scattering2d(*arguments_of(x.double()))
-    torch.testing.assert_close(reference.scattering2d(*arguments), expected)
+    expected = ops.scattering(*arguments_of(x.double()))
+    torch.testing.assert_close(reference.scattering(*arguments), expected)
     meta = [t.to("meta") if isinstance(t, Tensor) else t for t in arguments]
-    assert torch.ops.scatcuda.scattering2d(*meta).dtype == torch.float64
+    assert torch.ops.scatcuda.scattering(*meta).dtype == torch.float64
 
 
 @pytest.mark.parametrize(("tier", "workspace"), [("fast", 0), ("auto", -1)])
 def test_the_cpu_checks_them_too(tier, workspace):
-    with pytest.raises(RuntimeError, match=r"scattering2d: (tier|workspace) must be"):
-        ops.scattering2d(*arguments_of(torch.rand(8, 9), tier, workspace))
+    with pytest.raises(RuntimeError, match=r"scattering: (tier|workspace) must be"):
+        ops.scattering(*arguments_of(torch.rand(8, 9), tier, workspace))
 
 
 def test_module(monkeypatch):
@@ -575,7 +572,7 @@ def test_module(monkeypatch):
         monkeypatch.setitem(
             sys.modules["scatcuda.scattering2d"]._BACKENDS,
             backend,
-            lambda *arguments: given.append(arguments[-2:]) or ops.scattering2d(*arguments),
+            lambda *arguments: given.append(arguments[-2:]) or ops.scattering(*arguments),
         )
         (native_one or Scattering2D(2, (8, 9), L=3, backend=backend))(x)
     assert given == [("fused", 1 << 20), ("auto", 0)]

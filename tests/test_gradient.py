@@ -14,13 +14,9 @@ from torch.autograd import gradcheck, gradgradcheck
 from scatcuda import Scattering2D, filters, ops, reference
 from scatcuda.plan import Packed, Plan, pack
 
-BACKWARD = torch.ops.scatcuda.scattering2d_backward
+BACKWARD = torch.ops.scatcuda.scattering_backward
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-12}  # relative, in the 2-norm
 ALL = (True, True, True)  # of x, psi and phi
-
-
-def constants_of(plan: Plan) -> tuple[int, int, int, bool]:
-    return plan.J, plan.L, plan.max_order, plan.pre_pad
 
 
 def bank_of(plan: Plan, dtype: torch.dtype) -> Packed:
@@ -44,7 +40,7 @@ def given(plan: Plan, B: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Packe
 
 def exact(g: Tensor, x: Tensor, bank: Packed, plan: Plan) -> tuple[Tensor, ...]:
     wide = (t.double() if t.is_floating_point() else t for t in bank)
-    return reference.scattering2d_backward(g.double(), x.double(), *wide, *constants_of(plan), *ALL)
+    return reference.scattering_backward(g.double(), x.double(), *wide, plan.program, *ALL)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
@@ -54,7 +50,7 @@ def test_random_problem(number, dtype, rng):
     g, x, bank = given(plan, rng.randint(1, 3), dtype)
     expected = exact(g, x, bank, plan)
     for wanted in (ALL, (True, False, False), (False, True, False), (False, False, True)):
-        found = BACKWARD(g, x, *bank, *constants_of(plan), *wanted)
+        found = BACKWARD(g, x, *bank, plan.program, *wanted)
         for ours, theirs, asked in zip(found, expected, wanted, strict=True):
             if asked and theirs.any():
                 assert relative_error(ours, theirs) <= TOLERANCE[dtype], (plan, wanted)
@@ -66,7 +62,7 @@ def test_random_problem(number, dtype, rng):
 def test_float32(J, side):
     plan = Plan(J, 8, 2, side, side)
     g, x, bank = given(plan, 1, torch.float32)
-    found = BACKWARD(g, x, *bank, *constants_of(plan), *ALL)
+    found = BACKWARD(g, x, *bank, plan.program, *ALL)
     for ours, theirs in zip(found, exact(g, x, bank, plan), strict=True):
         assert relative_error(ours, theirs) <= 2e-6
 
@@ -83,13 +79,11 @@ def leaves(plan: Plan) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
 def function_of(plan: Plan, inside: Tensor):
     bank = bank_of(plan, torch.float64)
 
-    def scattering2d(x: Tensor, psi: Tensor, taps: Tensor) -> Tensor:
+    def scattering(x: Tensor, psi: Tensor, taps: Tensor) -> Tensor:
         phi = torch.zeros_like(bank.phi).masked_scatter(inside, taps)
-        return ops.scattering2d(
-            x, psi, bank.psi_support, phi, bank.phi_support, *constants_of(plan)
-        )
+        return ops.scattering(x, psi, bank.psi_support, phi, bank.phi_support, plan.program)
 
-    return scattering2d
+    return scattering
 
 
 @pytest.mark.parametrize("number", range(20))
@@ -126,7 +120,7 @@ def test_thread_count_changes_nothing(plan, batch, dtype):
         found = []
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            found.append(BACKWARD(g, x, *bank, *constants_of(plan), *wanted))
+            found.append(BACKWARD(g, x, *bank, plan.program, *wanted))
         for others in found[1:]:
             assert all(torch.equal(a, b) for a, b in zip(others, found[0], strict=True))
 
@@ -135,9 +129,9 @@ def test_an_image_does_not_depend_on_its_batch():
     plan = Plan(2, 5, 2, 20, 24)
     g, x, bank = given(plan, 5, torch.float32)
     alone = (True, False, False)
-    together = BACKWARD(g, x, *bank, *constants_of(plan), *alone)[0]
+    together = BACKWARD(g, x, *bank, plan.program, *alone)[0]
     for i in range(5):
-        one = BACKWARD(g[i], x[i], *bank, *constants_of(plan), *alone)[0]
+        one = BACKWARD(g[i], x[i], *bank, plan.program, *alone)[0]
         assert torch.equal(one, together[i])
 
 
@@ -146,7 +140,7 @@ def test_an_image_does_not_depend_on_its_batch():
 def test_not_a_number_stays_in_its_image(side, bad):
     plan = Plan(2, 4, 2, side, side)
     g, x, bank = given(plan, 3, torch.float32)
-    run = (*bank, *constants_of(plan), True, False, False)
+    run = (*bank, plan.program, True, False, False)
     expected = BACKWARD(g, x, *run)[0]
     spoilt = x.clone()
     spoilt[1, 3, 4] = bad
@@ -196,10 +190,10 @@ GOOD = dict(zip(("grad", "x"), given(Plan(1, 2, 2, 8, 8), 3, torch.float32), str
 @pytest.mark.parametrize(
     "changed, told",
     [
-        ({"grad": GOOD["grad"].double()}, "scattering2d_backward: grad must be Float; got Double"),
+        ({"grad": GOOD["grad"].double()}, "scattering_backward: grad must be Float; got Double"),
         ({"grad": GOOD["grad"][:2]}, r"grad must have shape \(3, 3, 4, 4\); got \(2, 3, 4, 4\)"),
         ({"grad": GOOD["grad"][0]}, r"grad must have shape \(3, 3, 4, 4\); got \(3, 4, 4\)"),
-        ({"x": GOOD["x"][..., :0]}, "no scattering of x of shape"),
+        ({"x": GOOD["x"][..., :0]}, "the last dimensions of x must be"),
         ({"tier": "fast"}, "tier must be"),
     ],
 )
@@ -208,6 +202,4 @@ def test_bad_argument(changed, told):
     arguments = GOOD | changed
     tier = arguments.pop("tier", "auto")
     with pytest.raises(RuntimeError, match=told):
-        BACKWARD(
-            *arguments.values(), *bank_of(plan, torch.float32), *constants_of(plan), *ALL, tier
-        )
+        BACKWARD(*arguments.values(), *bank_of(plan, torch.float32), plan.program, *ALL, tier)

@@ -1,7 +1,7 @@
-"""Hostile calls of every operator: random shapes, dtypes, devices, strides, tables, numbers. An
-operator refuses them with an exception, or gives what its twin gives; nothing crashes, and no
-result holds what was never written. ``native/hostile.cpp`` is the same for the C interface, under
-AddressSanitizer.
+"""Hostile calls of every operator: random shapes, dtypes, devices, strides, programs, tables,
+numbers. An operator refuses them with an exception, or gives what its twin gives; nothing crashes,
+and no result holds what was never written. ``native/hostile.cpp`` is the same for the C interface,
+under AddressSanitizer.
 
 The calls have a process of their own, in which ``MALLOC_PERTURB_`` fills fresh memory with numbers
 as large as there are."""
@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from programs import mutated, random_program, random_tables
 from torch import Tensor
 
-from scatcuda import plan, reference
+from scatcuda import reference
+from scatcuda.program import parse
 
 HUGE = [-1, 0, 1, 2, 3, 24, 25, 4096, 4097, 2**24, 2**31 - 1, 2**31, 2**40, 2**62, 2**63 - 1,
         -(2**63), 2**63, 2**70]  # fmt: skip
@@ -47,44 +49,16 @@ class Calls:
     def lead(self) -> tuple[int, ...]:
         return self.rng.choice([(), (1,), (2,), (0,), (3, 2)])
 
-    def bank(self, p: plan.Plan, dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """Tables of random boxes and bands that fit the problem."""
-        boxes, bands, entries = [], [], 0
-        for res, _ in p.tables():
-            rows, columns = p.sides(res)
-            head, tail = sorted(self.rng.choices(range(rows + 1), k=2))
-            left, right = sorted(self.rng.choices(range(columns + 1), k=2))
-            boxes.append([entries, head, tail, left, right])
-            entries += (rows - tail + head) * (columns - right + left)
-        rows = []  # of matrices, 0 outside of their bands
-        for res in range(p.J):
-            for size, side in zip(p.output, p.sides(res), strict=True):
-                for low, high in (
-                    sorted(self.rng.choices(range(side + 1), k=2)) for _ in range(size)
-                ):
-                    bands.append([low, high])
-                    row = torch.zeros(side, dtype=dtype)
-                    row[low:high] = self.tensor(high - low, dtype=dtype)
-                    rows.append(row)
-        psi = self.tensor(entries * p.lanes, dtype=dtype)
-        return psi, plan._table_of(boxes, 5), torch.cat(rows), plan._table_of(bands, 2)
+    def scattering(self) -> tuple[list[Any], int]:
+        text, dtype = random_program(self.rng), self.rng.choice(DTYPES[:2])
+        x = self.tensor(*self.lead(), *parse(text).signal, dtype=dtype)
+        return [x, *random_tables(text, self.rng.randrange(2**32), dtype), text], 5
 
-    def scattering2d(self) -> tuple[list[Any], int]:
-        J, L, order = self.rng.randint(1, 2), self.rng.randint(1, 9), self.rng.randint(0, 2)
-        pre_pad = self.one_in(3)
-        sides = [self.rng.randint(3, 4) << J if pre_pad else (1 << J) + self.rng.randrange(6)
-                 for _ in "MN"]  # fmt: skip
-        p = plan.Plan(J, L, order, *sides, pre_pad)
-        dtype = self.rng.choice(DTYPES[:2])
-        x = self.tensor(*self.lead(), *sides, dtype=dtype)
-        constants = [J, L, order, pre_pad]
-        return [x, *self.bank(p, dtype), *constants], 5
-
-    def scattering2d_backward(self) -> tuple[list[Any], int]:
-        arguments, tensors = self.scattering2d()
-        x, (J, L, order, pre_pad) = arguments[0], arguments[5:]
-        p = plan.Plan(J, L, order, *x.shape[-2:], pre_pad)
-        grad = self.tensor(*x.shape[:-2], p.channels, *p.output, dtype=x.dtype)
+    def scattering_backward(self) -> tuple[list[Any], int]:
+        arguments, tensors = self.scattering()
+        x, p = arguments[0], parse(arguments[-1])
+        lead = x.shape[: x.ndim - p.rank]
+        grad = self.tensor(*lead, p.channels, *p.sides, dtype=x.dtype)
         return [grad, *arguments, *(self.one_in(2) for _ in range(3))], tensors + 1
 
     def filter_fold(self) -> tuple[list[Any], int]:
@@ -149,6 +123,8 @@ class Calls:
                     arguments[i] = self.spoiled_tensor(arguments[i])
                 except REFUSALS:  # PyTorch has no such tensor
                     continue
+            elif isinstance(arguments[i], str):
+                arguments[i] = mutated(self.rng, arguments[i])
             elif not isinstance(arguments[i], bool):
                 arguments[i] = self.number(arguments[i])
         return arguments
@@ -164,7 +140,7 @@ class Calls:
         spoiled = self.one_in(2)
         if spoiled:
             arguments = self.spoil(arguments, tensors)
-        if name in ("scattering2d", "scattering2d_backward") and self.one_in(4):
+        if name in ("scattering", "scattering_backward") and self.one_in(4):
             arguments += [self.rng.choice(["auto", "general", "fused"]), self.rng.randrange(99)]
         else:
             arguments = [self.strided(t) if i in (0, 1) else t for i, t in enumerate(arguments)]
@@ -203,7 +179,7 @@ def _largest(t: Tensor) -> float:
     return float(t.abs().max()) if t.numel() > 0 else 0.0
 
 
-NAMES = ["scattering2d", "scattering2d_backward", "filter_fold", "filter_fold_backward", "modulus",
+NAMES = ["scattering", "scattering_backward", "filter_fold", "filter_fold_backward", "modulus",
          "modulus_backward", "lowpass"]  # fmt: skip
 
 

@@ -16,7 +16,6 @@ from scatcuda.plan import Plan, pack
 
 PLAN = Plan(J=1, L=2, max_order=1, M=4, N=4)
 BANK = pack(filters.morlet_bank(PLAN.padded, PLAN.J, PLAN.L), PLAN, torch.float32)
-SIZES = PLAN.J, PLAN.L, PLAN.max_order, PLAN.pre_pad
 X, Z, PSI = torch.rand(4, 4), torch.randn(8, 8) + 1j, torch.rand(2, 8, 8)
 MATRICES = torch.rand(3, 8), torch.rand(2, 8)
 GRAD = torch.rand(PLAN.channels, *PLAN.output)
@@ -28,8 +27,8 @@ def raw(name: str) -> Callable[..., Any]:
 
 
 OPERATORS: dict[str, tuple[Any, ...]] = {
-    "scattering2d": (X, *BANK, *SIZES, "auto", 0),
-    "scattering2d_backward": (GRAD, X, *BANK, *SIZES, True, True, True, "general", 0),
+    "scattering": (X, *BANK, PLAN.program, "auto", 0),
+    "scattering_backward": (GRAD, X, *BANK, PLAN.program, True, True, True, "general", 0),
     "filter_fold": (Z, PSI, 2),
     "filter_fold_backward": (FOLDED, Z, PSI, 2, True, True),
     "modulus": (Z,),
@@ -67,7 +66,7 @@ def test_an_operator_that_refuses(name):
 @pytest.mark.parametrize(
     ("function", "tensors", "constants"),
     [
-        (ops.scattering2d, (X, *BANK), SIZES),
+        (ops.scattering, (X, *BANK), (PLAN.program,)),
         (ops.filter_fold, (Z, PSI), (2,)),
         (ops.modulus, (Z,), ()),
         (ops.lowpass, (Z.real.contiguous(), *MATRICES), ()),

@@ -8,27 +8,26 @@ import tracemalloc
 from collections.abc import Callable
 from ctypes import byref, c_void_p
 from itertools import product
+from math import prod
 from pathlib import Path
 
 import capi
 import numpy as np
 import pytest
 import torch
+from programs import mutated, random_program, random_tables
 
-from scatcuda import Scattering2D, filters, limits, reference
+from scatcuda import Scattering2D, filters, limits, ops, reference
 from scatcuda.cli import main
 from scatcuda.config import cuda_launch
 from scatcuda.learn import ScatteringTransformer, WaveletCascade, hybrid, pool
 from scatcuda.plan import Plan
+from scatcuda.program import parse
 
 ROOT = Path(__file__).parents[1]
 S, HUGE = (32, 32), 10**5000  # Python refuses to print integers of so many digits
 META = [torch.empty(4, 4, device="meta")] * 5
 HERE = [torch.empty(4, 4)] * 5
-
-
-def operator(*constants: object, tensors: list[torch.Tensor] = META) -> object:
-    return torch.ops.scatcuda.scattering2d(*tensors, *constants)
 
 
 def cascade(J: int, shape: tuple[int, int], **options: int) -> object:
@@ -59,7 +58,13 @@ CASES: list[tuple[Callable[[], object], str]] = [
     (lambda: ScatteringTransformer(10**9).fit(np.zeros((2, 8, 8))), "J must be at most 24"),
     (lambda: pool(torch.zeros(1, 81, 8, 8), "mean", J=10**12), "pool: J must be at most 24"),
     (lambda: hybrid(10, (1, 32, 32), J=10**12), "hybrid: J must be at most 24"),
-    (lambda: reference.scattering2d(*HERE, 10**12, 8, 2, False), "Plan: J must be at most 24"),
+    (lambda: ops.scattering2d(*HERE, 10**12, 8), "scattering2d: J must be at most 24"),
+    (lambda: ops.scattering2d(*META, HUGE, 8), "scattering2d: J must be at most 24; got one of"),
+    (lambda: reference.scattering(*HERE, "x 16777217"), "a side must be an integer from 1 to 1677"),
+    (
+        lambda: reference.scattering(*HERE, "x 4 4;S 1;psi 4097 4"),
+        "filters must be an integer",
+    ),
     (lambda: cuda_launch(10**9, S, device="H100"), "cuda_launch: J must be at most 24"),
     (lambda: cuda_launch(2, S, batch=2**63 - 1, device="H100"), "batch must be at most 4642886213"),
     (lambda: cuda_launch(2, S, batch=HUGE, device="H100"), "batch must be at most 46428862137840;"),
@@ -80,11 +85,14 @@ def test_what_is_too_large_is_said_before_anything_is_allocated(make, sentence):
 
 @pytest.mark.parametrize("tensors", [META, HERE], ids=["meta", "cpu"])
 @pytest.mark.parametrize(
-    "constants", [(10**12, 8, 2), (2**62, 8, 2), (1, 10**12, 2), (1, 8, 7), (1, 8, -1), (0, 8, 2)]
-)
-def test_operators_say_so_too(tensors, constants):
-    with pytest.raises(RuntimeError, match="scattering2d: "):
-        operator(*constants, False, tensors=tensors)
+    "text",
+    ["x 0 4", "x 4611686018427387904 4", "x 4 4;S 1099511627777", "x 4 4;S 1",
+     "x 16777216 16777216", "x 4 4;S 1;psi 4097 4 4", "x 4 4;S 1;psi 4096 16777216 16",
+     "x 4 4;S 1;phi 16777216 16777216"],
+)  # fmt: skip
+def test_operators_say_so_too(tensors, text):
+    with pytest.raises((RuntimeError, ValueError), match="scattering: "):
+        torch.ops.scatcuda.scattering(*tensors, text)
 
 
 def test_the_command_says_so(capsys, tmp_path):
@@ -99,26 +107,65 @@ def test_the_command_says_so(capsys, tmp_path):
 
 
 def test_c_has_the_same_numbers():
-    text = (ROOT / "csrc/core/schedule.h").read_text()
-    names = ("max_scales", "most_angles", "longest_side", "most_channels", "most_numbers",
-             "most_batch_numbers")  # fmt: skip
-    found = {}
-    for name in names:
+    text = (ROOT / "csrc/core/program.h").read_text()
+    ours = {
+        "max_rank": limits.RANK, "max_level": limits.LEVELS, "longest_side": limits.SIDE,
+        "most_steps": limits.STEPS, "longest_text": limits.TEXT, "most_filters": limits.FILTERS,
+        "most_planes": limits.PLANES, "most_numbers": limits.NUMBERS,
+        "most_batch_numbers": limits.BATCH_NUMBERS,
+    }  # fmt: skip
+    for name, value in ours.items():
         number = re.search(rf"\b{name} = ([^,;]+)", text)[1].replace("int64_t{1}", "1")
         base, _, power = number.partition("<<")
-        found[name] = int(base) << int(power or 0)
-    ours = (limits.SCALES, limits.ANGLES, limits.SIDE, limits.CHANNELS, limits.NUMBERS,
-            limits.BATCH_NUMBERS)  # fmt: skip
-    assert tuple(found.values()) == ours
+        assert int(base) << int(power or 0) == value, name
+
+
+def status_of(text: str) -> tuple[int, str]:
+    """What C says of a program whose tables are not there."""
+    made, message = c_void_p(), capi.Message()
+    tables = capi.Tables(4, text.encode(), 0, None, None, None, None)
+    status = capi.library().plan_create(byref(tables), byref(made), byref(message))
+    capi.library().plan_destroy(made)
+    return status, message.value.decode()
+
+
+def test_pairs_of_a_short_text_are_not_many():
+    pairs = ";".join(f"pair 0 0 all at {i << 20}" for i in range(64))
+    text = f"x 2;S {64 << 20};psi 1024 2;wavelet x 0 /1 none;{pairs}"
+    sentence = "step 2 (pair): more than 1048576 planes are paired"
+    assert status_of(text) == (capi.BAD_PLAN, "program: " + sentence)
+    with pytest.raises(ValueError) as error:
+        parse(text)
+    assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_python_and_c_read_programs_alike(rng, large):
+    taken = 0
+    for i in range(1500):
+        text = random_program(rng, large)
+        for _ in range(i % 4):
+            text = mutated(rng, text)
+        text = text.replace("\0", "")
+        try:
+            parse(text)
+        except ValueError as error:
+            status, said = status_of(text)
+            assert status == capi.BAD_PLAN, (text, str(error))
+            assert said.startswith("program: "), (text, said, str(error))
+        else:
+            # nothing but a table is missing
+            status, said = status_of(text)
+            assert status in (capi.OK, capi.BAD_ARGUMENT), (text, said)
+            taken += 1
+    assert 500 < taken < 1300
 
 
 def around(*numbers: int) -> list[int]:
     return [n + d for n in numbers for d in (-1, 0, 1)]
 
 
-def test_c_has_the_same_limits(rng):
-    """Sizes that the library takes get as far as the missing tables."""
-    library = capi.library()
+def test_every_problem_of_images_is_a_program(rng):
     sides = [1, 6, *around(32, 2**11, 2**15, 2**19, limits.SIDE), -1, 2**62]
     angles = [*around(1, 8, 16, 512, 724, 1448, limits.ANGLES), 2**40]
     scales = [*around(1, 4, 10, 16, limits.SCALES), 2**40]
@@ -139,22 +186,27 @@ def test_c_has_the_same_limits(rng):
         try:
             plan = Plan(*problem)
         except ValueError:
-            plan = None
-        tables = capi.Tables(4, *problem, 0, None, None, None, None)
-        made = c_void_p()
-        status = library.plan_create(byref(tables), byref(made), None)
-        assert status == (capi.BAD_PLAN if plan is None else capi.BAD_ARGUMENT), problem
-        taken += plan is not None
+            continue
+        status, said = status_of(plan.program)
+        assert status == capi.BAD_ARGUMENT, (problem, said)
+        assert said == "a table that the program needs is NULL"
+        taken += 1
     assert 20 < taken < len(problems) - 20
 
 
-def test_the_largest_batch_is_the_same(tmp_path):
-    Scattering2D(2, (17, 20), L=3).save_plan(tmp_path / "plan.scat")
-    plan, most = capi.Plan(tmp_path / "plan.scat"), Plan(2, 3, 2, 17, 20).most_images
+def test_the_largest_batch_is_the_same(rng, tmp_path):
     ask = capi.library().workspace_bytes
-    for task in (capi.FORWARD, capi.BACKWARD, capi.BACKWARD_WITH_FILTERS):
-        assert ask(plan.plan, task, most, 3) > 0
-        assert ask(plan.plan, task, most + 1, 3) == -1
+    for seed in range(10):
+        text = random_program(rng)
+        program = parse(text)
+        packed = random_tables(text, seed)
+        plan, most = capi.Plan(capi.tables(text, packed)), program.most_signals
+        numbers = prod(program.signal) + program.channels * program.unit
+        assert most == limits.BATCH_NUMBERS // numbers
+        for task in (capi.FORWARD, capi.BACKWARD, capi.BACKWARD_WITH_FILTERS):
+            assert ask(plan.plan, task, most, 3) >= 0
+            assert ask(plan.plan, task, most + 1, 3) == -1
+    most = Plan(2, 3, 2, 17, 20).most_images
     assert cuda_launch(2, (17, 20), 3, batch=most, device="H100").wave >= 1
     with pytest.raises(ValueError, match=f"batch must be at most {most}"):
         cuda_launch(2, (17, 20), 3, batch=most + 1, device="H100")

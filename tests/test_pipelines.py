@@ -15,10 +15,12 @@ from runpy import run_path
 import numpy as np
 import pytest
 import torch
-from test_consumer import images, refusal, write_netpbm
+from programs import of_one_axis, of_third_order
+from test_consumer import exact, images, refusal, write_netpbm
 
 import scatcuda
-from scatcuda import Scattering2D
+from scatcuda import Scattering2D, ops
+from scatcuda.program import parse
 
 HERE = Path(__file__).parent / "consumer"
 PAGE = (HERE.parents[1] / "PIPELINES.md").read_text()
@@ -112,7 +114,7 @@ def test_links_lead_somewhere():
 
 def test_a_c_program(folder):
     out = run("A C program", folder, **prefix())
-    assert out.endswith("5 images -> 81 x 8 x 8\n")
+    assert out.endswith("5 signals -> 81 x 8 x 8\n")
     S = np.fromfile(folder / "coefficients.raw", np.float32)
     expected = torch.stack([Scattering2D(2, (32, 32))(x) for x in pixels()])
     assert np.array_equal(S, expected.numpy().ravel())
@@ -150,6 +152,41 @@ def test_a_libtorch_program(folder, tmp_path):
     subprocess.run([sys.executable, "-c", LOADED, *map(str, files)], check=True, cwd=tmp_path)
 
 
+class AnyProgram(torch.nn.Module):
+    """``x [..., rows, columns]``: signals of one axis are rows."""
+
+    def __init__(self, made) -> None:
+        super().__init__()
+        self.text, packed = made(torch.float32)
+        self.bank = packed
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return ops.scattering(x, *self.bank, self.text).flatten(1)
+
+
+@needs_compiler
+@pytest.mark.parametrize("made", [of_one_axis, of_third_order])
+def test_libtorch_runs_other_programs(folder, made, tmp_path):
+    """By test_a_libtorch_program's program."""
+    if not (folder / "build/libtorch/classify").exists():
+        run("A libtorch program", folder, **prefix())
+    model = AnyProgram(made)
+    shape = (1, *parse(model.text).signal)[-2:]
+    run_path(str(HERE / "libtorch/package.py"))["package"](model, shape, str(tmp_path / "a.pt2"))
+    x = images(3, *shape)
+    x.numpy().tofile(tmp_path / "x.raw")
+    done = subprocess.run(
+        [folder / "build/libtorch/classify", tmp_path / "a.pt2", tmp_path / "x.raw",
+         *map(str, shape)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found = [[float(number) for number in line.split()] for line in done.stdout.splitlines()]
+    S = exact(made, x).flatten(1)
+    torch.testing.assert_close(
+        torch.tensor(found).double(), S, rtol=1e-4, atol=1e-6 * S.max().item()
+    )
+
+
 # --- another extension ------------------------------------------------------------------------
 
 
@@ -166,7 +203,7 @@ def test_another_extension(folder, monkeypatch):
     results = theirs(x), ours(x).log1p()
     assert torch.equal(*results)
     assert torch.equal(*(torch.autograd.grad(y.square().sum(), x)[0] for y in results))
-    with pytest.raises(RuntimeError, match="phi must have 858 elements for this problem"):
+    with pytest.raises(RuntimeError, match="32 x 32"):
         theirs(x[:, :31])
     operator = torch.ops.log_scattering.features.default
-    torch.library.opcheck(operator, (x, *theirs.bank, 2, 8))
+    torch.library.opcheck(operator, (x, *theirs.bank, theirs.program))

@@ -1,10 +1,11 @@
-"""Plan files, against the library that reads them: every problem to the same bits, every damaged
+"""Plan files, against the library that reads them: every program to the same bits, every damaged
 file refused. ``make fuzz`` looks for one that is not; test_sanitizers.py does so for a moment."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import random
 import struct
 import zlib
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import torch
 from capi import BAD_PLAN, CANNOT_READ, NO_MEMORY, Plan, Refused, call
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from programs import random_program, random_tables
 
 from scatcuda import Scattering2D, planfile
 from scatcuda.cli import main
@@ -50,16 +52,26 @@ def test_every_problem_gives_the_operators_bits(tmp_path_factory, problem):
     plan = Plan(path)
     d = plan.describe()
     sides = module._input
-    assert (d["J"], d["L"], d["max_order"], d["M"], d["N"], d["pre_pad"], d["type"]) == (
-        J, L, max_order, *sides, pre_pad, dtype.itemsize,
-    )  # fmt: skip
-    assert (d["channels"], d["m"], d["n"]) == module.output_shape
+    assert plan.program == module._program
+    assert (d.type, d.rank, *d.signal) == (dtype.itemsize, 2, *sides, 1)
+    assert (d.channels, *d.side[: d.sides]) == module.output_shape
     x = torch.rand(2, *sides, dtype=dtype)
     assert np.array_equal(plan.forward(x.numpy()), module(x).numpy())
-    meta = module.meta()
-    for c in range(0, d["channels"], 7):
-        j, theta = meta["j"][c], meta["theta"][c]
-        assert plan.path(c) == (meta["order"][c], j[0], theta[0], j[1], theta[1])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_program_comes_back(seed, tmp_path):
+    """As it is made of tables: the same bits."""
+    text = random_program(random.Random(seed))
+    packed = random_tables(text, seed, (torch.float32, torch.float64)[seed % 2])
+    size = planfile.write(tmp_path / "plan", text, packed)
+    assert size == (tmp_path / "plan").stat().st_size
+    plan, made = Plan(tmp_path / "plan"), Plan(capi.tables(text, packed))
+    assert plan.program == text
+    assert bytes(plan.describe()) == bytes(made.describe())
+    d, dtype = plan.describe(), packed.psi.numpy().dtype
+    x = np.random.default_rng(seed).normal(size=(2, *d.signal[: d.rank])).astype(dtype)
+    assert np.array_equal(plan.forward(x), made.forward(x))
 
 
 def test_a_module_saves_the_filters_it_has(tmp_path):
@@ -72,7 +84,7 @@ def test_a_module_saves_the_filters_it_has(tmp_path):
     assert np.array_equal(Plan(tmp_path / "a").forward(x.numpy()), expected.numpy())
     half = Scattering2D(2, (16, 16), L=2).half()
     half.save_plan(tmp_path / "a")
-    assert Plan(tmp_path / "a").describe()["type"] == 4
+    assert Plan(tmp_path / "a").describe().type == 4
     half.save_plan(tmp_path / "a", torch.float64)
     double = Scattering2D(2, (16, 16), L=2).double()
     ours = Plan(tmp_path / "a").forward(x.double().numpy())
@@ -94,7 +106,7 @@ def test_bands_that_do_not_reach_round_an_edge_are_read_too(tmp_path):
             plain[row : row + len(matrix)] = torch.stack([kept.argmax(1), last], 1)
             row += len(matrix)
     assert (packed.phi_support < 0).any()
-    planfile.write(tmp_path / "old", p, packed._replace(phi_support=plain))
+    planfile.write(tmp_path / "old", p.program, packed._replace(phi_support=plain))
     x = torch.rand(2, 40, 33)
     old, new = Plan(tmp_path / "old").forward(x.numpy()), module(x).numpy()
     # in another order where they do, and to the same bits in between
@@ -119,6 +131,22 @@ def repaired(content: bytes) -> bytes:
     return content[:12] + struct.pack("<I", zlib.crc32(body)) + body
 
 
+#: Scattering2D(1, (4, 5), L=2)
+TEXT = len(Scattering2D(1, (4, 5), L=2)._program)
+SUPPORT = 64 + (TEXT + 7) // 8 * 8  # five numbers of psi's
+
+
+def rewritten(words: str, others: str) -> Callable[[bytes], bytes]:
+    """The program with other words in it."""
+
+    def change(good: bytes) -> bytes:
+        text = good[64 : 64 + TEXT].replace(words.encode(), others.encode(), 1)
+        padding = bytes(-len(text) % 8)
+        return changed(32, len(text))(good[:64]) + text + padding + good[SUPPORT:]
+
+    return change
+
+
 def changed(field: int, value: int, size: int = 8) -> Callable[[bytes], bytes]:
     return lambda good: (
         good[:field] + value.to_bytes(size, "little", signed=True) + good[field + size :]
@@ -131,7 +159,7 @@ def test_a_cut_file_is_refused_wherever_it_is_cut(good):
         with pytest.raises(Refused) as refused:
             Plan(good[:size])
         assert refused.value.args[0] == BAD_PLAN
-    for size in range(128, len(good), 37):
+    for size in range(64, len(good), 37):
         with pytest.raises(Refused):
             Plan(repaired(good[:size]))
 
@@ -147,37 +175,53 @@ def test_every_altered_byte_is_seen(good):
     [
         (lambda good: b"", "does not begin"),
         (lambda good: b"scatplaN" + good[8:], "does not begin"),
-        (lambda good: good[:100], "ends within its header"),
-        (changed(8, 2, 4), "a plan of version 2; this library reads version 1"),
+        (lambda good: good[:12], "ends within its header"),
+        (lambda good: good[:50], "ends within its header"),
+        (
+            changed(8, 1, 4),
+            "a plan of version 1, of an older scatcuda; this library reads version "
+            "2: export it again, with Scattering2D.save_plan or `scatcuda export`",
+        ),
+        (lambda good: changed(8, 1, 4)(good)[:40], "version 1, of an older scatcuda"),
+        (changed(8, 3, 4), "a plan of version 3; this library reads version 2"),
         (lambda good: good + b"\0" * 8, "it says"),
-        (lambda good: repaired(good + b"\0" * 8), "its problem takes"),
+        (lambda good: repaired(good + b"\0" * 8), "its program takes"),
         (changed(24, 2), "neither 4 nor 8 bytes"),
-        (changed(24, 8), "its problem takes"),
-        (changed(32, 0), "there is no transform with J = 0"),
-        (changed(32, 63), "there is no transform with J = 63"),
-        (changed(40, 2**62), "there is no transform"),
-        (changed(48, 3), "there is no transform"),
-        (changed(56, -4), "there is no transform"),
-        (changed(64, 2**19), "its problem takes"),
-        (changed(64, 2**24), "there is no transform"),
-        (changed(72, 2), "there is no transform"),
-        (changed(80, 3), "psi must have a multiple of 4 numbers"),
-        (changed(80, 2**62), "psi must have a multiple"),
-        (changed(120, 1), "must be zero"),
-        (changed(128, -1), "psi_support has a box"),
-        (changed(128, 2**62), "psi_support has a box"),
-        (changed(136, -(2**63)), "psi_support has a box"),
-        (changed(168, -9), "phi_support has a row"),
-        (changed(168, 9), "phi_support has a row"),
-        (changed(168, -(2**63)), "phi_support has a row"),
-        (changed(176, 2**62), "phi_support has a row"),
-        (changed(176, 17), "phi_support has a row"),
-        (changed(176, -9), "phi_support has a row"),
+        (changed(24, 8), "its program takes"),
+        (changed(32, -1), "its program has -1 characters"),
+        (changed(32, 2**24 + 1), "at most 16777216 are read"),
+        (changed(32, 2**62), "at most 16777216 are read"),
+        (changed(32, 2**20), "ends within its program"),
+        (changed(32, TEXT - 8), "zero behind its program is not"),
+        (changed(32, TEXT - 1), "zero behind its program is not"),
+        (changed(32, 0), "program: statement '': a program must begin with the signal"),
+        (changed(40, 8), "its program takes"),
+        (changed(40, -1), "psi must have from 0 to"),
+        (changed(40, 2**62), "psi must have from 0 to"),
+        (changed(56, 1), "must be zero"),
+        (rewritten("x 4", "x 0"), "program: statement 'x 0r.*a side must be an integer from 1"),
+        (
+            rewritten("wavelet x 0", "wavelet 9 0"),
+            "step 1 .wavelet.: it takes the planes of",
+        ),
+        (rewritten("wavelet x 0", "wavelet x 7"), "there is no set 7"),
+        (rewritten("at 0", "at 1"), "channel 0 is written by no step"),
+        (rewritten("psi 2 8", "psi 4 8"), "its channels lead beyond|it writes channel"),
+        (rewritten("modulus", "mo\0ulus"), "rho must be modulus, norm, none or phase:p; got 'mo"),
+        (changed(SUPPORT, -1), "psi_support has a box"),
+        (changed(SUPPORT, 2**62), "psi_support has a box"),
+        (changed(SUPPORT + 8, -(2**63)), "psi_support has a box"),
+        (changed(SUPPORT + 40, -9), "phi_support has a row"),
+        (changed(SUPPORT + 40, 9), "phi_support has a row"),
+        (changed(SUPPORT + 40, -(2**63)), "phi_support has a row"),
+        (changed(SUPPORT + 48, 2**62), "phi_support has a row"),
+        (changed(SUPPORT + 48, 17), "phi_support has a row"),
+        (changed(SUPPORT + 48, -9), "phi_support has a row"),
     ],
 )
 def test_a_hostile_file_is_refused_with_a_sentence(good, change, sentence, tmp_path):
     content = change(good)
-    if len(content) == len(good) and content[:12] == good[:12]:
+    if len(content) > 64 and content[:12] == good[:12] and not content.startswith(good):
         content = repaired(content)
     with pytest.raises(Refused, match=sentence) as refused:
         Plan(content)
@@ -207,23 +251,23 @@ def test_what_is_no_file(tmp_path):
 def test_a_plan_that_nobody_stored(good, tmp_path, monkeypatch):
     """A terabyte of filters, in a file that takes no disk; and one more than may be read."""
     monkeypatch.delenv("SCATCUDA_FILE_BUDGET", raising=False)
-    path, content = tmp_path / "plan.scat", changed(80, 2**38)(good)
-    with pytest.raises(Refused, match="its problem takes") as refused:
+    path, content = tmp_path / "plan.scat", changed(40, 2**38)(good)
+    with pytest.raises(Refused, match="its program takes") as refused:
         Plan(content)
     size = int(refused.value.args[1].partition("takes ")[2].split()[0])
     path.write_bytes(changed(16, size)(content))
     os.truncate(path, size)
-    with pytest.raises(
-        Refused, match=rf"2 x {size} bytes to read it are more than SCATCUDA_FI"
-    ) as r:
+    needed, parsed = 2 * size + 24 * (SUPPORT - 64), 24 * (SUPPORT - 64)
+    with pytest.raises(Refused, match=rf"{needed} bytes to read it are more than SCATCUDA_FI") as r:
         Plan(path)
     assert r.value.args[0] == NO_MEMORY
     path.write_bytes(good)
-    monkeypatch.setenv("SCATCUDA_FILE_BUDGET", str(2 * len(good)))
+    monkeypatch.setenv("SCATCUDA_FILE_BUDGET", str(2 * len(good) + parsed))
     Plan(path)
-    monkeypatch.setenv("SCATCUDA_FILE_BUDGET", str(2 * len(good) - 1))
-    with pytest.raises(Refused, match="more than SCATCUDA_FILE_BUDGET"):
-        Plan(path)
+    for budget in (2 * len(good) + parsed - 1, parsed - 1):
+        monkeypatch.setenv("SCATCUDA_FILE_BUDGET", str(budget))
+        with pytest.raises(Refused, match="more than SCATCUDA_FILE_BUDGET"):
+            Plan(path)
     monkeypatch.setenv("SCATCUDA_FILE_BUDGET", "2G")
     with pytest.raises(Refused, match="SCATCUDA_FILE_BUDGET must be a number of bytes"):
         Plan(path)
@@ -243,11 +287,11 @@ def test_a_plan_that_nobody_stored(good, tmp_path, monkeypatch):
     ],
 )
 def test_names_cannot_steer_a_terminal(name, said):
-    """What is in no folder is named as it can be shown; the text ends within its 256 bytes."""
+    """What is in no folder is named as it can be shown; the text ends within its 512 bytes."""
     with pytest.raises(Refused) as refused:
         call("plan_load", name, ctypes.byref(ctypes.c_void_p()))
     text = refused.value.args[1]
-    assert text.isprintable() and said in text and len(text.encode()) < 256
+    assert text.isprintable() and said in text and len(text.encode()) < 512
 
 
 # --- the command ------------------------------------------------------------------------------

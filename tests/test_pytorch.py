@@ -28,8 +28,8 @@ from scatcuda import filters as banks
 from scatcuda.learn import WaveletCascade, hybrid
 from scatcuda.plan import Packed
 
-FORWARD = torch.ops.scatcuda.scattering2d.default
-BACKWARD = torch.ops.scatcuda.scattering2d_backward.default
+FORWARD = torch.ops.scatcuda.scattering.default
+BACKWARD = torch.ops.scatcuda.scattering_backward.default
 needs_compiler = pytest.mark.skipif(
     not torch._dynamo.is_dynamo_supported(), reason="torch.compile does not work on this Python"
 )
@@ -245,7 +245,7 @@ def test_packaged_by_aot_inductor(tmp_path):
 def test_traced():
     model, x = network(), torch.rand(4, 1, 8, 8)
     traced = torch.jit.trace(model, torch.rand(2, 1, 8, 8))
-    assert "scatcuda::scattering2d" in str(traced.inlined_graph)
+    assert "scatcuda::scattering" in str(traced.inlined_graph)
     assert_close(gradients_of(traced, x), gradients_of(model, x))
 
 
@@ -312,13 +312,11 @@ def energy(module: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
 
 def raw(module: Scattering2D) -> Callable[[Tensor], Tensor]:
     """The operator itself, without the functions in ops.py."""
-    constants = module.J, module.L, module.max_order, module.pre_pad
-    return lambda x: FORWARD(x, *module._packed, *constants)
+    return lambda x: FORWARD(x, *module._packed, module._program)
 
 
 def twin(module: Scattering2D) -> Callable[[Tensor], Tensor]:
-    constants = module.J, module.L, module.max_order, module.pre_pad
-    return lambda x: reference.scattering2d(x, *module._packed, *constants)
+    return lambda x: reference.scattering(x, *module._packed, module._program)
 
 
 TRANSFORMED = {
@@ -375,13 +373,14 @@ def test_vmap_over_filters():
     bank = module._packed
     psi = bank.psi * torch.tensor([1.0, -0.5, 2.0], dtype=torch.float64)[:, None]
 
-    def energy_of(scattering2d: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
-        return lambda psi: scattering2d(x, *bank._replace(psi=psi), 1, 2, 2, False).square().sum()
+    def energy_of(scattering: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
+        program = module._program
+        return lambda psi: scattering(x, *bank._replace(psi=psi), program).square().sum()
 
-    for operator in (ops.scattering2d, FORWARD):
+    for operator in (ops.scattering, FORWARD):
         for transform in (torch.func.vmap, lambda f: torch.func.vmap(torch.func.grad(f))):
             ours = transform(energy_of(operator))(psi)
-            torch.testing.assert_close(ours, transform(energy_of(reference.scattering2d))(psi))
+            torch.testing.assert_close(ours, transform(energy_of(reference.scattering))(psi))
 
 
 def test_per_image_gradients_of_filters():
@@ -390,7 +389,7 @@ def test_per_image_gradients_of_filters():
     bank = module._packed
 
     def energy_of(x: Tensor, psi: Tensor) -> Tensor:
-        return ops.scattering2d(x, *bank._replace(psi=psi), 1, 2, 2, False).square().sum()
+        return ops.scattering(x, *bank._replace(psi=psi), module._program).square().sum()
 
     per_image = torch.func.vmap(torch.func.grad(energy_of, 1), (0, None))(x, bank.psi)
     expected = torch.stack([torch.func.grad(energy_of, 1)(one, bank.psi) for one in x])
@@ -496,7 +495,7 @@ def test_deterministic():
         for count in (1, 2):
             torch.set_num_threads(count)
             runs = [
-                torch.autograd.grad(ops.scattering2d(x, *bank, 2, 3).square().sum(), inputs)
+                torch.autograd.grad(ops.scattering(x, *bank, 2, 3).square().sum(), inputs)
                 for _ in range(3)
             ]
             for again in runs[1:]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import re
 import struct
 import subprocess
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +21,11 @@ import native.fuzz
 import numpy as np
 import pytest
 import torch
+from programs import random_program, random_tables, write_programs
 
 from scatcuda import Scattering2D, filters, plan, reference
+from scatcuda.packing import Packed
+from scatcuda.program import parse
 
 SCATTERING, FILTER_FOLD, MODULUS, SCATTERING_BACK, FILTER_FOLD_BACK, MODULUS_BACK, RACE = range(7)
 REALS = {"float": (np.float32, 1e-6), "double": (np.float64, 1e-13)}  # and relative tolerance
@@ -38,7 +42,7 @@ THREAD = ["-O1", "-g1", "-fsanitize=thread"]
 
 
 class Case(NamedTuple):
-    """One scattering problem, ``M N`` the sides of the image."""
+    """A scattering of images, ``M N`` their sides."""
 
     M: int
     N: int
@@ -58,7 +62,18 @@ class Case(NamedTuple):
         )
 
 
-CASES = [
+class Any(NamedTuple):
+    """A random program."""
+
+    seed: int
+    B: int = 2
+    threads: int = 1
+
+    def __str__(self) -> str:
+        return f"any{self.seed}-B{self.B}-threads{self.threads}"
+
+
+CASES: list[Case | Any] = [
     Case(32, 32, 2, B=5),
     Case(17, 29, 1, L=1),  # odd prime sides
     Case(8, 8, 3, L=3),  # 2^J = side: one output pixel
@@ -82,6 +97,8 @@ CASES = [
     Case(60, 60, 2, L=17, threads=3),
     Case(160, 62, 1, L=12, max_order=1, pre_pad=True, threads=3),
     Case(96, 64, 3, L=8, bank="boxes", threads=3),
+    *(Any(seed) for seed in range(16)),
+    *(Any(seed, B, threads=3) for seed in range(16, 20) for B in (1, 4)),
 ]
 PARALLEL = [case for case in CASES if case.threads > 1]
 
@@ -113,7 +130,7 @@ STAGES = [
 def programs() -> Path:
     """Compiles the sanitized programs, where they are not up to date."""
     driver, dispatch = native.HERE / "run_engine.cpp", native.ROOT / "csrc/cpu/dispatch.cpp"
-    schedule = native.ROOT / "csrc/core/schedule.cpp"
+    program = native.ROOT / "csrc/core/program.cpp"
     sources = [f"-I{native.ROOT / 'csrc'}", f"-I{native.ROOT / 'csrc/include'}"]
     guarded, plain = native.HERE / "engine_guarded.cpp", native.ROOT / "csrc/cpu/engine.cpp"
     consumers = native.ROOT / "tests/consumer"
@@ -135,7 +152,7 @@ def programs() -> Path:
         # the one instruction set under ThreadSanitizer is the one dispatch knows by itself
         one = ["-USCATCUDA_X86_64"] if name == "thread" else []
         units.append(native.Unit(f"{name}_dispatch", dispatch, flags + one))
-        units.append(native.Unit(f"{name}_schedule", schedule, flags))
+        units.append(native.Unit(f"{name}_program", program, flags))
         run_engine = native.Unit(f"{name}_driver", driver, flags + sources)
         made[f"run_engine_{name}"] = ([*units, run_engine], link)
         units += [native.Unit(f"{name}_api_{path.stem}", path, flags) for path in api]
@@ -211,23 +228,35 @@ def result(program: Path, isa: str, real: str, folder: Path) -> np.ndarray:
     return np.fromfile(folder / "result", dtype=REALS[real][0]).astype(np.float64)
 
 
+class Problem(NamedTuple):
+    text: str
+    packed: Callable[[torch.dtype], Packed]
+    x: torch.Tensor  # numbers that float32 holds exactly,
+    S: torch.Tensor  # and what is made of them in float64
+    kinds: np.ndarray  # of channels, each of which is compared by itself
+
+
 @cache
-def problem(case: Case) -> tuple[plan.Plan, filters.FilterBank, torch.Tensor, torch.Tensor]:
-    """Plan, bank, images that float32 holds exactly, and their scattering in float64."""
-    p = plan.Plan(case.J, case.L, case.max_order, case.M, case.N, case.pre_pad)
-    g = torch.Generator().manual_seed(sum(case[:4]))
-    bank = filters.morlet_bank(p.padded, case.J, case.L)
-    if case.bank != "morlet":
-        psi = torch.randn(bank.psi.shape, generator=g)
-        if case.bank == "boxes":
-            psi *= boxes(case, p, g)
-        bank = filters.FilterBank(psi, bank.phi)
-    x = torch.randn(case.B, case.M, case.N, generator=g)
-    if case.B == 0:
-        return p, bank, x, torch.empty(0, p.channels, *p.output, dtype=torch.float64)
-    packed = plan.pack(bank, p, torch.float64)
-    S = reference.scattering2d(x.double(), *packed, case.J, case.L, case.max_order, case.pre_pad)
-    return p, bank, x, S
+def problem(case: Case | Any) -> Problem:
+    if isinstance(case, Any):
+        text = random_program(random.Random(case.seed))
+        packed = partial(random_tables, text, case.seed)
+        seed, kinds = case.seed, np.zeros(parse(text).channels)
+    else:
+        p = plan.Plan(case.J, case.L, case.max_order, case.M, case.N, case.pre_pad)
+        text, seed, kinds = p.program, sum(case[:4]), p.meta()["order"]
+        g = torch.Generator().manual_seed(seed)
+        bank = filters.morlet_bank(p.padded, case.J, case.L)
+        if case.bank != "morlet":
+            psi = torch.randn(bank.psi.shape, generator=g)
+            if case.bank == "boxes":
+                psi *= boxes(case, p, g)
+            bank = filters.FilterBank(psi, bank.phi)
+        packed = partial(plan.pack, bank, p)
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(case.B, *parse(text).signal, generator=g)
+    S = reference.scattering(x.double(), *packed(torch.float64), text)
+    return Problem(text, packed, x, S, kinds)
 
 
 def boxes(case: Case, p: plan.Plan, g: torch.Generator) -> torch.Tensor:
@@ -245,12 +274,22 @@ def boxes(case: Case, p: plan.Plan, g: torch.Generator) -> torch.Tensor:
     return masks
 
 
-def write_case(case: Case, real: str, folder: Path) -> None:
-    p, bank, x, _ = problem(case)
+def write_case(case: Case | Any, real: str, folder: Path) -> None:
+    made = problem(case)
+    write_problem(
+        folder / "problem", SCATTERING, real, case.threads, (case.B,), arrays_of(made, real)
+    )
+
+
+def arrays_of(made: Problem, real: str) -> list[np.ndarray]:
     dtype = torch.float32 if real == "float" else torch.float64
-    arrays = [t.numpy() for t in (x.to(dtype), *plan.pack(bank, p, dtype))]
-    sizes = (case.J, case.L, case.max_order, case.M, case.N, int(case.pre_pad), case.B)
-    write_problem(folder / "problem", SCATTERING, real, case.threads, sizes, arrays)
+    text = np.frombuffer(made.text.encode(), np.uint8)
+    return [text, *(t.numpy() for t in (made.x.to(dtype), *made.packed(dtype)))]
+
+
+def tolerance_of(case: Case | Any, real: str) -> float:
+    """Of random filters sums cancel, and more than of an image's."""
+    return REALS[real][1] * (20 if isinstance(case, Any) else 1)
 
 
 def assert_close(ours: np.ndarray, expected: torch.Tensor, tolerance: float) -> None:
@@ -260,14 +299,14 @@ def assert_close(ours: np.ndarray, expected: torch.Tensor, tolerance: float) -> 
     assert difference <= tolerance * np.linalg.norm(expected.numpy())
 
 
-def check_case(program: Path, isa: str, real: str, case: Case, folder: Path) -> None:
-    p, _, _, S = problem(case)
+def check_case(program: Path, isa: str, real: str, case: Case | Any, folder: Path) -> None:
+    made = problem(case)
     write_case(case, real, folder)
-    ours = result(program, isa, real, folder).reshape(S.shape)
-    orders = p.meta()["order"]
-    for order in range(case.max_order + 1):  # each by itself, order 0 is much the largest
-        c = orders == order
-        assert_close(ours[:, c].ravel(), S[:, torch.from_numpy(c)], REALS[real][1])
+    ours = result(program, isa, real, folder).reshape(made.S.shape)
+    for kind in np.unique(made.kinds):  # order 0 is much the largest
+        c = made.kinds == kind
+        expected = made.S[:, torch.from_numpy(c)]
+        assert_close(ours[:, c].ravel(), expected, tolerance_of(case, real))
 
 
 def check_stage(program: Path, isa: str, real: str, stage: Stage, folder: Path) -> None:
@@ -305,24 +344,21 @@ def check_stage(program: Path, isa: str, real: str, stage: Stage, folder: Path) 
 
 
 def check_gradient(
-    program: Path, isa: str, real: str, case: Case, wanted: tuple[bool, ...], folder: Path
+    program: Path, isa: str, real: str, case: Case | Any, wanted: tuple[bool, ...], folder: Path
 ) -> None:
-    p, bank, x, S = problem(case)
-    dtype, tolerance = REALS[real]
-    g = torch.randn(S.shape, generator=torch.Generator().manual_seed(1))
-    packed = plan.pack(bank, p, torch.float32 if real == "float" else torch.float64)
-    constants = (case.J, case.L, case.max_order, case.pre_pad)
-    sizes = (case.J, case.L, case.max_order, case.M, case.N, int(case.pre_pad), case.B)
-    arrays = [x.numpy().astype(dtype), *(t.numpy() for t in packed), g.numpy().astype(dtype)]
-    write_problem(
-        folder / "problem", SCATTERING_BACK, real, case.threads, (*sizes, *wanted), arrays
-    )
+    made = problem(case)
+    dtype = REALS[real][0]
+    g = torch.randn(made.S.shape, generator=torch.Generator().manual_seed(1))
+    given = [*arrays_of(made, real), g.numpy().astype(dtype)]
+    sizes = (case.B, *wanted)
+    write_problem(folder / "problem", SCATTERING_BACK, real, case.threads, sizes, given)
+    packed = made.packed(torch.float32 if real == "float" else torch.float64)
     wide = [t.double() if t.is_floating_point() else t for t in packed]
-    found = reference.scattering2d_backward(g.double(), x.double(), *wide, *constants, *wanted)
+    found = reference.scattering_backward(g.double(), made.x.double(), *wide, made.text, *wanted)
     ours = result(program, isa, real, folder)
     for part, w in zip(found, wanted, strict=True):
         if w:
-            assert_close(ours[: part.numel()], part, 3 * tolerance)
+            assert_close(ours[: part.numel()], part, 3 * tolerance_of(case, real))
             ours = ours[part.numel() :]
     assert ours.size == 0
 
@@ -330,7 +366,7 @@ def check_gradient(
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("real", REALS)
 @pytest.mark.parametrize("isa", ISAS)
-def test_scattering2d_stays_in_its_arrays(programs, isa, real, case, tmp_path):
+def test_scattering_stays_in_its_arrays(programs, isa, real, case, tmp_path):
     check_case(programs / "run_engine_address", isa, real, case, tmp_path)
 
 
@@ -351,7 +387,7 @@ def test_stages_stay_in_their_arrays(programs, isa, real, tmp_path):
 
 @pytest.mark.parametrize("case", PARALLEL, ids=str)
 @pytest.mark.parametrize("real", REALS)
-def test_threads_of_scattering2d_do_not_race(programs, real, case, tmp_path):
+def test_threads_of_scattering_do_not_race(programs, real, case, tmp_path):
     check_case(programs / "run_engine_thread", "baseline", real, case, tmp_path)
 
 
@@ -374,13 +410,9 @@ def test_threads_of_stages_do_not_race(programs, real, tmp_path):
 
 def test_address_sanitizer_sees_a_read_beyond_the_bank(programs, tmp_path):
     """The engine trusts the size of psi, so one element less must be reported."""
-    case = CASES[0]
-    p, bank, x, _ = problem(case)
-    packed = plan.pack(bank, p, torch.float32)
-    packed = packed._replace(psi=packed.psi[:-1])
-    sizes = (case.J, case.L, case.max_order, case.M, case.N, 0, case.B)
-    arrays = [t.numpy() for t in (x, *packed)]
-    write_problem(tmp_path / "problem", SCATTERING, "float", 1, sizes, arrays)
+    given = arrays_of(problem(CASES[0]), "float")
+    given[2] = given[2][:-1]
+    write_problem(tmp_path / "problem", SCATTERING, "float", 1, (CASES[0].B,), given)
     done = run(programs / "run_engine_address", "baseline", tmp_path)
     assert done.returncode != 0
     assert "heap-buffer-overflow" in done.stderr
@@ -404,15 +436,16 @@ def test_truncated_problem_is_refused(programs, share, tmp_path):
     assert not (tmp_path / "result").exists()
 
 
-@pytest.mark.parametrize("change", [{"J": 0}, {"L": 0}, {"max_order": 3}, {"M": 3}])
-def test_impossible_problem_is_refused(programs, change, tmp_path):
-    case = CASES[0]._replace(**change)
-    sizes = (case.J, case.L, case.max_order, case.M, case.N, 0, case.B)
-    arrays = [np.zeros(0, np.int64 if i in (2, 4) else np.float32) for i in range(5)]
-    write_problem(tmp_path / "problem", SCATTERING, "float", 1, sizes, arrays)
+def test_what_is_no_program_is_refused(programs, tmp_path):
+    given = arrays_of(problem(CASES[0]), "float")
+    text = given[0].tobytes().replace(b"wavelet x 0 /1", b"wavelet x 0 /7", 1)
+    given[0] = np.frombuffer(text, np.uint8)
+    write_problem(tmp_path / "problem", SCATTERING, "float", 1, (CASES[0].B,), given)
     done = run(programs / "run_engine_address", "baseline", tmp_path)
     assert done.returncode == 1
-    assert done.stderr == "run_engine: bad problem\n"
+    assert done.stderr.startswith(
+        "run_engine: no program: step 1 (wavelet): it folds axis 0, of 40"
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=REALS)
@@ -436,13 +469,14 @@ def test_hostile_plans_are_refused_or_safe(programs, isa, tmp_path):
     runs, seed = 1500, ISAS.index(isa) + 1
     done = execute([programs / "fuzz_plan", runs, seed, tmp_path], isa)
     assert (done.returncode, done.stderr[-4000:]) == (0, "")
-    assert done.stdout == "1500 mutations of 16 files\n"
+    assert done.stdout == "1500 mutations of 30 files\n"
 
 
 @pytest.mark.parametrize("isa", ISAS)
-def test_hostile_calls_are_refused_or_done(programs, isa, rng):
+def test_hostile_calls_are_refused_or_done(programs, isa, rng, tmp_path):
     """Of every function of scatcuda.h; those for GPUs are emulation/test_api.py's."""
-    done = execute([programs / "hostile", 2000, rng.randrange(2**32)], isa)
+    texts = write_programs(tmp_path / "programs", rng, 300)
+    done = execute([programs / "hostile", 2000, rng.randrange(2**32), texts], isa)
     assert (done.returncode, done.stderr[-4000:]) == (0, "")
     answers = {line.partition(" ")[2]: int(line.split()[0]) for line in done.stdout.splitlines()}
     for function in ("plan_create", "forward", "backward"):
@@ -450,10 +484,11 @@ def test_hostile_calls_are_refused_or_done(programs, isa, rng):
         assert answers[f"{function} SCATCUDA_BAD_ARGUMENT"] > 20
 
 
-def test_no_size_overflows(programs, rng):
-    done = execute([programs / "sizes", 20000, rng.randrange(2**32)], "baseline")
+def test_no_size_overflows(programs, rng, tmp_path):
+    texts = write_programs(tmp_path / "programs", rng, 1000, large=True)
+    done = execute([programs / "sizes", 10000, rng.randrange(2**32), texts], "baseline")
     assert (done.returncode, done.stderr[-4000:]) == (0, "")
-    assert int(done.stdout.split()[0]) > 200  # of the 20000 are problems
+    assert int(done.stdout.split()[0]) > 5000  # of the 10000 are programs
 
 
 @pytest.mark.parametrize("sanitizer", ["address", "thread"])

@@ -14,14 +14,17 @@ scatcuda_status executor_of(const scatcuda_executor* given, Executor* executor,
                             scatcuda_message* message) {
   *executor = {1, run_here, nullptr};
   if (given == nullptr) return SCATCUDA_OK;
-  if (given->threads < 1 || given->threads > most_threads || given->run == nullptr) {
+  scatcuda_executor taken{};
+  const scatcuda_status status = take(*given, "an executor", &taken, message);
+  if (status != SCATCUDA_OK) return status;
+  if (taken.threads < 1 || taken.threads > most_threads || taken.run == nullptr) {
     return fail(message, SCATCUDA_BAD_ARGUMENT,
                 "an executor must have from 1 to %lld threads and a function to run them; got "
                 "%lld threads and %s",
-                static_cast<long long>(most_threads), static_cast<long long>(given->threads),
-                given->run == nullptr ? "no function" : "a function");
+                static_cast<long long>(most_threads), static_cast<long long>(taken.threads),
+                taken.run == nullptr ? "no function" : "a function");
   }
-  *executor = {given->threads, given->run, given->self};
+  *executor = {taken.threads, taken.run, taken.self};
   return SCATCUDA_OK;
 }
 
@@ -29,8 +32,9 @@ int64_t bytes_for(const scatcuda_plan& plan, bool forward, bool psi, bool phi, i
                   int64_t threads) {
   return with_type(plan.type, [&](auto number) {
     using T = decltype(number);
-    if (forward) return cpu::workspace_bytes<T>(plan.problem, batch, threads);
-    return cpu::backward_workspace_bytes<T>(plan.problem, psi ? plan.psi_entries : 0, phi, batch,
+    const Program& program = *plan.program;
+    if (forward) return cpu::workspace_bytes<T>(program, batch, threads);
+    return cpu::backward_workspace_bytes<T>(program, psi ? plan.psi_entries : 0, phi, batch,
                                             threads);
   });
 }
@@ -75,8 +79,8 @@ scatcuda_status scatcuda_forward(const scatcuda_plan* plan, int64_t batch, const
   return with_type(plan->type, [&](auto number) {
     using T = decltype(number);
     return answer(
-        cpu::scattering2d<T>(plan->problem, plan->bank<T>(), batch, static_cast<const T*>(x),
-                             static_cast<T*>(S), workspace, bytes, threads),
+        cpu::scattering<T>(*plan->program, plan->bank<T>(), batch, static_cast<const T*>(x),
+                           static_cast<T*>(S), workspace, bytes, threads),
         message);
   });
 }
@@ -87,20 +91,22 @@ scatcuda_status scatcuda_backward(const scatcuda_plan* plan, int64_t batch, cons
                                   scatcuda_message* message) {
   if (plan == nullptr) return fail(message, SCATCUDA_BAD_ARGUMENT, "plan is NULL");
   if (gradients == nullptr) return fail(message, SCATCUDA_BAD_ARGUMENT, "gradients is NULL");
+  scatcuda_gradients to{};
   Executor threads{};
-  scatcuda_status status = executor_of(executor, &threads, message);
+  scatcuda_status status = take(*gradients, "gradients", &to, message);
+  if (status == SCATCUDA_OK) status = executor_of(executor, &threads, message);
   if (status == SCATCUDA_OK) status = check_batch(*plan, batch, x, g, message);
   if (status != SCATCUDA_OK) return status;
-  const bool psi = gradients->psi != nullptr, phi = gradients->phi != nullptr;
+  const bool psi = to.psi != nullptr, phi = to.phi != nullptr;
   const int64_t needed = batch == 0 ? 0 : bytes_for(*plan, false, psi, phi, batch, threads.threads);
   status = check_workspace(workspace, bytes, needed, SCATCUDA_ALIGNMENT, message);
   if (status != SCATCUDA_OK) return status;
   return with_type(plan->type, [&](auto number) {
     using T = decltype(number);
     return answer(
-        cpu::scattering2d_backward<T>(plan->problem, plan->bank<T>(), psi ? plan->psi_entries : 0,
-                                      batch, static_cast<const T*>(x), static_cast<const T*>(g),
-                                      typed<T>(*gradients), workspace, bytes, threads),
+        cpu::scattering_backward<T>(*plan->program, plan->bank<T>(), psi ? plan->psi_entries : 0,
+                                    batch, static_cast<const T*>(x), static_cast<const T*>(g),
+                                    typed<T>(to), workspace, bytes, threads),
         message);
   });
 }

@@ -29,7 +29,7 @@ scatcuda_status answer(Status status, scatcuda_message* message) {
       return SCATCUDA_OK;
     case Status::tier_impossible:
       return fail(message, SCATCUDA_BAD_ARGUMENT,
-                  "the fused tier does not do this problem on this GPU; SCATCUDA_TIER_AUTO finds "
+                  "the fused tier does not do this program on this GPU; SCATCUDA_TIER_AUTO finds "
                   "one that does");
     case Status::fft_failed:
       return fail(message, SCATCUDA_NO_FFT, "the FFT did not do a transform; cuFFT: %s",
@@ -50,13 +50,17 @@ scatcuda_status answer(Status status, scatcuda_message* message) {
     case Status::bad_problem:
       break;
   }
-  return fail(message, SCATCUDA_BAD_ARGUMENT, "the CUDA engine does not do this problem");
+  return fail(message, SCATCUDA_BAD_ARGUMENT, "the CUDA engine does not do this program");
 }
 
 // The engine's words for a transform, in those of the public header
 scatcuda_transform described(const cuda::Transform& t) {
-  return {static_cast<scatcuda_direction>(t.direction),
-          t.wide ? SCATCUDA_FLOAT64 : SCATCUDA_FLOAT32, t.outer, t.inner, t.batch};
+  return {sizeof(scatcuda_transform),
+          static_cast<scatcuda_direction>(t.direction),
+          t.wide ? SCATCUDA_FLOAT64 : SCATCUDA_FLOAT32,
+          t.outer,
+          t.inner,
+          t.batch};
 }
 
 cuda::Fft adapted(scatcuda_fft* given) {
@@ -122,10 +126,10 @@ scatcuda_status choose(const scatcuda_cuda_plan& plan, cuda::Task task, int64_t 
   const cuda::Fft* fft = fft_of(plan);
   const Status status = with_type(plan.type, [&](auto number) {
     using T = decltype(number);
-    const Status chosen = cuda::choose<T>(plan.problem, batch, plan.device, plan.tier, plan.budget,
+    const Status chosen = cuda::choose<T>(*plan.program, batch, plan.device, plan.tier, plan.budget,
                                           fft, launch, task);
     if (chosen != Status::ok) return chosen;
-    return cuda::workspace_bytes<T>(plan.problem, *launch, fft, stream, bytes);
+    return cuda::workspace_bytes<T>(*plan.program, *launch, fft, stream, bytes);
   });
   return answer(status, message);
 }
@@ -143,8 +147,13 @@ scatcuda_status caught(scatcuda_message* message, F&& f) {
 }
 
 // A plan whose tables are still those of the host
-scatcuda_status configure(const scatcuda_plan& plan, const scatcuda_cuda_options& options,
+scatcuda_status configure(const scatcuda_plan& plan, const scatcuda_cuda_options* given,
                           scatcuda_cuda_plan* made, scatcuda_message* message) {
+  scatcuda_cuda_options options{};
+  if (given != nullptr) {
+    const scatcuda_status taken = take(*given, "options", &options, message);
+    if (taken != SCATCUDA_OK) return taken;
+  }
   if (options.tier < SCATCUDA_TIER_AUTO || options.tier > SCATCUDA_TIER_FUSED ||
       options.workspace < 0) {
     return fail(message, SCATCUDA_BAD_ARGUMENT,
@@ -154,10 +163,11 @@ scatcuda_status configure(const scatcuda_plan& plan, const scatcuda_cuda_options
   static_cast<Filtered&>(*made) = plan;
   made->tier = static_cast<cuda::Tier>(options.tier);
   if (options.fft != nullptr) {
-    if (options.fft->workspace_bytes == nullptr || options.fft->run == nullptr) {
+    const scatcuda_status taken = take(*options.fft, "the FFT", &made->given, message);
+    if (taken != SCATCUDA_OK) return taken;
+    if (made->given.workspace_bytes == nullptr || made->given.run == nullptr) {
       return fail(message, SCATCUDA_BAD_ARGUMENT, "options: a function of the FFT is NULL");
     }
-    made->given = *options.fft;
     made->own = adapted(&made->given);
   }
   Status status = cuda::current_device(&made->index);
@@ -214,11 +224,11 @@ scatcuda_status execute(const scatcuda_cuda_plan& plan, cuda::Task task, int64_t
     ready = check_workspace(workspace, bytes, needed, SCATCUDA_CUDA_ALIGNMENT, message);
     if (ready != SCATCUDA_OK) return ready;
     ready = check_memory(plan,
-                         {{x, "the array of images"},
+                         {{x, "the array of signals"},
                           {coefficients, "the array of coefficients"},
                           {gradients.x, "the gradient of x"},
                           {plan.sizes.psi > 0 ? gradients.psi : nullptr, "the gradient of psi"},
-                          {gradients.phi, "the gradient of phi"},
+                          {plan.sizes.phi > 0 ? gradients.phi : nullptr, "the gradient of phi"},
                           {needed > 0 ? workspace : nullptr, "the workspace"}},
                          message);
     if (ready != SCATCUDA_OK) return ready;
@@ -243,9 +253,7 @@ scatcuda_status scatcuda_cuda_plan_create(const scatcuda_plan* plan,
   if (plan == nullptr) return fail(message, SCATCUDA_BAD_ARGUMENT, "plan is NULL");
   auto* made = new (std::nothrow) scatcuda_cuda_plan{};
   if (made == nullptr) return fail(message, SCATCUDA_NO_MEMORY, "no memory for a plan");
-  const scatcuda_cuda_options defaults{};
-  scatcuda_status status =
-      configure(*plan, options != nullptr ? *options : defaults, made, message);
+  scatcuda_status status = configure(*plan, options, made, message);
   if (status == SCATCUDA_OK) status = answer(upload_tables(made), message);
   if (status == SCATCUDA_OK) {
     *cuda_plan = made;
@@ -288,10 +296,10 @@ scatcuda_status scatcuda_cuda_forward(const scatcuda_cuda_plan* plan, int64_t ba
   return execute(*plan, cuda::Task::forward, batch, pixels, x, S, {}, workspace, bytes, stream,
                  message, [&](const cuda::Launch& launch, const cuda::Fft* fft, auto number) {
                    using T = decltype(number);
-                   return cuda::scattering2d<T>(plan->problem, launch, plan->bank<T>(),
-                                                plan->psi_entries, batch, x, static_cast<T*>(S),
-                                                workspace, bytes, fft, stream,
-                                                static_cast<cuda::Pixels>(pixels));
+                   return cuda::scattering<T>(*plan->program, launch, plan->bank<T>(),
+                                              plan->psi_entries, batch, x, static_cast<T*>(S),
+                                              workspace, bytes, fft, stream,
+                                              static_cast<cuda::Pixels>(pixels));
                  });
 }
 
@@ -301,14 +309,17 @@ scatcuda_status scatcuda_cuda_backward(const scatcuda_cuda_plan* plan, int64_t b
                                        int64_t bytes, void* stream, scatcuda_message* message) {
   if (plan == nullptr) return fail(message, SCATCUDA_BAD_ARGUMENT, "plan is NULL");
   if (gradients == nullptr) return fail(message, SCATCUDA_BAD_ARGUMENT, "gradients is NULL");
-  const bool filters = gradients->psi != nullptr || gradients->phi != nullptr;
+  scatcuda_gradients to{};
+  const scatcuda_status taken = take(*gradients, "gradients", &to, message);
+  if (taken != SCATCUDA_OK) return taken;
+  const bool filters = to.psi != nullptr || to.phi != nullptr;
   const cuda::Task task = filters ? cuda::Task::backward_with_filters : cuda::Task::backward;
   if (batch == 0) {  // sums of nothing
     scatcuda_status ready = check_device(*plan, message);
     if (ready == SCATCUDA_OK) {
       ready = check_memory(*plan,
-                           {{plan->sizes.psi > 0 ? gradients->psi : nullptr, "the gradient of psi"},
-                            {gradients->phi, "the gradient of phi"}},
+                           {{plan->sizes.psi > 0 ? to.psi : nullptr, "the gradient of psi"},
+                            {plan->sizes.phi > 0 ? to.phi : nullptr, "the gradient of phi"}},
                            message);
     }
     if (ready != SCATCUDA_OK) return ready;
@@ -316,16 +327,16 @@ scatcuda_status scatcuda_cuda_backward(const scatcuda_cuda_plan* plan, int64_t b
     const auto clear = [&](void* to, int64_t size) {
       if (to != nullptr && status == Status::ok) status = cuda::clear(to, size, stream);
     };
-    clear(gradients->psi, plan->sizes.psi);
-    clear(gradients->phi, plan->sizes.phi);
+    clear(to.psi, plan->sizes.psi);
+    clear(to.phi, plan->sizes.phi);
     return answer(status, message);
   }
-  return execute(*plan, task, batch, pixels, x, g, *gradients, workspace, bytes, stream, message,
+  return execute(*plan, task, batch, pixels, x, g, to, workspace, bytes, stream, message,
                  [&](const cuda::Launch& launch, const cuda::Fft* fft, auto number) {
                    using T = decltype(number);
-                   return cuda::scattering2d_backward<T>(
-                       plan->problem, launch, plan->bank<T>(), plan->psi_entries, batch, x,
-                       static_cast<const T*>(g), typed<T>(*gradients), workspace, bytes, fft,
-                       stream, static_cast<cuda::Pixels>(pixels));
+                   return cuda::scattering_backward<T>(
+                       *plan->program, launch, plan->bank<T>(), plan->psi_entries, batch, x,
+                       static_cast<const T*>(g), typed<T>(to), workspace, bytes, fft, stream,
+                       static_cast<cuda::Pixels>(pixels));
                  });
 }

@@ -2,69 +2,48 @@
 #include "plan.h"
 
 #include <cstring>
-#include <new>
-
-#include "../core/schedule.h"
+#include <utility>
 
 namespace scatcuda {
-namespace {
 
-Problem problem_of(const scatcuda_tables& t) {
-  return {t.J, t.L, t.max_order, t.M, t.N, t.pre_pad != 0};
-}
-
-scatcuda_status check_problem(const scatcuda_tables& t, scatcuda_message* message) {
-  if (t.type != SCATCUDA_FLOAT32 && t.type != SCATCUDA_FLOAT64) {
+scatcuda_status read_program(const std::string& text, const scatcuda_tables& tables,
+                             ProgramPointer* program, Sizes* sizes, scatcuda_message* message) {
+  if (tables.type != SCATCUDA_FLOAT32 && tables.type != SCATCUDA_FLOAT64) {
     return fail(message, SCATCUDA_BAD_PLAN,
                 "the type must be SCATCUDA_FLOAT32 or SCATCUDA_FLOAT64; got %d",
-                static_cast<int>(t.type));
+                static_cast<int>(tables.type));
   }
-  Shape shape;
-  if ((t.pre_pad & ~int64_t{1}) != 0 || shape_of(problem_of(t), &shape) != Status::ok) {
-    return fail(message, SCATCUDA_BAD_PLAN,
-                "there is no transform with J = %lld, L = %lld, max_order = %lld of images of "
-                "%lld x %lld, pre_pad = %lld",
-                static_cast<long long>(t.J), static_cast<long long>(t.L),
-                static_cast<long long>(t.max_order), static_cast<long long>(t.M),
-                static_cast<long long>(t.N), static_cast<long long>(t.pre_pad));
+  if (tables.psi_entries < 0 || tables.psi_entries > most_numbers) {
+    return fail(message, SCATCUDA_BAD_PLAN, "psi must have from 0 to %lld numbers; got %lld",
+                static_cast<long long>(most_numbers), static_cast<long long>(tables.psi_entries));
   }
-  if (t.psi_entries < 0 || t.psi_entries > most_numbers || t.psi_entries % angle_lanes(t.L) != 0) {
-    return fail(message, SCATCUDA_BAD_PLAN,
-                "psi must have a multiple of %lld numbers, angles in whole vectors; got %lld",
-                static_cast<long long>(angle_lanes(t.L)), static_cast<long long>(t.psi_entries));
-  }
-  return SCATCUDA_OK;
-}
-
-}  // namespace
-
-scatcuda_status sizes_of(const scatcuda_tables& tables, Sizes* sizes, scatcuda_message* message) {
-  const scatcuda_status status = check_problem(tables, message);
-  if (status != SCATCUDA_OK) return status;
-  const Problem problem = problem_of(tables);
-  Shape shape;
-  shape_of(problem, &shape);
+  std::string why;
+  *program = parse_program(text, &why);
+  if (*program == nullptr) return fail(message, SCATCUDA_BAD_PLAN, "program: %s", why.c_str());
+  const Program& p = **program;
   const int64_t type = tables.type, integer = sizeof(int64_t);
-  sizes->psi_support = psi_tables(problem) * 5 * integer;
-  sizes->phi_support = problem.J * (shape.m + shape.n) * 2 * integer;
+  sizes->psi_support = p.psi_support_numbers * integer;
+  sizes->phi_support = 2 * p.phi_rows * integer;
   sizes->psi = tables.psi_entries * type;
-  sizes->phi = phi_entries(problem) * type;
+  sizes->phi = p.phi_numbers * type;
   return SCATCUDA_OK;
 }
 
-scatcuda_status make_plan(const scatcuda_tables& tables, scatcuda_plan** plan,
-                          scatcuda_message* message) {
+scatcuda_status make_plan(const std::string& text, const scatcuda_tables& tables,
+                          scatcuda_plan** plan, scatcuda_message* message) {
+  ProgramPointer program;
   Sizes sizes;
-  scatcuda_status status = sizes_of(tables, &sizes, message);
+  scatcuda_status status = read_program(text, tables, &program, &sizes, message);
   if (status != SCATCUDA_OK) return status;
   const auto absent = [](int64_t bytes, const void* table) {
     return bytes > 0 && table == nullptr;
   };
   if (absent(sizes.psi, tables.psi) || absent(sizes.psi_support, tables.psi_support) ||
       absent(sizes.phi, tables.phi) || absent(sizes.phi_support, tables.phi_support)) {
-    return fail(message, SCATCUDA_BAD_ARGUMENT, "a table that the problem needs is NULL");
+    return fail(message, SCATCUDA_BAD_ARGUMENT, "a table that the program needs is NULL");
   }
 
+  std::string kept = text;  // before there is anything to give back
   const Places places(sizes, sizeof(scatcuda_plan));
   void* memory = nullptr;
   if (posix_memalign(&memory, 64, static_cast<size_t>(places.end)) != 0) {
@@ -80,20 +59,19 @@ scatcuda_status make_plan(const scatcuda_tables& tables, scatcuda_plan** plan,
     return static_cast<const int64_t*>(copy(place, table, size));
   };
   auto* p = new (memory) scatcuda_plan{};
-  p->problem = problem_of(tables);
-  shape_of(p->problem, &p->shape);
+  p->text = std::move(kept);
+  p->program = std::move(program);
   p->type = tables.type;
   p->psi_entries = tables.psi_entries;
-  p->phi_entries = phi_entries(p->problem);
   p->sizes = sizes;
   p->psi = copy(places.psi, tables.psi, sizes.psi);
   p->phi = copy(places.phi, tables.phi, sizes.phi);
   p->psi_support = copy_support(places.psi_support, tables.psi_support, sizes.psi_support);
   p->phi_support = copy_support(places.phi_support, tables.phi_support, sizes.phi_support);
   // of the copy: nothing can change it any more
-  const char* error = support_error(p->problem, p->psi_entries, p->psi_support, p->phi_support);
+  const char* error = support_error(*p->program, p->psi_entries, p->psi_support, p->phi_support);
   if (error != nullptr) {
-    std::free(memory);
+    scatcuda_plan_destroy(p);
     return fail(message, SCATCUDA_BAD_PLAN, "%s", error);
   }
   *plan = p;
@@ -135,47 +113,50 @@ scatcuda_status scatcuda_plan_create(const scatcuda_tables* tables, scatcuda_pla
   if (plan == nullptr) return fail(message, SCATCUDA_BAD_ARGUMENT, "plan is NULL");
   *plan = nullptr;
   if (tables == nullptr) return fail(message, SCATCUDA_BAD_ARGUMENT, "tables is NULL");
-  return make_plan(*tables, plan, message);
+  scatcuda_tables taken{};
+  const scatcuda_status status = take(*tables, "tables", &taken, message);
+  if (status != SCATCUDA_OK) return status;
+  if (taken.program == nullptr) return fail(message, SCATCUDA_BAD_ARGUMENT, "program is NULL");
+  return with_memory(message, [&] {
+    const size_t most = longest_text + 1;  // one that is longer is refused
+    return make_plan({taken.program, strnlen(taken.program, most)}, taken, plan, message);
+  });
 }
 
-void scatcuda_plan_destroy(scatcuda_plan* plan) { std::free(plan); }
-
-scatcuda_description scatcuda_plan_describe(const scatcuda_plan* plan) {
-  if (plan == nullptr) return {};
-  const Problem& p = plan->problem;
-  const Shape& s = plan->shape;
-  return {plan->type,
-          p.J,
-          p.L,
-          p.max_order,
-          p.M,
-          p.N,
-          p.pre_pad,
-          s.channels,
-          s.m,
-          s.n,
-          plan->psi_entries,
-          plan->phi_entries};
+void scatcuda_plan_destroy(scatcuda_plan* plan) {
+  if (plan == nullptr) return;
+  plan->~scatcuda_plan();
+  std::free(plan);
 }
 
-scatcuda_path scatcuda_plan_path(const scatcuda_plan* plan, int64_t channel) {
-  scatcuda_path path{-1, -1, -1, -1, -1};
-  if (plan == nullptr || channel < 0 || channel >= plan->shape.channels) return path;
-  const int64_t J = plan->problem.J, L = plan->problem.L;
-  path.order = 0;
-  if (channel == 0) return path;
-  channel -= 1;
-  path.order = 1;
-  if (channel < J * L) {
-    path.j1 = channel / L, path.theta1 = channel % L;
-    return path;
+scatcuda_status scatcuda_plan_describe(const scatcuda_plan* plan, scatcuda_description* description,
+                                       scatcuda_message* message) {
+  if (plan == nullptr || description == nullptr) {
+    return fail(message, SCATCUDA_BAD_ARGUMENT, "%s is NULL",
+                plan == nullptr ? "plan" : "description");
   }
-  channel -= J * L;
-  path.order = 2;
-  int64_t above = J - 1;  // scales above j1
-  for (path.j1 = 0; channel >= L * L * above; ++path.j1, --above) channel -= L * L * above;
-  path.theta1 = channel / (L * above);
-  path.j2 = path.j1 + 1 + channel % (L * above) / L;
-  path.theta2 = channel % L;
-  return path;
+  const scatcuda_status status = check_size(*description, "description", message);
+  if (status != SCATCUDA_OK) return status;
+  const Program& p = *plan->program;
+  const int64_t size = description->size;
+  std::memset(static_cast<void*>(description), 0, static_cast<size_t>(size));
+  scatcuda_description& d = *description;
+  d.size = size;
+  d.type = plan->type;
+  d.rank = p.rank;
+  d.channels = p.channels;
+  d.sides = p.sides;
+  for (int i = 0; i < 3; ++i) {
+    d.signal[i] = i < p.rank ? p.axis[i].size : 1;
+    d.side[i] = i < p.sides ? p.side[i] : 1;
+  }
+  d.signal_numbers = points_of(p.signal);
+  d.result_numbers = p.channels * p.unit;
+  d.psi_entries = plan->psi_entries;
+  d.phi_entries = p.phi_numbers;
+  return SCATCUDA_OK;
+}
+
+const char* scatcuda_plan_program(const scatcuda_plan* plan) {
+  return plan == nullptr ? nullptr : plan->text.c_str();
 }

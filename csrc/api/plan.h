@@ -5,24 +5,26 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
+#include <string>
 
 #include "../core/engines.h"
+#include "../core/program.h"
 #include "../include/scatcuda/scatcuda.h"
 
 namespace scatcuda {
 
-// Bytes of the tables of a problem
+// Bytes of the tables of a program
 struct Sizes {
   int64_t psi_support, phi_support, psi, phi;
   int64_t sum() const { return psi_support + phi_support + psi + phi; }
 };
 
-// A problem and its filters, in the memory of whoever executes it
+// A program and its filters, in the memory of whoever executes it
 struct Filtered {
-  Problem problem;
-  Shape shape;
+  ProgramPointer program;
   scatcuda_type type;
-  int64_t psi_entries, phi_entries;
+  int64_t psi_entries;
   Sizes sizes;
   const void *psi, *phi;
   const int64_t *psi_support, *phi_support;
@@ -35,8 +37,10 @@ struct Filtered {
 
 }  // namespace scatcuda
 
-// One block of memory: this, and the tables behind it
-struct scatcuda_plan : scatcuda::Filtered {};
+// At the beginning of a block of memory that holds the tables, too
+struct scatcuda_plan : scatcuda::Filtered {
+  std::string text;  // of the program
+};
 
 namespace scatcuda {
 
@@ -81,6 +85,37 @@ __attribute__((format(printf, 3, 4))) inline scatcuda_status fail(scatcuda_messa
   return status;
 }
 
+// Structs of the caller's, compiled with a header that may be older or newer than ours. None has
+// grown so far: what is asked for at least is what the first release had.
+template <class T>
+scatcuda_status check_size(const T& given, const char* name, scatcuda_message* message) {
+  constexpr int64_t least = sizeof(T), most = 4096;  // that any release may come to
+  if (given.size >= least && given.size <= most) return SCATCUDA_OK;
+  return fail(message, SCATCUDA_BAD_ARGUMENT,
+              "the size of %s must be its sizeof, from %lld to %lld; got %lld", name,
+              static_cast<long long>(least), static_cast<long long>(most),
+              static_cast<long long>(given.size));
+}
+
+// Copies what we know of such a struct; the rest must be zeros.
+template <class T>
+scatcuda_status take(const T& given, const char* name, T* taken, scatcuda_message* message) {
+  const scatcuda_status status = check_size(given, name, message);
+  if (status != SCATCUDA_OK) return status;
+  const auto* bytes = reinterpret_cast<const char*>(&given);
+  for (int64_t i = sizeof(T); i < given.size; ++i) {
+    if (bytes[i] != 0) {
+      return fail(
+          message, SCATCUDA_BAD_ARGUMENT,
+          "%s asks for what this version of scatcuda does not know: of its %lld bytes those "
+          "from %lld on must be 0",
+          name, static_cast<long long>(given.size), static_cast<long long>(sizeof(T)));
+    }
+  }
+  std::memcpy(taken, bytes, sizeof(T));
+  return SCATCUDA_OK;
+}
+
 // Where the tables lie, one after the other, in a block of memory that begins at a multiple of 64
 struct Places {
   int64_t psi, phi, psi_support, phi_support, end;
@@ -105,23 +140,35 @@ Gradients<T> typed(const scatcuda_gradients& g) {
   return {static_cast<T*>(g.x), static_cast<T*>(g.psi), static_cast<T*>(g.phi)};
 }
 
-// Of tables without their addresses; fails where there is no such problem.
-scatcuda_status sizes_of(const scatcuda_tables& tables, Sizes* sizes, scatcuda_message* message);
+// The program of a text, and the bytes of its tables. Reads of the tables only what they say of
+// themselves, no address.
+scatcuda_status read_program(const std::string& text, const scatcuda_tables& tables,
+                             ProgramPointer* program, Sizes* sizes, scatcuda_message* message);
 // Copies tables, at any address, and checks what they say.
-scatcuda_status make_plan(const scatcuda_tables& tables, scatcuda_plan** plan,
-                          scatcuda_message* message);
+scatcuda_status make_plan(const std::string& text, const scatcuda_tables& tables,
+                          scatcuda_plan** plan, scatcuda_message* message);
+
+// f(), whose one exception ends here
+template <class F>
+scatcuda_status with_memory(scatcuda_message* message, F&& f) {
+  try {
+    return f();
+  } catch (const std::bad_alloc&) {
+    return fail(message, SCATCUDA_NO_MEMORY, "no memory for a plan");
+  }
+}
 
 // Whether the arrays of a batch have a size, and are there; else why not
 inline scatcuda_status check_batch(const Filtered& plan, int64_t batch, const void* x,
                                    const void* coefficients, scatcuda_message* message) {
-  const int64_t most = most_images(plan.problem);
+  const int64_t most = most_signals(*plan.program);
   if (batch < 0 || batch > most) {
     return fail(message, SCATCUDA_BAD_ARGUMENT, "batch must be from 0 to %lld; got %lld",
                 static_cast<long long>(most), static_cast<long long>(batch));
   }
   if (batch > 0 && (x == nullptr || coefficients == nullptr)) {
     return fail(message, SCATCUDA_BAD_ARGUMENT, "the array of %s is NULL",
-                x == nullptr ? "images" : "coefficients");
+                x == nullptr ? "signals" : "coefficients");
   }
   return SCATCUDA_OK;
 }

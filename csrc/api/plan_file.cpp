@@ -2,14 +2,15 @@
 // its end. scatcuda/planfile.py writes them. All numbers are little-endian:
 //
 //     0  "scatplan"
-//     8  version, 32 bits: 1
+//     8  version, 32 bits: 2
 //    12  CRC-32 (zlib's) of bytes [16, end), 32 bits
 //    16  size of the file, and all that follows, in 64 bits
 //    24  bytes of a number of psi and phi, 4 or 8
-//    32  J, L, max_order, M, N, pre_pad
-//    80  numbers in psi
-//    88  zeros
-//   128  psi_support, phi_support, psi, phi, as scatcuda/plan.py has them
+//    32  bytes of the program's text
+//    40  numbers in psi
+//    48  zeros
+//    64  the text (csrc/core/program.h), zeros up to a multiple of 8
+//        psi_support, phi_support, psi, phi, as scatcuda.h has them
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,9 +27,9 @@ namespace {
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tables are copied as they are");
 
-constexpr int64_t header = 128;
+constexpr int64_t header = 64;
 constexpr char magic[] = "scatplan";
-constexpr uint32_t version = 1;
+constexpr uint32_t version = 2;
 
 template <class T>
 T number_at(const unsigned char* bytes, int64_t offset) {
@@ -58,66 +59,96 @@ scatcuda_status no_plan(scatcuda_message* message, const char* why) {
   return fail(message, SCATCUDA_BAD_PLAN, "no plan of scatcuda: %s", why);
 }
 
-// What the header says, of a file of `size` bytes; the tables' addresses stay null.
-scatcuda_status read_header(const unsigned char* bytes, int64_t size, scatcuda_tables* tables,
-                            Sizes* sizes, scatcuda_message* message) {
+struct Header {
+  scatcuda_tables tables;  // their addresses stay null
+  int64_t text, program;   // its bytes, and up to a multiple of 8
+};
+
+// What the header says, of a file of `size` bytes
+scatcuda_status read_header(const unsigned char* bytes, int64_t size, Header* found,
+                            scatcuda_message* message) {
   if (size < 8 || std::memcmp(bytes, magic, 8) != 0) {
     return no_plan(message, "it does not begin with \"scatplan\"");
   }
-  if (size < header) return no_plan(message, "it ends within its header");
-  if (number_at<uint32_t>(bytes, 8) != version) {
-    return fail(message, SCATCUDA_BAD_PLAN, "a plan of version %u; this library reads version %u",
-                number_at<uint32_t>(bytes, 8), version);
+  if (size < 16) return no_plan(message, "it ends within its header");
+  const auto written = number_at<uint32_t>(bytes, 8);
+  if (written < version) {
+    return fail(
+        message, SCATCUDA_BAD_PLAN,
+        "a plan of version %u, of an older scatcuda; this library reads version %u: export it "
+        "again, with Scattering2D.save_plan or `scatcuda export`",
+        written, version);
   }
+  if (written > version) {
+    return fail(message, SCATCUDA_BAD_PLAN, "a plan of version %u; this library reads version %u",
+                written, version);
+  }
+  if (size < header) return no_plan(message, "it ends within its header");
   if (number_at<int64_t>(bytes, 16) != size) {
     return fail(message, SCATCUDA_BAD_PLAN, "no plan of scatcuda: it says %lld bytes and has %lld",
                 static_cast<long long>(number_at<int64_t>(bytes, 16)),
                 static_cast<long long>(size));
   }
-  for (int64_t i = 88; i < header; ++i) {
+  for (int64_t i = 48; i < header; ++i) {
     if (bytes[i] != 0) return no_plan(message, "what must be zero in its header is not");
   }
   const auto type = number_at<int64_t>(bytes, 24);
   if (type != 4 && type != 8) return no_plan(message, "its numbers have neither 4 nor 8 bytes");
-  tables->type = static_cast<scatcuda_type>(type);
-  tables->J = number_at<int64_t>(bytes, 32);
-  tables->L = number_at<int64_t>(bytes, 40);
-  tables->max_order = number_at<int64_t>(bytes, 48);
-  tables->M = number_at<int64_t>(bytes, 56);
-  tables->N = number_at<int64_t>(bytes, 64);
-  tables->pre_pad = number_at<int64_t>(bytes, 72);
-  tables->psi_entries = number_at<int64_t>(bytes, 80);
-  const scatcuda_status status = sizes_of(*tables, sizes, message);
-  if (status != SCATCUDA_OK) return status;
-  if (header + sizes->sum() != size) {
+  found->tables.type = static_cast<scatcuda_type>(type);
+  found->text = number_at<int64_t>(bytes, 32);
+  found->tables.psi_entries = number_at<int64_t>(bytes, 40);
+  if (found->text < 0 || found->text > longest_text) {
     return fail(message, SCATCUDA_BAD_PLAN,
-                "no plan of scatcuda: its problem takes %lld bytes, and it has %lld",
-                static_cast<long long>(header + sizes->sum()), static_cast<long long>(size));
+                "no plan of scatcuda: its program has %lld characters; at most %lld are read",
+                static_cast<long long>(found->text), static_cast<long long>(longest_text));
   }
+  found->program = round_up(found->text, 8);
+  if (found->program > size - header) return no_plan(message, "it ends within its program");
   return SCATCUDA_OK;
+}
+
+// The program behind the header, and whether it and its tables fill the file
+scatcuda_status read_text(const unsigned char* bytes, int64_t size, const Header& h,
+                          std::string* text, Sizes* sizes, scatcuda_message* message) {
+  for (int64_t i = h.text; i < h.program; ++i) {
+    if (bytes[i] != 0) return no_plan(message, "what must be zero behind its program is not");
+  }
+  text->assign(reinterpret_cast<const char*>(bytes), static_cast<size_t>(h.text));
+  ProgramPointer program;
+  const scatcuda_status status = read_program(*text, h.tables, &program, sizes, message);
+  if (status != SCATCUDA_OK) return status;
+  const int64_t taken = header + h.program + sizes->sum();
+  if (taken == size) return SCATCUDA_OK;
+  return fail(message, SCATCUDA_BAD_PLAN,
+              "no plan of scatcuda: its program takes %lld bytes, and it has %lld",
+              static_cast<long long>(taken), static_cast<long long>(size));
 }
 
 scatcuda_status read_plan(const unsigned char* bytes, int64_t size, scatcuda_plan** plan,
                           scatcuda_message* message) {
-  scatcuda_tables tables{};
+  Header h{};
+  std::string text;
   Sizes sizes;
-  const scatcuda_status status = read_header(bytes, size, &tables, &sizes, message);
+  scatcuda_status status = read_header(bytes, size, &h, message);
+  if (status == SCATCUDA_OK) {
+    status = read_text(bytes + header, size, h, &text, &sizes, message);
+  }
   if (status != SCATCUDA_OK) return status;
   if (crc32(bytes + 16, size - 16) != number_at<uint32_t>(bytes, 12)) {
     return no_plan(message, "its checksum is wrong, the file was altered");
   }
-  const unsigned char* next = bytes + header;
+  const unsigned char* next = bytes + header + h.program;
   const auto take = [&next](int64_t taken) {
     const unsigned char* table = next;
     next += taken;
     return table;
   };
   // only copied from, whatever their alignment
-  tables.psi_support = reinterpret_cast<const int64_t*>(take(sizes.psi_support));
-  tables.phi_support = reinterpret_cast<const int64_t*>(take(sizes.phi_support));
-  tables.psi = take(sizes.psi);
-  tables.phi = take(sizes.phi);
-  return make_plan(tables, plan, message);
+  h.tables.psi_support = reinterpret_cast<const int64_t*>(take(sizes.psi_support));
+  h.tables.phi_support = reinterpret_cast<const int64_t*>(take(sizes.phi_support));
+  h.tables.psi = take(sizes.psi);
+  h.tables.phi = take(sizes.phi);
+  return make_plan(text, h.tables, plan, message);
 }
 
 scatcuda_status cannot_read(const char* path, const char* why, scatcuda_message* message) {
@@ -125,7 +156,6 @@ scatcuda_status cannot_read(const char* path, const char* why, scatcuda_message*
 }
 
 // What scatcuda/data/budget.py does: a file may claim more than anybody stored, if it is sparse.
-// Its bytes and the plan's copy of them are there at the same time.
 scatcuda_status ask(const char* path, int64_t bytes, scatcuda_message* message) {
   const char* set = std::getenv("SCATCUDA_FILE_BUDGET");
   char* end = nullptr;
@@ -135,34 +165,47 @@ scatcuda_status ask(const char* path, int64_t bytes, scatcuda_message* message) 
   if (is_set && (*end != '\0' || errno != 0 || most < 1)) {
     return fail(message, SCATCUDA_BAD_ARGUMENT, "SCATCUDA_FILE_BUDGET must be a number of bytes");
   }
-  if (bytes <= most / 2) return SCATCUDA_OK;
+  if (bytes <= most) return SCATCUDA_OK;
   return fail(message, SCATCUDA_NO_MEMORY,
-              "2 x %lld bytes to read it are more than SCATCUDA_FILE_BUDGET, %lld: %s",
+              "%lld bytes to read it are more than SCATCUDA_FILE_BUDGET, %lld: %s",
               static_cast<long long>(bytes), most, path);
 }
 
 // The bytes of a file, to be freed, whose size does not change while they are read
 scatcuda_status read_file(const char* path, std::FILE* file, int64_t size, unsigned char** bytes,
                           scatcuda_message* message) {
-  const int64_t some = size < header ? size : header;
-  unsigned char start[header];
-  if (std::fread(start, 1, static_cast<size_t>(some), file) != static_cast<size_t>(some)) {
-    return cannot_read(path, "reading failed", message);
-  }
+  // up to `end`, from where it was read before
+  int64_t read = 0;
+  const auto extend = [&](int64_t end) {
+    auto* longer = static_cast<unsigned char*>(std::realloc(*bytes, static_cast<size_t>(end) + 1));
+    if (longer == nullptr) {
+      return fail(message, SCATCUDA_NO_MEMORY, "no memory to read %s", path);
+    }
+    *bytes = longer;
+    const auto wanted = static_cast<size_t>(end - read);
+    if (std::fread(longer + read, 1, wanted, file) != wanted) {
+      return cannot_read(path, "reading failed", message);
+    }
+    read = end;
+    return SCATCUDA_OK;
+  };
   // A large file that is no plan is not read at all.
-  scatcuda_tables tables{};
+  Header h{};
+  std::string text;
   Sizes sizes;
-  scatcuda_status status = read_header(start, size, &tables, &sizes, message);
-  if (status == SCATCUDA_OK) status = ask(path, size, message);
-  if (status != SCATCUDA_OK) return status;
-  *bytes = static_cast<unsigned char*>(std::malloc(static_cast<size_t>(size)));
-  if (*bytes == nullptr) return fail(message, SCATCUDA_NO_MEMORY, "no memory to read %s", path);
-  std::memcpy(*bytes, start, header);
-  const auto rest = static_cast<size_t>(size - header);
-  if (std::fread(*bytes + header, 1, rest, file) != rest) {
-    return cannot_read(path, "reading failed", message);
+  scatcuda_status status = extend(min(size, header));
+  if (status == SCATCUDA_OK) status = read_header(*bytes, size, &h, message);
+  // a list of shifts becomes 21 times as long as its text, and nothing longer
+  const int64_t parsed = 24 * h.program;
+  if (status == SCATCUDA_OK) status = ask(path, parsed, message);
+  if (status == SCATCUDA_OK) status = extend(header + h.program);
+  if (status == SCATCUDA_OK) {
+    status = read_text(*bytes + header, size, h, &text, &sizes, message);
   }
-  return SCATCUDA_OK;
+  // its bytes and the plan's copy of them are there at the same time
+  if (status == SCATCUDA_OK) status = ask(path, 2 * size + parsed, message);
+  if (status == SCATCUDA_OK) status = extend(size);
+  return status;
 }
 
 }  // namespace
@@ -176,8 +219,10 @@ scatcuda_status scatcuda_plan_read(const void* bytes, size_t size, scatcuda_plan
   *plan = nullptr;
   if (bytes == nullptr) return fail(message, SCATCUDA_BAD_ARGUMENT, "bytes is NULL");
   if (size > static_cast<size_t>(INT64_MAX)) return no_plan(message, "it is too long");
-  return read_plan(static_cast<const unsigned char*>(bytes), static_cast<int64_t>(size), plan,
-                   message);
+  return with_memory(message, [&] {
+    return read_plan(static_cast<const unsigned char*>(bytes), static_cast<int64_t>(size), plan,
+                     message);
+  });
 }
 
 scatcuda_status scatcuda_plan_load(const char* path, scatcuda_plan** plan,
@@ -202,8 +247,10 @@ scatcuda_status scatcuda_plan_load(const char* path, scatcuda_plan** plan,
   }
   unsigned char* bytes = nullptr;
   scatcuda_message why{};
-  scatcuda_status status = read_file(path, file, before.st_size, &bytes, &why);
-  if (status == SCATCUDA_OK) status = read_plan(bytes, before.st_size, plan, &why);
+  const scatcuda_status status = with_memory(&why, [&] {
+    const scatcuda_status read = read_file(path, file, before.st_size, &bytes, &why);
+    return read == SCATCUDA_OK ? read_plan(bytes, before.st_size, plan, &why) : read;
+  });
   std::free(bytes);
   std::fclose(file);
   if (status == SCATCUDA_OK) return status;

@@ -95,6 +95,7 @@ struct Owner {
   std::vector<Matrix> matrices;
   std::vector<Step> steps;
   std::vector<LinePlan> lines;
+  std::vector<int64_t> bases;
   std::vector<int> signal_children;
   std::deque<std::vector<int>> children;
   std::deque<std::vector<int>> ints;
@@ -121,7 +122,7 @@ class Reader {
   Program& p_ = unstarted(o_.program);
   std::vector<string_view> words_;
   size_t next_ = 0;
-  int64_t planes_ = 0, averaged_ = 0;
+  int64_t planes_ = 0, averaged_ = 0, paired_ = 0;
 
   static Program& unstarted(Program& p) {
     p.sides = -1;
@@ -280,6 +281,8 @@ class Reader {
     if (kind == Kind::group) group(s);
     if (kind == Kind::average) average(s);
     if (kind == Kind::pair) pair(s);
+    paired_ += s.pairs;
+    expect(paired_ <= most_planes, "more than ", most_planes, " planes are paired");
     planes_ += s.planes;
     expect(s.planes <= most_planes && planes_ <= 8 * most_planes, "it has ", s.planes,
            " planes; a step may have ", most_planes, ", and all ", 8 * most_planes);
@@ -326,6 +329,12 @@ class Reader {
     return static_cast<int>(index);
   }
 
+  // Its planes are gathered: all of a signal's at a time.
+  void store(Step& s) {
+    s.stored = true;
+    product(points_of(s.grid), parts_of(s) * s.planes, "numbers of the planes that it gathers");
+  }
+
   // Axes of a rank by the parts that they play
   int part(int axis) const { return axis == p_.rank - 1 ? 2 : axis; }
   Grid grid_of(const int64_t* side) const {
@@ -348,6 +357,8 @@ class Reader {
   void wavelet(Step& s) {
     s.source = source();
     expect_real(s.source);
+    expect(s.source < 0 || at(s.source).kind == Kind::wavelet, "it filters the planes of step ",
+           s.source, ", which is no wavelet");
     s.set = set_of("a set");
     const Grid& from = grid_of_source(s.source);
     expect_grid(s.set, from);
@@ -399,7 +410,7 @@ class Reader {
     for (const string_view name : parted(word("the sources"), ',')) {
       const int index = earlier(name);
       sources.push_back(index);
-      at(index).stored = true;
+      store(at(index));
       planes += at(index).planes;
       s.level = std::max(s.level, at(index).level);
       expect(equal(at(index).grid, at(sources[0]).grid), "its sources ", sources[0], " and ", index,
@@ -441,6 +452,7 @@ class Reader {
     append_digit(s, s.groups);
     append_digit(s, filters.count);
     append_digit(s, ceil_div(s.length, s.every));
+    store(s);
   }
 
   void average(Step& s) {
@@ -499,7 +511,13 @@ class Reader {
   void pair(Step& s) {
     s.source = source();
     s.other = source();
-    for (const int source : {s.source, s.other}) (source < 0 ? p_.stored : at(source).stored) = true;
+    for (const int source : {s.source, s.other}) {
+      if (source < 0) {
+        p_.stored = true;
+      } else {
+        store(at(source));
+      }
+    }
     const string_view list = word("pairs of planes");
     const int64_t counts[] = {planes_of(s.source), planes_of(s.other)};
     auto& pairs = o_.integers.emplace_back();
@@ -563,18 +581,22 @@ class Reader {
 
   // --- what is known when all is read ---
 
+  // The number of the transform of a side, whose twiddles are those of a longer one
+  int line_of(int64_t side, int64_t base) {
+    const auto length = std::find(o_.bases.begin(), o_.bases.end(), base);
+    const int of = static_cast<int>(length - o_.bases.begin());
+    if (length == o_.bases.end()) o_.bases.push_back(base);
+    const auto same = [&](const LinePlan& l) { return l.side == side && l.base == of; };
+    const auto found = std::find_if(o_.lines.begin(), o_.lines.end(), same);
+    const int index = static_cast<int>(found - o_.lines.begin());
+    if (found == o_.lines.end()) {
+      o_.lines.push_back({side, of, factorize(static_cast<int>(side))});
+    }
+    return index;
+  }
   void plan_lines(const Grid& grid, int (&line)[3]) {
     for (int part = 0; part < 3; ++part) {
-      LinePlan wanted{at_part(grid, part), 0, {}};
-      while (at_part(p_.padded, wanted.base) != at_part(p_.padded, part)) ++wanted.base;
-      const auto same = [&](const LinePlan& l) {
-        return l.side == wanted.side && l.base == wanted.base;
-      };
-      const auto found = std::find_if(o_.lines.begin(), o_.lines.end(), same);
-      line[part] = static_cast<int>(found - o_.lines.begin());
-      if (found != o_.lines.end()) continue;
-      wanted.radices = factorize(static_cast<int>(wanted.side));
-      o_.lines.push_back(wanted);
+      line[part] = line_of(at_part(grid, part), at_part(p_.padded, part));
     }
   }
 
@@ -602,12 +624,19 @@ class Reader {
       o_.steps[i].child_count = static_cast<int>(o_.children[i].size());
     }
     plan_lines(p_.padded, p_.line);
-    for (Step& s : o_.steps) plan_lines(s.grid, s.line);
+    for (Step& s : o_.steps) {
+      plan_lines(s.grid, s.line);
+      if (s.kind == Kind::group || s.kind == Kind::pair) p_.gathered = true;
+      if (s.kind != Kind::group) continue;
+      const int64_t length = o_.sets[static_cast<size_t>(s.set)].points;
+      s.group_line = line_of(length, length);
+    }
     const auto count = [](const auto& list) { return static_cast<int>(list.size()); };
     p_.sets = o_.sets.data(), p_.set_count = count(o_.sets);
     p_.matrices = o_.matrices.data(), p_.matrix_count = count(o_.matrices);
     p_.steps = o_.steps.data(), p_.step_count = count(o_.steps);
     p_.lines = o_.lines.data(), p_.line_count = count(o_.lines);
+    p_.bases = o_.bases.data(), p_.base_count = count(o_.bases);
     p_.children = o_.signal_children.data(), p_.child_count = count(o_.signal_children);
   }
 };
@@ -621,7 +650,8 @@ ProgramPointer parse_program(const string& text, string* why) {
   if (found != nullptr && text == last) return found;
   static std::mutex mutex;
   static auto* known = new std::unordered_map<string, ProgramPointer>;
-  constexpr size_t most_known = 64;
+  static size_t characters = 0;  // of all of them: those of strangers may be long
+  constexpr size_t most_known = 64, most_characters = 1 << 20;
   {
     const std::lock_guard<std::mutex> lock(mutex);
     const auto it = known->find(text);
@@ -632,15 +662,20 @@ ProgramPointer parse_program(const string& text, string* why) {
   }
   try {
     const std::shared_ptr<Owner> owner = Reader(text).take();
-    found = ProgramPointer(owner, &owner->program);
+    ProgramPointer made(owner, &owner->program);
+    last = text;  // which may fail: then `found` is still the one before
+    found = std::move(made);
   } catch (const Refused& refused) {
     *why = refused.why;
     return nullptr;
   }
-  last = text;
   const std::lock_guard<std::mutex> lock(mutex);
-  if (known->size() >= most_known) known->clear();
-  known->emplace(text, found);
+  characters += text.size();
+  if (known->size() >= most_known || characters > most_characters) {
+    known->clear();
+    characters = text.size();
+  }
+  if (characters <= most_characters) known->emplace(text, found);
   return found;
 }
 

@@ -26,7 +26,8 @@
 //                            where it is padded with zeros behind; every 2nd is kept; modulus, none
 //   pair 1 2 0:3,1:4 at 7    see Step
 //
-// Steps, sets and matrices are numbered from 0 each. The planes of a wavelet step have its source's
+// A wavelet step filters the signal or another wavelet step's planes, real ones; group and pair take
+// any. Steps, sets and matrices are numbered from 0 each. The planes of a wavelet step have its source's
 // numbers with one digit more, the filter (norm: without); those of a group step have three:
 // group, filter, place.
 #pragma once
@@ -42,9 +43,10 @@ constexpr int max_rank = 3, max_level = 24, max_digits = max_level + 3;
 // How large a program may be: far beyond use, and so that no size of one overflows. A table of
 // filters is that of one set, or the whole of phi. scatcuda/limits.py has the same.
 constexpr int64_t longest_side = 1 << 24, most_steps = 1 << 13, longest_text = 1 << 24;
-constexpr int64_t most_filters = 1 << 12, most_planes = 1 << 20;  // of a set; of a step, or averaged
-constexpr int64_t most_numbers = int64_t{1} << 40;                // of a table
-constexpr int64_t most_batch_numbers = int64_t{1} << 58;          // of signals and results
+constexpr int64_t most_filters = 1 << 12;                 // of a set
+constexpr int64_t most_planes = 1 << 20;                  // of a step; averaged; paired
+constexpr int64_t most_numbers = int64_t{1} << 40;        // of a table
+constexpr int64_t most_batch_numbers = int64_t{1} << 58;  // of signals and results
 
 // Sides by the parts that axes play in the engines: signals of rank 1 have a last axis alone, of
 // rank 2 a first and a last; the others have one point.
@@ -70,8 +72,8 @@ struct Matrix {
   int64_t first, row;  // its first number in phi, and row of phi_support
 };
 
-// A Fourier transform of one length, whose twiddles are every base/side-th of those of the padded
-// signal along the axis of part `base`
+// A Fourier transform of one length, whose twiddles are every bases[base] / side-th of those of a
+// padded side, or of an axis that groups have
 struct LinePlan {
   int64_t side;
   int base;
@@ -94,6 +96,7 @@ struct Step {
   bool crop_first = false, crop_middle = false, crop_last = false;
   Grid grid{1, 1, 1};                                // of its planes
   int line[3] = {};                                  // along its axes, by part
+  int group_line = -1;                               // along the axis of a group
   int level = 0;                                     // wavelets in a row
   int digits = 0;                                    // of a plane's number,
   int64_t digit[max_digits] = {};                    // their ranges
@@ -140,11 +143,13 @@ struct Program {
   const Matrix* matrices;
   const Step* steps;
   const LinePlan* lines;
-  int set_count, matrix_count, step_count, line_count;
+  const int64_t* bases;
+  int set_count, matrix_count, step_count, line_count, base_count;
   const int* children;  // wavelet steps of the signal
   int child_count;
   int average;  // the step that averages the signal
-  bool stored;  // pair takes the signal
+  bool stored;    // pair takes the signal
+  bool gathered;  // there is a group or a pair
   int levels;
   int64_t psi_support_numbers, phi_numbers, phi_rows;
 };
@@ -166,6 +171,11 @@ int64_t lanes_of(int64_t count);
 inline namespace SCATCUDA_ISA {
 
 SCATCUDA_HD constexpr int64_t points_of(const Grid& g) { return g.first * g.middle * g.last; }
+
+// Real planes have one, complex ones two.
+constexpr int parts_of(const Step& s) {
+  return s.rho == Rho::none || s.rho == Rho::phase ? 2 : 1;
+}
 
 // Whether a band [low, high) of points modulo `side` is one: it may begin before the first point or
 // end behind the last.

@@ -1,21 +1,23 @@
-// Where everything of one transform lies: one workspace from the caller, cut into the buffers of an
-// image (shared by the threads that work on it) and those of a thread. Nothing else is allocated.
+// Where everything of one transform lies: one workspace from the caller, cut into the buffers of a
+// signal (shared by the threads that work on it) and those of a thread. Nothing else is allocated.
 #pragma once
 
-#include "../core/schedule.h"
+#include "../core/program.h"
 #include "fft_line.h"
 
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
-// Hands out pieces of the workspace; with a null base it only counts the bytes.
+// Hands out pieces of the workspace; with a null base it only counts the bytes, up to more than
+// there can be.
 class Arena {
  public:
   explicit Arena(void* base) : base_(static_cast<char*>(base)) {}
   template <class T>
   T* take(int64_t count) {
+    constexpr int64_t most = int64_t{1} << 61, size = static_cast<int64_t>(sizeof(T));
     T* p = base_ ? reinterpret_cast<T*>(base_ + used_) : nullptr;
-    used_ += round_up(count * static_cast<int64_t>(sizeof(T)), alignment);
+    used_ = min(most, used_ + (count > most / size ? most : round_up(count * size, alignment)));
     return p;
   }
   int64_t used() const { return used_; }
@@ -33,99 +35,252 @@ int64_t spread(int64_t count) {
   return (ceil_div(count, line) | 1) * line;
 }
 
-// A plane of complex elements of Q lanes, [lines][elements][2][Q]. Between a wavelet's columns and
-// its rows it is tiled, [rows / 4][columns][4]: a walk down a column then touches a quarter of the
-// pages, and four rows are read as one stream.
+// A plane of complex elements of Q lanes, [lines][elements][2][Q]. Between a wavelet's first axis
+// and its last it is tiled, [first / 4][middle][last][4]: a walk down the first axis then touches a
+// quarter of the pages, and four rows are read as one stream.
 template <class T>
 struct Plane {
   T* p = nullptr;
   int64_t stride = 0;  // numbers from a line to the next
 };
 
-// The plane U Qᵀ [rows, n · Q], its rows of whole vectors. What fills them up is 0: it enters sums
-// that nobody reads, but as left-over bits it might be denormal numbers, a hundred times slower.
+// The spectrum of real planes, of the last axis only the bins k2 = 0 … last/2; columns (k1, k2) of
+// the middle and last axis, in each the real parts along the first axis and, `im` numbers on, the
+// imaginary parts. The other columns are mirrored conjugates; row `grid.first` repeats row 0, so
+// that a mirrored walk up the rows may begin there.
 template <class T>
-Plane<T> reduced_plane(int64_t rows, int64_t width, Arena& arena) {
-  Plane<T> plane;
-  plane.stride = round_up(width, full_lanes<T>);
-  plane.p = arena.take<T>(rows * plane.stride);
-  for (int64_t r = 0; plane.p != nullptr && r < rows; ++r) {
-    for (int64_t c = width; c < plane.stride; ++c) plane.p[r * plane.stride + c] = 0;
-  }
-  return plane;
+struct Spectrum {
+  T* p;
+  int64_t im, column;  // numbers to the imaginary part, and to the next column
+  Grid grid;
+
+  int64_t kept() const { return grid.middle * (grid.last / 2 + 1); }
+  T* at(int64_t k1, int64_t k2) const { return p + (k2 * grid.middle + k1) * column; }
+};
+template <class T>
+Spectrum<T> spectrum_at(T* p, const Grid& grid) {
+  const int64_t rows = round_up(grid.first + 1, full_lanes<T>);
+  return {p, rows, 2 * rows, grid};
+}
+// Columns of which there is room: in the sums of gradients none is the mirror of another.
+template <class T>
+int64_t spectrum_numbers(const Grid& grid, bool whole) {
+  const Spectrum<T> s = spectrum_at<T>(nullptr, grid);
+  return (whole ? grid.middle * grid.last : s.kept()) * s.column;
 }
 
-// What a workspace is for
+// What a task is
 enum class Pass { forward, backward, backward_with_phi };
 
-template <class T, int Slots>
-struct ImageBuffers {
-  static constexpr int W = full_lanes<T>, Q = W / Slots;
-  int64_t width = 0;       // of a row of the padded image, whole pairs of vectors
-  int64_t spec_rows = 0;   // of a column of a spectrum: Mp + 1, row 0 again at the end, in vectors
-  T* padded = nullptr;     // [Mp, width]
-  T* half = nullptr;       // [Mp/2 + 1 (in whole vectors), 2, width]: columns transformed
-  T* lowpassed = nullptr;  // [m, width]
-  T* spectrum = nullptr;   // x̂ [Np, 2, spec_rows]
-  Plane<T> wavelet;        // W1 after its columns' inverse DFT [Mp / 4, Np, 4]
-  int64_t wavelet_plane = 0;  // backward: of each chunk of angles one
-  Plane<T> reduced;           // U1 Qᵀ [Mp, n · Q], real
-  Plane<T> across;            // rows of U1 transformed [Np/2 + 1, Mp]
-  T* u_hat = nullptr;         // Û1 [angles, Np/2 + 1, 2, spec_rows]
-  int64_t u_hat_angle = 0;
-  T* grad_spectrum = nullptr;  // backward: the gradient of x̂, as it
+// How the planes of one wavelet step lie while they are made, all filters on one source plane: in
+// chunks of Q filters, `slots` rows or columns of them in a vector.
+template <class T>
+struct Layout {
+  int slots = 1;
+  int64_t Q = 1, chunks = 1, kept_chunks = 1;
+  int64_t wavelet_stride = 0, wavelet = 0;  // W of a chunk after the first axis' inverse DFT
+  int64_t reduced_stride = 0, reduced = 0;  // U after the low-pass of the last axis, real
+  int64_t across_stride = 0, across = 0;    // U after the last axis' DFT [last/2 + 1, middle, first]
+  int64_t u_hat = 0;                        // Û of one filter, a Spectrum
 
-  ImageBuffers(const Schedule& s, Pass pass, Arena& arena) {
-    const bool backward = pass != Pass::forward;
-    const int64_t kept = s.max_order < 2 || s.J < 2 ? 0 : s.Np / 2 + 1;
-    width = round_up(s.Np, 2 * W);
-    spec_rows = round_up(s.Mp + 1, W);
-    wavelet.stride = spread<T>(s.Np * tile_rows * 2 * Q);
-    across.stride = spread<T>(s.Mp * 2 * Q);
-    u_hat_angle = kept * 2 * spec_rows;
-    padded = arena.take<T>(s.Mp * width);
-    lowpassed = arena.take<T>(s.m * width);
-    if (s.max_order < 1) return;
-    half = arena.take<T>(round_up(s.Mp / 2 + 1, W) * 2 * width);
-    spectrum = arena.take<T>(s.Np * 2 * spec_rows);
-    wavelet_plane = ceil_div(s.Mp, tile_rows) * wavelet.stride;
-    wavelet.p = arena.take<T>((backward ? ceil_div(s.L, Q) : 1) * wavelet_plane);
-    reduced = reduced_plane<T>(s.Mp, s.n * Q, arena);
-    across.p = arena.take<T>(kept * across.stride);
-    u_hat = arena.take<T>(round_up(s.L, Q) * u_hat_angle);
-    if (backward) grad_spectrum = arena.take<T>(s.Np * 2 * spec_rows);
-  }
-
-  Plane<T> wavelet_of(int64_t chunk) const {
-    return {wavelet.p + chunk * wavelet_plane, wavelet.stride};
+  Layout(const Program& p, const Step& s, Pass pass) {
+    constexpr int64_t W = full_lanes<T>;
+    const Set& set = p.sets[s.set];
+    slots = set.lanes == 4 && W >= 16 ? static_cast<int>(W / 4) : set.lanes <= W / 2 ? 2 : 1;
+    Q = W / slots;
+    chunks = ceil_div(set.count, Q);
+    const bool further = s.child_count > 0;
+    // what follows goes back through all chunks, and a norm needs them at once
+    const bool all = s.rho == Rho::norm || (pass != Pass::forward && further);
+    kept_chunks = all ? chunks : 1;
+    wavelet_stride = spread<T>(s.grid.middle * s.grid.last * tile_rows * 2 * Q);
+    wavelet = ceil_div(s.grid.first, tile_rows) * wavelet_stride;
+    if (s.average >= 0) {
+      reduced_stride = round_up(p.steps[s.average].outputs.last * Q, W);
+      reduced = s.grid.first * s.grid.middle * reduced_stride;
+    }
+    if (!further) return;
+    across_stride = spread<T>(s.grid.first * s.grid.middle * 2 * Q);
+    across = (s.grid.last / 2 + 1) * across_stride;
+    u_hat = spectrum_numbers<T>(s.grid, false);
   }
 };
 
-template <class T, int Slots>
-struct ThreadBuffers {
-  static constexpr int W = full_lanes<T>, Q = W / Slots;
-  T *line, *work, *spare;  // one line of complex vectors each
-  T* tile;                 // [m, n · Q]: coefficients before their angles are parted
-  Plane<T> wavelet;        // W2 of a family [Mp / 8, Np / 2, 4]
-  Plane<T> reduced;        // U2 Qᵀ [Mp/2, n · Q]
-  // backward
-  T* start = nullptr;          // a line: what two rows of U1 are sent back from the next order
-  T* grad_spectrum = nullptr;  // the gradient of one angle of Û1
-  Plane<T> lowpassed;          // |W| Qᵀ, for the low-pass' own gradient
+// Room for the wavelet steps of one level, one after the other
+template <class T>
+struct LevelBuffers {
+  T* wavelet = nullptr;
+  T* reduced = nullptr;
+  T* across = nullptr;
+  T* u_hat = nullptr;
+  T* grad_source = nullptr;  // backward: the gradient of the spectrum that they take
 
-  ThreadBuffers(const Schedule& s, Pass pass, Arena& arena) {
-    const int64_t length = (max(s.Mp, s.Np) + 2 * W) * 2 * W;  // and two vectors to run over
+  LevelBuffers(const Program& p, int level, Pass pass, Arena& arena) {
+    int64_t waves = 0, reduces = 0, acrosses = 0, u_hats = 0, grads = 0;
+    for (int i = 0; i < p.step_count; ++i) {
+      const Step& s = p.steps[i];
+      if (s.kind != Kind::wavelet || s.level != level) continue;
+      const Layout<T> l(p, s, pass);
+      waves = max(waves, l.kept_chunks * l.wavelet);
+      reduces = max(reduces, l.reduced);
+      acrosses = max(acrosses, l.across);
+      u_hats = max(u_hats, l.chunks * l.Q * l.u_hat);
+      const Grid& from = s.source < 0 ? p.padded : p.steps[s.source].grid;
+      grads = max(grads, pass == Pass::forward ? 0 : spectrum_numbers<T>(from, true));
+    }
+    wavelet = arena.take<T>(waves);
+    reduced = arena.take<T>(reduces);
+    across = arena.take<T>(acrosses);
+    u_hat = arena.take<T>(u_hats);
+    grad_source = arena.take<T>(grads);
+  }
+};
+
+// Planes that lie as they are, [planes][parts][points]: complex planes have two parts, real ones one
+template <class T>
+struct Planes {
+  T* p = nullptr;
+  int64_t points = 0;
+  int parts = 1;
+  T* of(int64_t plane, int part) const { return p + (plane * parts + part) * points; }
+};
+
+// Those of a step, or of the signal (−1), which others gather, among all that a program stores
+template <class T>
+Planes<T> planes_of(const Program& p, T* stored, int index) {
+  const auto numbers = [&](int i) {
+    const Step& s = p.steps[i];
+    return s.stored ? s.planes * parts_of(s) * points_of(s.grid) : 0;
+  };
+  const int64_t signal = p.stored ? points_of(p.padded) : 0;
+  if (index < 0) return {stored, signal, 1};
+  int64_t before = signal;
+  for (int i = 0; i < index; ++i) before += numbers(i);
+  if (index == p.step_count) return {stored, before, 1};
+  return {stored + before, points_of(p.steps[index].grid), parts_of(p.steps[index])};
+}
+
+// Room of a pair: a complex plane of either grid and, with weights, four times the bins of its own
+// and the spectra of all planes there, with their gradients
+inline int64_t pair_numbers(const Program& p, const Step& s, Pass pass) {
+  const auto points = [&](int source) {
+    return points_of(source < 0 ? p.padded : p.steps[source].grid);
+  };
+  const auto count = [&](int source) { return source < 0 ? 1 : p.steps[source].planes; };
+  const int64_t planes = 2 * max(points(s.source), points(s.other));
+  if (s.set < 0) return planes;
+  const int64_t spectra = 2 * points_of(s.grid) * (count(s.source) + count(s.other));
+  return planes + 4 * points_of(s.grid) + (pass == Pass::forward ? 1 : 2) * spectra;
+}
+
+// A real plane, and what it becomes as it is averaged axis by axis
+template <class T>
+struct PlaneBuffers {
+  int64_t width = 0;       // of a row, whole pairs of vectors
+  T* padded = nullptr;     // [first, middle, width]
+  T* lowpassed = nullptr;  // [outputs of the first axis, middle, width], and of the middle axis
+  T* lowpassed_2 = nullptr;
+
+  // `m`: the outputs of its average, 0 where there is none
+  PlaneBuffers(const Program& p, const Grid& grid, const Grid& m, Arena& arena)
+      : width(round_up(grid.last, 2 * full_lanes<T>)) {
+    padded = arena.take<T>(points_of({grid.first, grid.middle, width}));
+    lowpassed = arena.take<T>(m.first * grid.middle * width);
+    lowpassed_2 = p.rank < 3 ? lowpassed : arena.take<T>(m.first * m.middle * width);
+  }
+};
+
+// Of a signal
+template <class T>
+struct SignalBuffers : PlaneBuffers<T> {
+  static constexpr int W = full_lanes<T>;
+  T* half = nullptr;      // [first/2 + 1 (in whole vectors), 2, middle, width]: first axis transformed
+  T* spectrum = nullptr;  // x̂, every column
+  LevelBuffers<T> level;
+  T *stored = nullptr, *grad_stored = nullptr;  // planes that are gathered, see planes_of
+
+  SignalBuffers(const Program& p, Pass pass, Arena& arena)
+      : PlaneBuffers<T>(p, p.padded,
+                        p.average < 0 ? Grid{0, 0, 0} : p.steps[p.average].outputs, arena),
+        level(p, 1, pass, arena) {
+    if (p.gathered) {
+      const int64_t numbers = planes_of<T>(p, nullptr, p.step_count).points;
+      stored = arena.take<T>(numbers);
+      if (pass != Pass::forward) grad_stored = arena.take<T>(numbers);
+    }
+    if (p.child_count == 0) return;
+    half = arena.take<T>(round_up(p.padded.first / 2 + 1, W) * 2 * p.padded.middle * this->width);
+    spectrum = arena.take<T>(spectrum_numbers<T>(p.padded, true));
+  }
+};
+
+// Of a thread
+template <class T>
+struct ThreadBuffers {
+  static constexpr int W = full_lanes<T>;
+  T *line, *work, *spare;  // one line of complex vectors each
+  T* start = nullptr;      // backward: a line, what two rows of U are sent back from the next order
+  T* norm = nullptr;       // backward: a line, the norms of a row
+  T* tile = nullptr;       // coefficients before their filters are parted, after each axis
+  T* tile_2 = nullptr;
+  T* lowpassed = nullptr;  // backward: |W| Qᵀ, for the low-pass' own gradient
+  T* group = nullptr;      // a line, the spectrum along the axis of a group
+  Planes<T>* sources = nullptr;       // of a group, and the gradients of theirs
+  Planes<T>* grad_sources = nullptr;
+  T* pair = nullptr;       // see Pair
+  PlaneBuffers<T> plane;   // of a group
+  T *stored = nullptr, *grad_stored = nullptr;  // those of the signal that it works on
+  LevelBuffers<T>* levels = nullptr;  // from the second on
+
+  ThreadBuffers(const Program& p, Pass pass, Arena& arena) : plane(gathering(p, pass, arena)) {
+    int64_t longest = 0;
+    for (int i = 0; i < p.base_count; ++i) longest = max(longest, p.bases[i]);
+    const int64_t length = (longest + 2 * W) * 2 * W;  // and two vectors to run over
     line = arena.take<T>(length);
     work = arena.take<T>(length);
     spare = arena.take<T>(length);
-    tile = arena.take<T>(s.m * round_up(s.n * Q, W));
-    if (pass != Pass::forward) start = arena.take<T>(length);
-    if (pass == Pass::backward_with_phi) lowpassed = reduced_plane<T>(s.Mp, s.n * Q, arena);
-    if (s.max_order < 2 || s.J < 2) return;
-    wavelet.stride = spread<T>(s.Np / 2 * tile_rows * 2 * Q);
-    wavelet.p = arena.take<T>(ceil_div(s.Mp / 2, tile_rows) * wavelet.stride);
-    reduced = reduced_plane<T>(s.Mp / 2, s.n * Q, arena);
-    if (pass != Pass::forward) grad_spectrum = arena.take<T>(s.Np * 2 * round_up(s.Mp + 1, W));
+    if (pass != Pass::forward) start = arena.take<T>(length), norm = arena.take<T>(length);
+    int64_t tiles = 0, tiles_2 = 0, lowpasses = 0;
+    for (int i = 0; i < p.step_count; ++i) {
+      const Step& s = p.steps[i];
+      if (s.kind != Kind::wavelet || s.average < 0) continue;
+      const Grid& m = p.steps[s.average].outputs;
+      const Layout<T> l(p, s, pass);
+      tiles = max(tiles, m.first * s.grid.middle * l.reduced_stride);
+      tiles_2 = max(tiles_2, m.first * m.middle * l.reduced_stride);
+      lowpasses = max(lowpasses, l.reduced);
+    }
+    tile = arena.take<T>(tiles);
+    tile_2 = p.rank < 3 ? tile : arena.take<T>(tiles_2);
+    if (pass == Pass::backward_with_phi) lowpassed = arena.take<T>(lowpasses);
+    const int count = p.levels > 1 ? p.levels - 1 : 0;
+    levels = arena.take<LevelBuffers<T>>(count);
+    for (int i = 0; i < count; ++i) {
+      const LevelBuffers<T> buffers(p, i + 2, pass, arena);
+      if (levels != nullptr) levels[i] = buffers;
+    }
+    if (p.gathered) group = arena.take<T>(length);
+  }
+
+ private:
+  // What groups and pairs need
+  PlaneBuffers<T> gathering(const Program& p, Pass pass, Arena& arena) {
+    int64_t source_count = 0, pairs = 0;
+    Grid grid{0, 0, 0}, outputs{0, 0, 0};
+    for (int i = 0; i < p.step_count; ++i) {
+      const Step& s = p.steps[i];
+      if (s.kind == Kind::pair) pairs = max(pairs, pair_numbers(p, s, pass));
+      if (s.kind != Kind::group) continue;
+      source_count = max(source_count, s.source_count);
+      if (s.average < 0) continue;
+      const Grid& m = p.steps[s.average].outputs;
+      grid = {max(grid.first, s.grid.first), max(grid.middle, s.grid.middle), max(grid.last, s.grid.last)};
+      outputs = {max(outputs.first, m.first), max(outputs.middle, m.middle), 1};
+    }
+    sources = arena.take<Planes<T>>(source_count);
+    grad_sources = arena.take<Planes<T>>(source_count);
+    pair = arena.take<T>(pairs);
+    return PlaneBuffers<T>(p, grid, outputs, arena);
   }
 };
 

@@ -49,24 +49,24 @@ const Engine<T>& engine() {
 const char* isa() { return chosen().isa; }
 
 template <class T>
-int64_t workspace_bytes(const Problem& problem, int64_t B, int64_t threads) {
-  return engine<T>().workspace_bytes(problem, B, threads);
+int64_t workspace_bytes(const Program& program, int64_t B, int64_t threads) {
+  return engine<T>().workspace_bytes(program, B, threads);
 }
 template <class T>
-Status scattering2d(const Problem& problem, const Bank<T>& bank, int64_t B, const T* x, T* S,
+Status scattering(const Program& program, const Bank<T>& bank, int64_t B, const T* x, T* S,
                     void* workspace, int64_t bytes, const Executor& executor) {
-  return engine<T>().scattering2d(problem, bank, B, x, S, workspace, bytes, executor);
+  return engine<T>().scattering(program, bank, B, x, S, workspace, bytes, executor);
 }
 template <class T>
-int64_t backward_workspace_bytes(const Problem& problem, int64_t psi_entries, bool with_phi,
+int64_t backward_workspace_bytes(const Program& program, int64_t psi_entries, bool with_phi,
                                  int64_t B, int64_t threads) {
-  return engine<T>().backward_workspace_bytes(problem, psi_entries, with_phi, B, threads);
+  return engine<T>().backward_workspace_bytes(program, psi_entries, with_phi, B, threads);
 }
 template <class T>
-Status scattering2d_backward(const Problem& problem, const Bank<T>& bank, int64_t psi_entries,
+Status scattering_backward(const Program& program, const Bank<T>& bank, int64_t psi_entries,
                              int64_t B, const T* x, const T* g, const Gradients<T>& gradients,
                              void* workspace, int64_t bytes, const Executor& executor) {
-  return engine<T>().scattering2d_backward(problem, bank, psi_entries, B, x, g, gradients,
+  return engine<T>().scattering_backward(program, bank, psi_entries, B, x, g, gradients,
                                            workspace, bytes, executor);
 }
 template <class T>
@@ -90,11 +90,11 @@ void modulus_backward(int64_t count, const T* g, const T* z, T* out, const Execu
 }
 
 #define SCATCUDA_INSTANTIATE(T)                                                                  \
-  template int64_t workspace_bytes<T>(const Problem&, int64_t, int64_t);                         \
-  template Status scattering2d<T>(const Problem&, const Bank<T>&, int64_t, const T*, T*, void*,  \
+  template int64_t workspace_bytes<T>(const Program&, int64_t, int64_t);                         \
+  template Status scattering<T>(const Program&, const Bank<T>&, int64_t, const T*, T*, void*,  \
                                   int64_t, const Executor&);                                     \
-  template int64_t backward_workspace_bytes<T>(const Problem&, int64_t, bool, int64_t, int64_t); \
-  template Status scattering2d_backward<T>(const Problem&, const Bank<T>&, int64_t, int64_t,     \
+  template int64_t backward_workspace_bytes<T>(const Program&, int64_t, bool, int64_t, int64_t); \
+  template Status scattering_backward<T>(const Program&, const Bank<T>&, int64_t, int64_t,     \
                                            const T*, const T*, const Gradients<T>&, void*,       \
                                            int64_t, const Executor&);                            \
   template void filter_fold<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,  \

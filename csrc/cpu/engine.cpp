@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <new>
 
-#include "backward.h"
 #include "stages.h"
+#include "walk_back.h"
 
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
@@ -30,180 +30,141 @@ void in_turn(const Executor& executor, int64_t threads, int64_t count, F&& f) {
       [](void* p, int64_t task) { (*static_cast<decltype(body)*>(p))(task); }, &body);
 }
 
-// How a batch is cut: over its images, or over the stages of each; and the buffers for that.
-template <int Slots>
+// How a batch is cut: over its signals, or over the stages of each; and the buffers for that.
 struct Crew {
-  using Image = ImageBuffers<T, Slots>;
-  using Own = ThreadBuffers<T, Slots>;
+  using Signal = SignalBuffers<T>;
+  using Own = ThreadBuffers<T>;
   bool share;
   int64_t threads;
-  Image* images;
+  Signal* signals;
   Own* own;
 
-  Crew(const Schedule& s, Pass pass, bool share_, int64_t threads_, Arena& arena)
+  Crew(const Program& p, Pass pass, bool share_, int64_t threads_, Arena& arena)
       : share(share_), threads(threads_) {
     const int64_t count = share ? 1 : threads;
-    images = arena.take<Image>(count);
+    signals = arena.take<Signal>(count);
     own = arena.take<Own>(threads);
     for (int64_t i = 0; i < count; ++i) {
-      const Image buffers(s, pass, arena);
-      if (images != nullptr) new (images + i) Image(buffers);
+      const Signal buffers(p, pass, arena);
+      if (signals != nullptr) new (signals + i) Signal(buffers);
     }
     for (int64_t i = 0; i < threads; ++i) {
-      const Own buffers(s, pass, arena);
-      if (own != nullptr) new (own + i) Own(buffers);
+      Own buffers(p, pass, arena);
+      if (own == nullptr) continue;
+      buffers.stored = signals[share ? 0 : i].stored;
+      buffers.grad_stored = signals[share ? 0 : i].grad_stored;
+      new (own + i) Own(buffers);
     }
   }
 
-  // f(i, image buffers, threads' buffers, team) for every i in [0, count)
+  // f(i, signal's buffers, threads' buffers, team) for every i in [0, count)
   template <class F>
   void each(const Executor& executor, int64_t count, F&& f) const {
     if (share) {
-      for (int64_t i = 0; i < count; ++i) f(i, *images, own, Team(&executor, 0));
+      for (int64_t i = 0; i < count; ++i) f(i, *signals, own, Team(&executor, 0));
     } else {
-      in_turn(executor, threads, count,
-              [&](int64_t thread, int64_t i) { f(i, images[thread], own, Team(nullptr, thread)); });
+      in_turn(executor, threads, count, [&](int64_t thread, int64_t i) {
+        f(i, signals[thread], own, Team(nullptr, thread));
+      });
     }
   }
 };
 
-// What a call works on; with a null workspace only its bytes are counted.
-struct Forward {
-  const Schedule& s;
-  const Bank<T>& bank;
-  int64_t B;
-  const T* x;
-  T* S;
-  void* workspace;
-  const Executor& executor;
-
-  template <int Slots>
-  int64_t run() const {
-    Arena arena(workspace);
-    const Cascade<T, Slots> cascade(s, bank, arena);
-    const bool share = share_images(s, B, executor.threads);
-    const int64_t threads = share ? executor.threads : max(1, min(executor.threads, B));
-    const Crew<Slots> crew(s, Pass::forward, share, threads, arena);
-    if (workspace == nullptr) return arena.used();
-    const int64_t pixels = s.M * s.N, area = s.channels * s.m * s.n;
-    crew.each(executor, B, [&](int64_t b, const auto& image, const auto* own, const Team& team) {
-      cascade(x + b * pixels, S + b * area, image, own, team);
-    });
-    return arena.used();
-  }
-};
-
-struct Reverse {
-  const Schedule& s;
-  const Bank<T>& bank;
-  int64_t psi_entries;  // 0 where the gradient of psi is not wanted
-  bool with_phi;
-  int64_t B;
-  const T *x, *g;
-  const Gradients<T>& gradients;
-  void* workspace;
-  const Executor& executor;
-
-  // The filters' gradients are sums over the images. These are cut into groups, as many as the
-  // problem has room for, whatever the number of threads; the groups' sums are added in their
-  // order.
-  template <int Slots>
-  int64_t run() const {
-    constexpr int64_t most_groups = 16, sums_bytes = int64_t{32} << 20;
-    const bool filters = psi_entries > 0 || with_phi;
-    const int64_t entries = psi_entries + (with_phi ? s.phi_offset(s.J) : 0);
-    const int64_t room = sums_bytes / (max(entries, 1) * static_cast<int64_t>(sizeof(T)));
-    const int64_t groups = filters ? max(1, min(B, min(room, most_groups))) : B;
-    Arena arena(workspace);
-    const Backward<T, Slots> backward(s, bank, arena);
-    const bool share = !filters && share_images(s, B, executor.threads);
-    const int64_t threads = share ? executor.threads : max(1, min(executor.threads, groups));
-    const Pass pass = with_phi ? Pass::backward_with_phi : Pass::backward;
-    const Crew<Slots> crew(s, pass, share, threads, arena);
-    T* sums = filters ? arena.take<T>(groups * entries) : nullptr;
-    if (workspace == nullptr) return arena.used();
-
-    const int64_t pixels = s.M * s.N, area = s.channels * s.m * s.n;
-    crew.each(executor, groups,
-              [&](int64_t group, const auto& image, const auto* own, const Team& team) {
-                Gradients<T> to{nullptr, nullptr, nullptr};
-                if (filters) {
-                  T* sum = sums + group * entries;
-                  for (int64_t i = 0; i < entries; ++i) sum[i] = 0;
-                  if (psi_entries > 0) to.psi = sum;
-                  if (with_phi) to.phi = sum + psi_entries;
-                }
-                const int64_t first = share_of(group, groups, B);
-                for (int64_t b = first; b < share_of(group + 1, groups, B); ++b) {
-                  if (gradients.x != nullptr) to.x = gradients.x + b * pixels;
-                  backward(x + b * pixels, g + b * area, to, image, own, team);
-                }
-              });
-    for (int64_t i = 0; filters && i < entries; ++i) {
-      T total = sums[i];
-      for (int64_t group = 1; group < groups; ++group) total += sums[group * entries + i];
-      (i < psi_entries ? gradients.psi[i] : gradients.phi[i - psi_entries]) = total;
-    }
-    return arena.used();
-  }
-};
-
-// With as many slots as the angles leave room for
-template <class Call>
-int64_t run(const Call& call) {
-  constexpr int W = full_lanes<T>;
-  if constexpr (W >= 16) {
-    if (call.s.lanes == 4) return call.template run<W / 4>();
-  }
-  if constexpr (W >= 8) {
-    if (call.s.lanes <= W / 2) return call.template run<2>();
-  }
-  return call.template run<1>();
+// Both work in a workspace, and return its bytes; where there is none they only count them.
+int64_t forward(const Program& p, const Bank<T>& bank, int64_t B, const T* x, T* S,
+                void* workspace, const Executor& executor) {
+  Arena arena(workspace);
+  const Walk<T> walk(p, bank, Pass::forward, arena);
+  const bool share = share_signals(p, B, executor.threads);
+  const int64_t threads = share ? executor.threads : max(1, min(executor.threads, B));
+  const Crew crew(p, Pass::forward, share, threads, arena);
+  if (workspace == nullptr) return arena.used();
+  const int64_t points = points_of(p.signal), results = p.channels * p.unit;
+  crew.each(executor, B, [&](int64_t b, const auto& signal, const auto* own, const Team& team) {
+    walk(x + b * points, S + b * results, signal, own, team);
+  });
+  return arena.used();
 }
 
-int64_t workspace_bytes(const Problem& problem, int64_t B, int64_t threads) {
-  const Schedule s = schedule_of(problem);
-  return run(Forward{s, {}, B, nullptr, nullptr, nullptr, {threads, nullptr}});
+// The filters' gradients are sums over the signals. These are cut into groups, as many as the
+// program has room for, whatever the number of threads; the groups' sums are added in their order.
+// `psi_entries` is 0 where the gradient of psi is not wanted.
+int64_t backward(const Program& p, const Bank<T>& bank, int64_t psi_entries, bool with_phi,
+                 int64_t B, const T* x, const T* g, const Gradients<T>& gradients, void* workspace,
+                 const Executor& executor) {
+  constexpr int64_t most_groups = 16, sums_bytes = int64_t{32} << 20;
+  const bool filters = psi_entries > 0 || with_phi;
+  const int64_t entries = psi_entries + (with_phi ? p.phi_numbers : 0);
+  const int64_t room = sums_bytes / (max(entries, 1) * static_cast<int64_t>(sizeof(T)));
+  const int64_t groups = filters ? max(1, min(B, min(room, most_groups))) : B;
+  const Pass pass = with_phi ? Pass::backward_with_phi : Pass::backward;
+  Arena arena(workspace);
+  const WalkBack<T> walk(p, bank, pass, arena);
+  const bool share = !filters && share_signals(p, B, executor.threads);
+  const int64_t threads = share ? executor.threads : max(1, min(executor.threads, groups));
+  const Crew crew(p, pass, share, threads, arena);
+  T* sums = filters ? arena.take<T>(groups * entries) : nullptr;
+  if (workspace == nullptr) return arena.used();
+
+  const int64_t points = points_of(p.signal), results = p.channels * p.unit;
+  crew.each(executor, groups,
+            [&](int64_t group, const auto& signal, const auto* own, const Team& team) {
+              Gradients<T> to{nullptr, nullptr, nullptr};
+              if (filters) {
+                T* sum = sums + group * entries;
+                for (int64_t i = 0; i < entries; ++i) sum[i] = 0;
+                if (psi_entries > 0) to.psi = sum;
+                if (with_phi) to.phi = sum + psi_entries;
+              }
+              const int64_t first = share_of(group, groups, B);
+              for (int64_t b = first; b < share_of(group + 1, groups, B); ++b) {
+                if (gradients.x != nullptr) to.x = gradients.x + b * points;
+                walk(x + b * points, g + b * results, to, signal, own, team);
+              }
+            });
+  for (int64_t i = 0; filters && i < entries; ++i) {
+    T total = sums[i];
+    for (int64_t group = 1; group < groups; ++group) total += sums[group * entries + i];
+    (i < psi_entries ? gradients.psi[i] : gradients.phi[i - psi_entries]) = total;
+  }
+  return arena.used();
 }
 
-Status scattering2d(const Problem& problem, const Bank<T>& bank, int64_t B, const T* x, T* S,
-                    void* workspace, int64_t bytes, const Executor& executor) {
-  Shape shape;
-  const Status status = shape_of(problem, &shape);
-  if (status != Status::ok || B == 0) return status;
-  if (workspace == nullptr || bytes < workspace_bytes(problem, B, executor.threads)) {
+int64_t workspace_bytes(const Program& p, int64_t B, int64_t threads) {
+  return forward(p, {}, B, nullptr, nullptr, nullptr, {threads, nullptr});
+}
+
+Status scattering(const Program& p, const Bank<T>& bank, int64_t B, const T* x, T* S,
+                  void* workspace, int64_t bytes, const Executor& executor) {
+  if (B == 0) return Status::ok;
+  if (workspace == nullptr || bytes < workspace_bytes(p, B, executor.threads)) {
     return Status::workspace_too_small;
   }
-  run(Forward{schedule_of(problem), bank, B, x, S, workspace, executor});
+  forward(p, bank, B, x, S, workspace, executor);
   return Status::ok;
 }
 
-int64_t backward_workspace_bytes(const Problem& problem, int64_t psi_entries, bool with_phi,
-                                 int64_t B, int64_t threads) {
-  const Schedule s = schedule_of(problem);
-  return run(
-      Reverse{s, {}, psi_entries, with_phi, B, nullptr, nullptr, {}, nullptr, {threads, nullptr}});
+int64_t backward_workspace_bytes(const Program& p, int64_t psi_entries, bool with_phi, int64_t B,
+                                 int64_t threads) {
+  return backward(p, {}, psi_entries, with_phi, B, nullptr, nullptr, {}, nullptr,
+                  {threads, nullptr});
 }
 
-Status scattering2d_backward(const Problem& problem, const Bank<T>& bank, int64_t psi_entries,
-                             int64_t B, const T* x, const T* g, const Gradients<T>& gradients,
-                             void* workspace, int64_t bytes, const Executor& executor) {
-  Shape shape;
-  const Status status = shape_of(problem, &shape);
-  if (status != Status::ok) return status;
+Status scattering_backward(const Program& p, const Bank<T>& bank, int64_t psi_entries, int64_t B,
+                           const T* x, const T* g, const Gradients<T>& gradients, void* workspace,
+                           int64_t bytes, const Executor& executor) {
   const bool with_phi = gradients.phi != nullptr;
   if (gradients.psi == nullptr) psi_entries = 0;
   if (B == 0) {
     std::fill_n(gradients.psi, psi_entries, T(0));
-    std::fill_n(gradients.phi, with_phi ? phi_entries(problem) : 0, T(0));
+    std::fill_n(gradients.phi, with_phi ? p.phi_numbers : 0, T(0));
     return Status::ok;
   }
   if (workspace == nullptr ||
-      bytes < backward_workspace_bytes(problem, psi_entries, with_phi, B, executor.threads)) {
+      bytes < backward_workspace_bytes(p, psi_entries, with_phi, B, executor.threads)) {
     return Status::workspace_too_small;
   }
-  run(Reverse{schedule_of(problem), bank, psi_entries, with_phi, B, x, g, gradients, workspace,
-              executor});
+  backward(p, bank, psi_entries, with_phi, B, x, g, gradients, workspace, executor);
   return Status::ok;
 }
 
@@ -213,9 +174,9 @@ Status scattering2d_backward(const Problem& problem, const Bank<T>& bank, int64_
 #define SCATCUDA_PASTE(isa, real) engine_##isa##_##real
 #define SCATCUDA_ENGINE(isa, real) SCATCUDA_PASTE(isa, real)
 const Engine<T> SCATCUDA_ENGINE(SCATCUDA_ISA, SCATCUDA_REAL) = {workspace_bytes,
-                                                                scattering2d,
+                                                                scattering,
                                                                 backward_workspace_bytes,
-                                                                scattering2d_backward,
+                                                                scattering_backward,
                                                                 filter_fold<T>,
                                                                 filter_fold_backward<T>,
                                                                 modulus<T>,

@@ -61,16 +61,6 @@ struct TiledColumns {
   }
 };
 
-// Takes |z| into the real (or, from p + W on, the imaginary) parts of a contiguous line.
-template <class T>
-struct ModulusLine {
-  static constexpr int W = full_lanes<T>;
-  T* p;
-  SCATCUDA_INLINE void store(int64_t k, const Complex<Vector<T, W>>& z) const {
-    scatcuda::store(p + 2 * W * k, square_root(z.re * z.re + z.im * z.im));
-  }
-};
-
 // What is fixed for transforms of n points: radices, and e^{2πi k/n} at twiddles[2 · step · k].
 // Each also wants room for n elements (`work`) and, for primes without a butterfly, as many
 // (`spare`).

@@ -3,7 +3,8 @@
 // products, which PyTorch's BLAS does best.
 #pragma once
 
-#include "cascade.h"
+#include "simd.h"
+#include "team.h"
 
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {

@@ -52,7 +52,7 @@ inline void check_table(const char* op, const char* name, const Tensor& t, const
   check_device(op, name, t, "x", x);
   STD_TORCH_CHECK(t.is_contiguous(), op, ": ", name, " must be contiguous");
   STD_TORCH_CHECK(numel < 0 || t.numel() == numel, op, ": ", name, " must have ", numel,
-                  " elements for this problem; got shape ", shape_of(t));
+                  " elements for this program; got shape ", shape_of(t));
 }
 
 // A tensor that goes with x: of these sizes, on its device
@@ -151,38 +151,42 @@ void with_real(const char* op, const char* name, const Tensor& t, bool complex, 
 
 // --- the arguments of each operator -------------------------------------------------------------
 
-struct Scattering2d {
-  Problem problem;
-  Shape shape;
+struct Scattering {
+  const char* op;
+  ProgramPointer program;
   int64_t B;
   std::vector<int64_t> sizes;  // of S
 };
 
-inline Scattering2d check_scattering2d(const Tensor& x, int64_t J, int64_t L, int64_t max_order,
-                                       bool pre_pad) {
-  const char* op = "scattering2d";
-  STD_TORCH_CHECK(x.dim() >= 2, op, ": x must have at least two dimensions; got shape ",
-                  shape_of(x));
-  const Problem problem{J, L, max_order, x.size(-2), x.size(-1), pre_pad};
-  Shape shape;
-  STD_TORCH_CHECK(shape_of(problem, &shape) == Status::ok, op, ": no scattering of x of shape ",
-                  shape_of(x), " with J = ", J, ", L = ", L, ", max_order = ", max_order,
-                  pre_pad ? ", padded beforehand" : "");
-  const int64_t B = batch_of(op, "x", x, 2);
-  STD_TORCH_CHECK(B <= most_images(problem), op, ": a batch of x has at most ",
-                  most_images(problem), " images of this problem; got shape ", shape_of(x));
-  return {problem, shape, B, sizes_of(x, 2, {shape.channels, shape.m, shape.n})};
+inline Scattering check_scattering(const char* op, const Tensor& x, const std::string& text) {
+  std::string why;
+  const ProgramPointer found = parse_program(text, &why);
+  STD_TORCH_CHECK(found != nullptr, op, ": ", why);
+  const Program& p = *found;
+  bool fits = x.dim() >= p.rank;
+  std::vector<int64_t> signal;
+  for (int i = 0; i < p.rank; ++i) {
+    signal.push_back(p.axis[i].size);
+    fits = fits && x.size(i - p.rank) == signal.back();
+  }
+  STD_TORCH_CHECK(fits, op, ": the last dimensions of x must be ", shape_text(signal),
+                  " for this program; got shape ", shape_of(x));
+  const int64_t B = batch_of(op, "x", x, p.rank);
+  STD_TORCH_CHECK(B <= most_signals(p), op, ": a batch of x has at most ", most_signals(p),
+                  " signals of this program; got shape ", shape_of(x));
+  std::vector<int64_t> sizes = sizes_of(x, p.rank, {p.channels});
+  sizes.insert(sizes.end(), p.side, p.side + p.sides);
+  return {op, found, B, sizes};
 }
 
 template <class T>
-Bank<T> check_bank(const Scattering2d& s, const Tensor& x, const Tensor& psi,
+Bank<T> check_bank(const Scattering& s, const Tensor& x, const Tensor& psi,
                    const Tensor& psi_support, const Tensor& phi, const Tensor& phi_support) {
-  const char* op = "scattering2d";
-  const int64_t boxes = psi_tables(s.problem), bands = s.problem.J * (s.shape.m + s.shape.n);
-  check_table(op, "psi", psi, x, real_type<T>, -1);
-  check_table(op, "psi_support", psi_support, x, ScalarType::Long, 5 * boxes);
-  check_table(op, "phi", phi, x, real_type<T>, phi_entries(s.problem));
-  check_table(op, "phi_support", phi_support, x, ScalarType::Long, 2 * bands);
+  const Program& p = *s.program;
+  check_table(s.op, "psi", psi, x, real_type<T>, -1);
+  check_table(s.op, "psi_support", psi_support, x, ScalarType::Long, p.psi_support_numbers);
+  check_table(s.op, "phi", phi, x, real_type<T>, p.phi_numbers);
+  check_table(s.op, "phi_support", phi_support, x, ScalarType::Long, 2 * p.phi_rows);
   return {data_of<T>(psi), data_of<int64_t>(psi_support), data_of<T>(phi),
           data_of<int64_t>(phi_support)};
 }

@@ -17,49 +17,52 @@ Executor torch_threads() {
           }};
 }
 
-void check_support(const char* op, const Problem& problem, const Tensor& psi,
-                   const Tensor& psi_support, const Tensor& phi_support) {
-  const char* error = support_error(problem, psi.numel(), data_of<int64_t>(psi_support),
-                                    data_of<int64_t>(phi_support));
-  STD_TORCH_CHECK(error == nullptr, op, ": ", error);
+// The tables of filters, which the engine trusts
+template <class T>
+Bank<T> sound_bank(const Scattering& s, const Tensor& x, const Tensor& psi,
+                   const Tensor& psi_support, const Tensor& phi, const Tensor& phi_support) {
+  const Bank<T> bank = check_bank<T>(s, x, psi, psi_support, phi, phi_support);
+  const char* error = support_error(*s.program, psi.numel(), bank.psi_support, bank.phi_support);
+  STD_TORCH_CHECK(error == nullptr, s.op, ": ", error);
+  return bank;
 }
 
-Tensor scattering2d_cpu(const Tensor& x, const Tensor& psi, const Tensor& psi_support,
-                        const Tensor& phi, const Tensor& phi_support, int64_t J, int64_t L,
-                        int64_t max_order, bool pre_pad, StringHandle tier_text,
-                        int64_t workspace_limit) {
-  const char* op = "scattering2d";
-  const std::string tier = take(tier_text);
-  const Scattering2d s = check_scattering2d(x, J, L, max_order, pre_pad);
-  check_wish("scattering2d: ", tier, workspace_limit);
+void check_done(const char* op, Status status) {
+  STD_TORCH_CHECK(status == Status::ok, op, ": the engine refused, status ",
+                  static_cast<int>(status));
+}
+
+Tensor scattering_cpu(const Tensor& x, const Tensor& psi, const Tensor& psi_support,
+                      const Tensor& phi, const Tensor& phi_support, StringHandle program_text,
+                      StringHandle tier_text, int64_t workspace_limit) {
+  const char* op = "scattering";
+  const std::string text = take(program_text), tier = take(tier_text);
+  const Scattering s = check_scattering(op, x, text);
+  check_wish("scattering: ", tier, workspace_limit);
   Tensor input = dense(x);
   Tensor S = empty_on_cpu(s.sizes, x.scalar_type());
   with_real(op, "x", x, false, [&](auto real) {
     using T = decltype(real);
-    const Bank<T> bank = check_bank<T>(s, x, psi, psi_support, phi, phi_support);
-    check_support(op, s.problem, psi, psi_support, phi_support);
+    const Bank<T> bank = sound_bank<T>(s, x, psi, psi_support, phi, phi_support);
     if (s.B == 0) return;
     const Executor executor = torch_threads();
-    const int64_t bytes = cpu::workspace_bytes<T>(s.problem, s.B, executor.threads);
+    const int64_t bytes = cpu::workspace_bytes<T>(*s.program, s.B, executor.threads);
     const Workspace workspace(bytes);
-    const Status status =
-        cpu::scattering2d<T>(s.problem, bank, s.B, data_of<T>(input), mutable_data_of<T>(S),
-                             workspace.data(), bytes, executor);
-    STD_TORCH_CHECK(status == Status::ok, op, ": the engine refused, status ",
-                    static_cast<int>(status));
+    check_done(op,
+               cpu::scattering<T>(*s.program, bank, s.B, data_of<T>(input), mutable_data_of<T>(S),
+                                  workspace.data(), bytes, executor));
   });
   return S;
 }
 
-std::tuple<Tensor, Tensor, Tensor> scattering2d_backward_cpu(
+std::tuple<Tensor, Tensor, Tensor> scattering_backward_cpu(
     const Tensor& grad, const Tensor& x, const Tensor& psi, const Tensor& psi_support,
-    const Tensor& phi, const Tensor& phi_support, int64_t J, int64_t L, int64_t max_order,
-    bool pre_pad, bool with_x, bool with_psi, bool with_phi, StringHandle tier_text,
-    int64_t workspace_limit) {
-  const char* op = "scattering2d_backward";
-  const std::string tier = take(tier_text);
-  const Scattering2d s = check_scattering2d(x, J, L, max_order, pre_pad);
-  check_wish("scattering2d_backward: ", tier, workspace_limit);
+    const Tensor& phi, const Tensor& phi_support, StringHandle program_text, bool with_x,
+    bool with_psi, bool with_phi, StringHandle tier_text, int64_t workspace_limit) {
+  const char* op = "scattering_backward";
+  const std::string text = take(program_text), tier = take(tier_text);
+  const Scattering s = check_scattering(op, x, text);
+  check_wish("scattering_backward: ", tier, workspace_limit);
   check_like(op, "grad", grad, s.sizes, x, x.scalar_type());
   const Tensor input = dense(x), g = dense(grad);
   Tensor grad_x = new_empty(x, with_x ? sizes_of(x, 0, {}) : nothing);
@@ -67,23 +70,20 @@ std::tuple<Tensor, Tensor, Tensor> scattering2d_backward_cpu(
   Tensor grad_phi = new_empty(phi, with_phi ? sizes_of(phi, 0, {}) : nothing);
   with_real(op, "x", x, false, [&](auto real) {
     using T = decltype(real);
-    const Bank<T> bank = check_bank<T>(s, x, psi, psi_support, phi, phi_support);
-    check_support(op, s.problem, psi, psi_support, phi_support);
+    const Bank<T> bank = sound_bank<T>(s, x, psi, psi_support, phi, phi_support);
     const Executor executor = torch_threads();
     const int64_t entries = with_psi ? psi.numel() : 0;
     const int64_t bytes =
-        cpu::backward_workspace_bytes<T>(s.problem, entries, with_phi, s.B, executor.threads);
+        cpu::backward_workspace_bytes<T>(*s.program, entries, with_phi, s.B, executor.threads);
     const Workspace workspace(bytes);
     const auto into = [](bool wanted, const Tensor& t) {
       return wanted ? mutable_data_of<T>(t) : nullptr;
     };
     const Gradients<T> gradients{into(with_x, grad_x), into(with_psi, grad_psi),
                                  into(with_phi, grad_phi)};
-    const Status status =
-        cpu::scattering2d_backward<T>(s.problem, bank, entries, s.B, data_of<T>(input),
-                                      data_of<T>(g), gradients, workspace.data(), bytes, executor);
-    STD_TORCH_CHECK(status == Status::ok, op, ": the engine refused, status ",
-                    static_cast<int>(status));
+    check_done(op, cpu::scattering_backward<T>(*s.program, bank, entries, s.B, data_of<T>(input),
+                                               data_of<T>(g), gradients, workspace.data(), bytes,
+                                               executor));
   });
   return {grad_x, grad_psi, grad_phi};
 }
@@ -153,9 +153,9 @@ Tensor modulus_backward_cpu(const Tensor& grad, const Tensor& z) {
 }  // namespace scatcuda
 
 STABLE_TORCH_LIBRARY_IMPL(scatcuda, CPU, m) {
-  m.impl("scattering2d", TORCH_BOX(&scatcuda::scattering2d_cpu));
+  m.impl("scattering", TORCH_BOX(&scatcuda::scattering_cpu));
   m.impl("filter_fold", TORCH_BOX(&scatcuda::filter_fold_cpu));
-  m.impl("scattering2d_backward", TORCH_BOX(&scatcuda::scattering2d_backward_cpu));
+  m.impl("scattering_backward", TORCH_BOX(&scatcuda::scattering_backward_cpu));
   m.impl("filter_fold_backward", TORCH_BOX(&scatcuda::filter_fold_backward_cpu));
   m.impl("modulus", TORCH_BOX(&scatcuda::modulus_cpu));
   m.impl("modulus_backward", TORCH_BOX(&scatcuda::modulus_backward_cpu));

@@ -117,22 +117,20 @@ Pixels pixels_of(const char* op, const Tensor& x, const Tensor& psi) {
 
 // Lets the engine choose how to do its task and run(launch, workspace, bytes, cuFFT) it
 template <class T, class Run>
-void run_task(const Gpu& gpu, const Scattering2d& s, cuda::Task task, const Wish& wish,
+void run_task(const Gpu& gpu, const Scattering& s, cuda::Task task, const Wish& wish,
               const Tensor& x, Run&& run) {
   const cuda::Fft* fft = cuda::cufft(nullptr);
-  const auto what = [&] {
-    return described("x", x) + ", with J = " + std::to_string(s.problem.J) +
-           ", L = " + std::to_string(s.problem.L);
+  const auto check = [&](Status status) {
+    gpu.check(status, [&] { return described("x", x) + ", by this program"; }, fft != nullptr);
   };
-  const auto check = [&](Status status) { gpu.check(status, what, fft != nullptr); };
   cuda::Launch launch{};
-  check(cuda::choose<T>(s.problem, s.B, gpu.limits(), wish.tier, budget_of(wish, gpu.limits()), fft,
-                        &launch, task));
-  // where memory is short, fewer images at a time
+  check(cuda::choose<T>(*s.program, s.B, gpu.limits(), wish.tier, budget_of(wish, gpu.limits()),
+                        fft, &launch, task));
+  // where memory is short, fewer signals at a time
   Tensor workspace;
   int64_t bytes = 0;
   for (;; launch.wave = (launch.wave + 1) / 2) {
-    check(cuda::workspace_bytes<T>(s.problem, launch, fft, gpu.stream(), &bytes));
+    check(cuda::workspace_bytes<T>(*s.program, launch, fft, gpu.stream(), &bytes));
     try {
       workspace = gpu.allocate("workspace", x, {bytes}, ScalarType::Byte);
       break;
@@ -143,15 +141,14 @@ void run_task(const Gpu& gpu, const Scattering2d& s, cuda::Task task, const Wish
   check(run(launch, workspace.mutable_data_ptr(), bytes, fft));
 }
 
-Tensor scattering2d_cuda(const Tensor& x, const Tensor& psi, const Tensor& psi_support,
-                         const Tensor& phi, const Tensor& phi_support, int64_t J, int64_t L,
-                         int64_t max_order, bool pre_pad, StringHandle tier_text,
-                         int64_t workspace_limit) {
-  const char* op = "scattering2d";
-  const std::string tier = take(tier_text);
+Tensor scattering_cuda(const Tensor& x, const Tensor& psi, const Tensor& psi_support,
+                       const Tensor& phi, const Tensor& phi_support, StringHandle program_text,
+                       StringHandle tier_text, int64_t workspace_limit) {
+  const char* op = "scattering";
+  const std::string text = take(program_text), tier = take(tier_text);
   const Gpu gpu(op, "x", x);
-  const Scattering2d s = check_scattering2d(x, J, L, max_order, pre_pad);
-  const Wish wish = wish_of("scattering2d: ", tier, workspace_limit);
+  const Scattering s = check_scattering(op, x, text);
+  const Wish wish = wish_of("scattering: ", tier, workspace_limit);
   Tensor S;
   with_real(op, "psi", psi, false, [&](auto real) {
     using T = decltype(real);
@@ -162,24 +159,23 @@ Tensor scattering2d_cuda(const Tensor& x, const Tensor& psi, const Tensor& psi_s
     if (s.B == 0) return;
     run_task<T>(gpu, s, cuda::Task::forward, wish, x,
                 [&](const cuda::Launch& launch, void* memory, int64_t bytes, const cuda::Fft* fft) {
-                  return cuda::scattering2d<T>(s.problem, launch, bank, psi.numel(), s.B,
-                                               input.const_data_ptr(), mutable_data_of<T>(S),
-                                               memory, bytes, fft, gpu.stream(), pixels);
+                  return cuda::scattering<T>(*s.program, launch, bank, psi.numel(), s.B,
+                                             input.const_data_ptr(), mutable_data_of<T>(S), memory,
+                                             bytes, fft, gpu.stream(), pixels);
                 });
   });
   return S;
 }
 
-std::tuple<Tensor, Tensor, Tensor> scattering2d_backward_cuda(
+std::tuple<Tensor, Tensor, Tensor> scattering_backward_cuda(
     const Tensor& grad, const Tensor& x, const Tensor& psi, const Tensor& psi_support,
-    const Tensor& phi, const Tensor& phi_support, int64_t J, int64_t L, int64_t max_order,
-    bool pre_pad, bool with_x, bool with_psi, bool with_phi, StringHandle tier_text,
-    int64_t workspace_limit) {
-  const char* op = "scattering2d_backward";
-  const std::string tier = take(tier_text);
+    const Tensor& phi, const Tensor& phi_support, StringHandle program_text, bool with_x,
+    bool with_psi, bool with_phi, StringHandle tier_text, int64_t workspace_limit) {
+  const char* op = "scattering_backward";
+  const std::string text = take(program_text), tier = take(tier_text);
   const Gpu gpu(op, "x", x);
-  const Scattering2d s = check_scattering2d(x, J, L, max_order, pre_pad);
-  const Wish wish = wish_of("scattering2d_backward: ", tier, workspace_limit);
+  const Scattering s = check_scattering(op, x, text);
+  const Wish wish = wish_of("scattering_backward: ", tier, workspace_limit);
   check_like(op, "grad", grad, s.sizes, x, phi.scalar_type());
   std::tuple<Tensor, Tensor, Tensor> found;
   with_real(op, "psi", psi, false, [&](auto real) {
@@ -202,8 +198,8 @@ std::tuple<Tensor, Tensor, Tensor> scattering2d_backward_cuda(
                                  into(with_phi, grad_phi)};
     run_task<T>(gpu, s, filters ? cuda::Task::backward_with_filters : cuda::Task::backward, wish, x,
                 [&](const cuda::Launch& launch, void* memory, int64_t bytes, const cuda::Fft* fft) {
-                  return cuda::scattering2d_backward<T>(
-                      s.problem, launch, bank, psi.numel(), s.B, input.const_data_ptr(),
+                  return cuda::scattering_backward<T>(
+                      *s.program, launch, bank, psi.numel(), s.B, input.const_data_ptr(),
                       data_of<T>(g), gradients, memory, bytes, fft, gpu.stream(), pixels);
                 });
   });
@@ -314,8 +310,8 @@ Tensor lowpass_cuda(const Tensor& u, const Tensor& a_m, const Tensor& a_n) {
 }  // namespace scatcuda
 
 STABLE_TORCH_LIBRARY_IMPL(scatcuda, CUDA, m) {
-  m.impl("scattering2d", TORCH_BOX(&scatcuda::scattering2d_cuda));
-  m.impl("scattering2d_backward", TORCH_BOX(&scatcuda::scattering2d_backward_cuda));
+  m.impl("scattering", TORCH_BOX(&scatcuda::scattering_cuda));
+  m.impl("scattering_backward", TORCH_BOX(&scatcuda::scattering_backward_cuda));
   m.impl("filter_fold", TORCH_BOX(&scatcuda::filter_fold_cuda));
   m.impl("filter_fold_backward", TORCH_BOX(&scatcuda::filter_fold_backward_cuda));
   m.impl("modulus", TORCH_BOX(&scatcuda::modulus_cuda));

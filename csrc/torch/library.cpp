@@ -2,9 +2,10 @@
 // scatcuda::X here, the engines' X.
 //
 // All are functional: they write to no argument and return none. Shapes, B any leading dimensions:
-//   scattering2d   x [B, M, N] -> [B, C, m, n]; the bank as scatcuda.plan.pack makes it. `tier`
-//                  (auto, general, fused) and `workspace` (bytes, 0 for the default) say how the
-//                  CUDA engine runs; on other devices they are checked and change nothing
+//   scattering     x [B, sides] -> [B, C, sides of a channel], by a program (core/program.h), whose
+//                  filters are packed as by scatcuda.packing. `tier` (auto, general, fused) and
+//                  `workspace` (bytes, 0 for the default) say how the CUDA engine runs; on other
+//                  devices they are checked and change nothing
 //   filter_fold    x_hat [B, M, N] complex, psi [L, M, N] real -> [B, L, M/k, N/k] complex
 //   modulus        z complex -> |z| real
 //   lowpass        u [B, M, N], a_m [m, M], a_n [n, N] -> a_m u a_nᵀ [B, m, n]; the CPU engine
@@ -15,13 +16,12 @@
 
 STABLE_TORCH_LIBRARY(scatcuda, m) {
   m.def(
-      "scattering2d(Tensor x, Tensor psi, Tensor psi_support, Tensor phi, Tensor phi_support, "
-      "int J, int L, int max_order, bool pre_pad, str tier='auto', int workspace=0) -> Tensor");
+      "scattering(Tensor x, Tensor psi, Tensor psi_support, Tensor phi, Tensor phi_support, "
+      "str program, str tier='auto', int workspace=0) -> Tensor");
   m.def(
-      "scattering2d_backward(Tensor grad, Tensor x, Tensor psi, Tensor psi_support, Tensor phi, "
-      "Tensor phi_support, int J, int L, int max_order, bool pre_pad, bool with_x, "
-      "bool with_psi, bool with_phi, str tier='auto', int workspace=0) -> (Tensor, Tensor, "
-      "Tensor)");
+      "scattering_backward(Tensor grad, Tensor x, Tensor psi, Tensor psi_support, Tensor phi, "
+      "Tensor phi_support, str program, bool with_x, bool with_psi, bool with_phi, "
+      "str tier='auto', int workspace=0) -> (Tensor, Tensor, Tensor)");
   m.def("filter_fold(Tensor x_hat, Tensor psi, int k) -> Tensor");
   m.def(
       "filter_fold_backward(Tensor grad, Tensor x_hat, Tensor psi, int k, bool with_x, "

@@ -71,30 +71,32 @@ int64_t plane_bytes(void*, const cuda::Transform& t, void*) {
 bool runs_nothing(void*, const cuda::Transform&, const void*, void*, void*, void*) { return false; }
 constexpr cuda::Fft estimated = {nullptr, plane_bytes, runs_nothing};
 
-// ((J, L, max_order, M, N, pre_pad), B, double, limits, tier, workspace) -> the fields of
-// cuda::Launch. The limits are those of device_limits(), on this machine or not.
+// (program, B, double, limits, tier, workspace) -> the fields of cuda::Launch. The limits are those
+// of device_limits(), on this machine or not.
 PyObject* choose(PyObject*, PyObject* arguments) {
-  long long J, L, max_order, M, N, B, limits[4], workspace;
-  int pre_pad, wide;
+  long long B, limits[4], workspace;
+  int wide;
   cuda::Device device{};
-  const char* tier;
-  if (!PyArg_ParseTuple(arguments, "(LLLLLp)Lp(iiLLLL)sL", &J, &L, &max_order, &M, &N, &pre_pad, &B,
-                        &wide, &device.architecture, &device.processors, &limits[0], &limits[1],
-                        &limits[2], &limits[3], &tier, &workspace)) {
+  const char *text, *tier;
+  if (!PyArg_ParseTuple(arguments, "sLp(iiLLLL)sL", &text, &B, &wide, &device.architecture,
+                        &device.processors, &limits[0], &limits[1], &limits[2], &limits[3], &tier,
+                        &workspace)) {
     return nullptr;
   }
   device.shared_per_block = limits[0];
   device.shared_per_processor = limits[1];
   device.l2_bytes = limits[2];
   device.memory_bytes = limits[3];
-  const Problem problem{J, L, max_order, M, N, pre_pad != 0};
+  std::string why;
   cuda::Launch launch{};
   try {
+    const ProgramPointer program = parse_program(text, &why);
+    if (program == nullptr) return refused(why);
     const Wish wish = wish_of("cuda_launch: ", tier, workspace);
     const auto chosen = wide ? cuda::choose<double> : cuda::choose<float>;
-    const Status status = chosen(problem, B, device, wish.tier, budget_of(wish, device), &estimated,
+    const Status status = chosen(*program, B, device, wish.tier, budget_of(wish, device), &estimated,
                                  &launch, cuda::Task::forward);
-    if (status != Status::ok) return refused(sentence_of(status, "this problem", device, true));
+    if (status != Status::ok) return refused(sentence_of(status, "this program", device, true));
   } catch (const std::exception& error) {
     PyErr_SetString(PyExc_RuntimeError, error.what());
     return nullptr;

@@ -12,7 +12,8 @@ namespace {
 struct CountingFft {
   int64_t transforms = 0;
   bool refuses = false;
-  scatcuda_fft table{this, [](void*, const scatcuda_transform*, void*) { return int64_t{0}; }, run};
+  scatcuda_fft table{sizeof table, this,
+                     [](void*, const scatcuda_transform*, void*) { return int64_t{0}; }, run};
 
   static int run(void* self, const scatcuda_transform* t, const void* in, void* out, void*,
                  void* on) {
@@ -40,13 +41,15 @@ py::tuple run_plan(const Array<uint8_t>& file, const Array<T>& x, const Array<T>
   const scatcuda_description d = host.describe();
   const int64_t B = x.shape(0);
   CountingFft fft;
-  scatcuda_cuda_options options{static_cast<scatcuda_tier>(tier), budget, &fft.table};
+  scatcuda_cuda_options options{0, static_cast<scatcuda_tier>(tier), budget, &fft.table};
   const CudaPlan plan(host, options);
   options = {};  // the plan has what it needs
   fft.refuses = fft_refuses;
   void* const on = const_cast<void*>(stream);
 
-  Array<T> S(std::vector<int64_t>{B, d.channels, d.m, d.n}), grad_x({B, d.M, d.N});
+  std::vector<int64_t> signals(d.signal, d.signal + d.rank), results(d.side, d.side + d.sides);
+  signals.insert(signals.begin(), B), results.insert(results.begin(), {B, d.channels});
+  Array<T> S(results), grad_x(signals);
   Array<T> grad_psi(filters ? d.psi_entries : 0), grad_phi(filters ? d.phi_entries : 0);
   const Guarded x_("x", x), g_("g", g), S_("S", static_cast<size_t>(S.nbytes()));
   const Guarded gx("grad_x", static_cast<size_t>(grad_x.nbytes()));

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, byref, c_int, c_int64, c_void_p
+from ctypes import byref, c_int64, c_void_p
 
 import capi
 import pytest
@@ -11,10 +11,6 @@ import torch
 from scatcuda import Scattering2D
 
 pytestmark = pytest.mark.cuda
-
-
-class Options(Structure):
-    _fields_ = (("tier", c_int), ("workspace", c_int64), ("fft", c_void_p))
 
 
 def workspace(plan: c_void_p, task: int, batch: int, stream: c_void_p) -> torch.Tensor:
@@ -37,7 +33,7 @@ def test_both_directions_are_the_operators(dtype, tier, tmp_path):
     module = Scattering2D(2, (32, 36), L=3, tier=name).to("cuda", dtype)
     module.save_plan(tmp_path / "plan.scat", dtype)
     host, plan = capi.Plan(tmp_path / "plan.scat"), c_void_p()
-    capi.call("cuda_plan_create", host.plan, byref(Options(tier, 0, None)), byref(plan))
+    capi.call("cuda_plan_create", host.plan, byref(capi.Options(tier, 0, None)), byref(plan))
     x = torch.rand(3, 32, 36, dtype=dtype, device="cuda", requires_grad=True)
     S = module(x)
     g = torch.rand_like(S)

@@ -37,8 +37,8 @@ int main(int argc, char** argv) {
   if (allocations == loading) return 3;  // then nothing is counted
   const scatcuda_description d = plan.describe();
   scatcuda::Threads pool(std::atoll(argv[3]));
-  std::vector<float> x(static_cast<size_t>(batch * d.M * d.N), 0.5f), grad_x(x.size());
-  std::vector<float> S(static_cast<size_t>(batch * d.channels * d.m * d.n));
+  std::vector<float> x(static_cast<size_t>(batch * d.signal_numbers), 0.5f), grad_x(x.size());
+  std::vector<float> S(static_cast<size_t>(batch * d.result_numbers));
   std::vector<float> psi(static_cast<size_t>(d.psi_entries));
   std::vector<float> phi(static_cast<size_t>(d.phi_entries));
   const auto forward = plan.workspace(SCATCUDA_FORWARD, batch, pool.count());

@@ -1,4 +1,5 @@
-"""Fuzzes the reader of plan files: ``make fuzz``, or ``python -m native.fuzz RUNS`` in ``tests``.
+"""Fuzzes the readers of plan files and programs: ``make fuzz``, or ``python -m native.fuzz RUNS``
+in ``tests``.
 
 With clang's libFuzzer, guided by coverage, under AddressSanitizer and UndefinedBehaviorSanitizer.
 The first input that breaks what fuzz_plan.cpp says ends it, and is kept.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -16,27 +18,39 @@ from pathlib import Path
 from unittest import mock
 
 import torch
+from programs import random_program, random_tables
 
 import native
-from scatcuda import Scattering2D
+from scatcuda import Scattering2D, planfile
 
 FLAGS = ["-O1", "-g1", "-fsanitize=address,undefined,fuzzer", "-fno-sanitize-recover=all"]
 FLAGS += ["-Wno-unknown-warning-option"]
-SOURCES = ("cpu/dispatch", "cuda/absent", "core/schedule", "api/plan", "api/plan_file", "api/cpu",
+SOURCES = ("cpu/dispatch", "cuda/absent", "core/program", "api/plan", "api/plan_file", "api/cpu",
            "api/cuda")  # fmt: skip
+WORDS = ("psi ", "phi ", "wavelet x ", "wavelet ", "group ", "average ", "pair ", " modulus",
+         " norm", " none", " phase:", " by ", " mean", " power ", " at ", " all", " weight ",
+         " shift ", " complex", ";", "~", "r1+1", "s1+1", "z1+1", "p1+1", "16777216",
+         "1099511627776")  # fmt: skip
 
 
 def write_corpus(folder: Path) -> None:
-    """Small plans, so that many fit into a second: every order, type, padding and kind of side."""
+    """Small plans and programs, so that many fit into a second: images of every order, type,
+    padding and kind of side, and random programs of every kind of step."""
     folder.mkdir(exist_ok=True)
     problems = [
-        (1, (2, 2), 1, 2), (1, (8, 9), 1, 2), (2, (8, 8), 2, 2), (2, (7, 12), 5, 1),
-        (2, (16, 4), 3, 2), (3, (8, 8), 1, 2), (1, (6, 5), 9, 1), (2, (9, 9), 1, 0),
+        (1, (2, 2), 1, 2), (1, (8, 9), 1, 2), (2, (7, 12), 5, 1), (3, (8, 8), 1, 2),
+        (1, (6, 5), 9, 1), (2, (9, 9), 1, 0),
     ]  # fmt: skip
     for i, (J, shape, L, max_order) in enumerate(problems):
-        for dtype in (torch.float32, torch.float64):
-            module = Scattering2D(J, shape, L=L, max_order=max_order, pre_pad=i % 3 == 0)
-            module.save_plan(folder / f"{i}-{dtype.itemsize}.scat", dtype)
+        module = Scattering2D(J, shape, L=L, max_order=max_order, pre_pad=i % 3 == 0)
+        module.save_plan(folder / f"{i}.scat", (torch.float32, torch.float64)[i % 2])
+    for seed in range(24):
+        text = random_program(random.Random(seed))
+        if seed % 2:
+            (folder / f"{seed}.txt").write_text(text)
+        else:
+            dtype = (torch.float32, torch.float64)[seed // 2 % 2]
+            planfile.write(folder / f"random-{seed}.scat", text, random_tables(text, seed, dtype))
 
 
 def fuzzer() -> Path:
@@ -63,9 +77,11 @@ def main() -> int:
     program = fuzzer()
     with tempfile.TemporaryDirectory() as folder:
         write_corpus(Path(folder, "corpus"))
+        Path(folder, "words").write_text("".join(f'"{word}"\n' for word in WORDS))
         command = [str(program), f"-runs={args.runs}", f"-seed={args.seed}", "-max_len=16384",
                    "-timeout=60", "-use_value_profile=1", "-print_final_stats=1",
-                   f"-artifact_prefix={program.parent}/", f"{folder}/corpus"]  # fmt: skip
+                   f"-artifact_prefix={program.parent}/", f"-dict={folder}/words",
+                   f"{folder}/corpus"]  # fmt: skip
         environment = os.environ | {"ASAN_OPTIONS": "detect_leaks=0"}
         done = subprocess.run(
             command, env=environment, stderr=subprocess.PIPE, text=True, check=False

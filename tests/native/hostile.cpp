@@ -1,8 +1,8 @@
-// Hostile calls of scatcuda.h: any sizes, tables, batches, workspaces, types and null pointers, on
-// plans of any age. Whatever comes, a function refuses it with a status and a sentence and writes
-// no result, or writes all of it.
+// Hostile calls of scatcuda.h: any programs, tables, sizes, batches, workspaces, types and null
+// pointers, on plans of any age. Whatever comes, a function refuses it with a status and a sentence
+// and writes no result, or writes all of it.
 //
-//   hostile CALLS SEED
+//   hostile CALLS SEED PROGRAMS
 //
 // Arrays are of exactly the documented sizes, so that AddressSanitizer sees the first byte too
 // many. Results and workspaces hold NaN before a call and inputs are small numbers: a result that
@@ -18,7 +18,7 @@
 #include <thread>
 #include <vector>
 
-#include "random.h"
+#include "programs.h"
 
 #ifdef SCATCUDA_EMULATED
 #include "emulator.h"
@@ -55,9 +55,9 @@ class Block {
   bool finite(scatcuda_type type) const {
     return type == SCATCUDA_FLOAT32 ? all_finite<float>() : all_finite<double>();
   }
-  // small numbers of a type
-  void fill(Random& random, scatcuda_type type) const {
-    type == SCATCUDA_FLOAT64 ? fill_with<double>(random) : fill_with<float>(random);
+  // numbers of a type, of this size at most
+  void fill(Random& random, scatcuda_type type, double size = 1) const {
+    type == SCATCUDA_FLOAT64 ? fill_with<double>(random, size) : fill_with<float>(random, size);
   }
 
  private:
@@ -73,9 +73,11 @@ class Block {
     return true;
   }
   template <class T>
-  void fill_with(Random& random) const {
+  void fill_with(Random& random, double size) const {
     T* p = static_cast<T*>(get());
-    for (size_t i = 0; i < bytes_ / sizeof(T); ++i) p[i] = T(random.below(2001) - 1000) / T(1000);
+    for (size_t i = 0; i < bytes_ / sizeof(T); ++i) {
+      p[i] = T(size * static_cast<double>(random.below(2001) - 1000) / 1000);
+    }
   }
   size_t bytes_;
   std::unique_ptr<void, Free> p_;
@@ -92,7 +94,8 @@ class Message {
     count(function, scatcuda_status_name(status));
     const bool written = message_.text[0] != '?';
     REQUIRE(written == (wanted_ && status != SCATCUDA_OK));
-    REQUIRE(!written || (message_.text[0] != 0 && std::memchr(message_.text, 0, 256) != nullptr));
+    REQUIRE(!written || (message_.text[0] != 0 &&
+                         std::memchr(message_.text, 0, sizeof message_.text) != nullptr));
     return status;
   }
 
@@ -103,106 +106,117 @@ class Message {
 
 // --- plans ------------------------------------------------------------------------------------
 
-using Plan = std::unique_ptr<scatcuda_plan, void (*)(scatcuda_plan*)>;
+struct Destroy {
+  void operator()(scatcuda_plan* plan) const { scatcuda_plan_destroy(plan); }
+};
+// A plan, and what its results are: finite, and found in a moment
+struct Plan {
+  std::unique_ptr<scatcuda_plan, Destroy> plan;
+  bool finite, quick;
+};
 
-bool is_small(const scatcuda_tables& t) {
-  const auto within = [](int64_t value, int64_t least, int64_t most) {
-    return least <= value && value <= most;
-  };
-  if (!within(t.J, 1, 4) || !within(t.L, 1, 40) || !within(t.max_order, 0, 2) ||
-      !within(t.M, 1, 100) || !within(t.N, 1, 100) || !within(t.pre_pad, 0, 1)) {
-    return false;
-  }
-  const int64_t scale = int64_t{1} << t.J;
-  if (t.pre_pad == 0) return t.M >= scale && t.N >= scale;
-  return t.M % scale == 0 && t.N % scale == 0 && t.M >= 3 * scale && t.N >= 3 * scale;
+std::vector<std::string> texts;
+
+scatcuda_description described(const scatcuda_plan* plan) {
+  scatcuda_description d{};
+  d.size = sizeof d;
+  REQUIRE(scatcuda_plan_describe(plan, &d, nullptr) == SCATCUDA_OK);
+  return d;
 }
 
-// A plan of random tables, most of them sound; null where it was refused
-Plan make_plan(Random& random) {
-  scatcuda_tables t{};
-  t.type = random.one_in(2) ? SCATCUDA_FLOAT32 : SCATCUDA_FLOAT64;
-  t.J = 1 + random.below(3), t.L = random.one_in(8) ? 17 : 1 + random.below(9);
-  t.max_order = random.below(3), t.pre_pad = random.one_in(3);
-  const int64_t scale = int64_t{1} << t.J;
-  const auto side = [&] {
-    return t.pre_pad ? (3 + random.below(2)) * scale : scale + random.below(9);
-  };
-  t.M = side(), t.N = side();
-  bool sound = !random.one_in(3);
-  int64_t* const fields[] = {&t.J, &t.L, &t.max_order, &t.M, &t.N, &t.pre_pad};
-  if (!sound && random.one_in(2)) *fields[random.below(6)] = random.hostile();
-  if (!sound && random.one_in(4)) t.type = static_cast<scatcuda_type>(random.hostile());
-  const int64_t number = t.type == SCATCUDA_FLOAT64 ? 8 : 4;
-  Message message(random);
-  scatcuda_plan* made = nullptr;
-  if (!is_small(t)) {  // arrays for it would be too large, or do not exist
-    t.psi_entries = random.hostile();
-    REQUIRE(message.check("plan_create", scatcuda_plan_create(&t, &made, message.get())) !=
-            SCATCUDA_OK);
-    REQUIRE(made == nullptr);
-    return {nullptr, scatcuda_plan_destroy};
-  }
+// A struct as a caller would have it who was compiled with another header: longer, or wrong
+template <class T>
+struct Sized {
+  T value;
+  char more[64] = {};
+  bool sound = true;
 
-  const int64_t J = t.J, lanes = t.L <= 4 ? 4 : t.L <= 8 ? 8 : (t.L + 15) / 16 * 16;
-  const int64_t unit = int64_t{1} << J;
-  const int64_t Mp = t.pre_pad ? t.M : (t.M / unit + 2) * unit;
-  const int64_t Np = t.pre_pad ? t.N : (t.N / unit + 2) * unit;
-  const int64_t m = Mp / unit - 2, n = Np / unit - 2;
-  std::vector<int64_t> boxes, bands;
-  int64_t entries = 0, taps = 0;
-  const auto box = [&](int64_t res) {
-    const int64_t rows = Mp >> res, columns = Np >> res;
-    const int64_t tail = random.below(rows + 1), head = random.below(tail + 1);
-    const int64_t right = random.below(columns + 1), left = random.below(right + 1);
-    for (const int64_t value : {entries, head, tail, left, right}) boxes.push_back(value);
-    entries += (rows - tail + head) * (columns - right + left);
-  };
-  for (int64_t j = 0; t.max_order > 0 && j < J; ++j) box(0);
-  for (int64_t res = 1; t.max_order > 1 && res < J; ++res) {
-    for (int64_t j = res + 1; j < J; ++j) box(res);
-  }
-  for (int64_t res = 0; res < J; ++res) {
-    for (int64_t o = 0; o < m + n; ++o) {
-      const int64_t size = (o < m ? Mp : Np) >> res, high = random.below(size + 1);
-      bands.push_back(random.below(high + 1)), bands.push_back(high);
-      taps += size;
+  Sized(Random& random, const T& given) : value(given) {
+    value.size = sizeof(T);
+    if (random.one_in(8)) value.size += 8 * random.below(9);
+    if (random.one_in(16)) {
+      more[random.below(64)] = 1;
+      const auto beyond = static_cast<size_t>(value.size) - sizeof(T);
+      for (size_t i = 0; i < beyond; ++i) sound = sound && more[i] == 0;
+    }
+    if (random.one_in(16)) {
+      const int64_t size = random.hostile();
+      if (size < int64_t{sizeof(T)} || size > 4096) value.size = size, sound = false;
     }
   }
-  t.psi_entries = entries * lanes;
-  if (!sound && random.one_in(3)) {
-    t.psi_entries = random.one_in(2) ? random.hostile() : t.psi_entries + random.below(9) - 4;
+};
+
+// A plan of a random program and tables, most of them sound; without a plan where it was refused
+Plan make_plan(Random& random) {
+  const bool sound = !random.one_in(3);
+  std::string text = texts[static_cast<size_t>(random.below(static_cast<int64_t>(texts.size())))];
+  bool altered = false;
+  if (!sound && random.one_in(2)) {
+    for (int64_t times = 1 + random.below(3); times > 0; --times) text = mutated(random, text);
+    text = text.c_str();  // up to a zero
+    altered = true;
   }
+  scatcuda_tables t{};
+  t.type = random.one_in(2) ? SCATCUDA_FLOAT32 : SCATCUDA_FLOAT64;
+  if (!sound && random.one_in(8)) t.type = static_cast<scatcuda_type>(random.hostile());
+  const int64_t number = t.type == SCATCUDA_FLOAT64 ? 8 : 4;
+  t.program = !sound && random.one_in(16) ? nullptr : text.c_str();
+
+  Tables tables(random, text);
   const auto alter = [&](std::vector<int64_t>& table) {
     if (table.empty()) return;
     int64_t& value = table[static_cast<size_t>(random.below(static_cast<int64_t>(table.size())))];
     value = random.one_in(2) ? random.hostile() : value + random.below(5) - 2;
   };
-  if (!sound && random.one_in(2)) alter(random.one_in(2) ? boxes : bands);
-  const bool there = t.psi_entries >= 0 && t.psi_entries <= 1 << 20;
-  const Block psi(there ? t.psi_entries * number : 0), phi(taps * number);
-  psi.fill(random, t.type), phi.fill(random, t.type);
+  if (!sound && random.one_in(3)) {
+    alter(random.one_in(2) ? tables.psi_support : tables.phi_support);
+  }
+  t.psi_entries = tables.psi_entries;
+  if (!sound && random.one_in(6)) {
+    t.psi_entries = random.one_in(2) ? random.hostile() : t.psi_entries + random.below(9) - 4;
+  }
+  const bool there = tables.sound && t.psi_entries >= 0 && t.psi_entries <= 1 << 20;
+  const Block psi(there ? t.psi_entries * number : 0);
+  const Block phi(tables.sound ? tables.phi_entries * number : 0);
+  psi.fill(random, t.type, 1e-3), phi.fill(random, t.type);
   const auto exact = [](const std::vector<int64_t>& table) {
     Block copy(static_cast<int64_t>(table.size()) * 8);
     if (!table.empty()) std::memcpy(copy.get(), table.data(), table.size() * 8);
     return copy;
   };
-  const Block psi_support = exact(boxes), phi_support = exact(bands);
-  t.psi = there ? psi.get() : nullptr, t.phi = phi.get();
-  t.psi_support = static_cast<const int64_t*>(psi_support.get());
-  t.phi_support = static_cast<const int64_t*>(phi_support.get());
-  if (!sound && random.one_in(4)) {
+  const Block psi_support = exact(tables.psi_support), phi_support = exact(tables.phi_support);
+  if (tables.sound) {
+    t.psi = there ? psi.get() : nullptr, t.phi = phi.get();
+    t.psi_support = static_cast<const int64_t*>(psi_support.get());
+    t.phi_support = static_cast<const int64_t*>(phi_support.get());
+  }
+  if (!sound && random.one_in(8)) {
     const int64_t which = random.below(4);
     if (which == 0) t.psi = nullptr;
     if (which == 1) t.phi = nullptr;
     if (which == 2) t.psi_support = nullptr;
     if (which == 3) t.phi_support = nullptr;
   }
+  const Sized<scatcuda_tables> sized(random, t);
+  Message message(random);
+  scatcuda_plan* made = nullptr;
   const scatcuda_status status =
-      message.check("plan_create", scatcuda_plan_create(&t, &made, message.get()));
-  REQUIRE(!sound || status == SCATCUDA_OK);
+      message.check("plan_create", scatcuda_plan_create(&sized.value, &made, message.get()));
+  REQUIRE(!sound || (status == SCATCUDA_OK) == sized.sound);
   REQUIRE((status == SCATCUDA_OK) == (made != nullptr));
-  return {made, scatcuda_plan_destroy};
+  REQUIRE(made == nullptr || text == scatcuda_plan_program(made));
+  Plan plan{std::unique_ptr<scatcuda_plan, Destroy>(made), false, false};
+  if (made == nullptr) return plan;
+  const scatcuda_description d = described(made);
+  REQUIRE(d.phi_entries == tables.phi_entries && d.psi_entries == t.psi_entries);
+  plan.finite = !altered || text.find("power") == std::string::npos;
+  plan.quick = tables.most_filters <= 64 && d.signal_numbers <= 1 << 12 &&
+               d.result_numbers <= 1 << 16 && t.psi_entries <= 1 << 20;
+#ifndef SCATCUDA_EMULATED
+  const auto most = SCATCUDA_BACKWARD_WITH_FILTERS;
+  plan.quick = plan.quick && scatcuda_workspace_bytes(made, most, 3, 3) < 1 << 25;
+#endif
+  return plan;
 }
 
 void check_refusals(Random& random) {
@@ -211,7 +225,7 @@ void check_refusals(Random& random) {
   const char* const paths[] = {nullptr, "", "/", "/dev/null", "/proc/self/mem", "no/such/file"};
   unsigned char bytes[200];
   for (unsigned char& byte : bytes) byte = static_cast<unsigned char>(random.below(256));
-  if (random.one_in(2)) std::memcpy(bytes, "scatplan\1\0\0\0", 12);
+  if (random.one_in(2)) std::memcpy(bytes, "scatplan\2\0\0\0", 12);
   const auto size = static_cast<size_t>(random.below(sizeof bytes + 1));
   scatcuda_status status = SCATCUDA_OK;
   switch (random.below(4)) {
@@ -238,12 +252,25 @@ void check_refusals(Random& random) {
 }
 
 void check_description(Random& random, const scatcuda_plan* plan) {
-  const scatcuda_description d = scatcuda_plan_describe(plan);
-  const int64_t channel = random.one_in(2) ? random.hostile() : random.below(d.channels + 1);
-  const scatcuda_path path = scatcuda_plan_path(plan, channel);
-  REQUIRE((path.order >= 0) == (channel >= 0 && channel < d.channels));
-  REQUIRE(path.order <= d.max_order && path.j1 < std::max<int64_t>(d.J, 1));
-  count("describe", "");
+  const Sized<scatcuda_description> wanted(random, {});
+  Sized<scatcuda_description> sized = wanted;
+  const bool fits = sized.value.size >= int64_t{sizeof sized.value} && sized.value.size <= 4096;
+  if (fits) std::memset(sized.more, 7, sizeof sized.more);  // what it was does not matter
+  Message message(random);
+  const scatcuda_status status =
+      message.check("describe", scatcuda_plan_describe(plan, &sized.value, message.get()));
+  REQUIRE((status == SCATCUDA_OK) == (plan != nullptr && fits));
+  REQUIRE((scatcuda_plan_program(plan) != nullptr) == (plan != nullptr));
+  const scatcuda_description& d = sized.value;
+  REQUIRE(d.size == wanted.value.size);
+  if (status != SCATCUDA_OK) return;
+  for (size_t i = 0; i < sizeof sized.more; ++i) {
+    const bool ours = sizeof d + i < static_cast<size_t>(d.size);
+    REQUIRE(sized.more[i] == (ours ? 0 : 7));
+  }
+  REQUIRE(d.signal[0] * d.signal[1] * d.signal[2] == d.signal_numbers);
+  REQUIRE(d.channels * d.side[0] * d.side[1] * d.side[2] == d.result_numbers);
+  REQUIRE(1 <= d.rank && d.rank <= 3 && 0 <= d.sides && d.sides <= 3);
 }
 
 // --- both engines -----------------------------------------------------------------------------
@@ -289,14 +316,16 @@ struct Call {
 
 struct Arrays {
   scatcuda_description d;
+  bool finite_;  // or whatever comes of a program that was altered
   Block x, S, grad_x, grad_psi, grad_phi;
   scatcuda_gradients to{};
 
-  Arrays(Random& random, const scatcuda_description& d_, int64_t batch, int64_t pixel_bytes)
-      : d(d_),
-        x(batch * d.M * d.N * pixel_bytes),
-        S(batch * d.channels * d.m * d.n * d.type),
-        grad_x(batch * d.M * d.N * d.type),
+  Arrays(Random& random, const Plan& plan, int64_t batch, int64_t pixel_bytes)
+      : d(described(plan.plan.get())),
+        finite_(plan.finite),
+        x(batch * d.signal_numbers * pixel_bytes),
+        S(batch * d.result_numbers * d.type),
+        grad_x(batch * d.signal_numbers * d.type),
         grad_psi(d.psi_entries * d.type),
         grad_phi(d.phi_entries * d.type) {
     if (!random.one_in(3)) to.x = grad_x.get();
@@ -309,13 +338,14 @@ struct Arrays {
   // after a call: what was asked for is there, nothing else was written
   void check(scatcuda_status status, bool forward) const {
     const bool done = status == SCATCUDA_OK;
+    const auto found = [&](const Block& block) { return !finite_ || block.finite(d.type); };
     if (forward) {
-      REQUIRE(done ? S.finite(d.type) : S.untouched());
+      REQUIRE(done ? found(S) : S.untouched());
       return;
     }
-    REQUIRE(done && to.x != nullptr ? grad_x.finite(d.type) : grad_x.untouched());
-    REQUIRE(done && to.psi != nullptr ? grad_psi.finite(d.type) : grad_psi.untouched());
-    REQUIRE(done && to.phi != nullptr ? grad_phi.finite(d.type) : grad_phi.untouched());
+    REQUIRE(done && to.x != nullptr ? found(grad_x) : grad_x.untouched());
+    REQUIRE(done && to.psi != nullptr ? found(grad_psi) : grad_psi.untouched());
+    REQUIRE(done && to.phi != nullptr ? found(grad_phi) : grad_phi.untouched());
   }
 };
 
@@ -346,19 +376,22 @@ void check_workspace(Random& random, const scatcuda_plan* plan) {
   const bool possible =
       plan != nullptr && 0 <= task && task < 3 && batch >= 0 && threads >= 1 && threads <= 4096;
   REQUIRE(bytes >= -1 && (possible || bytes == -1));
-  REQUIRE(!possible || batch > 1 << 30 || bytes > 0);
+  REQUIRE(!possible || batch > 1 << 10 || bytes >= 0);
   count("workspace_bytes", bytes < 0 ? "-1" : "bytes");
 }
 
-void check_execution(Random& random, const scatcuda_plan* plan) {
+void check_execution(Random& random, const Plan& made) {
+  if (!made.quick) return;
+  const scatcuda_plan* plan = made.plan.get();
   const bool forward = random.one_in(2);
-  const scatcuda_description d = scatcuda_plan_describe(plan);
+  const scatcuda_description d = described(plan);
   const int64_t batch = random.below(4);
-  const Arrays arrays(random, d, batch, d.type);
+  const Arrays arrays(random, made, batch, d.type);
   arrays.x.fill(random, d.type);
   if (!forward) arrays.S.fill(random, d.type);
-  scatcuda_executor executor{1 + random.below(3), random.one_in(4) ? run_at_once : run_backwards,
-                             nullptr};
+  Sized<scatcuda_executor> sized(
+      random, {0, 1 + random.below(3), random.one_in(4) ? run_at_once : run_backwards, nullptr});
+  scatcuda_executor& executor = sized.value;
   const bool alone = random.one_in(3);
   const scatcuda_task task = task_of(forward, arrays);
   const int64_t bytes = scatcuda_workspace_bytes(plan, task, batch, alone ? 1 : executor.threads);
@@ -374,6 +407,9 @@ void check_execution(Random& random, const scatcuda_plan* plan) {
     }
     refused = true;
   }
+  if (!alone && !sized.sound) refused = true;
+  const Sized<scatcuda_gradients> to(random, arrays.to);
+  if (!forward && !to.sound) refused = true;
   const bool no_gradients = !forward && random.one_in(20);
   Message message(random);
   const scatcuda_executor* threads = alone ? nullptr : &executor;
@@ -381,9 +417,9 @@ void check_execution(Random& random, const scatcuda_plan* plan) {
       forward
           ? scatcuda_forward(call.plan, call.batch, call.x, call.S,
                              const_cast<void*>(call.workspace), call.bytes, threads, message.get())
-          : scatcuda_backward(
-                call.plan, call.batch, call.x, call.S, no_gradients ? nullptr : &arrays.to,
-                const_cast<void*>(call.workspace), call.bytes, threads, message.get());
+          : scatcuda_backward(call.plan, call.batch, call.x, call.S,
+                              no_gradients ? nullptr : &to.value, const_cast<void*>(call.workspace),
+                              call.bytes, threads, message.get());
   message.check(forward ? "forward" : "backward", status);
   REQUIRE((status != SCATCUDA_OK) == (refused || no_gradients));
   arrays.check(status, forward);
@@ -392,7 +428,7 @@ void check_execution(Random& random, const scatcuda_plan* plan) {
 void check_gpu(Random& random, const scatcuda_plan* plan) {  // there is no engine for one
   Message message(random);
   scatcuda_cuda_plan* made = nullptr;
-  const scatcuda_cuda_options options{static_cast<scatcuda_tier>(random.hostile()),
+  const scatcuda_cuda_options options{sizeof options, static_cast<scatcuda_tier>(random.hostile()),
                                       random.hostile(), nullptr};
   const scatcuda_status status = scatcuda_cuda_plan_create(
       random.one_in(4) ? nullptr : plan, random.one_in(2) ? nullptr : &options,
@@ -402,7 +438,7 @@ void check_gpu(Random& random, const scatcuda_plan* plan) {  // there is no engi
   Message other(random);
   int64_t bytes = 0;
   const auto task = static_cast<scatcuda_task>(random.hostile());
-  const scatcuda_gradients gradients{};
+  const scatcuda_gradients gradients{random.hostile(), nullptr, nullptr, nullptr};
   switch (random.below(3)) {
     case 0:
       other.check("cuda_workspace_bytes",
@@ -422,12 +458,12 @@ void check_gpu(Random& random, const scatcuda_plan* plan) {  // there is no engi
   }
 }
 
-void check_engine(Random& random, const scatcuda_plan* plan) {
+void check_engine(Random& random, const Plan& plan) {
   switch (random.below(6)) {
     case 0:
-      return check_workspace(random, random.one_in(8) ? nullptr : plan);
+      return check_workspace(random, random.one_in(8) ? nullptr : plan.plan.get());
     case 1:
-      return check_gpu(random, plan);
+      return check_gpu(random, plan.plan.get());
     default:
       return check_execution(random, plan);
   }
@@ -443,7 +479,7 @@ void* const the_stream = const_cast<void*>(scatcuda::emulation::stream);
 struct Fft {
   bool refuses = false;
   int64_t bytes = 0;
-  scatcuda_fft table{this, wants, run};
+  scatcuda_fft table{sizeof table, this, wants, run};
 
   static int64_t wants(void* self, const scatcuda_transform*, void*) {
     return static_cast<Fft*>(self)->bytes;
@@ -457,13 +493,15 @@ struct Fft {
   }
 };
 
-void check_engine(Random& random, const scatcuda_plan* host) {
+void check_engine(Random& random, const Plan& source) {
+  if (!source.quick) return;
+  const scatcuda_plan* host = source.plan.get();
   Fft fft;
-  scatcuda_cuda_options options{static_cast<scatcuda_tier>(random.below(3)),
+  scatcuda_cuda_options options{sizeof options, static_cast<scatcuda_tier>(random.below(3)),
                                 random.one_in(2) ? 0 : 1 + random.below(1 << 20), &fft.table};
   bool hostile = random.one_in(4);
   if (hostile) {
-    switch (random.below(5)) {
+    switch (random.below(6)) {
       case 0:
         options.tier = static_cast<scatcuda_tier>(3 + random.below(1 << 20));
         break;
@@ -476,6 +514,9 @@ void check_engine(Random& random, const scatcuda_plan* host) {
         break;
       case 3:
         fft.table.run = nullptr;
+        break;
+      case 4:
+        (random.one_in(2) ? options.size : fft.table.size) = random.below(16);
         break;
       default:
         host = nullptr;
@@ -495,14 +536,14 @@ void check_engine(Random& random, const scatcuda_plan* host) {
   options = {};  // the plan has what it needs of it
 
   for (int64_t calls = random.below(3); calls >= 0; --calls) {
-    const scatcuda_description d = scatcuda_plan_describe(host);
+    const scatcuda_description d = described(host);
     const bool forward = random.one_in(2);
     const int64_t batch = random.below(4);
     auto pixels = static_cast<scatcuda_pixels>(random.below(4));
     const int64_t pixel_bytes = pixels == SCATCUDA_PIXELS_AS_PLAN ? d.type
                                 : pixels == SCATCUDA_PIXELS_UINT8 ? 1
                                                                   : 2;
-    const Arrays arrays(random, d, batch, pixel_bytes);
+    const Arrays arrays(random, source, batch, pixel_bytes);
     if (pixels == SCATCUDA_PIXELS_AS_PLAN) {
       arrays.x.fill(random, d.type);
     } else {
@@ -531,13 +572,15 @@ void check_engine(Random& random, const scatcuda_plan* host) {
       pixels = static_cast<scatcuda_pixels>(4 + random.below(1 << 20));
       refused |= forward || batch > 0;  // of no images nobody asks
     }
+    const Sized<scatcuda_gradients> to(random, arrays.to);
+    refused |= !forward && !to.sound;
     Message message(random);
     const auto* given = call.plan == nullptr ? nullptr : made;
     auto* memory = const_cast<void*>(call.workspace);
     const scatcuda_status status =
         forward ? scatcuda_cuda_forward(given, call.batch, pixels, call.x, call.S, memory,
                                         call.bytes, on, message.get())
-                : scatcuda_cuda_backward(given, call.batch, pixels, call.x, call.S, &arrays.to,
+                : scatcuda_cuda_backward(given, call.batch, pixels, call.x, call.S, &to.value,
                                          memory, call.bytes, on, message.get());
     message.check(forward ? "cuda_forward" : "cuda_backward", status);
     REQUIRE(!refused || status != SCATCUDA_OK);
@@ -551,25 +594,26 @@ void check_engine(Random& random, const scatcuda_plan* host) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
+  if (argc != 4) return 2;
   Random random(std::strtoull(argv[2], nullptr, 10));
   const long calls = std::strtol(argv[1], nullptr, 10);
+  texts = texts_in(argv[3]);
   std::vector<Plan> plans;
   for (long call = 0; call < calls; ++call) {
     if (plans.empty() || random.one_in(5)) {
       Plan plan = make_plan(random);
-      if (plan == nullptr) continue;
+      if (plan.plan == nullptr) continue;
       if (plans.size() > 7) plans.erase(plans.begin() + random.below(8));
       plans.push_back(std::move(plan));
     }
     const auto which = random.below(static_cast<int64_t>(plans.size()));
-    const scatcuda_plan* plan = plans[static_cast<size_t>(which)].get();
+    const Plan& plan = plans[static_cast<size_t>(which)];
     switch (random.below(10)) {
       case 0:
         check_refusals(random);
         break;
       case 1:
-        check_description(random, random.one_in(4) ? nullptr : plan);
+        check_description(random, random.one_in(4) ? nullptr : plan.plan.get());
         break;
       default:
         check_engine(random, plan);

@@ -8,14 +8,16 @@
 // once aligned as malloc does and once only as its elements are, and both runs must agree to the
 // bit, though the second finds the workspace as the first left it.
 //
-// operation               sizes                              arrays
-// 0 scattering2d          J, L, max_order, M, N, pre_pad, B  x, psi, psi_support, phi, phi_support
-// 1 filter_fold           B, L, M, N, k                      x_hat, psi
-// 2 modulus               count                              z
-// 3 scattering2d_backward as 0, and which of the gradients   as 0, and g
-//                         of x, psi, phi are wanted
-// 4 filter_fold_backward  as 1                               as 1, and g
-// 5 modulus_backward      as 2                               as 2, and g
+// operation               sizes                     arrays
+// 0 scattering            B                         the program's text, x, psi, psi_support, phi,
+//                                                   phi_support
+// 1 filter_fold           B, L, M, N, k             x_hat, psi
+// 2 modulus               count                     z
+// 3 scattering_backward   B, and which of the       as 0, and g
+//                         gradients of x, psi, phi
+//                         are wanted
+// 4 filter_fold_backward  as 1                      as 1, and g
+// 5 modulus_backward      as 2                      as 2, and g
 // 6                       a data race, to see that ThreadSanitizer reports one
 //
 // Gradients follow each other in the result.
@@ -109,6 +111,10 @@ class Reader {
     read(array.data(), array.bytes(), what);
     return array;
   }
+  std::string text(const char* what) {
+    const Array<char> letters = array<char>(what);
+    return {letters.data(), letters.bytes()};
+  }
 
  private:
   std::string path_;
@@ -117,7 +123,8 @@ class Reader {
 
 // An aligned block; the engine checks its size, so a byte less must be refused.
 std::unique_ptr<void, Free> aligned(int64_t bytes) {
-  std::unique_ptr<void, Free> block(std::aligned_alloc(64, static_cast<size_t>(bytes)));
+  const int64_t room = round_up(max(bytes, 1), 64);
+  std::unique_ptr<void, Free> block(std::aligned_alloc(64, static_cast<size_t>(room)));
   if (block == nullptr) throw std::runtime_error("out of memory");
   std::memset(block.get(), 0xff, static_cast<size_t>(bytes));
   return block;
@@ -137,8 +144,8 @@ Array<T> twice(int64_t count, F&& run) {
 
 template <class T>
 struct Scattering {
-  Problem problem;
-  Shape shape;
+  std::string text;
+  ProgramPointer program;
   int64_t B;
   Array<T> x, psi;
   Array<int64_t> boxes;
@@ -146,21 +153,23 @@ struct Scattering {
   Array<int64_t> bands;
 
   Scattering(Reader& in, const std::vector<int64_t>& size)
-      : problem{size.at(0), size.at(1), size.at(2), size.at(3), size.at(4), size.at(5) != 0},
-        B(size.at(6)),
+      : text(in.text("the program")),
+        B(size.at(0)),
         x(in.array<T>("x")),
         psi(in.array<T>("psi")),
         boxes(in.array<int64_t>("psi_support")),
         phi(in.array<T>("phi")),
         bands(in.array<int64_t>("phi_support")) {
-    if (shape_of(problem, &shape) != Status::ok) throw std::runtime_error("bad problem");
-    if (x.count() != B * problem.M * problem.N || boxes.count() != 5 * psi_tables(problem) ||
-        phi.count() != phi_entries(problem) ||
-        bands.count() != 2 * problem.J * (shape.m + shape.n)) {
-      throw std::runtime_error("arrays do not fit the problem");
+    std::string why;
+    program = parse_program(text, &why);
+    if (program == nullptr) throw std::runtime_error("no program: " + why);
+    if (x.count() != B * points_of(program->signal) ||
+        boxes.count() != program->psi_support_numbers || phi.count() != program->phi_numbers ||
+        bands.count() != 2 * program->phi_rows) {
+      throw std::runtime_error("arrays do not fit the program");
     }
   }
-  int64_t outputs() const { return B * shape.channels * shape.m * shape.n; }
+  int64_t outputs() const { return B * program->channels * program->unit; }
 
   // run(workspace, bytes) with the bytes it needs, and with one less, which it must refuse
   template <class F>
@@ -173,29 +182,29 @@ struct Scattering {
 };
 
 template <class T>
-Array<T> scattering2d(Reader& in, const std::vector<int64_t>& size, const Executor& executor) {
+Array<T> scattering(Reader& in, const std::vector<int64_t>& size, const Executor& executor) {
   const Scattering<T> s(in, size);
-  const int64_t bytes = cpu::workspace_bytes<T>(s.problem, s.B, executor.threads);
+  const int64_t bytes = cpu::workspace_bytes<T>(*s.program, s.B, executor.threads);
   const auto workspace = aligned(bytes);
   return twice<T>(s.outputs(), [&](bool shift, T* S) {
     const Array<T> x = s.x.moved(shift), psi = s.psi.moved(shift), phi = s.phi.moved(shift);
     const Bank<T> bank{psi.data(), s.boxes.data(), phi.data(), s.bands.data()};
     s.run(bytes, workspace.get(), [&](void* p, int64_t given) {
-      return cpu::scattering2d<T>(s.problem, bank, s.B, x.data(), S, p, given, executor);
+      return cpu::scattering<T>(*s.program, bank, s.B, x.data(), S, p, given, executor);
     });
   });
 }
 
 template <class T>
-Array<T> scattering2d_backward(Reader& in, const std::vector<int64_t>& size,
-                               const Executor& executor) {
+Array<T> scattering_backward(Reader& in, const std::vector<int64_t>& size,
+                             const Executor& executor) {
   const Scattering<T> s(in, size);
   const Array<T> g = in.array<T>("g");
-  if (g.count() != s.outputs()) throw std::runtime_error("g does not fit the problem");
-  const bool with_x = size.at(7) != 0, with_psi = size.at(8) != 0, with_phi = size.at(9) != 0;
+  if (g.count() != s.outputs()) throw std::runtime_error("g does not fit the program");
+  const bool with_x = size.at(1) != 0, with_psi = size.at(2) != 0, with_phi = size.at(3) != 0;
   const int64_t entries = with_psi ? s.psi.count() : 0;
   const int64_t bytes =
-      cpu::backward_workspace_bytes<T>(s.problem, entries, with_phi, s.B, executor.threads);
+      cpu::backward_workspace_bytes<T>(*s.program, entries, with_phi, s.B, executor.threads);
   const auto workspace = aligned(bytes);
   const int64_t counts[] = {with_x ? s.x.count() : 0, entries, with_phi ? s.phi.count() : 0};
   return twice<T>(counts[0] + counts[1] + counts[2], [&](bool shift, T* out) {
@@ -206,8 +215,8 @@ Array<T> scattering2d_backward(Reader& in, const std::vector<int64_t>& size,
     const Gradients<T> gradients{with_x ? of_x.data() : nullptr, with_psi ? of_psi.data() : nullptr,
                                  with_phi ? of_phi.data() : nullptr};
     s.run(bytes, workspace.get(), [&](void* p, int64_t given) {
-      return cpu::scattering2d_backward<T>(s.problem, bank, s.psi.count(), s.B, x.data(), g_.data(),
-                                           gradients, p, given, executor);
+      return cpu::scattering_backward<T>(*s.program, bank, s.psi.count(), s.B, x.data(), g_.data(),
+                                         gradients, p, given, executor);
     });
     for (const Array<T>* array : {&of_x, &of_psi, &of_phi}) {
       std::memcpy(out, array->data(), array->bytes());
@@ -272,9 +281,9 @@ void solve(Reader& in, int64_t operation, const char* result) {
   const Executor executor{in.integer("threads", 64), run_on_threads};
   std::vector<int64_t> sizes(static_cast<size_t>(in.integer("count of sizes", 16)));
   for (int64_t& size : sizes) size = in.integer("a size", int64_t{1} << 40);
-  in.integer("count of arrays", 6);
+  in.integer("count of arrays", 7);
   Array<T> (*const operations[])(Reader&, const std::vector<int64_t>&, const Executor&) = {
-      scattering2d<T>,         filter_fold<T>,      modulus<T>, scattering2d_backward<T>,
+      scattering<T>,           filter_fold<T>,      modulus<T>, scattering_backward<T>,
       filter_fold_backward<T>, modulus_backward<T>, race<T>};
   const Array<T> out = operations[operation](in, sizes, executor);
   std::FILE* file = std::fopen(result, "wb");

@@ -1,13 +1,12 @@
-// Every size that the engines compute, at and beyond the limits of csrc/core/schedule.h, for
-// UndefinedBehaviorSanitizer: nothing overflows, what is too large is refused. No array is touched.
+// Every size that the engines compute, of programs at and beyond the limits of csrc/core/program.h,
+// for UndefinedBehaviorSanitizer: nothing overflows, what is too large is refused. No array is
+// touched.
 //
-//   sizes PROBLEMS SEED
+//   sizes COUNT SEED PROGRAMS
 //
 // With SCATCUDA_EMULATED it is the CUDA engine's sizes and launches, in tests/emulation.
-#include "random.h"
-
 #include "core/engines.h"
-#include "core/schedule.h"
+#include "programs.h"
 
 #ifdef SCATCUDA_EMULATED
 #include "no_cufft.h"
@@ -27,20 +26,6 @@ int64_t up_to(Random& random, int64_t least, int64_t most) {
   return top <= least ? least : least + random.below(top - least + 1);
 }
 
-Problem problem_of(Random& random) {
-  if (random.one_in(4)) {
-    return {random.hostile(), random.hostile(), random.hostile(),
-            random.hostile(), random.hostile(), random.one_in(2)};
-  }
-  const bool pre_pad = random.one_in(3);
-  const int64_t J = up_to(random, 1, max_scales), scale = int64_t{1} << J;
-  const auto side = [&] {
-    const int64_t any = up_to(random, 1, longest_side);
-    return pre_pad ? max(any / scale, 3) * scale : any;
-  };
-  return {J, up_to(random, 1, most_angles), random.below(3), side(), side(), pre_pad};
-}
-
 #ifdef SCATCUDA_EMULATED
 const cuda::Fft fft{
     nullptr,
@@ -50,7 +35,7 @@ const cuda::Fft fft{
     [](void*, const cuda::Transform&, const void*, void*, void*, void*) { return false; }};
 
 template <class T>
-void check(Random& random, const Problem& problem, int64_t B) {
+void check(Random& random, const Program& program, int64_t B) {
   const cuda::Device devices[] = {{75, 40, 64 << 10, 64 << 10, 4 << 20, int64_t{16} << 30},
                                   {90, 132, 227 << 10, 228 << 10, 50 << 20, int64_t{80} << 30},
                                   {120, 170, 99 << 10, 100 << 10, 96 << 20, int64_t{32} << 30}};
@@ -61,24 +46,24 @@ void check(Random& random, const Problem& problem, int64_t B) {
                          : random.one_in(2) ? 1
                                             : cuda::default_budget(device);
   cuda::Launch launch{};
-  const Status status = cuda::choose<T>(problem, B, device, wanted, budget, &fft, &launch, task);
-  REQUIRE(B <= most_images(problem) || status == Status::bad_problem);
+  const Status status = cuda::choose<T>(program, B, device, wanted, budget, &fft, &launch, task);
+  REQUIRE(B <= most_signals(program) || status == Status::bad_problem);
   if (status != Status::ok) return;
   REQUIRE(launch.wave >= 1 && launch.wave <= max(B, 1));
   int64_t bytes = -1;
-  REQUIRE(cuda::workspace_bytes<T>(problem, launch, &fft, nullptr, &bytes) == Status::ok);
+  REQUIRE(cuda::workspace_bytes<T>(program, launch, &fft, nullptr, &bytes) == Status::ok);
   REQUIRE(bytes >= 0 && bytes < too_many_bytes);
 }
 #else
 template <class T>
-void check(Random& random, const Problem& problem, int64_t B) {
-  if (B > most_images(problem)) return;  // the floors above refuse it
+void check(Random& random, const Program& program, int64_t B) {
+  if (B > most_signals(program)) return;  // the floors above refuse it
   const int64_t threads = up_to(random, 1, 4096);
-  const int64_t forward = cpu::workspace_bytes<T>(problem, B, threads);
+  const int64_t forward = cpu::workspace_bytes<T>(program, B, threads);
   const int64_t backward = cpu::backward_workspace_bytes<T>(
-      problem, random.one_in(2) ? 0 : up_to(random, 0, most_numbers), random.one_in(2), B, threads);
-  REQUIRE(forward > 0 && forward < too_many_bytes);
-  REQUIRE(backward > 0 && backward < too_many_bytes);
+      program, random.one_in(2) ? 0 : up_to(random, 0, most_numbers), random.one_in(2), B, threads);
+  REQUIRE(forward >= 0 && forward < too_many_bytes);
+  REQUIRE(backward >= 0 && backward < too_many_bytes);
 }
 #endif
 
@@ -93,28 +78,36 @@ void check_shares(Random& random, int64_t count) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) return 2;
+  if (argc != 4) return 2;
   Random random(std::strtoull(argv[2], nullptr, 10));
-  const long problems = std::strtol(argv[1], nullptr, 10);
+  const long count = std::strtol(argv[1], nullptr, 10);
+  const std::vector<std::string> texts = texts_in(argv[3]);
   long possible = 0;
-  for (long i = 0; i < problems; ++i) {
-    const Problem problem = problem_of(random);
-    Shape shape;
-    if (shape_of(problem, &shape) != Status::ok) continue;
+  for (long i = 0; i < count; ++i) {
+    std::string text = texts[static_cast<size_t>(i) % texts.size()];
+    const bool altered = random.one_in(2);
+    if (altered) text = mutated(random, text);
+    std::string why;
+    const ProgramPointer made = parse_program(text, &why);
+    REQUIRE(made != nullptr || (altered && !why.empty()));
+    if (made == nullptr) continue;
     ++possible;
-    REQUIRE(shape.channels <= most_channels && phi_entries(problem) <= most_numbers);
-    REQUIRE(psi_tables(problem) >= 0);
-    const int64_t most = most_images(problem);
+    const Program& program = *made;
+    REQUIRE(program.phi_numbers <= most_numbers && program.channels * program.unit <= most_numbers);
+    for (int set = 0; set < program.set_count; ++set) {
+      REQUIRE(program.sets[set].lanes * program.sets[set].points <= most_numbers);
+    }
+    const int64_t most = most_signals(program);
     REQUIRE(most >= 1);
-    // images and coefficients, in bytes
-    REQUIRE(most <= INT64_MAX / 8 / (problem.M * problem.N));
-    REQUIRE(most <= INT64_MAX / 8 / (shape.channels * shape.m * shape.n));
+    // signals and coefficients, in bytes
+    REQUIRE(most <= INT64_MAX / 8 / points_of(program.signal));
+    REQUIRE(most <= INT64_MAX / 8 / (program.channels * program.unit));
     const int64_t batches[] = {0, 1, most, up_to(random, 1, most), INT64_MAX};
     for (const int64_t B : batches) {
-      check<float>(random, problem, B);
-      check<double>(random, problem, B);
+      check<float>(random, program, B);
+      check<double>(random, program, B);
     }
     check_shares(random, up_to(random, 0, most));
   }
-  std::printf("%ld of %ld\n", possible, problems);
+  std::printf("%ld of %ld\n", possible, count);
 }

@@ -1,6 +1,6 @@
 // Stands for the CUDA engine, and for the parts of PyTorch that know CUDA, so that
 // csrc/torch/cuda.cpp runs on tensors of the CPU: the operators are computed by their definition,
-// scattering2d only adds the pixels of an image up, and the gradients of filters are 2 and 3. What
+// scattering only adds the pixels of an image up, and the gradients of filters are 2 and 3. What
 // the engine was asked is kept as text; what it answers can be set.
 #include <torch/csrc/stable/tensor.h>
 
@@ -94,20 +94,20 @@ const char* last_error() { return "an illegal memory access was encountered"; }
 const char* driver_needed() { return "CUDA 13.0, NVIDIA driver 580 or newer"; }
 
 template <class T>
-Status choose(const Problem& p, int64_t B, const Device& device, Tier tier, int64_t budget,
+Status choose(const Program& p, int64_t B, const Device& device, Tier tier, int64_t budget,
               const Fft*, Launch* launch, Task task) {
-  record("choose%s%s J %ld L %ld order %ld, %ld images, sm_%d, tier %d, budget %ld",
+  record("choose%s%s rank %d, %ld channels, %ld images, sm_%d, tier %d, budget %ld",
          task == Task::forward    ? ""
          : task == Task::backward ? " backward"
                                   : " backward with filters",
-         sizeof(T) == 8 ? " double" : "", p.J, p.L, p.max_order, B, device.architecture,
+         sizeof(T) == 8 ? " double" : "", p.rank, p.channels, B, device.architecture,
          static_cast<int>(tier), budget);
   *launch = {Tier::general, false, 0, 0, 0, B, task};
   return answer(1);
 }
 
 template <class T>
-Status workspace_bytes(const Problem&, const Launch& launch, const Fft*, void*, int64_t* bytes) {
+Status workspace_bytes(const Program&, const Launch& launch, const Fft*, void*, int64_t* bytes) {
   record("workspace_bytes wave %ld", launch.wave);
   *bytes = launch.wave > most_wave ? INT64_MAX / 2 : 100 * launch.wave;
   return answer(2);
@@ -124,10 +124,10 @@ void record_run(const char* function, const Launch& launch, const void* workspac
 }
 
 template <class T>
-Status scattering2d(const Problem& p, const Launch& launch, const Bank<T>&, int64_t, int64_t B,
-                    const void* x, T* S, void* workspace, int64_t bytes, const Fft*, void* stream,
-                    Pixels pixels) {
-  record_run("scattering2d", launch, workspace, bytes, stream, pixels);
+Status scattering(const Program& p, const Launch& launch, const Bank<T>&, int64_t, int64_t B,
+                  const void* x, T* S, void* workspace, int64_t bytes, const Fft*, void* stream,
+                  Pixels pixels) {
+  record_run("scattering", launch, workspace, bytes, stream, pixels);
   const auto pixel = [&](int64_t i) {
     switch (pixels) {
       case Pixels::as_bank:
@@ -141,35 +141,31 @@ Status scattering2d(const Problem& p, const Launch& launch, const Bank<T>&, int6
     }
     return T(0);
   };
-  Shape shape;
-  shape_of(p, &shape);
-  const int64_t outputs = shape.channels * shape.m * shape.n;
+  const int64_t outputs = p.channels * p.unit, points = points_of(p.signal);
   for (int64_t b = 0; b < B; ++b) {
     T sum = 0;
-    for (int64_t i = 0; i < p.M * p.N; ++i) sum += pixel(b * p.M * p.N + i) * static_cast<T>(i);
+    for (int64_t i = 0; i < points; ++i) sum += pixel(b * points + i) * static_cast<T>(i);
     for (int64_t i = 0; i < outputs; ++i) S[b * outputs + i] = sum;
   }
   return answer(3);
 }
 
 template <class T>
-Status scattering2d_backward(const Problem& p, const Launch& launch, const Bank<T>&,
-                             int64_t psi_entries, int64_t B, const void*, const T* g,
-                             const Gradients<T>& gradients, void* workspace, int64_t bytes,
-                             const Fft*, void* stream, Pixels pixels) {
-  record_run("scattering2d_backward", launch, workspace, bytes, stream, pixels);
-  Shape shape;
-  shape_of(p, &shape);
-  const int64_t outputs = shape.channels * shape.m * shape.n, phi = phi_entries(p);
+Status scattering_backward(const Program& p, const Launch& launch, const Bank<T>&,
+                           int64_t psi_entries, int64_t B, const void*, const T* g,
+                           const Gradients<T>& gradients, void* workspace, int64_t bytes,
+                           const Fft*, void* stream, Pixels pixels) {
+  record_run("scattering_backward", launch, workspace, bytes, stream, pixels);
+  const int64_t outputs = p.channels * p.unit, points = points_of(p.signal);
   for (int64_t b = 0; gradients.x != nullptr && b < B; ++b) {
     T sum = 0;
     for (int64_t i = 0; i < outputs; ++i) sum += g[b * outputs + i];
-    for (int64_t i = 0; i < p.M * p.N; ++i) {
-      gradients.x[b * p.M * p.N + i] = sum * static_cast<T>(i);
+    for (int64_t i = 0; i < points; ++i) {
+      gradients.x[b * points + i] = sum * static_cast<T>(i);
     }
   }
   for (int64_t i = 0; gradients.psi != nullptr && i < psi_entries; ++i) gradients.psi[i] = 2;
-  for (int64_t i = 0; gradients.phi != nullptr && i < phi; ++i) gradients.phi[i] = 3;
+  for (int64_t i = 0; gradients.phi != nullptr && i < p.phi_numbers; ++i) gradients.phi[i] = 3;
   return answer(3);
 }
 

@@ -1,12 +1,12 @@
-/* Wavelet scattering of images for programs without Python: plan, workspace, execute, destroy.
+/* Wavelet scattering for programs without Python: plan, workspace, execute, destroy.
  *
- *   S x = [A x, A|W1 x|, A|W2|W1 x||]
+ *   S x = A rho W_J ... rho W_1 x    and all shorter ones, of signals of 1, 2 or 3 axes
  *
- * A plan is what Python's Scattering2D is: a problem and its filters. Python writes it to a file
- * (`scatcuda export plan.scat --J 3 --shape 224,224`, or Scattering2D.save_plan), or a program
- * hands in the tables. Planning allocates; nothing after it does: the caller brings the workspace.
- * A plan does not change once it is made: any number of threads may execute it, each with a
- * workspace of its own.
+ * A plan is what a module of Python is, as Scattering2D: the program of a transform and its
+ * filters. Python writes it to a file (`scatcuda export plan.scat --J 3 --shape 224,224`, or
+ * Scattering2D.save_plan), or a caller hands in the tables. Planning allocates; nothing after it
+ * does: the caller brings the workspace. A plan does not change once it is made: any number of
+ * threads may execute it, each with a workspace of its own.
  *
  *   scatcuda_plan* plan;
  *   scatcuda_message why;
@@ -16,9 +16,13 @@
  *   scatcuda_forward(plan, batch, x, S, workspace, bytes, NULL, &why);
  *   scatcuda_plan_destroy(plan);
  *
- * Arrays are contiguous, the last index runs fastest: images x [batch, M, N], coefficients
- * S [batch, channels, m, n], numbers of the plan's type. No function throws, prints, or ends the
- * process. scatcuda.hpp says the same in C++.
+ * Arrays are contiguous, the last index runs fastest: signals x [batch, sides of the signal],
+ * coefficients S [batch, channels, sides of a channel], numbers of the plan's type. No function
+ * throws, prints, or ends the process. scatcuda.hpp says the same in C++.
+ *
+ * Structs begin with their size, sizeof of what the caller was compiled with, so that they can
+ * grow: what an older one lacks is taken as 0, and a newer one is refused where it has more than
+ * zeros beyond what this library knows. `scatcuda_tables tables = {.size = sizeof tables, …};`
  */
 #ifndef SCATCUDA_H
 #define SCATCUDA_H
@@ -48,7 +52,7 @@ extern "C" {
 typedef enum scatcuda_status SCATCUDA_INT {
   SCATCUDA_OK = 0,
   SCATCUDA_BAD_ARGUMENT = 1,        /* a null pointer, a negative size, an unaligned workspace … */
-  SCATCUDA_BAD_PLAN = 2,            /* no plan, an altered or truncated one, or no such problem */
+  SCATCUDA_BAD_PLAN = 2,            /* no plan, an altered or truncated one, or no such program */
   SCATCUDA_CANNOT_READ = 3,         /* the file system refused */
   SCATCUDA_NO_MEMORY = 4,           /* for the plan, or more of it than a file may take */
   SCATCUDA_WORKSPACE_TOO_SMALL = 5, /* fewer bytes than the plan said */
@@ -60,7 +64,7 @@ typedef enum scatcuda_status SCATCUDA_INT {
 /* What went wrong, in a sentence. Written by a function that does not return SCATCUDA_OK; every
  * function takes NULL for one. */
 typedef struct scatcuda_message {
-  char text[256];
+  char text[512];
 } scatcuda_message;
 
 /* "0.1.0", of the library that is running */
@@ -80,45 +84,52 @@ typedef enum scatcuda_type SCATCUDA_INT {
   SCATCUDA_FLOAT64 = 8
 } scatcuda_type;
 
-/* A problem and its filters, in the form of scatcuda/plan.py: scatcuda.plan.pack makes these
- * tables. J scales, L angles, orders 0 … max_order, images M × N; these come padded where pre_pad
- * is not 0.
+/* A transform and its filters.
  *
- * Limits, far beyond use: J ≤ 24, L ≤ 4096, M and N ≤ 2^24, 2^20 channels, 2^40 numbers in the
- * table of a wavelet (padded pixels × angles in lanes) and in phi; of a batch, 2^58 numbers in
- * images and coefficients. A larger problem is SCATCUDA_BAD_PLAN, a larger batch
+ * The program is the transform as a text, which scatcuda.program builds in Python and
+ * csrc/core/program.h explains; it and the tables are copied. psi holds a table for each of the
+ * program's sets of filters: of the bins that are kept, the last axis slowest, each with the values
+ * of all filters, filled up with zeros to 4, 8 or a multiple of 16, divided by the points of the
+ * set's grid. psi_support holds for each set the place of the first number of its table in psi,
+ * then for each axis two numbers: bins [0, head) and [tail, side) are kept. phi holds the
+ * program's matrices [outputs, inputs] one after the other, and phi_support for each of their rows
+ * where it is not zero, low and high, modulo the inputs:
+ * -inputs <= low <= inputs, 0 <= high - low <= inputs.
+ *
+ * Limits, far beyond use: sides up to 2^24, 4096 filters in a set, 2^13 steps, 2^20 planes of each,
+ * 2^40 numbers in the table of a set, in phi and in a result, 2^24 characters; of a batch, 2^58
+ * numbers in signals and coefficients. A larger program is SCATCUDA_BAD_PLAN, a larger batch
  * SCATCUDA_BAD_ARGUMENT. Within them no size overflows. */
 typedef struct scatcuda_tables {
+  int64_t size; /* sizeof(scatcuda_tables) */
   scatcuda_type type;
-  int64_t J, L, max_order, M, N, pre_pad;
-  int64_t psi_entries;        /* numbers in psi */
-  const void* psi;            /* of the type */
-  const int64_t* psi_support; /* [tables, 5] */
-  const void* phi;            /* of the type */
-  const int64_t* phi_support; /* [J (m + n), 2]: low, high, where a row of phi is not zero, modulo
-                                 its side: −side ≤ low ≤ side, 0 ≤ high − low ≤ side */
+  const char* program;
+  int64_t psi_entries; /* numbers in psi */
+  const void* psi;     /* of the type */
+  const int64_t* psi_support;
+  const void* phi; /* of the type */
+  const int64_t* phi_support;
 } scatcuda_tables;
 
 /* What a plan computes, and the sizes of its arrays */
 typedef struct scatcuda_description {
+  int64_t size; /* sizeof(scatcuda_description) */
   scatcuda_type type;
-  int64_t J, L, max_order, M, N, pre_pad;
-  int64_t channels, m, n; /* of the output */
-  int64_t psi_entries;    /* numbers in the tables of filters, and in their gradients */
-  int64_t phi_entries;
+  int64_t rank; /* axes of the signal, 1 to 3 */
+  int64_t signal[3];
+  int64_t channels;
+  int64_t sides;   /* of a channel, 0 to 3 */
+  int64_t side[3]; /* these and the signal's: 1 where there is none */
+  int64_t signal_numbers, result_numbers;
+  int64_t psi_entries, phi_entries; /* numbers in the tables of filters, and in their gradients */
 } scatcuda_description;
-
-/* The wavelets that lead to an output channel: `order` of them, the others −1 */
-typedef struct scatcuda_path {
-  int64_t order, j1, theta1, j2, theta2;
-} scatcuda_path;
 
 typedef struct scatcuda_plan scatcuda_plan;
 
 /* From a plan file, a regular one. A file that is truncated, altered, of another version or never
- * was a plan is refused; nothing is read past its end. Reading it takes twice its size for a
- * moment, of which there may be 2 GiB or as many bytes as the environment's SCATCUDA_FILE_BUDGET
- * says. On failure *plan is NULL. */
+ * was a plan is refused; nothing is read past its end. Reading it takes twice its size and 24
+ * times its program's for a moment, of which there may be 2 GiB or as many bytes as the
+ * environment's SCATCUDA_FILE_BUDGET says. On failure *plan is NULL. */
 SCATCUDA_API scatcuda_status scatcuda_plan_load(const char* path, scatcuda_plan** plan,
                                                 scatcuda_message* message);
 /* The same from the file's bytes in memory, at any address; they are copied */
@@ -130,9 +141,12 @@ SCATCUDA_API scatcuda_status scatcuda_plan_create(const scatcuda_tables* tables,
 /* NULL is passed over */
 SCATCUDA_API void scatcuda_plan_destroy(scatcuda_plan* plan);
 
-SCATCUDA_API scatcuda_description scatcuda_plan_describe(const scatcuda_plan* plan);
-/* Of a channel out of range the order is −1. */
-SCATCUDA_API scatcuda_path scatcuda_plan_path(const scatcuda_plan* plan, int64_t channel);
+/* Fills a description whose size is set. */
+SCATCUDA_API scatcuda_status scatcuda_plan_describe(const scatcuda_plan* plan,
+                                                    scatcuda_description* description,
+                                                    scatcuda_message* message);
+/* The text of the plan's program, which lives as long as the plan; NULL of NULL */
+SCATCUDA_API const char* scatcuda_plan_program(const scatcuda_plan* plan);
 
 /* ---- On the CPU ------------------------------------------------------------------------- */
 
@@ -146,14 +160,16 @@ typedef enum scatcuda_task SCATCUDA_INT {
  * in [0, tasks), at once where it can, in any order, and returns when all have returned. `tasks` is
  * at most `threads`; it must not throw. NULL for an executor is the calling thread alone. */
 typedef struct scatcuda_executor {
+  int64_t size; /* sizeof(scatcuda_executor) */
   int64_t threads;
   void (*run)(void* self, int64_t tasks, void (*body)(void* closure, int64_t task), void* closure);
   void* self;
 } scatcuda_executor;
 
-/* Where the gradients of <g, S x> go, NULL where not wanted: x [batch, M, N], psi and phi as in the
- * tables */
+/* Where the gradients of <g, S x> go, NULL where not wanted: x as the signals, psi and phi as in
+ * the tables */
 typedef struct scatcuda_gradients {
+  int64_t size; /* sizeof(scatcuda_gradients) */
   void* x;
   void* psi;
   void* phi;
@@ -163,13 +179,13 @@ typedef struct scatcuda_gradients {
  * sense */
 SCATCUDA_API int64_t scatcuda_workspace_bytes(const scatcuda_plan* plan, scatcuda_task task,
                                               int64_t batch, int64_t threads);
-/* x [batch, M, N] -> S [batch, channels, m, n] */
+/* x [batch, sides of the signal] -> S [batch, channels, sides of a channel] */
 SCATCUDA_API scatcuda_status scatcuda_forward(const scatcuda_plan* plan, int64_t batch,
                                               const void* x, void* S, void* workspace,
                                               int64_t bytes, const scatcuda_executor* executor,
                                               scatcuda_message* message);
-/* x [batch, M, N], g [batch, channels, m, n] -> gradients of <g, S x>. The workspace is that of
- * SCATCUDA_BACKWARD, or of SCATCUDA_BACKWARD_WITH_FILTERS where psi or phi is wanted. */
+/* x, and g as S -> gradients of <g, S x>. The workspace is that of SCATCUDA_BACKWARD, or of
+ * SCATCUDA_BACKWARD_WITH_FILTERS where psi or phi is wanted. */
 SCATCUDA_API scatcuda_status scatcuda_backward(const scatcuda_plan* plan, int64_t batch,
                                                const void* x, const void* g,
                                                const scatcuda_gradients* gradients, void* workspace,
@@ -187,7 +203,7 @@ typedef enum scatcuda_tier SCATCUDA_INT {
   SCATCUDA_TIER_FUSED = 2    /* float32, where a family of paths fits in shared memory */
 } scatcuda_tier;
 
-/* What pixels are stored as; all are computed in the plan's type */
+/* What the numbers of x are stored as; all are computed in the plan's type */
 typedef enum scatcuda_pixels SCATCUDA_INT {
   SCATCUDA_PIXELS_AS_PLAN = 0,
   SCATCUDA_PIXELS_HALF = 1,
@@ -204,6 +220,7 @@ typedef enum scatcuda_direction SCATCUDA_INT {
 } scatcuda_direction;
 
 typedef struct scatcuda_transform {
+  int64_t size; /* set by the library */
   scatcuda_direction direction;
   scatcuda_type type;
   int64_t outer, inner, batch;
@@ -213,6 +230,7 @@ typedef struct scatcuda_transform {
  * are made when scatcuda_cuda_workspace_bytes is first asked about a batch; executing makes none.
  */
 typedef struct scatcuda_fft {
+  int64_t size; /* sizeof(scatcuda_fft) */
   void* self;
   /* Bytes of workspace that a transform needs, −1 where it cannot be done */
   int64_t (*workspace_bytes)(void* self, const scatcuda_transform* transform, void* stream);
@@ -222,6 +240,7 @@ typedef struct scatcuda_fft {
 } scatcuda_fft;
 
 typedef struct scatcuda_cuda_options {
+  int64_t size; /* sizeof(scatcuda_cuda_options) */
   scatcuda_tier tier;
   int64_t workspace; /* bytes the workspace may take; 0: a choice by the size of the L2 cache */
   const scatcuda_fft* fft; /* NULL: cuFFT, opened when it is first needed */

@@ -4,7 +4,8 @@
 //   scatcuda::Workspace workspace = plan.workspace(SCATCUDA_FORWARD, batch);
 //   plan.forward(batch, x, S, workspace);
 //
-// Header only, so that no C++ type crosses the library's boundary.
+// Header only, so that no C++ type crosses the library's boundary. Sizes of structs are set here,
+// but for those of an executor and an FFT of the caller's own.
 #pragma once
 
 #include <cstdint>
@@ -65,7 +66,7 @@ constexpr scatcuda_type type_of() {
   return std::is_same_v<T, float> ? SCATCUDA_FLOAT32 : SCATCUDA_FLOAT64;
 }
 
-// A problem and its filters. Does not change: any number of threads may use one.
+// A program and its filters. Does not change: any number of threads may use one.
 class Plan {
  public:
   explicit Plan(const std::string& path) {
@@ -74,13 +75,19 @@ class Plan {
   Plan(const void* bytes, size_t size) {
     make([&](auto... out) { return scatcuda_plan_read(bytes, size, out...); });
   }
-  explicit Plan(const scatcuda_tables& tables) {
+  explicit Plan(scatcuda_tables tables) {
+    tables.size = sizeof tables;
     make([&](auto... out) { return scatcuda_plan_create(&tables, out...); });
   }
 
   const scatcuda_plan* get() const { return plan_.get(); }
-  scatcuda_description describe() const { return scatcuda_plan_describe(get()); }
-  scatcuda_path path(int64_t channel) const { return scatcuda_plan_path(get(), channel); }
+  scatcuda_description describe() const {
+    scatcuda_description description{};
+    description.size = sizeof description;
+    check([&](auto* message) { return scatcuda_plan_describe(get(), &description, message); });
+    return description;
+  }
+  std::string program() const { return scatcuda_plan_program(get()); }
 
   int64_t workspace_bytes(scatcuda_task task, int64_t batch, int64_t threads = 1) const {
     const int64_t bytes = scatcuda_workspace_bytes(get(), task, batch, threads);
@@ -91,7 +98,7 @@ class Plan {
     return Workspace(workspace_bytes(task, batch, threads));
   }
 
-  // x [batch, M, N] -> S [batch, channels, m, n]
+  // x [batch, sides of the signal] -> S [batch, channels, sides of a channel]
   template <class T>
   void forward(int64_t batch, const T* x, T* S, const Workspace& workspace,
                const scatcuda_executor* executor = nullptr) const {
@@ -101,12 +108,12 @@ class Plan {
                               message);
     });
   }
-  // x, g [batch, channels, m, n] -> gradients of <g, S x>; null where not wanted
+  // x, and g as S -> gradients of <g, S x>; null where not wanted
   template <class T>
   void backward(int64_t batch, const T* x, const T* g, T* grad_x, T* grad_psi, T* grad_phi,
                 const Workspace& workspace, const scatcuda_executor* executor = nullptr) const {
     require<T>();
-    const scatcuda_gradients gradients{grad_x, grad_psi, grad_phi};
+    const scatcuda_gradients gradients{sizeof gradients, grad_x, grad_psi, grad_phi};
     check([&](auto* message) {
       return scatcuda_backward(get(), batch, x, g, &gradients, workspace.data(), workspace.bytes(),
                                executor, message);
@@ -115,8 +122,9 @@ class Plan {
 
   template <class T>
   void require() const {
-    if (describe().type != type_of<T>()) {
-      throw Error(SCATCUDA_BAD_ARGUMENT, describe().type == SCATCUDA_FLOAT32
+    const scatcuda_type type = describe().type;
+    if (type != type_of<T>()) {
+      throw Error(SCATCUDA_BAD_ARGUMENT, type == SCATCUDA_FLOAT32
                                              ? "the plan is float, the arrays are double"
                                              : "the plan is double, the arrays are float");
     }
@@ -139,8 +147,9 @@ class Plan {
 // A plan on the current device of CUDA. Pointers are to its memory, streams are cudaStream_t.
 class CudaPlan {
  public:
-  explicit CudaPlan(const Plan& plan, const scatcuda_cuda_options& options = {})
+  explicit CudaPlan(const Plan& plan, scatcuda_cuda_options options = {})
       : type_(plan.describe().type) {
+    options.size = sizeof options;
     scatcuda_cuda_plan* made = nullptr;
     check([&](auto* message) {
       return scatcuda_cuda_plan_create(plan.get(), &options, &made, message);
@@ -156,7 +165,7 @@ class CudaPlan {
     });
     return bytes;
   }
-  // Pixels are T, or what `pixels` says.
+  // x is T, or what `pixels` says.
   template <class T>
   void forward(int64_t batch, const void* x, T* S, void* workspace, int64_t bytes,
                void* stream = nullptr, scatcuda_pixels pixels = SCATCUDA_PIXELS_AS_PLAN) const {
@@ -170,7 +179,7 @@ class CudaPlan {
                 void* workspace, int64_t bytes, void* stream = nullptr,
                 scatcuda_pixels pixels = SCATCUDA_PIXELS_AS_PLAN) const {
     require<T>();
-    const scatcuda_gradients gradients{grad_x, grad_psi, grad_phi};
+    const scatcuda_gradients gradients{sizeof gradients, grad_x, grad_psi, grad_phi};
     check([&](auto* message) {
       return scatcuda_cuda_backward(get(), batch, pixels, x, g, &gradients, workspace, bytes,
                                     stream, message);

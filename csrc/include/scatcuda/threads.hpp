@@ -19,7 +19,7 @@ namespace scatcuda {
 
 class Threads {
  public:
-  explicit Threads(int64_t count) : executor_{count, run, this} {
+  explicit Threads(int64_t count) : executor_{sizeof executor_, count, run, this} {
     if (count < 1) throw Error(SCATCUDA_BAD_ARGUMENT, "a pool must have at least one thread");
     try {
       for (int64_t i = 1; i < count; ++i) others_.emplace_back([this] { work(); });

@@ -1,8 +1,8 @@
-/* Scattering coefficients of a file of images, in C.
+/* Scattering coefficients of a file of images, or of what other signals the plan is for, in C.
  *
  *   transform plan.scat images.raw coefficients.raw
  *
- * Both files are float32, one image after the other.
+ * Both files are float32, one signal after the other.
  */
 #include <scatcuda/scatcuda.h>
 #include <stdio.h>
@@ -21,14 +21,17 @@ int main(int argc, char** argv) {
   if (scatcuda_plan_load(argv[1], &plan, &message) != SCATCUDA_OK) {
     return fail("no plan", message.text);
   }
-  const scatcuda_description d = scatcuda_plan_describe(plan);
+  scatcuda_description d = {.size = sizeof d};
+  if (scatcuda_plan_describe(plan, &d, &message) != SCATCUDA_OK) {
+    return fail("description", message.text);
+  }
   if (d.type != SCATCUDA_FLOAT32) return fail(argv[1], "the plan is not float32");
 
-  /* all memory there will be: one image, its coefficients, the workspace */
-  const size_t pixels = (size_t)(d.M * d.N), numbers = (size_t)(d.channels * d.m * d.n);
+  /* all memory there will be: one signal, its coefficients, the workspace */
+  const size_t samples = (size_t)d.signal_numbers, numbers = (size_t)d.result_numbers;
   const int64_t bytes = scatcuda_workspace_bytes(plan, SCATCUDA_FORWARD, 1, 1);
   const size_t whole = ((size_t)bytes + SCATCUDA_ALIGNMENT - 1) / SCATCUDA_ALIGNMENT;
-  float* x = malloc(pixels * sizeof(float));
+  float* x = malloc(samples * sizeof(float));
   float* S = malloc(numbers * sizeof(float));
   void* workspace = aligned_alloc(SCATCUDA_ALIGNMENT, whole * SCATCUDA_ALIGNMENT);
   FILE* in = fopen(argv[2], "rb");
@@ -37,19 +40,20 @@ int main(int argc, char** argv) {
   if (!in) return fail(argv[2], "cannot be read");
   if (!out) return fail(argv[3], "cannot be written");
 
-  size_t images = 0, read;
-  while ((read = fread(x, sizeof(float), pixels, in)) == pixels) {
+  size_t signals = 0, read;
+  while ((read = fread(x, sizeof(float), samples, in)) == samples) {
     if (scatcuda_forward(plan, 1, x, S, workspace, bytes, NULL, &message) != SCATCUDA_OK) {
       return fail("forward", message.text);
     }
     if (fwrite(S, sizeof(float), numbers, out) != numbers) return fail(argv[3], "disk full");
-    ++images;
+    ++signals;
   }
-  if (read != 0) return fail(argv[2], "ends within an image");
+  if (read != 0) return fail(argv[2], "ends within a signal");
   if (fclose(out) != 0) return fail(argv[3], "disk full");
 
-  printf("%zu images -> %lld x %lld x %lld\n", images, (long long)d.channels, (long long)d.m,
-         (long long)d.n);
+  printf("%zu signals -> %lld", signals, (long long)d.channels);
+  for (int64_t i = 0; i < d.sides; ++i) printf(" x %lld", (long long)d.side[i]);
+  printf("\n");
   fclose(in);
   free(workspace);
   free(S);

@@ -2,7 +2,7 @@
 //
 //   threads plan.scat [threads]
 //
-// Each thread transforms images of its own with a workspace of its own; then all of them share one
+// Each thread transforms signals of its own with a workspace of its own; then all of them share one
 // batch. Prints the largest coefficient and |gradient| of ½ |S x|².
 #include <algorithm>
 #include <cstdio>
@@ -18,20 +18,20 @@ namespace {
 template <class T>
 bool run(const scatcuda::Plan& plan, int64_t count) {
   const scatcuda_description d = plan.describe();
-  const size_t pixels = static_cast<size_t>(d.M * d.N);
-  const size_t numbers = static_cast<size_t>(d.channels * d.m * d.n);
+  const size_t samples = static_cast<size_t>(d.signal_numbers);
+  const size_t numbers = static_cast<size_t>(d.result_numbers);
   const int64_t batch = 2 * count;
-  std::vector<T> x(static_cast<size_t>(batch) * pixels), S(static_cast<size_t>(batch) * numbers);
+  std::vector<T> x(static_cast<size_t>(batch) * samples), S(static_cast<size_t>(batch) * numbers);
   std::mt19937 random(7);
-  for (T& pixel : x) pixel = static_cast<T>(random() % 256) / 255;
+  for (T& sample : x) sample = static_cast<T>(random() % 256) / 255;
 
-  // threads of ours: two images each
+  // threads of ours: two signals each
   std::vector<std::thread> threads;
   for (int64_t i = 0; i < count; ++i) {
     threads.emplace_back([&, i] {
       const auto workspace = plan.workspace(SCATCUDA_FORWARD, 2);
       const auto at = static_cast<size_t>(2 * i);
-      plan.forward(2, &x[at * pixels], &S[at * numbers], workspace);
+      plan.forward(2, &x[at * samples], &S[at * numbers], workspace);
     });
   }
   for (std::thread& thread : threads) thread.join();

@@ -15,11 +15,11 @@ class LogScattering2D(torch.nn.Module):
 
     def __init__(self, J: int, shape: tuple[int, int], L: int = 8) -> None:
         super().__init__()
-        self.J, self.L = J, L
         plan = Plan(J, L, 2, *shape)
+        self.program = plan.program
         # no buffers: what averages or casts those would spoil the tables of indices
         self.bank = pack(morlet_bank(plan.padded, J, L), plan, torch.float32)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         bank = (table.to(x.device) for table in self.bank)
-        return torch.ops.log_scattering.features(x, *bank, self.J, self.L)
+        return torch.ops.log_scattering.features(x, *bank, self.program)

@@ -4,7 +4,7 @@
 //   classify classifier.pt2 images.raw rows columns
 //
 // The images are float32, one after the other; prints the scores of each on a line. The package
-// calls scatcuda::scattering2d by its name: linking scatcuda::torch brings it.
+// calls scatcuda::scattering by its name: linking scatcuda::torch brings it.
 #include <ATen/ops/from_file.h>
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
 

@@ -18,12 +18,12 @@ def classifier() -> torch.nn.Module:
     return torch.nn.Sequential(*layers).eval()
 
 
-def package(model: torch.nn.Module, path: str) -> None:
+def package(model: torch.nn.Module, shape: tuple[int, ...], path: str) -> None:
     batch = ({0: torch.export.Dim("batch")},)  # any number of images
     with torch.no_grad():
-        program = torch.export.export(model, (torch.rand(2, 32, 32),), dynamic_shapes=batch)
+        program = torch.export.export(model, (torch.rand(2, *shape),), dynamic_shapes=batch)
     torch._inductor.aoti_compile_and_package(program, package_path=path)
 
 
 if __name__ == "__main__":
-    package(classifier(), sys.argv[1])
+    package(classifier(), (32, 32), sys.argv[1])

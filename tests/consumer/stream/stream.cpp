@@ -33,16 +33,17 @@ void run(const std::string& plan_file, const std::string& folder, const std::str
   const scatcuda::Plan plan(plan_file);
   plan.require<float>();
   const scatcuda_description d = plan.describe();
+  if (d.rank != 2 || d.sides != 2) throw std::runtime_error(plan_file + " is not for images");
   const std::vector<std::string> paths = images_in(folder);
-  const auto read = [&](const std::string& path) { return Netpbm(path, d.M, d.N); };
+  const auto read = [&](const std::string& path) { return Netpbm(path, d.signal[0], d.signal[1]); };
   const int64_t planes = read(paths.front()).planes, count = static_cast<int64_t>(paths.size());
 
-  std::vector<int64_t> shape{count, d.channels, d.m, d.n};
+  std::vector<int64_t> shape{count, d.channels, d.side[0], d.side[1]};
   if (planes > 1) shape.insert(shape.begin() + 1, planes);
   Npy file(output, shape);
   scatcuda::Threads pool(threads);
   const auto workspace = plan.workspace(SCATCUDA_FORWARD, batch * planes, threads);
-  std::vector<float> x, S(static_cast<size_t>(batch * planes * d.channels * d.m * d.n));
+  std::vector<float> x, S(static_cast<size_t>(batch * planes * d.result_numbers));
   for (int64_t first = 0; first < count; first += batch) {
     const int64_t images = std::min(batch, count - first);
     x.clear();
@@ -53,7 +54,7 @@ void run(const std::string& plan_file, const std::string& folder, const std::str
       x.insert(x.end(), image.pixels.begin(), image.pixels.end());
     }
     plan.forward(images * planes, x.data(), S.data(), workspace, pool.executor());
-    file.write(S.data(), static_cast<size_t>(images * planes * d.channels * d.m * d.n));
+    file.write(S.data(), static_cast<size_t>(images * planes * d.result_numbers));
   }
   file.close();
   std::printf("%lld images\n", static_cast<long long>(count));

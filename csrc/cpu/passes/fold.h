@@ -1,0 +1,311 @@
+// The first half of a wavelet transform, W = IDFT fold_k( spectrum · ψ̂ ), for all filters of a chunk
+// at once: down each output column, multiply by ψ̂ where it is not zero, add the aliases of every
+// axis (or crop), inverse DFT; and its adjoint. Twin: reference.filter_fold.
+//
+// Work is cut into groups of as many columns as fit side by side in a vector; any range of groups
+// may run on any thread, and every number is summed in an order that does not depend on them.
+#pragma once
+
+#include "spectrum.h"
+
+namespace scatcuda {
+inline namespace SCATCUDA_ISA {
+
+// One set's table (see Bank) from its chunk of filters on
+template <class T>
+struct Box {
+  const T* psi;
+  int64_t lanes;
+  const int64_t* ends[3];  // head, tail of the first, middle and last axis
+};
+
+// How an axis of `side` bins becomes one of `kept`: side/kept aliases fall together, or the lowest
+// are cropped.
+struct Folding {
+  int64_t side, kept;
+  bool crop;
+
+  int64_t low() const { return (kept + 1) / 2; }  // bins from 0 on that a crop keeps
+  // f(alias) for the bins that fall on bin c
+  template <class F>
+  SCATCUDA_INLINE void aliases(int64_t c, F&& f) const {
+    if (crop) return f(c < low() ? c : c + side - kept);
+    for (int64_t k = c; k < side; k += kept) f(k);
+  }
+  // The first bin c, beyond 0, where a cropped box that begins or ends at bin k does so
+  int64_t edge(int64_t k) const {
+    if (!crop) return k % kept;
+    return k < low() ? k : max(low(), k - side + kept);
+  }
+};
+
+// The aliases of a segment of one output column, `most` of them at a time: first those of the
+// stored half of the spectrum, then the mirrored ones, whose walk goes up the rows of the
+// conjugate.
+template <class T>
+struct Terms {
+  static constexpr int most = 4;
+  int plain = 0, mirrored = 0;
+  const T *psi[most + 1], *spectrum[most + 1];
+};
+
+// slot[i] = (or += unless `begin`) Σ_terms spectrum · ψ̂ over `rows` rows, Q lanes; the imaginary
+// parts lie `part` numbers after the real ones
+template <int Plain, int Mirrored, int Q, class T>
+SCATCUDA_KERNEL void add_terms(const Terms<T>& terms, int64_t part, int64_t lanes, int64_t rows,
+                               bool begin, T* slot) {
+  constexpr int W = full_lanes<T>;
+  using H = Vector<T, Q>;
+  for (int64_t i = 0; i < rows; ++i) {
+    H re{}, im{};
+    if (!begin) re = load<Q>(slot), im = load<Q>(slot + W);
+    unroll<Plain>([&](auto n) SCATCUDA_LAMBDA {
+      const H w = load<Q>(terms.psi[n] + i * lanes);
+      re += terms.spectrum[n][i] * w;
+      im += terms.spectrum[n][i + part] * w;
+    });
+    unroll<Mirrored>([&](auto n) SCATCUDA_LAMBDA {
+      const H w = load<Q>(terms.psi[Plain + n] + i * lanes);
+      re += terms.spectrum[Plain + n][-i] * w;
+      im -= terms.spectrum[Plain + n][part - i] * w;
+    });
+    store(slot, re), store(slot + W, im);
+    slot += 2 * W;
+  }
+}
+
+template <int Q, class T>
+void add_terms(Terms<T>& terms, int64_t part, int64_t lanes, int64_t rows, bool begin, T* slot) {
+  constexpr int some = Terms<T>::most + 1;
+  const int kind = terms.plain * some + terms.mirrored;
+  unroll<some * some>([&](auto kind_) SCATCUDA_LAMBDA {
+    constexpr int plain = kind_ / some, mirrored = kind_ % some;
+    if constexpr (plain + mirrored < some) {
+      if (kind == kind_) add_terms<plain, mirrored, Q>(terms, part, lanes, rows, begin, slot);
+    }
+  });
+  terms.plain = terms.mirrored = 0;
+}
+
+struct Fold {
+  Folding first, middle, last;
+  int64_t edges[3];  // rows where what falls on them changes: the box begins or ends, or the crop
+
+  Fold(const Grid& from, const Step& s, const int64_t* rows)
+      : first{from.first, s.grid.first, s.crop_first},
+        middle{from.middle, s.grid.middle, s.crop_middle},
+        last{from.last, s.grid.last, s.crop_last},
+        edges{first.edge(rows[0]), first.edge(rows[1]), s.crop_first ? first.low() : 0} {}
+};
+
+// Where a kept bin of an axis is stored; −1 where it is not
+SCATCUDA_INLINE int64_t place_of(const int64_t* ends, int64_t k) {
+  return k < ends[0] ? k : k < ends[1] ? -1 : k - ends[1] + ends[0];
+}
+
+// slot[i] = Σ over the aliases of (i, c1, c2): spectrum · ψ̂, Q lanes
+template <int Q, class T>
+void fold_column(const Spectrum<T>& spectrum, const Box<T>& box, const Fold& fold, int64_t c1,
+                 int64_t c2, T* slot) {
+  constexpr int W = full_lanes<T>;
+  const Grid& grid = spectrum.grid;
+  const int64_t head = box.ends[0][0], tail = box.ends[0][1], gap = tail - head;
+  const int64_t height = grid.first - gap, middles = grid.middle - box.ends[1][1] + box.ends[1][0];
+  const int64_t rows = fold.first.kept;
+  for (int64_t first = 0, last; first < rows; first = last) {
+    last = rows;
+    for (int64_t edge : fold.edges) {
+      if (edge > first) last = min(last, edge);
+    }
+    T* to = slot + 2 * W * first;
+    bool begin = true;
+    Terms<T> terms;
+    const auto add = [&] {
+      add_terms<Q>(terms, spectrum.im, box.lanes, last - first, begin, to);
+      begin = false;
+    };
+    fold.last.aliases(c2, [&](int64_t k2) {
+      const int64_t at2 = place_of(box.ends[2], k2);
+      if (at2 < 0) return;
+      const bool mirrored = k2 > grid.last / 2;
+      fold.middle.aliases(c1, [&](int64_t k1) {
+        const int64_t at1 = place_of(box.ends[1], k1);
+        if (at1 < 0) return;
+        const int64_t entry = (at2 * middles + at1) * height;
+        const T* column = mirrored ? spectrum.at(k1 > 0 ? grid.middle - k1 : 0, grid.last - k2)
+                                   : spectrum.at(k1, k2);
+        fold.first.aliases(first, [&](int64_t k0) {
+          if (k0 >= head && k0 < tail) return;
+          const int n = terms.plain + terms.mirrored;
+          terms.psi[n] = box.psi + (entry + (k0 < head ? k0 : k0 - gap)) * box.lanes;
+          terms.spectrum[n] = column + (mirrored ? grid.first - k0 : k0);
+          ++(mirrored ? terms.mirrored : terms.plain);
+          if (n + 1 == Terms<T>::most) add();
+        });
+      });
+    });
+    if (terms.plain + terms.mirrored > 0 || begin) add();
+  }
+}
+
+// Columns c1 · last + c2 of W, from `first` on
+template <class T, int Slots>
+void wavelet_columns(const Spectrum<T>& spectrum, const Box<T>& box, const Fold& fold,
+                     const LineTransform<T>& down, const Plane<T>& out, int64_t first, int64_t last,
+                     const ThreadBuffers<T>& own) {
+  constexpr int Q = full_lanes<T> / Slots;
+  const int64_t columns = fold.last.kept, count = fold.middle.kept * columns;
+  for (int64_t group = first; group < last; ++group) {
+    TiledColumns<T, Slots> target;
+    target.stride = out.stride;
+    for (int i = 0; i < Slots; ++i) {
+      const int64_t c = min(group * Slots + i, count - 1), c1 = count == columns ? 0 : c / columns;
+      fold_column<Q>(spectrum, box, fold, c1, c - c1 * columns, own.line + i * Q);
+      target.p[i] = out.p + c * tile_rows * 2 * Q;
+    }
+    transform_line<1>(down, Line<T>{own.line}, target, own.work, own.spare);
+  }
+}
+
+// --- the adjoint ---
+
+// Sums of each row's lanes: sums[i] = Σ_lane rows[i][lane]. Halves of two rows are added and set
+// side by side until one vector is left.
+template <int Lanes, class V, int Half = Lanes / 2>
+SCATCUDA_INLINE V lane_sums(V* rows) {
+  unroll<Half>([&](auto i) SCATCUDA_LAMBDA {
+    exchange<Lanes, Half>(rows[i], rows[i + Half], std::make_index_sequence<Lanes>{});
+    rows[i] += rows[i + Half];
+  });
+  if constexpr (Half > 1) {
+    return lane_sums<Lanes, V, Half / 2>(rows);
+  } else {
+    return rows[0];
+  }
+}
+
+// out[i] += Σ_lane slot[i] ψ̂[i] for the first `count` of Q rows, real and imaginary parts
+template <int Q, class T>
+SCATCUDA_INLINE void unfold_rows(const T* slot, const T* psi, int64_t lanes, int64_t count, T* out,
+                                 int64_t part) {
+  constexpr int W = full_lanes<T>;
+  using H = Vector<T, Q>;
+  H sums[2];
+  for (int p = 0; p < 2; ++p) {
+    H rows[Q];
+    unroll<Q>([&](auto i) SCATCUDA_LAMBDA {
+      rows[i] = i < count ? load<Q>(slot + 2 * W * i + p * W) * load<Q>(psi + i * lanes) : H{};
+    });
+    sums[p] = lane_sums<Q>(rows);
+  }
+  for (int p = 0; p < 2; ++p, out += part) {
+    if (count >= Q) {
+      store(out, load<Q>(out) + sums[p]);
+    } else {
+      for (int64_t i = 0; i < count; ++i) out[i] += sums[p][i];
+    }
+  }
+}
+
+// f(k1, k2, k0, row, count, entry) for every run of bins (k0 …, k1, k2) of the box that falls on rows
+// row … row + count − 1 of column (c1, c2); `entry` is its first one in the table
+template <class T, class F>
+SCATCUDA_INLINE void for_runs(const Box<T>& box, const Fold& fold, int64_t c1, int64_t c2, F&& f) {
+  const int64_t side = fold.first.side, kept = fold.first.kept;
+  const int64_t head = box.ends[0][0], tail = box.ends[0][1], height = side - tail + head;
+  const int64_t middles = fold.middle.side - box.ends[1][1] + box.ends[1][0];
+  const int64_t ends[2][2] = {{0, head}, {tail, side}};
+  fold.last.aliases(c2, [&](int64_t k2) SCATCUDA_LAMBDA {
+    const int64_t at2 = place_of(box.ends[2], k2);
+    if (at2 < 0) return;
+    fold.middle.aliases(c1, [&](int64_t k1) SCATCUDA_LAMBDA {
+      const int64_t at1 = place_of(box.ends[1], k1);
+      if (at1 < 0) return;
+      int64_t entry = (at2 * middles + at1) * height;
+      for (const auto& [begin, end] : ends) {
+        for (int64_t k0 = begin, count; k0 < end; k0 += count, entry += count) {
+          if (!fold.first.crop) {
+            count = min(end - k0, kept - k0 % kept);
+            f(k1, k2, k0, k0 % kept, count, entry);
+            continue;
+          }
+          const int64_t low = fold.first.low(), high = side - kept + low;  // what is between them is cropped
+          count = (k0 < low ? min(end, low) : k0 < high ? min(end, high) : end) - k0;
+          if (k0 < low || k0 >= high) f(k1, k2, k0, k0 < low ? k0 : k0 - side + kept, count, entry);
+        }
+      }
+    });
+  });
+}
+
+template <int Q, class T>
+SCATCUDA_KERNEL void unfold_column(const T* slot, const Box<T>& box, const Fold& fold, int64_t c1,
+                                   int64_t c2, const Spectrum<T>& out) {
+  constexpr int W = full_lanes<T>;
+  for_runs(box, fold, c1, c2,
+           [&](int64_t k1, int64_t k2, int64_t k0, int64_t row, int64_t count, int64_t entry)
+               SCATCUDA_LAMBDA {
+                 const T* psi = box.psi + entry * box.lanes;
+                 T* to = out.at(k1, k2) + k0;
+                 int64_t i = 0;
+                 for (; i + Q <= count; i += Q) {
+                   unfold_rows<Q>(slot + 2 * W * (row + i), psi + i * box.lanes, box.lanes, Q,
+                                  to + i, out.im);
+                 }
+                 if (i < count) {
+                   unfold_rows<Q>(slot + 2 * W * (row + i), psi + i * box.lanes, box.lanes,
+                                  count - i, to + i, out.im);
+                 }
+               });
+}
+
+// gψ̂(k) += Re(conj spectrum(k) · slot(alias of k)), the filters apart
+template <int Q, class T>
+SCATCUDA_KERNEL void filter_column(const T* slot, const Spectrum<T>& spectrum, const Box<T>& box,
+                                   const Fold& fold, T* grad, int64_t c1, int64_t c2) {
+  constexpr int W = full_lanes<T>;
+  const Grid& grid = spectrum.grid;
+  for_runs(box, fold, c1, c2,
+           [&](int64_t k1, int64_t k2, int64_t k0, int64_t row, int64_t count, int64_t entry)
+               SCATCUDA_LAMBDA {
+                 const bool mirrored = k2 > grid.last / 2;
+                 const int64_t step = mirrored ? -1 : 1;
+                 const T* s = mirrored ? spectrum.at(k1 > 0 ? grid.middle - k1 : 0, grid.last - k2) +
+                                             grid.first - k0
+                                       : spectrum.at(k1, k2) + k0;
+                 for (int64_t i = 0; i < count; ++i) {
+                   const T* z = slot + 2 * W * (row + i);
+                   T* to = grad + (entry + i) * box.lanes;
+                   const T re = s[i * step], im = static_cast<T>(step) * s[i * step + spectrum.im];
+                   store(to, load<Q>(to) + (re * load<Q>(z) + im * load<Q>(z + W)));
+                 }
+               });
+}
+
+// `out`, the gradient of the spectrum, takes its part; so does `grad_psi`, the table's gradient.
+// Each may be null.
+template <class T, int Slots>
+void wavelet_columns_adjoint(const Plane<T>& wavelet, const Box<T>& box, const Fold& fold,
+                             const LineTransform<T>& down, const Spectrum<T>& out,
+                             const Spectrum<T>& spectrum, T* grad_psi, int64_t first, int64_t last,
+                             const ThreadBuffers<T>& own) {
+  constexpr int Q = full_lanes<T> / Slots;
+  const int64_t columns = fold.last.kept, total = fold.middle.kept * columns;
+  for (int64_t group = first; group < last; ++group) {
+    TiledColumns<T, Slots> source;
+    source.stride = wavelet.stride;
+    for (int i = 0; i < Slots; ++i) {
+      source.p[i] = wavelet.p + min(group * Slots + i, total - 1) * tile_rows * 2 * Q;
+    }
+    transform_line<-1>(down, source, Line<T>{own.line}, own.work, own.spare);
+    for (int i = 0; i < Slots && group * Slots + i < total; ++i) {
+      const int64_t c = group * Slots + i, c1 = c / columns, c2 = c % columns;
+      T* slot = own.line + i * Q;
+      if (out.p != nullptr) unfold_column<Q>(slot, box, fold, c1, c2, out);
+      if (grad_psi != nullptr) filter_column<Q>(slot, spectrum, box, fold, grad_psi, c1, c2);
+    }
+  }
+}
+
+}  // namespace SCATCUDA_ISA
+}  // namespace scatcuda

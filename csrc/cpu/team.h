@@ -1,0 +1,47 @@
+// Threads that work on one signal together.
+#pragma once
+
+#include "../core/engines.h"
+
+namespace scatcuda {
+inline namespace SCATCUDA_ISA {
+
+// Runs f(first, last, thread) on pieces of [0, count): here, or on all threads of the executor.
+class Team {
+ public:
+  Team(const Executor* executor, int64_t home) : executor_(executor), home_(home) {}
+  int64_t home() const { return home_; }
+  template <class F>
+  void over(int64_t count, F&& f) const {
+    if (executor_ == nullptr) {
+      f(int64_t{0}, count, home_);
+      return;
+    }
+    struct Closure {
+      F* f;
+      int64_t count, tasks;
+    } closure{&f, count, min(executor_->threads, count)};
+    executor_->run(
+        executor_->self, closure.tasks,
+        [](void* p, int64_t task) {
+          const auto [f, count, tasks] = *static_cast<Closure*>(p);
+          (*f)(share_of(task, tasks, count), share_of(task + 1, tasks, count), task);
+        },
+        &closure);
+  }
+
+ private:
+  const Executor* executor_;  // null: stay on this thread
+  int64_t home_;
+};
+
+// Threads share a signal where the batch has too few to keep them evenly busy and a signal is work
+// enough to pay for meeting after every stage; and where one is so large that the buffers of one
+// for each thread would be too much memory.
+inline bool share_signals(const Program& p, int64_t B, int64_t threads) {
+  const int64_t points = points_of(p.padded);
+  return threads > 1 && ((B < 4 * threads && points >= 64 * 64) || points >= 512 * 512);
+}
+
+}  // namespace SCATCUDA_ISA
+}  // namespace scatcuda
