@@ -137,9 +137,9 @@ struct Launch {
   Task task = Task::forward;
 };
 
-// A batch of unscaled transforms of planes [outer, inner]
+// A batch of unscaled transforms of [outer, middle, inner], of fewer axes where the first are 1
 enum class Direction : int {
-  real_forward = 0,  // real to half a spectrum, [outer, inner/2 + 1]
+  real_forward = 0,  // real to half a spectrum, [outer, middle, inner/2 + 1]
   real_inverse = 1,  // the way back, after which the spectrum is lost
   forward = 2,       // complex, in place
   inverse = 3,       // likewise
@@ -147,7 +147,7 @@ enum class Direction : int {
 struct Transform {
   Direction direction;
   bool wide;  // double
-  int64_t outer, inner, batch;
+  int64_t outer, inner, batch, middle = 1;
 };
 
 // cuFFT, or a library of the caller's own

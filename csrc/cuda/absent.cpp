@@ -1,6 +1,6 @@
 // Stands in for the CUDA engine where the build has none: the same names, all of which answer that
 // there is no kernel. csrc/torch and csrc/api say what to do about it.
-#include "../core/engines.h"
+#include "instantiate.h"
 
 namespace scatcuda {
 namespace cuda {
@@ -60,7 +60,10 @@ Status lowpass(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*, 
   return Status::no_kernel;
 }
 
+SCATCUDA_INSTANTIATE_ENGINE(float)
+SCATCUDA_INSTANTIATE_ENGINE(double)
+SCATCUDA_INSTANTIATE_STAGES(float)
+SCATCUDA_INSTANTIATE_STAGES(double)
+
 }  // namespace cuda
 }  // namespace scatcuda
-
-#include "instantiate.h"

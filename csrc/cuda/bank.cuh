@@ -1,13 +1,15 @@
-// Reading images and banks on the GPU, in both tiers.
+// Planes, signals and banks as both tiers read them.
 #pragma once
 
 #include <cstring>
 
-#include "cascade.h"
+#include "../core/engines.h"
 #include "runtime.h"
 
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
+
+constexpr int stage_threads = 256;  // of a block, where nothing else is said
 
 // Pixel i of a line of `size`, reflected at its ends without repeating them
 __device__ __forceinline__ int reflect(int i, int size) {
@@ -37,47 +39,89 @@ __device__ __forceinline__ T pixel(const void* x, cuda::Pixels type, int64_t i) 
   return static_cast<T>(value * scale);
 }
 
-// The box of frequencies of a wavelet table. A box that reaches outside is not followed: nothing
-// is kept and `scale` is NaN, which all its coefficients become.
+// Sides of planes from the innermost one, which is along the first axis of the signal: so the
+// bank's tables lie too. Signals of fewer axes have fewer; what they lack is 1.
+struct Plane {
+  int inner, middle, outer;
+
+  SCATCUDA_HD int64_t points() const { return int64_t{outer} * middle * inner; }
+  SCATCUDA_HD int64_t index(int r, int b, int c) const {
+    return (int64_t{c} * middle + b) * inner + r;
+  }
+  // of the spectrum of a real one the half that is kept
+  SCATCUDA_HD Plane half() const { return {inner / 2 + 1, middle, outer}; }
+};
+struct Place {
+  int r, b, c;  // along the inner, the middle and the outer side
+};
+__device__ __forceinline__ Place place_in(const Plane& p, int64_t i) {
+  const int64_t line = i / p.inner;
+  const int r = static_cast<int>(i - line * p.inner);
+  if (p.middle == 1) return {r, 0, static_cast<int>(line)};
+  return {r, static_cast<int>(line % p.middle), static_cast<int>(line / p.middle)};
+}
+
+// The bins [0, head) and [tail, side) of an axis
+struct Kept {
+  int head, tail, count;
+
+  // a bin's number among them, −1 if it is not kept; and back
+  __device__ __forceinline__ int number(int bin) const {
+    return bin < head ? bin : bin >= tail ? bin - tail + head : -1;
+  }
+  __device__ __forceinline__ int bin(int number) const {
+    return number < head ? number : number - head + tail;
+  }
+};
+
+// The box of frequencies of a set's table. A box that reaches outside is not followed: nothing is
+// kept and `scale` is NaN, which all that it gives becomes.
 struct Box {
   int64_t first;
-  int head, tail, left, right, rows, columns;
+  Kept inner, middle, outer;
   float scale;
 
-  __device__ Box(const int64_t* support, int outer, int inner, int lanes, int64_t psi_entries)
-      : Box(outer, inner) {
-    const auto inside = [](int64_t low, int64_t high, int64_t size) {
-      return 0 <= low && low <= high && high <= size;
+  __device__ Box(const int64_t* support, int axes, const Plane& of, int lanes, int64_t psi_entries)
+      : Box(of) {
+    bool fits = support[0] >= 0;
+    int64_t kept = lanes;
+    const auto take = [&](int axis, int side, Kept& of_axis) {
+      const int64_t head = support[1 + 2 * axis], tail = support[2 + 2 * axis];
+      fits = fits && 0 <= head && head <= tail && tail <= side;
+      if (!fits) return;  // else the product may overflow
+      kept *= side - tail + head;
+      of_axis = {static_cast<int>(head), static_cast<int>(tail),
+                 static_cast<int>(side - tail + head)};
     };
-    bool fits = inside(support[1], support[2], inner) && inside(support[3], support[4], outer);
-    if (fits) {  // only now can the product not overflow
-      const int64_t kept = (inner - support[2] + support[1]) * (outer - support[4] + support[3]);
-      fits = 0 <= support[0] && support[0] <= psi_entries - kept * lanes;
-    }
+    take(0, of.inner, inner);
+    if (axes == 3) take(1, of.middle, middle);
+    if (axes > 1) take(axes - 1, of.outer, outer);
+    fits = fits && support[0] <= psi_entries - kept;
     first = fits ? support[0] : 0;
-    head = fits ? static_cast<int>(support[1]) : 0;
-    tail = fits ? static_cast<int>(support[2]) : inner;
-    left = fits ? static_cast<int>(support[3]) : 0;
-    right = fits ? static_cast<int>(support[4]) : outer;
-    rows = inner - tail + head, columns = outer - right + left;
-    scale = fits ? 1.0f : nanf("");
+    if (fits) return;
+    inner = {0, of.inner, 0};
+    scale = nanf("");
   }
   // everything is kept
-  __device__ Box(int outer, int inner)
+  __device__ explicit Box(const Plane& of)
       : first(0),
-        head(inner),
-        tail(inner),
-        left(outer),
-        right(outer),
-        rows(inner),
-        columns(outer),
+        inner{of.inner, of.inner, of.inner},
+        middle{of.middle, of.middle, of.middle},
+        outer{of.outer, of.outer, of.outer},
         scale(1.0f) {}
-  // a kept entry's number within the box, −1 if it is not kept
-  __device__ __forceinline__ int column(int c) const {
-    return c < left ? c : c >= right ? c - right + left : -1;
+
+  __device__ __forceinline__ int64_t entries() const {
+    return int64_t{outer.count} * middle.count * inner.count;
   }
-  __device__ __forceinline__ int row(int r) const {
-    return r < head ? r : r >= tail ? r - tail + head : -1;
+  // the number of a bin in the table, −1 if it is not kept
+  __device__ __forceinline__ int64_t entry(int r, int b, int c) const {
+    const int row = inner.number(r), line = middle.number(b), column = outer.number(c);
+    if (row < 0 || line < 0 || column < 0) return -1;
+    return (int64_t{column} * middle.count + line) * inner.count + row;
+  }
+  __device__ __forceinline__ Place bin(int64_t entry) const {
+    const Place at = place_in({inner.count, middle.count, outer.count}, entry);
+    return {inner.bin(at.r), middle.bin(at.b), outer.bin(at.c)};
   }
 };
 

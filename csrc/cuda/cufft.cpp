@@ -1,10 +1,10 @@
 // Transforms of planes by cuFFT, which is opened when it is first needed.
 //
-//   real_forward      real [batch, outer, inner] -> complex [batch, outer, inner / 2 + 1]
+//   real_forward      real [batch, outer, middle, inner] -> complex [batch, outer, middle, inner/2 + 1]
 //   real_inverse      the way back, after which its input is lost
-//   forward, inverse  complex [batch, outer, inner], in place
+//   forward, inverse  complex [batch, outer, middle, inner], in place
 //
-// all of them unscaled.
+// all of them unscaled, of as many axes as there are: the first sides may be 1.
 //
 // The copy that PyTorch has loaded is taken where there is one. Plans are kept: making one takes
 // milliseconds, and memory of cuFFT's own for its tables, the only thing here that is not the
@@ -122,10 +122,12 @@ class Plan {
       : library_(library), device_(device), transform_(transform) {
     const Relaxed relaxed(cudaThreadExchangeStreamCaptureMode);
     if (!succeeded(library_.cufftCreate(&handle_), "asked for a plan")) return;
-    long long n[] = {transform.outer, transform.inner};
+    long long n[] = {transform.outer, transform.middle, transform.inner};
+    int first = 0;  // side of those that are not one point
+    while (first < 2 && n[first] == 1) ++first;
     made_ =
         succeeded(library_.cufftSetAutoAllocation(handle_, 0), "told not to allocate") &&
-        succeeded(library_.cufftMakePlanMany64(handle_, 2, n, nullptr, 1, 0, nullptr, 1, 0,
+        succeeded(library_.cufftMakePlanMany64(handle_, 3 - first, n + first, nullptr, 1, 0, nullptr, 1, 0,
                                                type_of(transform), transform.batch, &work_bytes_),
                   "making a plan");
     if (!made_) library_.cufftDestroy(handle_);
@@ -143,7 +145,8 @@ class Plan {
   int64_t work_bytes() const { return static_cast<int64_t>(work_bytes_); }
   bool is_for(int device, const Transform& t) const {
     return device == device_ && type_of(t) == type_of(transform_) && t.outer == transform_.outer &&
-           t.inner == transform_.inner && t.batch == transform_.batch;
+           t.middle == transform_.middle && t.inner == transform_.inner &&
+           t.batch == transform_.batch;
   }
 
   // Stream and work area are the plan's until its kernels are launched. A complex plan serves both

@@ -216,25 +216,24 @@ def compile_engine(*wanted: str, variants: dict[str, list[str]] = VARIANTS) -> P
     """All variants, and the programs, where none is named: quicker at once than one after the
     other."""
     core = sorted((native.ROOT / "csrc/core").glob("*.cpp"))
-    core += [native.ROOT / "csrc/cuda/match.cpp", *API]
+    core += [native.ROOT / "csrc/cuda/fused/match.cpp", *API]
     host = [HERE / "bindings.cpp", HERE / "api.cpp"]
     programs = [native.HERE / f"{name}.cpp" for name in PROGRAMS]
-    return build(
-        "engine", HERE / "engine.cpp", host, variants, *wanted, core=core, programs=programs
-    )
+    kernels = [HERE / "general.cpp", HERE / "fused.cpp"]
+    return build("engine", kernels, host, variants, *wanted, core=core, programs=programs)
 
 
 @once
 def planted(variant: str) -> Emulated:
     """The kernels of planted.cuh; functions as in planted_bindings.cpp."""
     host, variants = [HERE / "planted_bindings.cpp"], VARIANTS | OTHER_PROCESSORS
-    folder = build("planted", HERE / "planted.cpp", host, variants)
+    folder = build("planted", [HERE / "planted.cpp"], host, variants)
     return Emulated(variant, folder / variant / "planted.so")
 
 
 def build(
     name: str,
-    kernels: Path,
+    kernels: list[Path],
     host: list[Path],
     variants: dict[str, list[str]],
     *wanted: str,
@@ -263,9 +262,10 @@ def build(
         # the detector watches kernels, not the scheduler that it asks
         watched = [] if variant == "race" else extra
         own = [
-            native.Unit(f"{variant}_kernels", kernels, [*device, "-O1", *extra]),
-            native.Unit(f"{variant}_emulator", scheduler, [*device, "-O2", *watched]),
+            native.Unit(f"{variant}_{source.stem}", source, [*device, "-O1", *extra])
+            for source in kernels
         ]
+        own.append(native.Unit(f"{variant}_emulator", scheduler, [*device, "-O2", *watched]))
         if variant == "race":
             own.append(native.Unit("race", race, [*flags, "-O2"]))
         link = LINK.get(variant, [])

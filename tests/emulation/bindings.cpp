@@ -66,7 +66,9 @@ class HostFft {
 
  private:
   // Something that no alignment divides
-  static int64_t bytes_of(const cuda::Transform& t) { return t.batch * t.outer * 4 + 20; }
+  static int64_t bytes_of(const cuda::Transform& t) {
+    return t.batch * t.outer * t.middle * 4 + 20;
+  }
 
   static int64_t workspace_bytes(void* self, const cuda::Transform& t, void*) {
     return static_cast<HostFft*>(self)->behaviour_ == "unable" ? -1 : bytes_of(t);
@@ -76,7 +78,7 @@ class HostFft {
                   void* on) {
     if (static_cast<HostFft*>(self)->behaviour_ == "failing") return false;
     const int64_t number = t.wide ? sizeof(double) : sizeof(float);
-    const int64_t rows = t.batch * t.outer * number;
+    const int64_t rows = t.batch * t.outer * t.middle * number;
     const int64_t half = 2 * (t.inner / 2 + 1);
     const bool to_half = t.direction == cuda::Direction::real_forward;
     const bool from_half = t.direction == cuda::Direction::real_inverse;

@@ -52,77 +52,75 @@ class LineFft {
   std::vector<int64_t> primes_;
 };
 
-// Columns of a plane [outer, columns], in place
-inline void transform_columns(const LineFft& fft, int64_t outer, int64_t columns,
-                              LineFft::Point* plane) {
-  std::vector<LineFft::Point> in(static_cast<size_t>(outer)), out = in;
-  for (int64_t c = 0; c < columns; ++c) {
-    for (int64_t r = 0; r < outer; ++r) in[r] = plane[r * columns + c];
+// Along an axis of [before, side, after], in place
+inline void transform_axis(int sign, int64_t before, int64_t side, int64_t after,
+                           LineFft::Point* data) {
+  if (side == 1) return;
+  const LineFft fft(side, sign);
+  std::vector<LineFft::Point> in(static_cast<size_t>(side)), out = in;
+  for (int64_t i = 0; i < before * after; ++i) {
+    LineFft::Point* line = data + i / after * side * after + i % after;
+    for (int64_t k = 0; k < side; ++k) in[k] = line[k * after];
     fft(in.data(), out.data());
-    for (int64_t r = 0; r < outer; ++r) plane[r * columns + c] = out[r];
+    for (int64_t k = 0; k < side; ++k) line[k * after] = out[k];
   }
 }
 
-// in [batch, outer, inner] real -> out [batch, outer, inner/2 + 1] complex
+struct Sides {
+  int64_t outer, middle, inner;
+};
+
+// in [batch, outer, middle, inner] real -> out [batch, outer, middle, inner/2 + 1] complex
 template <class T>
-void fft_forward(int64_t batch, int64_t outer, int64_t inner, const T* in, std::complex<T>* out) {
-  const int64_t kept = inner / 2 + 1;
-  const LineFft rows(inner, -1), columns(outer, -1);
-  std::vector<LineFft::Point> line(static_cast<size_t>(inner)), spectrum = line;
-  std::vector<LineFft::Point> plane(static_cast<size_t>(outer * kept));
-  for (int64_t b = 0; b < batch; ++b) {
-    for (int64_t r = 0; r < outer; ++r) {
-      const T* source = in + (b * outer + r) * inner;
-      for (int64_t c = 0; c < inner; ++c) line[c] = source[c];
-      rows(line.data(), spectrum.data());
-      for (int64_t c = 0; c < kept; ++c) plane[r * kept + c] = spectrum[c];
-    }
-    transform_columns(columns, outer, kept, plane.data());
-    for (int64_t i = 0; i < outer * kept; ++i) {
-      out[b * outer * kept + i] = static_cast<std::complex<T>>(plane[i]);
-    }
+void fft_forward(int64_t batch, const Sides& s, const T* in, std::complex<T>* out) {
+  const int64_t lines = s.outer * s.middle, kept = s.inner / 2 + 1;
+  std::vector<LineFft::Point> plane(static_cast<size_t>(lines * s.inner));
+  for (int64_t b = 0; b < batch; ++b, in += lines * s.inner, out += lines * kept) {
+    for (int64_t i = 0; i < lines * s.inner; ++i) plane[i] = in[i];
+    transform_axis(-1, lines, s.inner, 1, plane.data());
+    for (int64_t i = 0; i < lines * kept; ++i) plane[i] = plane[i / kept * s.inner + i % kept];
+    transform_axis(-1, s.outer, s.middle, kept, plane.data());
+    transform_axis(-1, 1, s.outer, s.middle * kept, plane.data());
+    for (int64_t i = 0; i < lines * kept; ++i) out[i] = static_cast<std::complex<T>>(plane[i]);
   }
 }
 
-// data [batch, outer, inner] complex
+// data [batch, outer, middle, inner] complex
 template <class T>
-void fft_complex(int sign, int64_t batch, int64_t outer, int64_t inner, std::complex<T>* data) {
-  const LineFft rows(inner, sign), columns(outer, sign);
-  std::vector<LineFft::Point> line(static_cast<size_t>(inner));
-  std::vector<LineFft::Point> plane(static_cast<size_t>(outer * inner));
-  for (int64_t b = 0; b < batch; ++b) {
-    std::complex<T>* z = data + b * outer * inner;
-    for (int64_t r = 0; r < outer; ++r) {
-      for (int64_t c = 0; c < inner; ++c) line[c] = z[r * inner + c];
-      rows(line.data(), plane.data() + r * inner);
-    }
-    transform_columns(columns, outer, inner, plane.data());
-    for (int64_t i = 0; i < outer * inner; ++i) z[i] = static_cast<std::complex<T>>(plane[i]);
+void fft_complex(int sign, int64_t batch, const Sides& s, std::complex<T>* data) {
+  const int64_t points = s.outer * s.middle * s.inner;
+  std::vector<LineFft::Point> plane(static_cast<size_t>(points));
+  for (int64_t b = 0; b < batch; ++b, data += points) {
+    for (int64_t i = 0; i < points; ++i) plane[i] = data[i];
+    transform_axis(sign, s.outer * s.middle, s.inner, 1, plane.data());
+    transform_axis(sign, s.outer, s.middle, s.inner, plane.data());
+    transform_axis(sign, 1, s.outer, s.middle * s.inner, plane.data());
+    for (int64_t i = 0; i < points; ++i) data[i] = static_cast<std::complex<T>>(plane[i]);
   }
 }
 
-// in [batch, outer, inner/2 + 1] complex, which is lost -> out [batch, outer, inner] real. What of
-// a spectrum cannot be a real plane's is left out, as cuFFT does: whole columns go first.
+// in [batch, outer, middle, inner/2 + 1] complex, which is lost -> out [batch, outer, middle,
+// inner] real. What of a spectrum cannot be a real plane's is left out, as cuFFT does: lines go
+// last.
 template <class T>
-void fft_real_inverse(int64_t batch, int64_t outer, int64_t inner, std::complex<T>* in, T* out) {
-  const int64_t kept = inner / 2 + 1;
-  const LineFft rows(inner, 1), columns(outer, 1);
-  std::vector<LineFft::Point> line(static_cast<size_t>(inner)), sums = line;
-  std::vector<LineFft::Point> plane(static_cast<size_t>(outer * kept));
-  for (int64_t b = 0; b < batch; ++b) {
-    std::complex<T>* z = in + b * outer * kept;
-    for (int64_t i = 0; i < outer * kept; ++i) plane[i] = z[i];
-    transform_columns(columns, outer, kept, plane.data());
-    for (int64_t r = 0; r < outer; ++r) {
-      for (int64_t c = 0; c < inner; ++c) {
-        line[c] = c < kept ? plane[r * kept + c] : std::conj(plane[r * kept + inner - c]);
+void fft_real_inverse(int64_t batch, const Sides& s, std::complex<T>* in, T* out) {
+  const int64_t lines = s.outer * s.middle, kept = s.inner / 2 + 1;
+  const LineFft fft(s.inner, 1);
+  std::vector<LineFft::Point> plane(static_cast<size_t>(lines * kept));
+  std::vector<LineFft::Point> line(static_cast<size_t>(s.inner)), sums = line;
+  for (int64_t b = 0; b < batch; ++b, in += lines * kept, out += lines * s.inner) {
+    for (int64_t i = 0; i < lines * kept; ++i) plane[i] = in[i];
+    transform_axis(1, s.outer, s.middle, kept, plane.data());
+    transform_axis(1, 1, s.outer, s.middle * kept, plane.data());
+    for (int64_t r = 0; r < lines; ++r) {
+      const LineFft::Point* half = plane.data() + r * kept;
+      for (int64_t c = 0; c < s.inner; ++c) {
+        line[c] = c < kept ? half[c] : std::conj(half[s.inner - c]);
       }
-      rows(line.data(), sums.data());
-      for (int64_t c = 0; c < inner; ++c) {
-        out[(b * outer + r) * inner + c] = static_cast<T>(sums[c].real());
-      }
+      fft(line.data(), sums.data());
+      for (int64_t c = 0; c < s.inner; ++c) out[r * s.inner + c] = static_cast<T>(sums[c].real());
     }
-    for (int64_t i = 0; i < outer * kept; ++i) z[i] = std::complex<T>(NAN, NAN);
+    for (int64_t i = 0; i < lines * kept; ++i) in[i] = std::complex<T>(NAN, NAN);
   }
 }
 
@@ -131,17 +129,17 @@ void fft_real_inverse(int64_t batch, int64_t outer, int64_t inner, std::complex<
 template <class T, class Asked>
 void transform(const Asked& t, const void* in, void* out) {
   auto* spectrum = static_cast<std::complex<T>*>(out);
+  const Sides sides{t.outer, t.middle, t.inner};
   switch (static_cast<int>(t.direction)) {
     case 0:
-      return fft_forward(t.batch, t.outer, t.inner, static_cast<const T*>(in), spectrum);
+      return fft_forward(t.batch, sides, static_cast<const T*>(in), spectrum);
     case 1:
-      return fft_real_inverse(t.batch, t.outer, t.inner,
-                              static_cast<std::complex<T>*>(const_cast<void*>(in)),
+      return fft_real_inverse(t.batch, sides, static_cast<std::complex<T>*>(const_cast<void*>(in)),
                               static_cast<T*>(out));
     case 2:
-      return fft_complex(-1, t.batch, t.outer, t.inner, spectrum);
+      return fft_complex(-1, t.batch, sides, spectrum);
     default:
-      return fft_complex(1, t.batch, t.outer, t.inner, spectrum);
+      return fft_complex(1, t.batch, sides, spectrum);
   }
 }
 

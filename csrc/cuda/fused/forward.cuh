@@ -4,15 +4,14 @@
 //   spectrum   one block an image: reflection, S0, x̂
 //   families   one block a family (image, j1, θ1): W1, U1, S1, Û1, then for all (j2, θ2) W2, U2, S2
 //   second     U2, S2 of one j2 from Û1 in global memory, a block a (image, j1, θ1, some θ2); and
-//   U1,
-//              S1 of the last scale from x̂, since no path goes on from there
+//              U1, S1 of the last scale from x̂, since no path goes on from there
 //
 // Letters as in engine.h. Planes lie [outer, inner] = [columns, rows], transposed, since that is
 // how the bank does; of spectra of real planes the half [outer, inner/2 + 1] is kept.
 #pragma once
 
-#include "bank.cuh"
-#include "fused.h"
+#include "../bank.cuh"
+#include "arguments.h"
 
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {

@@ -1,5 +1,5 @@
 // Kernels for the second order by itself.
-#include "fused.cuh"
+#include "forward.cuh"
 
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {

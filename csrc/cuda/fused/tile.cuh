@@ -10,8 +10,8 @@
 // Twiddles come from a table of the roots e^{2πi k/n}, computed once a call in double precision.
 #pragma once
 
-#include "../core/fft.h"
-#include "runtime.h"
+#include "../../core/fft.h"
+#include "../runtime.h"
 
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {

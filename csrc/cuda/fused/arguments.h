@@ -7,8 +7,6 @@
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
-constexpr int most_levels = 7;  // of resolution, in the fused tier: 256 = 2^7 · 2
-
 // Threads of a block at most, and how many such blocks nvcc has to leave registers for; by the side
 // of the planes, 0 where it is known only at run time. Left to itself nvcc goes down to 64
 // registers, for more blocks than shared memory allows, and spills.

@@ -1,5 +1,5 @@
 // Kernels for whole families.
-#include "fused.cuh"
+#include "forward.cuh"
 
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {

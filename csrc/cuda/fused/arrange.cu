@@ -1,6 +1,6 @@
 // The bank in the order in which the fused tier reads it.
-#include "bank.cuh"
-#include "fused.h"
+#include "../bank.cuh"
+#include "arguments.h"
 
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
@@ -19,8 +19,8 @@ __global__ void __launch_bounds__(arrange_threads)
       continue;
     }
     const int j = j0 + job, outer = a.Np >> res, inner = a.Mp >> res;
-    const Box box(a.psi_support + 5 * a.cascade.wavelet_table(res, j), outer, inner, a.lanes,
-                  a.psi_entries);
+    const Box box(a.psi_support + 5 * a.cascade.wavelet_table(res, j), 2, {inner, 1, outer},
+                  a.lanes, a.psi_entries);
     const float* from = a.psi + box.first;
     const bool first = res == 0 && j<a.family_scales, second = j> res && a.max_order > 1;
     float* planar = first ? a.psi_first + first_offset(a, j) : nullptr;
@@ -28,9 +28,8 @@ __global__ void __launch_bounds__(arrange_threads)
     const int bins = outer * inner, group = 1 << a.log_group[j];
     for (int i = thread; i < bins * a.lanes; i += threads) {
       const int bin = i / a.lanes, theta = i % a.lanes;
-      const int column = box.column(bin / inner), row = box.row(bin % inner);
-      const bool kept = column >= 0 && row >= 0;
-      const float value = kept ? from[(column * box.rows + row) * a.lanes + theta] : 0.0f;
+      const int64_t entry = box.entry(bin % inner, 0, bin / inner);
+      const float value = entry >= 0 ? from[entry * a.lanes + theta] : 0.0f;
       if (first) planar[theta * bins + bin] = value * box.scale;
       if (second) {
         grouped[(theta / group * bins + bin) * group + theta % group] = value * box.scale;

@@ -8,11 +8,12 @@
 //
 // A plane goes through its inverse transform, is multiplied by g/|W| where the samples are, and
 // goes back through the forward one; the last pass there and the first pass back are one.
-// Everything is computed again from x̂; formulas as in backward.cuh, kernels forward in fused.cuh.
+// Everything is computed again from x̂; formulas as in passes, kernels forward in forward.cuh.
 #pragma once
 
-#include "backward.cuh"
-#include "fused.cuh"
+#include "../passes/pad.cuh"
+#include "../passes/rho.cuh"
+#include "forward.cuh"
 
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
@@ -432,12 +433,13 @@ __global__ void __launch_bounds__(family_backward_bounds(0).threads,
   spread.take(a, grad_channel(a, image, 0), 1);
   inverse_start_of(outer, inner, roots, 1, 0, tile);
   last_pass_in_place<1>(inner, Lines{a.Np, 0, a.Mp}, {roots.inner, 1}, tile, AlongInner{pitch, 0});
-  const int above = (a.Mp - a.M) / 2, before = (a.Np - a.N) / 2;
+  const PaddedAxis columns{a.N, (a.Np - a.N) / 2, a.Np, Pad::reflect};
+  const PaddedAxis rows{a.M, (a.Mp - a.M) / 2, a.Mp, Pad::reflect};
   for (int i = threadIdx.x; i < a.M * a.N; i += blockDim.x) {
     float sum = 0.0f;
-    each_mirror(i % a.N, a.N, before, a.Np, [&](int c) {
+    each_showing(i % a.N, columns, [&](int c) {
       const int line = spread.outer.place[c];
-      each_mirror(i / a.N, a.M, above, a.Mp, [&](int r) {
+      each_showing(i / a.N, rows, [&](int r) {
         const int at = spread.inner.place[r];
         sum += tile[line * pitch + at].re + spread.at(line, 0, at);
       });

@@ -2,10 +2,12 @@
 // scale, at most two of them in a row. What a kernel needs to know of it, in plain numbers.
 #pragma once
 
-#include "../core/engines.h"
+#include "../../core/engines.h"
 
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
+
+constexpr int most_levels = 7;  // of resolution: 256 = 2^7 · 2
 
 struct Cascade {
   int64_t J, L, max_order, M, N, Mp, Np, m, n, channels, lanes;

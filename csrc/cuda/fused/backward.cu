@@ -1,5 +1,5 @@
 // Kernels of the fused tier backward.
-#include "fused_backward.cuh"
+#include "backward.cuh"
 
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {

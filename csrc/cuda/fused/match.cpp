@@ -40,7 +40,7 @@ bool is_wavelet(const Program& p, const Cascade& c, const Step& s, int64_t from,
 }  // namespace
 
 bool match(const Program& p, Cascade* cascade) {
-  if (p.rank != 2 || p.sides != 2 || p.stored || p.average < 0 || p.child_count > max_level) {
+  if (p.rank != 2 || p.sides != 2 || p.stored || p.average < 0 || p.child_count > most_levels) {
     return false;
   }
   for (int i = 0; i < 2; ++i) {

@@ -1,0 +1,182 @@
+// Averages of the planes of steps, or of the signal, and back: which kernels, with what.
+#pragma once
+
+#include "../passes/lowpass.cuh"
+#include "wave.cuh"
+
+namespace scatcuda {
+namespace cuda {
+
+// Gradients of phi are summed by slices of planes: enough blocks for a GPU, few enough sums
+inline int slices_of(const Program& p) {
+  constexpr int64_t most = 32, numbers = 1 << 24;
+  return static_cast<int>(max(min(most, numbers / max(p.phi_numbers, 1)), 1));
+}
+
+// Planes of a step, T or, before the modulus, Complex<T>; and gradients of them by another way
+struct Planes {
+  int step;
+  void* u;
+  const void* more = nullptr;
+};
+
+template <class T>
+class Averages {
+ public:
+  explicit Averages(Wave<T>& wave) : w_(wave) {
+    if (w_.task == Task::backward_with_filters) {
+      partial_ = w_.template take<T>(slices_of(w_.p) * w_.p.phi_numbers);
+    }
+  }
+
+  bool has_matrices(int i) const {
+    const Step* average = w_.average(i);
+    return average != nullptr && average->mean == Mean::matrices;
+  }
+  // Whether the gradient needs the planes themselves
+  bool has_powers(int i) const {
+    const Step* average = w_.average(i);
+    return average != nullptr && average->mean == Mean::powers;
+  }
+
+  // S of real planes
+  void forward(int i, T* u) const {
+    if (w_.average(i) == nullptr) return;
+    if (has_matrices(i)) return lowpass<false>({{i, u}});
+    const PowerArguments<T> a = powers(i, u, nullptr);
+    w_.queue.run(power_kernel<T>, {w_.images * w_.planes(i)}, power_threads, 0, a);
+  }
+  // gU of real planes, in place; `more` may be they where there are no powers
+  void backward(int i, T* u, const T* more) const {
+    if (has_matrices(i)) return lowpass_backward<false>({{i, u, more}});
+    const PowerArguments<T> a = powers(i, u, more);
+    w_.queue.run(power_backward_kernel<T>, items(a.count), stage_threads, 0, a);
+  }
+
+  // The low-pass of the planes of several steps, at most `most_together`
+  template <bool Modulus>
+  void lowpass(const std::vector<Planes>& of) const {
+    int64_t blocks = 0;
+    const LowpassArguments<T> a = arguments(of, [&](const LowpassStep<T>& s, int64_t planes) {
+      const int64_t outputs = ceil_div(s.outer.outputs, chunk_n) * s.middle.outputs *
+                              ceil_div(s.inner.outputs, chunk_m);
+      blocks = max(blocks, outputs * (lines() ? ceil_div(planes, chunk_n) : planes));
+    });
+    run(lines() ? lowpass_kernel<T, Modulus, true> : lowpass_kernel<T, Modulus, false>,
+        {blocks, 1, static_cast<int64_t>(of.size())}, a);
+  }
+  template <bool Modulus>
+  void lowpass_backward(const std::vector<Planes>& of) const {
+    int64_t blocks = 0;
+    const LowpassArguments<T> a = arguments(of, [&](const LowpassStep<T>& s, int64_t planes) {
+      const int64_t lines_of = int64_t{s.from.inner} * s.from.middle;
+      const int64_t columns = lines() ? 1 : ceil_div(s.from.outer, spread_columns);
+      blocks = max(blocks, ceil_div(lines_of * columns, lowpass_threads) *
+                               (lines() ? ceil_div(planes, spread_columns) : planes));
+    });
+    run(lines() ? lowpass_backward_kernel<T, Modulus, true>
+                : lowpass_backward_kernel<T, Modulus, false>,
+        {blocks, 1, static_cast<int64_t>(of.size())}, a);
+  }
+  // What the planes give to the gradients of their matrices, where these are wanted
+  template <bool Modulus>
+  void filters(const std::vector<Planes>& of) const {
+    if (w_.gradients.phi == nullptr) return;
+    int64_t tiles = 0;
+    LowpassArguments<T> a = arguments(of, [&](const LowpassStep<T>& s, int64_t) {
+      const auto tiles_of = [](const AxisTaps<T>& m, int side) {
+        return ceil_div(side, lowpass_threads) * ceil_div(m.outputs, chunk_n);
+      };
+      tiles =
+          max(tiles, max(tiles_of(s.inner, s.from.inner),
+                         max(tiles_of(s.middle, s.from.middle), tiles_of(s.outer, s.from.outer))));
+    });
+    run(lowpass_filter_kernel<T, Modulus>,
+        {tiles, slices_of(w_.p), static_cast<int64_t>(of.size()) * w_.p.rank}, a);
+  }
+
+  // Before the first wave, and after the last one
+  void clear_filters() const {
+    w_.queue.clear(partial_, slices_of(w_.p) * w_.p.phi_numbers * Wave<T>::template bytes<T>);
+  }
+  void sum_filters(T* grad_phi) const {
+    w_.queue.run(sum_slices_kernel<T>, {ceil_div(w_.p.phi_numbers, stage_threads)}, stage_threads,
+                 0, w_.p.phi_numbers, slices_of(w_.p), partial_, grad_phi);
+  }
+
+ private:
+  // Planes of rank 1 are lines
+  bool lines() const { return w_.p.rank == 1; }
+
+  template <class Kernel>
+  void run(Kernel kernel, Blocks blocks, const LowpassArguments<T>& a) const {
+    w_.queue.run(kernel, blocks, lowpass_threads, 0, a);
+  }
+
+  // Digits that lead on where the one before them ends are one
+  Channels channels(int i) const {
+    const Step& average = *w_.average(i);
+    Channels to{w_.planes(i), w_.p.channels * w_.p.unit, 0, {}, {}};
+    for (int d = 0; i >= 0 && d < w_.p.steps[i].digits; ++d) {
+      const int64_t range = w_.p.steps[i].digit[d], stride = average.stride[d] * w_.p.unit;
+      if (range == 1) continue;
+      if (to.digits > 0 && to.stride[to.digits - 1] == range * stride) {
+        to.digit[to.digits - 1] *= static_cast<int>(range);
+        to.stride[to.digits - 1] = stride;
+      } else {
+        to.digit[to.digits] = static_cast<int>(range), to.stride[to.digits++] = stride;
+      }
+    }
+    return to;
+  }
+  int64_t first_number(int i) const { return w_.average(i)->channel * w_.p.unit; }
+
+  AxisTaps<T> taps(int matrix, int64_t step) const {
+    if (matrix < 0) return {};
+    const Matrix& m = w_.p.matrices[matrix];
+    return {w_.bank.phi + m.first, w_.bank.phi_support + 2 * m.row, static_cast<int>(m.outputs),
+            step, m.first};
+  }
+
+  // each(step, planes of all signals)
+  template <class F>
+  LowpassArguments<T> arguments(const std::vector<Planes>& of, F each) const {
+    LowpassArguments<T> a{};
+    a.images = w_.images, a.axes = w_.p.rank;
+    a.partial = partial_, a.phi_numbers = w_.p.phi_numbers;
+    int n = 0;
+    for (const Planes& planes : of) {
+      const Step& average = *w_.average(planes.step);
+      const Grid& outputs = average.outputs;
+      LowpassStep<T>& s = a.steps[n++];
+      s.u = planes.u, s.more = static_cast<const T*>(planes.more);
+      s.from = w_.plane(planes.step);
+      const AxisTaps<T> first = taps(average.matrix[0], outputs.middle * outputs.last);
+      const AxisTaps<T> last = taps(average.matrix[2], 1);
+      s.inner = lines() ? last : first, s.outer = lines() ? AxisTaps<T>{} : last;
+      s.middle = taps(average.matrix[1], outputs.last);
+      s.S = w_.S + first_number(planes.step), s.grad = w_.grad + first_number(planes.step);
+      s.to = channels(planes.step);
+      each(s, w_.images * s.to.planes);
+    }
+    return a;
+  }
+
+  PowerArguments<T> powers(int i, T* u, const T* more) const {
+    PowerArguments<T> a{};
+    a.u = u, a.more = more;
+    a.points = w_.plane(i).points(), a.count = w_.images * w_.planes(i) * a.points;
+    const Step* average = w_.average(i);
+    if (average == nullptr) return a;
+    a.S = w_.S + first_number(i), a.grad = w_.grad + first_number(i), a.to = channels(i);
+    a.mean = average->mean == Mean::mean, a.powers = a.mean ? 1 : average->power_count;
+    for (int q = 0; !a.mean && q < a.powers; ++q) a.power[q] = static_cast<T>(average->powers[q]);
+    return a;
+  }
+
+  Wave<T>& w_;
+  T* partial_ = nullptr;
+};
+
+}  // namespace cuda
+}  // namespace scatcuda
