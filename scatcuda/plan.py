@@ -126,7 +126,7 @@ class Plan:
     @property
     def paths(self) -> tuple[tuple[int, ...], ...]:
         """The wavelets ``n = j L + theta`` on the path of every channel."""
-        return wavelet_numbers(self._program, self.J, self.L)
+        return _paths(self.J, self.L, self.max_order)
 
     def meta(self) -> dict[str, NDArray[np.int64]]:
         """Order, scales, angles and wavelet numbers of every channel."""
@@ -138,6 +138,13 @@ def wavelet_numbers(program: Program, J: int, L: int) -> tuple[tuple[int, ...], 
     ``n = j L + theta``."""
     scales = [j for _, j in wavelets_of_images(J, 2)]
     return tuple(tuple(scales[s] * L + theta for s, theta in path) for path in program.paths)
+
+
+@torch.compiler.assume_constant_result
+def _paths(J: int, L: int, max_order: int) -> tuple[tuple[int, ...], ...]:
+    """Those of images of any size."""
+    side = 1 << J
+    return wavelet_numbers(images(J, L, max_order, side, side), J, L)
 
 
 def meta_of(paths: Sequence[tuple[int, ...]], L: int) -> dict[str, NDArray[np.int64]]:
