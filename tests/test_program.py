@@ -204,7 +204,7 @@ BAD: list[tuple[str, str]] = [
     (GOOD + "group 0 1x4 0,1,0,1 2 /3 none", "it keeps every 3th of 4 places"),
     (GOOD + "group 0 1x2 0,1 2 /1 norm", "rho must be modulus or none; got 'norm'"),
     (GOOD + "wavelet x 0 /1 /1 none;group 0,1 1x2 0,3 2 /1 none", "its sources 0 and 1"),
-    (GOOD + "group 0 1x2 0,1 2 /1 modulus;wavelet 1 1 /1 /1 modulus", "step 1, which is no wavelet"),
+    (GOOD + "group 0 1x2 0,1 2 /1 modulus;wavelet 1 1 /1 /1 modulus", "which is no wavelet"),
     # pairs
     (GOOD + "pair 0 x all at 0", "its planes are of .* and of "),
     (GOOD + "pair 0 0 0:1:1 at 0", "a pair must be two planes, as in 0:3; got '0:1:1'"),

@@ -108,6 +108,10 @@ X_ALONE, WITH_FILTERS = (True, False, False), (True, True, True)
 Wanted = tuple[bool, bool, bool]  # gradients of x, psi, phi
 
 
+def program_of(case: Case) -> str:
+    return Plan(case.J, case.L, case.max_order, case.M, case.N, case.pre_pad).program
+
+
 def backward_problem(
     case: Case, dtype: torch.dtype, bank: Packed | None = None
 ) -> tuple[Tensor, ...]:
@@ -128,10 +132,11 @@ def gradients(
     workspace: int = 0,
 ) -> list[Tensor]:
     """The engine's; skips what the fused tier leaves to the general one."""
-    sizes = (case.J, case.L, case.max_order, case.pre_pad, *wanted, tier, workspace)
-    operator = torch.ops.scatcuda.scattering2d_backward
+    operator = torch.ops.scatcuda.scattering_backward
+    options = (*wanted, tier, workspace)
     try:
-        return [g.cpu() for g in operator(*(t.to(device) for t in given), *sizes)]
+        there = (t.to(device) for t in given)
+        return [g.cpu() for g in operator(*there, program_of(case), *options)]
     except RuntimeError as error:
         if tier == "fused" and "fused tier" in str(error):
             pytest.skip("the fused tier does not do this problem on this GPU")
@@ -151,8 +156,8 @@ def check_gradients(
     given = backward_problem(case, dtype, bank)
     found = gradients(case, given, wanted, device, tier, workspace)
     wide = (t.double() if t.is_floating_point() else t for t in given)
-    sizes = (case.J, case.L, case.max_order, case.pre_pad, *wanted)
-    for ours, theirs in zip(found, reference.scattering2d_backward(*wide, *sizes), strict=True):
+    expected = reference.scattering_backward(*wide, program_of(case), *wanted)
+    for ours, theirs in zip(found, expected, strict=True):
         assert ours.shape == theirs.shape and ours.is_contiguous()
         assert (ours - theirs).norm() <= GRADIENT_LIMITS[dtype] * theirs.norm()
 
@@ -304,10 +309,9 @@ PLAN = Plan(J=3, L=3, max_order=2, M=24, N=20)
 OUTSIDE = [2**40, -(2**31), 2**62, -(2**63)]
 
 
-def scattering2d(x: Tensor, packed: Packed, device: torch.device, tier: str) -> Tensor:
-    sizes = (PLAN.J, PLAN.L, PLAN.max_order, PLAN.pre_pad)
+def scattering(x: Tensor, packed: Packed, device: torch.device, tier: str) -> Tensor:
     bank = [t.to(device) for t in packed]
-    return ops.scattering2d(x.to(device), *bank, *sizes, tier=tier).cpu()
+    return ops.scattering(x.to(device), *bank, PLAN.program, tier=tier).cpu()
 
 
 @pytest.fixture
@@ -333,7 +337,7 @@ def check_poisoned(S: Tensor, expected: Tensor, poisoned: Tensor) -> None:
 @pytest.mark.parametrize("table", list(PLAN.tables()), ids=str)
 def test_a_box_outside_its_table_gives_nan(table, tier, bank, device):
     x = torch.rand(2, PLAN.M, PLAN.N)
-    expected = scattering2d(x, bank, device, tier)
+    expected = scattering(x, bank, device, tier)
     poisoned = channels_of(table)[:, None, None].expand(expected.shape[1:])
     assert 0 < poisoned.sum() < poisoned.numel()
     row = list(PLAN.tables()).index(table)
@@ -342,7 +346,7 @@ def test_a_box_outside_its_table_gives_nan(table, tier, bank, device):
             boxes = bank.psi_support.clone()
             boxes[row, column] = value
             changed = bank._replace(psi_support=boxes)
-            check_poisoned(scattering2d(x, changed, device, tier), expected, poisoned)
+            check_poisoned(scattering(x, changed, device, tier), expected, poisoned)
 
 
 @pytest.mark.cuda
@@ -350,7 +354,7 @@ def test_a_box_outside_its_table_gives_nan(table, tier, bank, device):
 @pytest.mark.parametrize("res", range(PLAN.J))
 def test_a_band_outside_its_matrix_gives_nan(res, tier, bank, device):
     x = torch.rand(2, PLAN.M, PLAN.N)
-    expected = scattering2d(x, bank, device, tier)
+    expected = scattering(x, bank, device, tier)
     last = torch.from_numpy(PLAN.meta()["j"]).max(1).values.clamp(0)  # resolution of a channel
     m, n = PLAN.output
     for index in range(m + n):
@@ -361,7 +365,7 @@ def test_a_band_outside_its_matrix_gives_nan(res, tier, bank, device):
             bands = bank.phi_support.clone()
             bands[res * (m + n) + index, column] = value
             changed = bank._replace(phi_support=bands)
-            check_poisoned(scattering2d(x, changed, device, tier), expected, poisoned)
+            check_poisoned(scattering(x, changed, device, tier), expected, poisoned)
 
 
 @pytest.mark.cuda
@@ -382,9 +386,9 @@ def test_tables_that_point_outside_give_a_gradient_of_nan(tier, wanted, bank, rn
 def test_any_box_is_right_or_gives_nan(bank, rng, device):
     """Random boxes; whatever they are, the next call is right."""
     x = torch.rand(2, PLAN.M, PLAN.N)
-    entries = bank.psi.numel() // PLAN.lanes
+    numbers = bank.psi.numel()
     psi = torch.randn(bank.psi.shape) / math.prod(PLAN.padded)
-    sane = scattering2d(x, bank, device, "auto")
+    sane = scattering(x, bank, device, "auto")
     right = 0
     for _ in range(60):
         boxes = []
@@ -393,22 +397,22 @@ def test_any_box_is_right_or_gives_nan(bank, rng, device):
             (head, tail), (left, right_) = (
                 sorted(rng.randint(0, side) for _ in range(2)) for side in sides
             )
-            kept = (sides[0] - tail + head) * (sides[1] - right_ + left)
-            boxes.append([rng.randint(0, max(0, entries - kept)), head, tail, left, right_])
+            kept = PLAN.lanes * (sides[0] - tail + head) * (sides[1] - right_ + left)
+            boxes.append([rng.randint(0, max(0, numbers - kept)), head, tail, left, right_])
         broken = set()
         for _ in range(rng.randint(0, 2)):
             row = rng.randrange(len(boxes))
             boxes[row][rng.randrange(5)] = rng.choice(OUTSIDE)
             broken.add(row)
-        # too few entries for the kept box is outside as well
+        # too few numbers for the kept box is outside as well
         for row, (res, _j) in enumerate(PLAN.tables()):
             first, head, tail, left, right_ = boxes[row]
             rows, columns = PLAN.sides(res)
             if row not in broken:
-                kept = (rows - tail + head) * (columns - right_ + left)
-                broken |= {row} if first + kept > entries else set()
+                kept = PLAN.lanes * (rows - tail + head) * (columns - right_ + left)
+                broken |= {row} if first + kept > numbers else set()
         changed = bank._replace(psi=psi, psi_support=torch.tensor(boxes))
-        S = scattering2d(x, changed, device, "auto")
+        S = scattering(x, changed, device, "auto")
         poisoned = torch.zeros(PLAN.channels, dtype=torch.bool)
         for row, table in enumerate(PLAN.tables()):
             if row in broken:
@@ -417,10 +421,10 @@ def test_any_box_is_right_or_gives_nan(bank, rng, device):
         if not broken:
             right += 1
             wide = changed._replace(psi=psi.double(), phi=bank.phi.double())
-            expected = reference.scattering2d(x.double(), *wide, PLAN.J, PLAN.L, 2, False)
+            expected = reference.scattering(x.double(), *wide, PLAN.program)
             assert oracle.relative_error(S, expected) <= LIMITS[torch.float32], boxes
     assert right > 5
-    assert torch.equal(scattering2d(x, bank, device, "auto"), sane)
+    assert torch.equal(scattering(x, bank, device, "auto"), sane)
 
 
 # --- small, for compute-sanitizer ---------------------------------------------------------------

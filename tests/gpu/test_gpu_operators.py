@@ -15,7 +15,7 @@ from test_ops import (  # noqa: F401
     test_gradients_of_lowpass,
     test_gradients_of_modulus,
     test_gradients_of_nothing_are_zero,
-    test_gradients_of_scattering2d,
+    test_gradients_of_scattering,
     test_lazily_conjugated_and_negated_input,
     test_lowpass,
     test_modulus,
@@ -24,8 +24,8 @@ from test_ops import (  # noqa: F401
     test_only_the_gradients_that_are_wanted,
     test_opcheck,
     test_opcheck_of_some_gradients,
-    test_scattering2d,
-    test_scattering2d_backward,
+    test_scattering,
+    test_scattering_backward,
 )
 
 pytestmark = pytest.mark.usefixtures("made_there")
