@@ -246,7 +246,10 @@ def _check_average(p: Program, step: Average, made: Made) -> None:
         f"got {len(step.strides)}"
     )
     expect(len(step.strides) == len(source.digits), told)
-    expect(min((step.channel, *step.strides)) >= 0, "channels and strides are not negative")
+    expect(step.channel >= 0, f"a channel must not be negative; got {step.channel}")
+    for stride in step.strides:
+        told = f"a stride must be an integer from 0 to {p.channels}; got '{stride}'"
+        expect(0 <= stride <= p.channels, told)
     reach = sum(n * (digit - 1) for n, digit in zip(step.strides, source.digits, strict=True))
     _check_last(p, step.channel + reach + numbers // p.unit - 1)
 
