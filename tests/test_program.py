@@ -6,12 +6,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
+import capi
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from scatcuda import filters, ops, reference
+from scatcuda import filters, ops, planfile, reference
 from scatcuda.learn import WaveletCascade
 from scatcuda.packing import Packed, filters_of, matrix_of, pack_program, pack_set
 from scatcuda.plan import Plan, meta_of, pack, wavelet_numbers
@@ -560,8 +561,9 @@ def haar_tree() -> tuple[Program, list[Tensor]]:
     return b.build(), psi
 
 
-def test_a_tree_that_knows_no_scales():
-    """The energy of differences is that of the wavelets whose spectra have their size."""
+def test_a_tree_that_knows_no_scales(tmp_path):
+    """The energy of differences is that of the wavelets whose spectra have their size: the same
+    through PyTorch, the C interface and a plan file."""
     program, psi = haar_tree()
     packed = pack_program(program, psi, [], torch.float64)
     x = signals(program, 3)
@@ -572,6 +574,9 @@ def test_a_tree_that_knows_no_scales():
         u = np.abs(np.fft.ifft(np.fft.fft(u) * table[0].numpy()))
         expected.append(u.mean(-1))
     np.testing.assert_allclose(S, np.stack(expected, 1), atol=1e-12)
+    planfile.write(tmp_path / "tree.scat", program.text, packed)
+    for source in (capi.tables(program.text, packed), tmp_path / "tree.scat"):
+        assert np.array_equal(capi.Plan(source).forward(x.numpy()), S.numpy())
     difference = x[0] - x[0].roll(1)
     b = Builder(24)
     b.powers(b.wavelet(X, b.set(1, 24)), 2)
