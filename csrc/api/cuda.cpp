@@ -59,6 +59,7 @@ scatcuda_transform described(const cuda::Transform& t) {
           static_cast<scatcuda_direction>(t.direction),
           t.wide ? SCATCUDA_FLOAT64 : SCATCUDA_FLOAT32,
           t.outer,
+          t.middle,
           t.inner,
           t.batch};
 }

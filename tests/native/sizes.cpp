@@ -30,7 +30,7 @@ int64_t up_to(Random& random, int64_t least, int64_t most) {
 const cuda::Fft fft{
     nullptr,
     [](void*, const cuda::Transform& t, void*) {
-      return t.batch * t.outer * t.inner * (t.wide ? 16 : 8);
+      return t.batch * t.outer * t.middle * t.inner * (t.wide ? 16 : 8);
     },
     [](void*, const cuda::Transform&, const void*, void*, void*, void*) { return false; }};
 

@@ -211,9 +211,9 @@ typedef enum scatcuda_pixels SCATCUDA_INT {
   SCATCUDA_PIXELS_UINT8 = 3
 } scatcuda_pixels;
 
-/* A batch of unscaled Fourier transforms of planes [outer, inner] */
+/* A batch of unscaled Fourier transforms of [outer, middle, inner], of which some may be 1 */
 typedef enum scatcuda_direction SCATCUDA_INT {
-  SCATCUDA_REAL_FORWARD = 0,    /* real to half a spectrum, [outer, inner/2 + 1] */
+  SCATCUDA_REAL_FORWARD = 0,    /* real to half a spectrum, [outer, middle, inner/2 + 1] */
   SCATCUDA_REAL_INVERSE = 1,    /* the way back, after which the spectrum is lost */
   SCATCUDA_COMPLEX_FORWARD = 2, /* in place */
   SCATCUDA_COMPLEX_INVERSE = 3  /* likewise */
@@ -223,7 +223,7 @@ typedef struct scatcuda_transform {
   int64_t size; /* set by the library */
   scatcuda_direction direction;
   scatcuda_type type;
-  int64_t outer, inner, batch;
+  int64_t outer, middle, inner, batch;
 } scatcuda_transform;
 
 /* A Fourier transform of the caller's own, in the place of cuFFT; it must not throw. cuFFT's plans
