@@ -55,7 +55,7 @@ int64_t workspace_bytes(const Program& program, int64_t B, int64_t threads);
 // x [B, signal] -> S [B, channels, sides], both contiguous. The workspace is 64-byte aligned.
 template <class T>
 Status scattering(const Program& program, const Bank<T>& bank, int64_t B, const T* x, T* S,
-                    void* workspace, int64_t bytes, const Executor& executor);
+                  void* workspace, int64_t bytes, const Executor& executor);
 
 // `psi_entries`: the length of bank.psi where its gradient is wanted, else 0
 template <class T>
@@ -65,8 +65,8 @@ int64_t backward_workspace_bytes(const Program& program, int64_t psi_entries, bo
 // x [B, signal], g [B, channels, sides] -> gradients of <g, S x>
 template <class T>
 Status scattering_backward(const Program& program, const Bank<T>& bank, int64_t psi_entries,
-                             int64_t B, const T* x, const T* g, const Gradients<T>& gradients,
-                             void* workspace, int64_t bytes, const Executor& executor);
+                           int64_t B, const T* x, const T* g, const Gradients<T>& gradients,
+                           void* workspace, int64_t bytes, const Executor& executor);
 
 // x̂ [B, M, N] complex, ψ̂ [L, M, N] real -> [B, L, M/k, N/k] complex (interleaved)
 template <class T>
@@ -177,12 +177,12 @@ Status workspace_bytes(const Program& program, const Launch& launch, const Fft* 
 // What pixels are stored as; all are computed in the bank's type
 enum class Pixels : int { as_bank = 0, half = 1, bfloat16 = 2, uint8 = 3 };
 
-// x [B, signal] -> S [B, channels, sides], both contiguous; psi_entries is the length of bank.psi. The
-// workspace is 256-byte aligned.
+// x [B, signal] -> S [B, channels, sides], both contiguous; psi_entries is the length of bank.psi.
+// The workspace is 256-byte aligned.
 template <class T>
 Status scattering(const Program& program, const Launch& launch, const Bank<T>& bank,
-                    int64_t psi_entries, int64_t B, const void* x, T* S, void* workspace,
-                    int64_t bytes, const Fft* fft, void* stream, Pixels pixels = Pixels::as_bank);
+                  int64_t psi_entries, int64_t B, const void* x, T* S, void* workspace,
+                  int64_t bytes, const Fft* fft, void* stream, Pixels pixels = Pixels::as_bank);
 
 // x [B, signal], g [B, channels, sides] -> gradients of <g, S x>; those of psi and phi only of a
 // launch with filters. They are 0 where a table keeps nothing; boxes of two tables must not
@@ -190,9 +190,9 @@ Status scattering(const Program& program, const Launch& launch, const Bank<T>& b
 // gradient of x. Sums are taken in a fixed order: the same launch gives the same bits.
 template <class T>
 Status scattering_backward(const Program& program, const Launch& launch, const Bank<T>& bank,
-                             int64_t psi_entries, int64_t B, const void* x, const T* g,
-                             const Gradients<T>& gradients, void* workspace, int64_t bytes,
-                             const Fft* fft, void* stream, Pixels pixels = Pixels::as_bank);
+                           int64_t psi_entries, int64_t B, const void* x, const T* g,
+                           const Gradients<T>& gradients, void* workspace, int64_t bytes,
+                           const Fft* fft, void* stream, Pixels pixels = Pixels::as_bank);
 
 // x̂ [B, M, N] complex, ψ̂ [L, M, N] real -> [B, L, M/k, N/k] complex (interleaved; here and below
 // aligned to whole complex numbers)

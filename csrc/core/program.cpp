@@ -345,9 +345,7 @@ class Reader {
   static bool equal(const Grid& a, const Grid& b) {
     return a.first == b.first && a.middle == b.middle && a.last == b.last;
   }
-  static string sides_of(const Grid& g) {
-    return text_of(g.first, " x ", g.middle, " x ", g.last);
-  }
+  static string sides_of(const Grid& g) { return text_of(g.first, " x ", g.middle, " x ", g.last); }
   void expect_grid(int set, const Grid& grid) {
     const Set& s = o_.sets[static_cast<size_t>(set)];
     expect(s.axes == p_.rank && equal(grid_of(s.side), grid), "its set ", set,

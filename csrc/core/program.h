@@ -1,6 +1,6 @@
-// A scattering transform as data: the formula S x = A ρ W_J … ρ W_1 x as a short table of steps over
-// scale paths, which the engines walk and nobody but a builder writes. J, L and orders are words of
-// the builders (scatcuda/program.py); nothing here knows them.
+// A scattering transform as data: the formula S x = A ρ W_J … ρ W_1 x as a short table of steps
+// over scale paths, which the engines walk and nobody but a builder writes. J, L and orders are
+// words of the builders (scatcuda/program.py); nothing here knows them.
 //
 //   wavelet   U = ρ( IDFT fold( Û_source · ψ̂ ) ) for all filters ψ of a set
 //   group     gathers planes along an axis of their own (angles, log-frequencies), filters that
@@ -26,10 +26,10 @@
 //                            where it is padded with zeros behind; every 2nd is kept; modulus, none
 //   pair 1 2 0:3,1:4 at 7    see Step
 //
-// A wavelet step filters the signal or another wavelet step's planes, real ones; group and pair take
-// any. Steps, sets and matrices are numbered from 0 each. The planes of a wavelet step have its source's
-// numbers with one digit more, the filter (norm: without); those of a group step have three:
-// group, filter, place.
+// A wavelet step filters the signal or another wavelet step's planes, real ones; group and pair
+// take any. Steps, sets and matrices are numbered from 0 each. The planes of a wavelet step have
+// its source's numbers with one digit more, the filter (norm: without); those of a group step have
+// three: group, filter, place.
 #pragma once
 
 #include <memory>
@@ -92,19 +92,19 @@ struct Step {
   // wavelet and group: planes, of which another step may be made
   Rho rho = Rho::none;
   double phase = 0;
-  Grid fold{1, 1, 1};                                // fold or crop, by how much
+  Grid fold{1, 1, 1};  // fold or crop, by how much
   bool crop_first = false, crop_middle = false, crop_last = false;
-  Grid grid{1, 1, 1};                                // of its planes
-  int line[3] = {};                                  // along its axes, by part
-  int group_line = -1;                               // along the axis of a group
-  int level = 0;                                     // wavelets in a row
-  int digits = 0;                                    // of a plane's number,
-  int64_t digit[max_digits] = {};                    // their ranges
-  int64_t planes = 0;                                // the product
-  const int* children = nullptr;                     // wavelet steps whose source it is
+  Grid grid{1, 1, 1};              // of its planes
+  int line[3] = {};                // along its axes, by part
+  int group_line = -1;             // along the axis of a group
+  int level = 0;                   // wavelets in a row
+  int digits = 0;                  // of a plane's number,
+  int64_t digit[max_digits] = {};  // their ranges
+  int64_t planes = 0;              // the product
+  const int* children = nullptr;   // wavelet steps whose source it is
   int child_count = 0;
-  int average = -1;                                  // the step that averages it
-  bool stored = false;                               // group or pair takes its planes
+  int average = -1;     // the step that averages it
+  bool stored = false;  // group or pair takes its planes
 
   // group: planes[table[g · length + i]] for g < groups, i < length
   const int* sources = nullptr;
@@ -147,7 +147,7 @@ struct Program {
   int set_count, matrix_count, step_count, line_count, base_count;
   const int* children;  // wavelet steps of the signal
   int child_count;
-  int average;  // the step that averages the signal
+  int average;    // the step that averages the signal
   bool stored;    // pair takes the signal
   bool gathered;  // there is a group or a pair
   int levels;
@@ -173,9 +173,7 @@ inline namespace SCATCUDA_ISA {
 SCATCUDA_HD constexpr int64_t points_of(const Grid& g) { return g.first * g.middle * g.last; }
 
 // Real planes have one, complex ones two.
-constexpr int parts_of(const Step& s) {
-  return s.rho == Rho::none || s.rho == Rho::phase ? 2 : 1;
-}
+constexpr int parts_of(const Step& s) { return s.rho == Rho::none || s.rho == Rho::phase ? 2 : 1; }
 
 // Whether a band [low, high) of points modulo `side` is one: it may begin before the first point or
 // end behind the last.

@@ -80,8 +80,8 @@ struct Layout {
   int64_t Q = 1, chunks = 1, kept_chunks = 1;
   int64_t wavelet_stride = 0, wavelet = 0;  // W of a chunk after the first axis' inverse DFT
   int64_t reduced_stride = 0, reduced = 0;  // U after the low-pass of the last axis, real
-  int64_t across_stride = 0, across = 0;    // U after the last axis' DFT [last/2 + 1, middle, first]
-  int64_t u_hat = 0;                        // Û of one filter, a Spectrum
+  int64_t across_stride = 0, across = 0;  // U after the last axis' DFT [last/2 + 1, middle, first]
+  int64_t u_hat = 0;                      // Û of one filter, a Spectrum
 
   Layout(const Program& p, const Step& s, Pass pass) {
     constexpr int64_t W = full_lanes<T>;
@@ -136,7 +136,8 @@ struct LevelBuffers {
   }
 };
 
-// Planes that lie as they are, [planes][parts][points]: complex planes have two parts, real ones one
+// Planes that lie as they are, [planes][parts][points]: complex planes have two parts, real ones
+// one
 template <class T>
 struct Planes {
   T* p = nullptr;
@@ -194,14 +195,14 @@ struct PlaneBuffers {
 template <class T>
 struct SignalBuffers : PlaneBuffers<T> {
   static constexpr int W = full_lanes<T>;
-  T* half = nullptr;      // [first/2 + 1 (in whole vectors), 2, middle, width]: first axis transformed
+  T* half = nullptr;  // [first/2 + 1 (in whole vectors), 2, middle, width]: first axis transformed
   T* spectrum = nullptr;  // x̂, every column
   LevelBuffers<T> level;
   T *stored = nullptr, *grad_stored = nullptr;  // planes that are gathered, see planes_of
 
   SignalBuffers(const Program& p, Pass pass, Arena& arena)
-      : PlaneBuffers<T>(p, p.padded,
-                        p.average < 0 ? Grid{0, 0, 0} : p.steps[p.average].outputs, arena),
+      : PlaneBuffers<T>(p, p.padded, p.average < 0 ? Grid{0, 0, 0} : p.steps[p.average].outputs,
+                        arena),
         level(p, 1, pass, arena) {
     if (p.gathered) {
       const int64_t numbers = planes_of<T>(p, nullptr, p.step_count).points;
@@ -223,14 +224,14 @@ struct ThreadBuffers {
   T* norm = nullptr;       // backward: a line, the norms of a row
   T* tile = nullptr;       // coefficients before their filters are parted, after each axis
   T* tile_2 = nullptr;
-  T* lowpassed = nullptr;  // backward: |W| Qᵀ, for the low-pass' own gradient
-  T* group = nullptr;      // a line, the spectrum along the axis of a group
-  Planes<T>* sources = nullptr;       // of a group, and the gradients of theirs
+  T* lowpassed = nullptr;        // backward: |W| Qᵀ, for the low-pass' own gradient
+  T* group = nullptr;            // a line, the spectrum along the axis of a group
+  Planes<T>* sources = nullptr;  // of a group, and the gradients of theirs
   Planes<T>* grad_sources = nullptr;
-  T* pair = nullptr;       // see Pair
-  PlaneBuffers<T> plane;   // of a group
+  T* pair = nullptr;                            // see Pair
+  PlaneBuffers<T> plane;                        // of a group
   T *stored = nullptr, *grad_stored = nullptr;  // those of the signal that it works on
-  LevelBuffers<T>* levels = nullptr;  // from the second on
+  LevelBuffers<T>* levels = nullptr;            // from the second on
 
   ThreadBuffers(const Program& p, Pass pass, Arena& arena) : plane(gathering(p, pass, arena)) {
     int64_t longest = 0;
@@ -274,7 +275,8 @@ struct ThreadBuffers {
       source_count = max(source_count, s.source_count);
       if (s.average < 0) continue;
       const Grid& m = p.steps[s.average].outputs;
-      grid = {max(grid.first, s.grid.first), max(grid.middle, s.grid.middle), max(grid.last, s.grid.last)};
+      grid = {max(grid.first, s.grid.first), max(grid.middle, s.grid.middle),
+              max(grid.last, s.grid.last)};
       outputs = {max(outputs.first, m.first), max(outputs.middle, m.middle), 1};
     }
     sources = arena.take<Planes<T>>(source_count);

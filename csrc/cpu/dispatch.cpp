@@ -54,7 +54,7 @@ int64_t workspace_bytes(const Program& program, int64_t B, int64_t threads) {
 }
 template <class T>
 Status scattering(const Program& program, const Bank<T>& bank, int64_t B, const T* x, T* S,
-                    void* workspace, int64_t bytes, const Executor& executor) {
+                  void* workspace, int64_t bytes, const Executor& executor) {
   return engine<T>().scattering(program, bank, B, x, S, workspace, bytes, executor);
 }
 template <class T>
@@ -64,10 +64,10 @@ int64_t backward_workspace_bytes(const Program& program, int64_t psi_entries, bo
 }
 template <class T>
 Status scattering_backward(const Program& program, const Bank<T>& bank, int64_t psi_entries,
-                             int64_t B, const T* x, const T* g, const Gradients<T>& gradients,
-                             void* workspace, int64_t bytes, const Executor& executor) {
-  return engine<T>().scattering_backward(program, bank, psi_entries, B, x, g, gradients,
-                                           workspace, bytes, executor);
+                           int64_t B, const T* x, const T* g, const Gradients<T>& gradients,
+                           void* workspace, int64_t bytes, const Executor& executor) {
+  return engine<T>().scattering_backward(program, bank, psi_entries, B, x, g, gradients, workspace,
+                                         bytes, executor);
 }
 template <class T>
 void filter_fold(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* x_hat,
@@ -89,19 +89,19 @@ void modulus_backward(int64_t count, const T* g, const T* z, T* out, const Execu
   engine<T>().modulus_backward(count, g, z, out, executor);
 }
 
-#define SCATCUDA_INSTANTIATE(T)                                                                  \
-  template int64_t workspace_bytes<T>(const Program&, int64_t, int64_t);                         \
-  template Status scattering<T>(const Program&, const Bank<T>&, int64_t, const T*, T*, void*,  \
-                                  int64_t, const Executor&);                                     \
-  template int64_t backward_workspace_bytes<T>(const Program&, int64_t, bool, int64_t, int64_t); \
-  template Status scattering_backward<T>(const Program&, const Bank<T>&, int64_t, int64_t,     \
-                                           const T*, const T*, const Gradients<T>&, void*,       \
-                                           int64_t, const Executor&);                            \
-  template void filter_fold<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,  \
-                               T*, const Executor&);                                             \
-  template void filter_fold_backward<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*,   \
-                                        const T*, const T*, T*, T*, const Executor&);            \
-  template void modulus<T>(int64_t, const T*, T*, const Executor&);                              \
+#define SCATCUDA_INSTANTIATE(T)                                                                   \
+  template int64_t workspace_bytes<T>(const Program&, int64_t, int64_t);                          \
+  template Status scattering<T>(const Program&, const Bank<T>&, int64_t, const T*, T*, void*,     \
+                                int64_t, const Executor&);                                        \
+  template int64_t backward_workspace_bytes<T>(const Program&, int64_t, bool, int64_t, int64_t);  \
+  template Status scattering_backward<T>(const Program&, const Bank<T>&, int64_t, int64_t,        \
+                                         const T*, const T*, const Gradients<T>&, void*, int64_t, \
+                                         const Executor&);                                        \
+  template void filter_fold<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*, const T*,   \
+                               T*, const Executor&);                                              \
+  template void filter_fold_backward<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*,    \
+                                        const T*, const T*, T*, T*, const Executor&);             \
+  template void modulus<T>(int64_t, const T*, T*, const Executor&);                               \
   template void modulus_backward<T>(int64_t, const T*, const T*, T*, const Executor&);
 SCATCUDA_INSTANTIATE(float)
 SCATCUDA_INSTANTIATE(double)

@@ -71,8 +71,8 @@ struct Crew {
 };
 
 // Both work in a workspace, and return its bytes; where there is none they only count them.
-int64_t forward(const Program& p, const Bank<T>& bank, int64_t B, const T* x, T* S,
-                void* workspace, const Executor& executor) {
+int64_t forward(const Program& p, const Bank<T>& bank, int64_t B, const T* x, T* S, void* workspace,
+                const Executor& executor) {
   Arena arena(workspace);
   const Walk<T> walk(p, bank, Pass::forward, arena);
   const bool share = share_signals(p, B, executor.threads);
@@ -173,13 +173,9 @@ Status scattering_backward(const Program& p, const Bank<T>& bank, int64_t psi_en
 
 #define SCATCUDA_PASTE(isa, real) engine_##isa##_##real
 #define SCATCUDA_ENGINE(isa, real) SCATCUDA_PASTE(isa, real)
-const Engine<T> SCATCUDA_ENGINE(SCATCUDA_ISA, SCATCUDA_REAL) = {workspace_bytes,
-                                                                scattering,
-                                                                backward_workspace_bytes,
-                                                                scattering_backward,
-                                                                filter_fold<T>,
-                                                                filter_fold_backward<T>,
-                                                                modulus<T>,
-                                                                modulus_backward<T>};
+const Engine<T> SCATCUDA_ENGINE(SCATCUDA_ISA, SCATCUDA_REAL) = {
+    workspace_bytes,     scattering,         backward_workspace_bytes,
+    scattering_backward, filter_fold<T>,     filter_fold_backward<T>,
+    modulus<T>,          modulus_backward<T>};
 
 }  // namespace scatcuda

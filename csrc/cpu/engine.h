@@ -8,13 +8,13 @@ namespace scatcuda {
 template <class T>
 struct Engine {
   int64_t (*workspace_bytes)(const Program&, int64_t B, int64_t threads);
-  Status (*scattering)(const Program&, const Bank<T>&, int64_t B, const T* x, T* S,
-                         void* workspace, int64_t bytes, const Executor&);
+  Status (*scattering)(const Program&, const Bank<T>&, int64_t B, const T* x, T* S, void* workspace,
+                       int64_t bytes, const Executor&);
   int64_t (*backward_workspace_bytes)(const Program&, int64_t psi_entries, bool with_phi, int64_t B,
                                       int64_t threads);
   Status (*scattering_backward)(const Program&, const Bank<T>&, int64_t psi_entries, int64_t B,
-                                  const T* x, const T* g, const Gradients<T>&, void* workspace,
-                                  int64_t bytes, const Executor&);
+                                const T* x, const T* g, const Gradients<T>&, void* workspace,
+                                int64_t bytes, const Executor&);
   void (*filter_fold)(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* x_hat,
                       const T* psi, T* out, const Executor&);
   void (*filter_fold_backward)(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const T* g,

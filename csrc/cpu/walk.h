@@ -2,9 +2,9 @@
 //
 //   U[p] = ρ(x ⋆ ψ_1) …  ρ( ρ(x ⋆ ψ_1) ⋆ ψ_2 ) …        S[p] x = A U[p] x
 //
-// J. Bruna and S. Mallat, "Invariant scattering convolution networks", PAMI 2013, section 2.2, where
-// p is a path of wavelets, U[p] the scattering propagator and A the average by φ. A step of the
-// program is all paths through the same scales; its filters are the lanes of a vector.
+// J. Bruna and S. Mallat, "Invariant scattering convolution networks", PAMI 2013, section 2.2,
+// where p is a path of wavelets, U[p] the scattering propagator and A the average by φ. A step of
+// the program is all paths through the same scales; its filters are the lanes of a vector.
 //
 // One signal, or one family of paths, is in the cache at a time: the walk goes depth first. A large
 // batch is cut over its signals; a small one has the signal's own steps cut over columns, rows and
@@ -95,7 +95,8 @@ class Walk {
     static const double once = 1;
     PlaneLowpass<T> a{grid, average.outputs, matrix(average.matrix[0]), matrix(average.matrix[1]),
                       matrix(average.matrix[2])};
-    if (average.mean == Mean::powers) a.powers = average.powers, a.power_count = average.power_count;
+    if (average.mean == Mean::powers)
+      a.powers = average.powers, a.power_count = average.power_count;
     if (average.mean == Mean::mean) {
       a.mean = true, a.powers = &once, a.power_count = 1;
       a.scale = T(1) / static_cast<T>(points_of(grid));
@@ -103,9 +104,7 @@ class Walk {
     return a;
   }
   // Planes that a step makes of one of its source's
-  int64_t family_of(const Step& s) const {
-    return s.rho == Rho::norm ? 1 : p_.sets[s.set].count;
-  }
+  int64_t family_of(const Step& s) const { return s.rho == Rho::norm ? 1 : p_.sets[s.set].count; }
   Box<T> box(const Step& s, int64_t first_lane) const {
     static const int64_t whole[] = {1, 1};
     const Set& set = p_.sets[s.set];
@@ -149,8 +148,8 @@ class Walk {
     return s.digits == 0 ? 0 : p_.steps[s.average].stride[s.digits - 1] * p_.unit;
   }
 
-  // What fills up the vectors of a row is 0: it enters sums that nobody reads, but as left-over bits
-  // it might be denormal numbers, a hundred times slower.
+  // What fills up the vectors of a row is 0: it enters sums that nobody reads, but as left-over
+  // bits it might be denormal numbers, a hundred times slower.
   static void blank_margin(const Plane<T>& reduced, int64_t rows, int64_t width) {
     for (int64_t r = 0; width < reduced.stride && r < rows; ++r) {
       for (int64_t c = width; c < reduced.stride; ++c) reduced.p[r * reduced.stride + c] = 0;
@@ -196,11 +195,10 @@ class Walk {
     const Box<T> psi = box(s, chunk * l.Q);
     const Fold fold(source.grid, s, psi.ends[0]);
     const Plane<T> wavelet = wavelet_of(level, l, chunk);
-    team.over(ceil_div(s.grid.middle * s.grid.last, Slots),
-              [&](int64_t first, int64_t last, int64_t t) {
-                wavelet_columns<T, Slots>(source, psi, fold, lines_[s.line[0]], wavelet, first,
-                                          last, own[t]);
-              });
+    team.over(ceil_div(s.grid.middle * s.grid.last, Slots), [&](int64_t first, int64_t last,
+                                                                int64_t t) {
+      wavelet_columns<T, Slots>(source, psi, fold, lines_[s.line[0]], wavelet, first, last, own[t]);
+    });
     if (s.grid.middle == 1) return;
     team.over(s.grid.first, [&](int64_t first, int64_t last, int64_t t) {
       wavelet_middle<1, T, Slots>(s.grid, wavelet, lines_[s.line[1]], first, last, own[t]);
@@ -283,13 +281,14 @@ class Walk {
     const Step& s = p_.steps[index];
     const LevelBuffers<T>& level = own[t].levels[s.level - 2];
     const int64_t parts = parts_alone(index);
-    propagate(index, source, plane, part, parts == 1 ? layouts_[index].chunks : part + 1, level, own,
-              Team(nullptr, t), S);
+    propagate(index, source, plane, part, parts == 1 ? layouts_[index].chunks : part + 1, level,
+              own, Team(nullptr, t), S);
     const int64_t family = s.child_count > 0 ? family_of(s) : 0;
     for (int64_t i = 0; i < family; ++i) {
       for (int child = 0; child < s.child_count; ++child) {
         for (int64_t each = 0; each < parts_alone(s.children[child]); ++each) {
-          descend(s.children[child], each, u_hat_of(level, index, i), plane * family + i, own, t, S);
+          descend(s.children[child], each, u_hat_of(level, index, i), plane * family + i, own, t,
+                  S);
         }
       }
     }
@@ -303,17 +302,21 @@ class Walk {
     const Set& set = p_.sets[s.set];
     const int64_t* row = bank_.psi_support + set.row + 1;
     for (int i = 0; i < s.source_count; ++i) sources[i] = planes_of(p_, stored, s.sources[i]);
-    return {s, set, {bank_.psi + row[-1], set.lanes, {whole, whole, row}}, lines_[s.group_line],
-            sources, p_.steps, planes_of(p_, stored, index)};
+    return {s,
+            set,
+            {bank_.psi + row[-1], set.lanes, {whole, whole, row}},
+            lines_[s.group_line],
+            sources,
+            p_.steps,
+            planes_of(p_, stored, index)};
   }
 
   void group(int index, const SignalBuffers<T>& signal, const Own* own, const Team& team,
              T* S) const {
     const Step& s = p_.steps[index];
     const Group<T> group = group_of(index, signal.stored, own[team.home()].sources);
-    team.over(ceil_div(group.out.points, full_lanes<T>), [&](int64_t first, int64_t last, int64_t t) {
-      group.run(first, last, own[t]);
-    });
+    team.over(ceil_div(group.out.points, full_lanes<T>),
+              [&](int64_t first, int64_t last, int64_t t) { group.run(first, last, own[t]); });
     if (s.average < 0 || S == nullptr) return;
     const Step& average = p_.steps[s.average];
     team.over(s.planes, [&](int64_t first, int64_t last, int64_t t) {
@@ -328,14 +331,22 @@ class Walk {
   static void take_plane(const T* plane, const Grid& grid, const PlaneBuffers<T>& room) {
     for (int64_t r = 0; r < grid.first * grid.middle; ++r) {
       T* to = room.padded + r * room.width;
-      for (int64_t c = 0; c < room.width; ++c) to[c] = c < grid.last ? plane[r * grid.last + c] : T(0);
+      for (int64_t c = 0; c < room.width; ++c)
+        to[c] = c < grid.last ? plane[r * grid.last + c] : T(0);
     }
   }
 
   Pair<T> pair(int index, const SignalBuffers<T>& signal, const Own& own) const {
     const Step& s = p_.steps[index];
-    Pair<T> pair{s, s.set < 0 ? nullptr : p_.sets + s.set, {}, side(s.source, signal.stored),
-                 side(s.other, signal.stored), 0, own.pair, nullptr, nullptr};
+    Pair<T> pair{s,
+                 s.set < 0 ? nullptr : p_.sets + s.set,
+                 {},
+                 side(s.source, signal.stored),
+                 side(s.other, signal.stored),
+                 0,
+                 own.pair,
+                 nullptr,
+                 nullptr};
     if (pair.set != nullptr) pair.filters = box(s, 0), pair.kept = pair.kept_of(s, pair.filters);
     pair.arrange();
     return pair;

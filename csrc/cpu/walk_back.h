@@ -1,7 +1,7 @@
 // The cascade backwards: the gradient of <g, S x> for the signal and for the filters. The walk once
 // more, then back through it, from the last step to the first; each pass' adjoint stands beside it
-// (passes/). Nothing of the forward pass is kept; one family of paths is in the cache at a time. The
-// twin is reference.scattering_backward.
+// (passes/). Nothing of the forward pass is kept; one family of paths is in the cache at a time.
+// The twin is reference.scattering_backward.
 #pragma once
 
 #include "walk.h"
@@ -81,7 +81,8 @@ class WalkBack : private Walk<T> {
         if (!norm && !further) {
           this->template filter<Slots>(s, l, source, chunk, level, own, team);
         }
-        if (!norm || chunk == 0) turn_planes<Slots>(index, plane, chunk, gS, grad, level, own, team);
+        if (!norm || chunk == 0)
+          turn_planes<Slots>(index, plane, chunk, gS, grad, level, own, team);
         return_columns<Slots>(s, l, source, to_source, chunk, grad, level, own, team);
       }
     });
@@ -126,8 +127,8 @@ class WalkBack : private Walk<T> {
       a = lowpass_of(p_.steps[s.average], s.grid);
       if (a.across.matrix != nullptr) across = spreads_[p_.steps[s.average].matrix[2]];
       const Own& here = own[team.home()];
-      gather_filters<Q>(gS + this->place_of_plane(s, plane * family + lane),
-                        min(Q, family - lane), this->apart_of(s), a.outputs, l.reduced_stride,
+      gather_filters<Q>(gS + this->place_of_plane(s, plane * family + lane), min(Q, family - lane),
+                        this->apart_of(s), a.outputs, l.reduced_stride,
                         a.middle.matrix == nullptr ? here.tile : here.tile_2);
       spread_down(p_.steps[s.average], a, {level.reduced, l.reduced_stride}, here);
     }
@@ -353,9 +354,8 @@ class WalkBack : private Walk<T> {
                                  lowpassed + o * row, width, width, of_phi(a.middle, grad));
       }
       for (int64_t o = 0; o < rows; ++o) {
-        spread_columns<false>(spreads_[average.matrix[1]],
-                              signal.lowpassed_2 + o * middles * width, width, width,
-                              signal.lowpassed + o * row, width);
+        spread_columns<false>(spreads_[average.matrix[1]], signal.lowpassed_2 + o * middles * width,
+                              width, width, signal.lowpassed + o * row, width);
       }
     }
     if (a.down.matrix == nullptr) return;
@@ -393,7 +393,8 @@ class WalkBack : private Walk<T> {
       for (int k = 0; k < s.source_count; ++k) {
         here.grad_sources[k] = planes_of(p_, signal.grad_stored, s.sources[k]);
       }
-      team.over(ceil_div(grad_out.points, full_lanes<T>), [&](int64_t first, int64_t last, int64_t t) {
+      team.over(ceil_div(grad_out.points, full_lanes<T>), [&](int64_t first, int64_t last,
+                                                              int64_t t) {
         group.run_adjoint(grad_out, here.grad_sources, of_psi(group.filters), first, last, own[t]);
       });
     }

@@ -1,6 +1,6 @@
-// The first half of a wavelet transform, W = IDFT fold_k( spectrum · ψ̂ ), for all filters of a chunk
-// at once: down each output column, multiply by ψ̂ where it is not zero, add the aliases of every
-// axis (or crop), inverse DFT; and its adjoint. Twin: reference.filter_fold.
+// The first half of a wavelet transform, W = IDFT fold_k( spectrum · ψ̂ ), for all filters of a
+// chunk at once: down each output column, multiply by ψ̂ where it is not zero, add the aliases of
+// every axis (or crop), inverse DFT; and its adjoint. Twin: reference.filter_fold.
 //
 // Work is cut into groups of as many columns as fit side by side in a vector; any range of groups
 // may run on any thread, and every number is summed in an order that does not depend on them.
@@ -207,8 +207,8 @@ SCATCUDA_INLINE void unfold_rows(const T* slot, const T* psi, int64_t lanes, int
   }
 }
 
-// f(k1, k2, k0, row, count, entry) for every run of bins (k0 …, k1, k2) of the box that falls on rows
-// row … row + count − 1 of column (c1, c2); `entry` is its first one in the table
+// f(k1, k2, k0, row, count, entry) for every run of bins (k0 …, k1, k2) of the box that falls on
+// rows row … row + count − 1 of column (c1, c2); `entry` is its first one in the table
 template <class T, class F>
 SCATCUDA_INLINE void for_runs(const Box<T>& box, const Fold& fold, int64_t c1, int64_t c2, F&& f) {
   const int64_t side = fold.first.side, kept = fold.first.kept;
@@ -229,7 +229,8 @@ SCATCUDA_INLINE void for_runs(const Box<T>& box, const Fold& fold, int64_t c1, i
             f(k1, k2, k0, k0 % kept, count, entry);
             continue;
           }
-          const int64_t low = fold.first.low(), high = side - kept + low;  // what is between them is cropped
+          const int64_t low = fold.first.low(),
+                        high = side - kept + low;  // what is between them is cropped
           count = (k0 < low ? min(end, low) : k0 < high ? min(end, high) : end) - k0;
           if (k0 < low || k0 >= high) f(k1, k2, k0, k0 < low ? k0 : k0 - side + kept, count, entry);
         }
@@ -270,9 +271,10 @@ SCATCUDA_KERNEL void filter_column(const T* slot, const Spectrum<T>& spectrum, c
                SCATCUDA_LAMBDA {
                  const bool mirrored = k2 > grid.last / 2;
                  const int64_t step = mirrored ? -1 : 1;
-                 const T* s = mirrored ? spectrum.at(k1 > 0 ? grid.middle - k1 : 0, grid.last - k2) +
-                                             grid.first - k0
-                                       : spectrum.at(k1, k2) + k0;
+                 const T* s = mirrored
+                                  ? spectrum.at(k1 > 0 ? grid.middle - k1 : 0, grid.last - k2) +
+                                        grid.first - k0
+                                  : spectrum.at(k1, k2) + k0;
                  for (int64_t i = 0; i < count; ++i) {
                    const T* z = slot + 2 * W * (row + i);
                    T* to = grad + (entry + i) * box.lanes;

@@ -1,6 +1,6 @@
 // Steps that take many planes at once: how wavelet steps store theirs; and groups, along an axis of
-// planes: gather, DFT, filters, inverse DFT, every s-th place, ρ, a vector of neighbouring points at
-// a time. With the adjoints. Twin: reference.group.
+// planes: gather, DFT, filters, inverse DFT, every s-th place, ρ, a vector of neighbouring points
+// at a time. With the adjoints. Twin: reference.group.
 #pragma once
 
 #include "planes.h"
@@ -13,7 +13,8 @@ inline namespace SCATCUDA_ISA {
 template <class T>
 void phase_power(double p, T& re, T& im) {
   const double size = __builtin_hypot(re, im), angle = p * __builtin_atan2(im, re);
-  re = static_cast<T>(size * __builtin_cos(angle)), im = static_cast<T>(size * __builtin_sin(angle));
+  re = static_cast<T>(size * __builtin_cos(angle)),
+  im = static_cast<T>(size * __builtin_sin(angle));
 }
 template <class T>
 void phase_power_adjoint(double p, double g_re, double g_im, T& re, T& im) {

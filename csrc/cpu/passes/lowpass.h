@@ -153,7 +153,8 @@ SCATCUDA_KERNEL void power_rows(const double* powers, int count, T scale, const 
     V sum[Pair] = {};
     with_power<T>(powers[i], [&](auto power) SCATCUDA_LAMBDA {
       for (int64_t c = 0; c < side; ++c) {
-        unroll<Pair>([&](auto p) SCATCUDA_LAMBDA { sum[p] += power(load<W>(u + 2 * W * c + p * W)); });
+        unroll<Pair>([&](auto p)
+                         SCATCUDA_LAMBDA { sum[p] += power(load<W>(u + 2 * W * c + p * W)); });
       }
     });
     unroll<Pair>([&](auto p) SCATCUDA_LAMBDA {
@@ -195,9 +196,9 @@ void sum_rows(const Plane<T>& in, int64_t rows, T* out) {
 }
 
 // Down the first and the middle axis of `reduced` [middle, first, n · Q], then the first `filters`
-// lanes to S, their planes `apart` numbers from each other. Squares of Q outputs by Q filters change
-// places; the last one of a row overlaps its predecessor or, in short rows, runs into the next one
-// before that is written.
+// lanes to S, their planes `apart` numbers from each other. Squares of Q outputs by Q filters
+// change places; the last one of a row overlaps its predecessor or, in short rows, runs into the
+// next one before that is written.
 template <int Q, class T>
 SCATCUDA_KERNEL void finish(const PlaneLowpass<T>& a, const Plane<T>& reduced, int64_t filters,
                             int64_t apart, const ThreadBuffers<T>& own, T* S) {
@@ -218,7 +219,8 @@ SCATCUDA_KERNEL void finish(const PlaneLowpass<T>& a, const Plane<T>& reduced, i
     for (int64_t i = 0; i < n; i += Q) {
       const int64_t at = n < Q ? 0 : min(i, n - Q);
       Vector<T, Q> square[Q];
-      unroll<Q>([&](auto r) SCATCUDA_LAMBDA { square[r] = load<Q>(from + min(at + r, n - 1) * Q); });
+      unroll<Q>([&](auto r)
+                    SCATCUDA_LAMBDA { square[r] = load<Q>(from + min(at + r, n - 1) * Q); });
       transpose<Q>(square);
       const int64_t first = o * n + at;
       const int64_t count = min(Q, area - first);

@@ -1,5 +1,5 @@
-// Means of products of planes, mean U_a conj U_b, as scalar products; with a weight over Fourier bins
-// they are taken there, by Parseval, over the bins that the set keeps. And the adjoint. Twin:
+// Means of products of planes, mean U_a conj U_b, as scalar products; with a weight over Fourier
+// bins they are taken there, by Parseval, over the bins that the set keeps. And the adjoint. Twin:
 // reference.pair.
 #pragma once
 
@@ -51,7 +51,7 @@ struct Pair {
     T* spectra;  // [count][2][kept]: DFT / points at the bins that the set keeps
   };
   const Step& step;
-  const Set* set;   // null without weights
+  const Set* set;  // null without weights
   Box<T> filters;
   Side a, b;
   int64_t kept;
@@ -87,8 +87,11 @@ struct Pair {
         if (place_of(filters.ends[1], k1) < 0) continue;
         for (int64_t k0 = 0; k0 < g.first; ++k0) {
           if (place_of(filters.ends[0], k0) < 0) continue;
-          f(at++, (in(k0, g.first, finer.first) * finer.middle + in(k1, g.middle, finer.middle)) *
-                          finer.last + in(k2, g.last, finer.last), k0, k1, k2);
+          f(at++,
+            (in(k0, g.first, finer.first) * finer.middle + in(k1, g.middle, finer.middle)) *
+                    finer.last +
+                in(k2, g.last, finer.last),
+            k0, k1, k2);
         }
       }
     }
@@ -216,7 +219,8 @@ struct Pair {
         }
       }
     }
-    if (set != nullptr) return_spectra(a, back_a, grad_a, own), return_spectra(b, back_b, grad_b, own);
+    if (set != nullptr)
+      return_spectra(a, back_a, grad_a, own), return_spectra(b, back_b, grad_b, own);
   }
 
  private:
@@ -225,7 +229,8 @@ struct Pair {
     const T scale = T(1) / static_cast<T>(a.planes.points);
     for_points(shift, [&](int64_t u, int64_t v) {
       const auto at = [](const Planes<T>& planes, int64_t i, int64_t place) {
-        return Complex<T>{planes.of(i, 0)[place], planes.parts == 2 ? planes.of(i, 1)[place] : T(0)};
+        return Complex<T>{planes.of(i, 0)[place],
+                          planes.parts == 2 ? planes.of(i, 1)[place] : T(0)};
       };
       const auto add = [](const Planes<T>& planes, int64_t i, int64_t place, Complex<T> z) {
         planes.of(i, 0)[place] += z.re;
@@ -248,7 +253,8 @@ struct Pair {
       ga[k] += x.re, ga[kept + k] += x.im;
       gb[k] += y.re, gb[kept + k] += y.im;
       if (grad_psi == nullptr) continue;
-      const Complex<T> z = times(times(times(A, B.re, -B.im), g.re, -g.im), turns[k], -turns[kept + k]);
+      const Complex<T> z =
+          times(times(times(A, B.re, -B.im), g.re, -g.im), turns[k], -turns[kept + k]);
       grad_psi[k * filters.lanes + f] += scale * z.re;
     }
   }

@@ -17,7 +17,8 @@ void wavelet_middle(const Grid& grid, const Plane<T>& wavelet, const LineTransfo
     for (int64_t c = 0; c < grid.last; c += Slots) {
       SlotLines<T, Slots> line;
       line.stride = grid.last * tile_rows * 2 * Q;
-      for (int i = 0; i < Slots; ++i) line.p[i] = row + min(c + i, grid.last - 1) * tile_rows * 2 * Q;
+      for (int i = 0; i < Slots; ++i)
+        line.p[i] = row + min(c + i, grid.last - 1) * tile_rows * 2 * Q;
       transform_line<Sign>(along, line, line, own.work, own.spare);
     }
   }

@@ -2,8 +2,8 @@
 // the low-pass along the axis and, where another wavelet follows, forward DFT; and its adjoint.
 // Twins: reference.modulus, reference.lowpass.
 //
-// Rows r = r1 · first + r0 of the middle and first axis, two vectors of them at a time: two real rows
-// are transformed as one complex one.
+// Rows r = r1 · first + r0 of the middle and first axis, two vectors of them at a time: two real
+// rows are transformed as one complex one.
 #pragma once
 
 #include "fold.h"
@@ -16,7 +16,7 @@ inline namespace SCATCUDA_ISA {
 template <class T>
 struct Rows {
   Grid grid;
-  Plane<T> wavelet;  // W, tiled
+  Plane<T> wavelet;       // W, tiled
   int64_t chunks, apart;  // a norm takes so many of them, so far from each other
   bool norm;
   const LineTransform<T>& across;
@@ -24,9 +24,9 @@ struct Rows {
   const double* powers;  // in its place, so many of them
   int power_count;
   T scale;
-  Plane<T> reduced;  // after the low-pass; null where it is not wanted
-  Plane<T> u_hat;    // [last/2 + 1, middle, first] after the DFT; null likewise
-  Planes<T> gradient{};  // backward: what steps that gather send back to planes
+  Plane<T> reduced;                // after the low-pass; null where it is not wanted
+  Plane<T> u_hat;                  // [last/2 + 1, middle, first] after the DFT; null likewise
+  Planes<T> gradient{};            // backward: what steps that gather send back to planes
   int64_t plane = 0, filters = 0;  // from `plane` on; null likewise
 
   int64_t count() const { return grid.first * grid.middle; }
@@ -175,8 +175,8 @@ SCATCUDA_INLINE V heads(V v) {
   return v;
 }
 
-// z[c + i] ← z[c + i] gU / U, 0 where U is, with gU = start[c + i] + Σ_o Q[o, c + i] g[o]. U is |z|,
-// or the `norm` of the set.
+// z[c + i] ← z[c + i] gU / U, 0 where U is, with gU = start[c + i] + Σ_o Q[o, c + i] g[o]. U is
+// |z|, or the `norm` of the set.
 template <bool Start, bool Norm, int Block, class T, int Slots>
 SCATCUDA_INLINE void turn_block(const Spread<T>& a, int64_t c, T* const (&g)[Slots], const T* start,
                                 const T* norm, const Line<T>& z) {
@@ -225,8 +225,8 @@ SCATCUDA_KERNEL void turn_row_powers(const Rows<T>& rows, T* const (&g)[Slots], 
   using V = Vector<T, W>;
   for (int64_t c = 0; c < rows.grid.last; ++c) {
     const Complex<V> w = z.load(c);
-    const V u = norm != nullptr ? load<W>(norm + 2 * W * c)
-                                : square_root(V(w.re * w.re + w.im * w.im));
+    const V u =
+        norm != nullptr ? load<W>(norm + 2 * W * c) : square_root(V(w.re * w.re + w.im * w.im));
     V sum{};
     if (start != nullptr) sum = load<W>(start + 2 * W * c);
     for (int i = 0; i < rows.power_count; ++i) {
@@ -246,11 +246,11 @@ void turn(const Rows<T>& rows, const Spread<T>& spread, T* const (&g)[Slots], co
   if (rows.powers != nullptr) {
     turn_row_powers(rows, g, start, norm, z);
   } else if (norm != nullptr) {
-    (start != nullptr ? turn_row<true, true, T, Slots> : turn_row<false, true, T, Slots>)(
-        spread, g, start, norm, z);
+    (start != nullptr ? turn_row<true, true, T, Slots>
+                      : turn_row<false, true, T, Slots>)(spread, g, start, norm, z);
   } else {
-    (start != nullptr ? turn_row<true, false, T, Slots> : turn_row<false, false, T, Slots>)(
-        spread, g, start, norm, z);
+    (start != nullptr ? turn_row<true, false, T, Slots>
+                      : turn_row<false, false, T, Slots>)(spread, g, start, norm, z);
   }
 }
 
@@ -283,9 +283,10 @@ SCATCUDA_KERNEL void lowpass_gradient_row(const RowLowpass<T>& a, const Line<T>&
   }
 }
 
-// W ← DFT along its rows of (W gU / U). `reduced` holds what the average sends back, `u_hat` columns
-// 0 … last/2 of what the next wavelets do, after the inverse DFT of the other axes; null where there
-// is none. Where `filters` are wanted too, they are told of every row of W before it is turned.
+// W ← DFT along its rows of (W gU / U). `reduced` holds what the average sends back, `u_hat`
+// columns 0 … last/2 of what the next wavelets do, after the inverse DFT of the other axes; null
+// where there is none. Where `filters` are wanted too, they are told of every row of W before it is
+// turned.
 template <class T, int Slots, class Filters>
 void wavelet_rows_adjoint(const Rows<T>& rows, const Spread<T>& spread, int64_t first, int64_t last,
                           const ThreadBuffers<T>& own, const Filters& filters) {

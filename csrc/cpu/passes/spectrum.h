@@ -1,6 +1,6 @@
-// x̂, the DFT of one real plane, and its adjoint. Along the first axis first, a vector of neighbouring
-// columns as the real parts and the next as the imaginary parts; then along the others, a vector of
-// rows at a time. Reference: torch.fft.fftn.
+// x̂, the DFT of one real plane, and its adjoint. Along the first axis first, a vector of
+// neighbouring columns as the real parts and the next as the imaginary parts; then along the
+// others, a vector of rows at a time. Reference: torch.fft.fftn.
 #pragma once
 
 #include "../buffers.h"
