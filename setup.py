@@ -191,7 +191,7 @@ class NinjaBuild(build_ext):
         if os.environ.get("SCATCUDA_WERROR") == "1":
             warnings.append("-Werror")
         cxx = os.environ.get("CXX", "g++")
-        cu_sources = sorted((ROOT / "csrc/cuda").glob("*.cu"))
+        cu_sources = sorted((ROOT / "csrc/cuda").rglob("*.cu"))
         self.cuda = cuda = cuda_toolkit(cu_sources)
         archs = architectures(cuda) if cuda else []
 
@@ -211,8 +211,9 @@ class NinjaBuild(build_ext):
                 defines = [f"-DSCATCUDA_ISA={isa}", f"-DSCATCUDA_REAL={real}"]
                 unit = (ROOT / "csrc/cpu/engine.cpp", f"engine_{isa}_{real}")
                 units.append((*unit, engine + flags + defines))
-        for beside in ("cufft", "match") if cuda else ("absent",):
-            units.append((ROOT / f"csrc/cuda/{beside}.cpp", f"cuda_{beside}", common))
+        for beside in ("cufft", "fused/match") if cuda else ("absent",):
+            name = f"cuda_{Path(beside).name}"
+            units.append((ROOT / f"csrc/cuda/{beside}.cpp", name, common))
         built_for = f'-DSCATCUDA_ARCHS="{" ".join(archs)}"'
         for source in sorted((ROOT / "csrc/api").glob("*.cpp")):
             units.append((source, f"api_{source.stem}", [*common, built_for]))

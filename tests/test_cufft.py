@@ -105,6 +105,13 @@ def made(lines: list[str]) -> list[str]:
     return [line.split(" n ")[1] for line in lines if line.startswith("cufftMakePlanMany64")]
 
 
+def test_transforms_of_one_to_three_axes(programs):
+    """The first sides of those with fewer are 1."""
+    lines = run(programs, "plan r2c 1 36 24", "middle 5", "plan r2c 1 36 24", "plan r2c 7 36 24")
+    plans = [plan.partition(" type")[0] for plan in made(lines)]
+    assert plans == ["36", "5 36", "7 5 36"]
+
+
 def test_one_plan_serves_both_complex_directions(programs):
     lines = run(programs, "plan c2c 8 6 2", "plan C2C 8 6 2", "run C2C 8 6 2 0 0 0 0")
     assert len(made(lines)) == 1

@@ -147,7 +147,7 @@ enum class Direction : int {
 struct Transform {
   Direction direction;
   bool wide;  // double
-  int64_t outer, inner, batch, middle = 1;
+  int64_t outer, middle, inner, batch;
 };
 
 // cuFFT, or a library of the caller's own

@@ -26,7 +26,7 @@ from emulation.test_engine import (
     arrays_of,
     complex_noise,
 )
-from scatcuda import filters, plan, reference
+from scatcuda import filters, packing, plan, reference
 
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-13}
 
@@ -83,7 +83,7 @@ def test_there_are_enough_of_them() -> None:
 
 
 @cache
-def problem(case: Case) -> tuple[Tensor, Tensor, plan.Packed]:
+def problem(case: Case) -> tuple[Tensor, Tensor, packing.Packed]:
     """Gradient of S, images and the bank."""
     make = {"morlet": filters.morlet_bank, "tight": filters.tight_bank}[case.bank]
     packed = plan.pack(make(case.plan.padded, case.J, case.L), case.plan, case.dtype)
@@ -100,21 +100,24 @@ def expected(case: Case, filters_too: bool = False) -> tuple[Tensor, ...]:
 
 
 def gradients(
-    case: Case, grad: Tensor, x: Tensor, packed: plan.Packed, filters_too: bool
+    case: Case, grad: Tensor, x: Tensor, packed: packing.Packed, filters_too: bool
 ) -> tuple[Tensor, ...]:
     """The reference's, in float64."""
     grad, x, psi, phi = (t.double() for t in (grad, x, packed.psi, packed.phi))
-    sizes = (case.J, case.L, case.max_order, case.pre_pad, True, filters_too, filters_too)
     bank = (psi, packed.psi_support, phi, packed.phi_support)
-    return reference.scattering2d_backward(grad, x, *bank, *sizes)
+    wanted = (True, filters_too, filters_too)
+    return reference.scattering_backward(grad, x, *bank, case.program, *wanted)
 
 
 def run(
-    engine: Any, case: Case, given: tuple[Tensor, Tensor, plan.Packed] | None = None, **kwargs: Any
+    engine: Any,
+    case: Case,
+    given: tuple[Tensor, Tensor, packing.Packed] | None = None,
+    **kwargs: Any,
 ) -> tuple[list[Tensor], dict[str, Any]]:
     grad, x, packed = given or problem(case)
     kwargs = {"tier": case.tier, "budget": case.budget, **kwargs}
-    bank = arrays_of(packed, case.plan.lanes)
+    bank = arrays_of(packed)
     arguments = (grad.numpy(), x.numpy(), *bank, case.program)
     *found, report = engine.scattering_backward(*arguments, **kwargs)
     return [torch.from_numpy(np.array(g)) for g in found], report

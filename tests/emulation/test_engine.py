@@ -19,8 +19,7 @@ import pytest
 import torch
 
 import emulation
-from emulation import programs
-from scatcuda import filters, plan, reference
+from scatcuda import filters, packing, plan, program, reference
 
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-13}
 BUDGET = 1 << 30
@@ -55,14 +54,13 @@ class Case(NamedTuple):
 
     @property
     def program(self) -> str:
-        return programs.images(self.plan)
+        arguments = (self.J, self.L, self.max_order, self.M, self.N, self.pre_pad)
+        return program.images(*arguments).text
 
 
-def arrays_of(packed: plan.Packed, lanes: int) -> list[np.ndarray]:
-    """A bank as the engine takes it."""
-    psi, boxes, phi, bands = (tensor.numpy().ravel().copy() for tensor in packed)
-    boxes[::5] = np.where(abs(boxes[::5]) < 2**40, boxes[::5] * lanes, boxes[::5])
-    return [psi, boxes, phi, bands]
+def arrays_of(packed: packing.Packed) -> list[np.ndarray]:
+    """Filters as the engine takes them."""
+    return [tensor.numpy().ravel() for tensor in packed]
 
 
 USUAL = Case(32, 32, 2, B=2)
@@ -135,7 +133,7 @@ def problem(case: Case) -> tuple[np.ndarray, tuple[np.ndarray, ...], torch.Tenso
     generator = torch.Generator().manual_seed(case.M * case.N)
     x = torch.rand(case.B, case.M, case.N, generator=generator, dtype=torch.float64).to(case.dtype)
     expected = oracle.scattering2d(x, bank, case.max_order, case.pre_pad)
-    return x.numpy(), tuple(arrays_of(packed, case.plan.lanes)), expected
+    return x.numpy(), tuple(arrays_of(packed)), expected
 
 
 def run(engine: Any, case: Case, **kwargs: Any) -> tuple[torch.Tensor, dict[str, Any]]:
@@ -324,8 +322,8 @@ def test_every_half_is_read() -> None:
     finite = everything[np.isfinite(everything)].astype(np.float32).reshape(-1, 16, 16)
     p = plan.Plan(1, 1, 0, 16, 16, pre_pad=True)
     bank = plan.pack(filters.morlet_bank(p.padded, 1, 1), p, torch.float32)
-    arrays = arrays_of(bank, p.lanes)
-    arguments = {"program": programs.images(p), "tier": "general"}
+    arrays = arrays_of(bank)
+    arguments = {"program": program.images(1, 1, 0, 16, 16, pre_pad=True).text, "tier": "general"}
     engine, stored = emulation.engine("plain"), finite.astype(np.float16).view(np.uint8).ravel()
     expected, _ = engine.scattering(finite, *arrays, **arguments)
     blank = np.zeros_like(finite)
@@ -424,15 +422,15 @@ def test_choose(device: str, expected: dict[tuple[int, int], tuple[str, bool]]) 
     kib = {name: limits[name] << 10 for name in ("shared_per_block", "shared_per_processor")}
     engine.device(architecture=limits["architecture"], **kib)
     for (side, J), way in expected.items():
-        program = Case(side, side, J).program
-        launch = engine.choose(64, program)
+        text = Case(side, side, J).program
+        launch = engine.choose(64, text)
         assert (launch["tier"], launch["first_order_fused"]) == way, (side, J)
         assert launch["shared_bytes"] <= kib["shared_per_block"]
-        assert engine.choose(64, program, tier="general")["tier"] == "general"
-        assert engine.choose(64, program, wide=True)["tier"] == "general"
+        assert engine.choose(64, text, tier="general")["tier"] == "general"
+        assert engine.choose(64, text, wide=True)["tier"] == "general"
         if way == NOTHING:
             with pytest.raises(RuntimeError, match="tier_impossible"):
-                engine.choose(64, program, tier="fused")
+                engine.choose(64, text, tier="fused")
 
 
 @pytest.mark.parametrize("device", ["A100", "H100"])

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from native.kernels import shortened
@@ -56,8 +57,7 @@ def test_compute_sanitizer_sees_every_kernel(monkeypatch: pytest.MonkeyPatch) ->
         launched.update(ran["place"] for ran in result[-1]["launches"] if ran["place"] >= 0)
 
     def sizes_of(case: Any, tier: str, workspace: int | None) -> dict[str, Any]:
-        sizes = {"J": case.J, "L": case.L, "max_order": case.max_order, "pre_pad": case.pre_pad}
-        return {**sizes, "tier": tier, "budget": workspace or 1 << 30}
+        return {"program": gpu.program_of(case), "tier": tier, "budget": workspace or 1 << 30}
 
     def given_of(case: Any, dtype: torch.dtype) -> tuple[Any, ...]:
         grad, x, *bank = gpu.backward_problem(case, dtype)
@@ -66,7 +66,7 @@ def test_compute_sanitizer_sees_every_kernel(monkeypatch: pytest.MonkeyPatch) ->
 
     def check(case: Any, tier: str, dtype: torch.dtype, device: None, workspace: int = 0) -> None:
         _, x, *bank = given_of(case, dtype)
-        note(engine.scattering2d(x, *bank, **sizes_of(case, tier, workspace)))
+        note(engine.scattering(x, *bank, **sizes_of(case, tier, workspace)))
 
     def check_gradients(
         case: Any, tier: str, dtype: torch.dtype, device: None,
@@ -74,7 +74,21 @@ def test_compute_sanitizer_sees_every_kernel(monkeypatch: pytest.MonkeyPatch) ->
     ) -> None:  # fmt: skip
         names = ("with_x", "with_psi", "with_phi")
         options = {**sizes_of(case, tier, workspace), **dict(zip(names, wanted, strict=True))}
-        note(engine.scattering2d_backward(*given_of(case, dtype), **options))
+        note(engine.scattering_backward(*given_of(case, dtype), **options))
+
+    def check_program(
+        drawn: tuple[int, bool], dtype: torch.dtype, device: None, workspace: int = 0
+    ) -> None:
+        p, packed, x = gpu.random_programs.case(*drawn[:1], dtype, *drawn[1:])
+        bank, options = (
+            (tensor.numpy().ravel() for tensor in packed),
+            {"budget": workspace or 1 << 30},
+        )
+        arguments = (x.numpy(), *bank, p.text)
+        S, report = engine.scattering(*arguments, **options)
+        note((report,))
+        options |= dict.fromkeys(("with_x", "with_psi", "with_phi"), True)
+        note(engine.scattering_backward(np.array(S), *arguments, **options))
 
     class Stages:
         """torch.ops.scatcuda, emulated; its results are not looked at."""
@@ -92,6 +106,7 @@ def test_compute_sanitizer_sees_every_kernel(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(gpu, "check", check)
     monkeypatch.setattr(gpu, "check_gradients", check_gradients)
+    monkeypatch.setattr(gpu, "check_program", check_program)
     monkeypatch.setattr(torch.ops, "scatcuda", Stages())
     monkeypatch.setattr(gpu, "LIMITS", dict.fromkeys(gpu.LIMITS, 1.0))
     for _, function in inspect.getmembers(gpu, inspect.isfunction):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import oracle
 import pytest
+import random_programs
 import torch
 from torch import Tensor, nn
 
@@ -162,7 +163,37 @@ def check_gradients(
         assert (ours - theirs).norm() <= GRADIENT_LIMITS[dtype] * theirs.norm()
 
 
+# Programs of ../random_programs.py, by their seeds; with groups and pairs
+PROGRAMS = [(seed, gathering) for seed in range(24) for gathering in (False, True)]
+
+
+def check_program(
+    drawn: tuple[int, bool], dtype: torch.dtype, device: torch.device, workspace: int = 0
+) -> None:
+    """Coefficients and all gradients, against the reference in float64."""
+    p, packed, x = random_programs.case(*drawn[:1], dtype, *drawn[1:])
+    given = (x, *packed)
+    wide = [t.double() if t.is_floating_point() else t for t in given]
+    expected = reference.scattering(*wide, p.text)
+    grad = torch.randn(expected.shape, dtype=dtype)
+    on_device = [t.to(device) for t in given]
+    S = ops.scattering(*on_device, p.text, workspace=workspace)
+    backward = torch.ops.scatcuda.scattering_backward
+    arguments = (p.text, *WITH_FILTERS, "auto", workspace)
+    found = (S, *backward(grad.to(device), *on_device, *arguments))
+    theirs = (expected, *reference.scattering_backward(grad.double(), *wide, *arguments[:4]))
+    for ours, right in zip(found, theirs, strict=True):
+        assert (ours.cpu() - right).norm() <= GRADIENT_LIMITS[dtype] * right.norm(), p.text
+
+
 # --- right --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workspace", [0, 1])
+@pytest.mark.parametrize("dtype", LIMITS, ids=str)
+@pytest.mark.parametrize("drawn", PROGRAMS, ids=str)
+def test_programs(drawn, dtype, workspace, device):
+    check_program(drawn, dtype, device, workspace)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -477,6 +508,13 @@ OWN_SIDES = [
 def test_kernels_of_one_side(case, device):
     check(case, "fused", torch.float32, device)
     check_gradients(case, "fused", torch.float32, device)
+
+
+@pytest.mark.sanitize
+@pytest.mark.parametrize("dtype", LIMITS, ids=str)
+@pytest.mark.parametrize("drawn", PROGRAMS[:16], ids=str)
+def test_tiny_programs(drawn, dtype, device):
+    check_program(drawn, dtype, device)
 
 
 @pytest.mark.sanitize

@@ -103,7 +103,7 @@ def known_architectures() -> tuple[int, ...]:
 
 
 def sources() -> list[Path]:
-    return sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
+    return sorted((ROOT / "csrc" / "cuda").rglob("*.cu"))
 
 
 def compile_kernels(

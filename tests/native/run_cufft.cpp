@@ -3,7 +3,7 @@
 // leave as it was prints BROKEN.
 //
 //   version                                 prints the version of cuFFT, or that there is none
-//   device D | capture 0|1 | mode 0|1
+//   device D | capture 0|1 | mode 0|1 | middle M     the middle side of what follows
 //   plan KIND outer inner batch             prints the bytes of its work area; KIND: r2c d2z c2r
 //                                           z2d, c2c z2z inverse, C2C Z2Z forward
 //   run KIND outer inner batch in out workspace stream     addresses as numbers; prints a failure
@@ -21,7 +21,7 @@ using scatcuda::cuda::Direction;
 using scatcuda::cuda::Fft;
 using scatcuda::cuda::Transform;
 
-static int device = 0, capture = 0;
+static int device = 0, capture = 0, middle = 1;
 extern "C" int cudaGetDevice(int* current) {
   *current = device;
   return device < 0;
@@ -43,6 +43,7 @@ static Transform read_transform() {
   std::string kind;
   Transform t{};
   std::cin >> kind >> t.outer >> t.inner >> t.batch;
+  t.middle = middle;
   t.direction = kind == "r2c" || kind == "d2z"   ? Direction::real_forward
                 : kind == "c2r" || kind == "z2d" ? Direction::real_inverse
                 : kind == "C2C" || kind == "Z2Z" ? Direction::forward
@@ -68,6 +69,8 @@ int main() {
       std::cin >> device;
     } else if (command == "capture") {
       std::cin >> capture;
+    } else if (command == "middle") {
+      std::cin >> middle;
     } else if (command == "mode") {
       std::cin >> mode;
       said = mode;

@@ -86,7 +86,7 @@ struct Wave {
 
   void transform(Direction direction, const Plane& of, int64_t count, const void* in,
                  void* out) const {
-    queue.transform({direction, sizeof(T) == 8, of.outer, of.inner, size * count, of.middle}, in,
+    queue.transform({direction, sizeof(T) == 8, of.outer, of.middle, of.inner, size * count}, in,
                     out);
   }
 

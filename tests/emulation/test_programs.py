@@ -1,0 +1,138 @@
+"""The general tier on programs of any rank, depth and kind of step, forward and backward, against
+the interpreter in float64 (``scatcuda.reference``): plainly, sanitized and under the race detector.
+"""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import random_programs
+import torch
+from torch import Tensor
+
+import emulation
+from emulation.test_engine import arrays_of
+from scatcuda import reference
+
+#: Largest error by the largest number
+TOLERANCE = {torch.float32: 3e-6, torch.float64: 1e-13}
+SEEDS = range(48)
+PLAIN = [(seed, gathering) for seed in SEEDS for gathering in (False, True)]
+SANITIZED = PLAIN[:40]
+
+
+class Problem(NamedTuple):
+    text: str
+    x: Tensor
+    grad: Tensor
+    packed: Any
+    wanted: tuple[Tensor, ...]  # S, and the gradients of x, psi and phi
+
+
+@cache
+def problem(seed: int, gathering: bool, dtype: torch.dtype, batch: int = 2) -> Problem:
+    p, packed, x = random_programs.case(seed, dtype, gathering, batch)
+    exact = [t.double() if t.is_floating_point() else t for t in (x, *packed)]
+    S = reference.scattering(*exact, p.text)
+    grad = torch.randn(S.shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+    found = reference.scattering_backward(grad.double(), *exact, p.text, True, True, True)
+    return Problem(p.text, x, grad, packed, (S, *found))
+
+
+def run(engine: Any, given: Problem, **kwargs: Any) -> tuple[list[Tensor], list[dict[str, Any]]]:
+    """S and all gradients, and the reports of both calls."""
+    arguments = (*arrays_of(given.packed), given.text)
+    S, forward = engine.scattering(given.x.numpy(), *arguments, **kwargs)
+    wanted = {"with_psi": True, "with_phi": True, **kwargs}
+    *found, backward = engine.scattering_backward(
+        given.grad.numpy(), given.x.numpy(), *arguments, **wanted
+    )
+    return [torch.from_numpy(np.array(t)) for t in (S, *found)], [forward, backward]
+
+
+def error(found: Tensor, wanted: Tensor) -> float:
+    assert found.numel() == wanted.numel()
+    if not wanted.numel():
+        return 0.0
+    scale = wanted.abs().max() + torch.finfo(found.dtype).tiny
+    return float((found.double().reshape(wanted.shape) - wanted).abs().max() / scale)
+
+
+def check(given: Problem, found: list[Tensor]) -> None:
+    for name, ours, theirs in zip("S x psi phi".split(), found, given.wanted, strict=True):
+        assert error(ours, theirs) <= TOLERANCE[given.x.dtype], (name, given.text)
+
+
+@pytest.fixture(autouse=True)
+def h100() -> Any:
+    yield
+    emulation.engine("plain").reset_device()
+
+
+def test_there_are_all_kinds_of_them() -> None:
+    texts = [problem(*drawn, torch.float64).text for drawn in PLAIN]
+    for kind in ("modulus", "norm", "none", "phase:2", "<", "group", "pair", "weight", "shift",
+                 "complex", "mean", "power", "by", "r", "s", "z", "p"):  # fmt: skip
+        assert any(kind in text for text in texts), kind
+    axes = {text.split(";")[0].count(" ") for text in texts}
+    assert axes == {1, 2, 3}
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize(("seed", "gathering"), PLAIN)
+def test_programs(seed: int, gathering: bool, dtype: torch.dtype) -> None:
+    given = problem(seed, gathering, dtype)
+    found, reports = run(emulation.engine("plain"), given)
+    check(given, found)
+    assert {report["launch"]["tier"] for report in reports} == {"general"}
+
+
+@pytest.mark.parametrize("variant", ["address", "race"])
+@pytest.mark.parametrize(("seed", "gathering"), SANITIZED)
+def test_programs_touch_only_their_memory_and_have_no_races(
+    variant: str, seed: int, gathering: bool
+) -> None:
+    engine, given = emulation.engine(variant), problem(seed, gathering, torch.float32)
+    found, reports = run(engine, given)
+    check(given, found)
+    if variant == "race":
+        assert not [race for report in reports for race in engine.races(report)]
+
+
+@pytest.mark.parametrize(("seed", "gathering"), PLAIN[:12])
+def test_waves_and_the_order_of_threads_do_not_matter(seed: int, gathering: bool) -> None:
+    """S and the gradient of x are the same bits; those of filters are summed wave by wave."""
+    engine, given = emulation.engine("plain"), problem(seed, gathering, torch.float32, batch=3)
+    whole, together = run(engine, given)
+    single, alone = run(engine, given, budget=1)
+    assert [report["launch"]["wave"] for report in (*together, *alone)] == [3, 3, 1, 1]
+    assert all(map(torch.equal, whole[:2], single[:2]))
+    check(given, single)
+    engine.device(threads_reversed=True, blocks_reversed=True)
+    assert all(map(torch.equal, run(engine, given)[0], whole))
+
+
+@pytest.mark.parametrize("gathering", [False, True])
+def test_tables_that_reach_outside_are_not_followed(gathering: bool, rng: random.Random) -> None:
+    """What comes of them is NaN, and nothing else is."""
+    engine, tried = emulation.engine("address"), 0
+    for seed in range(12):
+        given = problem(seed, gathering, torch.float32)
+        for name in ("psi_support", "phi_support"):
+            bad = given.packed._asdict()[name].clone()
+            if bad.numel() == 0:
+                continue
+            extremes = [-(2**63), -(2**31), 2**31, 2**62, 2**63 - 1]
+            bad.view(-1)[rng.randrange(bad.numel())] = rng.choice(extremes)
+            changed = given._replace(packed=given.packed._replace(**{name: bad}))
+            (S, grad_x, *_), _ = run(engine, changed)
+            kept = ~S.isnan()
+            assert S.isnan().any() == grad_x.isnan().any()
+            wanted = given.wanted[0].reshape(S.shape)[kept]
+            assert error(S[kept], wanted) <= 10 * TOLERANCE[torch.float32]
+            tried += int(S.isnan().any())
+    assert tried > 8
