@@ -86,7 +86,7 @@ __global__ void __launch_bounds__(pad_tile* pad_rows)
 
 // Every point the sum of the positions that show it
 template <class T>
-__global__ void __launch_bounds__(pad_tile* pad_rows)
+__global__ void __launch_bounds__(pad_tile* pad_rows, 4)
     unpad_kernel(PadArguments a, const T* u, T* out) {
   __shared__ T tile[pad_tile][pad_tile + 1];
   const Plane from{a.inner.padded, a.middle.padded, a.outer.padded};
