@@ -99,9 +99,8 @@ __global__ void __launch_bounds__(pad_tile* pad_rows, 4)  // or ptxas would rath
     T sum = 0;
     each_showing(c, a.outer, [&](int column) SCATCUDA_LAMBDA {
       each_showing(at.b, a.middle, [&](int line) SCATCUDA_LAMBDA {
-        each_showing(r, a.inner, [&](int row) SCATCUDA_LAMBDA {
-          sum += u[from.index(row, line, column)];
-        });
+        each_showing(r, a.inner,
+                     [&](int row) SCATCUDA_LAMBDA { sum += u[from.index(row, line, column)]; });
       });
     });
     tile[i][at.lane] = sum;

@@ -199,7 +199,7 @@ __global__ void __launch_bounds__(pair_threads, 4)  // or ptxas would rather spi
 
 // gψ̂, added to what is there. Blocks: numbers of the table.
 template <class T>
-__global__ void __launch_bounds__(pair_threads) pair_filter_kernel(PairArguments<T> a) {
+__global__ void __launch_bounds__(pair_threads, 4) pair_filter_kernel(PairArguments<T> a) {
   const Box box(a.support, a.axes, a.grid, a.lanes, a.psi_entries);
   const int64_t i = static_cast<int64_t>(blockIdx.x) * pair_threads + threadIdx.x;
   if (i >= box.entries() * a.filters) return;
