@@ -275,9 +275,7 @@ def _averaged(U: Tensor, matrices: Sequence[Tensor], powers: Sequence[float], ra
     return torch.stack(tuple(sums), -1)
 
 
-def _channels(
-    step: Average, digits: Sequence[int], width: int, device: torch.device
-) -> Tensor:
+def _channels(step: Average, digits: Sequence[int], width: int, device: torch.device) -> Tensor:
     """The channels of ``_averaged``, one after the other."""
     found = torch.arange(width, device=device) + step.channel
     for count, stride in reversed([*zip(digits, step.strides, strict=True)]):
