@@ -50,7 +50,7 @@ def write(path: str | os.PathLike[str], program: str, packed: Packed) -> int:
         >>> from scatcuda import Scattering2D
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     Scattering2D(J=2, shape=(32, 32)).save_plan(f"{folder}/plan.scat")
-        106960
+        107160
     """
     text = program.encode("ascii")
     tables = (packed.psi_support, packed.phi_support, packed.psi, packed.phi)

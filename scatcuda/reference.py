@@ -170,7 +170,10 @@ def scattering(
             matrices = [matrix_of(packed, p, m) for m in step.matrices]
             numbers = _averaged(planes[step.source], matrices, step.powers, p.rank)
             written.append(numbers.reshape(*lead, -1, p.unit))
-            channels.append(_channels(p, step, x.device))
+            made = p.planes[step.source] if step.source != X else None
+            digits = made.digits if made is not None else ()
+            width = written[-1].shape[-2] // math.prod(digits)  # channels of a plane
+            channels.append(_channels(step, digits, width, x.device))
         else:
             if step.weight is None:
                 means = _products(planes[step.source], planes[step.other], step, p.rank)
@@ -272,10 +275,9 @@ def _averaged(U: Tensor, matrices: Sequence[Tensor], powers: Sequence[float], ra
     return torch.stack(tuple(sums), -1)
 
 
-def _channels(p: Program, step: Average, device: torch.device) -> Tensor:
+def _channels(step: Average, digits: Sequence[int], width: int, device: torch.device) -> Tensor:
     """The channels of ``_averaged``, one after the other."""
-    found = torch.arange(p.plane_channels(step), device=device) + step.channel
-    digits = p.planes_of(step.source).digits
+    found = torch.arange(width, device=device) + step.channel
     for count, stride in reversed([*zip(digits, step.strides, strict=True)]):
         found = (torch.arange(count, device=device)[:, None] * stride + found).flatten()
     return found

@@ -381,7 +381,7 @@ class Scattering2D(Transform, Generic[Output]):
             >>> import tempfile
             >>> with tempfile.TemporaryDirectory() as folder:
             ...     Scattering2D(J=1, shape=(8, 8)).save_plan(f"{folder}/plan.scat")
-            5288
+            5352
         """
         from . import planfile  # and what writes files safely, which few need
 

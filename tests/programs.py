@@ -29,6 +29,11 @@ class _Step:
     def planes(self) -> int:
         return math.prod(self.digits)
 
+    @property
+    def gathered(self) -> bool:
+        """Whether there is room for all of a signal's."""
+        return 2 * self.planes * math.prod(self.grid) <= 2**40
+
 
 @dataclass
 class _Writer:
@@ -83,7 +88,8 @@ class _Writer:
             self.planes[str(len(self.steps) - 1)] = step
 
     def source(self) -> str:
-        return self.rng.choice(list(self.planes))
+        """Of what gathers planes"""
+        return self.rng.choice([n for n, s in self.planes.items() if s.gathered])
 
     def wavelet(self) -> None:
         name = self.rng.choice([n for n, s in self.planes.items() if s.real and s.wavelet])
@@ -106,7 +112,7 @@ class _Writer:
         if name == "x":
             return
         grid = self.planes[name].grid
-        names = [n for n, s in self.planes.items() if s.grid == grid and n != "x"]
+        names = [n for n, s in self.planes.items() if s.grid == grid and s.gathered and n != "x"]
         names = self.rng.sample(names, self.rng.randint(1, len(names)))
         total = sum(self.planes[n].planes for n in names)
         groups, length = self.size(3, 20), self.size(7, 30)
@@ -119,12 +125,11 @@ class _Writer:
         count = self.size(5, 64)
         rho = self.rng.choice(["modulus", "none"])
         level = max(self.planes[n].level for n in names)
-        digits = [groups, count, -(-length // every)]
-        self.add(
-            f"group {','.join(names)} {groups}x{length} {table} {self.set(count, side)} /{every} "
-            f"{rho}",
-            _Step(digits, grid, rho == "modulus", level, False),
-        )
+        made = _Step([groups, count, -(-length // every)], grid, rho == "modulus", level, False)
+        if made.gathered:
+            index = self.set(count, side)
+            size = f"{groups}x{length}"
+            self.add(f"group {','.join(names)} {size} {table} {index} /{every} {rho}", made)
 
     def average(self, name: str) -> None:
         step = self.planes[name]
@@ -154,9 +159,9 @@ class _Writer:
         first = self.source()
         grid = self.planes[first].grid
         weighted = self.rng.random() < 0.4
-        names = [n for n, s in self.planes.items() if s.grid == grid or (
+        names = [n for n, s in self.planes.items() if s.gathered and (s.grid == grid or (
             weighted and all(b <= a for a, b in zip(grid, s.grid, strict=True))
-        )]  # fmt: skip
+        ))]  # fmt: skip
         second = self.rng.choice(names)
         a, b = self.planes[first], self.planes[second]
         words, pairs = f"pair {first} {second}", a.planes * b.planes

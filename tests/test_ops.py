@@ -428,7 +428,7 @@ BAD_SCATTERING = [
     ({"x": torch.zeros(2, 9, 3)}, r"the last dimensions of x .*; got shape \(2, 9, 3\)"),
     ({"x": torch.zeros(0, 9, 3)}, r"the last dimensions of x .*; got shape \(0, 9, 3\)"),
     ({"x": torch.zeros(2, 9, 0)}, "the last dimensions of x must be"),
-    ({"program": ""}, "statement '': it must begin with x, S, psi"),
+    ({"program": ""}, "statement '': a program must begin with the signal"),
     ({"program": Plan(2, 3, 2, 12, 12, pre_pad=True).program}, "the last dimensions of x must be"),
     ({"psi": GOOD["psi"].double()}, "psi must be Float; got Double"),
     ({"phi": GOOD["phi"].double()}, "phi must be Float; got Double"),

@@ -495,7 +495,7 @@ def test_deterministic():
         for count in (1, 2):
             torch.set_num_threads(count)
             runs = [
-                torch.autograd.grad(ops.scattering(x, *bank, 2, 3).square().sum(), inputs)
+                torch.autograd.grad(ops.scattering2d(x, *bank, 2, 3).square().sum(), inputs)
                 for _ in range(3)
             ]
             for again in runs[1:]:

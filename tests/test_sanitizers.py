@@ -495,9 +495,9 @@ def test_hostile_calls_are_refused_or_done(programs, isa, rng, tmp_path):
 
 def test_no_size_overflows(programs, rng, tmp_path):
     texts = write_programs(tmp_path / "programs", rng, 1000, large=True)
-    done = execute([programs / "sizes", 10000, rng.randrange(2**32), texts], "baseline")
+    done = execute([programs / "sizes", 3000, rng.randrange(2**32), texts], "baseline")
     assert (done.returncode, done.stderr[-4000:]) == (0, "")
-    assert int(done.stdout.split()[0]) > 5000  # of the 10000 are programs
+    assert int(done.stdout.split()[0]) > 1200  # of the 3000 are programs
 
 
 @pytest.mark.parametrize("sanitizer", ["address", "thread"])

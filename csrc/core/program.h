@@ -1,6 +1,6 @@
 // A scattering transform as data: the formula S x = A ρ W_J … ρ W_1 x as a short table of steps
 // over scale paths, which the engines walk and nobody but a builder writes. J, L and orders are
-// words of the builders (scatcuda/program.py); nothing here knows them.
+// words of the builders (scatcuda/program/); nothing here knows them.
 //
 //   wavelet   U = ρ( IDFT fold( Û_source · ψ̂ ) ) for all filters ψ of a set
 //   group     gathers planes along an axis of their own (angles, log-frequencies), filters that

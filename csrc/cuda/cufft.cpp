@@ -1,8 +1,8 @@
 // Transforms of planes by cuFFT, which is opened when it is first needed.
 //
-//   real_forward      real [batch, outer, middle, inner] -> complex [batch, outer, middle, inner/2 + 1]
-//   real_inverse      the way back, after which its input is lost
-//   forward, inverse  complex [batch, outer, middle, inner], in place
+//   real_forward      real [batch, outer, middle, inner] -> complex [batch, outer, middle, inner/2
+//   + 1] real_inverse      the way back, after which its input is lost forward, inverse  complex
+//   [batch, outer, middle, inner], in place
 //
 // all of them unscaled, of as many axes as there are: the first sides may be 1.
 //
@@ -125,11 +125,11 @@ class Plan {
     long long n[] = {transform.outer, transform.middle, transform.inner};
     int first = 0;  // side of those that are not one point
     while (first < 2 && n[first] == 1) ++first;
-    made_ =
-        succeeded(library_.cufftSetAutoAllocation(handle_, 0), "told not to allocate") &&
-        succeeded(library_.cufftMakePlanMany64(handle_, 3 - first, n + first, nullptr, 1, 0, nullptr, 1, 0,
-                                               type_of(transform), transform.batch, &work_bytes_),
-                  "making a plan");
+    made_ = succeeded(library_.cufftSetAutoAllocation(handle_, 0), "told not to allocate") &&
+            succeeded(library_.cufftMakePlanMany64(handle_, 3 - first, n + first, nullptr, 1, 0,
+                                                   nullptr, 1, 0, type_of(transform),
+                                                   transform.batch, &work_bytes_),
+                      "making a plan");
     if (!made_) library_.cufftDestroy(handle_);
   }
   ~Plan() {

@@ -3,13 +3,16 @@ text."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import ClassVar, TypeAlias
 
 import numpy as np
 
 X = -1  # the signal, where a step could be
+
+# What follows from the fields of a class is a field as well: properties of such classes are beyond
+# PyTorch's compiler, which goes through reference.scattering.
 
 #: How a signal is continued, by its letter in a text
 PADDING = {"r": "reflect", "s": "symmetric", "z": "zeros", "p": "periodic"}
@@ -23,10 +26,10 @@ class Axis:
     pad: str = ""  # a letter of PADDING, or none
     before: int = 0
     after: int = 0
+    padded: int = field(init=False, repr=False, compare=False)
 
-    @property
-    def padded(self) -> int:
-        return self.before + self.size + self.after
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "padded", self.before + self.size + self.after)
 
     @property
     def text(self) -> str:
@@ -88,10 +91,10 @@ class Group:
     set: int
     every: int = 1
     rho: str = "modulus"  # or none
+    groups: int = field(init=False, repr=False, compare=False)
 
-    @property
-    def groups(self) -> int:
-        return len(self.table) // self.length
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "groups", len(self.table) // max(self.length, 1))
 
     @property
     def words(self) -> list[str]:
@@ -160,10 +163,10 @@ class Planes:
     real: bool = True
     level: int = 0  # wavelets in a row
     group: bool = False
+    count: int = field(init=False, repr=False, compare=False)
 
-    @property
-    def count(self) -> int:
-        return prod(self.digits)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "count", prod(self.digits))
 
 
 def _name(source: int) -> str:

@@ -36,32 +36,35 @@ class Program:
     sets: tuple[Set, ...]
     matrices: tuple[Matrix, ...]
     steps: tuple[Step, ...]
+    # What follows from these, see steps.py
+    rank: int = field(init=False, repr=False, compare=False)
+    #: Sides of what a call is given
+    signal: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    padded: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    #: Numbers of a channel
+    unit: int = field(init=False, repr=False, compare=False)
     #: What each step makes; None of those that write channels
     planes: tuple[Planes | None, ...] = field(init=False, repr=False, compare=False)
+    #: After each step, the sources that are needed no more
+    last_uses: tuple[tuple[int, ...], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        def follows(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        follows("rank", len(self.axes))
+        follows("signal", tuple(axis.size for axis in self.axes))
+        follows("padded", padded_sides(self.axes))
+        follows("unit", prod(self.sides))
         try:
-            object.__setattr__(self, "planes", checked(self))
+            follows("planes", checked(self))
         except Refused as refused:
             raise ArgumentError(str(refused)) from None
-
-    @property
-    def rank(self) -> int:
-        return len(self.axes)
-
-    @property
-    def signal(self) -> tuple[int, ...]:
-        """Sides of what a call is given."""
-        return tuple(axis.size for axis in self.axes)
-
-    @property
-    def padded(self) -> tuple[int, ...]:
-        return padded_sides(self.axes)
-
-    @property
-    def unit(self) -> int:
-        """Numbers of a channel."""
-        return prod(self.sides)
+        last = {source: i for i, step in enumerate(self.steps) for source in sources_of(step)}
+        uses: list[list[int]] = [[] for _ in self.steps]
+        for source, at in last.items():
+            uses[at].append(source)
+        follows("last_uses", tuple(map(tuple, uses)))
 
     @property
     def most_signals(self) -> int:
@@ -71,14 +74,6 @@ class Program:
     def planes_of(self, source: int) -> Planes:
         """What a source is: the signal, or what a step makes."""
         return source_planes(self.padded, source, self.planes)
-
-    @cached_property
-    def last_uses(self) -> tuple[tuple[int, ...], ...]:
-        """After each step, the sources that are needed no more."""
-        last = {source: i for i, step in enumerate(self.steps) for source in sources_of(step)}
-        return tuple(
-            tuple(source for source, at in last.items() if at == i) for i in range(len(self.steps))
-        )
 
     def plane_channels(self, step: Average) -> int:
         """Channels of a plane that is averaged."""

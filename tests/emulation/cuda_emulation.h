@@ -17,6 +17,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>  // says __noinline__ itself: before the macros
+#include <string>
 #include <tuple>
 #include <type_traits>
 

@@ -77,7 +77,7 @@ inline std::string mutated(Random& random, std::string text) {
       if (first == std::string::npos) return text;
       while (first > 0 && text[first - 1] >= '0' && text[first - 1] <= '9') --first;
       const size_t end = std::min(text.find_first_not_of("0123456789", first), text.size());
-      const int64_t value = std::strtoll(&text[first], nullptr, 10);
+      const int64_t value = std::min<int64_t>(std::strtoll(&text[first], nullptr, 10), 1LL << 60);
       const int64_t other = random.one_in(3)   ? random.hostile()
                             : random.one_in(2) ? random.below(99)
                                                : value + random.below(5) - 2;

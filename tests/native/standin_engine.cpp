@@ -9,7 +9,7 @@
 #include <cstring>
 #include <string>
 
-#include "../../csrc/core/engines.h"
+#include "../../csrc/cuda/instantiate.h"
 
 namespace {
 
@@ -236,7 +236,10 @@ Status lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u
   return answer(4);
 }
 
+SCATCUDA_INSTANTIATE_ENGINE(float)
+SCATCUDA_INSTANTIATE_ENGINE(double)
+SCATCUDA_INSTANTIATE_STAGES(float)
+SCATCUDA_INSTANTIATE_STAGES(double)
+
 }  // namespace cuda
 }  // namespace scatcuda
-
-#include "../../csrc/cuda/instantiate.h"

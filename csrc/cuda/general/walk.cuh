@@ -170,7 +170,7 @@ class Walk {
     FoldArguments<T> a{};
     a.u_hat = u_hat, a.planes = w_.images * planes, a.psi_entries = w_.psi_entries;
     a.from = from, a.axes = p_.rank, a.count = count, a.scale = T(1);
-    for (int i = 0; i < count; ++i) {
+    for (int i = 0; i < count && i < most_together; ++i) {  // they are: compilers do not see it
       const Step& s = step(children[i].step);
       const Set& of = p_.sets[s.set];
       const auto k = [](int64_t by, bool crop) { return Folding{static_cast<int>(by), crop}; };

@@ -177,7 +177,8 @@ __device__ __forceinline__ Complex<T> unfolded(const FoldArguments<T>& a, int64_
 // Half: of real planes, whose gradient is the real part of the inverse DFT: of that spectrum
 // (ĝ(k) + conj ĝ(−k))/2, one half. Blocks: bins × planes.
 template <class T, bool Half, bool Packed>
-__global__ void __launch_bounds__(stage_threads) unfold_kernel(FoldArguments<T> a) {
+__global__ void __launch_bounds__(stage_threads, sizeof(T) == 4 ? 4 : 2)
+    unfold_kernel(FoldArguments<T> a) {
   const Plane kept = Half ? a.from.half() : a.from;
   const int64_t bins = kept.points(), tiles = ceil_div(bins, stage_threads);
   const int64_t plane = blockIdx.x / tiles;

@@ -68,7 +68,7 @@ constexpr int lowpass_threads = 128, chunk_n = 8, chunk_m = 32;
 
 // t = U Qᵀ, S = P t. Blocks: chunks × planes, 1, steps.
 template <class T, bool Modulus, bool Lines>
-__global__ void __launch_bounds__(lowpass_threads, sizeof(T) == 8 ? 6 : 8)
+__global__ void __launch_bounds__(lowpass_threads, sizeof(T) == 4 ? 5 : 4)
     lowpass_kernel(LowpassArguments<T> a) {
   __shared__ T t[chunk_n][lowpass_threads + 1];
   const LowpassStep<T>& s = a.steps[blockIdx.z];
@@ -261,9 +261,9 @@ struct SummedAxis {
 
 // gP and gQ inside their bands, added to the partial sums of each slice of planes: those of a slice
 // are summed by blocks of their own. Blocks: tiles of the matrix, slices, steps × axes.
-// Told that so many blocks are enough nvcc leaves them their registers; by itself it spills.
+// Told that four blocks are enough nvcc leaves them their registers; by itself it spills.
 template <class T, bool Modulus>
-__global__ void __launch_bounds__(lowpass_threads, sizeof(T) == 8 ? 3 : 4)
+__global__ void __launch_bounds__(lowpass_threads, sizeof(T) == 4 ? 4 : 3)
     lowpass_filter_kernel(LowpassArguments<T> a) {
   __shared__ T t[chunk_n][lowpass_threads];
   const LowpassStep<T>& s = a.steps[blockIdx.z / a.axes];

@@ -39,9 +39,10 @@ __device__ __forceinline__ void each_showing(int i, const PaddedAxis& a, F f) {
   if (a.pad == Pad::periodic) period = a.size;
   straight %= period, mirrored %= period;
   if (mirrored < 0) mirrored += period;
-  for (int p = straight; p < a.padded; p += period) f(p);
-  if (mirrored == straight) return;
-  for (int p = mirrored; p < a.padded; p += period) f(p);
+  // those that go on and those that come back, in one loop: f stands here once
+  for (int way = 0; way < (mirrored == straight ? 1 : 2); ++way) {
+    for (int p = way == 0 ? straight : mirrored; p < a.padded; p += period) f(p);
+  }
 }
 
 // One block of 32 × 8 threads a tile of 32 × 32 points of the inner and the outer side
@@ -86,7 +87,7 @@ __global__ void __launch_bounds__(pad_tile* pad_rows)
 
 // Every point the sum of the positions that show it
 template <class T>
-__global__ void __launch_bounds__(pad_tile* pad_rows, 4)
+__global__ void __launch_bounds__(pad_tile* pad_rows, 4)  // or ptxas would rather spill
     unpad_kernel(PadArguments a, const T* u, T* out) {
   __shared__ T tile[pad_tile][pad_tile + 1];
   const Plane from{a.inner.padded, a.middle.padded, a.outer.padded};
@@ -96,9 +97,10 @@ __global__ void __launch_bounds__(pad_tile* pad_rows, 4)
     const int r = at.r0 + at.lane, c = at.c0 + i;
     if (r >= a.inner.size || c >= a.outer.size) continue;
     T sum = 0;
-    each_showing(c, a.outer, [&](int column) {
-      each_showing(at.b, a.middle, [&](int line) {
-        each_showing(r, a.inner, [&](int row) { sum += u[from.index(row, line, column)]; });
+    each_showing(c, a.outer, [&](int column) SCATCUDA_LAMBDA {
+      each_showing(at.b, a.middle, [&](int line) SCATCUDA_LAMBDA {
+        each_showing(r, a.inner,
+                     [&](int row) SCATCUDA_LAMBDA { sum += u[from.index(row, line, column)]; });
       });
     });
     tile[i][at.lane] = sum;

@@ -149,7 +149,7 @@ struct PairRows {
 // Gradients of the planes of one source, [images, planes, of]: added to what is there, or with
 // Weighted those of their spectra. Blocks: points × planes × images.
 template <class T, bool Weighted>
-__global__ void __launch_bounds__(pair_threads, 6)
+__global__ void __launch_bounds__(pair_threads, 4)  // or ptxas would rather spill
     pair_backward_kernel(PairArguments<T> a, PairRows rows, Plane of, Complex<T>* out) {
   const int64_t points = of.points(), tiles = ceil_div(points, pair_threads);
   const int64_t i = blockIdx.x % tiles * pair_threads + threadIdx.x, plane = blockIdx.x / tiles;
@@ -199,7 +199,7 @@ __global__ void __launch_bounds__(pair_threads, 6)
 
 // gψ̂, added to what is there. Blocks: numbers of the table.
 template <class T>
-__global__ void __launch_bounds__(pair_threads, 6) pair_filter_kernel(PairArguments<T> a) {
+__global__ void __launch_bounds__(pair_threads, 4) pair_filter_kernel(PairArguments<T> a) {
   const Box box(a.support, a.axes, a.grid, a.lanes, a.psi_entries);
   const int64_t i = static_cast<int64_t>(blockIdx.x) * pair_threads + threadIdx.x;
   if (i >= box.entries() * a.filters) return;
