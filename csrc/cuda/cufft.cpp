@@ -1,8 +1,8 @@
 // Transforms of planes by cuFFT, which is opened when it is first needed.
 //
-//   real_forward      real [batch, outer, middle, inner] -> complex [batch, outer, middle, inner/2
-//   + 1] real_inverse      the way back, after which its input is lost forward, inverse  complex
-//   [batch, outer, middle, inner], in place
+//   real_forward      real [batch, outer, middle, inner] -> half a spectrum, inner/2 + 1 bins
+//   real_inverse      the way back, after which its input is lost
+//   forward, inverse  complex [batch, outer, middle, inner], in place
 //
 // all of them unscaled, of as many axes as there are: the first sides may be 1.
 //

@@ -57,8 +57,8 @@ BACKWARD = {
     "pixels counted once that are shown twice": Mistake(
         "passes/pad.cuh",
         "void each_showing",
-        "p < a.padded; p += period",
-        "p < 0; ++p",
+        "mirrored == straight ? 1 : 2",
+        "1",
         "general",
         1,
     ),

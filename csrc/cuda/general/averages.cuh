@@ -62,7 +62,8 @@ class Averages {
                               ceil_div(s.inner.outputs, chunk_m);
       blocks = max(blocks, outputs * (lines() ? ceil_div(planes, chunk_n) : planes));
     });
-    run(lines() ? lowpass_kernel<T, Modulus, true> : lowpass_kernel<T, Modulus, false>,
+    run(of_rank(lowpass_kernel<T, Modulus, 1>, lowpass_kernel<T, Modulus, 2>,
+                lowpass_kernel<T, Modulus, 3>),
         {blocks, 1, static_cast<int64_t>(of.size())}, a);
   }
   template <bool Modulus>
@@ -74,8 +75,8 @@ class Averages {
       blocks = max(blocks, ceil_div(lines_of * columns, lowpass_threads) *
                                (lines() ? ceil_div(planes, spread_columns) : planes));
     });
-    run(lines() ? lowpass_backward_kernel<T, Modulus, true>
-                : lowpass_backward_kernel<T, Modulus, false>,
+    run(of_rank(lowpass_backward_kernel<T, Modulus, 1>, lowpass_backward_kernel<T, Modulus, 2>,
+                lowpass_backward_kernel<T, Modulus, 3>),
         {blocks, 1, static_cast<int64_t>(of.size())}, a);
   }
   // What the planes give to the gradients of their matrices, where these are wanted
@@ -108,6 +109,10 @@ class Averages {
   // Planes of rank 1 are lines
   bool lines() const { return w_.p.rank == 1; }
 
+  template <class Kernel>
+  Kernel of_rank(Kernel one, Kernel two, Kernel three) const {
+    return w_.p.rank == 1 ? one : w_.p.rank == 2 ? two : three;
+  }
   template <class Kernel>
   void run(Kernel kernel, Blocks blocks, const LowpassArguments<T>& a) const {
     w_.queue.run(kernel, blocks, lowpass_threads, 0, a);

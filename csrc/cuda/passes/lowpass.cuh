@@ -4,8 +4,8 @@
 //   gU = Pᵀ gS Q
 //   gP = Σ gS Q Uᵀ,  gQ = Σ gSᵀ P U
 //
-// With Modulus U = |W|, and gW is what comes back. Lines: planes that are lines are taken eight at
-// a time, in the place of the columns of one.
+// With Modulus U = |W|, and gW is what comes back. Of rank 1 planes are lines: they are taken eight
+// at a time, in the place of the columns of one.
 #pragma once
 
 #include "average.cuh"
@@ -66,27 +66,32 @@ __device__ __forceinline__ T real_at(const void* u, int64_t i) {
 // of as many points as it has threads.
 constexpr int lowpass_threads = 128, chunk_n = 8, chunk_m = 32;
 
-// t = U Qᵀ, S = P t. Blocks: chunks × planes, 1, steps.
-template <class T, bool Modulus, bool Lines>
-__global__ void __launch_bounds__(lowpass_threads, sizeof(T) == 4 ? 5 : 4)
+// t = U Qᵀ, S = P t. Blocks: chunks × planes, 1, steps. A middle side takes more registers.
+template <class T, bool Modulus, int Rank>
+__global__ void __launch_bounds__(lowpass_threads, Rank < 3         ? 8
+                                                   : sizeof(T) == 4 ? 5
+                                                                    : 4)
     lowpass_kernel(LowpassArguments<T> a) {
+  constexpr bool Lines = Rank == 1;
   __shared__ T t[chunk_n][lowpass_threads + 1];
   const LowpassStep<T>& s = a.steps[blockIdx.z];
-  const Plane from = s.from;
+  Plane from = s.from;
+  if (Rank < 3) from.middle = 1;
   const int chunks_n = Lines ? 1 : static_cast<int>(ceil_div(s.outer.outputs, chunk_n));
   const int chunks_m = static_cast<int>(ceil_div(s.inner.outputs, chunk_m));
-  const int chunks = chunks_n * s.middle.outputs * chunks_m;
+  const int chunks = chunks_n * (Rank < 3 ? 1 : s.middle.outputs) * chunks_m;
   const int64_t planes = a.images * s.to.planes;
   const int64_t plane = blockIdx.x / chunks * (Lines ? chunk_n : 1);
   if (plane >= planes) return;
   const int chunk = static_cast<int>(blockIdx.x % chunks);
   const int n0 = chunk % chunks_n * chunk_n, m0 = chunk / chunks_n % chunks_m * chunk_m;
-  const int o_middle = chunk / chunks_n / chunks_m;
+  const int o_middle = Rank < 3 ? 0 : chunk / chunks_n / chunks_m;
   const int n1 =
       static_cast<int>(Lines ? min(chunk_n, planes - plane) : min(n0 + chunk_n, s.outer.outputs));
   const int m1 = min(m0 + chunk_m, s.inner.outputs);
   const int2 outer = band_of(s.outer.support, from.outer, n0, n1);
-  const int2 middle = band_of(s.middle.support, from.middle, o_middle, o_middle + 1);
+  const int2 middle =
+      Rank < 3 ? make_int2(0, 1) : band_of(s.middle.support, from.middle, o_middle, o_middle + 1);
   const int2 inner = band_of(s.inner.support, from.inner, m0, m1);
   const int64_t size = from.points();
 
@@ -108,7 +113,7 @@ __global__ void __launch_bounds__(lowpass_threads, sizeof(T) == 4 ? 5 : 4)
 #pragma unroll 1
         for (int k = middle.x; k < middle.y; ++k) {
           const int b = k < from.middle ? k : k - from.middle;
-          const T tap = tap_of(s.middle, from.middle, o_middle, b);
+          const T tap = Rank < 3 ? T(1) : tap_of(s.middle, from.middle, o_middle, b);
 #pragma unroll 1
           for (int first = outer.x, last = outer.y; last > 0; first = 0, last -= from.outer) {
             for (int c = first; c < min(last, from.outer); ++c) {
@@ -143,7 +148,7 @@ __global__ void __launch_bounds__(lowpass_threads, sizeof(T) == 4 ? 5 : 4)
   }
   if (n0 + q >= n1) return;
   T* out = s.S + s.to.place(Lines ? plane + q : plane) + o_middle * s.middle.step;
-  T outside = tap_scale(s.middle, from.middle, o_middle);
+  T outside = Rank < 3 ? T(1) : tap_scale(s.middle, from.middle, o_middle);
   if constexpr (!Lines) {
     out += (n0 + q) * s.outer.step;
     outside *= tap_scale(s.outer, from.outer, n0 + q);
@@ -162,11 +167,13 @@ constexpr int spread_columns = 8, spread_outputs = 4;
 
 // g = Pᵀ gS Q + more, in place of u; with Modulus g u/|u|. Blocks: tiles × planes, 1, steps. By
 // itself nvcc spills, on sm_100, for more blocks than these.
-template <class T, bool Modulus, bool Lines>
+template <class T, bool Modulus, int Rank>
 __global__ void __launch_bounds__(lowpass_threads, 6)
     lowpass_backward_kernel(LowpassArguments<T> a) {
+  constexpr bool Lines = Rank == 1;
   const LowpassStep<T>& s = a.steps[blockIdx.z];
-  const Plane from = s.from;
+  Plane from = s.from;
+  if (Rank < 3) from.middle = 1;
   const int64_t items =
       int64_t{from.inner} * from.middle * (Lines ? 1 : ceil_div(from.outer, spread_columns));
   const int64_t tiles = ceil_div(items, lowpass_threads), planes = a.images * s.to.planes;
