@@ -19,10 +19,13 @@ import emulation
 import native
 import numpy as np
 import pytest
+import random_programs
+import torch
 from native import kernels
 from native.kernels import ARCHITECTURES, LIMITS, Compiled, Kernel, compile_kernels
 
 from scatcuda import plan
+from scatcuda.program import parse
 
 needs_nvcc = pytest.mark.skipif(
     kernels.toolkit() is None, reason="no nvcc, so that no kernel is compiled"
@@ -79,9 +82,9 @@ def test_every_launch_fits_its_kernel(compiled, arch):
             if min(M, N) < 1 << J:
                 continue
             p = plan.Plan(J, L, 2, M, N)
-            for report in launches_of(engine, p, tier):
+            for report in launches_of(engine, p.program, whole_bank(p), tier):
                 chosen = report["launch"]
-                main = "families" if chosen["first_order_fused"] else "second"
+                main = "families" if chosen["whole"] else "second"
                 for name, ran in zip(engine.kernels(report), report["launches"], strict=True):
                     if ran["operation"] != "kernel":
                         continue
@@ -102,20 +105,54 @@ def test_every_launch_fits_its_kernel(compiled, arch):
     assert {name.partition("<")[0] for name in seen} >= fused | {"lowpass_kernel"}
 
 
+@needs_nvcc
+@pytest.mark.parametrize("arch", TESTED)
+def test_every_launch_of_programs_fits_its_kernel(compiled, arch):
+    """Likewise of the general tier's kernels, on programs of every kind."""
+    if arch not in kernels.known_architectures():
+        pytest.skip(f"this nvcc is older than sm_{arch}")
+    engine = emulation.engine("plain")
+    by_name = {k.name: k for (_, a), one in compiled.items() if a == arch for k in one.kernels}
+    engine.device(architecture=arch, counts_only=True)
+    seen = set()
+    try:
+        for seed in range(40):
+            drawn, packed, _ = random_programs.case(seed, torch.float32, seed % 2 == 0)
+            bank = tuple(tensor.numpy().ravel() for tensor in packed)
+            wanted = {"with_psi": True, "with_phi": True}
+            for report in launches_of(engine, drawn.text, bank, "general", **wanted):
+                for name, ran in zip(engine.kernels(report), report["launches"], strict=True):
+                    if ran["operation"] == "kernel":
+                        kernel, threads = by_name[kernels.shortened(name)], prod(ran["block"])
+                        seen.add(kernel.name.partition("<")[0])
+                        assert threads <= kernel.threads, (drawn.text, kernel)
+                        assert kernel.occupancy(threads, ran["shared"]) > 0
+    finally:
+        engine.reset_device()
+    assert seen >= {"mix_kernel", "pair_kernel", "power_kernel", "norm_kernel", "write_kernel"}
+
+
 TIERS = ["auto", "general"]
 
 
-def launches_of(engine: emulation.Emulated, p: plan.Plan, tier: str) -> Iterator[dict[str, Any]]:
-    """The reports of one image forward and backward, whatever its pixels and filters are."""
+def whole_bank(p: plan.Plan) -> tuple[np.ndarray, ...]:
+    """Whatever its filters are."""
     (m, n), (boxes, bands) = p.output, plan.whole_support(p)
     phi = sum(m * (p.padded[0] >> res) + n * (p.padded[1] >> res) for res in range(p.J))
-    bank = np.zeros(p.lanes, np.float32), boxes.numpy().ravel(), np.zeros(phi, np.float32)
-    arguments = (np.zeros((1, p.M, p.N), np.float32), *bank, bands.numpy().ravel())
-    sizes = {"J": p.J, "L": p.L, "tier": tier, "budget": 1}
-    yield engine.scattering2d(*arguments, **sizes)[-1]
-    yield engine.scattering2d_backward(
-        np.zeros((1, p.channels, m, n), np.float32), *arguments, **sizes
-    )[-1]
+    psi = np.zeros(p.lanes, np.float32)
+    return psi, boxes.numpy().ravel(), np.zeros(phi, np.float32), bands.numpy().ravel()
+
+
+def launches_of(
+    engine: emulation.Emulated, text: str, bank: tuple[np.ndarray, ...], tier: str, **wanted: bool
+) -> Iterator[dict[str, Any]]:
+    """The reports of one signal forward and backward, whatever it is."""
+    p = parse(text)
+    arguments = (np.zeros((1, *p.signal), np.float32), *bank, text)
+    options = {"tier": tier, "budget": 1}
+    yield engine.scattering(*arguments, **options)[-1]
+    grad = np.zeros((1, p.channels, *p.sides), np.float32)
+    yield engine.scattering_backward(grad, *arguments, **options, **wanted)[-1]
 
 
 # --- the tool itself ----------------------------------------------------------------------------

@@ -125,15 +125,15 @@ enum class Tier : int { automatic = 0, general = 1, fused = 2 };
 // What is computed: S, or from its gradient that of x, or those of psi and phi as well
 enum class Task : int { forward = 0, backward = 1, backward_with_filters = 2 };
 
-// How a problem is run. In the fused tier the first order is in it too (`first_order_fused`) or,
-// where its planes are too large, left to the general tier.
+// How a program is run. The fused tier does the `whole` of it or, where the planes of the first
+// steps are too large, the steps that end a chain, and the general tier the others.
 struct Launch {
   Tier tier;  // general or fused
-  bool first_order_fused;
-  int64_t group;         // angles of the second order side by side in one block
+  bool whole;
+  int64_t group;         // filters side by side in one block
   int64_t threads;       // of such a block
   int64_t shared_bytes;  // of such a block
-  int64_t wave;          // images at a time
+  int64_t wave;          // signals at a time
   Task task = Task::forward;
 };
 

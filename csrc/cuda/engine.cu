@@ -64,7 +64,7 @@ void execute(const Program& program, const Launch& launch, const Bank<T>& bank, 
     T* grad_x = after(gradients.x, first * points);
     if constexpr (sizeof(T) == 4) {
       if (fused) fused->begin(images, x, given.pixels, S, g, grad_x);
-      if (fused && launch.first_order_fused) {
+      if (fused && launch.whole) {
         fused->families(walk);
         continue;
       }

@@ -102,8 +102,8 @@ PyObject* choose(PyObject*, PyObject* arguments) {
     return nullptr;
   }
   return Py_BuildValue("sNLLLL", launch.tier == cuda::Tier::fused ? "fused" : "general",
-                       PyBool_FromLong(launch.first_order_fused),
-                       static_cast<long long>(launch.group), static_cast<long long>(launch.threads),
+                       PyBool_FromLong(launch.whole), static_cast<long long>(launch.group),
+                       static_cast<long long>(launch.threads),
                        static_cast<long long>(launch.shared_bytes),
                        static_cast<long long>(launch.wave));
 }

@@ -150,15 +150,14 @@ cuda::Task task_of(const std::string& name) {
 }
 
 py::dict dict_of(const cuda::Launch& l) {
-  return py::dict("tier"_a = l.tier == cuda::Tier::fused ? "fused" : "general",
-                  "first_order_fused"_a = l.first_order_fused, "group"_a = l.group,
-                  "threads"_a = l.threads, "shared_bytes"_a = l.shared_bytes, "wave"_a = l.wave,
-                  "task"_a = tasks[static_cast<int>(l.task)]);
+  return py::dict("tier"_a = l.tier == cuda::Tier::fused ? "fused" : "general", "whole"_a = l.whole,
+                  "group"_a = l.group, "threads"_a = l.threads, "shared_bytes"_a = l.shared_bytes,
+                  "wave"_a = l.wave, "task"_a = tasks[static_cast<int>(l.task)]);
 }
 
 cuda::Launch launch_of(const py::dict& d) {
   return {tier_of(d["tier"].cast<std::string>()),
-          d["first_order_fused"].cast<bool>(),
+          d["whole"].cast<bool>(),
           d["group"].cast<int64_t>(),
           d["threads"].cast<int64_t>(),
           d["shared_bytes"].cast<int64_t>(),

@@ -150,7 +150,7 @@ def test_scattering_backward(case: Case) -> None:
     found, report = run(emulation.engine("plain"), case)
     check(case, found)
     waves = -(-case.B // report["launch"]["wave"])
-    if report["launch"]["first_order_fused"]:
+    if report["launch"]["whole"]:
         assert report["counted"] <= 1 + 5 * waves
     elif waves <= 1:
         assert report["counted"] <= 12 * case.J + 8
@@ -289,7 +289,7 @@ def test_choose(device: str, expected: dict[tuple[int, int], tuple[str, bool]]) 
     for (side, J), way in expected.items():
         program = Case(side, side, J).program
         launch = engine.choose(64, program, task="backward")
-        assert (launch["tier"], launch["first_order_fused"]) == way, (side, J)
+        assert (launch["tier"], launch["whole"]) == way, (side, J)
         assert launch["shared_bytes"] <= kib["shared_per_block"]
         if way == NOTHING:
             with pytest.raises(RuntimeError, match="tier_impossible"):

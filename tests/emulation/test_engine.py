@@ -170,7 +170,7 @@ def test_scattering(case: Case) -> None:
     check(case, S)
     # every launch waits in the queue of the GPU: few of them are what makes small batches fast
     waves = -(-case.B // report["launch"]["wave"])
-    if report["launch"]["first_order_fused"]:
+    if report["launch"]["whole"]:
         assert report["counted"] <= 1 + 3 * waves  # 4 where all images go at once
     elif waves <= 1:
         assert report["counted"] <= 8 * case.J + 8
@@ -424,7 +424,7 @@ def test_choose(device: str, expected: dict[tuple[int, int], tuple[str, bool]]) 
     for (side, J), way in expected.items():
         text = Case(side, side, J).program
         launch = engine.choose(64, text)
-        assert (launch["tier"], launch["first_order_fused"]) == way, (side, J)
+        assert (launch["tier"], launch["whole"]) == way, (side, J)
         assert launch["shared_bytes"] <= kib["shared_per_block"]
         assert engine.choose(64, text, tier="general")["tier"] == "general"
         assert engine.choose(64, text, wide=True)["tier"] == "general"
@@ -444,7 +444,7 @@ def test_registers_are_shared_as_memory_is(device: str, task: str) -> None:
     two = 0
     for side, J, L in itertools.product((44, 48, 56, 64, 72), (1, 2, 3), (1, 4, 8)):
         launch = engine.choose(64, Case(side, side, J, L).program, task=task)
-        if not launch["first_order_fused"]:
+        if not launch["whole"]:
             continue
         blocks = kib["shared_per_processor"] // (launch["shared_bytes"] + 1024)
         registers = 128 if task == "forward" else 168

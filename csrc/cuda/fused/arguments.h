@@ -40,13 +40,14 @@ struct FusedArguments {
   const void* x;        // [B, M, N]
   cuda::Pixels pixels;  // what x holds
   Point* x_hat;         // [B, Np, Mp/2 + 1]
-  const Point* u_hat;   // `second` only: [B · planes, outer, inner/2 + 1] at resolution j1
+  const Point* u_hat;   // `second` only: [B · planes, outer, inner/2 + 1] at resolution fine
   float* S;             // [B, channels, m, n], or null where only x̂ is wanted
 
   // backward
   const float* grad;  // of S
   float* grad_x;      // [B, M, N]
-  Point* g_hat;  // ĝW1 of every scale, of `wave` images; `second`: [B · planes, L, outer, inner]
+  Point* g_hat;  // ĝW1 of all resolutions, of `wave` images; `second`: [B · planes, filters, outer,
+                 // inner]
   int wave;
 
   const float* psi;  // the bank as it came
@@ -57,21 +58,22 @@ struct FusedArguments {
 
   // the bank as `arrange` leaves it, the wavelets with all their zeros: a test for each costs more
   // than to multiply by it
-  float* psi_first;   // of (0, j), j < family_scales: [lanes][outer, inner]
-  float* psi_second;  // of (res, j), j > res: [lanes / group][outer, inner][group]
+  float* psi_first;   // of (0, to), to < family_steps: [lanes][outer, inner]
+  float* psi_second;  // of (from, to), to > from: [lanes / group][outer, inner][group]
   float* taps;        // low-pass of every resolution: [outer, n4], [inner, m4], zeros to four
   int2* bands;        // of each four outputs, as band_of() gives them: [n4 / 4], [m4 / 4]
   Point* roots;       // e^{2πi k/Np}, then e^{2πi k/Mp}
 
   Cascade cascade;
-  int J, L, max_order, lanes, M, N, Mp, Np, m, n, channels, B;  // of it, and images of the wave
-  int family_scales;                                            // first scales that `families` does
-  int log_group[most_levels];  // of the angles side by side at resolution j2
-  int area;                    // bytes of shared memory for planes of the second order
+  int levels, filters, depth, lanes, M, N, Mp, Np, m, n, channels;  // of it
+  int B;                                                            // images of the wave
+  int family_steps;            // that `families` does, the first
+  int log_group[most_levels];  // of the filters side by side at resolution coarse
+  int area;                    // bytes of shared memory for planes of the second steps
 
-  // `second` only: from resolution j1 to scale j2; planes an image, where their channels begin and
+  // `second` only: from resolution fine to coarse; planes an image, where their channels begin and
   // how far they are apart
-  int j1, j2, planes, first_channel, channel_step;
+  int fine, coarse, planes, first_channel, channel_step;
   Passes outer[most_levels], inner[most_levels];
 };
 
@@ -116,19 +118,19 @@ SCATCUDA_HD inline int bands_offset(const FusedArguments& a, int res) {
   return res * (four(a.n) + four(a.m)) / 4;
 }
 // Offsets of tables in psi_first and psi_second
-SCATCUDA_HD inline int64_t first_offset(const FusedArguments& a, int j) {
-  return int64_t{a.Np} * a.Mp * a.lanes * j;
+SCATCUDA_HD inline int64_t first_offset(const FusedArguments& a, int to) {
+  return int64_t{a.Np} * a.Mp * a.lanes * to;
 }
-SCATCUDA_HD inline int64_t second_offset(const FusedArguments& a, int res, int j) {
+SCATCUDA_HD inline int64_t second_offset(const FusedArguments& a, int from, int to) {
   int64_t bins = 0;
-  for (int r = 0; r < res; ++r) bins += int64_t{a.J - 1 - r} * (a.Np >> r) * (a.Mp >> r);
-  return (bins + int64_t{j - res - 1} * (a.Np >> res) * (a.Mp >> res)) * a.lanes;
+  for (int r = 0; r < from; ++r) bins += int64_t{a.levels - 1 - r} * (a.Np >> r) * (a.Mp >> r);
+  return (bins + int64_t{to - from - 1} * (a.Np >> from) * (a.Mp >> from)) * a.lanes;
 }
-// Offset of scale j1 in g_hat
-SCATCUDA_HD inline int64_t g_offset(const FusedArguments& a, int j1) {
+// Offset of resolution fine in g_hat
+SCATCUDA_HD inline int64_t g_offset(const FusedArguments& a, int fine) {
   int64_t bins = 0;
-  for (int j = 0; j < j1; ++j) bins += int64_t{a.Np >> j} * (a.Mp >> j);
-  return bins * a.L * a.wave;
+  for (int r = 0; r < fine; ++r) bins += int64_t{a.Np >> r} * (a.Mp >> r);
+  return bins * a.filters * a.wave;
 }
 
 // --- kernels, each in the file that compiles it ---
@@ -143,7 +145,7 @@ struct FamilyKernels {
 };
 // For planes of `side` squared, or of any sides where there are none of their own
 FamilyKernels family_kernels(int64_t side);
-// For planes of `side` squared at resolution j2, k = 2^(j2 − j1); likewise
+// For planes of `side` squared at resolution coarse, k = 2^(coarse − fine); likewise
 struct SecondKernel {
   FusedKernel kernel;
   Bounds bounds;

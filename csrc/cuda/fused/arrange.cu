@@ -10,34 +10,34 @@ __global__ void __launch_bounds__(arrange_threads)
     arrange_kernel(const __grid_constant__ FusedArguments a) {
   const int thread = blockIdx.x * blockDim.x + threadIdx.x, threads = gridDim.x * blockDim.x;
   int job = blockIdx.y;
-  const int first_tables = a.max_order > 0 ? a.J : 0;
-  for (int res = 0; res < a.J; ++res) {  // tables of resolution res: j = first … J − 1
-    const int j0 = res == 0 ? 0 : res + 1;
-    const int tables = res == 0 ? first_tables : a.max_order > 1 ? max(a.J - j0, 0) : 0;
+  const int first_tables = a.depth > 0 ? a.levels : 0;
+  for (int res = 0; res < a.levels; ++res) {  // tables of resolution res
+    const int first_to = res == 0 ? 0 : res + 1;
+    const int tables = res == 0 ? first_tables : a.depth > 1 ? max(a.levels - first_to, 0) : 0;
     if (job >= tables) {
       job -= tables;
       continue;
     }
-    const int j = j0 + job, outer = a.Np >> res, inner = a.Mp >> res;
-    const Box box(a.psi_support + 5 * a.cascade.wavelet_table(res, j), 2, {inner, 1, outer},
-                  a.lanes, a.psi_entries);
+    const int to = first_to + job, outer = a.Np >> res, inner = a.Mp >> res;
+    const Box box(a.psi_support + 5 * a.cascade.set(res, to), 2, {inner, 1, outer}, a.lanes,
+                  a.psi_entries);
     const float* from = a.psi + box.first;
-    const bool first = res == 0 && j<a.family_scales, second = j> res && a.max_order > 1;
-    float* planar = first ? a.psi_first + first_offset(a, j) : nullptr;
-    float* grouped = second ? a.psi_second + second_offset(a, res, j) : nullptr;
-    const int bins = outer * inner, group = 1 << a.log_group[j];
+    const bool first = res == 0 && to<a.family_steps, second = to> res && a.depth > 1;
+    float* planar = first ? a.psi_first + first_offset(a, to) : nullptr;
+    float* grouped = second ? a.psi_second + second_offset(a, res, to) : nullptr;
+    const int bins = outer * inner, group = 1 << a.log_group[to];
     for (int i = thread; i < bins * a.lanes; i += threads) {
-      const int bin = i / a.lanes, theta = i % a.lanes;
+      const int bin = i / a.lanes, filter = i % a.lanes;
       const int64_t entry = box.entry(bin % inner, 0, bin / inner);
-      const float value = entry >= 0 ? from[entry * a.lanes + theta] : 0.0f;
-      if (first) planar[theta * bins + bin] = value * box.scale;
+      const float value = entry >= 0 ? from[entry * a.lanes + filter] : 0.0f;
+      if (first) planar[filter * bins + bin] = value * box.scale;
       if (second) {
-        grouped[(theta / group * bins + bin) * group + theta % group] = value * box.scale;
+        grouped[(filter / group * bins + bin) * group + filter % group] = value * box.scale;
       }
     }
     return;
   }
-  if (job < 2 * a.J) {  // matrix [outputs, size] of phi to [size, outputs in fours]
+  if (job < 2 * a.levels) {  // matrix [outputs, size] of phi to [size, outputs in fours]
     const int res = job / 2, size = (job % 2 == 0 ? a.Np : a.Mp) >> res;
     const int outputs = job % 2 == 0 ? a.n : a.m, stride = four(outputs);
     const float* from = a.phi + a.cascade.phi_offset(res);

@@ -1,9 +1,11 @@
 // The fused tier backward: families of paths in the shared memory of one block, float32.
 //
-//   families_backward  one block a family (image, j1, θ1): W1, Û1, then for all (j2, θ2) W2 and
+//   families_backward  one block a family (image, fine, ψ1): W1, Û1, then for all (coarse, ψ2) W2
+//   and
 //                      back to ĝW2, summed up to ĝÛ1, from there ĝW1
-//   second_backward    ĝW2 of one j2 from Û1 in global memory, a block a (image, j1, θ1, some θ2);
-//                      and ĝW1 of the last scale from x̂
+//   second_backward    ĝW2 of one coarse from Û1 in global memory, a block a (image, fine, ψ1, some
+//   ψ2);
+//                      and ĝW1 of the coarsest first step from x̂
 //   image_backward     one block an image: gx from the sum ĝx̂ over all families
 //
 // A plane goes through its inverse transform, is multiplied by g/|W| where the samples are, and
@@ -209,9 +211,9 @@ __device__ __forceinline__ void wavelet_of(Side outer, Side inner, const Source&
   } else {
     const int log = folded.log, pitch = pitch_of(inner.size());
     for (int i = threadIdx.x; i < outer.size() * inner.size() << log; i += blockDim.x) {
-      const int angle = i & ((1 << log) - 1), r = (i >> log) % inner.size();
+      const int filter = i & ((1 << log) - 1), r = (i >> log) % inner.size();
       const int c = (i >> log) / inner.size();
-      tile[((c * pitch + r) << log) + angle] = folded(r, angle, c);
+      tile[((c * pitch + r) << log) + filter] = folded(r, filter, c);
     }
     __syncthreads();
     inverse_start_of(outer, inner, roots, step, log, tile);
@@ -248,7 +250,7 @@ __device__ __forceinline__ const float* grad_channel(const FusedArguments& a, in
 
 // --- kernels ---
 
-// ĝÛ += Σ_θ ψ̂(θ) ĝW_θ, in tiles; psi and planes by 2^log angles, side by side
+// ĝÛ += Σ_ψ ψ̂ ĝW_ψ, in tiles; psi and planes by 2^log filters, side by side
 __device__ __forceinline__ void unfold(const float* psi, int log, const Point* planes, int outer,
                                        int inner, Point* sum, int fine_outer, int fine_inner) {
   const int pitch = pitch_of(inner), fine_pitch = pitch_of(fine_inner);
@@ -257,71 +259,72 @@ __device__ __forceinline__ void unfold(const float* psi, int log, const Point* p
     const Point* g = planes + ((c % outer * pitch + r % inner) << log);
     const float* w = psi + (i << log);
     Point total = sum[c * fine_pitch + r];
-    for (int angle = 0; angle < 1 << log; ++angle) {
-      const float weight = __ldg(w + angle);
-      total.re += weight * g[angle].re, total.im += weight * g[angle].im;
+    for (int filter = 0; filter < 1 << log; ++filter) {
+      const float weight = __ldg(w + filter);
+      total.re += weight * g[filter].re, total.im += weight * g[filter].im;
     }
     sum[c * fine_pitch + r] = total;
   }
   __syncthreads();
 }
 
-// ĝÛ1 by all angles of j2 and of coarser scales
-template <int N, int J1, int J2>
-__device__ __forceinline__ void second_orders_backward(const FusedArguments& a, int j1, int j2,
-                                                       int image, int theta1,
-                                                       const Spectrum& spectrum,
-                                                       const PlaneRoots& roots, unsigned char* rest,
-                                                       unsigned char* area, Point* sum) {
-  if constexpr (N == 0 || ((N >> J2) % 2 == 0 && (N >> J2) >= 6)) {
-    if (j2 >= a.J) return;
-    const auto outer = side_at<N, J2, second_order>(a.outer, j2);
-    const auto inner = side_at<N, J2, second_order>(a.inner, j2);
-    const int log = a.log_group[j2], k = 1 << (j2 - j1);
+// ĝÛ1 by all filters to `coarse` and beyond
+template <int N, int Fine, int Coarse>
+__device__ __forceinline__ void second_steps_backward(const FusedArguments& a, int fine, int coarse,
+                                                      int image, int filter,
+                                                      const Spectrum& spectrum,
+                                                      const PlaneRoots& roots, unsigned char* rest,
+                                                      unsigned char* area, Point* sum) {
+  if constexpr (N == 0 || ((N >> Coarse) % 2 == 0 && (N >> Coarse) >= 6)) {
+    if (coarse >= a.levels) return;
+    const auto outer = side_at<N, Coarse, side_by_side>(a.outer, coarse);
+    const auto inner = side_at<N, Coarse, side_by_side>(a.inner, coarse);
+    const int log = a.log_group[coarse], k = 1 << (coarse - fine);
     Point* planes = reinterpret_cast<Point*>(area);
-    const Spread spread(rest, area + tile_bytes(outer.size(), inner.size(), 1 << log), a, j2, outer,
-                        inner, log);
-    constexpr int K = N > 0 && J2 == J1 + 1 ? 2 : 0;
-    const float* psi = a.psi_second + second_offset(a, j1, j2);
-    const float* grad = grad_channel(a, image, a.cascade.channel(j1, theta1, j2));
-    for (int first = 0; first < a.L; first += 1 << log) {
+    const Spread spread(rest, area + tile_bytes(outer.size(), inner.size(), 1 << log), a, coarse,
+                        outer, inner, log);
+    constexpr int K = N > 0 && Coarse == Fine + 1 ? 2 : 0;
+    const float* psi = a.psi_second + second_offset(a, fine, coarse);
+    const float* grad = grad_channel(a, image, a.cascade.channel(fine, filter, coarse));
+    for (int first = 0; first < a.filters; first += 1 << log) {
       const float* weights = psi + first * spectrum.outer * spectrum.inner;
-      spread.take(a, grad + static_cast<int64_t>(first) * a.m * a.n, a.L - first);
+      spread.take(a, grad + static_cast<int64_t>(first) * a.m * a.n, a.filters - first);
       const Folded<K, K == 2 ? 2 : 1> folded{spectrum, weights, outer.size(), inner.size(), log, k};
       wavelet_backward(outer, inner, folded, spread, roots, k, planes);
       unfold(weights, log, planes, outer.size(), inner.size(), sum, spectrum.outer, spectrum.inner);
     }
     if constexpr (N > 0) {
-      second_orders_backward<N, J1, J2 + 1>(a, j1, j2 + 1, image, theta1, spectrum, roots, rest,
-                                            area, sum);
+      second_steps_backward<N, Fine, Coarse + 1>(a, fine, coarse + 1, image, filter, spectrum,
+                                                 roots, rest, area, sum);
     }
   }
 }
 
-template <int N, int J1>
-__device__ __forceinline__ void family_backward(const FusedArguments& a, int j1, int image,
-                                                int theta1) {
-  const auto outer = side_at<N, J1, first_order>(a.outer, j1);
-  const auto inner = side_at<N, J1, first_order>(a.inner, j1);
+template <int N, int Fine>
+__device__ __forceinline__ void family_backward(const FusedArguments& a, int fine, int image,
+                                                int filter) {
+  const auto outer = side_at<N, Fine, in_pairs>(a.outer, fine);
+  const auto inner = side_at<N, Fine, in_pairs>(a.inner, fine);
   const int bins = outer.size() * inner.size(),
             tile_size = tile_bytes(outer.size(), inner.size(), 1);
-  const bool second = a.max_order > 1 && j1 + 1 < a.J;
+  const bool second = a.depth > 1 && fine + 1 < a.levels;
   Point* tile = reinterpret_cast<Point*>(shared_memory);
   unsigned char* area = shared_memory + (second ? 2 : 1) * tile_size;
   unsigned char* rest = area + a.area;
-  const Spread spread(rest, area, a, j1, outer, inner, 0);
+  const Spread spread(rest, area, a, fine, outer, inner, 0);
   rest += spread_bytes(outer.size(), inner.size(), a.m, a.n);
-  const PlaneRoots roots(rest, a, j1, outer.size(), inner.size());
+  const PlaneRoots roots(rest, a, fine, outer.size(), inner.size());
   rest += (roots_bytes(outer.size(), inner.size()) + 15) / 16 * 16;
   __syncthreads();
 
   const int half = a.Mp / 2 + 1;
   const Spectrum x_hat{a.x_hat + static_cast<int64_t>(image) * a.Np * half, half, a.Np, a.Mp};
-  const float* psi = a.psi_first + first_offset(a, j1) + theta1 * a.Np * a.Mp;
-  constexpr int K = N > 0 && J1 < 2 ? 1 << J1 : 0;
-  const Folded<K, K == 2 ? 2 : 1> folded{x_hat, psi, outer.size(), inner.size(), 0, 1 << j1};
-  const float* grad = grad_channel(a, image, 1 + j1 * a.L + theta1);
-  Point* g_hat = a.g_hat + g_offset(a, j1) + (static_cast<int64_t>(image) * a.L + theta1) * bins;
+  const float* psi = a.psi_first + first_offset(a, fine) + filter * a.Np * a.Mp;
+  constexpr int K = N > 0 && Fine < 2 ? 1 << Fine : 0;
+  const Folded<K, K == 2 ? 2 : 1> folded{x_hat, psi, outer.size(), inner.size(), 0, 1 << fine};
+  const float* grad = grad_channel(a, image, 1 + fine * a.filters + filter);
+  Point* g_hat =
+      a.g_hat + g_offset(a, fine) + (static_cast<int64_t>(image) * a.filters + filter) * bins;
   if (!second) {
     spread.take(a, grad, 1);
     wavelet_backward(outer, inner, folded, spread, roots, 1, tile);
@@ -339,11 +342,12 @@ __device__ __forceinline__ void family_backward(const FusedArguments& a, int j1,
   Point* sum = reinterpret_cast<Point*>(shared_memory + tile_size);
   for (int i = threadIdx.x; i < outer.size() * pitch; i += blockDim.x) sum[i] = {0.0f, 0.0f};
   if constexpr (N > 0) {
-    second_orders_backward<N, J1, J1 + 1>(a, j1, j1 + 1, image, theta1, u1_hat, roots, rest, area,
-                                          sum);
+    second_steps_backward<N, Fine, Fine + 1>(a, fine, fine + 1, image, filter, u1_hat, roots, rest,
+                                             area, sum);
   } else {
-    for (int j2 = j1 + 1; j2 < a.J; ++j2) {
-      second_orders_backward<0, 0, 0>(a, j1, j2, image, theta1, u1_hat, roots, rest, area, sum);
+    for (int coarse = fine + 1; coarse < a.levels; ++coarse) {
+      second_steps_backward<0, 0, 0>(a, fine, coarse, image, filter, u1_hat, roots, rest, area,
+                                     sum);
     }
   }
   // gU1 is the real part of the inverse of the sum
@@ -355,27 +359,27 @@ __device__ __forceinline__ void family_backward(const FusedArguments& a, int j1,
   forward_rest_of(outer, inner, roots, 1, 0, sum);
   write_plane(sum, outer.size(), inner.size(), 0, 1, g_hat);
 }
-template <int N, int J1>
-__device__ __forceinline__ void family_backward_of(const FusedArguments& a, int j1, int image,
-                                                   int theta1) {
+template <int N, int Fine>
+__device__ __forceinline__ void family_backward_of(const FusedArguments& a, int fine, int image,
+                                                   int filter) {
   if constexpr (N == 0) {
-    family_backward<0, 0>(a, j1, image, theta1);
-  } else if constexpr ((N >> J1) % 2 == 0 && (N >> J1) >= 6) {
-    if (j1 == J1) {
-      family_backward<N, J1>(a, j1, image, theta1);
+    family_backward<0, 0>(a, fine, image, filter);
+  } else if constexpr ((N >> Fine) % 2 == 0 && (N >> Fine) >= 6) {
+    if (fine == Fine) {
+      family_backward<N, Fine>(a, fine, image, filter);
     } else {
-      family_backward_of<N, J1 + 1>(a, j1, image, theta1);
+      family_backward_of<N, Fine + 1>(a, fine, image, filter);
     }
   }
 }
 
-// Blocks in the order j1, image, θ1: the dearest families begin first.
+// Blocks in the order fine, image, ψ1: the dearest families begin first.
 template <int N>
 __global__ void __launch_bounds__(family_backward_bounds(N).threads,
                                   family_backward_bounds(N).blocks)
     families_backward_kernel(const __grid_constant__ FusedArguments a) {
-  const int theta1 = blockIdx.x % a.L, image = blockIdx.x / a.L % a.B;
-  family_backward_of<N, 0>(a, blockIdx.x / a.L / a.B, image, theta1);
+  const int filter = blockIdx.x % a.filters, image = blockIdx.x / a.filters % a.B;
+  family_backward_of<N, 0>(a, blockIdx.x / a.filters / a.B, image, filter);
 }
 
 // N, K as in second_kernel
@@ -383,28 +387,30 @@ template <int N, int K>
 __global__ void __launch_bounds__(second_backward_bounds(N).threads,
                                   second_backward_bounds(N).blocks)
     second_backward_kernel(const __grid_constant__ FusedArguments a) {
-  const auto outer = side_at<N, 0, second_order>(a.outer, a.j2);
-  const auto inner = side_at<N, 0, second_order>(a.inner, a.j2);
-  const int log = a.log_group[a.j2], group = 1 << log, groups = (a.L + group - 1) / group;
+  const auto outer = side_at<N, 0, side_by_side>(a.outer, a.coarse);
+  const auto inner = side_at<N, 0, side_by_side>(a.inner, a.coarse);
+  const int log = a.log_group[a.coarse], group = 1 << log, groups = (a.filters + group - 1) / group;
   const int first = blockIdx.x % groups * group, plane = blockIdx.x / groups;
   Point* tile = reinterpret_cast<Point*>(shared_memory);
   unsigned char* rest = shared_memory + tile_bytes(outer.size(), inner.size(), group);
   unsigned char* given = rest + spread_bytes(outer.size(), inner.size(), a.m, a.n);
-  const Spread spread(rest, given, a, a.j2, outer, inner, log);
-  const PlaneRoots roots(given + given_bytes(outer.size(), a.m, a.n, group), a, a.j2, outer.size(),
-                         inner.size());
+  const Spread spread(rest, given, a, a.coarse, outer, inner, log);
+  const PlaneRoots roots(given + given_bytes(outer.size(), a.m, a.n, group), a, a.coarse,
+                         outer.size(), inner.size());
   __syncthreads();
-  const int fine_outer = a.Np >> a.j1, fine_inner = a.Mp >> a.j1, half = fine_inner / 2 + 1;
+  const int fine_outer = a.Np >> a.fine, fine_inner = a.Mp >> a.fine, half = fine_inner / 2 + 1;
   const Spectrum spectrum{a.u_hat + static_cast<int64_t>(plane) * fine_outer * half, half,
                           fine_outer, fine_inner};
-  const float* psi = a.psi_second + second_offset(a, a.j1, a.j2) + first * fine_outer * fine_inner;
-  const Folded<K, 1> folded{spectrum, psi, outer.size(), inner.size(), log, 1 << (a.j2 - a.j1)};
+  const float* psi =
+      a.psi_second + second_offset(a, a.fine, a.coarse) + first * fine_outer * fine_inner;
+  const Folded<K, 1> folded{spectrum,     psi, outer.size(),
+                            inner.size(), log, 1 << (a.coarse - a.fine)};
   const int c = a.first_channel + plane % a.planes * a.channel_step + first;
-  spread.take(a, grad_channel(a, plane / a.planes, c), a.L - first);
+  spread.take(a, grad_channel(a, plane / a.planes, c), a.filters - first);
   wavelet_backward(outer, inner, folded, spread, roots, 1, tile);
   const int64_t bins = outer.size() * inner.size();
-  write_plane(tile, outer.size(), inner.size(), log, min(group, a.L - first),
-              a.g_hat + (static_cast<int64_t>(plane) * a.L + first) * bins);
+  write_plane(tile, outer.size(), inner.size(), log, min(group, a.filters - first),
+              a.g_hat + (static_cast<int64_t>(plane) * a.filters + first) * bins);
 }
 
 // ĝx̂ lies where x̂ did, as half a spectrum.
@@ -422,7 +428,7 @@ __global__ void __launch_bounds__(family_backward_bounds(0).threads,
   for (int i = threadIdx.x; i < a.Np * a.Mp; i += blockDim.x) {
     const int c = i / a.Mp, r = i % a.Mp;
     Point g{0.0f, 0.0f};
-    if (a.max_order > 0) {
+    if (a.depth > 0) {
       const bool other = 2 * r > a.Mp;
       g = g_hat[(other && c > 0 ? a.Np - c : c) * half + (other ? a.Mp - r : r)];
       if (other) g.im = -g.im;

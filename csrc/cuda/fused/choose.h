@@ -10,9 +10,9 @@ namespace cuda {
 inline bool is_possible(const Cascade& s, const Launch& launch) {
   const int64_t group = launch.group;
   return launch.task != Task::backward_with_filters &&
-         (launch.first_order_fused ? fits(s, 0) : has_second(s, 0) && fits(s, 1)) && group >= 1 &&
+         (launch.whole ? fits(s, 0) : goes_on(s, 0) && fits(s, 1)) && group >= 1 &&
          group <= min(s.lanes, 16) && (group & (group - 1)) == 0 && launch.threads >= 128 &&
-         launch.threads <= bounds_of(s, launch.task, launch.first_order_fused, 0).threads &&
+         launch.threads <= bounds_of(s, launch.task, launch.whole, 0).threads &&
          launch.threads % 32 == 0;
 }
 
@@ -25,26 +25,26 @@ inline bool choose_fused(const Cascade& s, const Device& device, Launch* launch)
   };
   // The largest group with which two blocks share a processor, while one waits the other computes;
   // with `alone`, the largest that a block can have. 0: none.
-  const auto group_for = [&](bool first_order, bool alone) -> int64_t {
+  const auto group_for = [&](bool whole, bool alone) -> int64_t {
     int64_t best = 0;
-    const int64_t most = has_second(s, 0) ? group_of(s, task, 1, INT32_MAX / 32) : 1;
+    const int64_t most = goes_on(s, 0) ? group_of(s, task, 1, INT32_MAX / 32) : 1;
     for (int64_t group = 1; group <= most; group *= 2) {
-      const Shared shared = shared_of(s, task, first_order, group);
+      const Shared shared = shared_of(s, task, whole, group);
       const int64_t bytes = max(shared.block, max(shared.before, shared.image));
       if (in_shared(bytes) >= (alone ? 1 : 2)) best = group;
     }
     return best;
   };
-  const auto fill_in = [&](bool first_order, int64_t group) {
-    const int64_t lines = has_second(s, 0) ? s.columns(1) * group : s.columns(0);
+  const auto fill_in = [&](bool whole, int64_t group) {
+    const int64_t lines = goes_on(s, 0) ? s.columns(1) * group : s.columns(0);
     launch->tier = Tier::fused;
-    launch->first_order_fused = first_order;
+    launch->whole = whole;
     launch->group = group;
-    launch->shared_bytes = shared_of(s, task, first_order, group).block;
+    launch->shared_bytes = shared_of(s, task, whole, group).block;
     // Whole lines, until a processor has enough to do while others wait; halves of them where else
     // there were no registers for the second block; and at least as many threads as the longest
     // prime has points
-    const Bounds bounds = bounds_of(s, task, first_order, device.architecture);
+    const Bounds bounds = bounds_of(s, task, whole, device.architecture);
     const int64_t in_memory = in_shared(launch->shared_bytes);
     const auto rounded = [&](int64_t threads) {
       return min(max(round_up(threads, 32), 128), bounds.threads);
@@ -64,7 +64,7 @@ inline bool choose_fused(const Cascade& s, const Device& device, Launch* launch)
     }
     return true;
   };
-  const bool families = fits(s, 0), seconds = has_second(s, 0) && fits(s, 1);
+  const bool families = fits(s, 0), seconds = goes_on(s, 0) && fits(s, 1);
   int64_t group = 0;
   if (families && (group = group_for(true, false)) > 0) return fill_in(true, group);
   if (seconds && (group = group_for(false, false)) > 0) return fill_in(false, group);

@@ -2,9 +2,12 @@
 //
 //   arrange    the bank in the order in which the others read it, roots of unity
 //   spectrum   one block an image: reflection, S0, x̂
-//   families   one block a family (image, j1, θ1): W1, U1, S1, Û1, then for all (j2, θ2) W2, U2, S2
-//   second     U2, S2 of one j2 from Û1 in global memory, a block a (image, j1, θ1, some θ2); and
-//              U1, S1 of the last scale from x̂, since no path goes on from there
+//   families   one block a family (image, fine, ψ1): W1, U1, S1, Û1, then for all (coarse, ψ2) W2,
+//   U2,
+//              S2
+//   second     U2, S2 of one (fine, coarse) from Û1 in global memory, a block a (image, ψ1, some
+//   ψ2);
+//              and U1, S1 of the coarsest first step from x̂, since no chain goes on from there
 //
 // Letters as in engine.h. Planes lie [outer, inner] = [columns, rows], transposed, since that is
 // how the bank does; of spectra of real planes the half [outer, inner/2 + 1] is kept.
@@ -40,7 +43,7 @@ struct Spectrum {
   int stride, outer, inner;
 };
 
-// fold_k( û ψ̂ ) of 2^log angles at row r, column c. K is k where that is known, else 0.
+// fold_k( û ψ̂ ) of 2^log filters at row r, column c. K is k where that is known, else 0.
 //
 // Row r + j · inner lies in the other half of the spectrum, as a conjugate, wherever 2j ≥ k: of an
 // even k only the middle row r = 0 is in both, where both are the same. So nothing here branches.
@@ -51,7 +54,7 @@ struct Folded {
   const float* psi;  // [outer, inner, 2^log]
   int outer, inner, log, k;
 
-  __device__ __forceinline__ Point operator()(int r, int angle, int c) const {
+  __device__ __forceinline__ Point operator()(int r, int filter, int c) const {
     const int times_k = K > 0 ? K : k, fine_outer = outer * times_k, fine_inner = inner * times_k;
     Point sum{0.0f, 0.0f};
 #pragma unroll(Columns)
@@ -59,7 +62,7 @@ struct Folded {
       const int cc = c + i * outer, mirrored = cc == 0 ? 0 : fine_outer - cc;
       const Point* here = spectrum.data + cc * spectrum.stride + r;
       const Point* there = spectrum.data + mirrored * spectrum.stride + fine_inner - r;
-      const float* w = psi + ((cc * fine_inner + r) << log) + angle;
+      const float* w = psi + ((cc * fine_inner + r) << log) + filter;
 #pragma unroll(K > 0 ? K : 2)
       for (int j = 0; j < times_k; ++j) {
         const bool other = times_k == 1 ? 2 * r > fine_inner : 2 * j >= times_k;
@@ -170,7 +173,7 @@ __device__ __forceinline__ void write_outputs(float* S, int i, int chunk, int n,
   for (int q = 0; q < 4 && 4 * chunk + q < n; ++q) to[q] = sum[q];
 }
 
-// --- first order: pairs of real lines as one complex line ---
+// --- first steps: pairs of real lines as one complex line ---
 
 // Real lines 2p and 2p + 1 lie as real and imaginary part in line 2p + 1; t = A_inner u, by
 // columns
@@ -299,9 +302,9 @@ __device__ __forceinline__ void forward_plane(Side outer, Side inner, const Plan
   forward_outer(outer, inner.size(), {roots.outer, 1}, tile);
 }
 
-// --- second order ---
+// --- second steps ---
 
-// For 2^log angles from θ2 = first on: |W2|, S2. The roots are those of sides `step` times as
+// For 2^log filters from ψ2 = first on: |W2|, S2. The roots are those of sides `step` times as
 // long.
 template <class Source, class Side>
 __device__ __forceinline__ void second_planes(const FusedArguments& a, Side outer, Side inner,
@@ -324,9 +327,9 @@ __device__ __forceinline__ void second_planes(const FusedArguments& a, Side oute
   // t = A_inner u of two lines at a time, beside u in the imaginary parts
   const int pairs = outer.size() / 2;
   for (int i = threadIdx.x; i < pairs * (four(a.m) / 4) << log; i += blockDim.x) {
-    const int angle = i & ((1 << log) - 1), line = (i >> log) % pairs, chunk = (i >> log) / pairs;
-    Point* one = tile + across.at(line, angle, 0);
-    Point* other = tile + across.at(line + pairs, angle, 0);
+    const int filter = i & ((1 << log) - 1), line = (i >> log) % pairs, chunk = (i >> log) / pairs;
+    Point* one = tile + across.at(line, filter, 0);
+    Point* other = tile + across.at(line + pairs, filter, 0);
     Point sum[4] = {};
     lowpass.inner.dot(chunk, sum,
                       [&](int at) { return Point{one[at << log].re, other[at << log].re}; });
@@ -339,12 +342,12 @@ __device__ __forceinline__ void second_planes(const FusedArguments& a, Side oute
   __syncthreads();
   const int chunks = four(a.n) / 4;
   for (int i = threadIdx.x; i < a.m * chunks << log; i += blockDim.x) {
-    const int angle = i & ((1 << log) - 1), chunk = (i >> log) % chunks, row = (i >> log) / chunks;
-    if (first + angle >= a.L) continue;
+    const int filter = i & ((1 << log) - 1), chunk = (i >> log) % chunks, row = (i >> log) / chunks;
+    if (first + filter >= a.filters) continue;
     float sum[4] = {};
     lowpass.outer.dot(chunk, sum,
-                      [&](int at) { return tile[((at * pitch + row) << log) + angle].im; });
-    write_outputs(S + static_cast<int64_t>(angle) * a.m * a.n, row, chunk, a.n, sum);
+                      [&](int at) { return tile[((at * pitch + row) << log) + filter].im; });
+    write_outputs(S + static_cast<int64_t>(filter) * a.m * a.n, row, chunk, a.n, sum);
   }
   __syncthreads();
 }
@@ -353,12 +356,12 @@ __device__ __forceinline__ float* channel(const FusedArguments& a, int image, in
   return a.S + (static_cast<int64_t>(image) * a.channels + c) * a.m * a.n;
 }
 
-// The side at resolution j, where N is the side at resolution 0
-template <int N, int J, unsigned Radices>
-__device__ __forceinline__ Side<(N >> J), Radices> side_at(const Passes (&passes)[most_levels],
-                                                           int j) {
+// The side at resolution res, where N is the side at resolution 0
+template <int N, int Res, unsigned Radices>
+__device__ __forceinline__ Side<(N >> Res), Radices> side_at(const Passes (&passes)[most_levels],
+                                                             int res) {
   if constexpr (N == 0) {
-    return {passes + j};
+    return {passes + res};
   } else {
     return {};
   }
@@ -370,8 +373,8 @@ __device__ __forceinline__ Side<(N >> J), Radices> side_at(const Passes (&passes
 template <int N>
 __global__ void __launch_bounds__(family_bounds(0).threads, family_bounds(0).blocks)
     spectrum_kernel(const __grid_constant__ FusedArguments a) {
-  const auto outer = side_at<N, 0, first_order>(a.outer, 0);
-  const auto inner = side_at<N, 0, first_order>(a.inner, 0);
+  const auto outer = side_at<N, 0, in_pairs>(a.outer, 0);
+  const auto inner = side_at<N, 0, in_pairs>(a.inner, 0);
   const int pitch = pitch_of(inner.size()), image = blockIdx.x;
   Point* tile = reinterpret_cast<Point*>(shared_memory);
   unsigned char* rest = shared_memory + tile_bytes(outer.size(), inner.size(), 1);
@@ -395,7 +398,7 @@ __global__ void __launch_bounds__(family_bounds(0).threads, family_bounds(0).blo
     }
   }
   __syncthreads();
-  const bool forward = a.max_order > 0;
+  const bool forward = a.depth > 0;
   if (forward) forward_pairs(inner, outer.size(), tile);
   if (a.S != nullptr) {
     lowpass_plane(a, lowpass, outer.size(), pitch, tile, t, channel(a, image, 0));
@@ -411,22 +414,22 @@ __global__ void __launch_bounds__(family_bounds(0).threads, family_bounds(0).blo
   }
 }
 
-// All angles of j2 and of coarser scales, from Û1 in shared memory; `rest` is room for a low-pass
-template <int N, int J1, int J2>
-__device__ __forceinline__ void second_orders(const FusedArguments& a, int j1, int j2, int image,
-                                              int theta1, const Spectrum& spectrum,
-                                              const PlaneRoots& roots, unsigned char* rest,
-                                              Point* tile) {
-  if constexpr (N == 0 || ((N >> J2) % 2 == 0 && (N >> J2) >= 6)) {
-    if (j2 >= a.J) return;
-    const auto outer = side_at<N, J2, second_order>(a.outer, j2);
-    const auto inner = side_at<N, J2, second_order>(a.inner, j2);
-    const Lowpass lowpass(rest, a, j2, outer, inner);
-    const int log = a.log_group[j2], k = 1 << (j2 - j1);
-    constexpr int K = N > 0 && J2 == J1 + 1 ? 2 : 0;
-    const float* psi = a.psi_second + second_offset(a, j1, j2);
-    float* S = channel(a, image, a.cascade.channel(j1, theta1, j2));
-    for (int first = 0; first < a.L; first += 1 << log) {
+// All filters to `coarse` and beyond, from Û1 in shared memory; `rest` is room for a low-pass
+template <int N, int Fine, int Coarse>
+__device__ __forceinline__ void second_steps(const FusedArguments& a, int fine, int coarse,
+                                             int image, int filter, const Spectrum& spectrum,
+                                             const PlaneRoots& roots, unsigned char* rest,
+                                             Point* tile) {
+  if constexpr (N == 0 || ((N >> Coarse) % 2 == 0 && (N >> Coarse) >= 6)) {
+    if (coarse >= a.levels) return;
+    const auto outer = side_at<N, Coarse, side_by_side>(a.outer, coarse);
+    const auto inner = side_at<N, Coarse, side_by_side>(a.inner, coarse);
+    const Lowpass lowpass(rest, a, coarse, outer, inner);
+    const int log = a.log_group[coarse], k = 1 << (coarse - fine);
+    constexpr int K = N > 0 && Coarse == Fine + 1 ? 2 : 0;
+    const float* psi = a.psi_second + second_offset(a, fine, coarse);
+    float* S = channel(a, image, a.cascade.channel(fine, filter, coarse));
+    for (int first = 0; first < a.filters; first += 1 << log) {
       const Folded<K, K == 2 ? 2 : 1> folded{
           spectrum, psi + first * spectrum.outer * spectrum.inner, outer.size(), inner.size(), log,
           k};
@@ -434,87 +437,92 @@ __device__ __forceinline__ void second_orders(const FusedArguments& a, int j1, i
                     S + static_cast<int64_t>(first) * a.m * a.n);
     }
     if constexpr (N > 0) {
-      second_orders<N, J1, J2 + 1>(a, j1, j2 + 1, image, theta1, spectrum, roots, rest, tile);
+      second_steps<N, Fine, Coarse + 1>(a, fine, coarse + 1, image, filter, spectrum, roots, rest,
+                                        tile);
     }
   }
 }
 
-template <int N, int J1>
-__device__ __forceinline__ void family(const FusedArguments& a, int j1, int image, int theta1) {
-  const auto outer = side_at<N, J1, first_order>(a.outer, j1);
-  const auto inner = side_at<N, J1, first_order>(a.inner, j1);
+template <int N, int Fine>
+__device__ __forceinline__ void family(const FusedArguments& a, int fine, int image, int filter) {
+  const auto outer = side_at<N, Fine, in_pairs>(a.outer, fine);
+  const auto inner = side_at<N, Fine, in_pairs>(a.inner, fine);
   Point* tile = reinterpret_cast<Point*>(shared_memory);
   unsigned char* area = shared_memory + tile_bytes(outer.size(), inner.size(), 1);
   unsigned char* rest = area + a.area;
-  const Lowpass lowpass(rest, a, j1, outer, inner);
+  const Lowpass lowpass(rest, a, fine, outer, inner);
   rest += lowpass_bytes(outer.size(), inner.size(), a.m, a.n);
-  const PlaneRoots roots(rest, a, j1, outer.size(), inner.size());
+  const PlaneRoots roots(rest, a, fine, outer.size(), inner.size());
   rest += (roots_bytes(outer.size(), inner.size()) + 15) / 16 * 16;
   __syncthreads();
 
   const int half = a.Mp / 2 + 1;
   const Spectrum x_hat{a.x_hat + static_cast<int64_t>(image) * a.Np * half, half, a.Np, a.Mp};
-  const float* psi = a.psi_first + first_offset(a, j1) + theta1 * a.Np * a.Mp;
-  constexpr int K = N > 0 && J1 < 2 ? 1 << J1 : 0;
-  const Folded<K, K == 2 ? 2 : 1> folded{x_hat, psi, outer.size(), inner.size(), 0, 1 << j1};
+  const float* psi = a.psi_first + first_offset(a, fine) + filter * a.Np * a.Mp;
+  constexpr int K = N > 0 && Fine < 2 ? 1 << Fine : 0;
+  const Folded<K, K == 2 ? 2 : 1> folded{x_hat, psi, outer.size(), inner.size(), 0, 1 << fine};
   wavelet(outer, inner, folded, roots, 1, tile);
-  const bool forward = a.max_order > 1 && j1 + 1 < a.J;
+  const bool forward = a.depth > 1 && fine + 1 < a.levels;
   modulus_pairs(inner, outer.size(), tile, forward, [](int, int, const Point&) {});
   __syncthreads();
   lowpass_plane(a, lowpass, outer.size(), pitch_of(inner.size()), tile,
-                reinterpret_cast<float*>(area), channel(a, image, 1 + j1 * a.L + theta1));
+                reinterpret_cast<float*>(area), channel(a, image, 1 + fine * a.filters + filter));
   if (!forward) return;
   forward_plane(outer, inner, roots, tile);
   const Spectrum u1_hat{tile, pitch_of(inner.size()), outer.size(), inner.size()};
   Point* planes = reinterpret_cast<Point*>(area);
   if constexpr (N > 0) {
-    second_orders<N, J1, J1 + 1>(a, j1, j1 + 1, image, theta1, u1_hat, roots, rest, planes);
+    second_steps<N, Fine, Fine + 1>(a, fine, fine + 1, image, filter, u1_hat, roots, rest, planes);
   } else {
-    for (int j2 = j1 + 1; j2 < a.J; ++j2) {
-      second_orders<0, 0, 0>(a, j1, j2, image, theta1, u1_hat, roots, rest, planes);
+    for (int coarse = fine + 1; coarse < a.levels; ++coarse) {
+      second_steps<0, 0, 0>(a, fine, coarse, image, filter, u1_hat, roots, rest, planes);
     }
   }
 }
-template <int N, int J1>
-__device__ __forceinline__ void family_of(const FusedArguments& a, int j1, int image, int theta1) {
+template <int N, int Fine>
+__device__ __forceinline__ void family_of(const FusedArguments& a, int fine, int image,
+                                          int filter) {
   if constexpr (N == 0) {
-    family<0, 0>(a, j1, image, theta1);
-  } else if constexpr ((N >> J1) % 2 == 0 && (N >> J1) >= 6) {
-    if (j1 == J1) {
-      family<N, J1>(a, j1, image, theta1);
+    family<0, 0>(a, fine, image, filter);
+  } else if constexpr ((N >> Fine) % 2 == 0 && (N >> Fine) >= 6) {
+    if (fine == Fine) {
+      family<N, Fine>(a, fine, image, filter);
     } else {
-      family_of<N, J1 + 1>(a, j1, image, theta1);
+      family_of<N, Fine + 1>(a, fine, image, filter);
     }
   }
 }
 
-// Blocks in the order j1, image, θ1: the dearest families begin first.
+// Blocks in the order fine, image, ψ1: the dearest families begin first.
 template <int N>
 __global__ void __launch_bounds__(family_bounds(N).threads, family_bounds(N).blocks)
     families_kernel(const __grid_constant__ FusedArguments a) {
-  const int theta1 = blockIdx.x % a.L, image = blockIdx.x / a.L % a.B;
-  family_of<N, 0>(a, blockIdx.x / a.L / a.B, image, theta1);
+  const int filter = blockIdx.x % a.filters, image = blockIdx.x / a.filters % a.B;
+  family_of<N, 0>(a, blockIdx.x / a.filters / a.B, image, filter);
 }
 
-// N: the side at resolution j2 where both are the same and known, else 0. K = 2^(j2 − j1) or 0.
+// N: the side at resolution coarse where both are the same and known, else 0. K = 2^(coarse − fine)
+// or 0.
 template <int N, int K>
 __global__ void __launch_bounds__(second_bounds(N).threads, second_bounds(N).blocks)
     second_kernel(const __grid_constant__ FusedArguments a) {
-  const auto outer = side_at<N, 0, second_order>(a.outer, a.j2);
-  const auto inner = side_at<N, 0, second_order>(a.inner, a.j2);
-  const int log = a.log_group[a.j2], group = 1 << log, groups = (a.L + group - 1) / group;
+  const auto outer = side_at<N, 0, side_by_side>(a.outer, a.coarse);
+  const auto inner = side_at<N, 0, side_by_side>(a.inner, a.coarse);
+  const int log = a.log_group[a.coarse], group = 1 << log, groups = (a.filters + group - 1) / group;
   const int first = blockIdx.x % groups * group, plane = blockIdx.x / groups;
   Point* tile = reinterpret_cast<Point*>(shared_memory);
   unsigned char* rest = shared_memory + tile_bytes(outer.size(), inner.size(), group);
-  const Lowpass lowpass(rest, a, a.j2, outer, inner);
+  const Lowpass lowpass(rest, a, a.coarse, outer, inner);
   rest += lowpass_bytes(outer.size(), inner.size(), a.m, a.n);
-  const PlaneRoots roots(rest, a, a.j2, outer.size(), inner.size());
+  const PlaneRoots roots(rest, a, a.coarse, outer.size(), inner.size());
   __syncthreads();
-  const int fine_outer = a.Np >> a.j1, fine_inner = a.Mp >> a.j1, half = fine_inner / 2 + 1;
+  const int fine_outer = a.Np >> a.fine, fine_inner = a.Mp >> a.fine, half = fine_inner / 2 + 1;
   const Spectrum spectrum{a.u_hat + static_cast<int64_t>(plane) * fine_outer * half, half,
                           fine_outer, fine_inner};
-  const float* psi = a.psi_second + second_offset(a, a.j1, a.j2) + first * fine_outer * fine_inner;
-  const Folded<K, 1> folded{spectrum, psi, outer.size(), inner.size(), log, 1 << (a.j2 - a.j1)};
+  const float* psi =
+      a.psi_second + second_offset(a, a.fine, a.coarse) + first * fine_outer * fine_inner;
+  const Folded<K, 1> folded{spectrum,     psi, outer.size(),
+                            inner.size(), log, 1 << (a.coarse - a.fine)};
   const int c = a.first_channel + plane % a.planes * a.channel_step + first;
   float* S = channel(a, plane / a.planes, c);
   second_planes(a, outer, inner, folded, lowpass, roots, 1, first, tile, S);

@@ -1,6 +1,6 @@
-// Recognises the program that the fused kernels do: of the signal J wavelets, by 2^j, and where a
-// second one follows all that are coarser, each with its own tables and matrices in the order and
-// with the channels that Cascade tells.
+// Recognises the program that the fused kernels do: wavelet steps of the signal by 1, 2, 4, …, and
+// where others follow one to every coarser resolution, each with the set, the matrices and the
+// channels that Cascade says.
 #include "cascade.h"
 
 namespace scatcuda {
@@ -33,7 +33,7 @@ bool is_wavelet(const Program& p, const Cascade& c, const Step& s, int64_t from,
                 int64_t table) {
   const int64_t k = int64_t{1} << (res - from);
   const bool crops = s.crop_first || s.crop_last;
-  return s.rho == Rho::modulus && !s.stored && s.set == table && p.sets[s.set].count == c.L &&
+  return s.rho == Rho::modulus && !s.stored && s.set == table && p.sets[s.set].count == c.filters &&
          s.fold.first == k && s.fold.last == k && !crops;
 }
 
@@ -48,36 +48,36 @@ bool match(const Program& p, Cascade* cascade) {
     if (!is_padded_as_they_pad(p.axis[i], padded)) return false;
   }
   Cascade c{};
-  c.J = max(p.child_count, 1);
+  c.levels = max(p.child_count, 1);
   c.M = p.signal.first, c.N = p.signal.last, c.Mp = p.padded.first, c.Np = p.padded.last;
   c.m = p.side[0], c.n = p.side[1], c.channels = p.channels;
   if (p.child_count > 0) {
     const Step& first = p.steps[p.children[0]];
-    c.L = p.sets[first.set].count, c.lanes = p.sets[first.set].lanes;
-    c.max_order = first.child_count > 0 ? 2 : 1;
+    c.filters = p.sets[first.set].count, c.lanes = p.sets[first.set].lanes;
+    c.depth = first.child_count > 0 ? 2 : 1;
   } else {
-    c.L = 1, c.lanes = lanes_of(1);
+    c.filters = 1, c.lanes = lanes_of(1);
   }
   // the coarsest planes have room for what comes of them, and lines of the others have pairs
-  if (c.Mp % (int64_t{1} << c.J) != 0 || c.Np % (int64_t{1} << c.J) != 0 || c.m > c.rows(c.J - 1) ||
-      c.n > c.columns(c.J - 1)) {
+  if (c.Mp % (int64_t{1} << c.levels) != 0 || c.Np % (int64_t{1} << c.levels) != 0 ||
+      c.m > c.rows(c.levels - 1) || c.n > c.columns(c.levels - 1)) {
     return false;
   }
   if (averaged(p, c, p.average, 0, 0) == nullptr) return false;
   int64_t steps = 1;
-  for (int64_t j1 = 0; j1 < p.child_count; ++j1) {
-    const Step& s = p.steps[p.children[j1]];
-    if (!is_wavelet(p, c, s, 0, j1, j1)) return false;
-    const Step* average = averaged(p, c, s.average, j1, c.channel(j1));
+  for (int64_t fine = 0; fine < p.child_count; ++fine) {
+    const Step& s = p.steps[p.children[fine]];
+    if (!is_wavelet(p, c, s, 0, fine, fine)) return false;
+    const Step* average = averaged(p, c, s.average, fine, c.channel(fine));
     if (average == nullptr || !leads(*average, s, 0, 1)) return false;
-    const int64_t coarser = c.max_order > 1 ? c.J - 1 - j1 : 0;
+    const int64_t coarser = c.depth > 1 ? c.levels - 1 - fine : 0;
     if (s.child_count != coarser) return false;
-    for (int64_t j2 = j1 + 1; j2 <= j1 + coarser; ++j2) {
-      const Step& second = p.steps[s.children[j2 - j1 - 1]];
-      if (!is_wavelet(p, c, second, j1, j2, c.wavelet_table(j1, j2))) return false;
-      average = averaged(p, c, second.average, j2, c.channel(j1, 0, j2));
+    for (int64_t coarse = fine + 1; coarse <= fine + coarser; ++coarse) {
+      const Step& second = p.steps[s.children[coarse - fine - 1]];
+      if (!is_wavelet(p, c, second, fine, coarse, c.set(fine, coarse))) return false;
+      average = averaged(p, c, second.average, coarse, c.channel(fine, 0, coarse));
       if (average == nullptr || second.child_count > 0 || !leads(*average, second, 1, 1) ||
-          !leads(*average, second, 0, c.L * coarser)) {
+          !leads(*average, second, 0, c.filters * coarser)) {
         return false;
       }
     }

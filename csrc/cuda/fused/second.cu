@@ -1,4 +1,4 @@
-// Kernels for the second order by itself.
+// Kernels for second steps by themselves.
 #include "forward.cuh"
 
 namespace scatcuda {

@@ -10,11 +10,11 @@ inline int64_t bins(const Cascade& s, int64_t res) { return s.rows(res) * s.colu
 inline int64_t half_bins(const Cascade& s, int64_t res) {
   return s.columns(res) * (s.rows(res) / 2 + 1);
 }
-inline bool has_second(const Cascade& s, int64_t j1) { return s.max_order > 1 && j1 + 1 < s.J; }
-// W of scales first … J − 1: of the first order from 0 on, of the second from j1 + 1 on
+inline bool goes_on(const Cascade& s, int64_t fine) { return s.depth > 1 && fine + 1 < s.levels; }
+// Points of planes of the resolutions from `first` on
 inline int64_t bins_from(const Cascade& s, int64_t first) {
   int64_t sum = 0;
-  for (int64_t j = first; j < s.J; ++j) sum += bins(s, j);
+  for (int64_t res = first; res < s.levels; ++res) sum += bins(s, res);
   return sum;
 }
 
@@ -22,8 +22,8 @@ inline int64_t bins_from(const Cascade& s, int64_t first) {
 
 // Of the fused tier's blocks
 struct Shared {
-  int64_t area = 0;    // families: planes of the second order, before or after them a low-pass
-  int64_t block = 0;   // of families or, without the first order, of second at j2 = 1
+  int64_t area = 0;    // families: planes of second steps, before or after them a low-pass
+  int64_t block = 0;   // of families or, where they are not whole, of second at coarse = 1
   int64_t before = 0;  // of spectrum
   int64_t image = 0;   // of image_backward
 };
@@ -56,8 +56,8 @@ inline int64_t second_bytes(const Cascade& s, Task task, int64_t res, int64_t gr
   return planes_bytes(s, task, res, group) + matrices_bytes(s, task, res) + roots_bytes_of(s, res);
 }
 
-inline Shared shared_of(const Cascade& s, Task task, bool first_order, int64_t group) {
-  if (!first_order) return {0, second_bytes(s, task, 1, group), 0, 0};
+inline Shared shared_of(const Cascade& s, Task task, bool whole, int64_t group) {
+  if (!whole) return {0, second_bytes(s, task, 1, group), 0, 0};
   const int outer = static_cast<int>(s.columns(0)), inner = static_cast<int>(s.rows(0));
   const int m = static_cast<int>(s.m), n = static_cast<int>(s.n);
   const int64_t tile = tile_bytes(outer, inner, 1), roots = round_up(roots_bytes_of(s, 0), 16);
@@ -68,7 +68,7 @@ inline Shared shared_of(const Cascade& s, Task task, bool first_order, int64_t g
   shared.image = tile + matrices_bytes(s, task, 0) + roots + given;
   shared.area = task == Task::forward ? between : given;
   shared.block = tile + matrices_bytes(s, task, 0) + roots;
-  if (has_second(s, 0)) {
+  if (goes_on(s, 0)) {
     shared.area = max(shared.area, planes_bytes(s, task, 1, group));
     shared.block += matrices_bytes(s, task, 1);
     if (task != Task::forward) shared.block += tile;  // Û1 and its gradient
@@ -77,30 +77,32 @@ inline Shared shared_of(const Cascade& s, Task task, bool first_order, int64_t g
   return shared;
 }
 
-// Angles side by side where `bytes` are there for planes of resolution res: a power of two, for
+// Filters side by side where `bytes` are there for planes of resolution res: a power of two, for
 // the bank's lanes to be whole groups
 inline int64_t group_of(const Cascade& s, Task task, int64_t res, int64_t bytes) {
   int64_t group = 1;
-  while (group < s.L && group < 16 && planes_bytes(s, task, res, 2 * group) <= bytes) group *= 2;
+  while (group < s.filters && group < 16 && planes_bytes(s, task, res, 2 * group) <= bytes)
+    group *= 2;
   return group;
 }
 
-// First scales that families do: no path goes on from the last one, which, where the bank is
-// arranged for a second order, is done like one.
-inline int64_t family_scales(const Cascade& s, const Launch& launch) {
-  return !launch.first_order_fused ? 0 : has_second(s, 0) ? s.J - 1 : s.J;
+// First steps that families do: no chain goes on from the coarsest one, which, where the bank is
+// arranged for second steps, is done like one.
+inline int64_t family_steps(const Cascade& s, const Launch& launch) {
+  return !launch.whole ? 0 : goes_on(s, 0) ? s.levels - 1 : s.levels;
 }
 
 // --- threads and registers ---
 
-// The kernel for the second order of one scale
-inline SecondKernel second_of(const Cascade& s, Task task, int64_t j1, int64_t j2) {
-  const int64_t side = s.rows(j2) == s.columns(j2) ? s.rows(j2) : 0, k = int64_t{1} << (j2 - j1);
+// The kernel for second steps to one resolution
+inline SecondKernel second_of(const Cascade& s, Task task, int64_t fine, int64_t coarse) {
+  const int64_t side = s.rows(coarse) == s.columns(coarse) ? s.rows(coarse) : 0,
+                k = int64_t{1} << (coarse - fine);
   return task == Task::forward ? second_kernel_for(side, k) : second_backward_kernel_for(side, k);
 }
-// Bounds of families or, without the first order, of second at j2 = 1
-inline Bounds bounds_of(const Cascade& s, Task task, bool first_order, int architecture) {
-  if (!first_order) return second_of(s, task, 0, 1).bounds;
+// Bounds of families or, where they are not whole, of second at coarse = 1
+inline Bounds bounds_of(const Cascade& s, Task task, bool whole, int architecture) {
+  if (!whole) return second_of(s, task, 0, 1).bounds;
   const int side = s.Mp == s.Np ? static_cast<int>(s.Mp) : 0;  // others take what they may
   return task == Task::forward ? family_bounds(side, architecture) : family_backward_bounds(side);
 }

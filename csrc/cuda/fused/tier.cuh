@@ -17,7 +17,7 @@ class Fused : public Ends<float> {
     a_.phi = bank.phi, a_.phi_support = bank.phi_support;
     fill_in();
     take_room();
-    const int64_t jobs = s_.wavelet_tables() + 2 * s_.J + 1;  // tables, matrices, roots
+    const int64_t jobs = s_.sets() + 2 * s_.levels + 1;  // tables, matrices, roots
     queue_.run(arrange_kernel, {64, jobs}, arrange_threads, 0, a_);
   }
 
@@ -32,27 +32,27 @@ class Fused : public Ends<float> {
   void families(Walk<float>& general) {
     const Workspace::Scope scope(workspace_);
     const bool forward = launch_.task == Task::forward;
-    if (s_.max_order > 0) a_.x_hat = workspace_.take<Point>(launch_.wave * half_bins(s_, 0));
+    if (s_.depth > 0) a_.x_hat = workspace_.take<Point>(launch_.wave * half_bins(s_, 0));
     std::vector<Point*> w;
-    if (s_.max_order > 0 && !forward) {
-      a_.g_hat = workspace_.take<Point>(launch_.wave * s_.L * bins_from(s_, 0));
-      for (int j = 0; j < s_.J; ++j) w.push_back(a_.g_hat + g_offset(a_, j));
+    if (s_.depth > 0 && !forward) {
+      a_.g_hat = workspace_.take<Point>(launch_.wave * s_.filters * bins_from(s_, 0));
+      for (int r = 0; r < s_.levels; ++r) w.push_back(a_.g_hat + g_offset(a_, r));
     }
     const Shared shared = shared_of(s_, launch_.task, true, launch_.group);
     const int64_t side = s_.Mp == s_.Np ? s_.Mp : 0;
     const FamilyKernels kernels = family_kernels(side);
-    if (forward || s_.max_order > 0) {
+    if (forward || s_.depth > 0) {
       queue_.run(kernels.spectrum, {a_.B}, launch_.threads, shared.before, a_);
     }
-    if (s_.max_order > 0) {
+    if (s_.depth > 0) {
       queue_.run(forward ? kernels.families : families_backward_kernel_for(side),
-                 {a_.B * a_.family_scales * s_.L}, launch_.threads, shared.block, a_);
-      if (a_.family_scales < s_.J) {
-        run(p_.children[s_.J - 1], a_.B, a_.x_hat, forward ? nullptr : w.back());
+                 {a_.B * a_.family_steps * s_.filters}, launch_.threads, shared.block, a_);
+      if (a_.family_steps < s_.levels) {
+        run(p_.children[s_.levels - 1], a_.B, a_.x_hat, forward ? nullptr : w.back());
       }
     }
     if (forward) return;
-    if (s_.max_order > 0) general.unfold(a_.B, w, a_.x_hat);
+    if (s_.depth > 0) general.unfold(a_.B, w, a_.x_hat);
     queue_.run(image_backward_kernel_of(), {a_.B}, launch_.threads, shared.image, a_);
   }
 
@@ -62,15 +62,15 @@ class Fused : public Ends<float> {
     const Step& average = p_.steps[s.average];
     FusedArguments a = a_;
     a.u_hat = u_hat, a.g_hat = g_hat;
-    a.j1 = level(s.source), a.j2 = level(step);
+    a.fine = level(s.source), a.coarse = level(step);
     a.planes = s.source < 0 ? 1 : static_cast<int>(p_.steps[s.source].planes);
     a.first_channel = static_cast<int>(average.channel);
     a.channel_step = s.source < 0 ? 0 : static_cast<int>(average.stride[0]);
-    const int64_t group = int64_t{1} << a.log_group[a.j2];
-    const SecondKernel found = second_of(s_, launch_.task, a.j1, a.j2);
-    queue_.run(found.kernel, {images * a.planes * ceil_div(s_.L, group)},
+    const int64_t group = int64_t{1} << a.log_group[a.coarse];
+    const SecondKernel found = second_of(s_, launch_.task, a.fine, a.coarse);
+    queue_.run(found.kernel, {images * a.planes * ceil_div(s_.filters, group)},
                min(launch_.threads, found.bounds.threads),
-               second_bytes(s_, launch_.task, a.j2, group), a);
+               second_bytes(s_, launch_.task, a.coarse, group), a);
   }
 
  private:
@@ -84,17 +84,17 @@ class Fused : public Ends<float> {
   void fill_in() {
     const auto to_int = [](int64_t value) { return static_cast<int>(value); };
     a_.cascade = s_;
-    a_.J = to_int(s_.J), a_.L = to_int(s_.L), a_.max_order = to_int(s_.max_order);
+    a_.levels = to_int(s_.levels), a_.filters = to_int(s_.filters), a_.depth = to_int(s_.depth);
     a_.lanes = to_int(s_.lanes), a_.M = to_int(s_.M), a_.N = to_int(s_.N);
     a_.Mp = to_int(s_.Mp), a_.Np = to_int(s_.Np), a_.m = to_int(s_.m), a_.n = to_int(s_.n);
     a_.channels = to_int(s_.channels);
-    a_.family_scales = to_int(family_scales(s_, launch_)), a_.wave = to_int(launch_.wave);
-    const Shared shared = shared_of(s_, launch_.task, launch_.first_order_fused, launch_.group);
+    a_.family_steps = to_int(family_steps(s_, launch_)), a_.wave = to_int(launch_.wave);
+    const Shared shared = shared_of(s_, launch_.task, launch_.whole, launch_.group);
     a_.area = to_int(shared.area);
-    const int64_t room = launch_.first_order_fused || !has_second(s_, 0)
+    const int64_t room = launch_.whole || !goes_on(s_, 0)
                              ? shared.area
                              : planes_bytes(s_, launch_.task, 1, launch_.group);
-    for (int64_t res = 0; res < s_.J; ++res) {
+    for (int64_t res = 0; res < s_.levels; ++res) {
       int log = 0;
       while (res > 0 && int64_t{1} << log < group_of(s_, launch_.task, res, room)) ++log;
       a_.log_group[res] = log;
@@ -107,14 +107,14 @@ class Fused : public Ends<float> {
 
   void take_room() {
     int64_t taps = 0, second = 0;
-    for (int64_t res = 0; res < s_.J; ++res) {
+    for (int64_t res = 0; res < s_.levels; ++res) {
       taps += s_.columns(res) * four(a_.n) + s_.rows(res) * four(a_.m);
-      if (s_.max_order > 1) second += (s_.J - 1 - res) * bins(s_, res);
+      if (s_.depth > 1) second += (s_.levels - 1 - res) * bins(s_, res);
     }
-    a_.psi_first = workspace_.take<float>(a_.family_scales * bins(s_, 0) * s_.lanes);
+    a_.psi_first = workspace_.take<float>(a_.family_steps * bins(s_, 0) * s_.lanes);
     a_.psi_second = workspace_.take<float>(second * s_.lanes);
     a_.taps = workspace_.take<float>(taps);
-    a_.bands = workspace_.take<int2>(s_.J * (four(a_.n) + four(a_.m)));
+    a_.bands = workspace_.take<int2>(s_.levels * (four(a_.n) + four(a_.m)));
     a_.roots = workspace_.take<Point>(s_.Mp + s_.Np);
   }
 

@@ -1,6 +1,6 @@
 // Fourier transforms of planes in shared memory, in place.
 //
-// A tile holds complex planes [outer, inner], `group` of them side by side: angles of one scale. A
+// A tile holds complex planes [outer, inner], `group` of them side by side: filters of one set. A
 // line of n points is transformed in passes, one butterfly a thread and a barrier after each. The
 // inverse transform decimates in frequency: frequencies enter in their natural order, and sample k
 // comes out at place(k), its digits reversed. The forward transform decimates in time, from there
@@ -30,8 +30,8 @@ struct Passes {
 };
 
 // Every radix is one more copy of every pass: a kernel for any side has few, a kernel for one side
-// has what suits it. Planes of the first order keep two lines in registers at a time, planes of the
-// second order one. Larger radices would save passes and cost registers (`make kernels`), which
+// has what suits it. Planes of first steps keep two lines in registers at a time, planes of
+// second ones one. Larger radices would save passes and cost registers (`make kernels`), which
 // blocks that wait for memory need more.
 constexpr int largest_radix = 16;
 template <class... R>
@@ -39,8 +39,8 @@ SCATCUDA_HD constexpr unsigned set_of(R... radices) {
   return ((1u << radices) | ...);
 }
 constexpr unsigned any_side = set_of(2, 3, 4, 5, 7, 8, 9, 11, 13);
-constexpr unsigned first_order = any_side | set_of(6, 10);
-constexpr unsigned second_order = first_order | set_of(12, 15, 16);
+constexpr unsigned in_pairs = any_side | set_of(6, 10);
+constexpr unsigned side_by_side = in_pairs | set_of(12, 15, 16);
 
 // n as a product of `passes` radices in falling order, the first as small as can be
 SCATCUDA_HD constexpr bool split(int n, int passes, unsigned radices, int largest, Passes& out) {
