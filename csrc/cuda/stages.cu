@@ -34,7 +34,7 @@ Status filter_fold(int64_t B, int64_t L, int64_t M, int64_t N, int64_t k, const 
                    const T* psi, T* out, void* stream) {
   if (!are_ints({L, M, N, k})) return Status::bad_problem;
   Queue queue(nullptr, stream);
-  queue.run(filter_fold_kernel<T, false, false, 8>,
+  queue.run(filter_fold_kernel<T, false, false, false, 8>,
             {B * ceil_div(M / k * (N / k), stage_threads), ceil_div(L, 8)}, stage_threads, 0,
             folding(B, L, M, N, k, x_hat, psi, out));
   return queue.status();

@@ -1,5 +1,6 @@
 """The tests of the tests: mistakes planted in copies of the engine's own sources are caught. A copy
-has one mistake forward and one backward, of different tiers: neither meets the other."""
+has one mistake forward and one backward, of different tiers, and one that cascades of images do
+not reach: none meets another."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ import pytest
 import torch
 
 import emulation
-from emulation import test_backward, test_engine
+from emulation import test_backward, test_engine, test_programs
 
 CASE = test_engine.Case(16, 20, 2, L=3, B=2)
 
@@ -32,33 +33,55 @@ class Mistake(NamedTuple):
 
 FORWARD = {
     "no barrier between modulus and low-pass": Mistake(
-        "fused.cuh", "void second_planes", "__syncthreads();", ";", "fused", 0
+        "fused/forward.cuh", "void second_planes", "__syncthreads();", ";", "fused", 0
     ),
     "a frequency mirrored to its neighbour": Mistake(
-        "fused.cuh", "struct Folded", "fine_inner - r;", "fine_inner - r + 1;", "fused", 1
+        "fused/forward.cuh", "struct Folded", "fine_inner - r;", "fine_inner - r + 1;", "fused", 1
     ),
     "the last outputs not written": Mistake(
-        "fused.cuh", "void lowpass_outputs", "i < a.m * chunks", "i < a.m * chunks - 1", "fused", 2
+        "fused/forward.cuh",
+        "void lowpass_outputs",
+        "i < a.m * chunks",
+        "i < a.m * chunks - 1",
+        "fused",
+        2,
     ),
     "half a spectrum not conjugated": Mistake(
-        "general.cuh", "filter_fold_kernel", "x.im = -x.im;", "x.im = x.im;", "general", 3
+        "passes/fold.cuh", "bin_of", "{x.re, -x.im}", "{x.re, x.im}", "general", 3
     ),
 }
 BACKWARD = {
     "a mirrored gradient not conjugated": Mistake(
-        "backward.cuh", "unfold_kernel", "g.im - other.im", "g.im + other.im", "general", 0
+        "passes/fold.cuh", "unfold_kernel", "g.im - other.im", "g.im + other.im", "general", 0
     ),
     "pixels counted once that are shown twice": Mistake(
-        "backward.cuh", "void each_mirror", "p < padded; p += period", "p < 0; ++p", "general", 1
+        "passes/pad.cuh",
+        "void each_showing",
+        "p < a.padded; p += period",
+        "p < 0; ++p",
+        "general",
+        1,
     ),
     "the gradients of coarser scales forgotten": Mistake(
-        "backward.cuh", "unfolded(const", "i < a.count", "i < 1", "general", 2
+        "passes/fold.cuh", "unfolded(const", "i < a.count", "i < 1", "general", 2
     ),
     "no barrier before the way back": Mistake(
-        "fused_backward.cuh", "void at_samples", "__syncthreads();", ";", "fused", 3
+        "fused/backward.cuh", "void at_samples", "__syncthreads();", ";", "fused", 3
     ),
 }
-MISTAKES = FORWARD | BACKWARD
+# forward, in what cascades of images have not
+PROGRAMS = {
+    "a plane of a group not conjugated": Mistake(
+        "passes/group.cuh", "gathered(", "z.im : -z.im", "z.im : z.im", "general", 0
+    ),
+    "planes of a pair shifted the other way": Mistake(
+        "passes/pair.cuh", "pair_kernel", "i), h, 1)", "i), h, -1)", "general", 1
+    ),
+    "a cropped bin next to its place": Mistake(
+        "passes/fold.cuh", "aliases(", "i + side - kept", "i + side - kept - 1", "general", 2
+    ),
+}
+MISTAKES = FORWARD | BACKWARD | PROGRAMS
 
 
 @cache
@@ -99,3 +122,13 @@ def test_a_mistake_backward_is_caught(mistake: str) -> None:
     grad_x = test_backward.run(engine, case)[0][0]
     error = oracle.relative_error(grad_x, test_backward.expected(case)[0])
     assert not error <= test_backward.TOLERANCE[torch.float32]
+
+
+@pytest.mark.parametrize("mistake", PROGRAMS)
+def test_a_mistake_in_programs_is_caught(mistake: str) -> None:
+    engine, errors = mutants()[mistake], []
+    for seed in range(12):
+        given = test_programs.problem(seed, True, torch.float32)
+        (S, *_), _ = test_programs.run(engine, given)
+        errors.append(test_programs.error(S, given.wanted[0]))
+    assert not max(errors) <= test_programs.TOLERANCE[torch.float32]

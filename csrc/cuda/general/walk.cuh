@@ -77,7 +77,7 @@ class Walk {
     T *u = reals(-1), *more = nullptr;
     pad(x, pixels, u);
     if (averages_.has_matrices(-1)) averages_.template filters<false>({{-1, u}});
-    if (u_hat != nullptr || p_.child_count > 0) {
+    if (p_.child_count > 0) {
       w_.transform(Direction::real_forward, padded, 1, u, u_hat);
       ascend(p_.children, p_.child_count, u_hat, padded, 1);
     }
@@ -129,8 +129,8 @@ class Walk {
     return w_.template take<Complex<T>>(w_.size * w_.planes(i) * w_.plane(i).half().points());
   }
   Bins complexes(int i) {
-    const int64_t filters = step(i).rho == Rho::norm ? set(i).count : 1;
-    return w_.template take<Complex<T>>(w_.size * w_.planes(i) * filters * w_.plane(i).points());
+    const int64_t points = w_.plane(i).points();
+    return w_.template take<Complex<T>>(w_.size * w_.planes(i) * filters(i) * points);
   }
   // Of each of its planes: numbers of W
   int64_t filters(int i) const { return step(i).rho == Rho::norm ? set(i).count : 1; }
@@ -197,6 +197,11 @@ class Walk {
     }
   }
 
+  template <bool Middle>
+  static auto fold_kernel(int together) {
+    return together == 4 ? filter_fold_kernel<T, true, true, Middle, 4>
+                         : filter_fold_kernel<T, true, true, Middle, 8>;
+  }
   // Ŵ of steps of one source, which has so many planes a signal
   void fold(const std::vector<Child>& all, Bins u_hat, const Plane& from, int64_t planes) {
     const auto read = [&](int i) { return filters_together(static_cast<int>(set(i).lanes)); };
@@ -211,9 +216,9 @@ class Walk {
             blocks.x = max(blocks.x, a.planes * ceil_div(bins, stage_threads));
             blocks.y = max(blocks.y, ceil_div(set(some[i].step).count, together));
           }
-          w_.queue.run(together == 4 ? filter_fold_kernel<T, true, true, 4>
-                                     : filter_fold_kernel<T, true, true, 8>,
-                       blocks, stage_threads, 0, a);
+          const auto kernel =
+              p_.rank == 3 ? fold_kernel<true>(together) : fold_kernel<false>(together);
+          w_.queue.run(kernel, blocks, stage_threads, 0, a);
         });
   }
   // ĝW to the gradients of the spectra that fold took

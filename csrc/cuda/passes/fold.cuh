@@ -87,12 +87,13 @@ __device__ __forceinline__ Complex<T> bin_of(const Complex<T>* u_hat, const Plan
 // Filters that a thread computes from one reading of the spectrum
 constexpr int filters_together(int lanes) { return lanes < 8 ? 4 : 8; }
 
-// Packed: psi is [kept, lanes], a bank's table, otherwise [count, from]. Blocks: bins × planes,
-// filters, steps.
-template <class T, bool Half, bool Packed, int Filters>
+// Packed: psi is [kept, lanes], a bank's table, otherwise [count, from]. Middle: there is such a
+// side; without it there are registers for more blocks. Blocks: bins × planes, filters, steps.
+template <class T, bool Half, bool Packed, bool Middle, int Filters>
 __global__ void __launch_bounds__(stage_threads) filter_fold_kernel(FoldArguments<T> a) {
   const FoldedStep<T>& s = a.steps[blockIdx.z];
-  const Plane to = s.to(a.from);
+  Plane from = a.from, to = s.to(from);
+  if (!Middle) from.middle = to.middle = 1;
   const int64_t bins = to.points(), tiles = ceil_div(bins, stage_threads);
   const int first = blockIdx.y * Filters;
   if (blockIdx.x >= tiles * a.planes || first >= s.count) return;
@@ -101,24 +102,26 @@ __global__ void __launch_bounds__(stage_threads) filter_fold_kernel(FoldArgument
   if (bin >= bins) return;
   const Place at = place_in(to, bin);
   const Box box = a.template box<Packed>(s);
-  const int64_t points = a.from.points();
-  const Complex<T>* u_hat = a.u_hat + plane * (Half ? a.from.half().points() : points);
+  const int64_t points = from.points();
+  const Complex<T>* u_hat = a.u_hat + plane * (Half ? from.half().points() : points);
   const T* psi = s.psi + (Packed ? box.first + first : first * points);
-  const auto outer = s.outer.aliases(at.c, a.from.outer);
-  const auto middle = s.middle.aliases(at.b, a.from.middle);
-  const auto inner = s.inner.aliases(at.r, a.from.inner);
+  using Aliases = Folding::Aliases;
+  const Aliases outer = s.outer.aliases(at.c, from.outer);
+  const Aliases middle = Middle ? s.middle.aliases(at.b, from.middle) : Aliases{0, 1};
+  const Aliases inner = s.inner.aliases(at.r, from.inner);
+  const int lines = Middle ? box.middle.count : 1;
   Complex<T> sum[Filters] = {};
   for (int i = 0; i < outer.count; ++i) {
     const int c = outer.first + i * to.outer, column = box.outer.number(c);
     if (column < 0) continue;
     for (int l = 0; l < middle.count; ++l) {
-      const int b = middle.first + l * to.middle, line = box.middle.number(b);
+      const int b = middle.first + l * to.middle, line = Middle ? box.middle.number(b) : 0;
       if (line < 0) continue;
       for (int j = 0; j < inner.count; ++j) {
         const int r = inner.first + j * to.inner, row = box.inner.number(r);
         if (row < 0) continue;
-        const Complex<T> x = bin_of<T, Half>(u_hat, a.from, r, b, c);
-        const int64_t entry = (int64_t{column} * box.middle.count + line) * box.inner.count + row;
+        const Complex<T> x = bin_of<T, Half>(u_hat, from, r, b, c);
+        const int64_t entry = (int64_t{column} * lines + line) * box.inner.count + row;
 #pragma unroll
         for (int q = 0; q < Filters; ++q) {
           T w;
