@@ -128,11 +128,11 @@ class Plan {
       if (side > 1) n[rank++] = side;
     }
     n[rank++] = transform.inner;
-    made_ = succeeded(library_.cufftSetAutoAllocation(handle_, 0), "told not to allocate") &&
-            succeeded(library_.cufftMakePlanMany64(handle_, rank, n, nullptr, 1, 0, nullptr, 1, 0,
-                                                   type_of(transform), transform.batch,
-                                                   &work_bytes_),
-                      "making a plan");
+    made_ =
+        succeeded(library_.cufftSetAutoAllocation(handle_, 0), "told not to allocate") &&
+        succeeded(library_.cufftMakePlanMany64(handle_, rank, n, nullptr, 1, 0, nullptr, 1, 0,
+                                               type_of(transform), transform.batch, &work_bytes_),
+                  "making a plan");
     if (!made_) library_.cufftDestroy(handle_);
   }
   ~Plan() {
