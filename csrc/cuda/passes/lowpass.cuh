@@ -54,6 +54,7 @@ struct LowpassArguments {
   T* partial;  // gradients of phi, [slices, phi_numbers]
   int64_t phi_numbers;
   LowpassStep<T> steps[most_together];
+  int first_job;  // of steps × axes: filters
 };
 
 template <class T, bool Modulus>
@@ -266,12 +267,13 @@ template <class T, bool Modulus>
 __global__ void __launch_bounds__(lowpass_threads, sizeof(T) == 4 ? 4 : 3)
     lowpass_filter_kernel(LowpassArguments<T> a) {
   __shared__ T t[chunk_n][lowpass_threads];
-  const LowpassStep<T>& s = a.steps[blockIdx.z / a.axes];
+  const int job = blockIdx.z + a.first_job;
+  const LowpassStep<T>& s = a.steps[job / a.axes];
   const Plane from = s.from;
   const SummedAxis<T> inner{s.inner, from.inner, 1};
   const SummedAxis<T> middle{s.middle, from.middle, from.inner};
   const SummedAxis<T> outer{s.outer, from.outer, from.index(0, 0, 1)};
-  const int axis = blockIdx.z % a.axes;
+  const int axis = job % a.axes;
   const bool is_inner = axis == 0, is_middle = axis == 1 && a.axes == 3;
   const SummedAxis<T> own = is_inner ? inner : is_middle ? middle : outer;
   const SummedAxis<T> x = is_inner ? outer : inner, y = is_middle ? outer : middle;
