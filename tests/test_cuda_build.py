@@ -110,12 +110,11 @@ def launches_of(engine: emulation.Emulated, p: plan.Plan, tier: str) -> Iterator
     (m, n), (boxes, bands) = p.output, plan.whole_support(p)
     phi = sum(m * (p.padded[0] >> res) + n * (p.padded[1] >> res) for res in range(p.J))
     bank = np.zeros(p.lanes, np.float32), boxes.numpy().ravel(), np.zeros(phi, np.float32)
-    arguments = (np.zeros((1, p.M, p.N), np.float32), *bank, bands.numpy().ravel())
-    sizes = {"J": p.J, "L": p.L, "tier": tier, "budget": 1}
-    yield engine.scattering2d(*arguments, **sizes)[-1]
-    yield engine.scattering2d_backward(
-        np.zeros((1, p.channels, m, n), np.float32), *arguments, **sizes
-    )[-1]
+    x, bands = np.zeros((1, p.M, p.N), np.float32), bands.numpy().ravel()
+    arguments = (x, *bank, bands, p.program)
+    yield engine.scattering(*arguments, tier=tier, budget=1)[-1]
+    g = np.zeros((1, p.channels, m, n), np.float32)
+    yield engine.scattering_backward(g, *arguments, tier=tier, budget=1)[-1]
 
 
 # --- the tool itself ----------------------------------------------------------------------------

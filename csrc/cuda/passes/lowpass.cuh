@@ -262,10 +262,9 @@ struct SummedAxis {
 
 // gP and gQ inside their bands, added to the partial sums of each slice of planes: those of a slice
 // are summed by blocks of their own. Blocks: tiles of the matrix, slices, steps × axes.
-// Told that four blocks are enough nvcc leaves them their registers; by itself it spills.
+// Told that three blocks are enough nvcc leaves them their registers; by itself it spills.
 template <class T, bool Modulus>
-__global__ void __launch_bounds__(lowpass_threads, sizeof(T) == 4 ? 4 : 3)
-    lowpass_filter_kernel(LowpassArguments<T> a) {
+__global__ void __launch_bounds__(lowpass_threads, 3) lowpass_filter_kernel(LowpassArguments<T> a) {
   __shared__ T t[chunk_n][lowpass_threads];
   const int job = blockIdx.z + a.first_job;
   const LowpassStep<T>& s = a.steps[job / a.axes];
