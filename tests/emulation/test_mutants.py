@@ -127,7 +127,7 @@ def test_a_mistake_backward_is_caught(mistake: str) -> None:
 @pytest.mark.parametrize("mistake", PROGRAMS)
 def test_a_mistake_in_programs_is_caught(mistake: str) -> None:
     engine, errors = mutants()[mistake], []
-    for seed in range(12):
+    for seed in range(24):
         given = test_programs.problem(seed, True, torch.float32)
         (S, *_), _ = test_programs.run(engine, given)
         errors.append(test_programs.error(S, given.wanted[0]))
