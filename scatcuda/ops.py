@@ -59,7 +59,7 @@ def scattering(
         >>> b.mean(b.wavelet(X, b.set(2, 8), fold=2))
         >>> packed = pack_program(b.build(), [torch.eye(2, 8).double()], [], torch.float32)
         >>> scattering(torch.ones(5, 8), *packed, b.build().text)[0]
-        tensor([[1.], [0.]])
+        tensor([1., 0.])
     """
     tensors = (x, psi, psi_support, phi, phi_support)
     return _call(_operators.scattering.default, tensors, program, tier, workspace)

@@ -634,9 +634,9 @@ def test_environment_chooses_the_launch(monkeypatch):
 
 @needs_engine
 def test_tier_that_cannot_be():
-    with pytest.raises(RuntimeError, match="cuda_launch: the fused tier does not do this problem"):
+    with pytest.raises(RuntimeError, match="cuda_launch: the fused tier does not do this program"):
         cuda_launch(2, (2048, 2048), device="T4", tier="fused")
-    with pytest.raises(RuntimeError, match="cuda_launch: the fused tier does not do this problem"):
+    with pytest.raises(RuntimeError, match="cuda_launch: the fused tier does not do this program"):
         cuda_launch(2, (32, 32), device="H100", tier="fused", dtype=torch.float64)
 
 

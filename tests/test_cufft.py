@@ -106,7 +106,7 @@ def made(lines: list[str]) -> list[str]:
 
 
 def test_transforms_of_one_to_three_axes(programs):
-    """The first sides of those with fewer are 1."""
+    """Sides of one point are none."""
     lines = run(programs, "plan r2c 1 36 24", "middle 5", "plan r2c 1 36 24", "plan r2c 7 36 24")
     plans = [plan.partition(" type")[0] for plan in made(lines)]
     assert plans == ["36", "5 36", "7 5 36"]

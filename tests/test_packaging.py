@@ -198,7 +198,7 @@ def test_pkg_config(static, tmp_path):
     Scattering2D(2, (16, 16)).save_plan(tmp_path / "plan.scat")
     (tmp_path / "x").write_bytes(bytes(2048))
     said = run(tmp_path / "transform", tmp_path / "plan.scat", tmp_path / "x", tmp_path / "S")
-    assert said.startswith("2 images")
+    assert said.startswith("2 signals")
 
 
 # --- the project's own CMake ------------------------------------------------------------------

@@ -4,7 +4,7 @@
 //   real_inverse      the way back, after which its input is lost
 //   forward, inverse  complex [batch, outer, middle, inner], in place
 //
-// all of them unscaled, of as many axes as there are: the first sides may be 1.
+// all of them unscaled, of as many axes as there are: the others have one point.
 //
 // The copy that PyTorch has loaded is taken where there is one. Plans are kept: making one takes
 // milliseconds, and memory of cuFFT's own for its tables, the only thing here that is not the
@@ -122,14 +122,17 @@ class Plan {
       : library_(library), device_(device), transform_(transform) {
     const Relaxed relaxed(cudaThreadExchangeStreamCaptureMode);
     if (!succeeded(library_.cufftCreate(&handle_), "asked for a plan")) return;
-    long long n[] = {transform.outer, transform.middle, transform.inner};
-    int first = 0;  // side of those that are not one point
-    while (first < 2 && n[first] == 1) ++first;
-    made_ = succeeded(library_.cufftSetAutoAllocation(handle_, 0), "told not to allocate") &&
-            succeeded(library_.cufftMakePlanMany64(handle_, 3 - first, n + first, nullptr, 1, 0,
-                                                   nullptr, 1, 0, type_of(transform),
-                                                   transform.batch, &work_bytes_),
-                      "making a plan");
+    long long n[3];
+    int rank = 0;  // of the sides that are not one point
+    for (const int64_t side : {transform.outer, transform.middle}) {
+      if (side > 1) n[rank++] = side;
+    }
+    n[rank++] = transform.inner;
+    made_ =
+        succeeded(library_.cufftSetAutoAllocation(handle_, 0), "told not to allocate") &&
+        succeeded(library_.cufftMakePlanMany64(handle_, rank, n, nullptr, 1, 0, nullptr, 1, 0,
+                                               type_of(transform), transform.batch, &work_bytes_),
+                  "making a plan");
     if (!made_) library_.cufftDestroy(handle_);
   }
   ~Plan() {

@@ -31,7 +31,7 @@ class Builder:
     """
 
     def __init__(self, *axes: int | Axis) -> None:
-        self.axes = tuple(a if isinstance(a, Axis) else Axis(a) for a in axes)
+        self.axes: tuple[Axis, ...] = tuple(a if isinstance(a, Axis) else Axis(a) for a in axes)
         self.sets: list[Set] = []
         self.matrices: list[Matrix] = []
         self.steps: list[Step] = []

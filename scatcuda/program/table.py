@@ -22,6 +22,7 @@ class Program:
     names the step that cannot be.
 
     Example:
+        >>> from scatcuda.program import Builder, X
         >>> b = Builder(8)
         >>> U = b.wavelet(X, b.set(2, 8), fold=2)
         >>> b.mean(X), b.mean(U)

@@ -57,13 +57,13 @@ PYBIND11_MODULE(planted, m) {
   // the FFT that stands in for cuFFT
   m.def("fft_forward", [](const Array<double>& x) {
     Array<std::complex<double>> out({x.shape(0), x.shape(1), x.shape(2) / 2 + 1});
-    fft_forward(x.shape(0), x.shape(1), x.shape(2), x.data(), out.mutable_data());
+    fft_forward(x.shape(0), {x.shape(1), 1, x.shape(2)}, x.data(), out.mutable_data());
     return out;
   });
   m.def("fft_inverse", [](const Array<std::complex<double>>& z) {
     Array<std::complex<double>> out({z.shape(0), z.shape(1), z.shape(2)});
     std::copy_n(z.data(), z.size(), out.mutable_data());
-    fft_complex(1, z.shape(0), z.shape(1), z.shape(2), out.mutable_data());
+    fft_complex(1, z.shape(0), {z.shape(1), 1, z.shape(2)}, out.mutable_data());
     return out;
   });
 }

@@ -49,6 +49,7 @@ def kernels_of(path: Path) -> dict[int, str]:
     return {int(match[1], 16): shortened(match[2]) for match in found if match}
 
 
+@pytest.mark.xfail(strict=True, reason="gradients of norms and of powers are not reached yet")
 def test_compute_sanitizer_sees_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     engine, gpu, launched = emulation.engine("plain"), gpu_tests(), set()
     engine.reset_device()

@@ -512,7 +512,7 @@ def test_kernels_of_one_side(case, device):
 
 @pytest.mark.sanitize
 @pytest.mark.parametrize("dtype", LIMITS, ids=str)
-@pytest.mark.parametrize("drawn", PROGRAMS[:16], ids=str)
+@pytest.mark.parametrize("drawn", PROGRAMS, ids=str)
 def test_tiny_programs(drawn, dtype, device):
     check_program(drawn, dtype, device)
 

@@ -1,6 +1,8 @@
 // Averages of the planes of steps, or of the signal, and back: which kernels, with what.
 #pragma once
 
+#include <algorithm>
+
 #include "../passes/lowpass.cuh"
 #include "wave.cuh"
 
@@ -92,8 +94,12 @@ class Averages {
           max(tiles, max(tiles_of(s.inner, s.from.inner),
                          max(tiles_of(s.middle, s.from.middle), tiles_of(s.outer, s.from.outer))));
     });
-    run(lowpass_filter_kernel<T, Modulus>,
-        {tiles, slices_of(w_.p), static_cast<int64_t>(of.size()) * w_.p.rank}, a);
+    // Sums of one matrix are taken one after the other.
+    const int64_t jobs = static_cast<int64_t>(of.size()) * w_.p.rank;
+    const int64_t together = shares_matrices(of) ? 1 : jobs;
+    for (; a.first_job < jobs; a.first_job += static_cast<int>(together)) {
+      run(lowpass_filter_kernel<T, Modulus>, {tiles, slices_of(w_.p), together}, a);
+    }
   }
 
   // Before the first wave, and after the last one
@@ -106,6 +112,17 @@ class Averages {
   }
 
  private:
+  // Whether two steps, or two axes of one, take the same matrix
+  bool shares_matrices(const std::vector<Planes>& of) const {
+    std::vector<int> taken;
+    for (const Planes& planes : of) {
+      for (const int matrix : w_.average(planes.step)->matrix) {
+        if (matrix >= 0) taken.push_back(matrix);
+      }
+    }
+    std::sort(taken.begin(), taken.end());
+    return std::adjacent_find(taken.begin(), taken.end()) != taken.end();
+  }
   // Planes of rank 1 are lines
   bool lines() const { return w_.p.rank == 1; }
 

@@ -53,7 +53,7 @@ __device__ __forceinline__ T sum_of_block(T value, T* memory) {
     __syncthreads();
     if (threadIdx.x < step) memory[threadIdx.x] += memory[threadIdx.x + step];
   }
-  return memory[0];
+  return threadIdx.x == 0 ? memory[0] : T(0);  // to the others it may not be there yet
 }
 
 // Blocks: planes

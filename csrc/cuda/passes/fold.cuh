@@ -90,7 +90,8 @@ constexpr int filters_together(int lanes) { return lanes < 8 ? 4 : 8; }
 // Packed: psi is [kept, lanes], a bank's table, otherwise [count, from]. Middle: there is such a
 // side; without it there are registers for more blocks. Blocks: bins × planes, filters, steps.
 template <class T, bool Half, bool Packed, bool Middle, int Filters>
-__global__ void __launch_bounds__(stage_threads) filter_fold_kernel(FoldArguments<T> a) {
+__global__ void __launch_bounds__(stage_threads, sizeof(T) == 4 ? 3 : 2)
+    filter_fold_kernel(FoldArguments<T> a) {
   const FoldedStep<T>& s = a.steps[blockIdx.z];
   Plane from = a.from, to = s.to(from);
   if (!Middle) from.middle = to.middle = 1;

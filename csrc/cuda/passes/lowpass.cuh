@@ -54,6 +54,7 @@ struct LowpassArguments {
   T* partial;  // gradients of phi, [slices, phi_numbers]
   int64_t phi_numbers;
   LowpassStep<T> steps[most_together];
+  int first_job;  // of steps × axes: filters
 };
 
 template <class T, bool Modulus>
@@ -66,11 +67,12 @@ __device__ __forceinline__ T real_at(const void* u, int64_t i) {
 // of as many points as it has threads.
 constexpr int lowpass_threads = 128, chunk_n = 8, chunk_m = 32;
 
-// t = U Qᵀ, S = P t. Blocks: chunks × planes, 1, steps. A middle side takes more registers.
+// Blocks of a processor that it is to leave registers for
+constexpr int lowpass_blocks(int rank, bool wide) { return rank < 3 ? 8 : wide ? 4 : 5; }
+
+// t = U Qᵀ, S = P t. Blocks: chunks × planes, 1, steps.
 template <class T, bool Modulus, int Rank>
-__global__ void __launch_bounds__(lowpass_threads, Rank < 3         ? 8
-                                                   : sizeof(T) == 4 ? 5
-                                                                    : 4)
+__global__ void __launch_bounds__(lowpass_threads, lowpass_blocks(Rank, sizeof(T) == 8))
     lowpass_kernel(LowpassArguments<T> a) {
   constexpr bool Lines = Rank == 1;
   __shared__ T t[chunk_n][lowpass_threads + 1];
@@ -268,17 +270,17 @@ struct SummedAxis {
 
 // gP and gQ inside their bands, added to the partial sums of each slice of planes: those of a slice
 // are summed by blocks of their own. Blocks: tiles of the matrix, slices, steps × axes.
-// Told that four blocks are enough nvcc leaves them their registers; by itself it spills.
+// Told that three blocks are enough nvcc leaves them their registers; by itself it spills.
 template <class T, bool Modulus>
-__global__ void __launch_bounds__(lowpass_threads, sizeof(T) == 4 ? 4 : 3)
-    lowpass_filter_kernel(LowpassArguments<T> a) {
+__global__ void __launch_bounds__(lowpass_threads, 3) lowpass_filter_kernel(LowpassArguments<T> a) {
   __shared__ T t[chunk_n][lowpass_threads];
-  const LowpassStep<T>& s = a.steps[blockIdx.z / a.axes];
+  const int job = blockIdx.z + a.first_job;
+  const LowpassStep<T>& s = a.steps[job / a.axes];
   const Plane from = s.from;
   const SummedAxis<T> inner{s.inner, from.inner, 1};
   const SummedAxis<T> middle{s.middle, from.middle, from.inner};
   const SummedAxis<T> outer{s.outer, from.outer, from.index(0, 0, 1)};
-  const int axis = blockIdx.z % a.axes;
+  const int axis = job % a.axes;
   const bool is_inner = axis == 0, is_middle = axis == 1 && a.axes == 3;
   const SummedAxis<T> own = is_inner ? inner : is_middle ? middle : outer;
   const SummedAxis<T> x = is_inner ? outer : inner, y = is_middle ? outer : middle;
