@@ -124,16 +124,10 @@ def test_a_mistake_backward_is_caught(mistake: str) -> None:
     assert not error <= test_backward.TOLERANCE[torch.float32]
 
 
-OPEN = "planes of a pair shifted the other way"  # not caught yet by the programs that are drawn
-
-
-@pytest.mark.parametrize(
-    "mistake",
-    [pytest.param(m, marks=[pytest.mark.xfail(strict=True)] * (m == OPEN)) for m in PROGRAMS],
-)
+@pytest.mark.parametrize("mistake", PROGRAMS)
 def test_a_mistake_in_programs_is_caught(mistake: str) -> None:
     engine, errors = mutants()[mistake], []
-    for seed in range(24):
+    for seed in (*range(24), 35):  # a pair whose shift counts
         given = test_programs.problem(seed, True, torch.float32)
         (S, *_), _ = test_programs.run(engine, given)
         errors.append(test_programs.error(S, given.wanted[0]))
