@@ -170,7 +170,7 @@ constexpr int spread_columns = 8, spread_outputs = 4;
 // g = Pᵀ gS Q + more, in place of u; with Modulus g u/|u|. Blocks: tiles × planes, 1, steps. By
 // itself nvcc spills, on sm_100, for more blocks than these.
 template <class T, bool Modulus, int Rank>
-__global__ void __launch_bounds__(lowpass_threads, 6)
+__global__ void __launch_bounds__(lowpass_threads, sizeof(T) == 4 ? 6 : 5)
     lowpass_backward_kernel(LowpassArguments<T> a) {
   constexpr bool Lines = Rank == 1;
   const LowpassStep<T>& s = a.steps[blockIdx.z];
