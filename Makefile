@@ -1,7 +1,8 @@
 # Each target sets up what it needs in .venv and says what it does.
 #
 #   make demo    scattering classifies real images; DATA=directory takes MNIST's IDX files instead
-#   make test    the tests
+#   make test    the tests that a change needs, in minutes
+#   make proof   the others: sanitizers, emulated races, planted mistakes, what nvcc makes of kernels
 #   make bench   the benchmarks against Kymatio and plain PyTorch; QUICK=1 for a short run
 #   make compat  the tests of operators, gradients and PyTorch's tools beside another PyTorch, in an
 #                environment of its own: TORCH=2.14.1 (5.5 GB) says which
@@ -19,8 +20,8 @@
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
-# Of the GPU architectures one is enough to see that the extension links; the tests compile the
-# kernels for three, `make kernels` and pip for all of them.
+# Of the GPU architectures one is enough to see that the extension links; `make proof` compiles the
+# kernels for another, `make kernels` and pip for all of them.
 export SCATCUDA_ARCHS ?= 90
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,18 +29,22 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
 CPP := $(shell find csrc tests benchmarks -name '*.h' -o -name '*.hpp' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: help demo test bench compat learn gpu fuzz kernels lint clean
+.PHONY: help demo test proof bench compat learn gpu fuzz kernels lint clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n '3,18p' Makefile | cut -c3-
+	@sed -n '3,19p' Makefile | cut -c3-
 
 demo: $(VENV)/.built-demo
 	$(BIN)/python -m scatcuda.demo $(if $(DATA),--data $(DATA))
 
 # A process for each processor; a file's tests run in one of them, which compiles their programs.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 test: $(VENV)/.built-test
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile $(ARGS)
+	$(PYTEST) -m "not proof" $(ARGS)
+
+proof: $(VENV)/.built-test
+	$(PYTEST) -m proof $(ARGS)
 
 bench: $(VENV)/.built-bench
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)

@@ -27,9 +27,11 @@ from scatcuda import Scattering2D, filters, plan, reference
 from scatcuda.packing import Packed
 from scatcuda.program import parse
 
+pytestmark = pytest.mark.proof
+
 SCATTERING, FILTER_FOLD, MODULUS, SCATTERING_BACK, FILTER_FOLD_BACK, MODULUS_BACK, RACE = range(7)
-REALS = {"float": (np.float32, 1e-6), "double": (np.float64, 1e-13)}  # and relative tolerance
 ISAS = list(native.settings().ISAS)
+REALS = {"float": (np.float32, 1e-6), "double": (np.float64, 1e-13)}  # and relative tolerance
 # Butterflies live in small arrays that ASan would keep in memory, and its checks in line are long:
 # the engine would take minutes to compile. The indices of those arrays are constants, and UBSan
 # watches the bounds of all arrays of known size.
@@ -140,7 +142,7 @@ def programs() -> Path:
     address, thread = [], []
     for isa, real in itertools.product(reversed(ISAS), REALS):  # the slowest first
         flags = ADDRESS + UNDEFINED + [COSTLY] * ((isa, real) != ("baseline", "float"))
-        source = guarded if is_tested(isa) else native.HERE / "engine_absent.cpp"
+        source = guarded if isa in TESTED else native.HERE / "engine_absent.cpp"
         address.append(native.engine_unit(isa, real, source, flags, "address"))
     for real in REALS:
         thread.append(native.engine_unit("baseline", real, plain, THREAD, "thread"))
@@ -171,13 +173,6 @@ def programs() -> Path:
     return native.build("sanitizers", made)
 
 
-def is_tested(isa: str) -> bool:
-    """Of those that this processor has the first and the last; with SCATCUDA_TEST_ISAS=all every
-    one, which takes minutes more to compile."""
-    here = [name for name in ISAS if runs_here(name)]
-    return isa in (here if os.environ.get("SCATCUDA_TEST_ISAS") == "all" else (here[0], here[-1]))
-
-
 def runs_here(isa: str) -> bool:
     """Whether this processor has an instruction set; where that cannot be told, as if it had."""
     needed = {"avx2": {"avx2", "fma"}, "avx512": {"avx512f", "avx512dq", "avx512vl", "avx512bw"}}
@@ -186,6 +181,14 @@ def runs_here(isa: str) -> bool:
     except OSError:
         return True
     return found is None or needed.get(isa, set()) <= set(found[1].split())
+
+
+HERE = [isa for isa in ISAS if runs_here(isa)]
+BEST = HERE[-1]
+#: With the address sanitizer the widest that this processor has; all of them, which takes minutes
+#: more to compile, with SCATCUDA_TEST_ISAS=all
+TESTED = HERE if os.environ.get("SCATCUDA_TEST_ISAS") == "all" else [BEST]
+OF_PROGRAMS = {"address": BEST, "thread": "baseline"}
 
 
 def write_problem(
@@ -213,8 +216,6 @@ def run(program: Path, isa: str, folder: Path) -> subprocess.CompletedProcess[st
 
 
 def execute(command: Sequence[object], isa: str) -> subprocess.CompletedProcess[str]:
-    if not is_tested(isa):
-        pytest.skip(f"{isa} is not here, or tested with SCATCUDA_TEST_ISAS=all")
     environment = os.environ | {
         "SCATCUDA_CPU_ISA": isa,
         "ASAN_OPTIONS": "detect_leaks=0",  # needs rights that containers withhold
@@ -374,21 +375,21 @@ def check_gradient(
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("real", REALS)
-@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("isa", TESTED)
 def test_scattering_stays_in_its_arrays(programs, isa, real, case, tmp_path):
     check_case(programs / "run_engine_address", isa, real, case, tmp_path)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("real", REALS)
-@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("isa", TESTED)
 def test_gradients_stay_in_their_arrays(programs, isa, real, case, tmp_path):
     for wanted in ((True, False, False), (True, True, True)):
         check_gradient(programs / "run_engine_address", isa, real, case, wanted, tmp_path)
 
 
 @pytest.mark.parametrize("real", REALS)
-@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("isa", TESTED)
 def test_stages_stay_in_their_arrays(programs, isa, real, tmp_path):
     for stage in STAGES:
         check_stage(programs / "run_engine_address", isa, real, stage, tmp_path)
@@ -422,7 +423,7 @@ def test_address_sanitizer_sees_a_read_beyond_the_bank(programs, tmp_path):
     given = arrays_of(problem(CASES[0]), "float")
     given[2] = given[2][:-1]
     write_problem(tmp_path / "problem", SCATTERING, "float", 1, (CASES[0].B,), given)
-    done = run(programs / "run_engine_address", "baseline", tmp_path)
+    done = run(programs / "run_engine_address", BEST, tmp_path)
     assert done.returncode != 0
     assert "heap-buffer-overflow" in done.stderr
 
@@ -439,7 +440,7 @@ def test_truncated_problem_is_refused(programs, share, tmp_path):
     write_case(CASES[0], "float", tmp_path)
     whole = (tmp_path / "problem").read_bytes()
     (tmp_path / "problem").write_bytes(whole[: int(share * len(whole))])
-    done = run(programs / "run_engine_address", "baseline", tmp_path)
+    done = run(programs / "run_engine_address", BEST, tmp_path)
     assert done.returncode == 1
     assert "problem: truncated, " in done.stderr
     assert not (tmp_path / "result").exists()
@@ -450,7 +451,7 @@ def test_what_is_no_program_is_refused(programs, tmp_path):
     text = given[0].tobytes().replace(b"wavelet x 0 /1", b"wavelet x 0 /7", 1)
     given[0] = np.frombuffer(text, np.uint8)
     write_problem(tmp_path / "problem", SCATTERING, "float", 1, (CASES[0].B,), given)
-    done = run(programs / "run_engine_address", "baseline", tmp_path)
+    done = run(programs / "run_engine_address", BEST, tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith(
         "run_engine: no program: step 1 (wavelet): it folds axis 0, of 40"
@@ -462,16 +463,17 @@ def test_what_is_no_program_is_refused(programs, tmp_path):
 @pytest.mark.parametrize("shape", [(17, 20), (64, 61)], ids=["each_its_own", "shared"])
 def test_eight_threads_share_a_plan(programs, sanitizer, dtype, shape, tmp_path):
     """``consumer/cpp``: a plan shared by threads, each with a workspace, and a pool of threads."""
+    program, isa = programs / f"threads_{sanitizer}", OF_PROGRAMS[sanitizer]
     Scattering2D(2, shape, L=3).save_plan(tmp_path / "plan.scat", dtype)
-    done = execute([programs / f"threads_{sanitizer}", tmp_path / "plan.scat", 8], "baseline")
+    done = execute([program, tmp_path / "plan.scat", 8], isa)
     assert (done.returncode, done.stderr) == (0, "")
     (tmp_path / "cut.scat").write_bytes((tmp_path / "plan.scat").read_bytes()[:-9])
-    done = execute([programs / f"threads_{sanitizer}", tmp_path / "cut.scat"], "baseline")
+    done = execute([program, tmp_path / "cut.scat"], isa)
     assert done.returncode == 1
     assert done.stderr.startswith("threads: no plan of scatcuda: it says")
 
 
-@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("isa", TESTED)
 def test_hostile_plans_are_refused_or_safe(programs, isa, tmp_path):
     """``make fuzz`` for a moment, without the guidance of coverage."""
     native.fuzz.write_corpus(tmp_path)
@@ -481,7 +483,7 @@ def test_hostile_plans_are_refused_or_safe(programs, isa, tmp_path):
     assert done.stdout == "1500 mutations of 30 files\n"
 
 
-@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("isa", TESTED)
 def test_hostile_calls_are_refused_or_done(programs, isa, rng, tmp_path):
     """Of every function of scatcuda.h; those for GPUs are emulation/test_api.py's."""
     texts = write_programs(tmp_path / "programs", rng, 300)
@@ -495,7 +497,7 @@ def test_hostile_calls_are_refused_or_done(programs, isa, rng, tmp_path):
 
 def test_no_size_overflows(programs, rng, tmp_path):
     texts = write_programs(tmp_path / "programs", rng, 1000, large=True)
-    done = execute([programs / "sizes", 3000, rng.randrange(2**32), texts], "baseline")
+    done = execute([programs / "sizes", 3000, rng.randrange(2**32), texts], BEST)
     assert (done.returncode, done.stderr[-4000:]) == (0, "")
     assert int(done.stdout.split()[0]) > 1200  # of the 3000 are programs
 
@@ -509,9 +511,9 @@ def test_a_stream_is_clean(programs, sanitizer, tmp_path):
         pixels = bytes(range(i, i + 240)) * 4
         (tmp_path / f"images/{i}.ppm").write_bytes(b"P6 20 16 255\n" + pixels)
     files = (tmp_path / "plan.scat", tmp_path / "images", tmp_path / "S.npy")
-    done = execute([programs / f"stream_{sanitizer}", *files, 3, 3], "baseline")
+    done = execute([programs / f"stream_{sanitizer}", *files, 3, 3], OF_PROGRAMS[sanitizer])
     assert (done.returncode, done.stderr) == (0, "")
     (tmp_path / "images/5.ppm").write_bytes(b"P6 20 16 255\n" + pixels[:-1])
-    done = execute([programs / f"stream_{sanitizer}", *files, 3, 3], "baseline")
+    done = execute([programs / f"stream_{sanitizer}", *files, 3, 3], OF_PROGRAMS[sanitizer])
     assert done.returncode == 1
     assert done.stderr.endswith("5.ppm ends within its pixels\n")

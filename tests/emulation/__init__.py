@@ -55,6 +55,9 @@ VARIANTS = {
     "race": [*DEBUG, "-fsanitize=thread"],
     "address": [*DEBUG, *SANITIZERS],
 }
+# for parametrize: all of them in `make proof`, the first in `make test` too
+SANITIZED = [pytest.param(variant, marks=pytest.mark.proof) for variant in ("address", "race")]
+EVERY = ["plain", *SANITIZED]
 # of ``native``: they run the ``address`` variant of the engine without Python
 PROGRAMS = ("hostile", "sizes")
 API = [native.ROOT / f"csrc/api/{name}.cpp" for name in ("plan", "plan_file", "cuda")]

@@ -164,6 +164,7 @@ def test_without_a_kernel_for_the_device(plain, tmp_path):
         plain.run_plan(file, x, g)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("tier", [1, 2])
 def test_memory_under_sanitizers(tmp_path, tier):
     file, x, g, S, _ = problem(tmp_path)
@@ -171,6 +172,7 @@ def test_memory_under_sanitizers(tmp_path, tier):
     assert_near(found, S, FORMS[torch.float32])
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(("name", "count"), [("hostile", 600), ("sizes", 3000)])
 def test_hostile_calls_and_sizes_at_their_limits(name, count, rng, tmp_path):
     """``native/hostile.cpp`` and ``native/sizes.cpp`` on this engine, under the sanitizers."""

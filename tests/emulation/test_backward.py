@@ -134,11 +134,6 @@ def check(case: Case, found: list[Tensor], filters_too: bool = False) -> None:
         assert error <= TOLERANCE[case.dtype] * theirs.norm()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compiled() -> None:
-    emulation.compile_engine()
-
-
 @pytest.fixture(autouse=True)
 def h100() -> Any:
     yield
@@ -157,11 +152,13 @@ def test_scattering_backward(case: Case) -> None:
     assert report["launch"]["tier"] == case.tier
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("case", SANITIZED, ids=str)
 def test_it_touches_only_its_memory(case: Case) -> None:
     check(case, run(emulation.engine("address"), case)[0])
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("case", SANITIZED, ids=str)
 def test_it_has_no_races(case: Case) -> None:
     engine = emulation.engine("race")
@@ -170,7 +167,7 @@ def test_it_has_no_races(case: Case) -> None:
     assert not engine.races(report)
 
 
-@pytest.mark.parametrize("variant", ["plain", "address", "race"])
+@pytest.mark.parametrize("variant", emulation.EVERY)
 @pytest.mark.parametrize("case", FILTERS, ids=str)
 def test_gradients_of_filters(variant: str, case: Case) -> None:
     """Whatever the tier: they are the general one's."""
@@ -210,6 +207,7 @@ def test_the_wave_does_not_matter(tier: str) -> None:
     assert torch.equal(whole[0], single[0])
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("shift", [1, 2, 3])
 @pytest.mark.parametrize("tier", ["fused", "general", "filters"])
 def test_arrays_need_no_alignment_beyond_their_own(tier: str, shift: int) -> None:
@@ -233,6 +231,7 @@ def test_numbers_whose_squares_are_out_of_range(tier: str, scale: float, max_ord
 # --- bad input ------------------------------------------------------------------------------------
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("tier", ["fused", "general", "filters"])
 def test_tables_that_reach_outside_are_not_followed(tier: str, rng: random.Random) -> None:
     case, filters_too = SMALL._replace(tier=tier.replace("filters", "auto")), tier == "filters"
@@ -302,7 +301,7 @@ def test_choose(device: str, expected: dict[tuple[int, int], tuple[str, bool]]) 
 # --- the stage operators --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("variant", ["plain", "address", "race"])
+@pytest.mark.parametrize("variant", emulation.EVERY)
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_stages(variant: str, dtype: torch.dtype, rng: random.Random) -> None:
     engine = emulation.engine(variant)

@@ -152,12 +152,6 @@ def check(case: Case, S: torch.Tensor) -> None:
         assert error <= TOLERANCE[case.dtype]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compiled() -> None:
-    """All variants at once, which takes less time than one after the other."""
-    emulation.compile_engine()
-
-
 @pytest.fixture(autouse=True)
 def h100() -> Any:
     yield
@@ -177,12 +171,14 @@ def test_scattering(case: Case) -> None:
     assert report["launch"]["tier"] == case.tier
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("case", SANITIZED, ids=str)
 def test_scattering_touches_only_its_memory(case: Case) -> None:
     S, _ = run(emulation.engine("address"), case)
     check(case, S)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("case", SANITIZED, ids=str)
 def test_scattering_has_no_races(case: Case) -> None:
     engine = emulation.engine("race")
@@ -212,6 +208,7 @@ def test_the_wave_does_not_matter(case: Case, tier: str) -> None:
     assert torch.equal(whole, single)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("shift", [1, 2, 3])
 @pytest.mark.parametrize("tier", ["fused", "general"])
 def test_arrays_need_no_alignment_beyond_their_own(tier: str, shift: int) -> None:
@@ -219,6 +216,7 @@ def test_arrays_need_no_alignment_beyond_their_own(tier: str, shift: int) -> Non
     check(case, run(emulation.engine("address"), case, shift=shift)[0])
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     "case", [Case(28, 28, 2), USUAL, Case(32, 32, 3, L=4), Case(64, 64, 3, L=3), SMALL], ids=str
 )
@@ -262,6 +260,7 @@ def test_the_fused_tier_keeps_to_shared_memory(case: Case) -> None:
     assert moved <= 1.5 * wanted
 
 
+@pytest.mark.proof
 def test_bands_reach_round_the_edges() -> None:
     """The general low-pass reads the columns that eight outputs need, and no others: those at the
     edges of the plane as few as any."""
@@ -280,6 +279,7 @@ def test_bands_reach_round_the_edges() -> None:
     assert order_0["traffic"]["workspace"]["read"] == 4 * 72 * sum(columns)
 
 
+@pytest.mark.proof
 def test_intermediates_of_the_fused_tier_stay_inside() -> None:
     engine = emulation.engine("race")
     _, report = run(engine, USUAL._replace(tier="fused"))
@@ -291,7 +291,7 @@ def test_intermediates_of_the_fused_tier_stay_inside() -> None:
     assert written["S"] > 0
 
 
-@pytest.mark.parametrize("variant", ["plain", "address"])
+@pytest.mark.parametrize("variant", emulation.EVERY[:2])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.uint8])
 @pytest.mark.parametrize(
     "case",
@@ -334,6 +334,7 @@ def test_every_half_is_read() -> None:
 # --- bad input ------------------------------------------------------------------------------------
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("tier", ["fused", "general"])
 def test_tables_that_reach_outside_are_not_followed(tier: str, rng: random.Random) -> None:
     case = SMALL._replace(tier=tier)
@@ -481,7 +482,7 @@ def complex_noise(*shape: int, dtype: torch.dtype) -> torch.Tensor:
     return torch.randn(*shape, dtype=dtype.to_complex())
 
 
-@pytest.mark.parametrize("variant", ["plain", "address", "race"])
+@pytest.mark.parametrize("variant", emulation.EVERY)
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_stages(variant: str, dtype: torch.dtype, rng: random.Random) -> None:
     engine = emulation.engine(variant)

@@ -8,6 +8,8 @@ import pytest
 
 import emulation
 
+pytestmark = pytest.mark.proof
+
 VARIANTS = ["plain", "race", "address", "ucontext"]
 ORDERS = [
     {"threads_reversed": threads, "blocks_reversed": blocks}

@@ -17,6 +17,8 @@ import torch
 import emulation
 from emulation import test_backward, test_engine, test_programs
 
+pytestmark = pytest.mark.proof
+
 CASE = test_engine.Case(16, 20, 2, L=3, B=2)
 
 

@@ -90,7 +90,7 @@ def test_programs(seed: int, gathering: bool, dtype: torch.dtype) -> None:
     check(given, run(emulation.engine("plain"), given)[0])
 
 
-@pytest.mark.parametrize("variant", ["address", "race"])
+@pytest.mark.parametrize("variant", emulation.SANITIZED)
 @pytest.mark.parametrize(("seed", "gathering"), SANITIZED)
 def test_programs_touch_only_their_memory_and_have_no_races(
     variant: str, seed: int, gathering: bool
@@ -115,6 +115,7 @@ def test_waves_and_the_order_of_threads_do_not_matter(seed: int, gathering: bool
     assert all(map(torch.equal, run(engine, given)[0], whole))
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("gathering", [False, True])
 def test_tables_that_reach_outside_are_not_followed(gathering: bool, rng: random.Random) -> None:
     """What comes of them is NaN, and nothing else is."""

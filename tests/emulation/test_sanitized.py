@@ -19,6 +19,8 @@ from native.kernels import shortened
 
 import emulation
 
+pytestmark = pytest.mark.proof
+
 HERE = Path(__file__).resolve().parent
 
 
