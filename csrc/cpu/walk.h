@@ -44,13 +44,16 @@ class Walk {
     }
     lines_ = arena.take<LineTransform<T>>(p.line_count);
     layouts_ = arena.take<Layout<T>>(p.step_count);
+    lowpasses_ = arena.take<PlaneLowpass<T>>(p.step_count);
     if (lines_ == nullptr || layouts_ == nullptr) return;
     for (int i = 0; i < p.line_count; ++i) {
       const LinePlan& line = p.lines[i];
       lines_[i] = {line.side, p.bases[line.base] / line.side, line.radices, twiddles[line.base]};
     }
     for (int i = 0; i < p.step_count; ++i) {
-      if (p.steps[i].kind == Kind::wavelet) layouts_[i] = Layout<T>(p, p.steps[i], pass);
+      const Step& s = p.steps[i];
+      if (s.kind == Kind::wavelet) layouts_[i] = Layout<T>(p, s, pass);
+      lowpasses_[i] = s.average < 0 ? PlaneLowpass<T>{} : lowpass_of(p.steps[s.average], s.grid);
     }
   }
 
@@ -238,8 +241,7 @@ class Walk {
         if (norm && chunk + 1 < last_chunk) continue;
         const int64_t lane = norm ? 0 : chunk * Q, family = family_of(s);
         const bool averaged = s.average >= 0 && S != nullptr;
-        PlaneLowpass<T> a{};
-        if (averaged) a = lowpass_of(p_.steps[s.average], s.grid);
+        const PlaneLowpass<T>& a = lowpasses_[index];
         Rows<T> rows = rows_of(s, l, level, norm ? 0 : chunk, a);
         if (s.stored) {
           team.over(ceil_div(rows.count(), Slots), [&](int64_t first, int64_t last, int64_t t) {
@@ -323,8 +325,8 @@ class Walk {
       const PlaneBuffers<T>& room = own[t].plane;
       for (int64_t i = first; i < last; ++i) {
         take_plane(group.out.of(i, 0), s.grid, room);
-        average_plane(lowpass_of(average, s.grid), room.padded, room.width, room.lowpassed,
-                      room.lowpassed_2, S + channel_of(average, &s, i) * p_.unit);
+        average_plane(lowpasses_[index], room.padded, room.width, room.lowpassed, room.lowpassed_2,
+                      S + channel_of(average, &s, i) * p_.unit);
       }
     });
   }
@@ -360,7 +362,8 @@ class Walk {
   const Program& p_;
   const Bank<T>& bank_;
   LineTransform<T>* lines_;
-  Layout<T>* layouts_;
+  Layout<T>* layouts_;          // of each step
+  PlaneLowpass<T>* lowpasses_;  // of each step's average
 };
 
 }  // namespace SCATCUDA_ISA

@@ -12,7 +12,7 @@ inline namespace SCATCUDA_ISA {
 template <class T>
 class WalkBack : private Walk<T> {
   using Base = Walk<T>;
-  using Base::bank_, Base::p_, Base::lines_, Base::layouts_;
+  using Base::bank_, Base::p_, Base::lines_, Base::layouts_, Base::lowpasses_;
   using Base::box, Base::family_of, Base::lines_of, Base::lowpass_of, Base::u_hat_of;
 
  public:
@@ -70,8 +70,7 @@ class WalkBack : private Walk<T> {
         for (int64_t chunk = 0; chunk < l.chunks; ++chunk) {
           this->template filter<Slots>(s, l, source, chunk, level, own, team);
           if (!further || (norm && chunk + 1 < l.chunks)) continue;
-          PlaneLowpass<T> none{};
-          Rows<T> rows = this->rows_of(s, l, level, norm ? 0 : chunk, none);
+          Rows<T> rows = this->rows_of(s, l, level, norm ? 0 : chunk, lowpasses_[index]);
           rows.reduced.p = nullptr;
           this->template rectify<Slots>(rows, s, l, norm ? 0 : chunk, level, own, team);
         }
@@ -120,11 +119,10 @@ class WalkBack : private Walk<T> {
     const Layout<T>& l = layouts_[index];
     const bool norm = s.rho == Rho::norm;
     const int64_t family = family_of(s), lane = norm ? 0 : chunk * Q;
-    PlaneLowpass<T> a{};
+    const PlaneLowpass<T>& a = lowpasses_[index];
     Spread<T> across{};
     across.inputs = s.grid.last;
     if (s.average >= 0) {
-      a = lowpass_of(p_.steps[s.average], s.grid);
       if (a.across.matrix != nullptr) across = spreads_[p_.steps[s.average].matrix[2]];
       const Own& here = own[team.home()];
       gather_filters<Q>(gS + this->place_of_plane(s, plane * family + lane), min(Q, family - lane),
@@ -403,7 +401,7 @@ class WalkBack : private Walk<T> {
   void average_group(int index, const SignalBuffers<T>& signal, const T* gS,
                      const Gradients<T>& grad, const Own* own, const Team& team) const {
     const Step &s = p_.steps[index], &average = p_.steps[s.average];
-    const PlaneLowpass<T> a = lowpass_of(average, s.grid);
+    const PlaneLowpass<T>& a = lowpasses_[index];
     const Planes<T> planes = planes_of(p_, signal.stored, index);
     const Planes<T> to_planes = planes_of(p_, signal.grad_stored, index);
     team.over(s.planes, [&](int64_t first, int64_t last, int64_t t) {

@@ -26,11 +26,16 @@ struct Folding {
   bool crop;
 
   int64_t low() const { return (kept + 1) / 2; }  // bins from 0 on that a crop keeps
-  // f(alias) for the bins that fall on bin c
-  template <class F>
-  SCATCUDA_INLINE void aliases(int64_t c, F&& f) const {
-    if (crop) return f(c < low() ? c : c + side - kept);
-    for (int64_t k = c; k < side; k += kept) f(k);
+  // The bins that fall on bin c: alias(c) and every apart() from there, below side
+  int64_t alias(int64_t c) const { return !crop || c < low() ? c : c + side - kept; }
+  int64_t apart() const { return crop ? side : kept; }
+  // The bin that bin k falls on, −1 where it is cropped, and the next k that is not its neighbour's
+  int64_t bin(int64_t k) const {
+    return !crop ? k % kept : k < low() ? k : k < side - kept + low() ? -1 : k - side + kept;
+  }
+  int64_t until(int64_t k) const {
+    const int64_t high = side - kept + low();
+    return !crop ? k - k % kept + kept : k < low() ? low() : k < high ? high : side;
   }
   // The first bin c, beyond 0, where a cropped box that begins or ends at bin k does so
   int64_t edge(int64_t k) const {
@@ -87,6 +92,8 @@ void add_terms(Terms<T>& terms, int64_t part, int64_t lanes, int64_t rows, bool 
   terms.plain = terms.mirrored = 0;
 }
 
+// How all axes are folded. What is flat has no middle axis and no crop, as images have none: the
+// compiler is told, so that nothing asks for them.
 struct Fold {
   Folding first, middle, last;
   int64_t edges[3];  // rows where what falls on them changes: the box begins or ends, or the crop
@@ -96,6 +103,7 @@ struct Fold {
         middle{from.middle, s.grid.middle, s.crop_middle},
         last{from.last, s.grid.last, s.crop_last},
         edges{first.edge(rows[0]), first.edge(rows[1]), s.crop_first ? first.low() : 0} {}
+  bool flat() const { return middle.side == 1 && !first.crop && !middle.crop && !last.crop; }
 };
 
 // Where a kept bin of an axis is stored; −1 where it is not
@@ -104,46 +112,53 @@ SCATCUDA_INLINE int64_t place_of(const int64_t* ends, int64_t k) {
 }
 
 // slot[i] = Σ over the aliases of (i, c1, c2): spectrum · ψ̂, Q lanes
-template <int Q, class T>
+template <int Q, bool Flat, class T>
 void fold_column(const Spectrum<T>& spectrum, const Box<T>& box, const Fold& fold, int64_t c1,
                  int64_t c2, T* slot) {
   constexpr int W = full_lanes<T>;
-  const Grid& grid = spectrum.grid;
+  const Grid grid = spectrum.grid;
   const int64_t head = box.ends[0][0], tail = box.ends[0][1], gap = tail - head;
-  const int64_t height = grid.first - gap, middles = grid.middle - box.ends[1][1] + box.ends[1][0];
-  const int64_t rows = fold.first.kept;
+  const int64_t front = Flat ? 1 : box.ends[1][0], back = Flat ? 1 : box.ends[1][1];
+  const int64_t left = box.ends[2][0], right = box.ends[2][1];
+  const int64_t side1 = Flat ? 1 : grid.middle, middles = side1 - back + front;
+  const int64_t height = grid.first - gap, lanes = box.lanes, rows = fold.first.kept;
+  const int64_t apart0 = Flat ? rows : fold.first.apart();
+  const int64_t apart1 = Flat ? 1 : fold.middle.apart(), from1 = Flat ? 0 : fold.middle.alias(c1);
+  const int64_t apart2 = Flat ? fold.last.kept : fold.last.apart();
+  const int64_t from2 = Flat ? c2 : fold.last.alias(c2);
   for (int64_t first = 0, last; first < rows; first = last) {
     last = rows;
     for (int64_t edge : fold.edges) {
       if (edge > first) last = min(last, edge);
     }
-    T* to = slot + 2 * W * first;
     bool begin = true;
     Terms<T> terms;
     const auto add = [&] {
-      add_terms<Q>(terms, spectrum.im, box.lanes, last - first, begin, to);
+      add_terms<Q>(terms, spectrum.im, lanes, last - first, begin, slot + 2 * W * first);
       begin = false;
     };
-    fold.last.aliases(c2, [&](int64_t k2) {
-      const int64_t at2 = place_of(box.ends[2], k2);
-      if (at2 < 0) return;
+    const int64_t from0 = Flat ? first : fold.first.alias(first);
+    for (int64_t k2 = from2; k2 < grid.last; k2 += apart2) {
+      if (k2 >= left && k2 < right) continue;
+      const int64_t at2 = k2 < left ? k2 : k2 - right + left;
       const bool mirrored = k2 > grid.last / 2;
-      fold.middle.aliases(c1, [&](int64_t k1) {
-        const int64_t at1 = place_of(box.ends[1], k1);
-        if (at1 < 0) return;
-        const int64_t entry = (at2 * middles + at1) * height;
-        const T* column = mirrored ? spectrum.at(k1 > 0 ? grid.middle - k1 : 0, grid.last - k2)
-                                   : spectrum.at(k1, k2);
-        fold.first.aliases(first, [&](int64_t k0) {
-          if (k0 >= head && k0 < tail) return;
+      for (int64_t k1 = from1; k1 < side1; k1 += apart1) {
+        if (k1 >= front && k1 < back) continue;
+        const int64_t at1 = k1 < front ? k1 : k1 - back + front;
+        const int64_t of2 = mirrored ? grid.last - k2 : k2;
+        const int64_t of1 = mirrored && k1 > 0 ? grid.middle - k1 : k1;
+        const T* psi = box.psi + (at2 * middles + at1) * height * lanes;
+        const T* column = spectrum.p + (of2 * side1 + of1) * spectrum.column;
+        for (int64_t k0 = from0; k0 < grid.first; k0 += apart0) {
+          if (k0 >= head && k0 < tail) continue;
           const int n = terms.plain + terms.mirrored;
-          terms.psi[n] = box.psi + (entry + (k0 < head ? k0 : k0 - gap)) * box.lanes;
+          terms.psi[n] = psi + (k0 < head ? k0 : k0 - gap) * lanes;
           terms.spectrum[n] = column + (mirrored ? grid.first - k0 : k0);
           ++(mirrored ? terms.mirrored : terms.plain);
           if (n + 1 == Terms<T>::most) add();
-        });
-      });
-    });
+        }
+      }
+    }
     if (terms.plain + terms.mirrored > 0 || begin) add();
   }
 }
@@ -160,7 +175,8 @@ void wavelet_columns(const Spectrum<T>& spectrum, const Box<T>& box, const Fold&
     target.stride = out.stride;
     for (int i = 0; i < Slots; ++i) {
       const int64_t c = min(group * Slots + i, count - 1), c1 = count == columns ? 0 : c / columns;
-      fold_column<Q>(spectrum, box, fold, c1, c - c1 * columns, own.line + i * Q);
+      const auto sum = fold.flat() ? fold_column<Q, true, T> : fold_column<Q, false, T>;
+      sum(spectrum, box, fold, c1, c - c1 * columns, own.line + i * Q);
       target.p[i] = out.p + c * tile_rows * 2 * Q;
     }
     transform_line<1>(down, Line<T>{own.line}, target, own.work, own.spare);
@@ -209,79 +225,78 @@ SCATCUDA_INLINE void unfold_rows(const T* slot, const T* psi, int64_t lanes, int
 
 // f(k1, k2, k0, row, count, entry) for every run of bins (k0 …, k1, k2) of the box that falls on
 // rows row … row + count − 1 of column (c1, c2); `entry` is its first one in the table
-template <class T, class F>
+template <bool Flat, class T, class F>
 SCATCUDA_INLINE void for_runs(const Box<T>& box, const Fold& fold, int64_t c1, int64_t c2, F&& f) {
-  const int64_t side = fold.first.side, kept = fold.first.kept;
-  const int64_t head = box.ends[0][0], tail = box.ends[0][1], height = side - tail + head;
-  const int64_t middles = fold.middle.side - box.ends[1][1] + box.ends[1][0];
+  const int64_t side = fold.first.side, head = box.ends[0][0], tail = box.ends[0][1];
+  const int64_t front = Flat ? 1 : box.ends[1][0], back = Flat ? 1 : box.ends[1][1];
+  const int64_t left = box.ends[2][0], right = box.ends[2][1];
   const int64_t ends[2][2] = {{0, head}, {tail, side}};
-  fold.last.aliases(c2, [&](int64_t k2) SCATCUDA_LAMBDA {
-    const int64_t at2 = place_of(box.ends[2], k2);
-    if (at2 < 0) return;
-    fold.middle.aliases(c1, [&](int64_t k1) SCATCUDA_LAMBDA {
-      const int64_t at1 = place_of(box.ends[1], k1);
-      if (at1 < 0) return;
+  const int64_t side1 = Flat ? 1 : fold.middle.side, middles = side1 - back + front;
+  const int64_t height = side - tail + head, side2 = fold.last.side, kept = fold.first.kept;
+  const int64_t apart1 = Flat ? 1 : fold.middle.apart(), from1 = Flat ? 0 : fold.middle.alias(c1);
+  const int64_t apart2 = Flat ? fold.last.kept : fold.last.apart();
+  const int64_t from2 = Flat ? c2 : fold.last.alias(c2);
+  for (int64_t k2 = from2; k2 < side2; k2 += apart2) {
+    if (k2 >= left && k2 < right) continue;
+    const int64_t at2 = k2 < left ? k2 : k2 - right + left;
+    for (int64_t k1 = from1; k1 < side1; k1 += apart1) {
+      if (k1 >= front && k1 < back) continue;
+      const int64_t at1 = k1 < front ? k1 : k1 - back + front;
       int64_t entry = (at2 * middles + at1) * height;
       for (const auto& [begin, end] : ends) {
         for (int64_t k0 = begin, count; k0 < end; k0 += count, entry += count) {
-          if (!fold.first.crop) {
-            count = min(end - k0, kept - k0 % kept);
-            f(k1, k2, k0, k0 % kept, count, entry);
-            continue;
-          }
-          const int64_t low = fold.first.low(),
-                        high = side - kept + low;  // what is between them is cropped
-          count = (k0 < low ? min(end, low) : k0 < high ? min(end, high) : end) - k0;
-          if (k0 < low || k0 >= high) f(k1, k2, k0, k0 < low ? k0 : k0 - side + kept, count, entry);
+          const int64_t row = Flat ? k0 % kept : fold.first.bin(k0);
+          count = min(end, Flat ? k0 - row + kept : fold.first.until(k0)) - k0;
+          if (row >= 0) f(k1, k2, k0, row, count, entry);
         }
       }
-    });
-  });
+    }
+  }
 }
 
-template <int Q, class T>
+template <int Q, bool Flat, class T>
 SCATCUDA_KERNEL void unfold_column(const T* slot, const Box<T>& box, const Fold& fold, int64_t c1,
                                    int64_t c2, const Spectrum<T>& out) {
   constexpr int W = full_lanes<T>;
-  for_runs(box, fold, c1, c2,
-           [&](int64_t k1, int64_t k2, int64_t k0, int64_t row, int64_t count, int64_t entry)
-               SCATCUDA_LAMBDA {
-                 const T* psi = box.psi + entry * box.lanes;
-                 T* to = out.at(k1, k2) + k0;
-                 int64_t i = 0;
-                 for (; i + Q <= count; i += Q) {
-                   unfold_rows<Q>(slot + 2 * W * (row + i), psi + i * box.lanes, box.lanes, Q,
-                                  to + i, out.im);
-                 }
-                 if (i < count) {
-                   unfold_rows<Q>(slot + 2 * W * (row + i), psi + i * box.lanes, box.lanes,
-                                  count - i, to + i, out.im);
-                 }
-               });
+  for_runs<Flat>(box, fold, c1, c2,
+                 [&](int64_t k1, int64_t k2, int64_t k0, int64_t row, int64_t count, int64_t entry)
+                     SCATCUDA_LAMBDA {
+                       const T* psi = box.psi + entry * box.lanes;
+                       T* to = out.at(k1, k2) + k0;
+                       int64_t i = 0;
+                       for (; i + Q <= count; i += Q) {
+                         unfold_rows<Q>(slot + 2 * W * (row + i), psi + i * box.lanes, box.lanes, Q,
+                                        to + i, out.im);
+                       }
+                       if (i < count) {
+                         unfold_rows<Q>(slot + 2 * W * (row + i), psi + i * box.lanes, box.lanes,
+                                        count - i, to + i, out.im);
+                       }
+                     });
 }
 
 // gψ̂(k) += Re(conj spectrum(k) · slot(alias of k)), the filters apart
-template <int Q, class T>
+template <int Q, bool Flat, class T>
 SCATCUDA_KERNEL void filter_column(const T* slot, const Spectrum<T>& spectrum, const Box<T>& box,
                                    const Fold& fold, T* grad, int64_t c1, int64_t c2) {
   constexpr int W = full_lanes<T>;
   const Grid& grid = spectrum.grid;
-  for_runs(box, fold, c1, c2,
-           [&](int64_t k1, int64_t k2, int64_t k0, int64_t row, int64_t count, int64_t entry)
-               SCATCUDA_LAMBDA {
-                 const bool mirrored = k2 > grid.last / 2;
-                 const int64_t step = mirrored ? -1 : 1;
-                 const T* s = mirrored
-                                  ? spectrum.at(k1 > 0 ? grid.middle - k1 : 0, grid.last - k2) +
+  for_runs<Flat>(
+      box, fold, c1, c2,
+      [&](int64_t k1, int64_t k2, int64_t k0, int64_t row, int64_t count, int64_t entry)
+          SCATCUDA_LAMBDA {
+            const bool mirrored = k2 > grid.last / 2;
+            const int64_t step = mirrored ? -1 : 1;
+            const T* s = mirrored ? spectrum.at(k1 > 0 ? grid.middle - k1 : 0, grid.last - k2) +
                                         grid.first - k0
                                   : spectrum.at(k1, k2) + k0;
-                 for (int64_t i = 0; i < count; ++i) {
-                   const T* z = slot + 2 * W * (row + i);
-                   T* to = grad + (entry + i) * box.lanes;
-                   const T re = s[i * step], im = static_cast<T>(step) * s[i * step + spectrum.im];
-                   store(to, load<Q>(to) + (re * load<Q>(z) + im * load<Q>(z + W)));
-                 }
-               });
+            for (int64_t i = 0; i < count; ++i) {
+              const T* z = slot + 2 * W * (row + i);
+              T* to = grad + (entry + i) * box.lanes;
+              const T re = s[i * step], im = static_cast<T>(step) * s[i * step + spectrum.im];
+              store(to, load<Q>(to) + (re * load<Q>(z) + im * load<Q>(z + W)));
+            }
+          });
 }
 
 // `out`, the gradient of the spectrum, takes its part; so does `grad_psi`, the table's gradient.
@@ -303,8 +318,10 @@ void wavelet_columns_adjoint(const Plane<T>& wavelet, const Box<T>& box, const F
     for (int i = 0; i < Slots && group * Slots + i < total; ++i) {
       const int64_t c = group * Slots + i, c1 = c / columns, c2 = c % columns;
       T* slot = own.line + i * Q;
-      if (out.p != nullptr) unfold_column<Q>(slot, box, fold, c1, c2, out);
-      if (grad_psi != nullptr) filter_column<Q>(slot, spectrum, box, fold, grad_psi, c1, c2);
+      const auto unfold = fold.flat() ? unfold_column<Q, true, T> : unfold_column<Q, false, T>;
+      const auto filter = fold.flat() ? filter_column<Q, true, T> : filter_column<Q, false, T>;
+      if (out.p != nullptr) unfold(slot, box, fold, c1, c2, out);
+      if (grad_psi != nullptr) filter(slot, spectrum, box, fold, grad_psi, c1, c2);
     }
   }
 }

@@ -8,9 +8,8 @@ inline namespace SCATCUDA_ISA {
 
 // Which point of an axis is shown `i` points after its first, −1 where there is none. A margin goes
 // round once at most, which the program's reader sees to.
-inline int64_t shown(const Axis& axis, int64_t i) {
-  const int64_t N = axis.size;
-  switch (axis.pad) {
+SCATCUDA_INLINE int64_t shown(Pad pad, int64_t N, int64_t i) {
+  switch (pad) {
     case Pad::reflect:  // −a is a and N − 1 + a is N − 1 − a
       if (i < 0) i = -i;
       if (i < N) return i;
@@ -22,6 +21,22 @@ inline int64_t shown(const Axis& axis, int64_t i) {
       return i < 0 ? i + N : i < N ? i : i - N;
     default:
       return i >= 0 && i < N ? i : -1;
+  }
+}
+inline int64_t shown(const Axis& axis, int64_t i) { return shown(axis.pad, axis.size, i); }
+
+// f(pad) with the constant: a loop then does not ask for it
+template <class F>
+SCATCUDA_INLINE void with_pad(Pad pad, F&& f) {
+  switch (pad) {
+    case Pad::reflect:
+      return f(std::integral_constant<Pad, Pad::reflect>{});
+    case Pad::symmetric:
+      return f(std::integral_constant<Pad, Pad::symmetric>{});
+    case Pad::periodic:
+      return f(std::integral_constant<Pad, Pad::periodic>{});
+    default:
+      return f(std::integral_constant<Pad, Pad::zeros>{});
   }
 }
 
@@ -43,21 +58,23 @@ template <class T>
 void pad(const Program& p, const T* x, int64_t width, T* padded) {
   const Axis& last = p.padding[2];
   const int64_t left = last.before, N = last.size, Np = p.padded.last;
-  for_rows(p, [&](int64_t row, int64_t source) SCATCUDA_LAMBDA {
-    T* to = padded + row * width;
-    if (source < 0) {
-      for (int64_t c = 0; c < width; ++c) to[c] = 0;
-      return;
-    }
-    const T* from = x + source * N;
-    const auto margin = [&](int64_t c) SCATCUDA_LAMBDA {
-      const int64_t at = shown(last, c - left);
-      to[c] = at < 0 ? T(0) : from[at];
-    };
-    for (int64_t c = 0; c < left; ++c) margin(c);
-    std::memcpy(to + left, from, static_cast<size_t>(N) * sizeof(T));
-    for (int64_t c = left + N; c < Np; ++c) margin(c);
-    for (int64_t c = Np; c < width; ++c) to[c] = 0;
+  with_pad(last.pad, [&](auto pad) {
+    for_rows(p, [&](int64_t row, int64_t source) SCATCUDA_LAMBDA {
+      T* to = padded + row * width;
+      if (source < 0) {
+        for (int64_t c = 0; c < width; ++c) to[c] = 0;
+        return;
+      }
+      const T* from = x + source * N;
+      const auto margin = [&](int64_t c) SCATCUDA_LAMBDA {
+        const int64_t at = shown(pad, N, c - left);
+        to[c] = at < 0 ? T(0) : from[at];
+      };
+      for (int64_t c = 0; c < left; ++c) margin(c);
+      std::memcpy(to + left, from, static_cast<size_t>(N) * sizeof(T));
+      for (int64_t c = left + N; c < Np; ++c) margin(c);
+      for (int64_t c = Np; c < width; ++c) to[c] = 0;
+    });
   });
 }
 
@@ -67,17 +84,19 @@ void pad_adjoint(const Program& p, const T* padded, int64_t width, T* x) {
   const Axis& last = p.padding[2];
   const int64_t left = last.before, N = last.size;
   for (int64_t i = 0; i < points_of(p.signal); ++i) x[i] = 0;
-  for_rows(p, [&](int64_t row, int64_t source) SCATCUDA_LAMBDA {
-    if (source < 0) return;
-    T* to = x + source * N;
-    const T* from = padded + row * width;
-    const auto margin = [&](int64_t c) SCATCUDA_LAMBDA {
-      const int64_t at = shown(last, c - left);
-      if (at >= 0) to[at] += from[c];
-    };
-    for (int64_t c = 0; c < left; ++c) margin(c);
-    for (int64_t c = 0; c < N; ++c) to[c] += from[left + c];
-    for (int64_t c = left + N; c < p.padded.last; ++c) margin(c);
+  with_pad(last.pad, [&](auto pad) {
+    for_rows(p, [&](int64_t row, int64_t source) SCATCUDA_LAMBDA {
+      if (source < 0) return;
+      T* to = x + source * N;
+      const T* from = padded + row * width;
+      const auto margin = [&](int64_t c) SCATCUDA_LAMBDA {
+        const int64_t at = shown(pad, N, c - left);
+        if (at >= 0) to[at] += from[c];
+      };
+      for (int64_t c = 0; c < left; ++c) margin(c);
+      for (int64_t c = 0; c < N; ++c) to[c] += from[left + c];
+      for (int64_t c = left + N; c < p.padded.last; ++c) margin(c);
+    });
   });
 }
 
