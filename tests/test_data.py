@@ -11,23 +11,9 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from data_files import CODES, idx_bytes
+from data_files import CODES, idx_bytes, write_dataset
 
 from scatcuda.data import DataError, digits, idx_dataset, read_idx
-
-
-def write_dataset(folder: pathlib.Path, size: int = 28, n: int = 30, suffix: str = "") -> None:
-    """Bright bars, vertical in class 0 and horizontal in class 1, as four IDX files."""
-    random = np.random.RandomState(0)
-    folder.mkdir(exist_ok=True)
-    for part, count in (("train", n), ("t10k", n // 2)):
-        y = (np.arange(count) % 2).astype(np.uint8)
-        x = random.randint(0, 40, (count, size, size)).astype(np.uint8)
-        for image, label in zip(x, y, strict=True):
-            (image if label else image.T)[random.randint(2, size - 3)] = 255
-        for name, array in ((f"{part}-images-idx3-ubyte", x), (f"{part}-labels-idx1-ubyte", y)):
-            raw = idx_bytes(array)
-            (folder / (name + suffix)).write_bytes(gzip.compress(raw) if suffix == ".gz" else raw)
 
 
 def rejected(path: pathlib.Path, raw: bytes | None = None) -> str:

@@ -10,8 +10,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from data_files import arrays, few_images, npz_bytes, write_cifar, write_folders
-from test_data import write_dataset
+from data_files import arrays, few_images, npz_bytes, write_cifar, write_dataset, write_folders
 
 from scatcuda.data import (
     DataError,

@@ -14,8 +14,8 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from budgets import BUDGET, SLACK, measured
 from data_files import write_emnist, write_parquet, write_stl10, write_svhn
-from test_bombs import BUDGET, SLACK, measured
 
 from scatcuda.data import (
     DataError,

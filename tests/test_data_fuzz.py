@@ -15,6 +15,7 @@ from data_files import (
     few_images,
     npz_bytes,
     write_cifar,
+    write_dataset,
     write_emnist,
     write_folders,
     write_parquet,
@@ -24,7 +25,6 @@ from data_files import (
 )
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from test_data import write_dataset
 
 from scatcuda.data import DataError, Images, load
 

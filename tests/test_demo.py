@@ -12,11 +12,11 @@ import sys
 import numpy as np
 import pytest
 import torch
+from data_files import write_dataset
 
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 
-from test_data import write_dataset
 
 from scatcuda import demo
 

@@ -19,7 +19,7 @@ import native
 import pytest
 import setuptools
 import torch
-from test_consumer import HERE, program, run
+from consumers import HERE, program, run
 
 import scatcuda
 from scatcuda import Scattering2D

@@ -15,8 +15,8 @@ from runpy import run_path
 import numpy as np
 import pytest
 import torch
+from consumers import exact, images, refusal, write_netpbm
 from programs import of_one_axis, of_third_order
-from test_consumer import exact, images, refusal, write_netpbm
 
 import scatcuda
 from scatcuda import Scattering2D, ops
