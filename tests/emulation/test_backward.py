@@ -7,32 +7,32 @@ and under the race detector. ``tests/gpu`` runs the same engine where there is a
 from __future__ import annotations
 
 import random
-from functools import cache
 from typing import Any
 
 import numpy as np
 import oracle
 import pytest
 import torch
-from torch import Tensor
 
 import emulation
-from emulation.test_engine import (
+from emulation.cascades import (
     DEVICES,
     FAMILIES,
     NOTHING,
+    PRIMES,
     SECOND,
+    SMALL,
+    TOLERANCE,
+    USUAL,
     Case,
-    arrays_of,
+    check_gradients,
     complex_noise,
+    gradient_problem,
+    gradients,
+    run_backward,
 )
-from scatcuda import filters, packing, plan, reference
+from scatcuda import reference
 
-TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-13}
-
-USUAL = Case(32, 32, 2, B=2)
-SMALL = Case(16, 20, 2, L=3, B=3)
-PRIMES = Case(30, 62, 1, L=8)  # padded to 34 and 66: passes of 17 and 11
 BOTH = [
     Case(28, 28, 2),  # sides with kernels of their own: 36 and 18
     USUAL,  # 40 and 20
@@ -82,58 +82,6 @@ def test_there_are_enough_of_them() -> None:
     assert {case.tier for case in SANITIZED} == {"fused", "general"}
 
 
-@cache
-def problem(case: Case) -> tuple[Tensor, Tensor, packing.Packed]:
-    """Gradient of S, images and the bank."""
-    make = {"morlet": filters.morlet_bank, "tight": filters.tight_bank}[case.bank]
-    packed = plan.pack(make(case.plan.padded, case.J, case.L), case.plan, case.dtype)
-    generator = torch.Generator().manual_seed(case.M * case.N)
-    x = torch.rand(case.B, case.M, case.N, generator=generator, dtype=torch.float64)
-    sizes = (case.B, case.plan.channels, *case.plan.output)
-    grad = torch.randn(sizes, generator=generator, dtype=torch.float64)
-    return grad.to(case.dtype), x.to(case.dtype), packed
-
-
-@cache
-def expected(case: Case, filters_too: bool = False) -> tuple[Tensor, ...]:
-    return gradients(case, *problem(case), filters_too)
-
-
-def gradients(
-    case: Case, grad: Tensor, x: Tensor, packed: packing.Packed, filters_too: bool
-) -> tuple[Tensor, ...]:
-    """The reference's, in float64."""
-    grad, x, psi, phi = (t.double() for t in (grad, x, packed.psi, packed.phi))
-    bank = (psi, packed.psi_support, phi, packed.phi_support)
-    wanted = (True, filters_too, filters_too)
-    return reference.scattering_backward(grad, x, *bank, case.program, *wanted)
-
-
-def run(
-    engine: Any,
-    case: Case,
-    given: tuple[Tensor, Tensor, packing.Packed] | None = None,
-    **kwargs: Any,
-) -> tuple[list[Tensor], dict[str, Any]]:
-    grad, x, packed = given or problem(case)
-    kwargs = {"tier": case.tier, "budget": case.budget, **kwargs}
-    bank = arrays_of(packed)
-    arguments = (grad.numpy(), x.numpy(), *bank, case.program)
-    *found, report = engine.scattering_backward(*arguments, **kwargs)
-    return [torch.from_numpy(np.array(g)) for g in found], report
-
-
-def check(case: Case, found: list[Tensor], filters_too: bool = False) -> None:
-    for ours, theirs in zip(found, expected(case, filters_too), strict=True):
-        if theirs.numel() == 0:
-            assert ours.numel() == 0
-            continue
-        assert ours.shape == theirs.shape
-        assert ours.dtype == case.dtype
-        error = (ours.double() - theirs).norm()
-        assert error <= TOLERANCE[case.dtype] * theirs.norm()
-
-
 @pytest.fixture(autouse=True)
 def h100() -> Any:
     yield
@@ -142,8 +90,8 @@ def h100() -> Any:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_scattering_backward(case: Case) -> None:
-    found, report = run(emulation.engine("plain"), case)
-    check(case, found)
+    found, report = run_backward(emulation.engine("plain"), case)
+    check_gradients(case, found)
     waves = -(-case.B // report["launch"]["wave"])
     if report["launch"]["whole"]:
         assert report["counted"] <= 1 + 5 * waves
@@ -155,15 +103,15 @@ def test_scattering_backward(case: Case) -> None:
 @pytest.mark.proof
 @pytest.mark.parametrize("case", SANITIZED, ids=str)
 def test_it_touches_only_its_memory(case: Case) -> None:
-    check(case, run(emulation.engine("address"), case)[0])
+    check_gradients(case, run_backward(emulation.engine("address"), case)[0])
 
 
 @pytest.mark.proof
 @pytest.mark.parametrize("case", SANITIZED, ids=str)
 def test_it_has_no_races(case: Case) -> None:
     engine = emulation.engine("race")
-    found, report = run(engine, case)
-    check(case, found)
+    found, report = run_backward(engine, case)
+    check_gradients(case, found)
     assert not engine.races(report)
 
 
@@ -172,8 +120,8 @@ def test_it_has_no_races(case: Case) -> None:
 def test_gradients_of_filters(variant: str, case: Case) -> None:
     """Whatever the tier: they are the general one's."""
     engine = emulation.engine(variant)
-    found, report = run(engine, case._replace(tier="auto"), with_psi=True, with_phi=True)
-    check(case, found, filters_too=True)
+    found, report = run_backward(engine, case._replace(tier="auto"), with_psi=True, with_phi=True)
+    check_gradients(case, found, filters_too=True)
     assert report["launch"]["tier"] == "general"
     assert variant != "race" or not engine.races(report)
 
@@ -181,8 +129,10 @@ def test_gradients_of_filters(variant: str, case: Case) -> None:
 @pytest.mark.parametrize("wanted", [(True, False, True), (False, True, False), (False, True, True)])
 def test_only_what_is_wanted(wanted: tuple[bool, bool, bool]) -> None:
     names = ("with_x", "with_psi", "with_phi")
-    found, _ = run(emulation.engine("plain"), SMALL, **dict(zip(names, wanted, strict=True)))
-    whole, _ = run(emulation.engine("plain"), SMALL, with_psi=True, with_phi=True)
+    found, _ = run_backward(
+        emulation.engine("plain"), SMALL, **dict(zip(names, wanted, strict=True))
+    )
+    whole, _ = run_backward(emulation.engine("plain"), SMALL, with_psi=True, with_phi=True)
     for ours, theirs, asked in zip(found, whole, wanted, strict=True):
         assert torch.equal(ours, theirs) if asked else ours.numel() == 0
 
@@ -192,17 +142,17 @@ def test_only_what_is_wanted(wanted: tuple[bool, bool, bool]) -> None:
 def test_the_order_of_threads_and_blocks_does_not_matter(case: Case, tier: str) -> None:
     wanted = {"with_psi": tier == "filters", "with_phi": tier == "filters"}
     engine, case = emulation.engine("plain"), case._replace(tier=tier.replace("filters", "auto"))
-    expected, _ = run(engine, case, **wanted)
+    expected, _ = run_backward(engine, case, **wanted)
     for threads_reversed, blocks_reversed in ((True, False), (False, True), (True, True)):
         engine.device(threads_reversed=threads_reversed, blocks_reversed=blocks_reversed)
-        assert all(map(torch.equal, run(engine, case, **wanted)[0], expected))
+        assert all(map(torch.equal, run_backward(engine, case, **wanted)[0], expected))
 
 
 @pytest.mark.parametrize("tier", ["fused", "general"])
 def test_the_wave_does_not_matter(tier: str) -> None:
     engine, case = emulation.engine("plain"), Case(26, 18, 2, L=3, B=5, tier=tier)
-    whole, all_at_once = run(engine, case)
-    single, one_by_one = run(engine, case, budget=1)
+    whole, all_at_once = run_backward(engine, case)
+    single, one_by_one = run_backward(engine, case, budget=1)
     assert (all_at_once["launch"]["wave"], one_by_one["launch"]["wave"]) == (5, 1)
     assert torch.equal(whole[0], single[0])
 
@@ -213,7 +163,9 @@ def test_the_wave_does_not_matter(tier: str) -> None:
 def test_arrays_need_no_alignment_beyond_their_own(tier: str, shift: int) -> None:
     filters_too, case = tier == "filters", SMALL._replace(tier=tier.replace("filters", "auto"))
     wanted = {"with_psi": filters_too, "with_phi": filters_too}
-    check(case, run(emulation.engine("address"), case, shift=shift, **wanted)[0], filters_too)
+    check_gradients(
+        case, run_backward(emulation.engine("address"), case, shift=shift, **wanted)[0], filters_too
+    )
 
 
 @pytest.mark.parametrize(("scale", "max_order"), [(0.0, 2), (1e-24, 1), (1e17, 1), (1e15, 2)])
@@ -221,9 +173,9 @@ def test_arrays_need_no_alignment_beyond_their_own(tier: str, shift: int) -> Non
 def test_numbers_whose_squares_are_out_of_range(tier: str, scale: float, max_order: int) -> None:
     """The modulus has a gradient however small or large its argument; at 0 it is 0."""
     case = SMALL._replace(tier=tier, max_order=max_order)
-    grad, x, packed = problem(case)
+    grad, x, packed = gradient_problem(case)
     given = (grad, x * scale, packed)
-    (found, *_), _ = run(emulation.engine("plain"), case, given)
+    (found, *_), _ = run_backward(emulation.engine("plain"), case, given)
     theirs = gradients(case, *given, False)[0]
     assert oracle.relative_error(found, theirs) <= TOLERANCE[torch.float32]
 
@@ -235,7 +187,7 @@ def test_numbers_whose_squares_are_out_of_range(tier: str, scale: float, max_ord
 @pytest.mark.parametrize("tier", ["fused", "general", "filters"])
 def test_tables_that_reach_outside_are_not_followed(tier: str, rng: random.Random) -> None:
     case, filters_too = SMALL._replace(tier=tier.replace("filters", "auto")), tier == "filters"
-    grad, x, packed = problem(case)
+    grad, x, packed = gradient_problem(case)
     engine, wanted = emulation.engine("address"), {"with_psi": filters_too, "with_phi": filters_too}
     extremes = [-(2**63), -(2**31), 2**31, 2**62, 2**63 - 1, packed.psi.numel()]
     for name in ("psi_support", "phi_support"):
@@ -243,30 +195,30 @@ def test_tables_that_reach_outside_are_not_followed(tier: str, rng: random.Rando
             bad = packed._asdict()[name].clone()
             bad.view(-1)[rng.randrange(bad.numel())] = rng.choice(extremes)
             given = (grad, x, packed._replace(**{name: bad}))
-            found, _ = run(engine, case, given, **wanted)
+            found, _ = run_backward(engine, case, given, **wanted)
             assert found[0].isnan().any()
-    check(case, run(engine, case, **wanted)[0], filters_too)
+    check_gradients(case, run_backward(engine, case, **wanted)[0], filters_too)
 
 
 def test_a_launch_that_cannot_be_is_refused() -> None:
     engine, case = emulation.engine("plain"), USUAL
-    good = run(engine, case)[1]["launch"]
+    good = run_backward(engine, case)[1]["launch"]
     for change in ({"group": 0}, {"threads": 512}, {"task": "backward_with_filters"}):
         with pytest.raises(RuntimeError, match="tier_impossible"):
-            run(engine, case, launch={**good, **change})
+            run_backward(engine, case, launch={**good, **change})
     with pytest.raises(RuntimeError, match="bad_problem"):
-        run(engine, case, launch={**good, "task": "forward"})
+        run_backward(engine, case, launch={**good, "task": "forward"})
     for wanted in ({"with_psi": True}, {"with_x": False}):
         with pytest.raises(RuntimeError, match="bad_problem"):
-            run(engine, case, launch=good, **wanted)
+            run_backward(engine, case, launch=good, **wanted)
 
 
 @pytest.mark.parametrize("fft", ["missing", "unable", "failing"])
 def test_an_fft_that_fails(fft: str) -> None:
     engine = emulation.engine("plain")
     with pytest.raises(RuntimeError, match="fft_failed"):
-        run(engine, SMALL, tier="general", fft=fft)
-    check(SMALL, run(engine, SMALL, fft=fft)[0])  # the fused tier needs none
+        run_backward(engine, SMALL, tier="general", fft=fft)
+    check_gradients(SMALL, run_backward(engine, SMALL, fft=fft)[0])  # the fused tier needs none
 
 
 # --- which tier -----------------------------------------------------------------------------------

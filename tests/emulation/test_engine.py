@@ -10,8 +10,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
-from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import oracle
@@ -19,53 +18,25 @@ import pytest
 import torch
 
 import emulation
-from scatcuda import filters, packing, plan, program, reference
+from emulation.cascades import (
+    BUDGET,
+    DEVICES,
+    FAMILIES,
+    NOTHING,
+    PRIMES,
+    SECOND,
+    SMALL,
+    TOLERANCE,
+    USUAL,
+    Case,
+    arrays_of,
+    check,
+    complex_noise,
+    problem,
+    run,
+)
+from scatcuda import filters, plan, program, reference
 
-TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-13}
-BUDGET = 1 << 30
-
-
-class Case(NamedTuple):
-    """One scattering problem and how it is run; budget 1: waves of one image."""
-
-    M: int
-    N: int
-    J: int
-    L: int = 8
-    max_order: int = 2
-    B: int = 1
-    tier: str = "auto"
-    budget: int = BUDGET
-    pre_pad: bool = False
-    bank: str = "morlet"
-    dtype: torch.dtype = torch.float32
-
-    def __str__(self) -> str:
-        extras = "-wave1" * (self.budget == 1) + "-pre_pad" * self.pre_pad
-        extras += "-tight" * (self.bank == "tight") + "-double" * (self.dtype == torch.float64)
-        return (
-            f"{self.M}x{self.N}-J{self.J}-L{self.L}-order{self.max_order}-B{self.B}-{self.tier}"
-            f"{extras}"
-        )
-
-    @property
-    def plan(self) -> plan.Plan:
-        return plan.Plan(self.J, self.L, self.max_order, self.M, self.N, self.pre_pad)
-
-    @property
-    def program(self) -> str:
-        arguments = (self.J, self.L, self.max_order, self.M, self.N, self.pre_pad)
-        return program.images(*arguments).text
-
-
-def arrays_of(packed: packing.Packed) -> list[np.ndarray]:
-    """Filters as the engine takes them."""
-    return [tensor.numpy().ravel() for tensor in packed]
-
-
-USUAL = Case(32, 32, 2, B=2)
-SMALL = Case(16, 20, 2, L=3, B=3)
-PRIMES = Case(30, 62, 1, L=8)  # padded to 34 and 66: passes of 17 and 11
 BOTH = [
     Case(28, 28, 2),  # sides with kernels of their own: 36
     USUAL,  # 40
@@ -121,35 +92,6 @@ def test_there_are_enough_of_them() -> None:
     assert {case.L for case in CASES} >= {1, 3, 8, 16}
     assert {case.J for case in CASES} == {1, 2, 3, 4, 5}
     assert {case.tier for case in SANITIZED} == {"fused", "general"}
-
-
-@cache
-def problem(case: Case) -> tuple[np.ndarray, tuple[np.ndarray, ...], torch.Tensor]:
-    """Images, the bank as engines read it, and the answer in float64."""
-    make = {"morlet": filters.morlet_bank, "tight": filters.tight_bank}[case.bank]
-    bank = make(case.plan.padded, case.J, case.L)
-    packed = plan.pack(bank, case.plan, case.dtype)
-    # not centred: the low-pass of noise around 0 is the small difference of large numbers
-    generator = torch.Generator().manual_seed(case.M * case.N)
-    x = torch.rand(case.B, case.M, case.N, generator=generator, dtype=torch.float64).to(case.dtype)
-    expected = oracle.scattering2d(x, bank, case.max_order, case.pre_pad)
-    return x.numpy(), tuple(arrays_of(packed)), expected
-
-
-def run(engine: Any, case: Case, **kwargs: Any) -> tuple[torch.Tensor, dict[str, Any]]:
-    x, bank, _ = problem(case)
-    kwargs = {"tier": case.tier, "budget": case.budget, **kwargs}
-    S, report = engine.scattering(x, *bank, case.program, **kwargs)
-    return torch.from_numpy(np.array(S)), report
-
-
-def check(case: Case, S: torch.Tensor) -> None:
-    expected = problem(case)[2]
-    assert S.shape == expected.shape
-    assert S.dtype == case.dtype
-    if case.B > 0:
-        error = oracle.error_by_order(case.plan.meta()["order"], S, expected)
-        assert error <= TOLERANCE[case.dtype]
 
 
 @pytest.fixture(autouse=True)
@@ -398,15 +340,6 @@ def test_a_driver_older_than_the_build(refusal: int) -> None:
 # --- which tier -----------------------------------------------------------------------------------
 
 
-DEVICES = {  # shared memory in KiB, of a block and of a processor
-    "T4": {"architecture": 75, "shared_per_block": 64, "shared_per_processor": 64},
-    "A100": {"architecture": 80, "shared_per_block": 163, "shared_per_processor": 164},
-    "RTX 4090": {"architecture": 89, "shared_per_block": 99, "shared_per_processor": 100},
-    "H100": {"architecture": 90, "shared_per_block": 227, "shared_per_processor": 228},
-}
-FAMILIES, SECOND, NOTHING = ("fused", True), ("fused", False), ("general", False)
-
-
 @pytest.mark.parametrize(
     ("device", "expected"),
     [
@@ -476,10 +409,6 @@ def test_the_workspace_keeps_to_the_budget(tier: str) -> None:
 
 
 # --- the stage operators --------------------------------------------------------------------------
-
-
-def complex_noise(*shape: int, dtype: torch.dtype) -> torch.Tensor:
-    return torch.randn(*shape, dtype=dtype.to_complex())
 
 
 @pytest.mark.parametrize("variant", emulation.EVERY)

@@ -15,11 +15,11 @@ import pytest
 import torch
 
 import emulation
-from emulation import test_backward, test_engine, test_programs
+from emulation import cascades, drawn
 
 pytestmark = pytest.mark.proof
 
-CASE = test_engine.Case(16, 20, 2, L=3, B=2)
+CASE = cascades.Case(16, 20, 2, L=3, B=2)
 
 
 class Mistake(NamedTuple):
@@ -113,24 +113,24 @@ def mutants() -> dict[str, Any]:
 @pytest.mark.parametrize("mistake", FORWARD)
 def test_a_mistake_is_caught(mistake: str) -> None:
     engine, case = mutants()[mistake], CASE._replace(tier=FORWARD[mistake].tier)
-    S, _ = test_engine.run(engine, case)
-    error = oracle.error_by_order(case.plan.meta()["order"], S, test_engine.problem(case)[2])
-    assert not error <= test_engine.TOLERANCE[torch.float32]
+    S, _ = cascades.run(engine, case)
+    error = oracle.error_by_order(case.plan.meta()["order"], S, cascades.problem(case)[2])
+    assert not error <= cascades.TOLERANCE[torch.float32]
 
 
 @pytest.mark.parametrize("mistake", BACKWARD)
 def test_a_mistake_backward_is_caught(mistake: str) -> None:
     engine, case = mutants()[mistake], CASE._replace(tier=BACKWARD[mistake].tier)
-    grad_x = test_backward.run(engine, case)[0][0]
-    error = oracle.relative_error(grad_x, test_backward.expected(case)[0])
-    assert not error <= test_backward.TOLERANCE[torch.float32]
+    grad_x = cascades.run_backward(engine, case)[0][0]
+    error = oracle.relative_error(grad_x, cascades.expected(case)[0])
+    assert not error <= cascades.TOLERANCE[torch.float32]
 
 
 @pytest.mark.parametrize("mistake", PROGRAMS)
 def test_a_mistake_in_programs_is_caught(mistake: str) -> None:
     engine, errors = mutants()[mistake], []
     for seed in (*range(24), 35):  # a pair whose shift counts
-        given = test_programs.problem(seed, True, torch.float32)
-        (S, *_), _ = test_programs.run(engine, given)
-        errors.append(test_programs.error(S, given.wanted[0]))
-    assert not max(errors) <= test_programs.TOLERANCE[torch.float32]
+        given = drawn.problem(seed, True, torch.float32)
+        (S, *_), _ = drawn.run(engine, given)
+        errors.append(drawn.error(S, given.wanted[0]))
+    assert not max(errors) <= drawn.TOLERANCE[torch.float32]
