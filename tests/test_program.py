@@ -150,7 +150,7 @@ BAD: list[tuple[str, str]] = [
     ("x 8;S 1;scatter x", "statement 'scatter x': it must begin with x, S, psi, phi"),
     ("x 8;S 1;average x mean at 0;", "statement '': it must come before the steps"),
     ("x  8;S 1;average x mean at 0", "a side must be an integer"),
-    ("x 8;S 1;average x mean at 0 1", r"\(average\): nothing must follow, but there is '1'"),
+    ("x 8;S 1;average x mean at 0 1", r"step 0 \(average\): nothing must follow, but there is '1'"),
     # wavelets
     (GOOD + "average 1 mean at 0", "step 1, which does not come before it"),
     (GOOD + "average 0 mean at 0+1;average 1 mean at 2", "step 1, which has none"),

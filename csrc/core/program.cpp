@@ -150,6 +150,7 @@ class Reader {
     words_ = parted(statement, ' ');
     next_ = 0;
     const string_view verb = word("a statement");
+    const size_t number = o_.steps.size();
     int kind = -1;
     for (int i = 0; i < 4; ++i) {
       if (verb == part_of_speech[i]) kind = i;
@@ -164,8 +165,8 @@ class Reader {
       expect(!left(), "nothing must follow, but there is ",
              quoted(left() ? words_[next_] : string_view()));
     } catch (const Refused& refused) {
-      const string where = kind < 0 ? "statement " + quoted(statement)
-                                    : text_of("step ", o_.steps.size(), " (", verb, ")");
+      const string where =
+          kind < 0 ? "statement " + quoted(statement) : text_of("step ", number, " (", verb, ")");
       throw Refused{where + ": " + refused.why};
     }
   }
