@@ -4,7 +4,10 @@ of step computes, against formulas written out. The engines run the same list in
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import capi
 import numpy as np
@@ -584,6 +587,17 @@ def test_a_tree_that_knows_no_scales(tmp_path):
     size = (2 * torch.sin(k / 2).abs())[None]
     energy = run(b.build(), x[0], pack_program(b.build(), [size], [], torch.float64))
     torch.testing.assert_close(energy[0], difference.square().sum())
+
+
+def test_contributing_shows_this_tree():
+    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    shown: dict[str, Any] = {}
+    exec(block, shown)
+    program, psi = haar_tree()
+    assert shown["program"] == program
+    assert torch.equal(shown["bank"].psi, pack_program(program, psi, [], torch.float32).psi)
+    assert shown["S"].shape == (5, 4)
 
 
 # --- gradients --------------------------------------------------------------------------------

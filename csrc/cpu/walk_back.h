@@ -1,7 +1,7 @@
-// The cascade backwards: the gradient of <g, S x> for the signal and for the filters. The walk once
-// more, then back through it, from the last step to the first; each pass' adjoint stands beside it
-// (passes/). Nothing of the forward pass is kept; one family of paths is in the cache at a time.
-// The twin is reference.scattering_backward.
+// The cascade of Bruna and Mallat (walk.h) backwards: the gradient of <g, S x> for the signal and
+// for the filters. The walk once more, then back through it, from the last step to the first; each
+// pass' adjoint stands beside it (passes/). Nothing of the forward pass is kept; one family of
+// paths is in the cache at a time. The twin is reference.scattering_backward.
 #pragma once
 
 #include "walk.h"

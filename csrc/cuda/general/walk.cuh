@@ -1,5 +1,7 @@
-// The general tier: the steps of a program, one kernel a stage, with cuFFT between them; every
-// size, float and double.
+// The general tier of the cascade S x = A ρ W_J … ρ W_1 x, U[p] and S[p] along all paths p (J.
+// Bruna and S. Mallat, "Invariant scattering convolution networks", PAMI 2013, section 2.2): the
+// steps of a program (core/program.h), one kernel a stage, with cuFFT between them; every size,
+// float and double. The twin is reference.scattering, the CPU's walk cpu/walk.h.
 //
 // Wavelet steps are walked depth first, a wave of signals at a time: of a chain of steps there is
 // the spectrum of each in the workspace, and the planes of the last. Of steps of one source those
