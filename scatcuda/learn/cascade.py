@@ -241,7 +241,7 @@ class WaveletCascade(Transform):
 
     def _make(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """The filters on every grid: wavelets cropped in Fourier, the low-pass as matrices."""
-        made = {f"_psi_{res}_{j}": crop(self.bank.psi[j], res) for res, j in self._plan.tables()}
+        made = {f"_psi_{res}_{j}": crop(self.bank.psi[j], res) for res, j, _ in self._plan.tables()}
         for axis, factor in zip("mn", separable_factors(self.bank.phi), strict=True):
             for res in range(self.J):
                 made[f"_phi_{res}_{axis}"] = lowpass_matrix(factor, res, self.J)

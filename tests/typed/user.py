@@ -115,6 +115,9 @@ def attributes() -> None:
     assert_type(S.trainable, Trainable | None)
     assert_type(S.workspace, int | None)
     assert_type(S.freeze().unfreeze(), Scattering2D[Tensor])
+    some = Scattering2D(2, (8, 8), paths=[(0,), (0, 8), np.array([1, 8])])
+    assert_type(some.paths, tuple[tuple[int, ...], ...] | None)
+    Scattering2D(2, (8, 8), paths=lambda meta: meta["order"] == 2, out_type="list")
 
 
 # --- banks, operators, what the package tells ---------------------------------------------------
@@ -210,6 +213,7 @@ def wrong(S: Scattering2D, x: Tensor) -> None:
     Scattering2D(2, (8, 8), out_type="tensor")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
     Scattering2D(2, (8, 8), backend="numpy")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     Scattering2D(2, (8, 8), filters="haar")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    Scattering2D(2, (8, 8), paths=3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     Scattering2D(2, (8, 8), trainable="all")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     mean(Scattering2D(2, (8, 8), out_type="list"), x)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     S(x)[0]["coef"]  # type: ignore[index]  # pyright: ignore[reportArgumentType]
