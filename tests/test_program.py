@@ -12,8 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scatcuda import filters, ops, planfile, reference
-from scatcuda.learn import WaveletCascade
+from scatcuda import Cascade, filters, ops, planfile, reference
 from scatcuda.packing import Packed, filters_of, matrix_of, pack_program, pack_set
 from scatcuda.plan import Plan, meta_of, pack, wavelet_numbers
 from scatcuda.program import Axis, Builder, Program, X, images, parse, wavelets_of_images
@@ -537,7 +536,7 @@ def test_images_are_todays_formula(problem):
 @pytest.mark.parametrize(("J", "depth"), [(3, 3), (4, 4), (4, 3)])
 def test_deeper_images_are_the_wavelet_cascade(J, depth):
     L, shape = 2, (32, 33)
-    cascade = WaveletCascade(J, shape, L, depth).double()
+    cascade = Cascade(J, shape, L, depth).double()
     program = images(J, L, depth, *shape)
     packed = pack(cascade.bank, Plan(J, L, 2, *shape), torch.float64)
     x = torch.rand(2, *shape, dtype=torch.float64)
