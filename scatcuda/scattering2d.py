@@ -83,8 +83,8 @@ class Scattering2D(Transform, Generic[Output]):
         J: number of scales; the output is ``2^J`` times smaller than the image.
         shape: size ``(M, N)`` of the images in pixels, each at least ``2^J``.
         L: number of angles in [0, pi). :mod:`scatcuda.limits` says how large all of it may be.
-        max_order: 0 to J, the largest number of wavelets on a path: there are
-            ``sum_k C(J, k) L^k`` of all lengths k. Their scales increase along it.
+        max_order: 0 to J (2 where J is 1), the largest number of wavelets on a path; their scales
+            increase along it. Of all lengths k there are ``sum_k C(J, k) L^k`` paths.
         pre_pad: the images come padded to ``(_M_padded, _N_padded)``; otherwise they are reflected
             at their edges.
         backend: ``"native"``: the engine of this package for the device of the input, where there
