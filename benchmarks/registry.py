@@ -8,7 +8,7 @@ in float64. The implementations are
     kymatio         kymatio.torch.Scattering2D of Kymatio 0.3.0, left out when it cannot be imported
     per-path loop   on a GPU, stands in for Kymatio where that cannot be imported: per_path.py
     twin            scatcuda's plain-PyTorch twin: backend="reference", or scatcuda.reference; of
-                    order 3 scatcuda.learn.WaveletCascade, the cascade by the stages' operators
+                    order 3 scatcuda.Cascade, the cascade by the stages' operators
     compiled twin   the same under torch.compile
     … tier          scatcuda with one of the two tiers of its GPU engine forced
 
@@ -34,9 +34,6 @@ from torch import Tensor, nn
 import scatcuda
 from scatcuda import filters, ops, reference
 from scatcuda.kymatio import backend2d
-from scatcuda.learn import WaveletCascade
-from scatcuda.plan import Plan, pack
-from scatcuda.program import images
 
 from . import process
 from .per_path import PerPath
@@ -247,21 +244,39 @@ def setup_backend(problem: Problem, device: torch.device) -> Work:
 
 def setup_deep(problem: Problem, device: torch.device) -> Work:
     """The transform to order 3, by the engine and by a cascade of the stages' operators."""
-    x, J, L = problem.images(device), problem.J, problem.L
-    text = images(J, L, 3, *problem.shape).text
-    plan = Plan(J, L, 2, *problem.shape)  # of which order 3 takes the filters
-    packed = pack(filters.morlet_bank(plan.padded, J, L), plan, torch.float32)
-    cascade = WaveletCascade(J, problem.shape, L, depth=3).to(device)
+    x, sizes = problem.images(device), (problem.J, problem.shape, problem.L)
+    cascade = scatcuda.Cascade(*sizes, depth=3).to(device)
     peers = {
-        OURS: Peer(functools.partial(ops.scattering, x, *(t.to(device) for t in packed), text)),
+        OURS: Peer(functools.partial(scatcuda.Scattering2D(*sizes, max_order=3).to(device), x)),
         "twin": Peer(functools.partial(cascade, x)),
     }
 
     def exact() -> Tensor:
-        deep = WaveletCascade(J, problem.shape, L, depth=3).to(device).double()
+        deep = scatcuda.Cascade(*sizes, depth=3).to(device).double()
         return deep(problem.some(x).double())
 
     return Work(peers, exact, problem.some, problem.batch)
+
+
+def setup_paths(scales: tuple[int, ...], problem: Problem, device: torch.device) -> Work:
+    """The paths whose first wavelets have these scales (ours) against the whole transform."""
+
+    def chosen(meta: dict[str, Any]) -> Any:
+        return (meta["j"][:, : len(scales)] == scales).all(1)
+
+    x, whole = problem.images(device), module(OURS, problem, device)
+    arguments = (problem.J, problem.shape, problem.L)
+    some = scatcuda.Scattering2D(*arguments, paths=chosen).to(device)
+    kept = torch.from_numpy(chosen(whole.meta())).nonzero().flatten().to(device)
+
+    def values(S: Tensor) -> Tensor:
+        return problem.some(S if S.shape[-3] == len(kept) else S[..., kept, :, :])
+
+    def exact() -> Tensor:
+        return exact_transform(problem, device)[..., kept, :, :]
+
+    peers = {OURS: Peer(functools.partial(some, x)), "whole": Peer(functools.partial(whole, x))}
+    return Work(peers, exact, values, problem.batch)
 
 
 def setup_every_way(problem: Problem, device: torch.device) -> Work:
@@ -488,6 +503,16 @@ def _gradients(problem: Problem, target: float | None, device: str = "cpu") -> l
     ]
 
 
+def _paths(problem: Problem, targets: dict[tuple[int, ...], float | None]) -> list[Case]:
+    return [
+        Case(
+            f"paths of scales {', '.join(map(str, scales))}, … {problem}",
+            functools.partial(setup_paths, scales), problem, "paths", target, rival="whole",
+        )
+        for scales, target in targets.items()
+    ]  # fmt: skip
+
+
 def _backend(problem: Problem, **options: Any) -> list[Case]:
     """A case of Kymatio's own class: there is none where Kymatio is not."""
     if importlib.util.find_spec("kymatio") is None:
@@ -519,6 +544,7 @@ CASES: list[Case] = [
     _transform(PHOTOS, target=8, slow=True),
     _transform(PHOTO, target=8),
     Case("order 3 64x64 J=4 batch 4", setup_deep, DEEP, "depth", 8, rival="twin"),
+    *_paths(PHOTO, {(0,): 1 / 0.45, (1,): 1 / 0.2, (2,): None, (0, 1): None, (0, 2): None}),
     Case("construction 224x224 J=3", setup_construction, PHOTO, "construction", 10, slow=True),
     *_operators(DIGITS),
     *_operators(PHOTOS),

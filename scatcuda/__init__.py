@@ -11,6 +11,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from . import filters, kymatio, ops, reference
+from .cascade import Cascade
 from .config import check_environment, cpu_isa, cuda_launch, show_config
 from .paths import cmake_prefix_path, get_include, library_path
 from .scattering2d import Scattering2D
@@ -29,6 +30,7 @@ except PackageNotFoundError:  # built in place, not installed
     __version__ = "0+unknown"
 
 __all__ = [
+    "Cascade",
     "Scattering2D",
     "cmake_prefix_path",
     "cpu_isa",

@@ -109,7 +109,7 @@ def _peers(
         return Scattering2D(J, shape, L, max_order, backend=backend).to(device, dtype)
 
     peers: dict[str, Any] = {"scatcuda": made("native"), "plain PyTorch": made("reference")}
-    if max_order and dtype == torch.float32:  # Kymatio knows neither order 0 alone nor float64
+    if 0 < max_order <= 2 and dtype == torch.float32:  # what Kymatio knows
         try:
             from kymatio.torch import Scattering2D as Kymatio
         except Exception:  # with SciPy 1.17 and later its import fails in its own way

@@ -433,6 +433,13 @@ def _problem(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _order(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-order", type=_integer(0, limits.SCALES), default=2,
+        help="wavelets on a path, at most J (default: %(default)s)",
+    )  # fmt: skip
+
+
 def _bank(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--filters", choices=get_args(BankName), default="morlet", help="(default: %(default)s)"
@@ -474,9 +481,7 @@ def _export(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("output", type=_text, metavar="FILE", help="the plan file to write")
     _problem(parser)
-    parser.add_argument(
-        "--max-order", type=int, choices=(0, 1, 2), default=2, help="(default: %(default)s)"
-    )
+    _order(parser)
     parser.add_argument("--pre-pad", action="store_true", help="the images will come padded")
     _bank(parser)
     parser.add_argument(
@@ -490,7 +495,7 @@ def _run_export(output: str, dtype: str, shape: tuple[int, int], **problem: Any)
 
     from .scattering2d import Scattering2D
 
-    _check_room("export", problem["J"], problem["L"], shape)
+    _check_room("export", problem["J"], problem["L"], shape, problem["max_order"])
     scattering = Scattering2D(shape=shape, **problem)
     size = scattering.save_plan(output, getattr(torch, dtype))
     M, N = scattering._input
@@ -506,9 +511,7 @@ def _bench(commands: Any) -> None:
         "example:\n  scatcuda bench --J 3 --shape 224,224 --batch 4 --backward\n",
     )  # fmt: skip
     _problem(parser)
-    parser.add_argument(
-        "--max-order", type=int, choices=(0, 1, 2), default=2, help="(default: %(default)s)"
-    )
+    _order(parser)
     parser.add_argument(
         "--batch", type=_integer(1), default=8, help="images (default: %(default)s)"
     )
@@ -583,7 +586,7 @@ def _info(commands: Any) -> None:
     parser.add_argument("--J", type=_integer(1, limits.SCALES), help="number of scales")
     parser.add_argument("--shape", type=_shape, metavar="M,N", help="size of the images")
     parser.add_argument("--L", type=_integer(1, 256), default=8, help="number of angles")
-    parser.add_argument("--max-order", type=int, choices=(0, 1, 2), default=2)
+    _order(parser)
     parser.add_argument("--batch", type=_integer(1), default=128, help="number of images")
     parser.add_argument("--double", action="store_true", help="float64")
     parser.add_argument("--tier", choices=get_args(Tier), default="auto", help="(default: auto)")

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from . import ops, scattering2d
+from .arguments import integer
 
 # --- backend objects --------------------------------------------------------------------------
 #
@@ -353,7 +354,9 @@ def _constructor(theirs: type, constructor: Any) -> Any:
             # kymatio.Scattering2D(..., frontend=...)
             object.__setattr__(self, "__class__", _both_classes())
             try:
-                return ours(self, *args, **kwargs)
+                ours(self, *args, **kwargs)
+                _check_order(self)
+                return
             except (TypeError, ValueError) as error:
                 reason = f"ours refused the arguments. {error}"
                 object.__setattr__(self, "__class__", theirs)
@@ -381,8 +384,16 @@ def _package(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__")).partition(".")[0]
 
 
+def _check_order(scattering: Any) -> None:
+    integer("Scattering2D", "max_order", scattering.max_order, 0, scattering._most_order)
+
+
 class _Accelerated(scattering2d.Scattering2D):
     """Ours, with what programs written for Kymatio find on its module."""
+
+    @property
+    def _most_order(self) -> int:
+        return 2
 
     @property
     def backend(self) -> Any:

@@ -78,7 +78,7 @@ def scattering2d(
     tier: Tier = "auto",
     workspace: int = 0,
 ) -> Tensor:
-    """Scattering coefficients ``S x = [A x, A|W1 x|, A|W2|W1 x||]`` of real images: the operator
+    """Scattering coefficients ``S x = [A x, A|W1 x|, A|W2|W1 x||, …]`` of real images: the operator
     :func:`scattering` for their program.
 
     ``W`` filters with ``L`` wavelets at each of ``J`` scales, ``A`` averages over ``2^J`` pixels
@@ -88,10 +88,10 @@ def scattering2d(
         x: images ``[..., M, N]``, padded beforehand when ``pre_pad``; as in :func:`scattering`.
         psi, psi_support, phi, phi_support: the bank, as :func:`scatcuda.plan.pack` makes it.
         J, L: number of scales and of angles.
-        max_order: 0, 1 or 2.
+        max_order: 0 to J, the largest number of wavelets on a path.
         tier, workspace: as in :func:`scattering`.
     Returns: ``[..., C, m, n]``: order 0; order 1 by ``(j1, theta1)``; order 2 by
-        ``(j1, theta1, j2, theta2)``, ``j2 > j1``.
+        ``(j1, theta1, j2, theta2)``, ``j2 > j1``; and so on.
     Raises:
         ValueError: there is no such transform.
         RuntimeError, torch.OutOfMemoryError: as in :func:`scattering`.

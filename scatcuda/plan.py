@@ -7,17 +7,19 @@ by side, and the low-pass of every resolution as two small matrices. ``pack`` ma
 the natural arrays back, differentiably.
 
 Letters: ``J`` scales, ``L`` angles, ``M N`` pixels, ``Mp Np`` padded sides, ``m n`` output sides.
+A wavelet has the number ``n = j L + theta``, a path is a tuple of them, of increasing scale.
 Resolution ``res`` means sides ``Mp / 2^res`` and ``Np / 2^res``.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 import mmap
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -36,14 +38,17 @@ from .packing import (
     outside,
     pack_matrix,
 )
-from .program import Axis, Program, images, wavelets_of_images
+from .program import Axis, Path, Program, Table, images, tree_of_images, wavelets_of_images
+from .selection import listed, most_order, where
+from .typing import Paths
 
 
 @dataclass(frozen=True)
 class Plan:
     """Which filters at which resolution, which channel where. ``M N`` are the sides of the input,
-    equal to the padded sides when ``pre_pad``. A ValueError where there is no such problem, or a
-    larger one than :mod:`scatcuda.limits` allows."""
+    equal to the padded sides when ``pre_pad``; ``chosen`` are the paths that are computed, sorted
+    as :attr:`paths`, or None for all. A ValueError where there is no such problem, or a larger one
+    than :mod:`scatcuda.limits` allows."""
 
     J: int
     L: int
@@ -51,13 +56,19 @@ class Plan:
     M: int
     N: int
     pre_pad: bool = False
+    chosen: tuple[Path, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         limits.at_most("Plan", "J", self.J, limits.SCALES)
         limits.at_most("Plan", "L", self.L, limits.ANGLES)
-        if min(self.J, self.L) < 1 or not 0 <= self.max_order <= 2:
+        if min(self.J, self.L) < 1 or not 0 <= self.max_order <= most_order(self.J):
             raise ValueError(f"Plan: there is no transform {self}")
         limits.at_most("Plan", "the number of paths", self.channels, limits.CHANNELS)
+        chosen = self.chosen
+        if chosen is not None and chosen != listed("Plan", chosen, self.J, self.L, self.max_order):
+            raise ValueError("Plan: chosen must be a tuple of paths, sorted as their channels are")
+        steps = tree_of_images(self.J, self.L, self.max_order, self.chosen).steps
+        limits.at_most("Plan", "the number of steps along all paths", steps, limits.STEPS)
         limits.at_most("Plan", "a side of shape", max(self.M, self.N), limits.SIDE)
         least, unit = (3, 1 << self.J) if self.pre_pad else (1, 1)
         if any(side >> self.J < least or side % unit for side in (self.M, self.N)):
@@ -79,7 +90,7 @@ class Plan:
 
     @property
     def _program(self) -> Program:
-        return images(self.J, self.L, self.max_order, self.M, self.N, self.pre_pad)
+        return images(self.J, self.L, self.max_order, self.M, self.N, self.pre_pad, self.chosen)
 
     @property
     def axes(self) -> tuple[Axis, ...]:
@@ -101,13 +112,10 @@ class Plan:
 
     @property
     def channels(self) -> int:
-        J, L = self.J, self.L
-        return [1, 1 + J * L, 1 + J * L + L * L * J * (J - 1) // 2][self.max_order]
-
-    @property
-    def lanes(self) -> int:
-        """Angles are stored in whole vectors: 4, 8 or a multiple of 16."""
-        return limits.lanes(self.L)
+        """``sum_k C(J, k) L^k`` for all paths."""
+        if self.chosen is not None:
+            return len(self.chosen)
+        return sum(math.comb(self.J, k) * self.L**k for k in range(self.max_order + 1))
 
     @property
     def most_images(self) -> int:
@@ -119,35 +127,36 @@ class Plan:
         Mp, Np = self.padded
         return Mp >> res, Np >> res
 
-    def tables(self) -> Iterator[tuple[int, int]]:
-        """Pairs ``(res, j)`` of the wavelets in use, in the order of the program's sets."""
-        return wavelets_of_images(self.J, self.max_order)
+    def tables(self) -> tuple[Table, ...]:
+        """Resolution, scale and angles ``(res, j, angles)`` of the wavelets in use, in the order of
+        the program's sets."""
+        return wavelets_of_images(self.J, self.L, self.max_order, self.chosen)
 
     @property
-    def paths(self) -> tuple[tuple[int, ...], ...]:
-        """The wavelets ``n = j L + theta`` on the path of every channel."""
-        return _paths(self.J, self.L, self.max_order)
+    def paths(self) -> tuple[Path, ...]:
+        """The path of every channel: shorter ones first, then sorted by their wavelets."""
+        return _paths(self.J, self.L, self.max_order) if self.chosen is None else self.chosen
 
     def meta(self) -> dict[str, NDArray[np.int64]]:
         """Order, scales, angles and wavelet numbers of every channel."""
         return meta_of(self.paths, self.L)
 
 
-def wavelet_numbers(program: Program, J: int, L: int) -> tuple[tuple[int, ...], ...]:
-    """The paths of the channels of :func:`scatcuda.program.images`, of any order, as numbers
-    ``n = j L + theta``."""
-    scales = [j for _, j in wavelets_of_images(J, 2)]
-    return tuple(tuple(scales[s] * L + theta for s, theta in path) for path in program.paths)
+def wavelet_numbers(program: Program, tables: Sequence[Table], L: int) -> tuple[Path, ...]:
+    """The paths of the channels of :func:`scatcuda.program.images`, whose sets are ``tables``."""
+    numbers = [[j * L + theta for theta in angles] for _, j, angles in tables]
+    return tuple(tuple(numbers[s][f] for s, f in path) for path in program.paths)
 
 
 @torch.compiler.assume_constant_result
-def _paths(J: int, L: int, max_order: int) -> tuple[tuple[int, ...], ...]:
+def _paths(J: int, L: int, max_order: int) -> tuple[Path, ...]:
     """Those of images of any size."""
     side = 1 << J
-    return wavelet_numbers(images(J, L, max_order, side, side), J, L)
+    program = images(J, L, max_order, side, side)
+    return wavelet_numbers(program, wavelets_of_images(J, L, max_order), L)
 
 
-def meta_of(paths: Sequence[tuple[int, ...]], L: int) -> dict[str, NDArray[np.int64]]:
+def meta_of(paths: Sequence[Path], L: int) -> dict[str, NDArray[np.int64]]:
     """``order [C]``, and ``j``, ``theta`` and ``n`` ``[C, longest path but at least 2]``, -1 where
     there is no wavelet."""
     n = np.full((len(paths), max(2, *map(len, paths))), -1, dtype=np.int64)
@@ -172,20 +181,31 @@ def images_text(
 
 @lru_cache(maxsize=64)
 def _images_text(caller: str, J: int, L: int, max_order: int, M: int, N: int, pre_pad: bool) -> str:
+    return plan_of(caller, J, L, max_order, M, N, pre_pad).program
+
+
+def plan_of(caller: str, *problem: Any) -> Plan:
+    """The plan; what is wrong with it is said in the name of ``caller``."""
     try:
-        return Plan(J, L, max_order, M, N, pre_pad).program
+        return Plan(*problem)
     except ValueError as error:
         told = str(error).removeprefix("Plan")
         raise arguments.ArgumentError(f"{caller}{told}") from None
 
 
 def checked_plan(
-    caller: str, J: int, shape: Sequence[int], L: int, max_order: int, pre_pad: bool
+    caller: str,
+    J: int,
+    shape: Sequence[int],
+    L: int,
+    max_order: int,
+    pre_pad: bool,
+    paths: Paths | None = None,
 ) -> Plan:
     """The plan for images of ``shape``, their size before padding. What a user gets wrong is a
     TypeError or a ValueError in the name of ``caller``."""
     J, L = arguments.scales(caller, J), arguments.angles(caller, L)
-    max_order = arguments.integer(caller, "max_order", max_order, 0, 2)
+    max_order = arguments.integer(caller, "max_order", max_order, 0, most_order(J))
     sides = arguments.pair(caller, shape)
     if min(sides) >> J < 1:
         raise arguments.ArgumentError(
@@ -195,10 +215,15 @@ def checked_plan(
     pre_pad = arguments.boolean(caller, "pre_pad", pre_pad)
     if pre_pad:
         sides = filters.padded_shape(sides, J)
-    try:
-        return Plan(J, L, max_order, *sides, pre_pad)
-    except ValueError as error:
-        raise ValueError(f"{caller}{str(error).removeprefix('Plan')}") from None
+    problem = J, L, max_order, *sides, pre_pad
+    if paths is None:
+        return plan_of(caller, *problem)
+    if callable(paths):
+        whole = plan_of(caller, *problem)
+        chosen = where(caller, paths, whole.meta(), whole.paths)
+    else:
+        chosen = listed(caller, paths, J, L, max_order)
+    return plan_of(caller, *problem, chosen)
 
 
 class Scales(NamedTuple):
@@ -243,55 +268,63 @@ def banded(phi: Tensor, plan: Plan, dtype: torch.dtype) -> tuple[Tensor, Tensor]
 
 def _boxed(bank: _Bank, plan: Plan, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """``Packed.psi`` and ``Packed.psi_support``."""
-    tables = list(plan.tables())
-    made: dict[tuple[int, int], tuple[list[int], Tensor]] = {}
+    tables = plan.tables()
+    made: dict[Table, tuple[list[int], Tensor]] = {}
     # The finest scale last: most of what is kept is its own, and is not there yet while the
     # coarser ones take their room.
     for j in reversed(range(plan.J)):
-        if here := [res for res, scale in tables if scale == j]:
-            made |= _boxes(bank.scale(j), j, here, plan, dtype)
-    total = sum(len(entries) for _, entries in made.values())
-    psi = torch.empty(total, plan.lanes, dtype=dtype, device="cpu")
+        if here := [table for table in tables if table[1] == j]:
+            made |= _boxes(bank.scale(j), here, plan, dtype)
+    lanes = {table: limits.lanes(len(table[2])) for table in tables}
+    total = sum(len(entries) * lanes[table] for table, (_, entries) in made.items())
+    psi = torch.empty(total, dtype=dtype, device="cpu")
     boxes, first = [], 0
     for table in tables:
         box, entries = made.pop(table)  # from here to its place, so that nothing is there twice
-        boxes.append([first * plan.lanes, *box])
-        place = psi[first : first + len(entries)]
-        place[:, : plan.L], place[:, plan.L :] = entries, 0
-        first += len(entries)
-    return psi.view(-1), _table_of(boxes, 5)
+        boxes.append([first, *box])
+        bins, count = entries.shape
+        place = psi[first : first + bins * lanes[table]].view(bins, lanes[table])
+        place[:, :count], place[:, count:] = entries, 0
+        first += place.numel()
+    return psi, _table_of(boxes, 5)
 
 
 def _boxes(
-    psi: Tensor, j: int, resolutions: list[int], plan: Plan, dtype: torch.dtype
-) -> dict[tuple[int, int], tuple[list[int], Tensor]]:
-    """By ``(res, j)``: the box ``(head, tail, left, right)`` outside which wavelets ``psi
-    [L, Mp, Np]`` are kept, and what is kept ``[columns * rows, L]``, over the number of bins."""
+    psi: Tensor, tables: list[Table], plan: Plan, dtype: torch.dtype
+) -> dict[Table, tuple[list[int], Tensor]]:
+    """For tables of a scale: the box ``(head, tail, left, right)`` outside which those of its
+    wavelets ``psi [L, Mp, Np]`` are kept, and what is kept ``[columns * rows, angles]``, over the
+    number of bins."""
     made = {}
-    for res in resolutions:
+    largest = {res: _peaks(psi, res) for res, _, _ in tables}
+    for res, j, angles in tables:
         sides = plan.sides(res)
-        peaks = _peaks(psi, res)
+        peaks = [peak[list(angles)] for peak in largest[res]]
         least = negligible(dtype) * peaks[0].amax(1, keepdim=True)
         filters._check_finite("psi", least)
-        gaps = [gap((largest > least).any(0)) for largest in peaks]
+        gaps = [gap((peak > least).any(0)) for peak in peaks]
         rows, columns = (
             filters._lowest_of(side << res, res)[outside(*kept, side)]
             for kept, side in zip(gaps, sides, strict=True)
         )
-        entries = _apart(len(columns), len(rows), plan.L, dtype)
+        entries = _apart(len(columns), len(rows), len(angles), dtype)
         for first, last in filters._strips(len(columns), psi[..., 0].numel()):
-            strip = psi.index_select(2, columns[first:last]).index_select(1, rows)
-            entries[first:last] = (strip / (sides[0] * sides[1])).permute(2, 1, 0)
-        made[res, j] = [*gaps[0], *gaps[1]], entries.flatten(0, 1)
+            here = columns[first:last]
+            planes = (psi[theta].index_select(1, here).index_select(0, rows) for theta in angles)
+            strip = torch.stack(tuple(planes), -1) / (sides[0] * sides[1])
+            entries[first:last] = strip.transpose(0, 1)
+        made[res, j, angles] = [*gaps[0], *gaps[1]], entries.flatten(0, 1)
     return made
 
 
-def _apart(columns: int, rows: int, L: int, dtype: torch.dtype) -> Tensor:
-    """``[columns, rows, L]`` in pages of its own: the system gets them back when it is dropped,
-    where the heap would keep them."""
-    count = columns * rows * L
+def _apart(columns: int, rows: int, angles: int, dtype: torch.dtype) -> Tensor:
+    """``[columns, rows, angles]`` in pages of its own: the system gets them back when it is
+    dropped, where the heap would keep them."""
+    count = columns * rows * angles
     pages = mmap.mmap(-1, max(count, 1) * dtype.itemsize, access=mmap.ACCESS_COPY)
-    return torch.frombuffer(pages, dtype=dtype, count=max(count, 1))[:count].view(columns, rows, L)
+    return torch.frombuffer(pages, dtype=dtype, count=max(count, 1))[:count].view(
+        columns, rows, angles
+    )
 
 
 def _peaks(psi: Tensor, res: int) -> tuple[Tensor, Tensor]:
@@ -316,9 +349,16 @@ def _peaks(psi: Tensor, res: int) -> tuple[Tensor, Tensor]:
 def pack_psi(psi: Tensor, plan: Plan) -> Tensor:
     """``Packed.psi`` of wavelets ``psi [J, L, Mp, Np]`` with every bin kept, see
     :func:`whole_support`. Differentiable, on the device of psi, and no value is read."""
-    tables = (filters.crop(psi[j], res) for res, j in plan.tables())
+    tables = (filters.crop(_angles_of(psi[j], angles), res) for res, j, angles in plan.tables())
     scaled = (in_lanes(table / table[0].numel()) for table in tables)
     return torch.cat([psi.new_empty(0), *scaled])
+
+
+def _angles_of(psi: Tensor, angles: tuple[int, ...]) -> Tensor:
+    """Some of the wavelets ``psi [L, ...]``; no index is sent to a GPU."""
+    if angles == tuple(range(len(psi))):
+        return psi
+    return torch.stack([psi[theta] for theta in angles])
 
 
 def pack_phi(factors: tuple[Tensor, Tensor], plan: Plan) -> Tensor:
@@ -331,10 +371,10 @@ def pack_phi(factors: tuple[Tensor, Tensor], plan: Plan) -> Tensor:
 def whole_support(plan: Plan) -> tuple[Tensor, Tensor]:
     """``Packed.psi_support`` and ``Packed.phi_support`` that keep everything, on the CPU."""
     boxes, bands, first = [], [], 0
-    for res, _ in plan.tables():
+    for res, _, angles in plan.tables():
         rows, columns = plan.sides(res)
         boxes.append([first, rows, rows, columns, columns])
-        first += rows * columns * plan.lanes
+        first += rows * columns * limits.lanes(len(angles))
     for res in range(plan.J):
         for size, side in zip(plan.output, plan.sides(res), strict=True):
             bands += [[0, side]] * size
@@ -345,12 +385,10 @@ def _table_of(rows: list[list[int]], width: int) -> Tensor:
     return integers([number for row in rows for number in row]).view(-1, width)
 
 
-def unpack(
-    packed: Packed, plan: Plan
-) -> tuple[dict[tuple[int, int], Tensor], list[tuple[Tensor, Tensor]]]:
-    """``(psi, phi)``: wavelets ``psi[res, j] [L, rows, columns]`` and low-pass matrices
-    ``phi[res] = (P [m, rows], Q [n, columns])``, 0 outside their support. Differentiable in
-    ``packed.psi`` and ``packed.phi``."""
+def unpack(packed: Packed, plan: Plan) -> tuple[dict[Table, Tensor], list[tuple[Tensor, Tensor]]]:
+    """``(psi, phi)``: wavelets ``psi[res, j, angles] [angles, rows, columns]`` and low-pass
+    matrices ``phi[res] = (P [m, rows], Q [n, columns])``, 0 outside their support. Differentiable
+    in ``packed.psi`` and ``packed.phi``."""
     wavelets = {
         table: filters_of(packed, plan._program, i) for i, table in enumerate(plan.tables())
     }

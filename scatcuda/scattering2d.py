@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, Literal, get_args, overload
 
 import numpy as np
@@ -19,7 +18,8 @@ from . import filters as banks
 from . import learnable, limits, ops, reference
 from .arguments import ArgumentError, BackendError, integer, pair
 from .base import Transform
-from .plan import Packed, checked_plan, pack
+from .plan import Packed, checked_plan, pack, plan_of
+from .selection import most_order
 from .typing import (
     Backend,
     BackendObject,
@@ -27,6 +27,7 @@ from .typing import (
     Coefficients,
     Lowpass,
     OutType,
+    Paths,
     Tier,
     Trainable,
     Wavelet,
@@ -66,7 +67,7 @@ def _remembered(make: Callable[[Any], Value]) -> Callable[[Any], Value]:
 
 
 class Scattering2D(Transform, Generic[Output]):
-    """Scattering transform of real images, ``S x = [A x, A|W1 x|, A|W2|W1 x||]``.
+    """Scattering transform of real images, ``S x = [A x, A|W1 x|, A|W2|W1 x||, …]``.
 
     ``W`` filters with ``L`` oriented wavelets at each of ``J`` scales, ``|.|`` is the complex
     modulus, ``A`` averages over ``2^J`` pixels and subsamples by as much: features that move
@@ -82,7 +83,8 @@ class Scattering2D(Transform, Generic[Output]):
         J: number of scales; the output is ``2^J`` times smaller than the image.
         shape: size ``(M, N)`` of the images in pixels, each at least ``2^J``.
         L: number of angles in [0, pi). :mod:`scatcuda.limits` says how large all of it may be.
-        max_order: 0, 1 or 2, the largest number of wavelets on a path.
+        max_order: 0 to J (2 where J is 1), the largest number of wavelets on a path; their scales
+            increase along it. Of all lengths k there are ``sum_k C(J, k) L^k`` paths.
         pre_pad: the images come padded to ``(_M_padded, _N_padded)``; otherwise they are reflected
             at their edges.
         backend: ``"native"``: the engine of this package for the device of the input, where there
@@ -103,6 +105,10 @@ class Scattering2D(Transform, Generic[Output]):
             banks that have a name. While they are learned every frequency is multiplied; see
             :meth:`freeze`. Under ``no_grad`` the filters are packed again only when they changed,
             which is seen by comparing them.
+        paths: the paths that are computed, at the cost of the wavelets on them; ``None``, all. A
+            list of tuples of wavelet numbers ``n = j L + theta``, as ``meta()`` has them, ``()``
+            being order 0; or a function of the ``meta()`` of all paths that returns a mask of bool.
+            Channels come in the order of the whole transform, whatever that of the list.
     Raises:
         TypeError, ValueError: an argument is of the wrong type or out of range; in a call, the
             input is no real tensor of the right size and device. Where Kymatio raises a
@@ -119,6 +125,9 @@ class Scattering2D(Transform, Generic[Output]):
         >>> learning(torch.randn(4, 32, 32)).square().mean().backward()
         >>> learning.learned.d_theta.grad.shape
         torch.Size([2, 8])
+        >>> deep = Scattering2D(3, (32, 32), max_order=3, paths=lambda meta: meta["order"] == 3)
+        >>> deep(torch.randn(32, 32)).shape
+        torch.Size([512, 4, 4])
     """
 
     _psi: Tensor
@@ -133,6 +142,7 @@ class Scattering2D(Transform, Generic[Output]):
         max_order: int = ..., pre_pad: bool = ..., backend: Backend | BackendObject = ...,
         out_type: Literal["array"] = ..., filters: BankName | banks.FilterBank = ..., *,
         tier: Tier = ..., workspace: int | None = ..., trainable: Trainable | None = ...,
+        paths: Paths | None = ...,
     ) -> None: ...  # fmt: skip
     @overload
     def __init__(
@@ -140,6 +150,7 @@ class Scattering2D(Transform, Generic[Output]):
         max_order: int = ..., pre_pad: bool = ..., backend: Backend | BackendObject = ..., *,
         out_type: Literal["list"], filters: BankName | banks.FilterBank = ...,
         tier: Tier = ..., workspace: int | None = ..., trainable: Trainable | None = ...,
+        paths: Paths | None = ...,
     ) -> None: ...  # fmt: skip
     @overload
     def __init__(
@@ -147,6 +158,7 @@ class Scattering2D(Transform, Generic[Output]):
         max_order: int, pre_pad: bool, backend: Backend | BackendObject,
         out_type: Literal["list"], filters: BankName | banks.FilterBank = ..., *,
         tier: Tier = ..., workspace: int | None = ..., trainable: Trainable | None = ...,
+        paths: Paths | None = ...,
     ) -> None: ...  # fmt: skip
     def __init__(
         self,
@@ -162,10 +174,11 @@ class Scattering2D(Transform, Generic[Output]):
         tier: Tier = "auto",
         workspace: int | None = None,
         trainable: Trainable | None = None,
+        paths: Paths | None = None,
     ) -> None:
         super().__init__()
         caller = "Scattering2D"
-        self._plan = plan = checked_plan(caller, J, shape, L, max_order, pre_pad)
+        self._plan = plan = checked_plan(caller, J, shape, L, max_order, pre_pad, paths)
         self._shape = pair(caller, shape)
         self._input = plan.M, plan.N  # what a call is given
         self._program = plan.program
@@ -220,18 +233,27 @@ class Scattering2D(Transform, Generic[Output]):
 
     @property
     def max_order(self) -> int:
-        """The largest number of wavelets on a path."""
+        """The largest number of wavelets on a path; can be assigned unless paths are chosen."""
         return self._plan.max_order
 
     @max_order.setter
     def max_order(self, value: int) -> None:
-        max_order = integer("Scattering2D", "max_order", value, 0, 2)
-        self._plan = replace(self._plan, max_order=max_order)
+        if self.paths is not None:
+            raise AttributeError(
+                "Scattering2D: max_order is fixed when paths are chosen; build another module"
+            )
+        p = self._plan
+        max_order = integer("Scattering2D", "max_order", value, 0, self._most_order)
+        self._plan = plan_of("Scattering2D", p.J, p.L, max_order, p.M, p.N, p.pre_pad)
         self._program = self._plan.program
         if self.learned is not None:
             self.learned.follow(self._plan)
         else:
             self._follow(anew=True)
+
+    @property
+    def _most_order(self) -> int:
+        return most_order(self.J)
 
     @property
     def pre_pad(self) -> bool:
@@ -266,6 +288,11 @@ class Scattering2D(Transform, Generic[Output]):
     def trainable(self) -> Trainable | None:
         """What is learned: ``"filters"``, ``"wavelets"`` or nothing."""
         return self._trainable
+
+    @property
+    def paths(self) -> tuple[tuple[int, ...], ...] | None:
+        """Those that were chosen, in the order of their channels; None where all are computed."""
+        return self._plan.chosen
 
     @property
     def _M_padded(self) -> int:
@@ -315,8 +342,9 @@ class Scattering2D(Transform, Generic[Output]):
     def meta(self) -> dict[str, NDArray[np.int64]]:
         """Where every output channel comes from.
 
-        Returns: ``"order" [C]``, and ``"j"``, ``"theta"``, ``"n" [C, 2]``, int64: scale, angle and
-            number ``n = j L + theta`` of the first and second wavelet, -1 where there is none.
+        Returns: ``"order" [C]``, and ``"j"``, ``"theta"``, ``"n" [C, K]``, int64: scale, angle and
+            number ``n = j L + theta`` of each wavelet, -1 where there is none; K is the length of
+            the longest path, but at least 2.
         Example:
             >>> meta = Scattering2D(J=2, shape=(32, 32), L=4).meta()
             >>> meta["j"][9], meta["theta"][9]
@@ -404,11 +432,12 @@ class Scattering2D(Transform, Generic[Output]):
 
     def extra_repr(self) -> str:
         name = self.filters if isinstance(self.filters, str) else "custom"
+        chosen = "" if self.paths is None else f", paths=<{len(self.paths)} chosen>"
         return (
             f"J={self.J}, shape={self.shape}, L={self.L}, max_order={self.max_order}, "
             f"pre_pad={self.pre_pad}, backend={self._backend!r}, out_type={self.out_type!r}, "
             f"filters={name!r}, tier={self.tier!r}, workspace={self.workspace}, "
-            f"trainable={self.trainable!r}"
+            f"trainable={self.trainable!r}{chosen}"
         )
 
     @property

@@ -13,7 +13,7 @@ run time its ``get_args``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Protocol, TypedDict
 
 import numpy as np
@@ -37,6 +37,7 @@ __all__ = [
     "Norm",
     "OnError",
     "OutType",
+    "Paths",
     "Pooling",
     "Resume",
     "Tier",
@@ -49,6 +50,8 @@ OutType = Literal["array", "list"]
 BankName = Literal["morlet", "tight"]
 Tier = Literal["auto", "general", "fused"]
 Trainable = Literal["filters", "wavelets"]
+#: Paths as wavelet numbers, or a function of ``meta()`` that says which channels are wanted
+Paths = Iterable[Iterable[int]] | Callable[[dict[str, NDArray[np.int64]]], NDArray[np.bool_]]
 Instructions = Literal["baseline", "avx2", "avx512"]  # of the CPU engine
 
 # scatcuda.data

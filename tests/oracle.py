@@ -19,21 +19,23 @@ from scatcuda.filters import FilterBank
 
 
 def scattering2d(x: Tensor, bank: FilterBank, max_order: int = 2, pre_pad: bool = False) -> Tensor:
-    """``S x = [A x, A|W1 x|, A|W2|W1 x||]``: images ``[..., M, N]`` to ``[..., C, m, n]``, computed
-    on the CPU wherever ``x`` is."""
-    J, L = bank.J, bank.L
-    psi = bank.psi.numpy()
-    u0_hat = np.fft.fft2(pad(x.double().cpu().numpy(), bank.shape, pre_pad))
-    S0, S1, S2 = [lowpass(u0_hat, bank, 0)], [], []
-    for n1 in range(J * L if max_order > 0 else 0):
-        j1 = n1 // L
-        u1_hat = np.fft.fft2(wavelet_modulus(u0_hat, psi[j1, n1 % L], 0, j1))
-        S1.append(lowpass(u1_hat, bank, j1))
-        for n2 in range((j1 + 1) * L, J * L if max_order > 1 else 0):
-            j2 = n2 // L
-            u2_hat = np.fft.fft2(wavelet_modulus(u1_hat, psi[j2, n2 % L], j1, j2))
-            S2.append(lowpass(u2_hat, bank, j2))
-    return torch.from_numpy(np.stack([*S0, *S1, *S2], axis=-3)).to(x.device)
+    """``S x = [A x, A|W1 x|, A|W2|W1 x||, …]``: images ``[..., M, N]`` to ``[..., C, m, n]``,
+    computed on the CPU wherever ``x`` is."""
+    J, L, psi = bank.J, bank.L, bank.psi.numpy()
+    S: dict[tuple[int, ...], np.ndarray] = {}
+
+    def follow(path: tuple[int, ...], u_hat: np.ndarray) -> None:
+        """All paths that begin with this one, whose spectrum is ``û``."""
+        above = path[-1] // L + 1 if path else 0
+        res = max(above - 1, 0)
+        S[path] = lowpass(u_hat, bank, res)
+        for n in range(above * L, J * L if len(path) < max_order else 0):
+            u = wavelet_modulus(u_hat, psi[n // L, n % L], res, n // L)
+            follow((*path, n), np.fft.fft2(u))
+
+    follow((), np.fft.fft2(pad(x.double().cpu().numpy(), bank.shape, pre_pad)))
+    channels = [S[path] for path in sorted(S, key=lambda path: (len(path), path))]
+    return torch.from_numpy(np.stack(channels, axis=-3)).to(x.device)
 
 
 def pad(x: np.ndarray, padded: tuple[int, int], pre_pad: bool = False) -> np.ndarray:
@@ -78,7 +80,7 @@ def relative_error(actual: Tensor, expected: Tensor) -> float:
 
 
 def error_by_order(order: np.ndarray, actual: Tensor, expected: Tensor) -> float:
-    """The largest of the relative errors of orders 0, 1 and 2, ``order [C]`` as ``meta()`` has it:
+    """The largest of the relative errors of all orders, ``order [C]`` as ``meta()`` has it:
     order 0 is so much larger than the others that it would hide their errors."""
     assert actual.shape == expected.shape
     same = [torch.from_numpy(order == k) for k in np.unique(order)]

@@ -326,7 +326,7 @@ def of_third_order(dtype: torch.dtype) -> tuple[str, Packed]:
     J, L = 3, 4
     program = images(J, L, 3, 24, 40)
     bank = filters.morlet_bank(program.padded, J, L)
-    psi = [filters.crop(bank.psi[j], res) for res, j in wavelets_of_images(J, 3)]
+    psi = [filters.crop(bank.psi[j], res) for res, j, _ in wavelets_of_images(J, L, 3)]
     factors = filters.separable_factors(bank.phi)
     matrices = [filters.lowpass_matrix(f, res, J) for res in range(J) for f in factors]
     return program.text, pack_program(program, psi, matrices, dtype)

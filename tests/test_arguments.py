@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from scatcuda import _C, Scattering2D, arguments, cuda_launch, filters, ops, plan
+from scatcuda import _C, Cascade, Scattering2D, arguments, cuda_launch, filters, ops, plan
 from scatcuda.bankreport import filters_report
 from scatcuda.data import digits, digits_dataset, subset
 from scatcuda.learn import PCAAffineClassifier, Recipe, ScatteringTransformer, hybrid, resnet
-from scatcuda.learn.cascade import WaveletCascade
 from scatcuda.learn.inference import predict
 from scatcuda.learn.options import Options
 from scatcuda.learn.pooling import pool
@@ -141,8 +140,8 @@ def test_learning(n):
     assert torch.equal(features.fit_transform(x), expected.fit_transform(x))
     S = Scattering2D(2, (16, 16), 2)(x)
     assert torch.equal(pool(S, "rotation", n(2), n(2), n(2)), pool(S, "rotation", 2, 2, 2))
-    cascade = WaveletCascade(n(1), (n(16), n(16)), n(2), n(1), scales=[[n(0)]])
-    assert torch.equal(cascade(x), WaveletCascade(1, (16, 16), 2, 1)(x))
+    cascade = Cascade(n(1), (n(16), n(16)), n(2), n(1), scales=[[n(0)]])
+    assert torch.equal(cascade(x), Cascade(1, (16, 16), 2, 1)(x))
     network = hybrid(n(2), (n(1), n(16), n(16)), n(2), head="mlp", L=n(2), width=n(8))
     assert predict(network, x[:, None], batch_size=n(4)).shape == (6, 2)
     assert resnet(n(2), (n(1), n(16), n(16)), n(4), n(1))(x[:, None]).shape == (6, 2)
@@ -175,7 +174,7 @@ def test_options(n):
         (lambda x: Scattering2D(2, x.shape[-2:]), r"\(32, 3\)"),
         (lambda x: Scattering2D(2, x.shape[1:]), r"\(32, 32, 3\)"),
         (lambda x: Scattering2D(2, (32, 32))(x), r"\(8, 32, 32, 3\): .*"),
-        (lambda x: WaveletCascade(2, (32, 32))(x), r"\(8, 32, 32, 3\)"),
+        (lambda x: Cascade(2, (32, 32))(x), r"\(8, 32, 32, 3\)"),
         (lambda x: ScatteringTransformer(J=1).fit(x), r"\[8, 32, 32, 3\]"),
         (lambda x: ScatteringTransformer(J=1).fit(x.numpy()), r"\[8, 32, 32, 3\]"),
         (lambda x: ScatteringTransformer(J=2, shape=(3, 32, 32)).fit(x), r"\[8, 32, 32, 3\]"),

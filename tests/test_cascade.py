@@ -1,4 +1,4 @@
-"""The wavelet cascade: Scattering2D at depth 0 to 2, the formula beyond, mathematics, gradients."""
+"""The wavelet cascade: Scattering2D with the modulus, the formula, mathematics, gradients."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from itertools import pairwise, product
 import pytest
 import torch
 
-from scatcuda import Scattering2D, filters
-from scatcuda.learn.cascade import WaveletCascade
+import scatcuda
+from scatcuda import Cascade, Scattering2D, filters
+from scatcuda.learn import WaveletCascade
 
 _SHAPE = (20, 27)
 
 
-@pytest.mark.parametrize("J, depth", [(1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (3, 2)])
+@pytest.mark.parametrize(
+    "J, depth", [(1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (3, 2), (3, 3), (4, 4)]
+)
 @pytest.mark.parametrize("dtype, tol", [(torch.float32, 1e-6), (torch.float64, 1e-12)])
 @pytest.mark.parametrize("bank", ["morlet", "tight"])
 def test_is_scattering(J, depth, dtype, tol, bank):
     scattering = Scattering2D(J, _SHAPE, 4, depth, filters=bank).to(dtype)
-    cascade = WaveletCascade(J, _SHAPE, 4, depth, filters=bank).to(dtype)
+    cascade = Cascade(J, _SHAPE, 4, depth, filters=bank).to(dtype)
     x = torch.randn(2, 3, *_SHAPE, dtype=dtype)
     torch.testing.assert_close(cascade(x), scattering(x), rtol=tol, atol=tol)
     assert cascade.output_shape == scattering.output_shape
@@ -26,10 +29,14 @@ def test_is_scattering(J, depth, dtype, tol, bank):
         assert (cascade.meta()[key] == value).all(), key
 
 
+def test_the_name_that_it_had_in_learning():
+    assert WaveletCascade is scatcuda.Cascade is scatcuda.cascade.Cascade
+
+
 def test_third_order_is_the_formula():
     """A path of three wavelets, by circular convolutions on the grids of the cascade."""
     J, L, shape = 3, 2, (16, 16)
-    cascade = WaveletCascade(J, shape, L, depth=3).double()
+    cascade = Cascade(J, shape, L, depth=3).double()
     x = torch.randn(16, 16, dtype=torch.float64)
     [found] = [S for S, j in zip(cascade(x), cascade.meta()["j"], strict=True) if (j >= 0).all()][
         :1
@@ -46,7 +53,7 @@ def test_third_order_is_the_formula():
 
 
 def test_paths():
-    cascade = WaveletCascade(J=4, shape=(16, 16), L=2, depth=3)
+    cascade = Cascade(J=4, shape=(16, 16), L=2, depth=3)
     meta = cascade.meta()
     n = [tuple(k for k in row if k >= 0) for row in meta["n"].tolist()]
     wanted = [p for q in range(4) for p in product(range(8), repeat=q)
@@ -57,14 +64,14 @@ def test_paths():
 
 def test_scales_choose_paths():
     x = torch.randn(2, 16, 16)
-    whole = WaveletCascade(J=3, shape=(16, 16), L=2)
-    some = WaveletCascade(J=3, shape=(16, 16), L=2, scales=[[1, 0], [2]])
+    whole = Cascade(J=3, shape=(16, 16), L=2)
+    some = Cascade(J=3, shape=(16, 16), L=2, scales=[[1, 0], [2]])
     kept = [0, *range(1, 5), *(i for i, j in enumerate(whole.meta()["j"].tolist()) if j[1] == 2)]
     torch.testing.assert_close(some(x), whole(x)[:, kept])
 
 
 def test_by_order_is_all_in_parts():
-    cascade = WaveletCascade(J=3, shape=(16, 16), L=2, depth=3)
+    cascade = Cascade(J=3, shape=(16, 16), L=2, depth=3)
     x = torch.randn(2, 16, 16)
     parts = cascade(x, by_order=True)
     assert [p.shape[1] for p in parts] == [1, 6, 12, 8]
@@ -73,7 +80,7 @@ def test_by_order_is_all_in_parts():
 
 def test_energy_falls_with_depth_and_none_is_gained():
     """With the tight bank ``|U_q|² = |A U_q|² + |W U_q|²``, but for subsampling."""
-    cascade = WaveletCascade(J=4, shape=(64, 64), L=4, depth=4, filters="tight").double()
+    cascade = Cascade(J=4, shape=(64, 64), L=4, depth=4, filters="tight").double()
     x = torch.randn(64, 64, dtype=torch.float64)
     x = torch.nn.functional.avg_pool2d(x[None], 5, 1, 2)[0]
     x = x - x.mean()
@@ -85,7 +92,7 @@ def test_energy_falls_with_depth_and_none_is_gained():
 
 
 def test_does_not_expand():
-    cascade = WaveletCascade(J=3, shape=(32, 32), L=4, depth=3, filters="tight").double()
+    cascade = Cascade(J=3, shape=(32, 32), L=4, depth=3, filters="tight").double()
     x, y = torch.randn(2, 8, 32, 32, dtype=torch.float64)
     pad = torch.nn.functional.pad
     apart = (cascade(x) - cascade(y)).flatten(1).norm(dim=1) * 8
@@ -96,7 +103,7 @@ def test_does_not_expand():
 @pytest.mark.parametrize("rho", [None, lambda z: z.real.relu()])
 def test_gradient(rho):
     options = {} if rho is None else {"rho": rho}
-    cascade = WaveletCascade(J=2, shape=(6, 5), L=2, depth=2, **options).double()
+    cascade = Cascade(J=2, shape=(6, 5), L=2, depth=2, **options).double()
     x = torch.randn(6, 5, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(cascade, (x,), fast_mode=True)
 
@@ -110,7 +117,7 @@ def test_rho_may_be_learned():
         def forward(self, z):
             return (z * torch.exp(1j * self.angle)).real.relu()
 
-    cascade = WaveletCascade(J=2, shape=(8, 8), L=2, rho=Phase())
+    cascade = Cascade(J=2, shape=(8, 8), L=2, rho=Phase())
     cascade(torch.randn(2, 8, 8)).sum().backward()
     assert cascade.rho.angle.grad.abs() > 0
     assert list(cascade.state_dict()) == ["rho.angle"]
@@ -118,14 +125,14 @@ def test_rho_may_be_learned():
 
 def test_double_and_back():
     x = torch.randn(16, 16)
-    cascade = WaveletCascade(J=2, shape=(16, 16), L=2)
+    cascade = Cascade(J=2, shape=(16, 16), L=2)
     before = cascade(x)
     assert torch.equal(cascade.double().float()(x), before)
     assert torch.equal(cascade.half()(x), before)  # computes in float32, as Scattering2D does
 
 
 def test_compile_and_export():
-    cascade = WaveletCascade(J=3, shape=(8, 8), L=2, depth=3)
+    cascade = Cascade(J=3, shape=(8, 8), L=2, depth=3)
     x = torch.randn(2, 8, 8)
     compiled = torch.compile(cascade, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(x), cascade(x))
@@ -134,7 +141,7 @@ def test_compile_and_export():
 
 
 def test_empty_batch():
-    cascade = WaveletCascade(J=2, shape=(8, 8), L=2)
+    cascade = Cascade(J=2, shape=(8, 8), L=2)
     assert cascade(torch.zeros(0, 3, 8, 8)).shape == (0, 3, 9, 2, 2)
 
 
@@ -153,7 +160,7 @@ def test_empty_batch():
 )
 def test_bad_arguments(options, words):
     with pytest.raises((TypeError, ValueError), match=words):
-        WaveletCascade(**{"J": 2, "shape": (8, 8), "L": 2, **options})
+        Cascade(**{"J": 2, "shape": (8, 8), "L": 2, **options})
 
 
 @pytest.mark.parametrize(
@@ -167,9 +174,9 @@ def test_bad_arguments(options, words):
 )
 def test_bad_input(x, words):
     with pytest.raises((TypeError, ValueError), match=words):
-        WaveletCascade(J=2, shape=(8, 8), L=2)(x)
+        Cascade(J=2, shape=(8, 8), L=2)(x)
 
 
 def test_rho_must_be_real():
     with pytest.raises(ValueError, match="rho must give a real tensor"):
-        WaveletCascade(J=2, shape=(8, 8), L=2, rho=lambda z: z)(torch.rand(8, 8))
+        Cascade(J=2, shape=(8, 8), L=2, rho=lambda z: z)(torch.rand(8, 8))

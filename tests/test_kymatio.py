@@ -480,6 +480,7 @@ def test_arguments_that_ours_refuses_are_kymatios_to_judge(accelerated):
     with falls_back("max_order must be between 0 and 2; got 3", "J must be an integer; got True"):
         for _ in range(2):
             assert not is_ours(theirs.Scattering2D(1, (8, 8), max_order=3))
+            assert not is_ours(theirs.Scattering2D(3, (8, 8), max_order=3))  # ours knows that one
             assert not is_ours(theirs.Scattering2D(True, (8, 8)))
 
 
@@ -611,6 +612,8 @@ def test_max_order_can_be_assigned(trainable):
 def test_assignments_do_what_they_do_in_kymatio():
     own, ours = both(2, (16, 16), 3)
     x = torch.randn(2, 16, 16)
+    with pytest.raises(ValueError, match="max_order must be between 0 and 2; got 3"):
+        both(3, (16, 16), 3)[1].max_order = 3
     for scattering in (own, ours):
         scattering.max_order = 1
         scattering.out_type = "list"

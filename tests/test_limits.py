@@ -17,10 +17,10 @@ import pytest
 import torch
 from programs import mutated, random_program, random_tables
 
-from scatcuda import Scattering2D, filters, limits, ops, reference
+from scatcuda import Cascade, Scattering2D, filters, limits, ops, reference
 from scatcuda.cli import main
 from scatcuda.config import cuda_launch
-from scatcuda.learn import ScatteringTransformer, WaveletCascade, hybrid, pool
+from scatcuda.learn import ScatteringTransformer, hybrid, pool
 from scatcuda.plan import Plan
 from scatcuda.program import parse
 
@@ -31,7 +31,7 @@ HERE = [torch.empty(4, 4)] * 5
 
 
 def cascade(J: int, shape: tuple[int, int], **options: int) -> object:
-    return WaveletCascade(J, shape, **options)
+    return Cascade(J, shape, **options)
 
 
 CASES: list[tuple[Callable[[], object], str]] = [
@@ -53,7 +53,7 @@ CASES: list[tuple[Callable[[], object], str]] = [
     (lambda: filters.tight_bank((64, 64), HUGE), "tight_bank: J must be at most 24"),
     (lambda: filters.crop(torch.zeros(8, 8), 10**12), "crop: res must be at most 24"),
     (lambda: filters.lowpass_matrix(torch.zeros(8), 0, 10**12), "J must be at most 24"),
-    (lambda: cascade(10**9, S), "WaveletCascade: J must be at most 24"),
+    (lambda: cascade(10**9, S), "Cascade: J must be at most 24"),
     (lambda: cascade(12, (4096, 4096), depth=12), "the number of paths must be at most 1048576"),
     (lambda: ScatteringTransformer(10**9).fit(np.zeros((2, 8, 8))), "J must be at most 24"),
     (lambda: pool(torch.zeros(1, 81, 8, 8), "mean", J=10**12), "pool: J must be at most 24"),

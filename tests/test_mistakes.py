@@ -200,7 +200,9 @@ MISTAKES = [
     ("train digits --J 31", "J must"),
     ("train digits --L 0", "L must"),
     ("train digits --L 100000", "L must"),
-    ("train digits --max-order 3", "--max-order"),
+    ("train digits --max-order 3", "max_order must be at most 2"),
+    ("train digits --max-order -1", "max_order"),
+    ("train digits --max-order 2.5", "--max-order"),
     ("train digits --filters gabor", "--filters"),
     ("train digits --pool max", "--pool"),
     ("train digits --alpha 0", "alpha"),
@@ -284,7 +286,7 @@ MISTAKES = [
     ("export nowhere/plan.scat", "nowhere"),
     ("export folder", "folder"),
     ("export plan.scat --J 6", "2^J"),
-    ("export plan.scat --max-order 3", "--max-order"),
+    ("export plan.scat --max-order 3", "max_order"),
     ("export plan.scat --dtype float16", "--dtype"),
     ("export plan.scat --shape 500000,500000", "must be at most"),
     ("bench --device cuda:99", "device"),
@@ -318,7 +320,7 @@ MISTAKES = [
     ("info --J 3 --shape 64,64 --device H100 --batch 0", "--batch"),
     ("info --J 3 --shape 64,64 --device H100 --workspace 0", "--workspace"),
     ("info --J 3 --shape 64,64 --device H100 --L 0", "--L"),
-    ("info --J 3 --shape 64,64 --device H100 --max-order 3", "--max-order"),
+    ("info --J 3 --shape 64,64 --device H100 --max-order 4", "max_order"),
 ]
 
 

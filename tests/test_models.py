@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from scatcuda import Scattering2D
+from scatcuda import Cascade, Scattering2D
 from scatcuda.data import digits
-from scatcuda.learn import WaveletCascade, fit, predict
+from scatcuda.learn import fit, predict
 from scatcuda.learn.blocks import Standardization
 from scatcuda.learn.hybrids import HEADS, linear_head, resnet_head
 from scatcuda.learn.models import MODELS, Hybrid, build, hybrid
@@ -128,7 +128,7 @@ def test_a_cast_hybrid_learns_its_filters(trainable):
 
 
 def test_a_cast_cascade_computes_in_float32():
-    cascade, x = WaveletCascade(J=2, shape=(16, 16), L=4), torch.rand(2, 16, 16)
+    cascade, x = Cascade(J=2, shape=(16, 16), L=4), torch.rand(2, 16, 16)
     expected = cascade(x)
     torch.testing.assert_close(cascade.bfloat16()(x.bfloat16()), expected, atol=1e-2, rtol=1e-2)
     assert cascade.double()(x).dtype == torch.float64

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.library import opcheck
 
-from scatcuda import filters, ops, reference
+from scatcuda import filters, limits, ops, reference
 from scatcuda.plan import Packed, Plan, pack, unpack
 
 DTYPES = [torch.float32, torch.float64]
@@ -406,6 +406,7 @@ def test_forward_mode(name):
 # --- bad arguments ----------------------------------------------------------------------------
 
 PLAN = Plan(J=2, L=3, max_order=2, M=9, N=8)
+LANES = limits.lanes(PLAN.L)
 GOOD = {"x": torch.zeros(2, 9, 8), **bank_of(PLAN, torch.float32)._asdict()}
 GOOD |= {"program": PLAN.program}
 
@@ -533,7 +534,7 @@ def box_fits(box: list[int], sides: tuple[int, int], numbers: int) -> bool:
     if not (0 <= head <= tail <= rows and 0 <= left <= right <= columns):
         return False
     kept = (rows - tail + head) * (columns - right + left)
-    return 0 <= first <= numbers - PLAN.lanes * kept
+    return 0 <= first <= numbers - LANES * kept
 
 
 def test_any_psi_support_is_refused_or_right(rng):
@@ -544,19 +545,19 @@ def test_any_psi_support_is_refused_or_right(rng):
     taken = 0
     for _ in range(400):
         boxes = []
-        for res, _j in PLAN.tables():
+        for res, *_ in PLAN.tables():
             sides = PLAN.sides(res)
             (head, tail), (left, right) = (
                 sorted(rng.randint(0, side) for _ in range(2)) for side in sides
             )
-            kept = PLAN.lanes * (sides[0] - tail + head) * (sides[1] - right + left)
+            kept = LANES * (sides[0] - tail + head) * (sides[1] - right + left)
             boxes.append([rng.randint(0, max(0, numbers - kept)), head, tail, left, right])
         if rng.random() < 0.7:
             for _ in range(rng.randint(1, 3)):
                 rng.choice(boxes)[rng.randrange(5)] = random_integer(rng, PLAN.padded[0])
         tables = zip(boxes, PLAN.tables(), strict=True)
         changed = bank._replace(psi=psi, psi_support=torch.tensor(boxes))
-        if not all(box_fits(box, PLAN.sides(res), numbers) for box, (res, _) in tables):
+        if not all(box_fits(box, PLAN.sides(res), numbers) for box, (res, *_) in tables):
             with pytest.raises(RuntimeError, match="scattering: psi_support has a box that"):
                 ops.scattering(x, *changed, PLAN.program)
             continue

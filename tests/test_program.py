@@ -15,11 +15,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from scatcuda import filters, ops, planfile, reference
-from scatcuda.learn import WaveletCascade
+from scatcuda import Cascade, filters, ops, planfile, reference
 from scatcuda.packing import Packed, filters_of, matrix_of, pack_program, pack_set
 from scatcuda.plan import Plan, meta_of, pack, wavelet_numbers
-from scatcuda.program import Axis, Builder, Program, X, images, parse
+from scatcuda.program import Axis, Builder, Program, X, images, parse, wavelets_of_images
 
 IMAGES = [
     (2, 8, 2, 32, 32), (3, 4, 3, 32, 32), (4, 2, 4, 32, 48), (1, 3, 2, 9, 9),
@@ -88,7 +87,7 @@ def test_channels_of_images_are_sorted_by_their_wavelets(problem):
         for scales in itertools.combinations(range(J), q)
         for angles in itertools.product(range(L), repeat=q)
     ]
-    found = wavelet_numbers(program, J, L)
+    found = wavelet_numbers(program, wavelets_of_images(J, L, max_order), L)
     assert found == tuple(sorted(paths, key=lambda path: (len(path), path)))
     assert program.channels == len(found)
     meta = meta_of(found, L)
@@ -540,13 +539,13 @@ def test_images_are_todays_formula(problem):
 @pytest.mark.parametrize(("J", "depth"), [(3, 3), (4, 4), (4, 3)])
 def test_deeper_images_are_the_wavelet_cascade(J, depth):
     L, shape = 2, (32, 33)
-    cascade = WaveletCascade(J, shape, L, depth).double()
+    cascade = Cascade(J, shape, L, depth).double()
     program = images(J, L, depth, *shape)
     packed = pack(cascade.bank, Plan(J, L, 2, *shape), torch.float64)
     x = torch.rand(2, *shape, dtype=torch.float64)
     S = run(program, x, packed)
     torch.testing.assert_close(S, cascade(x))
-    meta = meta_of(wavelet_numbers(program, J, L), L)
+    meta = meta_of(wavelet_numbers(program, wavelets_of_images(J, L, depth), L), L)
     for name, values in cascade.meta().items():
         assert np.array_equal(meta[name], values)
 

@@ -23,9 +23,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 import scatcuda
-from scatcuda import Scattering2D, ops, reference
+from scatcuda import Cascade, Scattering2D, ops, reference
 from scatcuda import filters as banks
-from scatcuda.learn import WaveletCascade, hybrid
+from scatcuda.learn import hybrid
 from scatcuda.plan import Packed
 
 FORWARD = torch.ops.scatcuda.scattering.default
@@ -249,7 +249,7 @@ def test_traced():
     assert_close(gradients_of(traced, x), gradients_of(model, x))
 
 
-@pytest.mark.parametrize("model", [small(), network(), WaveletCascade(2, (8, 8))])
+@pytest.mark.parametrize("model", [small(), network(), Cascade(2, (8, 8))])
 def test_not_scripted(model):
     with pytest.raises(TypeError, match=r"(2D|Cascade): torch.jit.script does not take it; use"):
         torch.jit.script(model)
@@ -263,7 +263,7 @@ def test_traced_by_torch_fx(trainable):
     traced = torch.fx.symbolic_trace(model)
     assert [node.target for node in traced.graph.nodes if node.op == "call_module"] == list("012")
     assert torch.equal(traced(x), model(x))
-    cascade = nn.Sequential(WaveletCascade(2, (8, 8)))
+    cascade = nn.Sequential(Cascade(2, (8, 8)))
     assert torch.equal(torch.fx.symbolic_trace(cascade)(x), cascade(x))
     network = hybrid(classes=2, shape=(1, 8, 8), J=1, trainable=trainable).eval()
     assert torch.equal(torch.fx.symbolic_trace(network)(x), network(x))

@@ -466,6 +466,9 @@ BAD_ARGUMENTS = [
     (dict(L=0), ValueError, "L must be at least 1; got 0"),
     (dict(L=8.5), TypeError, "L must be an integer; got 8.5"),
     (dict(max_order=3), ValueError, "max_order must be between 0 and 2; got 3"),
+    (dict(J=1, max_order=3), ValueError, "max_order must be between 0 and 2; got 3"),
+    (dict(J=4, max_order=5), ValueError, "max_order must be between 0 and 4; got 5"),
+    (dict(max_order=2.0), TypeError, "max_order must be an integer; got 2.0"),
     (dict(max_order=-1), ValueError, "max_order must be between 0 and 2; got -1"),
     (dict(max_order="2"), TypeError, "max_order must be an integer; got '2'"),
     (dict(pre_pad="no"), TypeError, "pre_pad must be a bool; got 'no'"),
@@ -739,9 +742,7 @@ TOOLS = {
 @pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize("kind", ["fixed", "cascade"])
 def test_nothing_changes_a_fixed_transform(kind, tool):
-    from scatcuda.learn import WaveletCascade
-
-    make = Scattering2D if kind == "fixed" else WaveletCascade
+    make = Scattering2D if kind == "fixed" else scatcuda.Cascade
     module, x = make(2, (16, 16), 4), torch.rand(3, 16, 16)
     expected = module(x)
     assert torch.equal(TOOLS[tool](module)(x), expected)

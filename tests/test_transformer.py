@@ -84,6 +84,24 @@ def test_dtypes():
     assert np.abs(half - exact).max() < 2.0**-11 * np.abs(exact).max()
 
 
+def test_orders_beyond_two():
+    J, L = 3, 2
+    scattering = Scattering2D(J, (16, 16), L, max_order=3)
+    S = scattering(torch.rand(4, 16, 16))
+    layer = Pool("rotation", J, L, 3, log=True)
+    assert layer(S).shape == (4, layer.channels) and layer.channels == 1 + 3 + 3 * 2 + 4
+    n, P = scattering.meta()["n"].tolist(), pool(S, "rotation", J, L, 3)
+    turned = [n.index([0, 3, 5]), n.index([1, 2, 4])]  # both wavelets after the first turned by one
+    torch.testing.assert_close(P[:, -1], S[:, turned].mean((1, 2, 3)))
+    for kind, last in (
+        ("rotation", "j0_j1_j2_turn1_turn1"),
+        ("mean", "j0_theta1_j1_theta1_j2_theta1"),
+    ):
+        rows = ScatteringTransformer(J, L, 3, kind).fit(np.zeros((1, 16, 16)))
+        names = rows.get_feature_names_out().tolist()
+        assert names[-1] == last and len(set(names)) == rows.n_features_out
+
+
 @pytest.mark.parametrize("max_order", [0, 1, 2])
 @pytest.mark.parametrize("kind", [None, "mean", "rotation"])
 def test_pooling_is_its_definition(kind, max_order):

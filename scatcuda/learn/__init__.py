@@ -2,7 +2,7 @@
 
 Scikit-learn's users find estimators: `ScatteringTransformer`, `Standardizer`, `RidgeClassifier`,
 `LinearClassifier`, `PCAAffineClassifier`, kept by `save` and `load`. PyTorch's users find modules,
-`Hybrid`, `WaveletCascade`, `alexnet`, `inception`, `resnet`, and `fit`, `predict`, `evaluate`. The
+`Hybrid`, `alexnet`, `inception`, `resnet`, and `fit`, `predict`, `evaluate`. The
 command ``scatcuda train`` is `run_experiment` with some `Options`; `scatcuda.learn.separation` and
 `scatcuda.learn.stability` measure what depth and deformations do.
 

@@ -20,6 +20,7 @@ from ..arguments import plain
 from ..data import DataError
 from ..data.files import opened
 from ..files import write_text
+from ..selection import most_order
 from ..typing import (
     BankName,
     Classifier,
@@ -107,13 +108,15 @@ class Options:
     )
     J: int = _option(2, "scales: coefficients average over 2^J pixels", least=1, most=limits.SCALES)
     L: int = _option(8, "angles", least=1, most=256)
-    max_order: int = _option(2, "orders of scattering: 0, 1 or 2", choices=(0, 1, 2))
+    max_order: int = _option(
+        2, "wavelets on a path of scattering, at most J", least=0, most=limits.SCALES
+    )
     filters: BankName = _option("morlet", "filter bank", choices=get_args(BankName))
     pool: Literal["none"] | Pooling = _option(
         "none", "of linear classifiers' features: spatial mean; rotation: invariant to it too",
         choices=("none", *get_args(Pooling)),
     )  # fmt: skip
-    log: bool = _option(False, "logarithm of orders 1 and 2")
+    log: bool = _option(False, "logarithm of orders 1 and above")
     dtype: FeatureType = _option(
         "float16", "of the features of linear classifiers", choices=get_args(FeatureType)
     )
@@ -169,6 +172,10 @@ class Options:
         for name in ("data", "device"):
             if not getattr(self, name):
                 raise ValueError(f"{name} must not be empty")
+        if self.max_order > (most := most_order(self.J)):
+            raise ValueError(
+                f"max_order must be at most {most} where J = {self.J}, got {self.max_order}"
+            )
         if self.patience and not self.val:
             raise ValueError("patience needs images to validate on: val, such as 0.1")
         self.recipe(0)  # raises for what is wrong with it

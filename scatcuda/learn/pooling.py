@@ -6,7 +6,8 @@
 
 Turning an image by an angle theta_0 adds theta_0 to the angles of every path. For real images the
 modulus does not tell theta from theta + pi, and the L angles cover half a turn, so angles count
-modulo L; what stays is the scales and theta2 - theta1 mod L, P = 1 + J + L J (J - 1) / 2 channels.
+modulo L; what stays is the scales and the angles less the first, modulo L: P = 1 + J +
+L J (J - 1) / 2 channels to order 2, 1 + sum_k C(J, k) L^(k - 1) to any.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ def pool(S: Tensor, kind: Pooling | None, J: int, L: int = 8, max_order: int = 2
         order 1:  P1(j)         = mean over t of  mean S1(j, t)
         order 2:  P2(j1, j2, d) = mean over t of  mean S2(j1, t, j2, t + d mod L),
 
+    and so on,
     which rotations of the image by multiples of ``pi / L`` leave as they are, up to sampling.
 
     Args:
@@ -122,13 +124,13 @@ class Pool(nn.Module):
 
 
 def pooled_paths(plan: Plan) -> dict[tuple[int, ...], list[int]]:
-    """The channels behind each channel of ``"rotation"``: those of ``()``, ``(j,)`` and
-    ``(j1, j2, theta2 - theta1 mod L)``."""
+    """The channels behind each channel of ``"rotation"``: those of ``()``, ``(j,)``,
+    ``(j1, j2, theta2 - theta1 mod L)``, ``(j1, j2, j3, theta2 - theta1, theta3 - theta1)``, …"""
     found: dict[tuple[int, ...], list[int]] = {}
     for channel, path in enumerate(plan.paths):
         scales = tuple(n // plan.L for n in path)
-        turn = ((path[1] - path[0]) % plan.L,) if len(path) == 2 else ()
-        found.setdefault(scales + turn, []).append(channel)
+        turns = tuple((n - path[0]) % plan.L for n in path[1:])
+        found.setdefault(scales + turns, []).append(channel)
     return found
 
 

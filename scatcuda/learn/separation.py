@@ -26,8 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..cascade import Cascade
 from ..drawing import COLOURS, INK, MARKERS, panels
-from .cascade import WaveletCascade
 
 _BATCH = 250
 _FLOOR = 0.1  # smallest deviation of a feature, relative to their root mean square
@@ -68,7 +68,7 @@ def separation(
         train_x, test_x: images ``[n, M, N]`` or ``[n, C, M, N]``, uint8 or floating in [0, 1].
         train_y, test_y: labels ``[n]``, integers.
         network: trained or not, ``[B, C, M, N] -> [B, classes]``; used as in evaluation.
-        J, L, depth: of the :class:`~scatcuda.learn.cascade.WaveletCascade`.
+        J, L, depth: of the :class:`~scatcuda.Cascade`.
         layers: names of submodules of the network; default its blocks, in order.
     Returns: a :class:`Row` for each layer.
     Raises:
@@ -93,7 +93,7 @@ def separation(
     _check_labels("test", test_x, test_y)
     sets = torch.cat([train_x, test_x])
     y = torch.cat([train_y, test_y]).long()
-    cascade = WaveletCascade(J, train_x.shape[-2:], L, depth)
+    cascade = Cascade(J, train_x.shape[-2:], L, depth)
     rows = [_row("pixels", "pixels", sets.flatten(1), y, len(train_x))]
     orders = _each(sets, lambda x: cascade(x, by_order=True))
     for q in range(depth + 1):

@@ -49,15 +49,15 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
     """Scattering coefficients of images as rows of features, for scikit-learn's pipelines.
 
     A row is ``pool(S x)`` flattened, see :class:`~scatcuda.Scattering2D` for ``S`` and
-    :func:`~scatcuda.learn.pooling.pool`; with ``log`` its orders 1 and 2 are ``log(P + eps_)``.
+    :func:`~scatcuda.learn.pooling.pool`; with ``log`` its orders from 1 on are ``log(P + eps_)``.
     Colours are scattered one by one. uint8 images are divided by 255, others taken as they are.
 
     Args:
         J: number of scales; coefficients are averaged over about ``2^J`` pixels.
         L: number of angles in [0, pi).
-        max_order: 0, 1 or 2.
+        max_order: 0 to J, the largest number of wavelets on a path.
         pool: ``None``, ``"mean"`` over positions, or ``"rotation"``, also over a turn of the image.
-        log: logarithm of orders 1 and 2, after the mean.
+        log: logarithm of orders 1 and above, after the mean.
         filters: ``"morlet"``, Kymatio's bank; ``"tight"``; or a bank of your own.
         shape: ``(M, N)`` or ``(C, M, N)`` of images that come flattened, as rows of
             ``X [n, C M N]``; ``None``: ``fit`` takes it from ``X``.
@@ -170,7 +170,11 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         plan = self._plan(self.shape_)
         if self.pool == "rotation":
             keys = pooled_paths(plan)
-            parts = [[f"j{j}" for j in key[:2]] + [f"turn{d}" for d in key[2:]] for key in keys]
+            halves = [((len(key) + 1) // 2, key) for key in keys]
+            parts = [
+                [f"j{j}" for j in key[:half]] + [f"turn{d}" for d in key[half:]]
+                for half, key in halves
+            ]
         else:
             L = plan.L
             parts = [[f"j{n // L}_theta{n % L}" for n in path] for path in plan.paths]

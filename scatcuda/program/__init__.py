@@ -12,7 +12,7 @@ and are divided by ``k`` as in the mean over ``k`` aliases.
 """
 
 from .builder import Builder
-from .images import images, wavelets_of_images
+from .images import Path, Table, images, tree_of_images, wavelets_of_images
 from .steps import PADDING, Average, Axis, Group, Matrix, Pair, Planes, Set, Step, Wavelet, X
 from .table import Program
 from .text import parse
@@ -25,13 +25,16 @@ __all__ = [
     "Group",
     "Matrix",
     "Pair",
+    "Path",
     "Planes",
     "Program",
     "Set",
     "Step",
+    "Table",
     "Wavelet",
     "X",
     "images",
     "parse",
+    "tree_of_images",
     "wavelets_of_images",
 ]

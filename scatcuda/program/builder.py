@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import accumulate
 from math import prod
 
 from .. import limits
@@ -154,11 +155,11 @@ def _laid_out(b: Builder, unit: int) -> tuple[int, list[Step]]:
         return sum(filters(i) * below(i, levels - 1) for i in children.get(source, ()))
 
     @cache
-    def before(i: int, levels: int) -> int:
-        """Channels of those paths that take another step where they would take this one."""
-        step = steps[i]
-        siblings = children[step.source] if isinstance(step, Wavelet) else []
-        return sum(filters(j) * below(j, levels) for j in siblings[: siblings.index(i)])
+    def before(source: int, levels: int) -> dict[int, int]:
+        """Of each wavelet of a plane, the channels of paths that take one before it instead."""
+        several = children[source]
+        sizes = (filters(i) * below(i, levels) for i in several)
+        return dict(zip(several, accumulate(sizes, initial=0), strict=False))
 
     starts = [0]
     for levels in range(limits.LEVELS + 1):
@@ -173,7 +174,7 @@ def _laid_out(b: Builder, unit: int) -> tuple[int, list[Step]]:
         strides: tuple[int, ...] = ()
         at, left, source = 0, 0, step.source
         while source != X and isinstance(wavelet := steps[source], Wavelet):
-            at += before(source, left)
+            at += before(wavelet.source, left)[source]
             if wavelet.rho != "norm":
                 strides = (below(source, left), *strides)
             left, source = left + 1, wavelet.source

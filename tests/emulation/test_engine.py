@@ -170,7 +170,7 @@ def test_the_fused_tier_keeps_to_shared_memory(case: Case) -> None:
     _, report = run(engine, case)
     p, boxes = case.plan, problem(case)[1][1].reshape(-1, 5)
     kept = {}
-    for (res, j), (_, head, tail, left, right) in zip(p.tables(), boxes, strict=True):
+    for (res, j, _), (_, head, tail, left, right) in zip(p.tables(), boxes, strict=True):
         rows, columns = p.sides(res)
         kept[res, j] = int((rows - tail + head) * (columns - right + left))
     (Mp, Np), (m, n) = p.padded, p.output

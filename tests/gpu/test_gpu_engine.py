@@ -15,8 +15,9 @@ import random_programs
 import torch
 from torch import Tensor, nn
 
-from scatcuda import Scattering2D, cuda_launch, filters, ops, reference
+from scatcuda import Scattering2D, cuda_launch, filters, limits, ops, reference
 from scatcuda.plan import Packed, Plan, pack
+from scatcuda.program import Table
 
 TIERS = ["general", "fused"]
 LIMITS = {torch.float32: 2e-6, torch.float64: 1e-12}  # relative errors, order by order
@@ -339,6 +340,7 @@ def test_gradients_have_the_same_bits_every_time(tier, case, wanted, device):
 # --- tables that point outside ------------------------------------------------------------------
 
 PLAN = Plan(J=3, L=3, max_order=2, M=24, N=20)
+LANES = limits.lanes(PLAN.L)
 OUTSIDE = [2**40, -(2**31), 2**62, -(2**63)]
 
 
@@ -352,9 +354,9 @@ def bank() -> Packed:
     return pack(filters.morlet_bank(PLAN.padded, PLAN.J, PLAN.L), PLAN, torch.float32)
 
 
-def channels_of(table: tuple[int, int]) -> Tensor:
+def channels_of(table: Table) -> Tensor:
     """A mask of the channels whose path takes the wavelets of scale j at resolution res."""
-    res, j = table
+    res, j, _ = table
     first, second = torch.from_numpy(PLAN.meta()["j"]).T
     return ((first == j) if res == 0 else False) | ((first == res) & (second == j))
 
@@ -425,12 +427,12 @@ def test_any_box_is_right_or_gives_nan(bank, rng, device):
     right = 0
     for _ in range(60):
         boxes = []
-        for res, _j in PLAN.tables():
+        for res, *_ in PLAN.tables():
             sides = PLAN.sides(res)
             (head, tail), (left, right_) = (
                 sorted(rng.randint(0, side) for _ in range(2)) for side in sides
             )
-            kept = PLAN.lanes * (sides[0] - tail + head) * (sides[1] - right_ + left)
+            kept = LANES * (sides[0] - tail + head) * (sides[1] - right_ + left)
             boxes.append([rng.randint(0, max(0, numbers - kept)), head, tail, left, right_])
         broken = set()
         for _ in range(rng.randint(0, 2)):
@@ -438,11 +440,11 @@ def test_any_box_is_right_or_gives_nan(bank, rng, device):
             boxes[row][rng.randrange(5)] = rng.choice(OUTSIDE)
             broken.add(row)
         # too few numbers for the kept box is outside as well
-        for row, (res, _j) in enumerate(PLAN.tables()):
+        for row, (res, *_) in enumerate(PLAN.tables()):
             first, head, tail, left, right_ = boxes[row]
             rows, columns = PLAN.sides(res)
             if row not in broken:
-                kept = PLAN.lanes * (rows - tail + head) * (columns - right_ + left)
+                kept = LANES * (rows - tail + head) * (columns - right_ + left)
                 broken |= {row} if first + kept > numbers else set()
         changed = bank._replace(psi=psi, psi_support=torch.tensor(boxes))
         S = scattering(x, changed, device, "auto")

@@ -115,6 +115,9 @@ def attributes() -> None:
     assert_type(S.trainable, Trainable | None)
     assert_type(S.workspace, int | None)
     assert_type(S.freeze().unfreeze(), Scattering2D[Tensor])
+    some = Scattering2D(2, (8, 8), paths=[(0,), (0, 8), np.array([1, 8])])
+    assert_type(some.paths, tuple[tuple[int, ...], ...] | None)
+    Scattering2D(2, (8, 8), paths=lambda meta: meta["order"] == 2, out_type="list")
 
 
 # --- banks, operators, what the package tells ---------------------------------------------------
@@ -168,7 +171,8 @@ def networks() -> None:
     assert_type(history, list[dict[str, float]])
     assert_type(learn.predict(model, x, device="cpu"), Tensor)
     assert_type(learn.evaluate(model, x, y, device="cpu"), tuple[float, float])
-    cascade = learn.WaveletCascade(J=1, shape=(8, 8), depth=1)
+    learn.WaveletCascade(J=1, shape=(8, 8), depth=1)
+    cascade = scatcuda.Cascade(J=1, shape=(8, 8), depth=1)
     assert_type(cascade(torch.rand(8, 8)), Tensor)
     assert_type(cascade(torch.rand(8, 8), by_order=True), list[Tensor])
     assert_type(learn.pool(torch.rand(81, 8, 8), "mean", J=2), Tensor)
@@ -210,6 +214,7 @@ def wrong(S: Scattering2D, x: Tensor) -> None:
     Scattering2D(2, (8, 8), out_type="tensor")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
     Scattering2D(2, (8, 8), backend="numpy")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     Scattering2D(2, (8, 8), filters="haar")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    Scattering2D(2, (8, 8), paths=3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     Scattering2D(2, (8, 8), trainable="all")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     mean(Scattering2D(2, (8, 8), out_type="list"), x)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     S(x)[0]["coef"]  # type: ignore[index]  # pyright: ignore[reportArgumentType]
