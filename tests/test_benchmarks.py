@@ -130,6 +130,7 @@ def operations_of(run):
     )
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(("J", "shape"), [(1, (17, 20)), (2, (32, 32)), (3, (40, 24))])
 def test_per_path_loop_does_what_kymatio_does(J, shape):
     if missing := registry.kymatio_missing():
@@ -652,6 +653,7 @@ def pretended_gpu(monkeypatch):
         monkeypatch.setattr(module, name, stand_in)
 
 
+@pytest.mark.proof
 def test_report_of_a_gpu(pretended_gpu, tmp_path, capsys):
     assert report.main(["--device", "cuda", "--quick", "--output", str(tmp_path)]) == 0
     names = sorted(path.name for path in tmp_path.iterdir())

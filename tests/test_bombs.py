@@ -40,6 +40,8 @@ from scatcuda.data.files import opened, read_json, read_whole
 from scatcuda.files import read_tensors
 from scatcuda.learn import load, load_features
 
+pytestmark = pytest.mark.proof
+
 
 def command(*arguments: object) -> str:
     """What the command says on stderr."""

@@ -185,6 +185,7 @@ def test_configurations_are_read_as_written(tmp_path):
     assert Options(**read_config(tmp_path / "x.toml")) == options
 
 
+@pytest.mark.proof
 def test_two_processes_share_a_ridge(tmp_path):
     alone, both = tmp_path / "alone", tmp_path / "both"
     options = ["--pool", "mean"]  # fewer features than images

@@ -16,6 +16,8 @@ from programs import of_one_axis, of_third_order
 from scatcuda import Scattering2D, planfile
 from scatcuda.program import parse
 
+pytestmark = pytest.mark.proof
+
 others = pytest.mark.parametrize("made", [of_one_axis, of_third_order])
 
 

@@ -229,6 +229,7 @@ def test_stages(boundary, lead, dtype):
         assert boundary.calls() == ["guard -1", name, "guard ends"] * 2
 
 
+@pytest.mark.proof
 def test_no_memory_is_kept(boundary):
     """Of a call that is done, and of one that is refused."""
     x, S = torch.rand(8, 9), torch.rand(PLAN.channels, *PLAN.output)
@@ -691,6 +692,7 @@ def test_show_config(capsys):
         assert "GPU: none here" in lines
 
 
+@pytest.mark.proof
 def test_command_line():
     def run(*arguments: str) -> tuple[int, str]:
         done = subprocess.run(

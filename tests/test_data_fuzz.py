@@ -28,6 +28,8 @@ from hypothesis import strategies as st
 
 from scatcuda.data import DataError, Images, load
 
+pytestmark = pytest.mark.proof
+
 SEED = int(os.environ.get("SCATCUDA_SEED", "0"))
 _MEMORY = (
     4 << 20

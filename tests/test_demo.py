@@ -47,6 +47,7 @@ def assert_refused(done, *words):
         assert word in line
 
 
+@pytest.mark.proof
 def test_default_run_on_digits(tmp_path):
     done = run(tmp_path)
     assert done.returncode == 0, done.stderr
@@ -62,6 +63,7 @@ def test_default_run_on_digits(tmp_path):
     assert_figure(tmp_path / "scattering_demo.png")
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_idx_files(tmp_path, suffix):
     write_dataset(tmp_path / "bars", size=28, n=60, suffix=suffix)
@@ -85,6 +87,7 @@ def test_images_that_are_all_the_same(tmp_path):
     assert_figure(tmp_path / "black.png")
 
 
+@pytest.mark.proof
 def test_missing_directory_and_file(tmp_path):
     assert_refused(run(tmp_path, "--data", "none"), "none: no such directory")
     write_dataset(tmp_path / "bars")

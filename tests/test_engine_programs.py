@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from scatcuda import ops, reference
+from scatcuda.packing import pack_program
+from scatcuda.program import Builder, X
 
 FLOAT32, FLOAT64 = torch.float32, torch.float64
 BOUNDS = {FLOAT32: (2e-6, 3e-6), FLOAT64: (1e-13, 1e-13)}  # means of products cancel the most
@@ -45,3 +47,24 @@ def test_random_programs(
             ):
                 if flag:
                     assert error(got, want) <= BOUNDS[dtype][gathering], (seed, flags, p.text)
+
+
+@pytest.mark.parametrize("filters", [1.0, 0.0])
+@pytest.mark.parametrize("sides", [(8, 1, 12), (1, 6, 12), (8, 6, 1), (1, 12), (8, 1), (1,)])
+def test_axes_of_one_line(sides: tuple[int, ...], filters: float) -> None:
+    """Of which a set's box may have kept none: then there are no numbers, and none is read."""
+    b = Builder(*sides)
+    b.mean(b.wavelet(X, b.set(2, *sides), [2 if side > 1 else 1 for side in sides]))
+    p = b.build()
+    generator = torch.Generator().manual_seed(0)
+    psi = filters * torch.randn(2, *sides, dtype=FLOAT64, generator=generator)
+    packed = pack_program(p, [psi], [], FLOAT64)
+    assert (packed.psi.numel() > 0) == (filters > 0)
+    x = torch.randn(3, *sides, dtype=FLOAT64, generator=generator)
+    g = torch.ones(3, p.channels, dtype=FLOAT64)
+    S = reference.scattering(x, *packed, p.text)
+    assert error(ops.scattering(x, *packed, p.text), S) <= 1e-13
+    found = torch.ops.scatcuda.scattering_backward(g, x, *packed, p.text, True, True, False)
+    wanted = reference.scattering_backward(g, x, *packed, p.text, True, True, False)
+    for ours, theirs in zip(found[:2], wanted[:2], strict=True):
+        assert error(ours, theirs) <= 1e-13

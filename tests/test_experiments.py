@@ -38,6 +38,7 @@ def test_verdicts():
     assert runner.verdict("seconds", 60, rows, 61.0)["text"].endswith("MISSED")
 
 
+@pytest.mark.proof
 def test_an_experiment_is_run_and_kept(tmp_path, monkeypatch, capsys):
     config = tmp_path / "tiny.toml"
     config.write_text('# A tiny one\ndata = "digits"\nn = [50]\n\n[expect]\n50 = 10\n')

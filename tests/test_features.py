@@ -270,6 +270,7 @@ def start(folder: Path, **environment: str) -> subprocess.Popen:
     )
 
 
+@pytest.mark.proof
 def test_killed_and_resumed(tmp_path):
     cut, random_moment = tmp_path / "cut", random.Random(1)
     kills = 0

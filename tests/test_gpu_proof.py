@@ -352,6 +352,7 @@ def test_shares_are_every_test_once(monkeypatch):
     assert sorted(shares) == everything
 
 
+@pytest.mark.proof
 @pytest.mark.skipif(not [*ROOT.glob("scatcuda/_C.*.so")], reason="scatcuda is not built in place")
 def test_dry_run(tmp_path):
     """Everything a CPU can do, of a few tests and one case; the steps' files and nothing else."""

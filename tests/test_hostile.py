@@ -17,12 +17,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from programs import mutated, random_program, random_tables
 from torch import Tensor
 
 from scatcuda import reference
 from scatcuda.program import parse
+
+pytestmark = pytest.mark.proof
 
 HUGE = [-1, 0, 1, 2, 3, 24, 25, 4096, 4097, 2**24, 2**31 - 1, 2**31, 2**40, 2**62, 2**63 - 1,
         -(2**63), 2**63, 2**70]  # fmt: skip

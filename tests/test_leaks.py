@@ -14,6 +14,8 @@ from torch import Tensor
 from scatcuda import Scattering2D, filters, ops
 from scatcuda.plan import Plan, pack
 
+pytestmark = pytest.mark.proof
+
 PLAN = Plan(J=1, L=2, max_order=1, M=4, N=4)
 BANK = pack(filters.morlet_bank(PLAN.padded, PLAN.J, PLAN.L), PLAN, torch.float32)
 X, Z, PSI = torch.rand(4, 4), torch.randn(8, 8) + 1j, torch.rand(2, 8, 8)

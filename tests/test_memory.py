@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.proof
+
 CHILD = """
 import ctypes, json, sys, tempfile
 from pathlib import Path

@@ -404,6 +404,7 @@ def test_nobody_reads_any_more(monkeypatch, tmp_path, capsys):
     assert "standard output: No space left on device" in capsys.readouterr().err
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("command", "status", "said"),
     [
@@ -472,6 +473,7 @@ def test_the_environment_is_the_command_lines_too(name, tmp_path):
     assert done.stderr.startswith(f"scatcuda: SCATCUDA_{name} must be")
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("missing", "package", "command"),
     [

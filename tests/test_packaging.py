@@ -216,6 +216,7 @@ def installed() -> Path:
     return prefix
 
 
+@pytest.mark.proof
 def test_cmake_installs_what_the_package_has(installed):
     def files(folder: Path) -> set[str]:
         places = (folder / "lib", folder / "include")

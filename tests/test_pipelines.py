@@ -22,6 +22,8 @@ import scatcuda
 from scatcuda import Scattering2D, ops
 from scatcuda.program import parse
 
+pytestmark = pytest.mark.proof
+
 HERE = Path(__file__).parent / "consumer"
 PAGE = (HERE.parents[1] / "PIPELINES.md").read_text()
 SECTIONS = dict(re.findall(r"^##? ([^\n]+)\n(.*?)(?=^##? |\Z)", PAGE, re.M | re.S))

@@ -224,6 +224,7 @@ def test_exported_program_trains():
     assert torch.equal(ours, wanted)
 
 
+@pytest.mark.proof
 @needs_compiler
 @pytest.mark.slow
 def test_packaged_by_aot_inductor(tmp_path):
@@ -640,6 +641,7 @@ torch.distributed.destroy_process_group()
 """
 
 
+@pytest.mark.proof
 @pytest.mark.skipif(
     not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
     reason="this PyTorch has no gloo",

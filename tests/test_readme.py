@@ -11,6 +11,8 @@ import pytest
 for package in ("sklearn", "safetensors", "tqdm", "kymatio"):
     pytest.importorskip(package)
 
+pytestmark = pytest.mark.proof
+
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
 

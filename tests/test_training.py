@@ -280,6 +280,7 @@ def start(run: Path, every: float = 0.0) -> subprocess.Popen:
     )  # fmt: skip
 
 
+@pytest.mark.proof
 def test_a_killed_run_ends_with_the_same_bits(images, tmp_path):
     x, y = digits(8)
     threads = torch.get_num_threads()
@@ -316,6 +317,7 @@ def test_a_killed_run_ends_with_the_same_bits(images, tmp_path):
     assert kept == plain
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves(tmp_path, number):
     process = start(tmp_path, every=1e9)
@@ -431,6 +433,7 @@ RANKED = """
 """
 
 
+@pytest.mark.proof
 def test_two_processes(images, tmp_path):
     code = tmp_path / "ranked.py"
     code.write_text(
