@@ -196,7 +196,7 @@ class Walk {
   void filter(const Step& s, const Layout<T>& l, const Spectrum<T>& source, int64_t chunk,
               const LevelBuffers<T>& level, const Own* own, const Team& team) const {
     const Box<T> psi = box(s, chunk * l.Q);
-    const Fold fold(source.grid, s, psi.ends[0]);
+    const Fold fold(source.grid, s, psi.ends);
     const Plane<T> wavelet = wavelet_of(level, l, chunk);
     team.over(ceil_div(s.grid.middle * s.grid.last, Slots), [&](int64_t first, int64_t last,
                                                                 int64_t t) {

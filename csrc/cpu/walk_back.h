@@ -178,7 +178,7 @@ class WalkBack : private Walk<T> {
                       const Spectrum<T>& to_source, int64_t chunk, const Gradients<T>& grad,
                       const LevelBuffers<T>& level, const Own* own, const Team& team) const {
     const Box<T> psi = box(s, chunk * l.Q);
-    const Fold fold(source.grid, s, psi.ends[0]);
+    const Fold fold(source.grid, s, psi.ends);
     const Plane<T> wavelet = this->wavelet_of(level, l, chunk);
     if (s.grid.middle > 1) {
       team.over(s.grid.first, [&](int64_t first, int64_t last, int64_t t) {

@@ -97,13 +97,15 @@ void add_terms(Terms<T>& terms, int64_t part, int64_t lanes, int64_t rows, bool 
 struct Fold {
   Folding first, middle, last;
   int64_t edges[3];  // rows where what falls on them changes: the box begins or ends, or the crop
+  bool flat;
 
-  Fold(const Grid& from, const Step& s, const int64_t* rows)
+  // `ends` as a Box has them: of a middle axis of one line a box may have kept none
+  Fold(const Grid& from, const Step& s, const int64_t* const (&ends)[3])
       : first{from.first, s.grid.first, s.crop_first},
         middle{from.middle, s.grid.middle, s.crop_middle},
         last{from.last, s.grid.last, s.crop_last},
-        edges{first.edge(rows[0]), first.edge(rows[1]), s.crop_first ? first.low() : 0} {}
-  bool flat() const { return middle.side == 1 && !first.crop && !middle.crop && !last.crop; }
+        edges{first.edge(ends[0][0]), first.edge(ends[0][1]), s.crop_first ? first.low() : 0},
+        flat(from.middle == 1 && ends[1][0] == ends[1][1] && !s.crop_first && !s.crop_last) {}
 };
 
 // Where a kept bin of an axis is stored; −1 where it is not
@@ -175,7 +177,7 @@ void wavelet_columns(const Spectrum<T>& spectrum, const Box<T>& box, const Fold&
     target.stride = out.stride;
     for (int i = 0; i < Slots; ++i) {
       const int64_t c = min(group * Slots + i, count - 1), c1 = count == columns ? 0 : c / columns;
-      const auto sum = fold.flat() ? fold_column<Q, true, T> : fold_column<Q, false, T>;
+      const auto sum = fold.flat ? fold_column<Q, true, T> : fold_column<Q, false, T>;
       sum(spectrum, box, fold, c1, c - c1 * columns, own.line + i * Q);
       target.p[i] = out.p + c * tile_rows * 2 * Q;
     }
@@ -318,8 +320,8 @@ void wavelet_columns_adjoint(const Plane<T>& wavelet, const Box<T>& box, const F
     for (int i = 0; i < Slots && group * Slots + i < total; ++i) {
       const int64_t c = group * Slots + i, c1 = c / columns, c2 = c % columns;
       T* slot = own.line + i * Q;
-      const auto unfold = fold.flat() ? unfold_column<Q, true, T> : unfold_column<Q, false, T>;
-      const auto filter = fold.flat() ? filter_column<Q, true, T> : filter_column<Q, false, T>;
+      const auto unfold = fold.flat ? unfold_column<Q, true, T> : unfold_column<Q, false, T>;
+      const auto filter = fold.flat ? filter_column<Q, true, T> : filter_column<Q, false, T>;
       if (out.p != nullptr) unfold(slot, box, fold, c1, c2, out);
       if (grad_psi != nullptr) filter(slot, spectrum, box, fold, grad_psi, c1, c2);
     }
