@@ -251,7 +251,7 @@ def test_bad_arguments(name, classes, shape, options, words):
 
 def test_bad_hybrid():
     scattering = Scattering2D(2, (16, 16))
-    with pytest.raises(TypeError, match="scattering must be a Scattering2D; got Linear"):
+    with pytest.raises(TypeError, match="must be a transform, a module with output_shape; got L"):
         Hybrid(nn.Linear(2, 2), nn.Linear(2, 2))
     with pytest.raises(TypeError, match="head must be a module; got str"):
         Hybrid(scattering, "linear")
@@ -261,6 +261,60 @@ def test_bad_hybrid():
     for x in (torch.zeros(16, 16), torch.zeros(1, 1, 16, 16, dtype=torch.uint8)):
         with pytest.raises(ValueError, match=r"x must be floating \[B, C, M, N\]"):
             network(x)
+
+
+class Octaves(nn.Module):
+    """A transform of signals that knows no images: energies of octaves, one point for each."""
+
+    shape, output_shape = 64, (6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        spectrum = torch.fft.rfft(x).abs()
+        bands = [spectrum[..., 1 << j : 2 << j].mean(-1) for j in range(5)]
+        return torch.stack([spectrum[..., 0], *bands], -1)[..., None].expand(*x.shape[:-1], 6, 4)
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+def test_any_transform(head):
+    model = hybrid(3, (2, 64), head=head, transform=Octaves())
+    x = torch.rand(5, 2, 64)
+    assert model(x).shape == (5, 3)
+    assert model.features(x).shape == (5, 12, 4) and model.frozen
+    assert hybrid(3, (1, 64), head=head, transform=Octaves())(x[:, 0]).shape == (5, 3)
+    with pytest.raises(ValueError, match=r"x must be floating \[B, C, N\] or \[B, N\]"):
+        model(x[0, 0])
+
+
+def test_a_transform_is_what_it_makes():
+    """The same network with the same transform, given or named by its arguments."""
+    torch.manual_seed(0)
+    ours = hybrid(10, (3, 16, 16), head="resnet", width=8)
+    torch.manual_seed(0)
+    given = hybrid(10, (3, 16, 16), head="resnet", width=8, transform=Scattering2D(2, (16, 16)))
+    x = torch.rand(2, 3, 16, 16)
+    assert torch.equal(ours.eval()(x), given.eval()(x))
+    deep = Scattering2D(3, (16, 16), max_order=3, paths=lambda meta: meta["order"] != 2)
+    assert hybrid(10, (1, 16, 16), head="mlp", transform=deep)(x[:, :1]).shape == (2, 10)
+    cascade = Cascade(2, (16, 16), rho=lambda z: z.real.relu())
+    assert hybrid(10, (1, 16, 16), transform=cascade, width=8)(x[:, 0]).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "words"),
+    [
+        ((1, 64), {"transform": nn.Linear(2, 2)}, "transform must be a transform, a module with"),
+        ((1, 64), {"transform": Octaves}, "transform must be a transform"),
+        ((1, 32), {"transform": Octaves()}, r"shape must be \(C, 64\), as transform takes it"),
+        ((1, 8, 8), {"transform": Octaves()}, r"shape must be \(C, 64\)"),
+        ((0, 64), {"transform": Octaves()}, "a size in shape must be"),
+        ((1, 64), {"transform": Octaves(), "head": "resnet"}, r"wants coefficients \[K, m, n\]"),
+        ((1, 64), {"transform": Octaves(), "J": 3}, "leave them out"),
+        ((1, 64), {"transform": Octaves(), "trainable": "filters"}, "leave them out"),
+    ],
+)
+def test_bad_transforms(shape, options, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        hybrid(3, shape, **{"head": "mlp", **options})
 
 
 def test_group_norm_has_no_running_statistics():

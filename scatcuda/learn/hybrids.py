@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 
 from scatcuda import Scattering2D
-from scatcuda.arguments import scales
+from scatcuda.arguments import integer, scales
 from scatcuda.typing import BankName, Head, Norm, Trainable
 
 from .blocks import (
@@ -43,9 +43,10 @@ class Hybrid(nn.Module):
     coefficients in the dtype of its weights.
 
     Args:
-        scattering: a :class:`scatcuda.Scattering2D`, fixed or trainable.
+        scattering: a :class:`scatcuda.Scattering2D`, fixed or trainable, or any other transform: a
+            module of which ``output_shape`` says what it makes of a signal, channels and sides.
         head: any module on its coefficients, ``[B, C K, m, n] -> [B, classes]``.
-    Raises: TypeError: an argument is no such module.
+    Raises: TypeError, ValueError: an argument is no such module.
     Source: E. Oyallon, E. Belilovsky and S. Zagoruyko, ICCV 2017.
     Example:
         >>> scattering = Scattering2D(J=2, shape=(32, 32))
@@ -58,15 +59,9 @@ class Hybrid(nn.Module):
 
         def __call__(self, x: Tensor) -> Tensor: ...
 
-    def __init__(self, scattering: Scattering2D, head: nn.Module) -> None:
+    def __init__(self, scattering: nn.Module, head: nn.Module) -> None:
         super().__init__()
-        if not isinstance(scattering, Scattering2D):
-            found = type(scattering).__name__
-            raise TypeError(f"Hybrid: scattering must be a Scattering2D; got {found}")
-        if scattering.out_type != "array":
-            raise ValueError(
-                f"Hybrid: scattering must have out_type 'array'; got {scattering.out_type!r}"
-            )
+        self._sides = checked_output("Hybrid", "scattering", scattering)[1:]
         if not isinstance(head, nn.Module):
             raise TypeError(f"Hybrid: head must be a module; got {type(head).__name__}")
         self.scattering = scattering
@@ -78,15 +73,18 @@ class Hybrid(nn.Module):
         return not any(p.requires_grad for p in self.scattering.parameters())
 
     def features(self, x: Tensor) -> Tensor:
-        """``S x`` of images ``[B, C, M, N]``: ``[B, C K, m, n]``; of ``[B, M, N]``, with C = 1."""
+        """``S x`` of images ``[B, C, M, N]``: ``[B, C K, m, n]``; of ``[B, M, N]``, with C = 1;
+        of other signals alike."""
         if isinstance(x, Proxy):  # torch.fx traces a network of images with channels
             return self.scattering(x).flatten(1, 2)
-        if x.ndim not in (3, 4) or not x.is_floating_point():
+        alone = x.ndim == 1 + len(self._sides)
+        if not (alone or x.ndim == 2 + len(self._sides)) or not x.is_floating_point():
+            sides = ", ".join("MNO"[len(self._sides) == 1 :][: len(self._sides)])
             raise ValueError(
-                "Hybrid: x must be floating [B, C, M, N] or [B, M, N], pixels in [0, 1]; "
+                f"Hybrid: x must be floating [B, C, {sides}] or [B, {sides}], pixels in [0, 1]; "
                 f"got {x.dtype} {list(x.shape)}"
             )
-        return self.scattering(x[:, None] if x.ndim == 3 else x).flatten(1, 2)
+        return self.scattering(x[:, None] if alone else x).flatten(1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """``[B, classes]``"""
@@ -103,6 +101,7 @@ def hybrid(
     max_order: int = 2,
     filters: BankName = "morlet",
     trainable: Trainable | None = None,
+    transform: nn.Module | None = None,
     **options: Any,
 ) -> Hybrid:
     """Scattering followed by a learned head.
@@ -111,7 +110,9 @@ def hybrid(
         classes: number of classes.
         shape: size ``(C, M, N)`` of an image, each side at least ``2^J``.
         J, L, max_order, filters, trainable: as for :class:`scatcuda.Scattering2D`.
-        head: ``"linear"``, ``"mlp"`` or ``"resnet"``.
+        head: ``"linear"``, ``"mlp"`` or ``"resnet"``, which wants images.
+        transform: another one than that of ``J`` … ``trainable``, which then keep their defaults:
+            any module with ``output_shape``, of signals of the sides ``shape[1:]``.
         options: those of :func:`linear_head`, :func:`mlp_head` or :func:`resnet_head`.
     Returns: a :class:`Hybrid`, ``[B, C, M, N] -> [B, classes]``.
     Raises: TypeError, ValueError: an argument is of the wrong type, out of range, or unknown.
@@ -120,16 +121,62 @@ def hybrid(
         >>> model = hybrid(10, (1, 28, 28), J=2, head="mlp", width=64)
         >>> model(torch.rand(2, 1, 28, 28)).shape
         torch.Size([2, 10])
+        >>> from scatcuda import Cascade
+        >>> cascade = Cascade(2, (28, 28), rho=lambda z: z.real.relu())
+        >>> hybrid(10, (1, 28, 28), head="linear", transform=cascade)(torch.rand(2, 28, 28)).shape
+        torch.Size([2, 10])
     """
     if head not in HEADS:
         raise ValueError(f"hybrid: head must be one of {', '.join(map(repr, HEADS))}; got {head!r}")
-    classes, C, _ = checked_images("hybrid", classes, shape, 1 << scales("hybrid", J))
-    scattering = Scattering2D(
-        J, tuple(shape)[1:], L, max_order, filters=filters, trainable=trainable
-    )
-    K, m, n = scattering.output_shape
+    if transform is None:
+        classes, C, _ = checked_images("hybrid", classes, shape, 1 << scales("hybrid", J))
+        transform = Scattering2D(
+            J, tuple(shape)[1:], L, max_order, filters=filters, trainable=trainable
+        )
+    elif (J, L, max_order, filters, trainable) != (2, 8, 2, "morlet", None):
+        raise ValueError(
+            "hybrid: J, L, max_order, filters and trainable are those of the transform that is "
+            "given; leave them out"
+        )
+    else:
+        classes, C = integer("hybrid", "classes", classes, 2), _channels(shape, transform)
+    K, *sides = checked_output("hybrid", "transform", transform)
+    if head == "resnet" and len(sides) != 2:
+        raise ValueError(
+            f"hybrid: head 'resnet' wants coefficients [K, m, n]; got {[K, *sides]}: take 'mlp' or "
+            "'linear'"
+        )
     check_options(f"hybrid with head {head!r}", HEADS[head], options)
-    return Hybrid(scattering, HEADS[head](classes, (C * K, m, n), **options))
+    return Hybrid(transform, HEADS[head](classes, (C * K, *sides), **options))
+
+
+def checked_output(caller: str, name: str, transform: Any) -> tuple[int, ...]:
+    """What a transform makes of a signal, ``(channels, *sides)``.
+
+    Raises: TypeError, ValueError: it is none, or gives no tensor.
+    """
+    shape = getattr(transform, "output_shape", None)
+    if not isinstance(transform, nn.Module) or not isinstance(shape, tuple) or not shape:
+        raise TypeError(
+            f"{caller}: {name} must be a transform, a module with output_shape; got "
+            f"{type(transform).__name__}"
+        )
+    if getattr(transform, "out_type", "array") != "array":
+        raise ValueError(f"{caller}: {name} must have out_type 'array'; got {transform.out_type!r}")
+    return shape
+
+
+def _channels(shape: Sequence[int], transform: nn.Module) -> int:
+    """The channels of ``shape``, whose sides are those that the transform takes."""
+    C, *sides = (integer("hybrid", "a size in shape", size, 1) for size in shape)
+    wanted = getattr(transform, "shape", sides)
+    wanted = [wanted] if isinstance(wanted, int) else list(wanted)
+    if sides != wanted:
+        raise ValueError(
+            f"hybrid: shape must be (C, {', '.join(map(str, wanted))}), as transform takes it; "
+            f"got {tuple(shape)}"
+        )
+    return C
 
 
 def linear_head(classes: int, shape: Sequence[int]) -> nn.Sequential:
