@@ -268,12 +268,14 @@ def test_memory_of_a_call_leaves_out_its_output(monkeypatch):
     assert 38e6 < process._measure_call("memory", "any", 2, 8, 8, 1, threads=1) < 50e6
 
 
+@pytest.mark.proof
 @needs_proc
 def test_memory_of_a_call_in_a_new_process():
     used = process.call_memory("twin", 2, (64, 64), 16, threads=1)
     assert 0 < used < 1e9
 
 
+@pytest.mark.proof
 def test_import_time_is_positive():
     assert process.import_seconds(rounds=1) > 0
 

@@ -479,6 +479,7 @@ def _first_image(path) -> None:
     assert load(path).train_x[0] is not None
 
 
+@pytest.mark.proof
 def test_a_matlab_bomb(tmp_path):
     write_svhn(tmp_path)
     body = matrix(b"X", element(2, bytes(1 << 28)), shape=(32, 32, 3, 87381))
@@ -502,6 +503,7 @@ def test_stl10_bombs(tmp_path):
     spoken(tmp_path, stl10_dataset)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("codec", ["zstd", "gzip", "snappy"])
 def test_parquet_bombs(tmp_path, arrow, codec):
     """Rows that are large, and one large row that a dictionary repeats."""

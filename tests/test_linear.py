@@ -423,6 +423,7 @@ def test_a_class_that_is_held_out_as_a_whole():
 # --- weights ------------------------------------------------------------------------------------
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("classifier", EXACT, ids=str)
 @pytest.mark.parametrize("shape", [(40, 7), (24, 90)], ids=["n > d", "n < d"])
 @pytest.mark.parametrize("classes", [2, 3])

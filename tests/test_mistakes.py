@@ -463,6 +463,7 @@ def test_a_full_disk(command, tmp_path, monkeypatch, capsys):
             subprocess.run(["umount", "-l", str(tmp_path)], check=True)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("name", ["CPU_ISA", "TIER", "WORKSPACE"])
 def test_the_environment_is_the_command_lines_too(name, tmp_path):
     done = subprocess.run(

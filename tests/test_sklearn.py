@@ -62,6 +62,7 @@ def test_scored_by_cross_validation(model, digits):
     np.testing.assert_allclose(tensors, scores)
 
 
+@pytest.mark.proof
 def test_searched(digits):
     grid = [
         {"classifier": [RidgeClassifier()], "classifier__alpha": [1e-3, 1e4]},

@@ -190,6 +190,7 @@ def test_learned_wavelets_learn(images):
     assert not torch.equal(weights(model.scattering.learned), before)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("option", ["amp", "compile"])
 def test_mixed_precision_and_compiled(images, option):
     x, y = images

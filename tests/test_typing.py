@@ -58,6 +58,7 @@ def test_pyright_agrees_with_the_user():
     assert "0 errors" in found.stdout
 
 
+@pytest.mark.proof
 def test_the_program_runs():
     pytest.importorskip("sklearn")
     pytest.importorskip("safetensors")
