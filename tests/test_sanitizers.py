@@ -425,7 +425,7 @@ def test_address_sanitizer_sees_a_read_beyond_the_bank(programs, tmp_path):
     write_problem(tmp_path / "problem", SCATTERING, "float", 1, (CASES[0].B,), given)
     done = run(programs / "run_engine_address", BEST, tmp_path)
     assert done.returncode != 0
-    assert "heap-buffer-overflow" in done.stderr
+    assert "ERROR: AddressSanitizer" in done.stderr  # a vector may begin inside
 
 
 def test_thread_sanitizer_sees_a_race(programs, tmp_path):
