@@ -309,10 +309,9 @@ def _boxes(
         )
         entries = _apart(len(columns), len(rows), len(angles), dtype)
         for first, last in filters._strips(len(columns), psi[..., 0].numel()):
-            here = columns[first:last]
-            planes = (psi[theta].index_select(1, here).index_select(0, rows) for theta in angles)
-            strip = torch.stack(tuple(planes), -1) / (sides[0] * sides[1])
-            entries[first:last] = strip.transpose(0, 1)
+            strip = _angles_of(psi.index_select(2, columns[first:last]), angles)
+            strip = strip.index_select(1, rows) / (sides[0] * sides[1])
+            entries[first:last] = strip.permute(2, 1, 0)
         made[res, j, angles] = [*gaps[0], *gaps[1]], entries.flatten(0, 1)
     return made
 
