@@ -24,7 +24,8 @@ import torch
 from native import kernels
 from native.kernels import ARCHITECTURES, LIMITS, Compiled, Kernel, compile_kernels
 
-from scatcuda import limits, plan
+from scatcuda import plan
+from scatcuda.limits import lanes
 from scatcuda.program import parse
 
 
@@ -142,7 +143,7 @@ def whole_bank(p: plan.Plan) -> tuple[np.ndarray, ...]:
     """Whatever its filters are."""
     (m, n), (boxes, bands) = p.output, plan.whole_support(p)
     phi = sum(m * (p.padded[0] >> res) + n * (p.padded[1] >> res) for res in range(p.J))
-    psi = np.zeros(limits.lanes(p.L), np.float32)
+    psi = np.zeros(lanes(p.L), np.float32)
     return psi, boxes.numpy().ravel(), np.zeros(phi, np.float32), bands.numpy().ravel()
 
 

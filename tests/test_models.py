@@ -285,6 +285,20 @@ def test_any_transform(head):
         model(x[0, 0])
 
 
+def test_a_transform_that_keeps_no_sides():
+    """Of images it makes one number a channel; their sides are those that it says."""
+
+    class Means(nn.Module):
+        shape, output_shape = (8, 6), (1,)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean((-2, -1))[..., None]
+
+    model = hybrid(3, (2, 8, 6), head="linear", transform=Means())
+    assert model.features(torch.rand(5, 2, 8, 6)).shape == (5, 2)
+    assert model(torch.rand(5, 2, 8, 6)).shape == (5, 3)
+
+
 def test_a_transform_is_what_it_makes():
     """The same network with the same transform, given or named by its arguments."""
     torch.manual_seed(0)

@@ -38,7 +38,8 @@ REALS = {"float": (np.float32, 1e-6), "double": (np.float64, 1e-13)}  # and rela
 ADDRESS = ["-O1", "-g1", "-fsanitize=address", "--param", "asan-stack=0"]
 ADDRESS += ["--param", "asan-instrumentation-with-call-threshold=0"]
 UNDEFINED = ["-fsanitize=undefined", "-fno-sanitize-recover=all"]
-# These are as long to compile as all the others, so that one copy of the engine alone has them.
+# These are as long to compile as all the others: where all instruction sets are tested one copy of
+# the engine has them.
 COSTLY = "-fno-sanitize=null,alignment,object-size,pointer-overflow"
 THREAD = ["-O1", "-g1", "-fsanitize=thread"]
 
@@ -93,7 +94,7 @@ CASES: list[Case | Any] = [
     Case(64, 61, 2, max_order=1, B=13, threads=3),
     Case(15, 12, 2, max_order=0, B=5, threads=3),
     Case(33, 20, 2, B=0, threads=3),
-    # threads share each image: share_images() in csrc/cpu/cascade.h
+    # threads share each image: see share_signals() in csrc/cpu
     Case(64, 60, 2, threads=3),
     Case(59, 73, 3, L=3, B=5, threads=3),
     Case(60, 60, 2, L=17, threads=3),

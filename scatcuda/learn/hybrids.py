@@ -61,7 +61,8 @@ class Hybrid(nn.Module):
 
     def __init__(self, scattering: nn.Module, head: nn.Module) -> None:
         super().__init__()
-        self._sides = checked_output("Hybrid", "scattering", scattering)[1:]
+        output = checked_output("Hybrid", "scattering", scattering)
+        self._rank = len(_sides_of(scattering) or output[1:])
         if not isinstance(head, nn.Module):
             raise TypeError(f"Hybrid: head must be a module; got {type(head).__name__}")
         self.scattering = scattering
@@ -77,9 +78,9 @@ class Hybrid(nn.Module):
         of other signals alike."""
         if isinstance(x, Proxy):  # torch.fx traces a network of images with channels
             return self.scattering(x).flatten(1, 2)
-        alone = x.ndim == 1 + len(self._sides)
-        if not (alone or x.ndim == 2 + len(self._sides)) or not x.is_floating_point():
-            sides = ", ".join("MNO"[len(self._sides) == 1 :][: len(self._sides)])
+        alone = x.ndim == 1 + self._rank
+        if not (alone or x.ndim == 2 + self._rank) or not x.is_floating_point():
+            sides = {1: "N", 2: "M, N", 3: "M, N, O"}.get(self._rank, "...")
             raise ValueError(
                 f"Hybrid: x must be floating [B, C, {sides}] or [B, {sides}], pixels in [0, 1]; "
                 f"got {x.dtype} {list(x.shape)}"
@@ -166,12 +167,17 @@ def checked_output(caller: str, name: str, transform: Any) -> tuple[int, ...]:
     return shape
 
 
+def _sides_of(transform: nn.Module) -> tuple[int, ...] | None:
+    """Of the signals that a transform takes, where it says so."""
+    shape: Any = getattr(transform, "shape", None)
+    return (shape,) if isinstance(shape, int) else None if shape is None else tuple(shape)
+
+
 def _channels(shape: Sequence[int], transform: nn.Module) -> int:
     """The channels of ``shape``, whose sides are those that the transform takes."""
     C, *sides = (integer("hybrid", "a size in shape", size, 1) for size in shape)
-    wanted = getattr(transform, "shape", sides)
-    wanted = [wanted] if isinstance(wanted, int) else list(wanted)
-    if sides != wanted:
+    wanted = _sides_of(transform)
+    if wanted is not None and tuple(sides) != wanted:
         raise ValueError(
             f"hybrid: shape must be (C, {', '.join(map(str, wanted))}), as transform takes it; "
             f"got {tuple(shape)}"
