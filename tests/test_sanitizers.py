@@ -94,7 +94,7 @@ CASES: list[Case | Any] = [
     Case(64, 61, 2, max_order=1, B=13, threads=3),
     Case(15, 12, 2, max_order=0, B=5, threads=3),
     Case(33, 20, 2, B=0, threads=3),
-    # threads share each image: see share_signals() in csrc/cpu
+    # threads share each image: see share_signals() in csrc/cpu/team.h
     Case(64, 60, 2, threads=3),
     Case(59, 73, 3, L=3, B=5, threads=3),
     Case(60, 60, 2, L=17, threads=3),
