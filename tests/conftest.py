@@ -32,6 +32,17 @@ def rng(request: pytest.FixtureRequest) -> random.Random:
     return random.Random(seed)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[object]):
+    """What several tests share is drawn alike whichever of them, in whichever process, comes first:
+    from its own name and SEED."""
+    if fixturedef.scope == "function":
+        return (yield)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(zlib.crc32(f"{SEED} {fixturedef.baseid} {fixturedef.argname}".encode()))
+        return (yield)
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Planes this small gain nothing from threads and lose much on a busy machine. Tests of threads

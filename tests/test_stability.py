@@ -56,7 +56,7 @@ def test_curves_start_at_zero_and_rise(curves):
         assert curve.slope == pytest.approx(
             max(y / x for x, y in zip(curve.x, curve.y, strict=True) if x)
         )
-        if name != "Fourier modulus":
+        if name in ("pixels", "scattering"):  # of weights drawn by chance nothing is known
             assert list(curve.y) == sorted(curve.y), (change, name)
 
 
