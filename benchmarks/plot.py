@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from scatcuda.drawing import BLUE, INK, PALE, RUST
+from scatcuda.draw.style import BLUE, INK, PALE, RUST
 
 PEERS = {
     "kymatio": ("Kymatio", BLUE),

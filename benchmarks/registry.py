@@ -32,8 +32,9 @@ import torch
 from torch import Tensor, nn
 
 import scatcuda
-from scatcuda import filters, ops, reference
+from scatcuda import banks, ops
 from scatcuda.kymatio import backend2d
+from scatcuda.ops import reference
 
 from . import process
 from .per_path import PerPath
@@ -376,8 +377,8 @@ def setup_construction(problem: Problem, device: torch.device) -> Work:
     peers = {name: Peer(functools.partial(build, name, problem)) for name in names}
 
     def exact() -> Tensor:
-        padded = filters.padded_shape(problem.shape, problem.J)
-        bank = filters.morlet_bank(padded, problem.J, problem.L)
+        padded = banks.padded_shape(problem.shape, problem.J)
+        bank = banks.morlet_bank(padded, problem.J, problem.L)
         return bank.psi.flatten(0, 1)
 
     def wavelets(built: Any) -> Tensor:  # [J*L, Mp, Np]
@@ -389,9 +390,9 @@ def setup_construction(problem: Problem, device: torch.device) -> Work:
 
 def setup_filter_fold(problem: Problem, device: torch.device) -> Work:
     """x_hat [batch, Mp, Np], psi of scale 1 [L, Mp, Np], k = 2 -> [batch, L, Mp/2, Np/2]."""
-    padded = filters.padded_shape(problem.shape, problem.J)
+    padded = banks.padded_shape(problem.shape, problem.J)
     x_hat = torch.fft.fft2(Problem(problem.J, padded, problem.planes).images(device))
-    psi = filters.morlet_bank(padded, problem.J, problem.L).psi[1].to(x_hat.real)
+    psi = banks.morlet_bank(padded, problem.J, problem.L).psi[1].to(x_hat.real)
     return _operator("filter_fold", problem, x_hat, psi, 2)
 
 
@@ -405,15 +406,15 @@ def setup_modulus(problem: Problem, device: torch.device) -> Work:
 def setup_lowpass(problem: Problem, device: torch.device) -> Work:
     """u [batch, L, Mp/2, Np/2] -> A_m u A_n^T [batch, L, M/2^J, N/2^J]."""
     u = _maps(problem, device, angles=problem.L).abs()
-    padded = filters.padded_shape(problem.shape, problem.J)
-    factors = filters.separable_factors(filters.morlet_bank(padded, problem.J, problem.L).phi)
-    a_m, a_n = (filters.lowpass_matrix(factor, 1, problem.J).to(u) for factor in factors)
+    padded = banks.padded_shape(problem.shape, problem.J)
+    factors = banks.separable_factors(banks.morlet_bank(padded, problem.J, problem.L).phi)
+    a_m, a_n = (banks.lowpass_matrix(factor, 1, problem.J).to(u) for factor in factors)
     return _operator("lowpass", problem, u, a_m, a_n)
 
 
 def _maps(problem: Problem, device: torch.device, angles: int) -> Tensor:
     """Noise in the shape of first-order maps at resolution 1: [batch, angles, Mp/2, Np/2]."""
-    Mp, Np = filters.padded_shape(problem.shape, problem.J)
+    Mp, Np = banks.padded_shape(problem.shape, problem.J)
     noise = Problem(problem.J, (Mp // 2, Np // 2), problem.planes * angles).images(device)
     return noise.unflatten(0, (problem.planes, angles))
 

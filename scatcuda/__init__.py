@@ -8,13 +8,16 @@ torch.Size([8, 81, 8, 8])
 
 import os
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
-from . import filters, kymatio, ops, reference
-from .cascade import Cascade
+from . import _moved as _moved
+from . import banks, filters, ops
 from .config import check_environment, cpu_isa, cuda_launch, show_config
+from .frontends import kymatio
+from .ops import reference
 from .paths import cmake_prefix_path, get_include, library_path
-from .scattering2d import Scattering2D
+from .transforms.cascade import Cascade
+from .transforms.scattering2d import Scattering2D
+from .version import __version__ as __version__
 
 try:
     check_environment()
@@ -24,14 +27,10 @@ except ValueError as _error:
         raise SystemExit(f"scatcuda: {_error}") from None
     raise
 
-try:
-    __version__ = version("scatcuda")
-except PackageNotFoundError:  # built in place, not installed
-    __version__ = "0+unknown"
-
 __all__ = [
     "Cascade",
     "Scattering2D",
+    "banks",
     "cmake_prefix_path",
     "cpu_isa",
     "cuda_launch",

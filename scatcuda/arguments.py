@@ -7,6 +7,7 @@ dimensions. A bool is no integer, nor is a float that happens to be whole.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -95,6 +96,12 @@ def device(caller: str, value: Any, allowed: str = "cpu or cuda") -> torch.devic
             count = torch.cuda.device_count()
             raise ValueError(f"{caller}device={str(value)!r}, but there are {count} CUDA devices")
     return found
+
+
+def finite(name: str, tensor: torch.Tensor) -> None:
+    """A tensor whose values are numbers, all of them."""
+    if not all(math.isfinite(value) for value in torch.aminmax(tensor)):
+        raise ValueError(f"{name} must be finite; it holds NaN or infinity")
 
 
 def pair(caller: str, shape: Sequence[int], longest: int = limits.SIDE) -> tuple[int, int]:

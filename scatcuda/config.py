@@ -12,9 +12,11 @@ import torch
 
 from . import _C, limits
 from .arguments import integer, plain
-from .plan import checked_plan
+from .files.budget import file_budget
+from .program.plan import checked_plan
 from .terminal import say
 from .typing import Instructions, Tier
+from .version import __version__
 
 _ISAS = get_args(Instructions)
 _TIERS = get_args(Tier)
@@ -194,9 +196,6 @@ def show_config() -> None:
         >>> show_config()
         scatcuda ...
     """
-    from . import __version__
-    from .data import file_budget
-
     say(f"scatcuda {__version__}, PyTorch {torch.__version__}")
     say(f"built: {_C.build_info()}")
     say(f"CPU engine: {cpu_isa()}, {torch.get_num_threads()} threads")

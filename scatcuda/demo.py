@@ -22,7 +22,7 @@ from torch import Tensor
 
 import scatcuda
 from scatcuda.data import DataError, digits_dataset, idx_dataset, subset
-from scatcuda.figure import draw
+from scatcuda.draw.figure import draw
 
 _J, _L = 2, 8
 _BATCH = 128

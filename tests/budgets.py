@@ -19,7 +19,13 @@ PATIENCE = 300  # seconds for a process: only what hangs takes as long
 processes = multiprocessing.get_context("forkserver")
 # What takes long to import, so that each process begins with it; this module is not found yet.
 processes.set_forkserver_preload(
-    ["pytest", "PIL.Image", "scatcuda.cli", "scatcuda.learn.experiment", "scatcuda.learn.features"]
+    [
+        "pytest",
+        "PIL.Image",
+        "scatcuda.cli",
+        "scatcuda.learn.experiments.experiment",
+        "scatcuda.learn.extraction.features",
+    ]
 )
 
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 import scatcuda
-from scatcuda import reference
-from scatcuda.packing import Packed
+from scatcuda.ops import reference
+from scatcuda.program.packing import Packed
 
 HERE = Path(__file__).parent / "consumer"
 BUILD = Path(__file__).parents[1] / "build/tests/consumer"

@@ -14,7 +14,7 @@ import struct
 import numpy as np
 import torch
 
-from scatcuda.data import cifar
+from scatcuda.data.formats import cifar
 
 BATCHES = [f"data_batch_{i}" for i in range(1, 6)]
 

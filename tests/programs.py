@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from scatcuda import filters
-from scatcuda.packing import Packed, pack_program
+from scatcuda import banks
 from scatcuda.program import Axis, Builder, X, images, wavelets_of_images
+from scatcuda.program.packing import Packed, pack_program
 
 
 @dataclass
@@ -325,8 +325,8 @@ def of_third_order(dtype: torch.dtype) -> tuple[str, Packed]:
     """Images of 24 x 40 pixels, four angles."""
     J, L = 3, 4
     program = images(J, L, 3, 24, 40)
-    bank = filters.morlet_bank(program.padded, J, L)
-    psi = [filters.crop(bank.psi[j], res) for res, j, _ in wavelets_of_images(J, L, 3)]
-    factors = filters.separable_factors(bank.phi)
-    matrices = [filters.lowpass_matrix(f, res, J) for res in range(J) for f in factors]
+    bank = banks.morlet_bank(program.padded, J, L)
+    psi = [banks.crop(bank.psi[j], res) for res, j, _ in wavelets_of_images(J, L, 3)]
+    factors = banks.separable_factors(bank.phi)
+    matrices = [banks.lowpass_matrix(f, res, J) for res in range(J) for f in factors]
     return program.text, pack_program(program, psi, matrices, dtype)

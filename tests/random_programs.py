@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from scatcuda.arguments import ArgumentError
-from scatcuda.packing import Packed, pack_program
 from scatcuda.program import Axis, Builder, Program, X
+from scatcuda.program.packing import Packed, pack_program
 
 SIZES = {1: (12, 30, 64, 96), 2: (6, 9, 12, 20), 3: (4, 6, 8)}
 POWERS = ((1,), (2,), (0.5, 1, 2), (3, 1.5))

@@ -20,7 +20,8 @@ import torch
 from programs import random_program, random_tables
 
 import scatcuda
-from scatcuda import Scattering2D, reference
+from scatcuda import Scattering2D
+from scatcuda.ops import reference
 from scatcuda.program import parse
 
 

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from scatcuda import _C, Cascade, Scattering2D, arguments, cuda_launch, filters, ops, plan
-from scatcuda.bankreport import filters_report
+from scatcuda import _C, Cascade, Scattering2D, arguments, banks, cuda_launch, ops
+from scatcuda.banks.packing import pack
 from scatcuda.data import digits, digits_dataset, subset
+from scatcuda.draw.bank import filters_report
 from scatcuda.learn import PCAAffineClassifier, Recipe, ScatteringTransformer, hybrid, resnet
-from scatcuda.learn.inference import predict
-from scatcuda.learn.options import Options
-from scatcuda.learn.pooling import pool
-from scatcuda.learn.stability import stability
+from scatcuda.learn.analysis.stability import stability
+from scatcuda.learn.experiments.options import Options
+from scatcuda.learn.extraction.pooling import pool
+from scatcuda.learn.fitting.inference import predict
+from scatcuda.program import plan
 
 INTEGERS = [np.int64, np.int8, np.uint16, np.array, torch.tensor]
 WHOLE = dict(argvalues=INTEGERS, ids=["int64", "int8", "uint16", "array", "tensor"])
@@ -91,13 +93,13 @@ def test_pre_pad(given, truth):
 
 @pytest.mark.parametrize("n", **WHOLE)
 def test_filters(n):
-    assert filters.padded_shape((n(8), n(12)), n(1)) == (12, 16)
-    bank = filters.morlet_bank((n(8), n(8)), n(1), n(2))
-    assert torch.equal(bank.psi, filters.morlet_bank((8, 8), 1, 2).psi)
-    assert torch.equal(filters.crop(bank.phi, n(1)), filters.crop(bank.phi, 1))
-    phi = filters.separable_factors(bank.phi)[0]
-    matrix = filters.lowpass_matrix(phi, n(0), n(1))
-    assert torch.equal(matrix, filters.lowpass_matrix(phi, 0, 1))
+    assert banks.padded_shape((n(8), n(12)), n(1)) == (12, 16)
+    bank = banks.morlet_bank((n(8), n(8)), n(1), n(2))
+    assert torch.equal(bank.psi, banks.morlet_bank((8, 8), 1, 2).psi)
+    assert torch.equal(banks.crop(bank.phi, n(1)), banks.crop(bank.phi, 1))
+    phi = banks.separable_factors(bank.phi)[0]
+    matrix = banks.lowpass_matrix(phi, n(0), n(1))
+    assert torch.equal(matrix, banks.lowpass_matrix(phi, 0, 1))
     shape, J, L = (n(8), n(8)), n(1), n(2)
     assert filters_report(J, shape, L) == filters_report(1, (8, 8), 2)
 
@@ -105,7 +107,7 @@ def test_filters(n):
 @pytest.mark.parametrize("n", **WHOLE)
 def test_operators(n):
     problem = plan.Plan(J=1, L=2, max_order=2, M=8, N=8)
-    bank = plan.pack(filters.morlet_bank(problem.padded, 1, 2), problem, torch.float32)
+    bank = pack(banks.morlet_bank(problem.padded, 1, 2), problem, torch.float32)
     x = torch.rand(3, 8, 8)
     expected = ops.scattering2d(x, *bank, 1, 2, 2, False, "auto", 0)
     found = ops.scattering2d(x, *bank, n(1), n(2), n(2), np.False_, "auto", n(0))

@@ -35,9 +35,9 @@ from data_files import write_cifar
 
 from scatcuda import config, data
 from scatcuda.data import DataError, file_budget, set_file_budget
-from scatcuda.data.budget import ask, room
-from scatcuda.data.files import opened, read_json, read_whole
 from scatcuda.files import read_tensors
+from scatcuda.files.budget import ask, room
+from scatcuda.files.reading import opened, read_json, read_whole
 from scatcuda.learn import load, load_features
 
 pytestmark = pytest.mark.proof
@@ -183,7 +183,7 @@ def test_what_becomes_a_pipe_is_not_waited_for(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "file").touch()
     state = os.stat(tmp_path / "file")
-    monkeypatch.setattr("scatcuda.data.files.os.stat", lambda path: state)
+    monkeypatch.setattr("scatcuda.files.reading.os.stat", lambda path: state)
     with pytest.raises(DataError, match="pipe: a named pipe, where a file is expected"):
         read_whole(tmp_path / "pipe")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import scatcuda
-from scatcuda import Cascade, Scattering2D, filters
+from scatcuda import Cascade, Scattering2D, banks
 from scatcuda.learn import WaveletCascade
 
 _SHAPE = (20, 27)
@@ -30,7 +30,7 @@ def test_is_scattering(J, depth, dtype, tol, bank):
 
 
 def test_the_name_that_it_had_in_learning():
-    assert WaveletCascade is scatcuda.Cascade is scatcuda.cascade.Cascade
+    assert WaveletCascade is scatcuda.Cascade is scatcuda.transforms.cascade.Cascade
 
 
 def test_third_order_is_the_formula():
@@ -41,13 +41,13 @@ def test_third_order_is_the_formula():
     [found] = [S for S, j in zip(cascade(x), cascade.meta()["j"], strict=True) if (j >= 0).all()][
         :1
     ]
-    bank = filters.morlet_bank(filters.padded_shape(shape, J), J, L)
+    bank = banks.morlet_bank(banks.padded_shape(shape, J), J, L)
     u = torch.nn.functional.pad(x[None], (8, 8, 8, 8), "reflect")[0]
     for j in range(3):  # angles 0, 0, 0
         res = max(j - 1, 0)
-        psi, k = filters.crop(bank.psi[j, 0], res), 2 ** (j - res)
+        psi, k = banks.crop(bank.psi[j, 0], res), 2 ** (j - res)
         u = torch.fft.ifft2(torch.fft.fft2(u) * psi)[::k, ::k].abs()
-    phi = filters.crop(bank.phi, 2)
+    phi = banks.crop(bank.phi, 2)
     S = torch.fft.ifft2(torch.fft.fft2(u) * phi).real[::2, ::2][1:-1, 1:-1]
     torch.testing.assert_close(found, S, rtol=1e-10, atol=1e-12)
 

@@ -14,7 +14,7 @@ pytest.importorskip("sklearn")
 pytest.importorskip("tqdm")
 
 from scatcuda.cli import main
-from scatcuda.learn.options import Options, read_config, read_expected, write_config
+from scatcuda.learn.experiments.options import Options, read_config, read_expected, write_config
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ["train", "eval", "features", "filters", "bench", "data", "info"]

@@ -13,8 +13,8 @@ import torch
 from consumers import exact, images, program, refusal, run, write_netpbm
 from programs import of_one_axis, of_third_order
 
-from scatcuda import Scattering2D, planfile
-from scatcuda.program import parse
+from scatcuda import Scattering2D
+from scatcuda.program import parse, planfile
 
 pytestmark = pytest.mark.proof
 

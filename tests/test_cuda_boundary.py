@@ -23,8 +23,11 @@ from torch import Tensor
 from torch._subclasses import FakeTensorMode
 
 import scatcuda
-from scatcuda import _C, Scattering2D, config, cuda_launch, filters, ops, reference
-from scatcuda.plan import Packed, Plan, pack
+from scatcuda import _C, Scattering2D, banks, config, cuda_launch, ops
+from scatcuda.banks.packing import pack
+from scatcuda.ops import reference
+from scatcuda.program.packing import Packed
+from scatcuda.program.plan import Plan
 
 CUDA = torch._C.DispatchKeySet(torch._C.DispatchKey.CUDA)
 WITH_ENGINE = bool(_C.cuda_architectures())
@@ -104,7 +107,7 @@ PLAN = Plan(J=2, L=3, max_order=2, M=8, N=9)
 
 
 def bank_of(dtype: torch.dtype = torch.float32, plan: Plan = PLAN) -> Packed:
-    return pack(filters.morlet_bank(plan.padded, plan.J, plan.L), plan, dtype)
+    return pack(banks.morlet_bank(plan.padded, plan.J, plan.L), plan, dtype)
 
 
 def arguments_of(x: Tensor, *more: Any, dtype: torch.dtype | None = None) -> tuple:
@@ -571,7 +574,7 @@ def test_module(monkeypatch):
     x, given = torch.rand(8, 9), []
     for backend, native_one in (("native", module), ("reference", None)):
         monkeypatch.setitem(
-            sys.modules["scatcuda.scattering2d"]._BACKENDS,
+            sys.modules["scatcuda.transforms.scattering2d"]._BACKENDS,
             backend,
             lambda *arguments: given.append(arguments[-2:]) or ops.scattering(*arguments),
         )

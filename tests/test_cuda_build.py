@@ -24,9 +24,9 @@ import torch
 from native import kernels
 from native.kernels import ARCHITECTURES, LIMITS, Compiled, Kernel, compile_kernels
 
-from scatcuda import plan
+from scatcuda.banks.packing import whole_support
 from scatcuda.limits import lanes
-from scatcuda.program import parse
+from scatcuda.program import parse, plan
 
 
 def needs_nvcc(test: Callable[..., None]) -> Callable[..., None]:
@@ -141,7 +141,7 @@ TIERS = ["auto", "general"]
 
 def whole_bank(p: plan.Plan) -> tuple[np.ndarray, ...]:
     """Whatever its filters are."""
-    (m, n), (boxes, bands) = p.output, plan.whole_support(p)
+    (m, n), (boxes, bands) = p.output, whole_support(p)
     phi = sum(m * (p.padded[0] >> res) + n * (p.padded[1] >> res) for res in range(p.J))
     psi = np.zeros(lanes(p.L), np.float32)
     return psi, boxes.numpy().ravel(), np.zeros(phi, np.float32), bands.numpy().ravel()

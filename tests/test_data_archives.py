@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 
 from scatcuda.data import DataError, available, folder_dataset, load, set_file_budget
-from scatcuda.data.archive import opened_archive
-from scatcuda.data.folder import is_image_folder
+from scatcuda.data.folders.archive import opened_archive
+from scatcuda.data.folders.folder import is_image_folder
 
 
 def png(level: int, side: int = 4) -> bytes:

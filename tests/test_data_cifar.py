@@ -12,7 +12,8 @@ import pytest
 import torch
 from data_files import few_images, pixels, python2_pickle, python3_pickle, write_cifar
 
-from scatcuda.data import DataError, cifar_dataset, unpickle
+from scatcuda.data import DataError, cifar_dataset
+from scatcuda.data.formats import unpickle
 
 
 def images(*seeds, count=20):

@@ -12,7 +12,7 @@ from data_files import write_folders
 from PIL import Image
 
 from scatcuda.data import DataError, Images, folder_dataset, load, verify, verify_text
-from scatcuda.data.folder import is_image_folder
+from scatcuda.data.folders.folder import is_image_folder
 
 
 def save(path, array, **options):

@@ -340,7 +340,7 @@ def test_rows_are_sources_that_travel(tmp_path, arrow):
 
 
 def test_few_groups_of_rows_are_kept(tmp_path, arrow, monkeypatch):
-    from scatcuda.data import parquet
+    from scatcuda.data.formats import parquet
 
     monkeypatch.setattr(parquet, "_KEPT", 1)
     expected = write_parquet(tmp_path, LAYOUTS["one file"], group=2)

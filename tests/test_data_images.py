@@ -14,7 +14,7 @@ from data_files import write_folders
 from PIL import Image
 
 from scatcuda.data import DataError, Images, folder_dataset, set_file_budget
-from scatcuda.data.decode import FORMATS, SUFFIXES, dimensions
+from scatcuda.data.folders.decode import FORMATS, SUFFIXES, dimensions
 
 
 def save(path, array, **options):

@@ -13,8 +13,9 @@ import torch
 from oracle import error_by_order, relative_error
 from torch import Tensor, nn
 
-from scatcuda import Scattering2D, cuda_launch, filters, ops
-from scatcuda.plan import Plan, pack
+from scatcuda import Scattering2D, banks, cuda_launch, ops
+from scatcuda.banks.packing import pack
+from scatcuda.program.plan import Plan
 
 DEEP = [
     dict(J=3, shape=(24, 33), L=4, max_order=3),
@@ -31,7 +32,7 @@ TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-13}
 @pytest.mark.parametrize("arguments", DEEP, ids=str)
 def test_every_order_is_its_definition(arguments, dtype, backend):
     module = Scattering2D(**arguments, backend=backend).to(dtype)
-    x = torch.rand(2, *module._input, dtype=dtype)
+    x = torch.rand(2, *module.input_shape, dtype=dtype)
     S = module(x)
     assert S.shape[1:] == module.output_shape
     expected = oracle.scattering2d(x, module.bank, module.max_order, module.pre_pad)
@@ -52,7 +53,7 @@ def test_channels_are_counted_by_their_formula():
         for L in (1, 2, 5):
             for m in range(max(J, 2) + 1):
                 plan = Plan(J, L, m, 1 << J, 1 << J)
-                assert plan.channels == len(plan.paths) == plan._program.channels
+                assert plan.channels == len(plan.paths) == plan.cascade.channels
                 assert plan.channels == sum(math.comb(J, k) * L**k for k in range(m + 1))
     assert Scattering2D(4, (16, 16), max_order=3).output_shape == (2465, 1, 1)
 
@@ -183,7 +184,7 @@ def test_plan_files(tmp_path):
 
 def test_operator():
     plan, x = Plan(3, 4, 3, 16, 17), torch.rand(2, 16, 17)
-    bank = pack(filters.morlet_bank(plan.padded, 3, 4), plan, torch.float32)
+    bank = pack(banks.morlet_bank(plan.padded, 3, 4), plan, torch.float32)
     S = ops.scattering2d(x, *bank, J=3, L=4, max_order=3)
     assert torch.equal(S, Scattering2D(3, (16, 17), 4, max_order=3)(x))
     with pytest.raises(ValueError, match=r"scattering2d: there is no transform .*max_order=4"):

@@ -7,9 +7,10 @@ import random_programs
 import torch
 from torch import Tensor
 
-from scatcuda import ops, reference
-from scatcuda.packing import pack_program
+from scatcuda import ops
+from scatcuda.ops import reference
 from scatcuda.program import Builder, X
+from scatcuda.program.packing import pack_program
 
 FLOAT32, FLOAT64 = torch.float32, torch.float64
 BOUNDS = {FLOAT32: (2e-6, 3e-6), FLOAT64: (1e-13, 1e-13)}  # means of products cancel the most

@@ -15,7 +15,7 @@ pytest.importorskip("sklearn")
 from benchmarks.learning import __main__ as runner  # noqa: E402
 from benchmarks.learning import page  # noqa: E402
 from scatcuda.learn import Options  # noqa: E402
-from scatcuda.learn.options import read_config, read_expected  # noqa: E402
+from scatcuda.learn.experiments.options import read_config, read_expected  # noqa: E402
 
 CONFIGS = sorted((ROOT / "benchmarks/learning").glob("*.toml"))
 

@@ -21,8 +21,8 @@ from data_files import write_folders
 
 from scatcuda.data import DataError, Dataset, digits, load
 from scatcuda.files import read_tensors, write_tensors
-from scatcuda.learn.features import MANIFEST, _checksum, extract, load_features
-from scatcuda.learn.transformer import ScatteringTransformer
+from scatcuda.learn.extraction.features import MANIFEST, _checksum, extract, load_features
+from scatcuda.learn.extraction.transformer import ScatteringTransformer
 
 ROOT = Path(__file__).parents[1]
 
@@ -54,7 +54,7 @@ def test_files_hold_the_features(dataset, tmp_path, dtype):
 
 
 def test_files_are_of_bounded_size_unless_rows_are_counted(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr("scatcuda.learn.features._SHARD", 30 * 81 * 2)
+    monkeypatch.setattr("scatcuda.learn.extraction.features._SHARD", 30 * 81 * 2)
     assert extract(dataset, transformer(dtype="float16"), tmp_path / "half") == 4 + 2
     assert extract(dataset, transformer(dtype="float32"), tmp_path / "full") == 7 + 3
     assert extract(dataset, transformer(), tmp_path / "rows", shard_size=50) == 2 + 1

@@ -11,7 +11,10 @@ from kymatio.scattering2d import filter_bank as kymatio
 from kymatio.scattering2d.utils import compute_padding
 from scipy.fft import fft2
 
-from scatcuda import filters, packing, plan
+from scatcuda import banks
+from scatcuda.banks import lowpass, morlet
+from scatcuda.banks.packing import banded
+from scatcuda.program import packing, plan
 
 # Padded shapes with 2^J dividing them: non-square, prime factors 3, 5, 7, 11, filters wider than
 # the plane (8 with J = 3, where the five summed periods cut the low-pass), extreme L.
@@ -32,17 +35,17 @@ BANKS = [
 def test_morlet_bank_matches_kymatio(shape, J, L):
     """Kymatio computes in single precision: its own rounding is up to 3e-7."""
     expected = kymatio.filter_bank(*shape, J, L)
-    bank = filters.morlet_bank(shape, J, L)
+    bank = banks.morlet_bank(shape, J, L)
     assert (bank.J, bank.L, bank.shape) == (J, L, shape)
     assert bank.psi.dtype == bank.phi.dtype == torch.float64
     assert len(expected["psi"]) == J * L
     for n, psi in enumerate(expected["psi"]):
         assert (psi["j"], psi["theta"]) == divmod(n, L)
         for res, level in enumerate(psi["levels"]):
-            ours = filters.crop(bank.psi[psi["j"], psi["theta"]], res).numpy()
+            ours = banks.crop(bank.psi[psi["j"], psi["theta"]], res).numpy()
             np.testing.assert_allclose(ours, level, rtol=0, atol=1e-6)
     for res, level in enumerate(expected["phi"]["levels"]):
-        np.testing.assert_allclose(filters.crop(bank.phi, res).numpy(), level, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(banks.crop(bank.phi, res).numpy(), level, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("L", [1, 2, 3, 8, 16])
@@ -54,24 +57,24 @@ def test_one_wavelet_of_any_size_matches_kymatio(shape, L):
             angle = (int(L - L / 2 - 1) - theta) * math.pi / L
             arguments = 0.8 * 2**j, angle, 0.75 * math.pi / 2**j, 4 / L
             expected = fft2(kymatio.morlet_2d(*shape, *arguments)).real
-            ours = filters._morlet(shape, *arguments)
+            ours = morlet._morlet(shape, *arguments)
             np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6)
 
 
 def test_wavelets_have_mean_zero():
-    for bank in (filters.morlet_bank((48, 40), 3), filters.tight_bank((48, 40), 3)):
+    for bank in (banks.morlet_bank((48, 40), 3), banks.tight_bank((48, 40), 3)):
         assert torch.count_nonzero(bank.psi[..., 0, 0]) == 0
 
 
 def test_quarter_turn_is_a_shift_of_angles():
-    psi = filters.morlet_bank((40, 40), 2).psi
+    psi = banks.morlet_bank((40, 40), 2).psi
     turned = psi[:, 4:].flip(-1).roll(1, -1).transpose(-1, -2)  # [p, q] = psi[q, -p]
     torch.testing.assert_close(turned, psi[:, :4], rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("J", [2, 3, 4])
 def test_frame_bounds_of_morlet(J):
-    low, high = filters.frame_bounds(filters.morlet_bank((144, 144), J))
+    low, high = banks.frame_bounds(banks.morlet_bank((144, 144), J))
     assert low == pytest.approx(0.123, abs=5e-4)
     assert 1 < high < 1.05
 
@@ -79,12 +82,12 @@ def test_frame_bounds_of_morlet(J):
 @pytest.mark.parametrize("L", range(2, 17))
 @pytest.mark.parametrize(("shape", "J"), [((8, 8), 3), ((6, 10), 1), ((40, 44), 2), ((96, 64), 4)])
 def test_tight_bank_is_tight(shape, J, L):
-    bank, morlet = filters.tight_bank(shape, J, L), filters.morlet_bank(shape, J, L)
-    energy = filters.littlewood_paley(bank)
+    bank, morlet = banks.tight_bank(shape, J, L), banks.morlet_bank(shape, J, L)
+    energy = banks.littlewood_paley(bank)
     torch.testing.assert_close(energy, torch.ones_like(energy), rtol=0, atol=1e-12)
     assert bank.phi[0, 0] == 1
     torch.testing.assert_close(bank.phi * morlet.phi[0, 0], morlet.phi, rtol=1e-14, atol=0)
-    filters.separable_factors(bank.phi)
+    banks.separable_factors(bank.phi)
     # One real gain for all wavelets of a frequency, in the documented range.
     gain = (bank.psi.square().sum((0, 1)) / morlet.psi.square().sum((0, 1))).sqrt()
     torch.testing.assert_close(morlet.psi * gain.nan_to_num(), bank.psi, rtol=0, atol=1e-12)
@@ -94,7 +97,7 @@ def test_tight_bank_is_tight(shape, J, L):
 
 def test_gain_of_tight_bank_is_smooth_down_to_zero():
     """Next to frequency 0, a ratio of two vanishing energies, the gain stays near one."""
-    bank, morlet = filters.tight_bank((192, 192), 2), filters.morlet_bank((192, 192), 2)
+    bank, morlet = banks.tight_bank((192, 192), 2), banks.morlet_bank((192, 192), 2)
     psi, tight = morlet.psi[1, 3], bank.psi[1, 3]
     near = (tight / psi)[1:3, 1:3]
     assert near.min() > 0.9
@@ -105,37 +108,35 @@ def test_gain_of_tight_bank_is_smooth_down_to_zero():
 @pytest.mark.parametrize(("shape", "J"), [((40, 40), 2), ((6, 10), 1), ((64, 64), 4)])
 def test_tight_bank_needs_two_angles(shape, J):
     with pytest.raises(ValueError, match=r"tight_bank: L must .*2 or more.*got 1"):
-        filters.tight_bank(shape, J, L=1)
+        banks.tight_bank(shape, J, L=1)
 
 
 def test_littlewood_paley_is_its_definition():
     g = torch.Generator().manual_seed(0)
-    bank = filters.FilterBank(
-        torch.randn(2, 3, 12, 8, generator=g), torch.randn(12, 8, generator=g)
-    )
-    energy = filters.littlewood_paley(bank)
+    bank = banks.FilterBank(torch.randn(2, 3, 12, 8, generator=g), torch.randn(12, 8, generator=g))
+    energy = banks.littlewood_paley(bank)
     for k in range(12):
         for l in range(8):  # noqa: E741
             psi = bank.psi[..., k, l].square() + bank.psi[..., -k % 12, -l % 8].square()
             assert float(energy[k, l]) == pytest.approx(float(bank.phi[k, l] ** 2 + psi.sum() / 2))
-    assert filters.frame_bounds(bank) == (float(energy.min()), float(energy.max()))
+    assert banks.frame_bounds(bank) == (float(energy.min()), float(energy.max()))
 
 
 @pytest.mark.parametrize("shape", [(2, 6), (6, 2), (10, 14), (32, 48)])
 def test_padded_shape_matches_kymatio(shape):
     J = 1
     while 2**J <= min(shape):
-        assert filters.padded_shape(shape, J) == compute_padding(*shape, J)
+        assert banks.padded_shape(shape, J) == compute_padding(*shape, J)
         J += 1
     with pytest.raises(ValueError, match="shape must be at least 2"):
-        filters.padded_shape(shape, J)
+        banks.padded_shape(shape, J)
 
 
 @pytest.mark.parametrize(("shape", "res"), [((12, 20), r) for r in range(3)] + [((32, 24), 3)])
 def test_crop_matches_kymatio(shape, res):
     """Unsymmetric input, and odd sides (3 x 5), show which half the middle bin comes from."""
     f = torch.randn(2, 3, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    ours = filters.crop(f, res)
+    ours = banks.crop(f, res)
     assert ours.shape == (2, 3, shape[0] >> res, shape[1] >> res)
     for i in range(2):
         for j in range(3):
@@ -143,21 +144,21 @@ def test_crop_matches_kymatio(shape, res):
             np.testing.assert_array_equal(ours[i, j].numpy(), expected)
 
 
-@pytest.mark.parametrize("make", [filters.morlet_bank, filters.tight_bank])
+@pytest.mark.parametrize("make", [banks.morlet_bank, banks.tight_bank])
 @pytest.mark.parametrize(("shape", "J"), [((12, 20), 2), ((96, 56), 3), ((96, 80), 4)])
 def test_lowpass_is_separable_at_every_resolution(make, shape, J):
     phi = make(shape, J).phi
-    phi_m, phi_n = filters.separable_factors(phi)
+    phi_m, phi_n = banks.separable_factors(phi)
     assert (phi_m.shape, phi_n.shape) == ((shape[0],), (shape[1],))
     for res in range(J):
-        outer = torch.outer(*(filters._lowest(factor, 0, res) for factor in (phi_m, phi_n)))
-        torch.testing.assert_close(outer, filters.crop(phi, res), rtol=0, atol=1e-14)
+        outer = torch.outer(*(lowpass.lowest(factor, 0, res) for factor in (phi_m, phi_n)))
+        torch.testing.assert_close(outer, banks.crop(phi, res), rtol=0, atol=1e-14)
 
 
 def lowpass_by_fft(u, phi, res, J):
     """Multiply, average the aliases, invert: the definition, on U [Mp / 2^res, Np / 2^res]."""
     k = 2 ** (J - res)
-    spectrum = torch.fft.fft2(u) * filters.crop(phi, res)
+    spectrum = torch.fft.fft2(u) * banks.crop(phi, res)
     m, n = u.shape[0] // k, u.shape[1] // k
     return torch.fft.ifft2(spectrum.reshape(k, m, k, n).mean((0, 2))).real
 
@@ -166,16 +167,16 @@ def lowpass_by_fft(u, phi, res, J):
     ("shape", "J"), [((6, 10), 1), ((12, 28), 2), ((88, 56), 3), ((96, 80), 4)]
 )
 def test_lowpass_matrix_is_the_fft_lowpass(shape, J):
-    phi = filters.morlet_bank(shape, J).phi
-    factors = filters.separable_factors(phi)
+    phi = banks.morlet_bank(shape, J).phi
+    factors = banks.separable_factors(phi)
     for res in range(J):
         m, n = shape[0] >> res, shape[1] >> res
         u = torch.rand(m, n, generator=torch.Generator().manual_seed(res), dtype=torch.float64)
         expected = lowpass_by_fft(u, phi, res, J)
-        A_m, A_n = (filters.lowpass_matrix(f, res, J, unpad=False) for f in factors)
+        A_m, A_n = (banks.lowpass_matrix(f, res, J, unpad=False) for f in factors)
         assert A_m.dtype == torch.float64
         torch.testing.assert_close(A_m @ u @ A_n.T, expected, rtol=0, atol=1e-13)
-        A_m, A_n = (filters.lowpass_matrix(f, res, J) for f in factors)
+        A_m, A_n = (banks.lowpass_matrix(f, res, J) for f in factors)
         assert (A_m.shape, A_n.shape) == (
             ((shape[0] >> J) - 2, m),
             ((shape[1] >> J) - 2, n),
@@ -185,15 +186,15 @@ def test_lowpass_matrix_is_the_fft_lowpass(shape, J):
 
 def test_support():
     psi = torch.tensor([[[0.0, -8.0], [4.0, 1.0]], [[0.0, 0.5], [-1.0, 0.25]]])
-    assert filters.support(psi, 0).tolist() == [
+    assert banks.support(psi, 0).tolist() == [
         [[False, True], [True, True]],
         [[False, True], [True, True]],
     ]
-    assert filters.support(psi, 0.25).tolist() == [
+    assert banks.support(psi, 0.25).tolist() == [
         [[False, True], [True, False]],
         [[False, True], [True, False]],
     ]
-    assert not filters.support(torch.zeros(3, 4, 4), 0).any()
+    assert not banks.support(torch.zeros(3, 4, 4), 0).any()
 
 
 def test_bands_are_the_shortest_there_are(rng):
@@ -217,13 +218,13 @@ def test_bands_are_the_shortest_there_are(rng):
 def test_bands_of_the_low_pass_reach_round_the_edges():
     """At 224 x 224 the rows at the edges have as many taps as all others."""
     p = plan.Plan(J=3, L=1, max_order=2, M=224, N=224)
-    _, bands = plan.banded(filters.morlet_bank(p.padded, 3, 1).phi, p, torch.float32)
+    _, bands = banded(banks.morlet_bank(p.padded, 3, 1).phi, p, torch.float32)
     assert (bands[:, 1] - bands[:, 0]).reshape(3, 56).unique(dim=1).T.tolist() == [[37, 49, 60]]
     assert bands[[0, 27]].tolist() == [[-10, 27], [206, 243]]
 
 
 def test_support_shrinks_with_scale():
-    mask = filters.support(filters.morlet_bank((144, 144), 4).psi, 1e-6)
+    mask = banks.support(banks.morlet_bank((144, 144), 4).psi, 1e-6)
     assert mask.shape == (4, 8, 144, 144)
     share = mask.double().mean((1, 2, 3)).tolist()
     assert share == pytest.approx([0.99, 0.48, 0.12, 0.03], abs=0.01)
@@ -234,7 +235,7 @@ def test_custom_bank_from_numpy(dtype):
     rng = np.random.default_rng(0)
     psi = rng.integers(-4, 5, (2, 3, 12, 8)).astype(dtype)[..., ::-1]
     phi = rng.integers(-4, 5, (12, 8)).astype(dtype).copy(order="F")
-    bank = filters.FilterBank(psi, phi)
+    bank = banks.FilterBank(psi, phi)
     assert bank.psi.dtype == bank.phi.dtype == torch.float64
     assert bank.psi.is_contiguous()
     assert bank.phi.is_contiguous()
@@ -245,7 +246,7 @@ def test_custom_bank_from_numpy(dtype):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 def test_custom_bank_is_a_copy(dtype):
     psi, phi = torch.ones(1, 1, 4, 4, dtype=dtype, requires_grad=True), torch.ones(4, 4).to(dtype)
-    bank = filters.FilterBank(psi, phi)
+    bank = banks.FilterBank(psi, phi)
     phi.zero_()
     assert float(bank.phi.min()) == 1
     assert not bank.psi.requires_grad
@@ -280,10 +281,10 @@ NAN_PSI[0, 0, 1, 2] = float("nan")
 )
 def test_custom_bank_rejects(psi, phi, error, message):
     with pytest.raises(error, match=f"FilterBank: .*{message}"):
-        filters.FilterBank(psi, phi)
+        banks.FilterBank(psi, phi)
 
 
-@pytest.mark.parametrize("make", [filters.morlet_bank, filters.tight_bank])
+@pytest.mark.parametrize("make", [banks.morlet_bank, banks.tight_bank])
 @pytest.mark.parametrize(
     ("shape", "J", "L", "error", "message"),
     [
@@ -307,38 +308,38 @@ def test_banks_reject(make, shape, J, L, error, message):
 
 
 def test_numpy_integers_are_integers():
-    bank = filters.morlet_bank(np.array([8, 8]), np.int64(1), np.int32(2))
+    bank = banks.morlet_bank(np.array([8, 8]), np.int64(1), np.int32(2))
     assert bank.psi.shape == (1, 2, 8, 8)
 
 
-PHI = filters.morlet_bank((24, 24), 3).phi
-PHI_M = filters.separable_factors(PHI)[0]
+PHI = banks.morlet_bank((24, 24), 3).phi
+PHI_M = banks.separable_factors(PHI)[0]
 
 
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: filters.padded_shape((32, 32), 0), ValueError, "padded_shape: J"),
-        (lambda: filters.padded_shape((32,), 1), ValueError, "padded_shape: shape"),
-        (lambda: filters.padded_shape((-32, 32), 2), ValueError, "padded_shape: .*shape"),
-        (lambda: filters.crop(PHI, -1), ValueError, "crop: res must be at least 0; got -1"),
-        (lambda: filters.crop(PHI, 0.5), TypeError, "crop: res must be an integer"),
-        (lambda: filters.crop(PHI, 4), ValueError, r"crop: f must .* 2\^4; got \(24, 24\)"),
-        (lambda: filters.crop(PHI_M, 1), ValueError, "crop: f must have shape"),
-        (lambda: filters.separable_factors(PHI_M), ValueError, r"phi must be \[Mp, Np\]"),
-        (lambda: filters.separable_factors(0 * PHI), ValueError, "phi must not be zero"),
-        (lambda: filters.separable_factors(torch.eye(4)), ValueError, "residual is 1"),
-        (lambda: filters.separable_factors(PHI * math.nan), ValueError, "residual is nan"),
-        (lambda: filters.lowpass_matrix(PHI, 0, 3), ValueError, r"phi_1d must be \[n\]"),
-        (lambda: filters.lowpass_matrix(PHI_M, 3, 3), ValueError, "res must be below J = 3"),
-        (lambda: filters.lowpass_matrix(PHI_M, -1, 3), ValueError, "res must be at least 0"),
-        (lambda: filters.lowpass_matrix(PHI_M, 0, 0), ValueError, "J must be at least 1"),
-        (lambda: filters.lowpass_matrix(PHI_M, 0, 4), ValueError, r"phi_1d must .* by 2\^4"),
-        (lambda: filters.lowpass_matrix(PHI_M[:16], 0, 3), ValueError, "at least .* = 24 bins"),
-        (lambda: filters.lowpass_matrix(PHI_M.roll(1), 0, 3), ValueError, "phi_1d must be even"),
-        (lambda: filters.support(PHI, -1e-3), ValueError, r"tol must be in \[0, 1\)"),
-        (lambda: filters.support(PHI, 1), ValueError, r"tol must be in \[0, 1\)"),
-        (lambda: filters.support(PHI_M, 0), ValueError, "psi must have shape"),
+        (lambda: banks.padded_shape((32, 32), 0), ValueError, "padded_shape: J"),
+        (lambda: banks.padded_shape((32,), 1), ValueError, "padded_shape: shape"),
+        (lambda: banks.padded_shape((-32, 32), 2), ValueError, "padded_shape: .*shape"),
+        (lambda: banks.crop(PHI, -1), ValueError, "crop: res must be at least 0; got -1"),
+        (lambda: banks.crop(PHI, 0.5), TypeError, "crop: res must be an integer"),
+        (lambda: banks.crop(PHI, 4), ValueError, r"crop: f must .* 2\^4; got \(24, 24\)"),
+        (lambda: banks.crop(PHI_M, 1), ValueError, "crop: f must have shape"),
+        (lambda: banks.separable_factors(PHI_M), ValueError, r"phi must be \[Mp, Np\]"),
+        (lambda: banks.separable_factors(0 * PHI), ValueError, "phi must not be zero"),
+        (lambda: banks.separable_factors(torch.eye(4)), ValueError, "residual is 1"),
+        (lambda: banks.separable_factors(PHI * math.nan), ValueError, "residual is nan"),
+        (lambda: banks.lowpass_matrix(PHI, 0, 3), ValueError, r"phi_1d must be \[n\]"),
+        (lambda: banks.lowpass_matrix(PHI_M, 3, 3), ValueError, "res must be below J = 3"),
+        (lambda: banks.lowpass_matrix(PHI_M, -1, 3), ValueError, "res must be at least 0"),
+        (lambda: banks.lowpass_matrix(PHI_M, 0, 0), ValueError, "J must be at least 1"),
+        (lambda: banks.lowpass_matrix(PHI_M, 0, 4), ValueError, r"phi_1d must .* by 2\^4"),
+        (lambda: banks.lowpass_matrix(PHI_M[:16], 0, 3), ValueError, "at least .* = 24 bins"),
+        (lambda: banks.lowpass_matrix(PHI_M.roll(1), 0, 3), ValueError, "phi_1d must be even"),
+        (lambda: banks.support(PHI, -1e-3), ValueError, r"tol must be in \[0, 1\)"),
+        (lambda: banks.support(PHI, 1), ValueError, r"tol must be in \[0, 1\)"),
+        (lambda: banks.support(PHI_M, 0), ValueError, "psi must have shape"),
     ],
 )
 def test_rejects(call, error, message):
@@ -347,10 +348,10 @@ def test_rejects(call, error, message):
 
 
 def test_separable_factors_accept_float32_rounding():
-    phi_m, phi_n = filters.separable_factors(PHI.float().double())
+    phi_m, phi_n = banks.separable_factors(PHI.float().double())
     torch.testing.assert_close(torch.outer(phi_m, phi_n), PHI, rtol=0, atol=3e-7)
     # A second component of 1e-5 is a different filter, and an error.
     bump = torch.zeros_like(PHI)
     bump[3, 5] = 1e-5
     with pytest.raises(ValueError, match="outer product"):
-        filters.separable_factors(PHI + bump)
+        banks.separable_factors(PHI + bump)

@@ -11,8 +11,11 @@ from oracle import relative_error
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
-from scatcuda import Scattering2D, filters, ops, reference
-from scatcuda.plan import Packed, Plan, pack
+from scatcuda import Scattering2D, banks, ops
+from scatcuda.banks.packing import pack
+from scatcuda.ops import reference
+from scatcuda.program.packing import Packed
+from scatcuda.program.plan import Plan
 
 BACKWARD = torch.ops.scatcuda.scattering_backward
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-12}  # relative, in the 2-norm
@@ -20,7 +23,7 @@ ALL = (True, True, True)  # of x, psi and phi
 
 
 def bank_of(plan: Plan, dtype: torch.dtype) -> Packed:
-    return pack(filters.morlet_bank(plan.padded, plan.J, plan.L), plan, dtype)
+    return pack(banks.morlet_bank(plan.padded, plan.J, plan.L), plan, dtype)
 
 
 def random_plan(rng: random.Random, J: int, side: int, angles: list[int]) -> Plan:
@@ -28,7 +31,7 @@ def random_plan(rng: random.Random, J: int, side: int, angles: list[int]) -> Pla
     sides = rng.randint(2**J, side), rng.randint(2**J, side)
     pre_pad = rng.random() < 0.2
     if pre_pad:
-        sides = filters.padded_shape(sides, J)
+        sides = banks.padded_shape(sides, J)
     return Plan(J, L, rng.choice([0, 1, 2, 2]), *sides, pre_pad)
 
 

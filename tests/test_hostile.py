@@ -22,7 +22,7 @@ import torch
 from programs import mutated, random_program, random_tables
 from torch import Tensor
 
-from scatcuda import reference
+from scatcuda.ops import reference
 from scatcuda.program import parse
 
 pytestmark = pytest.mark.proof

@@ -14,10 +14,10 @@ from data_files import write_folders
 
 from scatcuda.cli import main
 from scatcuda.data import Images
-from scatcuda.learn.experiment import CONFIG
-from scatcuda.learn.identity import content
-from scatcuda.learn.shard import Rows
-from scatcuda.learn.transformer import ScatteringTransformer
+from scatcuda.learn.experiments.experiment import CONFIG
+from scatcuda.learn.experiments.identity import content
+from scatcuda.learn.extraction.shard import Rows
+from scatcuda.learn.extraction.transformer import ScatteringTransformer
 
 
 class Lazy:
@@ -36,7 +36,7 @@ class Lazy:
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.bfloat16, torch.float64])
 def test_the_same_content_in_any_form(dtype, monkeypatch):
-    monkeypatch.setattr("scatcuda.learn.identity._BLOCK", 1000)
+    monkeypatch.setattr("scatcuda.learn.experiments.identity._BLOCK", 1000)
     x = torch.arange(50 * 64).reshape(50, 8, 8).remainder(251).to(dtype)
     expected = content(x)
     rows = torch.randperm(50)

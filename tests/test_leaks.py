@@ -11,13 +11,14 @@ import torch
 from leaks import growth
 from torch import Tensor
 
-from scatcuda import Scattering2D, filters, ops
-from scatcuda.plan import Plan, pack
+from scatcuda import Scattering2D, banks, ops
+from scatcuda.banks.packing import pack
+from scatcuda.program.plan import Plan
 
 pytestmark = pytest.mark.proof
 
 PLAN = Plan(J=1, L=2, max_order=1, M=4, N=4)
-BANK = pack(filters.morlet_bank(PLAN.padded, PLAN.J, PLAN.L), PLAN, torch.float32)
+BANK = pack(banks.morlet_bank(PLAN.padded, PLAN.J, PLAN.L), PLAN, torch.float32)
 X, Z, PSI = torch.rand(4, 4), torch.randn(8, 8) + 1j, torch.rand(2, 8, 8)
 MATRICES = torch.rand(3, 8), torch.rand(2, 8)
 GRAD = torch.rand(PLAN.channels, *PLAN.output)

@@ -17,12 +17,13 @@ import pytest
 import torch
 from programs import mutated, random_program, random_tables
 
-from scatcuda import Cascade, Scattering2D, filters, limits, ops, reference
+from scatcuda import Cascade, Scattering2D, banks, limits, ops
 from scatcuda.cli import main
 from scatcuda.config import cuda_launch
 from scatcuda.learn import ScatteringTransformer, hybrid, pool
-from scatcuda.plan import Plan
+from scatcuda.ops import reference
 from scatcuda.program import parse
+from scatcuda.program.plan import Plan
 
 ROOT = Path(__file__).parents[1]
 S, HUGE = (32, 32), 10**5000  # Python refuses to print integers of so many digits
@@ -47,12 +48,12 @@ CASES: list[tuple[Callable[[], object], str]] = [
     (lambda: Scattering2D(1, (2**24, 4)), "the low-pass' numbers, .* must be at most 10995116"),
     (lambda: Scattering2D(20, (2**24, 2**24), pre_pad=True), "side of shape must be at most 16"),
     (lambda: Scattering2D(2, S, workspace=2**70), "workspace must be at most 9223372036854775807"),
-    (lambda: filters.padded_shape((2**30, 3), 1), "a side of shape must be at most 16777216"),
-    (lambda: filters.morlet_bank((2**26, 4), 2), "a side of shape must be at most 50331648"),
-    (lambda: filters.morlet_bank((2**25, 2**20), 2), "morlet_bank: L = 8 angles, in 8 lanes"),
-    (lambda: filters.tight_bank((64, 64), HUGE), "tight_bank: J must be at most 24"),
-    (lambda: filters.crop(torch.zeros(8, 8), 10**12), "crop: res must be at most 24"),
-    (lambda: filters.lowpass_matrix(torch.zeros(8), 0, 10**12), "J must be at most 24"),
+    (lambda: banks.padded_shape((2**30, 3), 1), "a side of shape must be at most 16777216"),
+    (lambda: banks.morlet_bank((2**26, 4), 2), "a side of shape must be at most 50331648"),
+    (lambda: banks.morlet_bank((2**25, 2**20), 2), "morlet_bank: L = 8 angles, in 8 lanes"),
+    (lambda: banks.tight_bank((64, 64), HUGE), "tight_bank: J must be at most 24"),
+    (lambda: banks.crop(torch.zeros(8, 8), 10**12), "crop: res must be at most 24"),
+    (lambda: banks.lowpass_matrix(torch.zeros(8), 0, 10**12), "J must be at most 24"),
     (lambda: cascade(10**9, S), "Cascade: J must be at most 24"),
     (lambda: cascade(12, (4096, 4096), depth=12), "the number of paths must be at most 1048576"),
     (lambda: ScatteringTransformer(10**9).fit(np.zeros((2, 8, 8))), "J must be at most 24"),

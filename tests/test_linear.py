@@ -26,11 +26,11 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import scatcuda
-from scatcuda.learn import estimator as shared
-from scatcuda.learn.linear import LinearClassifier
-from scatcuda.learn.pca import PCAAffineClassifier
-from scatcuda.learn.ridge import RidgeClassifier
-from scatcuda.learn.standardizer import Standardizer
+from scatcuda.learn.classifiers import estimator as shared
+from scatcuda.learn.classifiers.linear import LinearClassifier
+from scatcuda.learn.classifiers.pca import PCAAffineClassifier
+from scatcuda.learn.classifiers.ridge import RidgeClassifier
+from scatcuda.learn.classifiers.standardizer import Standardizer
 
 CLASSIFIERS = [
     RidgeClassifier(),
@@ -86,7 +86,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 def small_blocks(monkeypatch):
     """Several blocks where one would do."""
     monkeypatch.setattr(shared, "_BLOCK", 3000)
-    monkeypatch.setattr("scatcuda.learn.ridge._COLUMNS", 100)
+    monkeypatch.setattr("scatcuda.learn.classifiers.ridge._COLUMNS", 100)
 
 
 def gaussian(n: int, d: int, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -340,7 +340,7 @@ def test_minimum_is_scikit_learns(rows, classes, C, digits, small_blocks):
 @pytest.mark.parametrize("loss", ["squared_hinge", "log"])
 @pytest.mark.parametrize("small", [0, 1 << 24])
 def test_float32_converges_too(loss, small, digits, monkeypatch):
-    monkeypatch.setattr("scatcuda.learn.linear._SMALL", small)
+    monkeypatch.setattr("scatcuda.learn.classifiers.linear._SMALL", small)
     x, y = (values[:600] for values in digits)
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
@@ -393,7 +393,7 @@ def test_dimension_by_cross_validation(digits, monkeypatch):
     affine = PCAAffineClassifier(max_components=8).fit(x, y)
     np.testing.assert_allclose(affine.cv_accuracy_, right / len(y))
     assert affine.n_components_ == right.argmax() == len(affine.components_[0])
-    monkeypatch.setattr("scatcuda.learn.pca._ENOUGH", 50)  # one fold is enough
+    monkeypatch.setattr("scatcuda.learn.classifiers.pca._ENOUGH", 50)  # one fold is enough
     once = PCAAffineClassifier(max_components=8).fit(x, y)
     part = PCAAffineClassifier(3).fit(x[fold != 0], y[fold != 0])
     assert once.cv_accuracy_[3] == part.score(x[fold == 0], y[fold == 0])

@@ -21,9 +21,9 @@ pytest.importorskip("tqdm")
 
 from scatcuda.cli import main
 from scatcuda.files import read_tensors, write_tensors
-from scatcuda.learn.evaluation import Evaluation
-from scatcuda.learn.experiment import cell_folder
-from scatcuda.learn.options import Options, read_config, write_config
+from scatcuda.learn.experiments.evaluation import Evaluation
+from scatcuda.learn.experiments.experiment import cell_folder
+from scatcuda.learn.experiments.options import Options, read_config, write_config
 from scatcuda.terminal import printable
 
 ROOT = Path(__file__).parents[1]
@@ -136,7 +136,7 @@ def test_features_that_were_never_written_bind_nobody(tmp_path, monkeypatch, cap
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as context:
-        context.setattr("scatcuda.learn.features.write_tensors", full)
+        context.setattr("scatcuda.learn.extraction.features.write_tensors", full)
         assert run(*arguments) == 1
     assert os.listdir(tmp_path) == ["manifest.json"]
     assert run(*arguments, "--dtype", "float32") == 0
@@ -145,7 +145,7 @@ def test_features_that_were_never_written_bind_nobody(tmp_path, monkeypatch, cap
 
 
 def test_features_beyond_the_memory(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("scatcuda.learn.experiment.free_memory", lambda: 1 << 20)
+    monkeypatch.setattr("scatcuda.learn.experiments.experiment.free_memory", lambda: 1 << 20)
     assert run("train", "digits", "--n", 50, "--run", tmp_path / "run") == 1
     assert "5184 features an image" in capsys.readouterr().err and not list(tmp_path.iterdir())
 

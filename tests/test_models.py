@@ -9,9 +9,9 @@ from torch import nn
 from scatcuda import Cascade, Scattering2D
 from scatcuda.data import digits
 from scatcuda.learn import fit, predict
-from scatcuda.learn.blocks import Standardization
-from scatcuda.learn.hybrids import HEADS, linear_head, resnet_head
-from scatcuda.learn.models import MODELS, Hybrid, build, hybrid
+from scatcuda.learn.networks.blocks import Standardization
+from scatcuda.learn.networks.hybrids import HEADS, linear_head, resnet_head
+from scatcuda.learn.networks.models import MODELS, Hybrid, build, hybrid
 
 _NAMES = [*(name for name in MODELS if name != "hybrid"), *(f"hybrid-{head}" for head in HEADS)]
 _SMALL = {

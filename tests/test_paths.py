@@ -13,9 +13,10 @@ import torch
 from oracle import relative_error
 from torch import Tensor
 
-from scatcuda import Scattering2D, reference
-from scatcuda.plan import Plan, wavelet_numbers
+from scatcuda import Scattering2D
+from scatcuda.ops import reference
 from scatcuda.program import Wavelet, images, parse, wavelets_of_images
+from scatcuda.program.plan import Plan, wavelet_numbers
 
 Path = tuple[int, ...]
 GOOD = dict(J=3, shape=(17, 24), L=4, max_order=3)

@@ -19,9 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from programs import random_program, random_tables
 
-from scatcuda import Scattering2D, planfile
+from scatcuda import Scattering2D
+from scatcuda.banks.packing import unpack
 from scatcuda.cli import main
-from scatcuda.plan import unpack
+from scatcuda.program import planfile
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +52,7 @@ def test_every_problem_gives_the_operators_bits(tmp_path_factory, problem):
     assert module.save_plan(path) == path.stat().st_size
     plan = Plan(path)
     d = plan.describe()
-    sides = module._input
+    sides = module.input_shape
     assert plan.program == module._program
     assert (d.type, d.rank, *d.signal) == (dtype.itemsize, 2, *sides, 1)
     assert (d.channels, *d.side[: d.sides]) == module.output_shape

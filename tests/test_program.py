@@ -15,10 +15,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from scatcuda import Cascade, filters, ops, planfile, reference
-from scatcuda.packing import Packed, filters_of, matrix_of, pack_program, pack_set
-from scatcuda.plan import Plan, meta_of, pack, wavelet_numbers
-from scatcuda.program import Axis, Builder, Program, X, images, parse, wavelets_of_images
+from scatcuda import Cascade, banks, ops
+from scatcuda.banks.packing import pack
+from scatcuda.ops import reference
+from scatcuda.program import Axis, Builder, Program, X, images, parse, planfile, wavelets_of_images
+from scatcuda.program.packing import Packed, filters_of, matrix_of, pack_program, pack_set
+from scatcuda.program.plan import Plan, meta_of, wavelet_numbers
 
 IMAGES = [
     (2, 8, 2, 32, 32), (3, 4, 3, 32, 32), (4, 2, 4, 32, 48), (1, 3, 2, 9, 9),
@@ -507,15 +509,15 @@ def test_a_weighted_pair_is_a_pair_of_filtered_planes():
 def test_images_are_todays_formula(problem):
     """Orders 0 to 2 as they are written: A x, A|W1 x|, A|W2|W1 x||."""
     plan = Plan(*problem)
-    bank = filters.morlet_bank(plan.padded, plan.J, plan.L)
+    bank = banks.morlet_bank(plan.padded, plan.J, plan.L)
     x = torch.rand(2, plan.M, plan.N, dtype=torch.float64)
     A = [
-        [filters.lowpass_matrix(f, res, plan.J) for f in filters.separable_factors(bank.phi)]
+        [banks.lowpass_matrix(f, res, plan.J) for f in banks.separable_factors(bank.phi)]
         for res in range(plan.J)
     ]
 
     def U(u: Tensor, res: int, j: int) -> Tensor:
-        psi = filters.crop(bank.psi[j], res)
+        psi = banks.crop(bank.psi[j], res)
         W = torch.fft.ifft2(torch.fft.fft2(u)[..., None, :, :] * psi)
         return W[..., :: 2 ** (j - res), :: 2 ** (j - res)].abs()
 

@@ -14,7 +14,7 @@ import torch
 from oracle import error_by_order, relative_error
 from torch import Tensor
 
-from scatcuda import Scattering2D, filters, ops
+from scatcuda import Scattering2D, banks, ops
 
 BANKS = ["morlet", "tight"]
 
@@ -113,7 +113,7 @@ def test_quarter_turn_with_three_scales(J, size, bank):
     for res in range(1, J):
         highest = module._M_padded >> (res + 1)
         psi[res + 1 :, :, [highest, -highest]] = psi[res + 1 :, ..., [highest, -highest]] = 0
-    module = periodic(J, (size, size), filters=filters.FilterBank(psi, phi)).double()
+    module = periodic(J, (size, size), filters=banks.FilterBank(psi, phi)).double()
     check_quarter_turn(module, x, 1e-13)
 
 
@@ -130,7 +130,7 @@ def check_quarter_turn(module: Scattering2D, x: Tensor, limit: float) -> None:
 # --- energy and stability ----------------------------------------------------------------------
 
 
-def cascade(bank: filters.FilterBank, x: Tensor) -> tuple[Tensor, Tensor]:
+def cascade(bank: banks.FilterBank, x: Tensor) -> tuple[Tensor, Tensor]:
     """By the operators, undecimated: ``(S, U1)``, ``[B, C, Mp, Np]``; ``S = [A x, A U1, A U2]``."""
 
     def wavelet_modulus(u: Tensor, j: int) -> Tensor:
@@ -150,21 +150,21 @@ def cascade(bank: filters.FilterBank, x: Tensor) -> tuple[Tensor, Tensor]:
 def test_tight_bank_conserves_energy(J, L, shape):
     """``|x|^2 = |A x|^2 + sum |U1|^2``, whatever the image."""
 
-    def kept(bank: filters.FilterBank, x: Tensor) -> float:
+    def kept(bank: banks.FilterBank, x: Tensor) -> float:
         S, U1 = cascade(bank, x)
         return float((S[:, 0].square().sum() + U1.square().sum()) / x.square().sum())
 
-    bank = filters.tight_bank(shape, J, L)
+    bank = banks.tight_bank(shape, J, L)
     images = torch.rand(3, *shape), torch.randn(3, *shape), torch.ones(1, *shape)
     for x in images:
         assert abs(kept(bank, x.double()) - 1) <= 1e-13
-    assert kept(filters.morlet_bank(shape, J, L), images[1].double()) < 0.9
+    assert kept(banks.morlet_bank(shape, J, L), images[1].double()) < 0.9
 
 
 @pytest.mark.parametrize(("J", "shape"), [(2, (32, 28)), (3, (40, 40))])
 def test_tight_bank_does_not_expand(J, shape):
     """``|S x - S y| <= |x - y|``, undecimated; equal where x - y is constant and S keeps it all."""
-    bank = filters.tight_bank(shape, J, 6)
+    bank = banks.tight_bank(shape, J, 6)
     x = torch.rand(1, *shape).double()
     others = [x + 0.3, -x, x.roll(1, -1), x.flip(1), 2 * x, 0 * x, torch.rand_like(x)]
     others += [x + size * torch.randn_like(x) for size in (1e-3, 1, 100)]

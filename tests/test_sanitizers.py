@@ -23,9 +23,10 @@ import pytest
 import torch
 from programs import random_program, random_tables, write_programs
 
-from scatcuda import Scattering2D, filters, plan, reference
-from scatcuda.packing import Packed
-from scatcuda.program import parse
+from scatcuda import Scattering2D, banks
+from scatcuda.ops import reference
+from scatcuda.program import parse, plan
+from scatcuda.program.packing import Packed
 
 pytestmark = pytest.mark.proof
 
@@ -257,12 +258,12 @@ def problem(case: Case | Any) -> Problem:
         p = plan.Plan(case.J, case.L, case.max_order, case.M, case.N, case.pre_pad)
         text, seed, kinds = p.program, sum(case[:4]), p.meta()["order"]
         g = torch.Generator().manual_seed(seed)
-        bank = filters.morlet_bank(p.padded, case.J, case.L)
+        bank = banks.morlet_bank(p.padded, case.J, case.L)
         if case.bank != "morlet":
             psi = torch.randn(bank.psi.shape, generator=g)
             if case.bank == "boxes":
                 psi *= boxes(case, p, g)
-            bank = filters.FilterBank(psi, bank.phi)
+            bank = banks.FilterBank(psi, bank.phi)
         packed = partial(plan.pack, bank, p)
     g = torch.Generator().manual_seed(seed)
     x = torch.randn(case.B, *parse(text).signal, generator=g)

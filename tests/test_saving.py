@@ -26,12 +26,12 @@ from sklearn.preprocessing import (
 from sklearn.svm import LinearSVC
 
 from scatcuda.data import DataError
-from scatcuda.learn.linear import LinearClassifier
-from scatcuda.learn.pca import PCAAffineClassifier
-from scatcuda.learn.ridge import RidgeClassifier
+from scatcuda.learn.classifiers.linear import LinearClassifier
+from scatcuda.learn.classifiers.pca import PCAAffineClassifier
+from scatcuda.learn.classifiers.ridge import RidgeClassifier
+from scatcuda.learn.classifiers.standardizer import Standardizer
+from scatcuda.learn.extraction.transformer import ScatteringTransformer
 from scatcuda.learn.saving import load, save
-from scatcuda.learn.standardizer import Standardizer
-from scatcuda.learn.transformer import ScatteringTransformer
 
 KEY = "scatcuda.estimator"
 ESTIMATORS = [

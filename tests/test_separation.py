@@ -9,9 +9,16 @@ import torch
 from torch import nn
 
 from scatcuda.data import digits
-from scatcuda.drawing import panels
-from scatcuda.learn.models import hybrid, resnet
-from scatcuda.learn.separation import activations, blocks, distance_ratio, plot, separation, table
+from scatcuda.draw.style import panels
+from scatcuda.learn.analysis.separation import (
+    activations,
+    blocks,
+    distance_ratio,
+    plot,
+    separation,
+    table,
+)
+from scatcuda.learn.networks.models import hybrid, resnet
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,7 @@ import torch
 
 from scatcuda import Scattering2D
 from scatcuda.data import digits
-from scatcuda.learn.models import resnet
-from scatcuda.learn.stability import (
+from scatcuda.learn.analysis.stability import (  # fmt: skip
     deform,
     plot,
     random_field,
@@ -19,7 +18,8 @@ from scatcuda.learn.stability import (
     strain,
     table,
     wave_packet,
-)  # fmt: skip
+)
+from scatcuda.learn.networks.models import resnet
 
 
 @pytest.fixture(scope="module")

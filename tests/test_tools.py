@@ -5,11 +5,11 @@ import torch
 
 pytest.importorskip("safetensors")
 
-from scatcuda import bench as bench_module
-from scatcuda.bankreport import filters_report
-from scatcuda.bench import bench, bench_text
+from scatcuda.banks import frame_bounds, tight_bank
+from scatcuda.cli import bench as bench_module
+from scatcuda.cli.bench import bench, bench_text
+from scatcuda.draw.bank import filters_report
 from scatcuda.files import read_tensors
-from scatcuda.filters import frame_bounds, tight_bank
 
 
 @pytest.mark.parametrize("kind", ["morlet", "tight"])

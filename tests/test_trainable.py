@@ -14,8 +14,9 @@ from oracle import error_by_order, relative_error
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from scatcuda import Scattering2D, filters
-from scatcuda.learnable import LearnedFilters, MorletWavelets
+from scatcuda import Scattering2D, banks
+from scatcuda.banks import morlet
+from scatcuda.banks.learned import LearnedFilters, MorletWavelets
 
 KINDS = ["filters", "wavelets"]
 GOOD = dict(J=2, shape=(16, 20), L=4)
@@ -44,7 +45,7 @@ def fixed_copy(module: Scattering2D) -> Scattering2D:
 
 def image(module: Scattering2D, *lead: int) -> Tensor:
     dtype = next(module.parameters()).dtype
-    return torch.rand(*lead, *module._input, dtype=torch.float64).to(dtype)
+    return torch.rand(*lead, *module.input_shape, dtype=torch.float64).to(dtype)
 
 
 # --- the filters ------------------------------------------------------------------------------
@@ -64,7 +65,7 @@ STARTS = [
 @pytest.mark.parametrize("arguments", STARTS, ids=str)
 def test_starts_as_the_fixed_module(arguments, kind):
     fixed, module = Scattering2D(**arguments), Scattering2D(**arguments, trainable=kind)
-    x = torch.rand(2, *fixed._input)
+    x = torch.rand(2, *fixed.input_shape)
     S = module(x)
     assert S.dtype == torch.float32
     # the wavelets have no part in order 0
@@ -81,8 +82,8 @@ def test_starts_as_the_fixed_module(arguments, kind):
 
 
 def test_starts_with_a_bank_of_ones_own():
-    padded = filters.padded_shape(GOOD["shape"], GOOD["J"])
-    bank = filters.FilterBank(torch.randn(2, 4, *padded), 3 * filters.morlet_bank(padded, 2, 4).phi)
+    padded = banks.padded_shape(GOOD["shape"], GOOD["J"])
+    bank = banks.FilterBank(torch.randn(2, 4, *padded), 3 * banks.morlet_bank(padded, 2, 4).phi)
     module = Scattering2D(**GOOD, filters=bank, trainable="filters")
     fixed, x = Scattering2D(**GOOD, filters=bank), torch.rand(2, 16, 20)
     assert relative_error(module(x), fixed(x)) <= SINGLE
@@ -91,12 +92,12 @@ def test_starts_with_a_bank_of_ones_own():
 
 @pytest.mark.parametrize(("shape", "J", "L"), [((32, 17), 3, 8), ((8, 9), 3, 16), ((5, 6), 1, 1)])
 def test_the_numbers_mean_what_they_say(shape, J, L):
-    """Against the Morlet wavelets of :mod:`scatcuda.filters`, anywhere near the start."""
+    """Against the Morlet wavelets of :mod:`scatcuda.banks`, anywhere near the start."""
     learned = learning("wavelets", torch.float64, J=J, shape=shape, L=L).learned
     numbers = torch.stack([learned.sigma, learned.theta, learned.xi, learned.slant], -1)
     for wavelets, rows in zip(learned.psi_now(), numbers, strict=True):
         for psi, arguments in zip(wavelets, rows.tolist(), strict=True):
-            expected = filters._morlet(filters.padded_shape(shape, J), *arguments)
+            expected = morlet._morlet(banks.padded_shape(shape, J), *arguments)
             np.testing.assert_allclose(psi.detach().numpy(), expected, rtol=0, atol=1e-13)
             assert psi[0, 0] == 0
 
@@ -125,14 +126,14 @@ def test_computes_with_the_filters_it_shows(kind, bank, backend):
 
 def test_low_pass_stays_separable_and_even():
     phi = learning("filters", torch.float64).bank.phi
-    filters.separable_factors(phi, tol=1e-14)
+    banks.separable_factors(phi, tol=1e-14)
     torch.testing.assert_close(phi, phi.flip(0, 1).roll((1, 1), (0, 1)), rtol=0, atol=0)
 
 
 def test_tight_wavelets_stay_tight():
     module = learning("wavelets", torch.float64, filters="tight", L=8)
     assert relative_error(module.bank.psi, Scattering2D(**GOOD | dict(L=8)).bank.psi) > 0.01
-    energy = filters.littlewood_paley(module.bank)
+    energy = banks.littlewood_paley(module.bank)
     torch.testing.assert_close(energy, torch.ones_like(energy), rtol=0, atol=1e-12)
     with torch.no_grad():
         module.learned.d_xi.fill_(-9)  # hardly anything is left of any wavelet
@@ -203,8 +204,8 @@ def test_gradient_of_each_number_of_a_wavelet(name):
             parameter[j, theta] += step
             numbers = torch.stack([learned.sigma, learned.theta, learned.xi, learned.slant], -1)
             parameter.copy_(before)
-        psi = [[filters._morlet(plan.padded, *row) for row in scale] for scale in numbers.tolist()]
-        fixed = Scattering2D(**GOOD | dict(L=3), filters=filters.FilterBank(np.array(psi), phi))
+        psi = [[morlet._morlet(plan.padded, *row) for row in scale] for scale in numbers.tolist()]
+        fixed = Scattering2D(**GOOD | dict(L=3), filters=banks.FilterBank(np.array(psi), phi))
         return float((fixed.double()(x) * weights).sum())
 
     for j, theta in ((0, 1), (1, 0), (1, 2)):
@@ -531,11 +532,11 @@ BAD = [
 
 @pytest.mark.parametrize(("changed", "error", "message"), BAD, ids=str)
 def test_bad_argument(changed, error, message):
-    bank = filters.morlet_bank(filters.padded_shape(GOOD["shape"], 2), 2, 4)
-    odd = filters.FilterBank(bank.psi, bank.phi.roll(1, 0))
-    banks = {"own": bank, "odd": odd}
+    bank = banks.morlet_bank(banks.padded_shape(GOOD["shape"], 2), 2, 4)
+    odd = banks.FilterBank(bank.psi, bank.phi.roll(1, 0))
+    own = {"own": bank, "odd": odd}
     if "filters" in changed:
-        changed = changed | {"filters": banks[changed["filters"]]}
+        changed = changed | {"filters": own[changed["filters"]]}
     with pytest.raises(error, match=f"Scattering2D: {message}"):
         Scattering2D(**GOOD, **changed)
 

@@ -19,13 +19,13 @@ pytest.importorskip("tqdm")
 
 from scatcuda import Scattering2D
 from scatcuda.data import DataError, digits
-from scatcuda.learn.augment import Augment
-from scatcuda.learn.checkpoint import CHECKPOINT, Checkpoint, load_weights
-from scatcuda.learn.history import HISTORY, read_history
-from scatcuda.learn.inference import evaluate, predict
-from scatcuda.learn.models import Hybrid
-from scatcuda.learn.recipe import Recipe
-from scatcuda.learn.training import fit
+from scatcuda.learn.fitting.augment import Augment
+from scatcuda.learn.fitting.checkpoint import CHECKPOINT, Checkpoint, load_weights
+from scatcuda.learn.fitting.history import HISTORY, read_history
+from scatcuda.learn.fitting.inference import evaluate, predict
+from scatcuda.learn.fitting.recipe import Recipe
+from scatcuda.learn.fitting.training import fit
+from scatcuda.learn.networks.models import Hybrid
 
 ROOT = Path(__file__).parents[1]
 

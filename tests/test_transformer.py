@@ -16,8 +16,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 
 from scatcuda import Scattering2D
-from scatcuda.learn.pooling import Pool, pool
-from scatcuda.learn.transformer import ScatteringTransformer
+from scatcuda.learn.extraction.pooling import Pool, pool
+from scatcuda.learn.extraction.transformer import ScatteringTransformer
 
 
 def images(n: int = 5, *shape: int) -> np.ndarray:

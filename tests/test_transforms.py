@@ -4,7 +4,8 @@ what a module must refuse."""
 import pytest
 import torch
 
-from scatcuda import Scattering2D, ops, reference
+from scatcuda import Scattering2D, ops
+from scatcuda.ops import reference
 
 
 @pytest.fixture

@@ -21,8 +21,10 @@ import pytest
 from typing_extensions import get_overloads
 
 import scatcuda
-from scatcuda import _C, Scattering2D, filters, learnable, scattering2d
+from scatcuda import _C, Scattering2D, banks
 from scatcuda import typing as names
+from scatcuda.banks import learned as learnable
+from scatcuda.transforms import scattering2d
 
 ROOT = Path(__file__).parents[1]
 TYPED = ROOT / "tests" / "typed"
@@ -102,8 +104,8 @@ def test_everything_is_typed(tmp_path):
 def public():
     """The functions of the modules for users, and the methods of their classes."""
     found = {"scatcuda.kymatio.accelerate": scatcuda.kymatio.accelerate}
-    modules = ["scatcuda", "scatcuda.filters", "scatcuda.ops", "scatcuda.reference"]
-    modules += ["scatcuda.plan", "scatcuda.data", "scatcuda.learn"]
+    modules = ["scatcuda", "scatcuda.banks", "scatcuda.ops", "scatcuda.reference"]
+    modules += ["scatcuda.program.plan", "scatcuda.data", "scatcuda.learn"]
     for module in map(importlib.import_module, modules):
         listed = getattr(module, "__all__", [name for name in vars(module) if name[0] != "_"])
         for name in listed:
@@ -136,7 +138,7 @@ def test_nothing_public_returns_any():
 def test_what_is_checked_is_what_is_annotated():
     tables = {
         names.Backend: scattering2d._BACKENDS,
-        names.BankName: filters.BUILT_IN,
+        names.BankName: banks.BUILT_IN,
         names.Trainable: learnable.KINDS,
     }
     for literal, table in tables.items():
@@ -145,7 +147,9 @@ def test_what_is_checked_is_what_is_annotated():
 
 def test_what_is_checked_in_learning_is_what_is_annotated():
     pytest.importorskip("sklearn")
-    from scatcuda.learn import blocks, hybrids, linear, models, transformer
+    from scatcuda.learn.classifiers import linear
+    from scatcuda.learn.extraction import transformer
+    from scatcuda.learn.networks import blocks, hybrids, models
 
     tables = {
         names.FeatureType: transformer._DTYPES,
@@ -159,7 +163,7 @@ def test_what_is_checked_in_learning_is_what_is_annotated():
 
 
 def test_fit_takes_the_fields_of_a_recipe():
-    from scatcuda.learn.recipe import Recipe, RecipeFields
+    from scatcuda.learn.fitting.recipe import Recipe, RecipeFields
 
     fields = {field.name: field.type for field in dataclasses.fields(Recipe)}
     stated = {name: type_.__forward_arg__ for name, type_ in RecipeFields.__annotations__.items()}

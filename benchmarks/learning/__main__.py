@@ -26,7 +26,7 @@ import torch
 
 import scatcuda
 from scatcuda.files import write_text
-from scatcuda.learn.options import Options, read_config, read_expected
+from scatcuda.learn.experiments.options import Options, read_config, read_expected
 
 from . import killed, page
 

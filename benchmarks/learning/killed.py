@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from scatcuda.files import read_tensors
-from scatcuda.learn.checkpoint import CHECKPOINT, Checkpoint
+from scatcuda.learn.fitting.checkpoint import CHECKPOINT, Checkpoint
 
 KILLS = 10
 ROOT = Path(__file__).parents[2]

@@ -3,7 +3,7 @@
 python -m benchmarks.learning.separation [--output DIR] [--data-dir DIR]
 """
 
-from scatcuda.learn.separation import plot, separation, table
+from scatcuda.learn.analysis.separation import plot, separation, table
 
 from .plotted import SETS, arguments, keep, some, trained
 

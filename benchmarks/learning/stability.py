@@ -3,7 +3,7 @@
 python -m benchmarks.learning.stability [--output DIR] [--data-dir DIR]
 """
 
-from scatcuda.learn.stability import plot, stability, table
+from scatcuda.learn.analysis.stability import plot, stability, table
 
 from .plotted import SETS, arguments, keep, some, trained
 

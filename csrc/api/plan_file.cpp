@@ -155,7 +155,7 @@ scatcuda_status cannot_read(const char* path, const char* why, scatcuda_message*
   return fail(message, SCATCUDA_CANNOT_READ, "%s: %s", why, path);
 }
 
-// What scatcuda/data/budget.py does: a file may claim more than anybody stored, if it is sparse.
+// What scatcuda/files/budget.py does: a file may claim more than anybody stored, if it is sparse.
 scatcuda_status ask(const char* path, int64_t bytes, scatcuda_message* message) {
   const char* set = std::getenv("SCATCUDA_FILE_BUDGET");
   char* end = nullptr;

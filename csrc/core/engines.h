@@ -1,5 +1,5 @@
 // The engines as plain C++: raw pointers and sizes, no PyTorch. They run programs (program.h) on
-// batches of real signals; the reference twin is scatcuda/reference.py.
+// batches of real signals; the reference twin is scatcuda/ops/reference.py.
 #pragma once
 
 #include "program.h"

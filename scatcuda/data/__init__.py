@@ -29,21 +29,21 @@ nothing in it is run. What is no regular file is not opened, and what would take
 `file_budget()`, 2 GiB unless `set_file_budget` or SCATCUDA_FILE_BUDGET says otherwise, is not read.
 """
 
-from .budget import file_budget, set_file_budget
+from ..files.budget import file_budget, set_file_budget
+from ..files.error import DataError
 from .catalog import Available, available, list_text, load
 from .checks import Check, verify, verify_text
-from .cifar import cifar_dataset
 from .dataset import Dataset, Pairs, subset
 from .embedded import digits, digits_dataset, textures
-from .error import DataError
-from .folder import folder_dataset
-from .idx import idx_dataset, read_idx
-from .images import Images, Source
-from .npz import npz_dataset
-from .parquet import parquet_dataset
-from .stl10 import stl10_dataset
-from .svhn import svhn_dataset
-from .table import csv_dataset
+from .folders.folder import folder_dataset
+from .folders.images import Images, Source
+from .formats.cifar import cifar_dataset
+from .formats.idx import idx_dataset, read_idx
+from .formats.npz import npz_dataset
+from .formats.parquet import parquet_dataset
+from .formats.stl10 import stl10_dataset
+from .formats.svhn import svhn_dataset
+from .formats.table import csv_dataset
 
 __all__ = [
     "Available",

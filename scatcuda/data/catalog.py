@@ -19,19 +19,19 @@ from typing import Any, Literal, NamedTuple, overload
 
 from torch import Tensor
 
+from ..files.error import DataError
 from ..terminal import printable, sentence
-from .cifar import cifar_dataset, version_of
 from .dataset import Dataset
 from .embedded import digits_dataset, textures
-from .error import DataError
-from .folder import folder_dataset, is_image_folder
-from .idx import LAYOUTS, idx_dataset, layouts_of
-from .nearly import nearly
-from .npz import npz_dataset
-from .parquet import is_parquet, parquet_dataset
-from .stl10 import is_stl10, stl10_dataset
-from .svhn import is_svhn, svhn_dataset
-from .table import csv_dataset, is_csv
+from .folders.folder import folder_dataset, is_image_folder
+from .folders.nearly import nearly
+from .formats.cifar import cifar_dataset, version_of
+from .formats.idx import LAYOUTS, idx_dataset, layouts_of
+from .formats.npz import npz_dataset
+from .formats.parquet import is_parquet, parquet_dataset
+from .formats.stl10 import is_stl10, stl10_dataset
+from .formats.svhn import is_svhn, svhn_dataset
+from .formats.table import csv_dataset, is_csv
 
 _ENVIRONMENT = "SCATCUDA_DATA"
 _DEBIAN = Path("/usr/share/datasets")

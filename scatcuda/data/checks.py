@@ -7,17 +7,17 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..files.budget import file_budget
+from ..files.error import DataError
+from ..files.reading import opened
 from ..terminal import printable
-from . import stl10, svhn
-from .budget import file_budget
 from .catalog import Location, locate, read
-from .cifar import version_of
-from .error import DataError
-from .files import opened
-from .folder import passed_text
-from .idx import LAYOUTS, idx_files, layouts_of
-from .parquet import parquet_files
-from .table import csv_files
+from .folders.folder import passed_text
+from .formats import stl10, svhn
+from .formats.cifar import version_of
+from .formats.idx import LAYOUTS, idx_files, layouts_of
+from .formats.parquet import parquet_files
+from .formats.table import csv_files
 
 _BLOCK = 1 << 20  # bytes
 

@@ -14,10 +14,10 @@ import torch.utils.data
 from torch import Tensor
 
 from ..arguments import integer
-from .error import DataError
+from ..files.error import DataError
 
 if TYPE_CHECKING:
-    from .images import Images
+    from .folders.images import Images
 
 X = TypeVar("X", Tensor, "Images")
 

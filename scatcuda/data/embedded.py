@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from ..arguments import integer
+from ..files.error import DataError
 from .dataset import Dataset
-from .error import DataError
 
 _TEXTURES = ("brick", "grass", "gravel")
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import integer
-from .error import DataError
+from ..files.error import DataError
 
 _CLASSES = 1 << 16  # names of classes at most: beyond, it is not classes that are named
 

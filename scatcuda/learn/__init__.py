@@ -3,8 +3,8 @@
 Scikit-learn's users find estimators: `ScatteringTransformer`, `Standardizer`, `RidgeClassifier`,
 `LinearClassifier`, `PCAAffineClassifier`, kept by `save` and `load`. PyTorch's users find modules,
 `Hybrid`, `alexnet`, `inception`, `resnet`, and `fit`, `predict`, `evaluate`. The
-command ``scatcuda train`` is `run_experiment` with some `Options`; `scatcuda.learn.separation` and
-`scatcuda.learn.stability` measure what depth and deformations do.
+command ``scatcuda train`` is `run_experiment` with some `Options`; `scatcuda.learn.analysis`
+measures what depth (`separation`) and deformations (`stability`) do.
 
 Needs more than the transform: ``pip install scatcuda[learn]``.
 """
@@ -15,57 +15,57 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what is found below, for type checkers
-    from .augment import Augment as Augment
     from .cascade import WaveletCascade as WaveletCascade
-    from .checkpoint import load_weights as load_weights
-    from .evaluation import evaluate_run as evaluate_run
-    from .experiment import run_experiment as run_experiment
-    from .features import extract as extract
-    from .features import load_features as load_features
-    from .hybrids import hybrid as hybrid
-    from .inference import evaluate as evaluate
-    from .inference import predict as predict
-    from .linear import LinearClassifier as LinearClassifier
-    from .models import Hybrid as Hybrid
-    from .models import alexnet as alexnet
-    from .models import inception as inception
-    from .models import resnet as resnet
-    from .options import Options as Options
-    from .pca import PCAAffineClassifier as PCAAffineClassifier
-    from .pooling import pool as pool
-    from .recipe import Recipe as Recipe
-    from .ridge import RidgeClassifier as RidgeClassifier
+    from .classifiers.linear import LinearClassifier as LinearClassifier
+    from .classifiers.pca import PCAAffineClassifier as PCAAffineClassifier
+    from .classifiers.ridge import RidgeClassifier as RidgeClassifier
+    from .classifiers.standardizer import Standardizer as Standardizer
+    from .experiments.evaluation import evaluate_run as evaluate_run
+    from .experiments.experiment import run_experiment as run_experiment
+    from .experiments.options import Options as Options
+    from .extraction.features import extract as extract
+    from .extraction.features import load_features as load_features
+    from .extraction.pooling import pool as pool
+    from .extraction.transformer import ScatteringTransformer as ScatteringTransformer
+    from .fitting.augment import Augment as Augment
+    from .fitting.checkpoint import load_weights as load_weights
+    from .fitting.inference import evaluate as evaluate
+    from .fitting.inference import predict as predict
+    from .fitting.recipe import Recipe as Recipe
+    from .fitting.training import fit as fit
+    from .networks.hybrids import hybrid as hybrid
+    from .networks.models import Hybrid as Hybrid
+    from .networks.models import alexnet as alexnet
+    from .networks.models import inception as inception
+    from .networks.models import resnet as resnet
     from .saving import load as load
     from .saving import save as save
-    from .standardizer import Standardizer as Standardizer
-    from .training import fit as fit
-    from .transformer import ScatteringTransformer as ScatteringTransformer
 
 _HOME = {
-    "Augment": "augment",
-    "Hybrid": "models",
-    "LinearClassifier": "linear",
-    "Options": "options",
-    "PCAAffineClassifier": "pca",
-    "Recipe": "recipe",
-    "RidgeClassifier": "ridge",
-    "ScatteringTransformer": "transformer",
-    "Standardizer": "standardizer",
+    "Augment": "fitting.augment",
+    "Hybrid": "networks.models",
+    "LinearClassifier": "classifiers.linear",
+    "Options": "experiments.options",
+    "PCAAffineClassifier": "classifiers.pca",
+    "Recipe": "fitting.recipe",
+    "RidgeClassifier": "classifiers.ridge",
+    "ScatteringTransformer": "extraction.transformer",
+    "Standardizer": "classifiers.standardizer",
     "WaveletCascade": "cascade",
-    "alexnet": "models",
-    "evaluate": "inference",
-    "evaluate_run": "evaluation",
-    "extract": "features",
-    "fit": "training",
-    "hybrid": "hybrids",
-    "inception": "models",
+    "alexnet": "networks.models",
+    "evaluate": "fitting.inference",
+    "evaluate_run": "experiments.evaluation",
+    "extract": "extraction.features",
+    "fit": "fitting.training",
+    "hybrid": "networks.hybrids",
+    "inception": "networks.models",
     "load": "saving",
-    "load_features": "features",
-    "load_weights": "checkpoint",
-    "pool": "pooling",
-    "predict": "inference",
-    "resnet": "models",
-    "run_experiment": "experiment",
+    "load_features": "extraction.features",
+    "load_weights": "fitting.checkpoint",
+    "pool": "extraction.pooling",
+    "predict": "fitting.inference",
+    "resnet": "networks.models",
+    "run_experiment": "experiments.experiment",
     "save": "saving",
 }
 

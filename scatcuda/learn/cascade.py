@@ -1,5 +1,5 @@
 """The name that :class:`scatcuda.Cascade` had here before."""
 
-from ..cascade import Cascade as WaveletCascade
+from ..transforms.cascade import Cascade as WaveletCascade
 
 __all__ = ["WaveletCascade"]

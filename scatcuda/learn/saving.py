@@ -19,16 +19,16 @@ from sklearn.pipeline import Pipeline
 from torch import Tensor
 
 from ..data import DataError
-from ..data.budget import ask
-from ..data.files import parsed_json
 from ..files import read_tensors, write_tensors
+from ..files.budget import ask
+from ..files.reading import parsed_json
 
 _MODULES = {
-    "LinearClassifier": "scatcuda.learn.linear",
-    "PCAAffineClassifier": "scatcuda.learn.pca",
-    "RidgeClassifier": "scatcuda.learn.ridge",
-    "ScatteringTransformer": "scatcuda.learn.transformer",
-    "Standardizer": "scatcuda.learn.standardizer",
+    "LinearClassifier": "scatcuda.learn.classifiers.linear",
+    "PCAAffineClassifier": "scatcuda.learn.classifiers.pca",
+    "RidgeClassifier": "scatcuda.learn.classifiers.ridge",
+    "ScatteringTransformer": "scatcuda.learn.extraction.transformer",
+    "Standardizer": "scatcuda.learn.classifiers.standardizer",
 }
 # Of scikit-learn's own, what fitting leaves, with its shape: `d` features, `k` components, `K` rows
 # of coefficients, `?` none or whatever there is. They predict and transform by these alone.
@@ -83,7 +83,7 @@ def save(estimator: BaseEstimator, path: str | os.PathLike[str]) -> None:
         OSError: the file cannot be written.
     Example:
         >>> import pathlib, tempfile
-        >>> from scatcuda.learn.standardizer import Standardizer
+        >>> from scatcuda.learn.classifiers.standardizer import Standardizer
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = pathlib.Path(folder, "standardizer.safetensors")
         ...     save(Standardizer().fit(torch.randn(9, 3)), path)
@@ -148,7 +148,7 @@ def _class(name: str) -> tuple[type[Any], dict[str, str]]:
     where it does not check them itself."""
     if name in _MODULES:
         kind = getattr(importlib.import_module(_MODULES[name]), name)
-        return kind, dict.fromkeys(kind._fitted, "?")
+        return kind, dict.fromkeys(kind.fitted, "?")
     if name in _THEIRS:
         module, fitted = _THEIRS[name]
         common = {"n_features_in_": "?", "feature_names_in_": "d"}
@@ -219,8 +219,8 @@ def _restored(step: dict[str, Any], prefix: str, tensors: dict[str, Tensor]) -> 
         setattr(estimator, name, value)
     if step["class"] in _THEIRS:
         _check_theirs(estimator, fitted)
-    elif hasattr(estimator, "_loaded"):
-        estimator._loaded()
+    elif hasattr(estimator, "loaded"):
+        estimator.loaded()
     return estimator
 
 

@@ -10,7 +10,10 @@ import oracle
 import torch
 from torch import Tensor
 
-from scatcuda import filters, packing, plan, program, reference
+from scatcuda import banks, program
+from scatcuda.banks.packing import pack
+from scatcuda.ops import reference
+from scatcuda.program import packing, plan
 
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-13}
 BUDGET = 1 << 30
@@ -74,9 +77,9 @@ def complex_noise(*shape: int, dtype: torch.dtype) -> torch.Tensor:
 @cache
 def problem(case: Case) -> tuple[np.ndarray, tuple[np.ndarray, ...], torch.Tensor]:
     """Images, the bank as engines read it, and the answer in float64."""
-    make = {"morlet": filters.morlet_bank, "tight": filters.tight_bank}[case.bank]
+    make = {"morlet": banks.morlet_bank, "tight": banks.tight_bank}[case.bank]
     bank = make(case.plan.padded, case.J, case.L)
-    packed = plan.pack(bank, case.plan, case.dtype)
+    packed = pack(bank, case.plan, case.dtype)
     # not centred: the low-pass of noise around 0 is the small difference of large numbers
     generator = torch.Generator().manual_seed(case.M * case.N)
     x = torch.rand(case.B, case.M, case.N, generator=generator, dtype=torch.float64).to(case.dtype)
@@ -106,8 +109,8 @@ def check(case: Case, S: torch.Tensor) -> None:
 @cache
 def gradient_problem(case: Case) -> tuple[Tensor, Tensor, packing.Packed]:
     """Gradient of S, images and the bank."""
-    make = {"morlet": filters.morlet_bank, "tight": filters.tight_bank}[case.bank]
-    packed = plan.pack(make(case.plan.padded, case.J, case.L), case.plan, case.dtype)
+    make = {"morlet": banks.morlet_bank, "tight": banks.tight_bank}[case.bank]
+    packed = pack(make(case.plan.padded, case.J, case.L), case.plan, case.dtype)
     generator = torch.Generator().manual_seed(case.M * case.N)
     x = torch.rand(case.B, case.M, case.N, generator=generator, dtype=torch.float64)
     sizes = (case.B, case.plan.channels, *case.plan.output)

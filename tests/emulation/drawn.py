@@ -10,7 +10,7 @@ import random_programs
 import torch
 from torch import Tensor
 
-from scatcuda import reference
+from scatcuda.ops import reference
 
 from .cascades import arrays_of
 

@@ -17,8 +17,9 @@ import torch
 from programs import random_program, random_tables, write_programs
 
 import emulation
-from scatcuda import Scattering2D, planfile, reference
-from scatcuda.program import parse
+from scatcuda import Scattering2D
+from scatcuda.ops import reference
+from scatcuda.program import parse, planfile
 
 FORMS = {torch.float32: 2e-6, torch.float64: 1e-13}
 

@@ -31,7 +31,7 @@ from emulation.cascades import (
     gradients,
     run_backward,
 )
-from scatcuda import reference
+from scatcuda.ops import reference
 
 BOTH = [
     Case(28, 28, 2),  # sides with kernels of their own: 36 and 18

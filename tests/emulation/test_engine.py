@@ -35,7 +35,10 @@ from emulation.cascades import (
     problem,
     run,
 )
-from scatcuda import filters, plan, program, reference
+from scatcuda import banks, program
+from scatcuda.banks.packing import pack
+from scatcuda.ops import reference
+from scatcuda.program import plan
 
 BOTH = [
     Case(28, 28, 2),  # sides with kernels of their own: 36
@@ -263,7 +266,7 @@ def test_every_half_is_read() -> None:
     everything = np.arange(2**16, dtype=np.uint16).view(np.float16)
     finite = everything[np.isfinite(everything)].astype(np.float32).reshape(-1, 16, 16)
     p = plan.Plan(1, 1, 0, 16, 16, pre_pad=True)
-    bank = plan.pack(filters.morlet_bank(p.padded, 1, 1), p, torch.float32)
+    bank = pack(banks.morlet_bank(p.padded, 1, 1), p, torch.float32)
     arrays = arrays_of(bank)
     arguments = {"program": program.images(1, 1, 0, 16, 16, pre_pad=True).text, "tier": "general"}
     engine, stored = emulation.engine("plain"), finite.astype(np.float16).view(np.uint8).ravel()

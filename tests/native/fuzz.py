@@ -21,7 +21,8 @@ import torch
 from programs import random_program, random_tables
 
 import native
-from scatcuda import Scattering2D, planfile
+from scatcuda import Scattering2D
+from scatcuda.program import planfile
 
 FLAGS = ["-O1", "-g1", "-fsanitize=address,undefined,fuzzer", "-fno-sanitize-recover=all"]
 FLAGS += ["-Wno-unknown-warning-option"]

@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from typing_extensions import assert_type
 
 import scatcuda
-from scatcuda import Scattering2D, data, filters, learn, ops, reference
+from scatcuda import Scattering2D, banks, data, learn, ops
+from scatcuda.banks.packing import pack
 from scatcuda.config import Launch
 from scatcuda.kymatio import Acceleration, accelerate, backend2d
-from scatcuda.plan import Plan, pack
+from scatcuda.ops import reference
+from scatcuda.program.plan import Plan
 from scatcuda.typing import (
     Backend,
     BankName,
@@ -96,7 +98,7 @@ def derived() -> None:
 
 def attributes() -> None:
     S = Scattering2D(J=1, shape=(8, 8), L=4, filters="tight", trainable="wavelets", tier="general")
-    assert_type(S.bank, filters.FilterBank)
+    assert_type(S.bank, banks.FilterBank)
     assert_type(S.bank.psi, Tensor)
     assert_type(S.psi, list[Wavelet])
     assert_type(S.psi[0]["levels"], list[NDArray[np.float32]])
@@ -110,7 +112,7 @@ def attributes() -> None:
     assert_type(S.pre_pad, bool)
     assert_type(S.backend, Backend)
     assert_type(S.out_type, OutType)
-    assert_type(S.filters, BankName | filters.FilterBank)
+    assert_type(S.filters, BankName | banks.FilterBank)
     assert_type(S.tier, Tier)
     assert_type(S.trainable, Trainable | None)
     assert_type(S.workspace, int | None)
@@ -125,10 +127,10 @@ def attributes() -> None:
 
 def tools() -> None:
     plan = Plan(J=1, L=8, max_order=2, M=8, N=8)
-    bank = filters.morlet_bank(plan.padded, 1)
-    assert_type(bank, filters.FilterBank)
-    filters.FilterBank(psi=np.ones((1, 8, 12, 12)), phi=bank.phi)
-    assert_type(filters.frame_bounds(bank), tuple[float, float])
+    bank = banks.morlet_bank(plan.padded, 1)
+    assert_type(bank, banks.FilterBank)
+    banks.FilterBank(psi=np.ones((1, 8, 12, 12)), phi=bank.phi)
+    assert_type(banks.frame_bounds(bank), tuple[float, float])
     x, packed = torch.rand(8, 8), pack(bank, plan, torch.float32)
     assert_type(ops.scattering2d(x, *packed, J=1, L=8, tier="auto"), Tensor)
     assert_type(ops.scattering(x, *packed, plan.program, tier="auto"), Tensor)
@@ -220,12 +222,12 @@ def wrong(S: Scattering2D, x: Tensor) -> None:
     S(x)[0]["coef"]  # type: ignore[index]  # pyright: ignore[reportArgumentType]
     S("image")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     S.out_type = "tensor"  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
-    S.bank = filters.tight_bank((8, 8), 2)  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    S.bank = banks.tight_bank((8, 8), 2)  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     S.psi[0]["angle"]  # type: ignore[typeddict-item]  # pyright: ignore[reportGeneralTypeIssues]
     S.phi.levels  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     ops.scattering2d(x, x, x, x, x, 1, 8, tier="fast")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     scatcuda.cuda_launch(1, (8, 8), tier="fast")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    filters.FilterBank("psi", "phi")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    banks.FilterBank("psi", "phi")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     scatcuda.kymatio.nonsense  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     learn.nonsense  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     learn.hybrid(10, (1, 8, 8), head="big")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -4,8 +4,9 @@ from importlib.util import find_spec
 
 import torch
 
-from scatcuda.filters import morlet_bank
-from scatcuda.plan import Plan, pack
+from scatcuda.banks import morlet_bank
+from scatcuda.banks.packing import pack
+from scatcuda.program.plan import Plan
 
 torch.ops.load_library(find_spec("_log_scattering").origin)
 

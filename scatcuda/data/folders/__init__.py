@@ -1,0 +1,1 @@
+"""Images as files: folders and archives of them, decoded when asked for."""

@@ -1,0 +1,1 @@
+"""Files that hold a data set as an array or a table, one module for each format."""

@@ -1,0 +1,1 @@
+"""Pictures: one style, banks, what a bank makes of an image."""

@@ -1,0 +1,1 @@
+"""What depth and deformations do to a representation."""

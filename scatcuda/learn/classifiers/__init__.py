@@ -1,0 +1,1 @@
+"""Linear classifiers and what they share with scikit-learn's."""

@@ -1,0 +1,1 @@
+"""What ``scatcuda train`` and ``scatcuda eval`` do: options, runs, reports."""

@@ -1,0 +1,1 @@
+"""Features: scattering, pooled, in rows, kept in files."""

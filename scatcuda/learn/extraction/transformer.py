@@ -1,0 +1,301 @@
+"""Scattering features of images as a scikit-learn transformer.
+
+    images [n, (C,) M, N]  ->  batches -> device -> S -> pool -> log  ->  rows [n, d]
+
+NumPy in, NumPy out; a tensor in, a tensor on its device out. Images may come as an array that only
+has a length and can be sliced: no more than two batches of it are in memory at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from typing_extensions import Self
+
+from ... import _C
+from ...arguments import boolean, integer
+from ...banks import FilterBank
+from ...files.budget import ask
+from ...program.plan import Plan, checked_plan
+from ...transforms.scattering2d import Scattering2D
+from ...typing import BankName, FeatureType, Pooling
+from .images import ImageSource
+from .pooling import KINDS, Pool, pooled_paths
+
+try:
+    from sklearn.base import BaseEstimator, TransformerMixin
+    from sklearn.utils.validation import check_is_fitted
+except ImportError as _error:
+    raise ImportError(
+        "scatcuda.learn needs scikit-learn 1.6 or newer: pip install 'scatcuda[learn]'"
+    ) from _error
+
+_DTYPES: dict[FeatureType, torch.dtype] = {
+    "float16": torch.float16,
+    "float32": torch.float32,
+    "float64": torch.float64,
+}
+_SAMPLED = 64  # images whose pixels tell the scale of the data
+_NAME = "ScatteringTransformer"
+
+
+class ScatteringTransformer(TransformerMixin, BaseEstimator):
+    """Scattering coefficients of images as rows of features, for scikit-learn's pipelines.
+
+    A row is ``pool(S x)`` flattened, see :class:`~scatcuda.Scattering2D` for ``S`` and
+    :func:`scatcuda.learn.pool`; with ``log`` its orders from 1 on are ``log(P + eps_)``.
+    Colours are scattered one by one. uint8 images are divided by 255, others taken as they are.
+
+    Args:
+        J: number of scales; coefficients are averaged over about ``2^J`` pixels.
+        L: number of angles in [0, pi).
+        max_order: 0 to J, the largest number of wavelets on a path.
+        pool: ``None``, ``"mean"`` over positions, or ``"rotation"``, also over a turn of the image.
+        log: logarithm of orders 1 and above, after the mean.
+        filters: ``"morlet"``, Kymatio's bank; ``"tight"``; or a bank of your own.
+        shape: ``(M, N)`` or ``(C, M, N)`` of images that come flattened, as rows of
+            ``X [n, C M N]``; ``None``: ``fit`` takes it from ``X``.
+        device: ``"auto"``: a GPU when there is one and an engine for it, otherwise the CPU; or any
+            device of PyTorch.
+        batch_size: images computed at a time. 64 to 512 are equally fast on a CPU.
+        dtype: of the features. ``"float16"`` halves the memory, accuracies stay the same;
+            ``"float64"`` is computed in float64 throughout. Features that it cannot hold (float16:
+            beyond 65504) are an error.
+    Attributes:
+        shape_: ``(M, N)`` or ``(C, M, N)``.
+        n_features_in_: numbers of an image.
+        eps_: 1e-6 of the root mean square of the pixels of the training images (64 of them).
+    Raises:
+        TypeError, ValueError: in ``fit`` and ``transform``, an argument or ``X`` is not as above.
+    Source: J. Bruna and S. Mallat, "Invariant scattering convolution networks", PAMI 2013.
+    Example:
+        >>> from sklearn.datasets import load_digits
+        >>> from sklearn.linear_model import RidgeClassifierCV
+        >>> from sklearn.pipeline import make_pipeline
+        >>> X, y = load_digits(return_X_y=True)                # rows of 64 pixels
+        >>> model = make_pipeline(ScatteringTransformer(J=1, shape=(8, 8)), RidgeClassifierCV())
+        >>> bool(model.fit(X[:900], y[:900]).score(X[900:], y[900:]) > 0.95)
+        True
+    """
+
+    fitted: tuple[str, ...] = ("shape_", "n_features_in_", "eps_")
+    shape_: tuple[int, ...]
+    n_features_in_: int
+    eps_: float
+
+    def __init__(
+        self,
+        J: int,
+        L: int = 8,
+        max_order: int = 2,
+        pool: Pooling | None = None,
+        log: bool = False,
+        filters: BankName | FilterBank = "morlet",
+        shape: tuple[int, ...] | None = None,
+        device: str | torch.device = "auto",
+        batch_size: int = 128,
+        dtype: FeatureType = "float32",
+    ) -> None:
+        self.J = J
+        self.L = L
+        self.max_order = max_order
+        self.pool = pool
+        self.log = log
+        self.filters = filters
+        self.shape = shape
+        self.device = device
+        self.batch_size = batch_size
+        self.dtype = dtype
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Takes the size of the images from ``X``, and the scale of their pixels; ``y`` is not
+        used. Returns the transformer."""
+        self._check_arguments()
+        images = ImageSource(X, self.shape, _NAME)
+        if len(images) == 0:
+            raise ValueError(f"{_NAME}: X must hold at least one image; got 0 sample(s)")
+        self._module(images.shape)  # says what is wrong with its arguments
+        self.shape_ = images.shape
+        self.n_features_in_ = math.prod(images.shape)
+        sample = range(0, len(images), -(-len(images) // _SAMPLED))
+        squares = [float(images.read(i, i + 1, torch.float64).square().mean()) for i in sample]
+        self.eps_ = 1e-6 * (math.sqrt(sum(squares) / len(squares)) or 1.0)
+        return self
+
+    if TYPE_CHECKING:  # scikit-learn's, which has no types
+
+        @overload
+        def fit_transform(self, X: Tensor, y: Any = None) -> Tensor: ...
+        @overload
+        def fit_transform(self, X: Any, y: Any = None) -> NDArray[Any]: ...
+        def fit_transform(self, X: Any, y: Any = None) -> Any: ...
+
+    @overload
+    def transform(self, X: Tensor) -> Tensor: ...
+    @overload
+    def transform(self, X: Any) -> NDArray[Any]: ...
+    def transform(self, X: Any) -> Any:
+        """Features ``[n, d]`` of the images ``X``, in ``dtype``."""
+        check_is_fitted(self)
+        images = self._images(X)
+        rows = self._features(images, 0, len(images))
+        return rows if isinstance(X, Tensor) else rows.numpy()
+
+    @property
+    def n_features_out(self) -> int:
+        """``d``, the length of a row of features."""
+        check_is_fitted(self)
+        plan, planes = self._plan(self.shape_), math.prod(self.shape_[:-2])
+        if self.pool is None:
+            return planes * plan.channels * math.prod(plan.output)
+        return planes * (plan.channels if self.pool == "mean" else len(pooled_paths(plan)))
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Names of the features, from their paths: ``"j0_theta3_j1_theta5_at_2_7"`` is order 2 at
+        row 2, column 7; ``"j0_j1_turn2"`` its mean over rotations; ``"c1_order0"`` order 0 of
+        colour 1.
+
+        Example:
+            >>> transformer = ScatteringTransformer(J=2, L=4, pool="rotation")
+            >>> transformer.fit(np.ones((1, 8, 8))).get_feature_names_out()[:4].tolist()
+            ['order0', 'j0', 'j1', 'j0_j1_turn0']
+        """
+        check_is_fitted(self)
+        plan = self._plan(self.shape_)
+        if self.pool == "rotation":
+            keys = pooled_paths(plan)
+            halves = [((len(key) + 1) // 2, key) for key in keys]
+            parts = [
+                [f"j{j}" for j in key[:half]] + [f"turn{d}" for d in key[half:]]
+                for half, key in halves
+            ]
+        else:
+            L = plan.L
+            parts = [[f"j{n // L}_theta{n % L}" for n in path] for path in plan.paths]
+        names = ["_".join(part) or "order0" for part in parts]
+        if self.pool is None:
+            m, n = plan.output
+            names = [f"{name}_at_{i}_{k}" for name in names for i in range(m) for k in range(n)]
+        if len(self.shape_) == 3:
+            names = [f"c{c}_{name}" for c in range(self.shape_[0]) for name in names]
+        return np.array(names, dtype=object)
+
+    def _rows(
+        self, images: ImageSource, start: int, stop: int, advance: Callable[[int], Any] = int
+    ) -> Iterator[Tensor]:
+        """Features ``[b, d]`` of the images from ``start`` to ``stop - 1``, a batch at a time;
+        ``advance`` hears how many are done."""
+        scattering, device = self._module(images.shape), self._torch_device
+        dtype = torch.float64 if self.dtype == "float64" else torch.float32
+        pooling = Pool(self.pool, self.J, self.L, self.max_order, self.log, self.eps_)
+        size = integer(_NAME, "batch_size", self.batch_size, 1)
+        before: Tensor | None = None
+        for at in range(start, stop, size):
+            x = images.read(at, min(at + size, stop), dtype, device)
+            with torch.no_grad():
+                features = pooling(scattering(x)).flatten(1)
+            # A GPU is still at work on these: meanwhile those before are handed over, and the
+            # images after them are read.
+            if before is not None:
+                yield before
+                advance(len(before))
+            before = features
+        if before is not None:
+            yield before
+            advance(len(before))
+
+    def _features(
+        self, images: ImageSource, start: int, stop: int, advance: Callable[[int], Any] = int
+    ) -> Tensor:
+        """Features ``[stop - start, d]`` in ``dtype``, on the CPU or where the images are."""
+        home = images.device
+        rows = torch.empty(stop - start, self.n_features_out, dtype=self._dtype, device=home)
+        done = 0
+        for features in self._rows(images, start, stop, advance):
+            self._check_range(features, images, start + done)
+            rows[done : done + len(features)] = features
+            done += len(features)
+        return rows
+
+    def _check_range(self, features: Tensor, images: ImageSource, start: int) -> None:
+        """Say which image has features that ``dtype`` cannot hold, and what can."""
+        if not features.numel():
+            return
+        largest = torch.finfo(self._dtype).max
+        low, high = features.aminmax()  # NaN if there is one
+        if max(-float(low), float(high)) <= largest:
+            return
+        size = features.abs().amax(1).double()
+        i = int((size.cpu() <= largest).logical_not().nonzero()[0])
+        wider = list(_DTYPES)[list(_DTYPES).index(self.dtype) + 1 :]
+        if wider and not math.isfinite(size[i]):
+            wider = ["float64"]  # they were computed in float32
+        remedy = f"take dtype={wider[0]!r}, or scale" if wider else "scale"
+        raise ValueError(
+            f"{_NAME}: features of {images.named(start + i)} reach {float(size[i]):.3g}, beyond "
+            f"{self.dtype}, {largest:g} at most: {remedy} the images, to [0, 1] for example"
+        )
+
+    def _images(self, X: Any) -> ImageSource:
+        images = ImageSource(X, self.shape, _NAME)
+        if images.shape != tuple(self.shape_):
+            raise ValueError(
+                f"{_NAME}: X must hold images of shape {tuple(self.shape_)}, as in fit; "
+                f"got {images.shape}"
+            )
+        return images
+
+    def _plan(self, shape: tuple[int, ...]) -> Plan:
+        return checked_plan(_NAME, self.J, shape[-2:], self.L, self.max_order, False)
+
+    def _module(self, shape: tuple[int, ...]) -> Scattering2D:
+        """The transform, made once for these arguments: its filters take some time."""
+        arguments = (self.J, shape[-2:], self.L, self.max_order, self.filters)
+        key = (*arguments, self._torch_device, self.dtype)
+        if self.__dict__.get("_made", (None,))[0] != key:
+            J, size, L, max_order, filters = arguments
+            module = Scattering2D(J, size, L, max_order, filters=filters)
+            module = module.double() if self.dtype == "float64" else module
+            self._made = key, module.to(self._torch_device)
+        return self._made[1]
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return _DTYPES[self.dtype]
+
+    @property
+    def _torch_device(self) -> torch.device:
+        if self.device != "auto":
+            return torch.device(self.device)
+        usable = torch.cuda.is_available() and _C.cuda_architectures()
+        return torch.device("cuda", torch.cuda.current_device()) if usable else torch.device("cpu")
+
+    def _check_arguments(self) -> None:
+        if self.dtype not in _DTYPES:
+            raise ValueError(f"{_NAME}: dtype must be one of {list(_DTYPES)}; got {self.dtype!r}")
+        if self.pool not in KINDS:
+            raise ValueError(f"{_NAME}: pool must be one of {list(KINDS)}; got {self.pool!r}")
+        boolean(_NAME, "log", self.log)
+        integer(_NAME, "batch_size", self.batch_size, 1)
+
+    def loaded(self) -> None:
+        """What a file says is within its budget when it is built, too."""
+        self._check_arguments()
+        plan = self._plan(self.shape_)
+        ask("its filters", 8 * (plan.J * plan.L + 1) * math.prod(plan.padded))
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_made"}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = self.shape is not None
+        tags.input_tags.three_d_array = True
+        return tags

@@ -1,0 +1,101 @@
+"""Ask a network about images: `predict`, `evaluate`."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...arguments import device as known_device
+from ...arguments import integer
+from ..extraction.shard import Images, Shard
+from ..networks.blocks import like_weights
+from ..networks.hybrids import Hybrid
+
+__all__ = ["evaluate", "measure", "pick_device", "predict", "prepared", "sums_of"]
+
+BATCH = 256  # images at a time where nothing is learned
+
+
+def pick_device(device: torch.device | str) -> torch.device:
+    """A device by name; ``"auto"`` is CUDA where there is one, this process's under ``torchrun``.
+
+    Raises: ValueError: there is no such device.
+    Example:
+        >>> pick_device("cpu")
+        device(type='cpu')
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    found = known_device("", device, "auto, cpu or cuda")
+    if found.type == "cuda":
+        if found.index is None:
+            found = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return found
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module,
+    images: Images,
+    *,
+    batch_size: int = BATCH,
+    device: torch.device | str = "auto",
+) -> Tensor:
+    """Logits ``[n, classes]``, float32 on the CPU, of images as `fit` takes them.
+
+    Example:
+        >>> predict(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), torch.rand(3, 8, 8)).shape
+        torch.Size([3, 10])
+    """
+    where = pick_device(device)
+    batch_size = integer("predict", "batch_size", batch_size, 1)
+    shard = Shard("images", (images, torch.zeros(len(images), dtype=torch.int64)))
+    model.to(where).eval()
+    batches = (prepared(x, model) for x, _ in shard.in_order(batch_size, where))
+    return torch.cat([model(x).float().cpu() for x in batches])
+
+
+def evaluate(
+    model: nn.Module,
+    images: Images,
+    labels: Tensor,
+    *,
+    device: torch.device | str = "auto",
+) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy of a network on images as `fit` takes them.
+
+    Example:
+        >>> net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        >>> loss, accuracy = evaluate(net, torch.rand(3, 8, 8), torch.tensor([1, 2, 3]))
+        >>> 0 <= accuracy <= 1
+        True
+    """
+    where = pick_device(device)
+    loss, right, n = measure(model.to(where), Shard("images", (images, labels)), where).tolist()
+    return loss / n, right / n
+
+
+def prepared(x: Tensor, net: nn.Module) -> Tensor:
+    """A batch in the dtype of the network's weights; a `Hybrid` scatters it as it is."""
+    return x if isinstance(net, Hybrid) else like_weights(x, net)
+
+
+def sums_of(logits: Tensor, y: Tensor, loss: Tensor) -> list[Tensor]:
+    """Loss, right answers and images of a batch, to be added up."""
+    right = (logits.argmax(1) == y).sum()
+    images = torch.tensor(len(y), device=y.device)
+    return [value.double() for value in (loss.detach() * len(y), right, images)]
+
+
+@torch.no_grad()
+def measure(net: nn.Module, shard: Shard, device: torch.device) -> Tensor:
+    """Sums over a shard: loss, right answers, images."""
+    net.eval()
+    sums = torch.zeros(3, dtype=torch.float64, device=device)
+    for x, y in shard.in_order(BATCH, device):
+        logits = net(prepared(x, net)).float()
+        sums += torch.stack(sums_of(logits, y, F.cross_entropy(logits, y)))
+    return sums

@@ -1,0 +1,1 @@
+"""Networks of PyTorch: on images, and on scattering coefficients."""

@@ -1,0 +1,179 @@
+"""Filters as the engines read them: four plain tensors (``Packed``) for every program.
+
+A set of filters is kept where it is not negligible, side by side in the lanes; a matrix is kept
+whole, with the band of each row. :func:`pack_program` packs them, :func:`filters_of` and
+:func:`matrix_of` give the natural arrays back, differentiably, to the reference.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .. import limits
+from ..arguments import finite
+from . import Program
+
+
+class Packed(NamedTuple):
+    """Filters as the operators take them."""
+
+    psi: Tensor  # a table for each set, one after the other: the box of frequencies that it keeps,
+    # the first axis innermost, in each the filters in lanes, over the number of points of the grid
+    psi_support: Tensor  # int64, of each set: where its table begins in psi; for each axis head and
+    # tail, of which [0, head) and [tail, side) are kept
+    phi: Tensor  # the matrices [outputs, inputs], one after the other
+    phi_support: Tensor  # [rows, 2] int64: first and last + 1 non-zero of a matrix row, modulo
+    # its length: a band that reaches round the edge begins before 0 or ends behind the last
+
+
+def negligible(dtype: torch.dtype) -> float:
+    """Below this share of a filter's peak a value is dropped: half a unit in the last place, so
+    that dropping changes a coefficient by no more than rounding does."""
+    return torch.finfo(dtype).eps / 2
+
+
+def pack_set(psi: Tensor, dtype: torch.dtype) -> tuple[list[int], Tensor]:
+    """The box ``[head, tail, …]`` by axis outside which filters ``psi [count, *sides]``, real and
+    in Fourier, are kept, and their table of as many lanes as it takes.
+
+    Example:
+        >>> box, table = pack_set(torch.eye(3, 6, dtype=torch.float64), torch.float32)
+        >>> box, table.view(-1, 4)[:, :3].shape
+        ([3, 6], torch.Size([3, 3]))
+    """
+    axes = range(1, psi.ndim)
+    least = negligible(dtype) * psi.abs().amax(tuple(axes), keepdim=True)
+    finite("psi", least)
+    keep = psi.abs() > least
+    box: list[int] = []
+    for axis in axes:
+        head, tail = gap(keep.any(tuple(other for other in range(psi.ndim) if other != axis)))
+        psi = psi.index_select(axis, outside(head, tail, psi.shape[axis]))
+        box += [head, tail]
+    return box, in_lanes(psi / math.prod(keep.shape[1:])).to(dtype)
+
+
+def in_lanes(psi: Tensor) -> Tensor:
+    """``[count, *sides]`` as the engines read it: the first axis innermost, filters in lanes."""
+    count = psi.shape[0]
+    by_bin = psi.permute(*reversed(range(psi.ndim)))
+    return torch.nn.functional.pad(by_bin, (0, limits.lanes(count) - count)).flatten()
+
+
+def pack_matrix(matrix: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The numbers of a matrix ``[outputs, inputs]`` and the bands ``[outputs, 2]`` it keeps."""
+    size = matrix.abs()
+    kept = size > negligible(dtype) * size.amax()
+    return torch.where(kept, matrix, 0.0).flatten(), bands(kept)
+
+
+def pack_program(
+    program: Program, psi: Sequence[Tensor], matrices: Sequence[Tensor], dtype: torch.dtype
+) -> Packed:
+    """Filters and matrices of a program as the engines read them, on the CPU.
+
+    Args:
+        psi: for each set ``[count, *sides]``, real and in Fourier, float64.
+        matrices: ``[outputs, inputs]``, float64.
+        dtype: float32 or float64, of the result.
+    Raises: ValueError: they are not those that the program has.
+    """
+    _check_shapes("psi", psi, [(s.count, *s.sides) for s in program.sets])
+    _check_shapes("matrices", matrices, [(m.outputs, m.inputs) for m in program.matrices])
+    sets = [pack_set(several, dtype) for several in psi]
+    lows = [pack_matrix(matrix, dtype) for matrix in matrices]
+    firsts = accumulate([table.numel() for _, table in sets], initial=0)
+    boxes = ([first, *box] for first, (box, _) in zip(firsts, sets, strict=False))
+    nothing = torch.zeros(0, dtype=dtype)
+    return Packed(
+        torch.cat([nothing, *(table for _, table in sets)]),
+        integers([number for box in boxes for number in box]),
+        torch.cat([nothing, *(taps for taps, _ in lows)]).to(dtype),
+        torch.cat([integers([]).view(0, 2), *(band for _, band in lows)]),
+    )
+
+
+def _check_shapes(name: str, tensors: Sequence[Tensor], wanted: list[tuple[int, ...]]) -> None:
+    found = [tuple(tensor.shape) for tensor in tensors]
+    if found != wanted:
+        raise ValueError(f"pack_program: {name} must have shapes {wanted}; got {found}")
+
+
+def filters_of(packed: Packed, program: Program, index: int) -> Tensor:
+    """The filters ``[count, *sides]`` of a set, 0 outside their support. Differentiable."""
+    sides, count = program.sets[index].sides, program.sets[index].count
+    row = sum(1 + 2 * len(other.sides) for other in program.sets[:index])
+    # The support is read by arithmetic alone, which a compiler can trace. What is not stored is
+    # taken from a zero behind the numbers.
+    box = packed.psi_support.reshape(-1)[row : row + 1 + 2 * len(sides)].unbind()
+    psi = torch.nn.functional.pad(packed.psi, (0, 1))
+    place = box[0] + torch.arange(count, device=psi.device)
+    stride: int | Tensor = limits.lanes(count)
+    kept = torch.ones_like(place, dtype=torch.bool)
+    for axis, side in enumerate(sides):
+        head, tail = box[1 + 2 * axis : 3 + 2 * axis]
+        bin = torch.arange(side, device=psi.device)
+        behind = bin >= tail
+        place = place.unsqueeze(-1) + stride * (bin - behind * (tail - head))
+        kept = kept.unsqueeze(-1) & (behind | (bin < head))
+        stride = stride * (side - tail + head)
+    places = place.where(kept, psi.shape[0] - 1).flatten()
+    found = psi.index_select(0, places).view(count, *sides)
+    return found * math.prod(sides)
+
+
+def matrix_of(packed: Packed, program: Program, index: int) -> Tensor:
+    """A matrix ``[outputs, inputs]``, 0 outside its bands. Differentiable."""
+    before, one = program.matrices[:index], program.matrices[index]
+    first = sum(matrix.outputs * matrix.inputs for matrix in before)
+    row = sum(matrix.outputs for matrix in before)
+    matrix = packed.phi[first : first + one.outputs * one.inputs].view(one.outputs, one.inputs)
+    band = packed.phi_support[row : row + one.outputs]
+    index_in_row = torch.arange(one.inputs, device=band.device)
+    inside = (index_in_row - band[:, :1]) % one.inputs < band[:, 1:] - band[:, :1]
+    return matrix.where(inside, 0.0)
+
+
+# --- what is kept -----------------------------------------------------------------------------
+
+
+def bands(kept: Tensor) -> Tensor:
+    """The shortest bands ``[low, high)`` modulo the length, of each row of a mask; ``[0, 0)`` where
+    nothing is kept. Their middle lies inside, so that those of neighbours overlap as numbers."""
+    side = kept.shape[1]
+    index = torch.arange(side, device=kept.device)
+    # of each kept point the one before it, of the first the last, and how far away that is
+    seen = torch.where(kept, index, -1).cummax(1).values
+    before = torch.nn.functional.pad(seen[:, :-1], (1, 0), value=-1)
+    away = index - torch.where(before < 0, seen[:, -1:] - side, before)
+    low = torch.where(kept, away, 0).argmax(1, keepdim=True)
+    high = low + side + 1 - away.gather(1, low)
+    turn = side * (low + high >= 2 * side)
+    return torch.cat([low - turn, high - turn], 1) * kept.any(1, keepdim=True)
+
+
+def gap(keep: Tensor) -> tuple[int, int]:
+    """The longest run to drop in a mask of frequencies, as ``(first, last + 1)``. Filters centred
+    near frequency 0 wrap around, so the run lies inside; what else could be dropped is kept."""
+    best = (len(keep), len(keep))
+    edges = torch.cat([torch.tensor([-1], device="cpu"), keep.nonzero()[:, 0]]).tolist()
+    for before, after in zip(edges, [*edges[1:], len(keep)], strict=True):
+        if after - before - 1 > best[1] - best[0]:
+            best = (before + 1, after)
+    return best
+
+
+def outside(first: int, last: int, size: int) -> Tensor:
+    """Indices ``[0, first)`` and ``[last, size)``."""
+    return integers([*range(first), *range(last, size)])
+
+
+def integers(values: Sequence[int]) -> Tensor:
+    """On the CPU, whatever the default device."""
+    return torch.tensor(values, dtype=torch.int64, device="cpu")

@@ -1,0 +1,132 @@
+"""What every transform is as a PyTorch module.
+
+Its tensors, filter banks and the tables that say where they are, follow from its arguments: nothing
+is to change them. Whatever averages, casts, scales, broadcasts or reloads the buffers of a module
+would (an average of 32 times 7 is 31.9, and 31 as an integer), so they are no buffers but plain
+attributes. They follow a buffer that has nothing to lose, `_like`, a single 0: of it only dtype and
+device are looked at, which is what such tools are to change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+from torch.fx import Proxy
+
+from ..arguments import InputError, channels_last
+from ..ops.constants import beside, computed_in, constants, has_values
+
+
+class Transform(nn.Module):
+    """A module whose tensors follow from its arguments, and its dtype and device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._constants: tuple[str, ...] = ()
+
+    # --- for those who write a transform ---
+
+    def _make(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """The constants by the names of their attributes, on the CPU."""
+        raise NotImplementedError
+
+    def _start(self) -> None:
+        """Makes the constants for the first time."""
+        with torch.inference_mode(False):
+            like = torch.zeros(1, dtype=torch.float32, device=torch.get_default_device())
+            self.register_buffer("_like", like, persistent=False)
+        self._follow()
+
+    #: Sides ``(M, N)`` of what a call is given.
+    input_shape: tuple[int, int]
+
+    def _why_not(self, x: Tensor) -> str:
+        """What more there is to say of an input of another shape."""
+        return ""
+
+    def _cast(self, x: Tensor, like: Tensor) -> Tensor:
+        """Integers and half precision in a dtype to compute with."""
+        return x.to(like.dtype)
+
+    def _checked(self, x: Any, like: Tensor) -> Tensor:
+        """A real tensor ``[..., *self.input_shape]`` on the device of `like`, in its dtype."""
+        if not isinstance(x, Tensor):
+            kind = f"{type(x).__name__}: the input should be one"  # as Kymatio says
+            raise self._refused(TypeError, "must be a torch.Tensor", kind)
+        if x.is_complex():
+            raise self._refused(InputError, "must be real", x.dtype)
+        if x.layout != torch.strided or x.is_nested:
+            found = "a nested one" if x.is_nested else str(x.layout)
+            raise self._refused(InputError, "must be a dense tensor, torch.strided", found)
+        if x.shape[-2:] != self.input_shape:
+            M, N = self.input_shape
+            found = f"{tuple(x.shape)}{self._why_not(x)}"
+            if x.shape[-3:-1] == self.input_shape:
+                found += channels_last(x.shape)
+            raise self._refused(InputError, f"must have shape (..., {M}, {N})", found)
+        if x.device != like.device and x.device != (like := self._followed(like)).device:
+            expected = f"must be on the module's device {like.device}"
+            raise self._refused(InputError, expected, x.device)
+        if x.dtype == like.dtype:
+            return x
+        if x.dtype == torch.float64:
+            expected = "must be float32 as the module is: call .double() on it, or .float() on x"
+            raise self._refused(TypeError, expected, x.dtype)
+        return self._cast(x, like)
+
+    def _refused(self, kind: type[Exception], expected: str, found: object) -> Exception:
+        return kind(f"{type(self).__name__}: x {expected}; got {found}")
+
+    # --- the life of a module ---
+
+    def _followed(self, like: Tensor) -> Tensor:
+        """A constant, now that they follow a buffer which was moved without asking the module, as
+        DataParallel moves those of its replicas."""
+        if "_like" not in self._buffers:
+            return like
+        self._follow()
+        return self.__dict__[self._constants[-1]]
+
+    def _follow(self, anew: bool = False) -> None:
+        """Lets the constants follow the buffer. Values of another dtype are made anew: float64
+        needs them in full."""
+        like: Any = self._buffers["_like"]
+        made = {name: self.__dict__[name] for name in self._constants}
+        last = next(reversed(made.values()), None)
+        anew = anew or last is None or not has_values(last) or last.dtype != computed_in(like)
+        if anew:
+            self.__dict__.update(dict.fromkeys(made))  # let go of: none is there twice
+            del made, last
+            with constants():
+                made = self._make(computed_in(like))
+        self._constants = tuple(made)
+        for name, tensor in made.items():
+            setattr(self, name, beside(tensor, like))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        super()._apply(fn, recurse)
+        if "_like" in self._buffers:
+            self._follow()
+        return self
+
+    # --- torch.fx and torch.jit ---
+
+    def _leaf(self, x: Proxy, **options: Any) -> Any:
+        """``torch.fx.symbolic_trace`` sees one call, as of PyTorch's own layers."""
+        name = type(self).__name__
+        tracer: Any = x.tracer
+        if getattr(tracer, "root", self) is self:
+            raise TypeError(
+                f"{name}: torch.fx.symbolic_trace takes it as one layer of a model, and there is "
+                "no model around it here: trace nn.Sequential(it)"
+            )
+        return tracer.create_proxy("call_module", tracer.path_of_module(self), (x,), options)
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__}: torch.jit.script does not take it; use torch.jit.trace or "
+            "torch.export"
+        )
