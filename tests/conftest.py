@@ -1,8 +1,11 @@
-"""Randomness, in one place: every test draws from generators seeded by its own name and SEED.
+"""Randomness and devices, in one place.
+
+Every test draws from generators seeded by its own name and SEED:
 
     SCATCUDA_SEED=7 pytest tests
 
 runs the same tests on other numbers. The seed heads the report and stands below every failure.
+``devices.py`` says where tests run.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import devices
 import pytest
 import torch
 
@@ -51,6 +55,62 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+# --- devices ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    """Where the tensors of a test belong. A kernel that failed does so in its own test."""
+    if devices.WANTED == "cpu":
+        if request.node.get_closest_marker("cuda"):
+            pytest.skip("only a GPU has what this test is about")
+        yield torch.device("cpu")
+        return
+    if why := devices.missing():
+        pytest.fail(why)
+    yield torch.device("cuda")
+    torch.cuda.synchronize()
+
+
+@pytest.fixture
+def made_there(device: torch.device) -> Iterator[None]:
+    """Whatever tensor is made without a device is made on the GPU."""
+    with torch.device(device):
+        yield
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CUDA engine's own choice, the general tier, and the batch one image at a time."""
+    for name, value in request.param.items():
+        monkeypatch.setenv(name, value)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Of tests marked `everywhere` their tensors are made on the device; with ``tiers`` they run
+    by each of the `devices.ENGINES`."""
+    mark = metafunc.definition.get_closest_marker("everywhere")
+    if mark is None or not devices.WANTED:
+        return
+    metafunc.fixturenames.insert(0, "made_there")
+    if mark.kwargs.get("tiers"):
+        metafunc.fixturenames.insert(0, "engine")
+        metafunc.parametrize("engine", devices.ENGINES, indirect=True)
+
+
+@pytest.hookimpl(trylast=True)  # after what -k and -m leave
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not devices.WANTED:
+        return
+    gpu = Path(__file__).parent / "gpu"
+    there = [
+        item for item in items if gpu in item.path.parents or item.get_closest_marker("everywhere")
+    ]
+    mine = set(devices.share(there))
+    config.hook.pytest_deselected(items=[item for item in items if item not in mine])
+    items[:] = [item for item in there if item in mine]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scatcuda.filters import FilterBank
+from scatcuda.banks import FilterBank
 
 
 def scattering2d(x: Tensor, bank: FilterBank, max_order: int = 2, pre_pad: bool = False) -> Tensor:
@@ -86,3 +86,21 @@ def error_by_order(order: np.ndarray, actual: Tensor, expected: Tensor) -> float
     same = [torch.from_numpy(order == k) for k in np.unique(order)]
     errors = [relative_error(actual[..., c, :, :], expected[..., c, :, :]) for c in same]
     return float(torch.tensor(errors).max())  # NaN if any is; Python's max would lose it
+
+
+# --- what a test asks of a module, wherever it computes ----------------------------------------
+
+
+def check_not_a_number_stays(module: torch.nn.Module, bad: float) -> None:
+    """A value that is no number spoils every channel of its image, and nothing else."""
+    x = torch.rand(4, *module.input_shape)
+    expected = module(x)
+    x[1, 0, -1] = x[2, 7, 5] = bad
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        S = module(x)
+        for clean in (0, 3):
+            assert torch.equal(S[clean], expected[clean])
+        for spoilt in (1, 2):  # no channel may hide it
+            assert (~S[spoilt].isfinite()).flatten(1).any(1).all()
+    assert module(torch.rand(2, *module.input_shape)).isfinite().all()  # nor is it left in a buffer

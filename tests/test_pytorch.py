@@ -23,10 +23,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
 import scatcuda
-from scatcuda import Cascade, Scattering2D, ops, reference
-from scatcuda import filters as banks
+from scatcuda import Cascade, Scattering2D, banks, ops
 from scatcuda.learn import hybrid
-from scatcuda.plan import Packed
+from scatcuda.ops import reference
+from scatcuda.program.packing import Packed
 
 FORWARD = torch.ops.scatcuda.scattering.default
 BACKWARD = torch.ops.scatcuda.scattering_backward.default
@@ -114,6 +114,7 @@ class Graphs:
         return compiler
 
 
+@pytest.mark.everywhere
 @needs_compiler
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_compiled_training(dynamic):
@@ -135,6 +136,7 @@ def test_compiled_training(dynamic):
     assert not any("fft" in str(target) for target in graphs.forward[0] + graphs.backward[0])
 
 
+@pytest.mark.everywhere
 @needs_compiler
 def test_other_batches_compile_once_more_at_most():
     torch._dynamo.reset()
@@ -166,6 +168,7 @@ def test_the_reference_compiles_to_one_graph():
     assert_close(torch.compile(module, fullgraph=True, backend="aot_eager")(x), module(x))
 
 
+@pytest.mark.everywhere
 @needs_compiler
 @pytest.mark.slow
 def test_inductor_trains():
@@ -213,6 +216,7 @@ def test_exported_saved_and_loaded_elsewhere(tmp_path):
     in_a_process(LOADED, tmp_path / "program.pt2", tmp_path / "examples.pt")
 
 
+@pytest.mark.everywhere
 @needs_compiler
 def test_exported_program_trains():
     x = torch.rand(5, 8, 8, requires_grad=True)
@@ -312,7 +316,7 @@ def energy(module: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
 
 
 def raw(module: Scattering2D) -> Callable[[Tensor], Tensor]:
-    """The operator itself, without the functions in ops.py."""
+    """The operator itself, without the functions in scatcuda.ops."""
     return lambda x: FORWARD(x, *module._packed, module._program)
 
 
@@ -347,6 +351,7 @@ TRANSFORMED = {
 }
 
 
+@pytest.mark.everywhere
 @pytest.mark.parametrize("name", TRANSFORMED)
 @pytest.mark.parametrize("way", ["module", "operator"])
 def test_transformed_function(name, way):
@@ -356,6 +361,7 @@ def test_transformed_function(name, way):
     torch.testing.assert_close(ours, TRANSFORMED[name](twin(module))(x))
 
 
+@pytest.mark.everywhere
 @pytest.mark.parametrize("way", ["module", "operator"])
 def test_transforms_of_torch_func_reach_the_engine(way):
     """One call forward and one backward for all images."""
@@ -368,6 +374,7 @@ def test_transforms_of_torch_func_reach_the_engine(way):
     assert counted(lambda: torch.func.jacrev(f)(x[0]))[1] == once
 
 
+@pytest.mark.everywhere
 def test_vmap_over_filters():
     """Filters of its own for each entry: gradients of theirs, too."""
     module, x = small().double(), torch.rand(2, 8, 8, dtype=torch.float64)
@@ -384,6 +391,7 @@ def test_vmap_over_filters():
             torch.testing.assert_close(ours, transform(energy_of(reference.scattering))(psi))
 
 
+@pytest.mark.everywhere
 def test_per_image_gradients_of_filters():
     """A gradient that is a sum over the images of one call is not one over the mapped images."""
     module, x = small().double(), torch.rand(3, 8, 8, dtype=torch.float64)
@@ -404,6 +412,7 @@ STAGES = {
 }
 
 
+@pytest.mark.everywhere
 @pytest.mark.parametrize("name", STAGES)
 def test_vmap_of_the_stages(name):
     """Each entry alone, with its gradient; mapped over the input, the parameters, both."""
@@ -424,6 +433,7 @@ def test_vmap_of_the_stages(name):
             torch.testing.assert_close(torch.func.vmap(g, dims)(zs, ws), expected)
 
 
+@pytest.mark.everywhere
 def test_forward_mode_without_torch_func():
     module, x = small().double(), torch.rand(3, 8, 8, dtype=torch.float64)
     v = x.cos()
@@ -435,6 +445,7 @@ def test_forward_mode_without_torch_func():
         torch.testing.assert_close(tangent, expected)
 
 
+@pytest.mark.everywhere
 @needs_compiler
 @pytest.mark.parametrize("name", ["vmap", "vmap of grad", "grad of grad", "jvp"])
 def test_compiled_transform_of_torch_func(name):
@@ -447,6 +458,7 @@ def test_compiled_transform_of_torch_func(name):
 # --- autograd ---------------------------------------------------------------------------------
 
 
+@pytest.mark.everywhere
 @pytest.mark.parametrize("create_graph", [False, True])
 def test_backward_is_the_engines(create_graph):
     """Also where it may be differentiated again, which only then takes the reference."""
@@ -463,6 +475,7 @@ def test_backward_is_the_engines(create_graph):
         torch.testing.assert_close(second, expected)
 
 
+@pytest.mark.everywhere
 @pytest.mark.parametrize("use_reentrant", [False, True])
 def test_activation_checkpointing(use_reentrant):
     model, x = network(), torch.rand(4, 1, 8, 8)
@@ -478,6 +491,7 @@ def test_activation_checkpointing(use_reentrant):
     assert_close([p.grad for p in model.parameters()], expected)
 
 
+@pytest.mark.everywhere
 def test_saves_its_input_and_nothing_else():
     saved: list[Tensor] = []
     module, x = small(), torch.rand(3, 8, 8, requires_grad=True)
@@ -486,6 +500,7 @@ def test_saves_its_input_and_nothing_else():
     assert {t.data_ptr() for t in saved} == {t.data_ptr() for t in (x, *module._packed)}
 
 
+@pytest.mark.everywhere
 def test_deterministic():
     module = Scattering2D(2, (20, 16), L=3)
     x = torch.rand(5, 20, 16, requires_grad=True)
@@ -547,6 +562,7 @@ def test_gradients_on_the_meta_device():
 # --- modes and subclasses -----------------------------------------------------------------------
 
 
+@pytest.mark.everywhere
 @pytest.mark.parametrize("wants_gradient", [False, True])
 def test_modes_and_subclasses_see_the_operator(wants_gradient):
     class Marked(Tensor):
@@ -580,6 +596,7 @@ def test_tensors_that_outlive_a_transform():
     assert torch.equal(module(kept[0]), module(torch.ones(8, 8)))
 
 
+@pytest.mark.everywhere
 @pytest.mark.parametrize("trainable", [None, "wavelets"])
 def test_an_ensemble_of_modules(trainable):
     """torch.func.stack_module_state and functional_call put other tensors into a module."""
@@ -663,4 +680,4 @@ def test_private_names_of_pytorch_stand_in_one_file():
         r"\btorch(\.\w+)*\._(?!_)|from torch(\.\w+)* import .*\b_[a-z]|from torch\._|forward_ad"
     )
     sources = (pathlib.Path(__file__).parents[1] / "scatcuda").rglob("*.py")
-    assert [path.name for path in sources if private.search(path.read_text())] == ["private.py"]
+    assert [path.name for path in sources if private.search(path.read_text())] == ["autograd.py"]

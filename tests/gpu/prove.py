@@ -42,6 +42,7 @@ OLDEST = (2, 11)  # PyTorch
 STEPS = ("build", "tests", "benchmarks", "sanitizer")
 TOOLS = ("memcheck", "racecheck", "initcheck", "synccheck")
 FIRST = ("test_gpu_runtime.py", "test_gpu_engine.py")  # whatever comes after is worth less
+SHARED = ("test_scattering2d.py", "test_ops.py", "test_pytorch.py")  # those marked `everywhere`
 FOUND = 77  # compute-sanitizer's exit status where it found something
 
 # Of the first three steps each may take what those before it left; a tool has its own.
@@ -290,7 +291,8 @@ def unbuilt(dry: bool) -> str | None:
 def files() -> list[Path]:
     """The test files, those first whose failure would tell most."""
     first = [HERE / name for name in FIRST]
-    return [*first, *sorted(set(HERE.glob("test_*.py")) - set(first))]
+    shared = [HERE.parent / name for name in SHARED]
+    return [*first, *sorted(set(HERE.glob("test_*.py")) - set(first)), *shared]
 
 
 def tests(proof: Proof) -> bool:

@@ -15,9 +15,12 @@ import random_programs
 import torch
 from torch import Tensor, nn
 
-from scatcuda import Scattering2D, cuda_launch, filters, limits, ops, reference
-from scatcuda.plan import Packed, Plan, pack
+from scatcuda import Scattering2D, banks, cuda_launch, limits, ops
+from scatcuda.banks.packing import pack
+from scatcuda.ops import reference
 from scatcuda.program import Table
+from scatcuda.program.packing import Packed
+from scatcuda.program.plan import Plan
 
 TIERS = ["general", "fused"]
 LIMITS = {torch.float32: 2e-6, torch.float64: 1e-12}  # relative errors, order by order
@@ -120,7 +123,7 @@ def backward_problem(
     """Gradient of S, images, and the bank, on the CPU."""
     plan = Plan(case.J, case.L, case.max_order, case.M, case.N, case.pre_pad)
     if bank is None:
-        bank = pack(filters.morlet_bank(plan.padded, plan.J, plan.L), plan, dtype)
+        bank = pack(banks.morlet_bank(plan.padded, plan.J, plan.L), plan, dtype)
     grad = torch.randn(*case.lead, plan.channels, *plan.output, dtype=dtype)
     return grad, case.images(dtype), *bank
 
@@ -351,7 +354,7 @@ def scattering(x: Tensor, packed: Packed, device: torch.device, tier: str) -> Te
 
 @pytest.fixture
 def bank() -> Packed:
-    return pack(filters.morlet_bank(PLAN.padded, PLAN.J, PLAN.L), PLAN, torch.float32)
+    return pack(banks.morlet_bank(PLAN.padded, PLAN.J, PLAN.L), PLAN, torch.float32)
 
 
 def channels_of(table: Table) -> Tensor:
