@@ -20,13 +20,13 @@
 
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
-# Of the GPU architectures one is enough to see that the extension links; `make proof` compiles the
-# kernels for another, `make kernels` and pip for all of them.
-export SCATCUDA_ARCHS ?= 90
+# Of the GPU architectures the oldest, whose limits are the tightest, is enough to see that the
+# extension links and its kernels fit; `make kernels` and pip compile for all of them.
+export SCATCUDA_ARCHS ?= 75
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
-SOURCES := $(shell find csrc -type f) setup.py pyproject.toml
+SOURCES := $(shell find csrc cmake -type f) CMakeLists.txt setup.py pyproject.toml
 CPP := $(shell find csrc tests benchmarks -name '*.h' -o -name '*.hpp' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
 .PHONY: help demo test proof bench compat learn gpu fuzz kernels lint clean
@@ -55,7 +55,7 @@ compat:
 	@echo "$(TORCH)" | grep -Eq '^[0-9]+(\.[0-9]+)+$$' \
 	  || { echo "make compat: TORCH must be a version of PyTorch, as in TORCH=2.14.1; got $(TORCH)"; exit 2; }
 	test -x $(COMPAT)/bin/pip || $(PYTHON) -m venv $(COMPAT)
-	$(COMPAT)/bin/pip install --quiet --upgrade "setuptools>=77" wheel ninja numpy "torch==$(TORCH)"
+	$(COMPAT)/bin/pip install --quiet --upgrade "setuptools>=77" wheel cmake ninja numpy "torch==$(TORCH)"
 	SCATCUDA_WERROR=1 $(COMPAT)/bin/pip install --quiet --no-build-isolation ".[test]"
 	$(COMPAT)/bin/pytest $(addprefix tests/test_,$(addsuffix .py,$(COMPATIBLE))) $(ARGS)
 COMPATIBLE := ops gradient pytorch trainable transforms scattering2d leaks
@@ -89,7 +89,7 @@ clean:
 $(VENV)/.torch:
 	@echo "== a virtual environment in $(VENV), with $(TORCH)"
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --upgrade "setuptools>=77" wheel ninja numpy
+	$(PIP) --upgrade "setuptools>=77" wheel cmake ninja numpy
 	$(BIN)/python -c "import torch" 2>/dev/null || $(PIP) "$(TORCH)"
 	@touch $@
 

@@ -54,13 +54,13 @@ def test_library_needs_the_stable_abi_only():
 
 def test_instruction_sets_share_no_code():
     """Code for AVX-512 to which anything else could be linked would crash elsewhere."""
-    objects = sorted((ROOT / "build").glob("temp*/engine_*.o"))
+    objects = sorted((ROOT / "build").glob("temp*/CMakeFiles/scatcuda_engine_*.dir/csrc/cpu/*.o"))
     if shutil.which("nm") is None or not objects:
         pytest.skip("the library was not built here, or there is no nm")
     for path in objects:
         command = ["nm", "--defined-only", str(path)]
         out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        isa = path.stem.split("_")[1]
+        isa = path.parents[2].name.split("_")[2]
         weak = [line.split()[-1] for line in out.splitlines() if line.split()[-2] in "WVu"]
         assert weak
         assert [name for name in weak if f"{len(isa)}{isa}" not in name] == []
@@ -112,11 +112,11 @@ def test_a_wrapper_of_nvcc_is_no_toolkit(found, tmp_path):
 def test_an_incomplete_toolkit_is_passed_over(lacks, found, tmp_path, monkeypatch):
     home = tree(tmp_path / "cuda", *(part for part in PARTS if part != lacks))
     wrapper(tmp_path, f"#!/bin/sh\necho '#$ TOP={home}' >&2\n")
-    assert found.cuda_home() is None and found.cuda_toolkit([home]) is None
+    assert found.cuda_home() is None and found.cuda_toolkit() is None
     named = re.escape(lacks.removeprefix("lib64/"))
     monkeypatch.setenv("SCATCUDA_CUDA", "1")
     with pytest.raises(SystemExit, match=f"no CUDA toolkit was found: .*{home} has no {named}"):
-        found.cuda_toolkit([home])
+        found.cuda_toolkit()
     tree(home, lacks)
     assert found.cuda_home() == home
 
@@ -142,10 +142,10 @@ def test_a_wrong_CUDA_HOME_has_a_sentence(found, tmp_path, monkeypatch):
     wrapper(tmp_path, f"#!/bin/sh\necho '#$ TOP={home}' >&2\n")
     monkeypatch.setenv("CUDA_HOME", str(tmp_path / "local"))
     with pytest.raises(SystemExit) as raised:
-        found.cuda_toolkit([home])
+        found.cuda_toolkit()
     assert f"CUDA_HOME={tmp_path / 'local'} is no CUDA toolkit: it has no include/" in str(raised)
     monkeypatch.setenv("CUDA_HOME", os.devnull)
     with pytest.raises(SystemExit, match="it has no bin/nvcc"):
         found.cuda_home()
     monkeypatch.setenv("SCATCUDA_CUDA", "0")
-    assert found.cuda_toolkit([home]) is None
+    assert found.cuda_toolkit() is None

@@ -21,6 +21,7 @@ import torch
 from leaks import growth
 from torch import Tensor
 from torch._subclasses import FakeTensorMode
+from torch.utils.cpp_extension import library_paths
 
 import scatcuda
 from scatcuda import _C, Scattering2D, banks, config, cuda_launch, ops
@@ -56,10 +57,7 @@ class Boundary(NamedTuple):
 
 @pytest.fixture(scope="module")
 def libraries() -> Path:
-    setup = native.settings()
-    flags = [*native.compile_flags(), *setup.STABLE_ABI]
-    flags += ["-isystem" + path for path in setup.include_paths()]
-    link = ["-shared", "-Wl,-Bsymbolic", *("-L" + path for path in setup.library_paths())]
+    link = ["-shared", "-Wl,-Bsymbolic", *("-L" + path for path in library_paths())]
     link += ["-Wl,--no-as-needed", "-ltorch"]
     built = {}
     for name, archs, engine in (
@@ -67,10 +65,10 @@ def libraries() -> Path:
         ("absent", "", native.ROOT / "csrc/cuda/absent.cpp"),
     ):
         # in C++ and in PyTorch the library goes by another name, so that both can be loaded
-        named = [*flags, f"-Dscatcuda={name}", f'-DSCATCUDA_ARCHS="{archs}"']
+        named = [f"-Dscatcuda={name}", f'-DSCATCUDA_ARCHS="{archs}"']
         sources = [native.ROOT / f"csrc/torch/{part}.cpp" for part in ("library", "cuda")]
         sources += [native.ROOT / "csrc/core/program.cpp", engine]
-        units = [native.Unit(f"{name}_{source.stem}", source, named) for source in sources]
+        units = [native.Unit(f"{name}_{source.stem}", source, named, "torch") for source in sources]
         built[f"{name}.so"] = (units, link)
     return native.build("boundary", built)
 

@@ -1,8 +1,8 @@
 """The CUDA sources as nvcc sees them, without a GPU: no warning and no spilled register. Where
 there is no nvcc this says so and skips.
 
-All architectures take ten minutes: here is the oldest, and `make` builds for another with the same
-warnings. `SCATCUDA_TEST_ARCHS=all` tests all, `make kernels` compiles all and prints the table."""
+All architectures take ten minutes: here is the oldest, which `make` builds for, too, so that
+nothing is compiled twice. `SCATCUDA_TEST_ARCHS=all` tests all, `make kernels` prints the table."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ FAKES = {  # folder: soname, version, further flags
 @pytest.fixture(scope="module")
 def programs() -> Path:
     """The driver, and a folder with each fake library."""
-    flags = [*native.compile_flags(), "-g1", "-pthread"]
+    flags = ["-g1", "-pthread"]
     sources = {
         "cufft": native.ROOT / "csrc/cuda/cufft.cpp",
         "driver": native.HERE / "run_cufft.cpp",

@@ -56,6 +56,9 @@ def test_obstacles_of_packages(monkeypatch):
     monkeypatch.setattr(prove.importlib.metadata, "version", lambda name: versions[name])
     assert "needs setuptools 77 or newer" in prove.obstacle()
     assert prove.obstacle().endswith("got 70.1.0.")
+    versions["setuptools"] = "80.0"
+    monkeypatch.setattr(prove.shutil, "which", lambda name, path: None)
+    assert "make gpu needs cmake and ninja" in prove.obstacle()
     monkeypatch.setitem(sys.modules, "torch", None)
     assert "has none. PYTHON=" in prove.obstacle()
 

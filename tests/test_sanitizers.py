@@ -31,13 +31,13 @@ from scatcuda.program.packing import Packed
 pytestmark = pytest.mark.proof
 
 SCATTERING, FILTER_FOLD, MODULUS, SCATTERING_BACK, FILTER_FOLD_BACK, MODULUS_BACK, RACE = range(7)
-ISAS = list(native.settings().ISAS)
+ISAS = native.instruction_sets()
 REALS = {"float": (np.float32, 1e-6), "double": (np.float64, 1e-13)}  # and relative tolerance
 # Butterflies live in small arrays that ASan would keep in memory, and its checks in line are long:
 # the engine would take minutes to compile. The indices of those arrays are constants, and UBSan
 # watches the bounds of all arrays of known size.
-ADDRESS = ["-O1", "-g1", "-fsanitize=address", "--param", "asan-stack=0"]
-ADDRESS += ["--param", "asan-instrumentation-with-call-threshold=0"]
+ADDRESS = ["-O1", "-g1", "-fsanitize=address", "--param=asan-stack=0"]
+ADDRESS += ["--param=asan-instrumentation-with-call-threshold=0"]
 UNDEFINED = ["-fsanitize=undefined", "-fno-sanitize-recover=all"]
 # These are as long to compile as all the others: where all instruction sets are tested one copy of
 # the engine has them.
@@ -152,10 +152,10 @@ def programs() -> Path:
         (address, "address", ADDRESS + UNDEFINED),
         (thread, "thread", THREAD),
     ):
-        link, flags = [*flags, "-pthread"], native.compile_flags() + flags
+        link = [*flags, "-pthread"]
         # the one instruction set under ThreadSanitizer is the one dispatch knows by itself
         one = ["-USCATCUDA_X86_64"] if name == "thread" else []
-        units.append(native.Unit(f"{name}_dispatch", dispatch, flags + one))
+        units.append(native.Unit(f"{name}_dispatch", dispatch, flags + one, "dispatched"))
         units.append(native.Unit(f"{name}_program", program, flags))
         run_engine = native.Unit(f"{name}_driver", driver, flags + sources)
         made[f"run_engine_{name}"] = ([*units, run_engine], link)
@@ -165,11 +165,11 @@ def programs() -> Path:
             made[f"{path.stem}_{name}"] = ([*units, unit], link)
     fuzz = native.Unit(
         "fuzz_plan", native.HERE / "fuzz_plan.cpp",
-        [*native.compile_flags(), *ADDRESS, *UNDEFINED, *sources, "-DSCATCUDA_FUZZ_MAIN"],
+        [*ADDRESS, *UNDEFINED, *sources, "-DSCATCUDA_FUZZ_MAIN"],
     )  # fmt: skip
     made["fuzz_plan"] = ([*address, fuzz], made["stream_address"][1])
     for name in ("hostile", "sizes"):
-        own = [*native.compile_flags(), *ADDRESS, *UNDEFINED, *sources]
+        own = [*ADDRESS, *UNDEFINED, *sources]
         unit = native.Unit(name, native.HERE / f"{name}.cpp", own)
         made[name] = ([*address, unit], made["stream_address"][1])
     return native.build("sanitizers", made)

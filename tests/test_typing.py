@@ -7,6 +7,7 @@ pyright reports.
 import ast
 import dataclasses
 import importlib
+import importlib.metadata
 import inspect
 import json
 import os
@@ -66,6 +67,31 @@ def test_the_program_runs():
     pytest.importorskip("safetensors")
     found = run("user.py", cwd=TYPED)
     assert found.returncode == 0, found.stderr
+
+
+def test_an_editable_install_is_seen(tmp_path):
+    """By a .pth file, which checkers read: the import hook that setuptools likes better they do
+    not run."""
+    pytest.importorskip("mypy")
+    try:
+        origin = importlib.metadata.distribution("scatcuda").read_text("direct_url.json") or ""
+    except importlib.metadata.PackageNotFoundError:
+        origin = ""
+    if '"editable": true' not in origin:
+        pytest.skip("scatcuda is not installed in place")
+    (tmp_path / "user.py").write_text(
+        "import torch\nfrom scatcuda import Scattering2D\n"
+        "S: torch.Tensor = Scattering2D(2, (8, 8))(torch.rand(8, 8))\n"
+    )
+    clean = {k: v for k, v in ENVIRONMENT.items() if k not in ("PYTHONPATH", "MYPYPATH")}
+    for command in (
+        ["-m", "mypy", "--config-file=", "--strict", "--follow-imports=silent", "user.py"],
+        ["-m", "basedpyright", "--level=error", "--pythonpath", sys.executable, "user.py"],
+    ):
+        done = subprocess.run(
+            [sys.executable, *command], cwd=tmp_path, env=clean, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_wrong_line_is_refused_by_both():

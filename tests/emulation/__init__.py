@@ -48,7 +48,7 @@ HERE = Path(__file__).resolve().parent
 # Three of UBSan's checks are left to ASan, which sees what they are for.
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 SANITIZERS += ["-fno-sanitize=null,object-size,pointer-overflow"]
-SANITIZERS += ["--param", "asan-stack=0", "--param", "asan-instrumentation-with-call-threshold=0"]
+SANITIZERS += ["--param=asan-stack=0", "--param=asan-instrumentation-with-call-threshold=0"]
 DEBUG = ["-g1", "-gdwarf-4"]  # lines, in a form that addr2line reads right
 VARIANTS = {
     "plain": [],
@@ -251,7 +251,7 @@ def build(
     pybind11 = pytest.importorskip("pybind11", reason="pybind11 drives the emulation")
     includes = [f"-I{native.ROOT / 'csrc'}", f"-I{native.ROOT / 'csrc/include'}", f"-I{HERE}"]
     includes += [f"-isystem{p}" for p in (pybind11.get_include(), sysconfig.get_path("include"))]
-    flags = [*native.settings().FLAGS, "-Wall", "-Wextra", "-Werror", *includes]
+    flags = includes
     flags.append('-DSCATCUDA_ARCHS="90"')
     # nvcc's pragmas; arrays that are declared extern are not made by constructors
     device = [*flags, "-DSCATCUDA_EMULATION", "-Wno-unknown-pragmas", "-fno-extern-tls-init"]

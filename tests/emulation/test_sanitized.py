@@ -1,17 +1,14 @@
 """The small problems that ``make gpu`` runs under compute-sanitizer launch every kernel: those
-of tests/gpu marked ``sanitize``, run by the emulated engine."""
+of ../gpu_problems.py, run by the emulated engine."""
 
 from __future__ import annotations
 
-import importlib.util
-import inspect
-import itertools
 import re
 import subprocess
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import gpu_problems as gpu
 import numpy as np
 import pytest
 import torch
@@ -20,27 +17,6 @@ from native.kernels import shortened
 import emulation
 
 pytestmark = pytest.mark.proof
-
-HERE = Path(__file__).resolve().parent
-
-
-def gpu_tests() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "gpu_engine", HERE.parent / "gpu" / "test_gpu_engine.py"
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def calls_of(function: Any) -> list[dict[str, Any]]:
-    """Arguments of a test, as pytest would give them."""
-    marks = [mark for mark in function.pytestmark if mark.name == "parametrize"]
-    return [
-        {mark.args[0]: value for mark, value in zip(marks, values, strict=True)}
-        for values in itertools.product(*(list(mark.args[1]) for mark in marks))
-    ]
 
 
 def kernels_of(path: Path) -> dict[int, str]:
@@ -54,7 +30,7 @@ def kernels_of(path: Path) -> dict[int, str]:
 
 
 def test_compute_sanitizer_sees_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine, gpu, launched = emulation.engine("plain"), gpu_tests(), set()
+    engine, launched = emulation.engine("plain"), set()
     engine.reset_device()
 
     def note(result: tuple) -> None:
@@ -113,11 +89,8 @@ def test_compute_sanitizer_sees_every_kernel(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(gpu, "check_program", check_program)
     monkeypatch.setattr(torch.ops, "scatcuda", Stages())
     monkeypatch.setattr(gpu, "LIMITS", dict.fromkeys(gpu.LIMITS, 1.0))
-    for _, function in inspect.getmembers(gpu, inspect.isfunction):
-        marks = {mark.name for mark in getattr(function, "pytestmark", [])}
-        if "sanitize" in marks:
-            for arguments in calls_of(function):
-                function(**arguments, device=None)
+    for ask, given in gpu.SANITIZED:
+        ask(*given, None)
 
     every = kernels_of(engine.path)
     assert len(every) > 50

@@ -74,7 +74,15 @@ def obstacle(dry: bool = False) -> str | None:
             version = "0: there is none"
         if int(version.partition(".")[0].partition(":")[0]) < oldest:
             return f"make gpu needs {package} {oldest} or newer in {sys.executable}; got {version}."
+    missing = [name for name in ("cmake", "ninja") if shutil.which(name, path=programs()) is None]
+    if missing:
+        return f"make gpu needs {' and '.join(missing)}: a package of {sys.executable} or on PATH."
     return None
+
+
+def programs() -> str:
+    """Where programs are: a Python outside of PATH brings its own."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
 # --- commands -----------------------------------------------------------------------------------
@@ -98,12 +106,10 @@ def call(
 ) -> tuple[int | None, list[str]]:
     """Runs a command, whose lines are said as they come. Shortly before its time is up it is
     interrupted, then killed with all that it started: its status is None."""
-    # a Python outside of PATH brings its programs, ninja among them
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     process = subprocess.Popen(
         [str(part) for part in command],
         cwd=ROOT,
-        env={**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **environment},
+        env={**os.environ, "PATH": programs(), "PYTHONUNBUFFERED": "1", **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -7,12 +7,25 @@ Expected values are those of ../oracle.py and of scatcuda.reference, in float64 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import oracle
 import pytest
-import random_programs
 import torch
+from gpu_problems import (
+    LIMITS,
+    PROGRAMS,
+    SANITIZED,
+    TIERS,
+    WITH_FILTERS,
+    X_ALONE,
+    Case,
+    backward_problem,
+    check,
+    check_gradients,
+    check_program,
+    gradients,
+    scattered,
+)
 from torch import Tensor, nn
 
 from scatcuda import Scattering2D, banks, cuda_launch, limits, ops
@@ -21,41 +34,6 @@ from scatcuda.ops import reference
 from scatcuda.program import Table
 from scatcuda.program.packing import Packed
 from scatcuda.program.plan import Plan
-
-TIERS = ["general", "fused"]
-LIMITS = {torch.float32: 2e-6, torch.float64: 1e-12}  # relative errors, order by order
-# of gradients: the direction of a wavelet coefficient that is nearly 0 has fewer digits
-GRADIENT_LIMITS = {torch.float32: 2e-5, torch.float64: 1e-11}
-
-
-class Case(NamedTuple):
-    """Images ``M N`` in a batch of the shape ``lead``."""
-
-    M: int
-    N: int
-    J: int
-    L: int = 8
-    max_order: int = 2
-    lead: tuple[int, ...] = (3,)
-    pre_pad: bool = False
-
-    def __str__(self) -> str:
-        pre_pad = "-pre_pad" * self.pre_pad
-        lead = "x".join(map(str, self.lead)) or "one"
-        return f"{self.M}x{self.N}-J{self.J}-L{self.L}-order{self.max_order}-{lead}{pre_pad}"
-
-    def module(self, tier: str = "auto", workspace: int | None = None) -> Scattering2D:
-        """Padded images of ``pre_pad`` have the sides ``M N``."""
-        shape = (self.M, self.N)
-        if self.pre_pad:
-            shape = tuple(side - 2 * 2**self.J for side in shape)
-        arguments = (self.J, shape, self.L, self.max_order, self.pre_pad)
-        return Scattering2D(*arguments, tier=tier, workspace=workspace)
-
-    def images(self, dtype: torch.dtype = torch.float64) -> Tensor:
-        """Positive: the mean of few pixels of order 0 then loses no digits."""
-        return torch.rand(*self.lead, self.M, self.N, dtype=dtype)
-
 
 # Small enough for a block of any GPU
 SMALL = [
@@ -87,109 +65,6 @@ CASES = [
     Case(224, 224, 4, L=4, lead=()),
     Case(96, 1024, 2, L=2, max_order=1, lead=(1,)),
 ]
-
-
-def scattered(module: Scattering2D, x: Tensor, device: torch.device) -> Tensor:
-    """On the GPU; skips what the fused tier leaves to the general one."""
-    try:
-        return module.to(device, x.dtype)(x.to(device))
-    except RuntimeError as error:
-        if module.tier == "fused" and "fused tier" in str(error):
-            pytest.skip("the fused tier does not do this problem on this GPU")
-        raise
-
-
-def check(case: Case, tier: str, dtype: torch.dtype, device: torch.device, **options) -> None:
-    module, x = case.module(tier, **options), case.images()
-    S = scattered(module, x.to(dtype), device)
-    assert S.dtype == dtype and S.device.type == device.type and S.is_contiguous()
-    expected = oracle.scattering2d(x.to(dtype), module.bank, case.max_order, case.pre_pad)
-    assert S.shape == expected.shape
-    order = module.meta()["order"]
-    assert oracle.error_by_order(order, S.cpu(), expected) <= LIMITS[dtype]
-
-
-X_ALONE, WITH_FILTERS = (True, False, False), (True, True, True)
-Wanted = tuple[bool, bool, bool]  # gradients of x, psi, phi
-
-
-def program_of(case: Case) -> str:
-    return Plan(case.J, case.L, case.max_order, case.M, case.N, case.pre_pad).program
-
-
-def backward_problem(
-    case: Case, dtype: torch.dtype, bank: Packed | None = None
-) -> tuple[Tensor, ...]:
-    """Gradient of S, images, and the bank, on the CPU."""
-    plan = Plan(case.J, case.L, case.max_order, case.M, case.N, case.pre_pad)
-    if bank is None:
-        bank = pack(banks.morlet_bank(plan.padded, plan.J, plan.L), plan, dtype)
-    grad = torch.randn(*case.lead, plan.channels, *plan.output, dtype=dtype)
-    return grad, case.images(dtype), *bank
-
-
-def gradients(
-    case: Case,
-    given: tuple[Tensor, ...],
-    wanted: Wanted,
-    device: torch.device,
-    tier: str,
-    workspace: int = 0,
-) -> list[Tensor]:
-    """The engine's; skips what the fused tier leaves to the general one."""
-    operator = torch.ops.scatcuda.scattering_backward
-    options = (*wanted, tier, workspace)
-    try:
-        there = (t.to(device) for t in given)
-        return [g.cpu() for g in operator(*there, program_of(case), *options)]
-    except RuntimeError as error:
-        if tier == "fused" and "fused tier" in str(error):
-            pytest.skip("the fused tier does not do this problem on this GPU")
-        raise
-
-
-def check_gradients(
-    case: Case,
-    tier: str,
-    dtype: torch.dtype,
-    device: torch.device,
-    wanted: Wanted = X_ALONE,
-    workspace: int = 0,
-    bank: Packed | None = None,
-) -> None:
-    """Against the reference in float64."""
-    given = backward_problem(case, dtype, bank)
-    found = gradients(case, given, wanted, device, tier, workspace)
-    wide = (t.double() if t.is_floating_point() else t for t in given)
-    expected = reference.scattering_backward(*wide, program_of(case), *wanted)
-    for ours, theirs in zip(found, expected, strict=True):
-        assert ours.shape == theirs.shape and ours.is_contiguous()
-        assert (ours - theirs).norm() <= GRADIENT_LIMITS[dtype] * theirs.norm()
-
-
-# Programs of ../random_programs.py, by their seeds; with groups and pairs
-PROGRAMS = [(seed, gathering) for seed in range(24) for gathering in (False, True)]
-# those that launch all kernels of the general tier, as ../emulation/test_sanitized.py finds
-EVERY_KERNEL = [(21, True), (11, False), (10, False), (1, False), (20, False)]
-
-
-def check_program(
-    drawn: tuple[int, bool], dtype: torch.dtype, device: torch.device, workspace: int = 0
-) -> None:
-    """Coefficients and all gradients, against the reference in float64."""
-    p, packed, x = random_programs.case(*drawn[:1], dtype, *drawn[1:])
-    given = (x, *packed)
-    wide = [t.double() if t.is_floating_point() else t for t in given]
-    expected = reference.scattering(*wide, p.text)
-    grad = torch.randn(expected.shape, dtype=dtype)
-    on_device = [t.to(device) for t in given]
-    S = ops.scattering(*on_device, p.text, workspace=workspace)
-    backward = torch.ops.scatcuda.scattering_backward
-    arguments = (p.text, *WITH_FILTERS, "auto", workspace)
-    found = (S, *backward(grad.to(device), *on_device, *arguments))
-    theirs = (expected, *reference.scattering_backward(grad.double(), *wide, *arguments[:4]))
-    for ours, right in zip(found, theirs, strict=True):
-        assert (ours.cpu() - right).norm() <= GRADIENT_LIMITS[dtype] * right.norm(), p.text
 
 
 # --- right --------------------------------------------------------------------------------------
@@ -465,88 +340,9 @@ def test_any_box_is_right_or_gives_nan(bank, rng, device):
     assert torch.equal(scattering(x, bank, device, "auto"), sane)
 
 
-# --- small, for compute-sanitizer ---------------------------------------------------------------
-
-TINY = [
-    Case(16, 12, 2, L=3, lead=(3,)),
-    Case(9, 10, 1, L=8, lead=(2,)),
-    Case(8, 8, 3, L=4, lead=(1,)),
-    Case(14, 18, 1, L=1, pre_pad=True, lead=()),
-    Case(7, 6, 1, L=2, max_order=1, lead=(2,)),
-    Case(6, 5, 1, max_order=0, lead=(2,)),
-]
-
-
 @pytest.mark.sanitize
-@pytest.mark.parametrize("workspace", [None, 1])
-@pytest.mark.parametrize("case", TINY, ids=str)
-@pytest.mark.parametrize("tier", TIERS)
-def test_tiny_problems(tier, case, workspace, device):
-    check(case, tier, torch.float32, device, workspace=workspace)
-    check_gradients(case, tier, torch.float32, device, workspace=workspace or 0)
-
-
-@pytest.mark.sanitize
-@pytest.mark.parametrize("dtype", LIMITS, ids=str)
-@pytest.mark.parametrize("case", TINY[:3], ids=str)
-def test_tiny_problems_with_filters(case, dtype, device):
-    check(case, "general", dtype, device)
-    check_gradients(case, "general", dtype, device, WITH_FILTERS)
-
-
-# The sides that have kernels of their own, and the way there, with as few angles as can be
-OWN_SIDES = [
-    Case(28, 28, 2, L=1, lead=()),  # families of 36, the last scale of 18 by two
-    Case(32, 32, 2, lead=(1,)),  # 40, 20
-    Case(32, 32, 3, L=1, lead=()),  # 48
-    Case(60, 60, 3, L=1, lead=()),  # 72, 18 by four
-    Case(64, 64, 2, L=1, lead=()),  # 72, 36
-    Case(64, 64, 3, L=1, lead=()),  # 80, 20 by four
-    Case(128, 128, 3, L=1, lead=()),  # 72, 36 by two and by four
-    Case(128, 128, 4, L=1, lead=()),  # 80
-    Case(224, 224, 3, L=1, lead=()),  # 120, 60 by two and by four
-    Case(256, 256, 4, L=1, lead=()),  # 72 by four
-    Case(256, 256, 5, L=1, lead=()),  # 80 by four
-]
-
-
-@pytest.mark.sanitize
-@pytest.mark.parametrize("case", OWN_SIDES, ids=str)
-def test_kernels_of_one_side(case, device):
-    check(case, "fused", torch.float32, device)
-    check_gradients(case, "fused", torch.float32, device)
-
-
-@pytest.mark.sanitize
-@pytest.mark.parametrize("dtype", LIMITS, ids=str)
-@pytest.mark.parametrize("drawn", EVERY_KERNEL, ids=str)
-def test_tiny_programs(drawn, dtype, device):
-    check_program(drawn, dtype, device)
-
-
-@pytest.mark.sanitize
-@pytest.mark.parametrize("dtype", LIMITS, ids=str)
-def test_tiny_stages(dtype, device):
-    z, folded = (torch.randn(2, *s, dtype=torch.complex128) for s in ((12, 20), (3, 6, 10)))
-    psi, u = torch.randn(3, 12, 20).double(), torch.randn(2, 3, 11, 13).double()
-    a_m, a_n = torch.rand(2, 11).double(), torch.rand(5, 13).double()
-    stages = {
-        "filter_fold": (z, psi, 2),
-        "filter_fold_backward": (folded, z, psi, 2, True, True),
-        "modulus": (z[0, :3, :7],),
-        "modulus_backward": (u[0, 0, :3, :7], z[0, :3, :7]),
-        "lowpass": (u, a_m, a_n),
-    }
-
-    def narrowed(value):
-        if not isinstance(value, Tensor):
-            return value
-        return value.to(device, dtype.to_complex() if value.is_complex() else dtype)
-
-    for name, arguments in stages.items():
-        found = getattr(torch.ops.scatcuda, name)(*map(narrowed, arguments))
-        expected = getattr(reference, name)(*arguments)
-        if isinstance(expected, Tensor):
-            found, expected = (found,), (expected,)
-        for ours, theirs in zip(found, expected, strict=True):
-            assert (ours.cpu() - theirs).norm() <= LIMITS[dtype] * theirs.norm(), name
+@pytest.mark.parametrize(
+    ("ask", "given"), SANITIZED, ids=[f"{ask.__name__}-{given}" for ask, given in SANITIZED]
+)
+def test_small(ask, given, device):
+    ask(*given, device)

@@ -1,21 +1,23 @@
-"""Builds the C++ programs in this folder, with the flags of setup.py and ninja.
+"""Builds the C++ programs in this folder, by CMake and the recipe of the library itself.
 
-The objects stay under ``build/tests``; ninja compiles again only what changed.
+The objects stay under ``build/tests``; only what changed is compiled again.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from unittest import mock
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -23,16 +25,25 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Unit:
-    """One compiler call."""
+    """One compiler call, with the flags of the recipe, warnings as errors, and its own."""
 
     name: str  # of the object
     source: Path
-    flags: list[str]
+    flags: list[str] = field(default_factory=list)
+    #: "dispatched": it knows of the instruction sets; "torch": it includes PyTorch's headers;
+    #: "avx2 float": the CPU engine for that instruction set and number type
+    kind: str = "plain"
+
+
+def engine_unit(isa: str, real: str, source: Path, flags: list[str], prefix: str) -> Unit:
+    """The CPU engine, or what includes it, for one instruction set and number type."""
+    own = [f"-I{ROOT / 'csrc'}", *flags]
+    return Unit(f"{prefix}_{isa}_{real}", source, own, f"{isa} {real}")
 
 
 @cache
 def settings() -> ModuleType:
-    """setup.py as a module: its constants, without building anything."""
+    """setup.py as a module, without building anything."""
     spec = importlib.util.spec_from_file_location("scatcuda_setup", ROOT / "setup.py")
     assert spec is not None
     assert spec.loader is not None
@@ -42,48 +53,88 @@ def settings() -> ModuleType:
     return module
 
 
-def engine_unit(isa: str, real: str, source: Path, flags: list[str], prefix: str) -> Unit:
-    """The CPU engine for one instruction set and number type, as setup.py compiles it."""
-    defines = [f"-DSCATCUDA_ISA={isa}", f"-DSCATCUDA_REAL={real}", f"-I{ROOT / 'csrc'}"]
-    all_flags = [*compile_flags(), *settings().ISAS[isa], *defines, *flags]
-    return Unit(f"{prefix}_{isa}_{real}", source, all_flags)
+@cache
+def recipe(name: str) -> list[str]:
+    """A list of cmake/flags.cmake."""
+    command = [settings().cmake(), f"-DNAME={name}", "-P", str(HERE / "print.cmake")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [word for word in done.stderr.strip().split(";") if word]
 
 
-def compile_flags() -> list[str]:
-    """What every unit of the CPU engine is compiled with, warnings as errors."""
-    flags = [*settings().FLAGS, *settings().ENGINE_FLAGS, "-Wall", "-Wextra", "-Werror"]
-    return flags + (["-DSCATCUDA_X86_64"] if settings().X86_64 else [])
+def instruction_sets() -> list[str]:
+    """Those that the library is compiled for on such a processor."""
+    return recipe("SCATCUDA_ISAS") if platform.machine() in ("x86_64", "AMD64") else ["baseline"]
 
 
 def build(folder: str, programs: dict[str, tuple[list[Unit], list[str]]], *wanted: str) -> Path:
     """Compiles and links programs, ``{name: (units, link flags)}``, which may share units: those
-    that are ``wanted``, or all.
+    that are ``wanted``, or all. With ``-shared`` they are libraries.
 
     Returns: the directory that holds the programs, ``build/tests/<folder>``.
     """
     cxx = os.environ.get("CXX", "g++")
     if shutil.which(cxx.split()[0]) is None:
         pytest.skip(f"no compiler: {cxx}")
-    escape, join = settings().escape, settings().join
-    lines = [
-        "rule cxx",
-        f"  command = {cxx} -MMD -MF $out.d $flags -c $in -o $out",
-        "  depfile = $out.d",
-        "  deps = gcc",
-        "rule link",
-        f"  command = {cxx} $in -o $out $flags",
-    ]
-    for unit in {unit.name: unit for units, _ in programs.values() for unit in units}.values():
-        lines += [f"build {unit.name}.o: cxx {escape(unit.source)}"]
-        lines += [f"  flags = {join(unit.flags)}"]
-    for program, (units, link) in programs.items():
-        objects = " ".join(f"{unit.name}.o" for unit in units)
-        lines += [f"build {program}: link {objects}", f"  flags = {join(link)}"]
     target = ROOT / "build" / "tests" / folder
     target.mkdir(parents=True, exist_ok=True)
-    (target / "build.ninja").write_text("\n".join(lines) + "\n")
-    command = ["ninja", "-C", str(target), "-j", str(os.cpu_count() or 1), *wanted]
+    text = project(target, programs)
+    lists = target / "CMakeLists.txt"
+    if not lists.exists() or lists.read_text() != text:
+        lists.write_text(text)
+    given = {
+        "CMAKE_BUILD_TYPE": "Release",
+        "CMAKE_CXX_COMPILER": ";".join(cxx.split()),
+        "CMAKE_PREFIX_PATH": torch.utils.cmake_prefix_path,
+    }
+    said = settings().configure(target, target / "cmake", given)
+    command = [settings().cmake(), "--build", str(target / "cmake"), "-j", str(os.cpu_count() or 1)]
+    command += ["--target", *map(_target, wanted or programs)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        pytest.fail(f"{' '.join(command)}\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
+        told = f"{done.stdout[-4000:]}{done.stderr[-2000:]}"
+        pytest.fail(f"{' '.join(command)}\n{said}{told}")
     return target
+
+
+def project(target: Path, programs: dict[str, tuple[list[Unit], list[str]]]) -> str:
+    """The CMakeLists.txt of the programs."""
+    lines = [
+        "cmake_minimum_required(VERSION 3.21)",
+        "project(scatcuda_tests LANGUAGES CXX)",
+        "set(SCATCUDA_WERROR ON)",
+        f"include({ROOT}/cmake/recipe.cmake)",
+    ]
+    for unit in {unit.name: unit for units, _ in programs.values() for unit in units}.values():
+        name = f"unit_{unit.name}"
+        if " " in unit.kind:
+            lines.append(f"scatcuda_engine({name} {unit.kind} {_verbatim(str(unit.source))})")
+        else:
+            lines.append(f"add_library({name} OBJECT {_verbatim(str(unit.source))})")
+        if unit.kind in ("dispatched", "torch"):
+            how = {"dispatched": "scatcuda_dispatched", "torch": "scatcuda_with_torch"}[unit.kind]
+            lines.append(f"{how}({name})")
+        if unit.flags:
+            flags = " ".join(map(_verbatim, unit.flags))
+            lines.append(f"target_compile_options({name} PRIVATE {flags})")
+    for program, (units, link) in programs.items():
+        name, place = _target(program), target / program
+        kind = "library" if "-shared" in link else "executable"
+        objects = " ".join(f"$<TARGET_OBJECTS:unit_{unit.name}>" for unit in units)
+        flags = " ".join(_verbatim(flag) for flag in link if flag != "-shared")
+        module = " MODULE" if kind == "library" else ""
+        lines.append(f"add_{kind}({name}{module} {objects})")
+        lines.append(f"target_link_libraries({name} PRIVATE {flags})")
+        lines.append(
+            f'set_target_properties({name} PROPERTIES LINKER_LANGUAGE CXX PREFIX "" SUFFIX "" '
+            f'OUTPUT_NAME "{place.name}" RUNTIME_OUTPUT_DIRECTORY "{place.parent}" '
+            f'LIBRARY_OUTPUT_DIRECTORY "{place.parent}")'
+        )
+    return "\n".join([*lines, ""])
+
+
+def _target(program: str) -> str:
+    return f"program_{program.replace('/', '_')}"
+
+
+def _verbatim(word: str) -> str:
+    return f"[==[{word}]==]"

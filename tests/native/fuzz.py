@@ -63,7 +63,7 @@ def fuzzer() -> Path:
         native.engine_unit("baseline", real, engine, flags, "fuzz") for real in ("float", "double")
     ]
     for path in [native.HERE / "fuzz_plan.cpp", *(native.ROOT / f"csrc/{s}.cpp" for s in SOURCES)]:
-        units.append(native.Unit(path.stem, path, native.compile_flags() + flags + includes))
+        units.append(native.Unit(f"fuzz_{path.stem}", path, flags + includes, "dispatched"))
     with mock.patch.dict(os.environ, CXX="clang++"):
         return native.build("fuzz", {"fuzz_plan": (units, FLAGS)}) / "fuzz_plan"
 

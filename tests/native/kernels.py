@@ -9,6 +9,7 @@ Nothing here needs a GPU. A warning, a register spilled to memory among them, is
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,10 +19,10 @@ from functools import cache
 from math import prod
 from pathlib import Path
 
-from . import ROOT, settings
+from . import ROOT, recipe, settings
 
 ARCHITECTURES = (75, 80, 86, 90, 100, 120)
-FLAGS = [*settings().NVCC_FLAGS, "-cubin", "-Werror", "all-warnings"]
+FLAGS = ["-std=c++17", "-O3", *recipe("SCATCUDA_NVCC_FLAGS"), "-cubin", "-Werror", "all-warnings"]
 FLAGS += ["-Xptxas", "-v,-warn-spills,-Werror", f"-I{ROOT / 'csrc'}"]
 FOOTNOTE = (
     "Bytes but for threads (the most a block may have); per architecture the registers a thread\n"
@@ -114,9 +115,9 @@ def compile_kernels(
     folder: Path = ROOT / "build" / "tests" / "kernels",
 ) -> dict[tuple[Path, int], Compiled]:
     """Compiles the kernels of each file for each architecture, as far as that was not done before,
-    and reads the compiler's report on them. The objects stay in `folder`."""
-    escape, join = settings().escape, settings().join
-    nvcc = join([f"{toolkit()}/bin/nvcc", *FLAGS, *flags, "-MMD", "--keep"])
+    and reads the compiler's report on them. The objects stay in `folder`; what the library was
+    built with, its warnings as errors, is not compiled again."""
+    nvcc = shlex.join([f"{toolkit()}/bin/nvcc", *FLAGS, *flags, "-MMD", "--keep"])
     lines = [
         "rule nvcc",
         f"  command = mkdir -p $dir && {nvcc} -arch=$arch -MF $out.d --keep-dir $dir "
@@ -124,14 +125,15 @@ def compile_kernels(
         "  depfile = $out.d",
         "  deps = gcc",
     ]
-    logs = {(file, arch): f"{file.stem}_{arch}.log" for file in files for arch in architectures}
+    wanted = [(file, arch) for file in files for arch in architectures]
+    compiled = {} if flags else {key: found for key in wanted if (found := built(*key))}
+    logs = {key: f"{key[0].stem}_{key[1]}.log" for key in wanted if key not in compiled}
     for (file, arch), log in logs.items():
-        lines += [f"build {log}: nvcc {escape(file)}", f"  arch = sm_{arch}"]
+        lines += [f"build {log}: nvcc {str(file).replace(' ', '$ ')}", f"  arch = sm_{arch}"]
         lines += [f"  dir = {Path(log).stem}"]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "build.ninja").write_text("\n".join(lines) + "\n")
     subprocess.run(["ninja", "-C", str(folder)], capture_output=True, text=True, check=True)
-    compiled = {}
     for (file, arch), log in logs.items():
         told = (folder / log).read_text()
         ptx = folder / Path(log).stem / f"{file.stem}.ptx"
@@ -142,6 +144,22 @@ def compile_kernels(
             errors = f"{file.name} for sm_{arch}:\n{errors}"
         compiled[file, arch] = Compiled(kernels, errors)
     return compiled
+
+
+def built(file: Path, architecture: int) -> Compiled | None:
+    """What cmake/report.sh kept of the library's build, where it is of these sources."""
+    changed = max(path.stat().st_mtime for path in (ROOT / "csrc").rglob("*") if path.is_file())
+    try:
+        place = file.relative_to(ROOT)
+    except ValueError:
+        return None
+    objects = f"temp.*/CMakeFiles/scatcuda_cuda.dir/{place}.o"
+    for log in (ROOT / "build").glob(f"{objects}.log"):
+        told = log.read_text()
+        if log.stat().st_mtime > changed and f"for 'sm_{architecture}'" in told:
+            ptx = "".join(path.read_text() for path in log.with_suffix(".ptx").glob("*.ptx"))
+            return Compiled(parse(told, ptx, architecture), "")
+    return None
 
 
 def complaints(report: str) -> str:
@@ -160,7 +178,11 @@ def parse(report: str, ptx: str, architecture: int) -> list[Kernel]:
     def total(unit: str, part: str) -> int:
         return sum(map(int, re.findall(rf"(\d+) {unit}", part)))
 
-    parts = {part.partition("'")[0]: part for part in report.split("entry function '")[1:]}
+    parts = {
+        part.partition("'")[0]: part
+        for part in report.split("entry function '")[1:]
+        if f"for 'sm_{architecture}'" in part.partition("\n")[0]
+    }
     return [
         Kernel(
             name=name,
