@@ -85,7 +85,7 @@ class Cascade(Transform):
         self._plan = plan = checked_plan(caller, J, shape, L, min(self.depth, 2), False)
         self.J, self.L = plan.J, plan.L
         self.shape: tuple[int, int] = (plan.M, plan.N)
-        self.input_shape = self.shape
+        self.input_shape: tuple[int, int] = self.shape
         if not callable(rho):
             raise TypeError(f"{caller}: rho must be callable; got {type(rho).__name__}")
         self.rho = rho

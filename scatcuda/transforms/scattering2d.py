@@ -183,7 +183,7 @@ class Scattering2D(Transform, Generic[Output]):
         caller = "Scattering2D"
         self._plan = plan = checked_plan(caller, J, shape, L, max_order, pre_pad, paths)
         self._shape = pair(caller, shape)
-        self.input_shape = plan.M, plan.N  # what a call is given
+        self.input_shape: tuple[int, int] = (plan.M, plan.N)
         self._program = plan.program
         self.backend = backend
         self.out_type: OutType = _one_of("out_type", out_type, _OUT_TYPES)
@@ -508,7 +508,7 @@ def backend_name(backend: Any) -> Backend:
     """A backend object of Kymatio, or of ours for Kymatio, stands for its name. One of the user's
     own does not: it may compute something else."""
     package = str(getattr(backend, "__module__", "")).partition(".")[0]
-    name = getattr(backend, "name", backend) if package in ("kymatio", __package__) else backend
+    name = getattr(backend, "name", backend) if package in ("kymatio", "scatcuda") else backend
     found: Backend = _one_of("backend", name, _BACKENDS, BackendError)
     return found
 
