@@ -69,6 +69,7 @@ def test_the_program_runs():
     assert found.returncode == 0, found.stderr
 
 
+@pytest.mark.proof
 def test_an_editable_install_is_seen(tmp_path):
     """By a .pth file, which checkers read: the import hook that setuptools likes better they do
     not run."""

@@ -55,6 +55,7 @@ def pack(bank: _Bank, plan: Plan, dtype: torch.dtype) -> Packed:
         plan, dtype: the problem and the numbers of the result.
     Raises: ValueError: the low-pass is none, or a value is not finite.
     Example:
+        >>> from scatcuda.banks import morlet_bank
         >>> plan = Plan(J=2, L=8, max_order=2, M=32, N=32)
         >>> [tuple(t.shape) for t in pack(morlet_bank(plan.padded, 2), plan, torch.float32)]
         [(25600,), (2, 5), (960,), (32, 2)]
