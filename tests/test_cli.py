@@ -89,6 +89,72 @@ def test_networks(options, tmp_path, capsys):
     assert capsys.readouterr().out.startswith(f"accuracy   {kept:.2%}")
 
 
+OWN = """
+import torch
+
+class Blocks(torch.nn.Module):
+    def __init__(self, sides):
+        super().__init__()
+        self.output_shape = (1, *(side // 2 for side in sides))
+
+    def forward(self, x):
+        return torch.nn.functional.avg_pool2d(x, 2)[..., None, :, :]
+
+def make(sides):
+    return Blocks(sides)
+
+def nothing(sides):
+    return None
+"""
+
+
+@pytest.mark.parametrize("transform", ["cascade", "own_transform:make"])
+def test_a_hybrid_on_another_transform(transform, tmp_path, capsys, monkeypatch):
+    (tmp_path / "own_transform.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = tmp_path / "run"
+    how = ["--epochs", 1, "--min-steps", 8, "--n", 100, "--head", "linear", "--run", folder]
+    how += ["--J", 1] * (transform == "cascade")
+    command = ["train", "digits", "--model", "hybrid", "--transform", transform, *how]
+    assert run(*command) == 0
+    assert run(*command) == 0  # it is the same run
+    capsys.readouterr()
+    if transform == "cascade":
+        assert run("eval", folder) == 0
+        return
+    assert run("eval", folder) == 1
+    assert "is code that a file does not have imported" in capsys.readouterr().err
+    assert run("train", "--config", folder / "config.toml", "--run", tmp_path / "again") == 1
+    assert "say --transform yourself" in capsys.readouterr().err
+    assert run("eval", folder, "--transform", transform) == 0
+    assert run("eval", folder, "--transform", "own_transform:nothing") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            ["--transform", "wavelets"],
+            "transform must be one of scattering2d, cascade, or",
+        ),
+        (["--transform", "os.path:no such"], "or package.module:function"),
+        (["--transform", "no_such_module:make"], "cannot be imported: No module named"),
+        (["--transform", "os:nothing"], "cannot be imported: module 'os' has no"),
+        (["--transform", "builtins:len"], "what it makes must be a transform"),
+        (["--transform", "builtins:len", "--J", 3], "J is no option of transform = builtins:len"),
+        (["--transform", "cascade", "--trainable", "filters"], "trainable is no option of"),
+    ],
+)
+def test_a_transform_that_is_none(options, sentence, tmp_path, capsys):
+    assert run("train", "digits", "--model", "hybrid", *options, "--run", tmp_path / "run") == 1
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_transform_is_of_hybrids(tmp_path, capsys):
+    assert run("train", "digits", "--transform", "cascade", "--run", tmp_path / "run") == 1
+    assert "transform is an option of model = hybrid" in capsys.readouterr().err
+
+
 def test_another_experiment_in_the_same_folder(tmp_path, capsys):
     options = ["train", "digits", "--n", 100, "--run", tmp_path]
     assert run(*options) == 0

@@ -15,8 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 
-from scatcuda import Scattering2D
-from scatcuda.learn.extraction.pooling import Pool, pool
+from scatcuda import Cascade, Scattering2D
+from scatcuda.learn.extraction.pooling import KINDS, Pool, pool
 from scatcuda.learn.extraction.transformer import ScatteringTransformer
 
 
@@ -358,3 +358,77 @@ def test_textures_are_told_apart_when_turned():
         )
         score[kind] = model.fit(*train).score(*test)
     assert score["rotation"] >= 0.95 and score["mean"] <= 0.85, score
+
+
+# --- any transform, by its meta ---------------------------------------------------------------
+
+
+def test_pooling_asks_the_transform():
+    module = Scattering2D(2, (16, 20), 4)
+    S = module(torch.rand(3, 16, 20))
+    for kind in KINDS:
+        assert torch.equal(pool(S, kind, transform=module), pool(S, kind, 2, 4))
+        layer = Pool(kind, 2, 4, log=True)
+        assert torch.equal(Pool(kind, log=True, transform=module)(S), layer(S))
+
+
+def test_pooling_of_some_paths():
+    """Over as many turns as there are; without order 0 everything has a logarithm."""
+    paths = [(0,), (1,), (2,), (0, 5), (1, 6), (2, 5)]
+    module = Scattering2D(2, (16, 20), 4, paths=paths)
+    S = module(torch.rand(3, 16, 20)).double()
+    P = Pool("rotation", log=True, transform=module)(S)
+    means = S.mean((-2, -1))
+    expected = [means[:, :3].mean(-1), means[:, 3:5].mean(-1), means[:, 5]]
+    torch.testing.assert_close(P, (torch.stack(expected, -1).clamp(min=0) + 1e-6).log())
+
+
+class Line(torch.nn.Module):
+    """Not of images: two channels of a signal, without angles."""
+
+    output_shape = (2, 5)
+
+    def meta(self):
+        return {"order": np.array([0, 1]), "j": np.array([[-1], [3]])}
+
+    def forward(self, x):
+        return torch.stack([x, x.abs()], -2)[..., :5]
+
+
+def test_pooling_of_signals():
+    line, x = Line(), torch.randn(4, 5)
+    torch.testing.assert_close(pool(line(x), "mean", transform=line), line(x).mean(-1))
+    assert Pool(None, log=True, transform=line)(line(x)).shape == (4, 2, 5)
+    with pytest.raises(TypeError, match="wants a transform with angles"):
+        Pool("rotation", transform=line)
+    with pytest.raises(ValueError, match=r"S must have shape \[..., 2, n\]; got \[4, 5\]"):
+        pool(x, "mean", transform=line)
+    with pytest.raises(TypeError, match=r"J or a transform says .*; got neither"):
+        pool(x, "mean")
+    with pytest.raises(TypeError, match=r"J or a transform says .*; got both"):
+        Pool("mean", 2, transform=line)
+    with pytest.raises(TypeError, match=r"transform must have meta\(\).*; Identity has not"):
+        Pool("mean", transform=torch.nn.Identity())
+
+
+def test_a_transform_of_ones_own():
+    X = np.random.default_rng(0).random((6, 16, 20)).astype(np.float32)
+    ours = ScatteringTransformer(2, 4, pool="rotation", log=True).fit(X)
+    module = Scattering2D(2, (16, 20), 4)
+    for given in (module, lambda size: Scattering2D(2, size, 4)):
+        other = clone(ScatteringTransformer(scattering=given, pool="rotation", log=True)).fit(X)
+        np.testing.assert_array_equal(other.transform(X), ours.transform(X))
+        assert list(other.get_feature_names_out()) == list(ours.get_feature_names_out())
+        assert other.n_features_out == ours.n_features_out
+    deep = ScatteringTransformer(
+        scattering=Cascade(2, (16, 20), L=2, rho=torch.real), dtype="float64"
+    )
+    rows, names = deep.fit_transform(X), deep.get_feature_names_out()
+    assert rows.shape == (6, len(names)) and names[-1] == "j0_theta1_j1_theta1_at_3_4"
+    assert next(module.buffers()).dtype == torch.float32  # the user's own is not cast
+    with pytest.raises(ValueError, match=r"J, L, max_order and filters are those of scattering"):
+        ScatteringTransformer(2, scattering=module).fit(X)
+    with pytest.raises(TypeError, match=r"scattering must be a transform, .* got Identity"):
+        ScatteringTransformer(scattering=torch.nn.Identity()).fit(X)
+    with pytest.raises(TypeError, match="J must be an integer; got None"):
+        ScatteringTransformer().fit(X)

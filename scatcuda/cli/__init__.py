@@ -157,9 +157,9 @@ def _train(commands: Any) -> None:
         "data": ("data_dir", "image_size", *OF_FILES, "model", "n", "seeds", "val"),
         "scattering": ("features", *_SCATTERING),
         "linear classifiers": ("alpha", "C"),
-        "networks": ("head", "trainable", "epochs", "min_steps", "batch_size", "lr", "momentum",
-                     "weight_decay", "label_smoothing", "warmup", "augment", "amp", "compile",
-                     "patience"),
+        "networks": ("head", "trainable", "transform", "epochs", "min_steps", "batch_size", "lr",
+                     "momentum", "weight_decay", "label_smoothing", "warmup", "augment", "amp",
+                     "compile", "patience"),
         "machine": ("device", "threads"),
     }  # fmt: skip
     for title, names in groups.items():
@@ -244,7 +244,8 @@ def _run_train(
     for name in ("n", "seeds"):
         if name in given:
             given[name] = tuple(given[name])
-    options = Options(**{**(read_config(config) if config else {}), **given})
+    kept = read_config(config, given.get("transform")) if config else {}
+    options = Options(**{**kept, **given})
     expected = read_expected(config) if config else {}
     where = run or f"runs/{Path(options.data).resolve().name}-{options.model}"
 
@@ -304,17 +305,20 @@ def _eval(commands: Any) -> None:
     parser.add_argument("--data", type=_text, help="another data set of the same shape; classes match by name")  # fmt: skip # noqa: E501
     parser.add_argument("--data-dir", type=_text, metavar="DIR", help="folder of data sets")
     parser.add_argument("--on-error", choices=get_args(OnError), help="images in files that cannot be read: stop, or skip and list them (default: the run's)")  # fmt: skip # noqa: E501
+    parser.add_argument("--transform", type=_text, metavar="NAME", help="that of the run, where it is package.module:function")  # fmt: skip # noqa: E501
     parser.add_argument("--worst", type=_integer(0), default=5, metavar="N", help="classes to name (default: %(default)s)")  # fmt: skip # noqa: E501
     parser.add_argument("--device", type=_text, help="auto, cpu or cuda (default: the run's)")
 
 
 def _run_eval(
     run: str, n: int | Literal["all"] | None, seed: int | None, data: str | None,
-    data_dir: str | None, on_error: OnError | None, worst: int, device: str | None,
+    data_dir: str | None, on_error: OnError | None, transform: str | None, worst: int,
+    device: str | None,
 ) -> None:  # fmt: skip
     from ..learn.experiments.evaluation import evaluate_run
 
-    say(evaluate_run(run, n, seed, data, data_dir, device, on_error).text(worst))
+    found = evaluate_run(run, n, seed, data, data_dir, device, on_error, transform)
+    say(found.text(worst))
 
 
 # --- features ---------------------------------------------------------------------------------

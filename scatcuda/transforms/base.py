@@ -130,3 +130,19 @@ class Transform(nn.Module):
             f"{type(self).__name__}: torch.jit.script does not take it; use torch.jit.trace or "
             "torch.export"
         )
+
+
+def checked_output(caller: str, name: str, transform: Any) -> tuple[int, ...]:
+    """What a transform makes of a signal, ``(channels, *sides)``.
+
+    Raises: TypeError, ValueError: it is none, or gives no tensor.
+    """
+    shape = getattr(transform, "output_shape", None)
+    if not isinstance(transform, nn.Module) or not isinstance(shape, tuple) or not shape:
+        raise TypeError(
+            f"{caller}: {name} must be a transform, a module with output_shape; got "
+            f"{type(transform).__name__}"
+        )
+    if getattr(transform, "out_type", "array") != "array":
+        raise ValueError(f"{caller}: {name} must have out_type 'array'; got {transform.out_type!r}")
+    return shape

@@ -119,6 +119,7 @@ def evaluate_run(
     data_dir: str | None = None,
     device: str | None = None,
     on_error: OnError | None = None,
+    transform: str | None = None,
 ) -> Evaluation:
     """Test what `run_experiment` left in a folder.
 
@@ -128,6 +129,8 @@ def evaluate_run(
         data, data_dir: another data set of the same shape, another place. Its classes are matched
             by name; it may have fewer. Of one without a test set all images are tested.
         device, on_error: others than the run's.
+        transform: that of the run, where it is ``package.module:function``: a folder does not have
+            code imported.
     Raises: ValueError, DataError: there is no such run or model, or the data do not fit it: test
         images are of a class that the model does not know.
     """
@@ -137,7 +140,9 @@ def evaluate_run(
     if not (folder / CONFIG).is_file():
         raise ValueError(f"{folder}: not the folder of a run, there is no {CONFIG}")
     changed = {"data": data, "data_dir": data_dir, "device": device, "on_error": on_error}
-    kept = read_config(folder / CONFIG)
+    kept = read_config(folder / CONFIG, transform)
+    if transform is not None and transform != kept.get("transform", "scattering2d"):
+        raise ValueError(f"{folder}: trained with transform = {kept.get('transform')!r}")
     if data is not None and data != kept.get("data"):
         kept["test_fraction"] = 0.0  # the share was the other's
     options = Options(**{**kept, **{k: v for k, v in changed.items() if v is not None}})

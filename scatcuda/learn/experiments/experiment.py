@@ -43,6 +43,7 @@ from ..fitting.distributed import Place, processes
 from ..fitting.inference import evaluate, pick_device, predict
 from ..fitting.training import fit, try_out
 from ..networks import models
+from ..networks.named import transform_named
 from ..saving import load, save
 from .identity import Watch, difference, identity
 from .options import LINEAR, OF_FILES, Options, checked_n, checked_seed, read_config, write_config
@@ -177,7 +178,7 @@ def _compare(folder: Path, options: Options, resume: Resume) -> None:
             f"{folder} holds results, but no {CONFIG} that says of what: take another folder, or "
             "start over with resume = never"
         )
-    kept = Options(**read_config(config))
+    kept = Options(**read_config(config, options.transform))
     for name, value in vars(options).items():
         before = getattr(kept, name)
         # More of n and of the seeds extend a run.
@@ -483,8 +484,12 @@ def _network(options: Options, images: Any, classes: int, seed: int) -> nn.Modul
         trainable = None if options.trainable == "none" else options.trainable
         how = {
             "J": options.J, "L": options.L, "max_order": options.max_order,
-            "filters": options.filters, "head": options.head, "trainable": trainable,
+            "filters": options.filters, "trainable": trainable,
         }  # fmt: skip
+        if options.transform != "scattering2d":
+            own = {name: how[name] for name in ("J", "L", "max_order", "filters")}
+            how = {"transform": transform_named(options.transform, shape[1:], **own)}
+        how["head"] = options.head
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         return models.build(options.model, classes, shape, **how)

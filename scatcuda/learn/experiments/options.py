@@ -23,6 +23,7 @@ from ...files.reading import opened
 from ...program.paths import most_order
 from ...typing import BankName, Classifier, FeatureType, Head, Network, OnError, Pooling, Trainable
 from ..fitting.recipe import Recipe
+from ..networks.named import check_name, is_foreign
 
 __all__ = [
     "LINEAR",
@@ -120,6 +121,11 @@ class Options:
         choices=("none", *get_args(Trainable)),
     )  # fmt: skip
 
+    transform: str = _option(
+        "scattering2d", "of hybrid: scattering2d, cascade, or package.module:function, called with "
+        "the sides of an image",
+    )  # fmt: skip
+
     epochs: int = _option(10, "networks: passes over the training images", least=1)
     min_steps: int = _option(
         Recipe.min_steps, "few images: more epochs, until so many steps", least=0
@@ -169,12 +175,30 @@ class Options:
             )
         if self.patience and not self.val:
             raise ValueError("patience needs images to validate on: val, such as 0.1")
+        _check_transform(self)
         self.recipe(0)  # raises for what is wrong with it
 
     def recipe(self, seed: int) -> Recipe:
         """How the network is trained."""
         names = {f.name for f in dataclasses.fields(Recipe)} - {"seed"}
         return Recipe(**{name: getattr(self, name) for name in names}, seed=seed)
+
+
+def _check_transform(options: Options) -> None:
+    """That nothing is asked of a transform which would be passed over."""
+    check_name(options.transform)
+    fields = {field.name: field.default for field in dataclasses.fields(options)}
+    if options.transform != fields["transform"] and options.model != "hybrid":
+        raise ValueError(f"transform is an option of model = hybrid, got {options.model}")
+    own = ["trainable"]
+    if is_foreign(options.transform):
+        own += ["J", "L", "max_order", "filters"]
+    if options.transform != fields["transform"]:
+        for name in own:
+            if (value := getattr(options, name)) != fields[name]:
+                raise ValueError(
+                    f"{name} is no option of transform = {options.transform}, got {value!r}"
+                )
 
 
 def _check(field: Any, value: Any) -> None:
@@ -255,9 +279,12 @@ def write_config(path: Path, options: Options) -> None:
     write_text(path, "".join(lines))
 
 
-def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_config(path: str | os.PathLike[str], trusted: str | None = None) -> dict[str, Any]:
     """The options in a TOML file, by the names of the fields of `Options`.
 
+    Args:
+        trusted: a file may not have code imported; the transform ``package.module:function`` that
+            the reader asked for, too, it may.
     Raises: ValueError: there is no such file, it is no TOML, or it names what is no option.
     """
     found = _read(path)
@@ -270,6 +297,12 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
             raise ValueError(f"{path}: {_shown(key)} is no option; see scatcuda train --help")
         many = name in ("n", "seeds")
         given[name] = tuple(value if isinstance(value, list) else [value]) if many else value
+    named = given.get("transform", "scattering2d")
+    if isinstance(named, str) and is_foreign(named) and named != trusted:
+        raise ValueError(
+            f"{path}: transform = {_shown(named)} is code that a file does not have imported: say "
+            "--transform yourself"
+        )
     return given
 
 

@@ -8,23 +8,38 @@ Turning an image by an angle theta_0 adds theta_0 to the angles of every path. F
 modulus does not tell theta from theta + pi, and the L angles cover half a turn, so angles count
 modulo L; what stays is the scales and the angles less the first, modulo L: P = 1 + J +
 L J (J - 1) / 2 channels to order 2, 1 + sum_k C(J, k) L^(k - 1) to any.
+
+Which channel is which the transform's ``meta()`` says: of some of its paths, or of another
+transform, as many are averaged as there are.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, get_args
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...arguments import scales
-from ...program.plan import Plan, checked_plan
+from ...program.plan import checked_plan
+from ...transforms.base import checked_output
 from ...typing import Pooling
 
 KINDS: tuple[Pooling | None, ...] = (None, *get_args(Pooling))
 
 
-def pool(S: Tensor, kind: Pooling | None, J: int, L: int = 8, max_order: int = 2) -> Tensor:
+def pool(
+    S: Tensor,
+    kind: Pooling | None,
+    J: int | None = None,
+    L: int = 8,
+    max_order: int = 2,
+    *,
+    transform: nn.Module | None = None,
+) -> Tensor:
     """Mean of scattering coefficients over positions and, for ``"rotation"``, over rotations.
 
     With ``mean`` over positions, ``"rotation"`` keeps order 0 and gives
@@ -39,27 +54,25 @@ def pool(S: Tensor, kind: Pooling | None, J: int, L: int = 8, max_order: int = 2
         S: coefficients ``[..., K, m, n]`` of :class:`~scatcuda.Scattering2D`.
         kind: ``None``, ``"mean"`` or ``"rotation"``.
         J, L, max_order: of the transform that made them.
+        transform: it itself, in their place: any with ``output_shape`` and ``meta()``, of which
+            ``"rotation"`` wants ``"j"`` and ``"theta"``, and ``L``.
     Returns:
         ``S`` itself, ``[..., K]``, or ``[..., P]``: ``P = 1 + J + L J (J - 1) / 2`` for order 2.
     Raises:
-        TypeError, ValueError: ``S`` has not the channels of ``J``, ``L``, ``max_order``; ``kind``
-            is none of the three.
+        TypeError, ValueError: ``S`` has not the channels of the transform; ``kind`` is none of the
+            three; ``transform`` is none, or does not say what it takes.
     Source: L. Sifre and S. Mallat, "Rotation, scaling and deformation invariant scattering for
         texture discrimination", CVPR 2013.
     Example:
         >>> S = torch.rand(16, 3, 81, 8, 8)
         >>> [tuple(pool(S, kind, J=2).shape) for kind in (None, "mean", "rotation")]
         [(16, 3, 81, 8, 8), (16, 3, 81), (16, 3, 11)]
+        >>> from scatcuda import Scattering2D
+        >>> some = Scattering2D(2, (32, 32), paths=lambda meta: meta["order"] == 2)
+        >>> pool(some(torch.rand(3, 32, 32)), "rotation", transform=some).shape
+        torch.Size([3, 8])
     """
-    plan = _plan("pool", J, L, max_order)
-    _check("pool", S, kind, plan.channels)
-    if kind is None:
-        return S
-    S = S.mean((-2, -1))
-    if kind == "mean" or plan.max_order == 0:
-        return S
-    turns = _turns(plan).to(S.device)
-    return torch.cat([S[..., :1], S[..., turns].mean(-1)], -1)
+    return _pooled("pool", S, kind, _channels("pool", kind, J, L, max_order, transform))
 
 
 class Pool(nn.Module):
@@ -71,7 +84,7 @@ class Pool(nn.Module):
     and 1e-6 of it keeps the logarithm of what should be 0 finite and free of that noise.
 
     Args:
-        kind, J, L, max_order: as for :func:`pool`.
+        kind, J, L, max_order, transform: as for :func:`pool`.
         log: whether to take the logarithm.
         eps: for ``log``; 1e-6 suits pixels in [0, 1].
     Raises: TypeError, ValueError: as :func:`pool`; ``eps`` is not positive.
@@ -88,72 +101,123 @@ class Pool(nn.Module):
     def __init__(
         self,
         kind: Pooling | None,
-        J: int,
+        J: int | None = None,
         L: int = 8,
         max_order: int = 2,
         log: bool = False,
         eps: float = 1e-6,
+        *,
+        transform: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        plan = _plan("Pool", J, L, max_order)
-        _check_kind("Pool", kind)
+        self._channels = _channels("Pool", kind, J, L, max_order, transform)
         if not eps > 0:
             raise ValueError(f"Pool: eps must be positive; got {eps!r}")
         self.kind: Pooling | None = kind
-        self.J: int = plan.J
-        self.L: int = plan.L
-        self.max_order: int = plan.max_order
         self.log: bool = log
         self.eps: float = eps
-        self.channels: int = plan.channels if kind != "rotation" else len(pooled_paths(plan))
+        groups = self._channels.groups
+        self.channels: int = self._channels.channels if groups is None else len(groups)
 
     def forward(self, S: Tensor) -> Tensor:
         """Coefficients ``[..., K, m, n]`` pooled, as :func:`pool` says."""
-        P = pool(S, self.kind, self.J, self.L, self.max_order)
-        if not self.log or self.max_order == 0:
+        P = _pooled("Pool", S, self.kind, self._channels)
+        lowest = self._channels.lowest
+        if not self.log or lowest == self.channels:
             return P
-        axis = -3 if self.kind is None else -1
-        order0, rest = P.split([1, self.channels - 1], axis)
+        axis = -1 - self._channels.rank if self.kind is None else -1
+        order0, rest = P.split([lowest, self.channels - lowest], axis)
         return torch.cat([order0, (rest.clamp(min=0) + self.eps).log()], axis)
 
     def extra_repr(self) -> str:
-        return (
-            f"{self.kind!r}, J={self.J}, L={self.L}, max_order={self.max_order}, "
-            f"log={self.log}, eps={self.eps:g}"
+        channels = f"{self._channels.channels} to {self.channels} channels"
+        return f"{self.kind!r}, {channels}, log={self.log}, eps={self.eps:g}"
+
+
+class _Channels(NamedTuple):
+    """What pooling knows of a transform."""
+
+    channels: int
+    rank: int  # axes of positions
+    lowest: int  # channels of order 0, which come first
+    groups: list[list[int]] | None  # those that ``"rotation"`` averages
+
+
+def _channels(caller: str, kind: Any, J: Any, L: Any, max_order: Any, transform: Any) -> _Channels:
+    if kind is not None and (not isinstance(kind, str) or kind not in KINDS):
+        raise ValueError(f"{caller}: kind must be None, 'mean' or 'rotation'; got {kind!r}")
+    if (J is None) == (transform is None):
+        found = "neither" if J is None else "both"
+        raise TypeError(f"{caller}: J or a transform says which channel is which; got {found}")
+    meta: Mapping[str, NDArray[Any]]
+    if transform is None:
+        J = scales(caller, J)
+        plan = checked_plan(caller, J, (1 << J, 1 << J), L, max_order, False)
+        meta, rank, L = plan.meta(), 2, plan.L
+    else:
+        meta, rank = (
+            meta_of(caller, transform),
+            len(checked_output(caller, "transform", transform)) - 1,
         )
+        L = getattr(transform, "L", None)
+    order = meta["order"]
+    if (np.diff(order) < 0).any():
+        raise ValueError(f"{caller}: the channels of transform must be sorted by their orders")
+    groups = list(pooled_paths(meta, L).values()) if kind == "rotation" else None
+    return _Channels(len(order), rank, int((order == 0).sum()), groups)
 
 
-def pooled_paths(plan: Plan) -> dict[tuple[int, ...], list[int]]:
+def meta_of(caller: str, transform: Any) -> Mapping[str, NDArray[Any]]:
+    """What a transform says of its channels.
+
+    Raises: TypeError: it says nothing.
+    """
+    meta = transform.meta() if callable(getattr(transform, "meta", None)) else {}
+    if "order" not in meta:
+        raise TypeError(
+            f"{caller}: transform must have meta(), with the 'order' of each channel; "
+            f"{type(transform).__name__} has not"
+        )
+    return meta
+
+
+def pooled_paths(
+    meta: Mapping[str, NDArray[Any]], L: int | None
+) -> dict[tuple[int, ...], list[int]]:
     """The channels behind each channel of ``"rotation"``: those of ``()``, ``(j,)``,
-    ``(j1, j2, theta2 - theta1 mod L)``, ``(j1, j2, j3, theta2 - theta1, theta3 - theta1)``, …"""
+    ``(j1, j2, theta2 - theta1 mod L)``, ``(j1, j2, j3, theta2 - theta1, theta3 - theta1)``, …
+
+    Raises: TypeError: there are no angles.
+    """
+    if L is None or not {"j", "theta"} <= meta.keys():
+        raise TypeError(
+            "pool: kind 'rotation' wants a transform with angles, L and meta()['theta']"
+        )
     found: dict[tuple[int, ...], list[int]] = {}
-    for channel, path in enumerate(plan.paths):
-        scales = tuple(n // plan.L for n in path)
-        turns = tuple((n - path[0]) % plan.L for n in path[1:])
-        found.setdefault(scales + turns, []).append(channel)
+    for channel, order in enumerate(meta["order"]):
+        j, theta = (meta[name][channel, :order].tolist() for name in ("j", "theta"))
+        turns = [(t - theta[0]) % L for t in theta[1:]]
+        found.setdefault((*j, *turns), []).append(channel)
     return found
 
 
-def _turns(plan: Plan) -> Tensor:
-    """The L channels [P - 1, L] to average, order 0 left out."""
-    return torch.tensor(list(pooled_paths(plan).values())[1:], device="cpu")
-
-
-def _plan(caller: str, J: int, L: int, max_order: int) -> Plan:
-    J = scales(caller, J)
-    return checked_plan(caller, J, (1 << J, 1 << J), L, max_order, False)
-
-
-def _check_kind(caller: str, kind: Any) -> None:
-    if kind is not None and (not isinstance(kind, str) or kind not in KINDS):
-        raise ValueError(f"{caller}: kind must be None, 'mean' or 'rotation'; got {kind!r}")
-
-
-def _check(caller: str, S: Any, kind: Any, channels: int) -> None:
-    _check_kind(caller, kind)
+def _pooled(caller: str, S: Any, kind: Pooling | None, channels: _Channels) -> Tensor:
     if not isinstance(S, Tensor):
         raise TypeError(f"{caller}: S must be a torch.Tensor; got {type(S).__name__}")
-    if S.ndim < 3 or S.shape[-3] != channels:
+    count, rank, lowest, groups = channels
+    if S.ndim < 1 + rank or S.shape[-1 - rank] != count:
+        sides = {1: "n", 2: "m, n", 3: "m, n, o"}.get(rank, "…")
         raise ValueError(
-            f"{caller}: S must have shape [..., {channels}, m, n]; got {list(S.shape)}"
+            f"{caller}: S must have shape [..., {count}, {sides}]; got {list(S.shape)}"
         )
+    if kind is None:
+        return S
+    S = S.mean(tuple(range(-rank, 0)))
+    if groups is None or len(groups) == lowest:
+        return S
+    several = groups[lowest:]
+    if len(set(map(len, several))) == 1:
+        turned = S[..., torch.tensor(several, device="cpu").to(S.device)].mean(-1)
+    else:
+        turned = torch.stack([S[..., group].mean(-1) for group in several], -1)
+    return torch.cat([S[..., :lowest], turned], -1)

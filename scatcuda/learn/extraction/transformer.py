@@ -8,14 +8,15 @@ has a length and can be sliced: no more than two batches of it are in memory at 
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import Self
 
 from ... import _C
@@ -23,10 +24,11 @@ from ...arguments import boolean, integer
 from ...banks import FilterBank
 from ...files.budget import ask
 from ...program.plan import Plan, checked_plan
+from ...transforms.base import checked_output
 from ...transforms.scattering2d import Scattering2D
 from ...typing import BankName, FeatureType, Pooling
 from .images import ImageSource
-from .pooling import KINDS, Pool, pooled_paths
+from .pooling import KINDS, Pool, meta_of, pooled_paths
 
 try:
     from sklearn.base import BaseEstimator, TransformerMixin
@@ -53,7 +55,8 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
     Colours are scattered one by one. uint8 images are divided by 255, others taken as they are.
 
     Args:
-        J: number of scales; coefficients are averaged over about ``2^J`` pixels.
+        J: number of scales; coefficients are averaged over about ``2^J`` pixels. None where
+            ``scattering`` is given.
         L: number of angles in [0, pi).
         max_order: 0 to J, the largest number of wavelets on a path.
         pool: ``None``, ``"mean"`` over positions, or ``"rotation"``, also over a turn of the image.
@@ -67,6 +70,8 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         dtype: of the features. ``"float16"`` halves the memory, accuracies stay the same;
             ``"float64"`` is computed in float64 throughout. Features that it cannot hold (float16:
             beyond 65504) are an error.
+        scattering: another transform than that of ``J``, ``L``, ``max_order`` and ``filters``: a
+            module with ``output_shape`` and ``meta()``, or a function of ``(M, N)`` that makes it.
     Attributes:
         shape_: ``(M, N)`` or ``(C, M, N)``.
         n_features_in_: numbers of an image.
@@ -91,7 +96,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        J: int,
+        J: int | None = None,
         L: int = 8,
         max_order: int = 2,
         pool: Pooling | None = None,
@@ -101,6 +106,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         device: str | torch.device = "auto",
         batch_size: int = 128,
         dtype: FeatureType = "float32",
+        scattering: nn.Module | Callable[[tuple[int, ...]], nn.Module] | None = None,
     ) -> None:
         self.J = J
         self.L = L
@@ -112,6 +118,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         self.device = device
         self.batch_size = batch_size
         self.dtype = dtype
+        self.scattering = scattering
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Takes the size of the images from ``X``, and the scale of their pixels; ``y`` is not
@@ -151,10 +158,11 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
     def n_features_out(self) -> int:
         """``d``, the length of a row of features."""
         check_is_fitted(self)
-        plan, planes = self._plan(self.shape_), math.prod(self.shape_[:-2])
+        (channels, *sides), meta, L = self._channels()
+        planes = math.prod(self.shape_[:-2])
         if self.pool is None:
-            return planes * plan.channels * math.prod(plan.output)
-        return planes * (plan.channels if self.pool == "mean" else len(pooled_paths(plan)))
+            return planes * channels * math.prod(sides)
+        return planes * (channels if self.pool == "mean" else len(pooled_paths(meta, L)))
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Names of the features, from their paths: ``"j0_theta3_j1_theta5_at_2_7"`` is order 2 at
@@ -167,21 +175,24 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
             ['order0', 'j0', 'j1', 'j0_j1_turn0']
         """
         check_is_fitted(self)
-        plan = self._plan(self.shape_)
+        (_, *sides), meta, L = self._channels()
         if self.pool == "rotation":
-            keys = pooled_paths(plan)
+            keys = pooled_paths(meta, L)
             halves = [((len(key) + 1) // 2, key) for key in keys]
             parts = [
                 [f"j{j}" for j in key[:half]] + [f"turn{d}" for d in key[half:]]
                 for half, key in halves
             ]
         else:
-            L = plan.L
-            parts = [[f"j{n // L}_theta{n % L}" for n in path] for path in plan.paths]
+            columns = [name for name in ("j", "theta") if name in meta]
+            parts = [
+                ["_".join(f"{name}{meta[name][c, k]}" for name in columns) for k in range(order)]
+                for c, order in enumerate(meta["order"])
+            ]
         names = ["_".join(part) or "order0" for part in parts]
         if self.pool is None:
-            m, n = plan.output
-            names = [f"{name}_at_{i}_{k}" for name in names for i in range(m) for k in range(n)]
+            places = ["_".join(map(str, place)) for place in np.ndindex(*sides)]
+            names = [f"{name}_at_{place}" for name in names for place in places]
         if len(self.shape_) == 3:
             names = [f"c{c}_{name}" for c in range(self.shape_[0]) for name in names]
         return np.array(names, dtype=object)
@@ -193,7 +204,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         ``advance`` hears how many are done."""
         scattering, device = self._module(images.shape), self._torch_device
         dtype = torch.float64 if self.dtype == "float64" else torch.float32
-        pooling = Pool(self.pool, self.J, self.L, self.max_order, self.log, self.eps_)
+        pooling = Pool(self.pool, log=self.log, eps=self.eps_, transform=scattering)
         size = integer(_NAME, "batch_size", self.batch_size, 1)
         before: Tensor | None = None
         for at in range(start, stop, size):
@@ -252,18 +263,43 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         return images
 
     def _plan(self, shape: tuple[int, ...]) -> Plan:
-        return checked_plan(_NAME, self.J, shape[-2:], self.L, self.max_order, False)
+        J: Any = self.J  # whose check says that None is no integer
+        return checked_plan(_NAME, J, shape[-2:], self.L, self.max_order, False)
 
-    def _module(self, shape: tuple[int, ...]) -> Scattering2D:
+    def _channels(self) -> tuple[tuple[int, ...], Mapping[str, NDArray[Any]], int | None]:
+        """Of the transform its ``output_shape``, ``meta()`` and number of angles; of ours without
+        making its filters."""
+        if self.scattering is None:
+            plan = self._plan(self.shape_)
+            return (plan.channels, *plan.output), plan.meta(), plan.L
+        module = self._module(self.shape_)
+        output = checked_output(_NAME, "scattering", module)
+        return output, meta_of(_NAME, module), getattr(module, "L", None)
+
+    def _module(self, shape: tuple[int, ...]) -> nn.Module:
         """The transform, made once for these arguments: its filters take some time."""
         arguments = (self.J, shape[-2:], self.L, self.max_order, self.filters)
-        key = (*arguments, self._torch_device, self.dtype)
+        key = (*arguments, self.scattering, self._torch_device, self.dtype)
         if self.__dict__.get("_made", (None,))[0] != key:
-            J, size, L, max_order, filters = arguments
-            module = Scattering2D(J, size, L, max_order, filters=filters)
+            module = self._transform(shape[-2:])
             module = module.double() if self.dtype == "float64" else module
             self._made = key, module.to(self._torch_device)
         return self._made[1]
+
+    def _transform(self, size: tuple[int, ...]) -> nn.Module:
+        given, J = self.scattering, cast(Any, self.J)
+        if given is None:
+            return Scattering2D(J, size, self.L, self.max_order, filters=self.filters)
+        if (self.J, self.L, self.max_order, self.filters) != (None, 8, 2, "morlet"):
+            raise ValueError(
+                f"{_NAME}: J, L, max_order and filters are those of scattering, which is given; "
+                "leave them out"
+            )
+        # a copy: it is moved to a device and a dtype
+        module = copy.deepcopy(given) if isinstance(given, nn.Module) else given(size)
+        checked_output(_NAME, "scattering", module)
+        meta_of(_NAME, module)
+        return module
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -287,6 +323,8 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
     def loaded(self) -> None:
         """What a file says is within its budget when it is built, too."""
         self._check_arguments()
+        if self.scattering is not None:
+            raise ValueError("scattering is no parameter that a file can hold")
         plan = self._plan(self.shape_)
         ask("its filters", 8 * (plan.J * plan.L + 1) * math.prod(plan.padded))
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 
 from ...arguments import integer, scales
+from ...transforms.base import checked_output
 from ...transforms.scattering2d import Scattering2D
 from ...typing import BankName, Head, Norm, Trainable
 from .blocks import (
@@ -148,22 +149,6 @@ def hybrid(
         )
     check_options(f"hybrid with head {head!r}", HEADS[head], options)
     return Hybrid(transform, HEADS[head](classes, (C * K, *sides), **options))
-
-
-def checked_output(caller: str, name: str, transform: Any) -> tuple[int, ...]:
-    """What a transform makes of a signal, ``(channels, *sides)``.
-
-    Raises: TypeError, ValueError: it is none, or gives no tensor.
-    """
-    shape = getattr(transform, "output_shape", None)
-    if not isinstance(transform, nn.Module) or not isinstance(shape, tuple) or not shape:
-        raise TypeError(
-            f"{caller}: {name} must be a transform, a module with output_shape; got "
-            f"{type(transform).__name__}"
-        )
-    if getattr(transform, "out_type", "array") != "array":
-        raise ValueError(f"{caller}: {name} must have out_type 'array'; got {transform.out_type!r}")
-    return shape
 
 
 def _sides_of(transform: nn.Module) -> tuple[int, ...] | None:
