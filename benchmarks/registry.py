@@ -49,26 +49,29 @@ CHECKED = 8  # images of a batch whose coefficients are held against float64
 @dataclass(frozen=True)
 class Problem:
     """`batch` images of size `shape`, scattered at scale 2^J with `L` angles up to order 2; a
-    colour image is three planes."""
+    colour image is three planes. Signals of one length have `L` wavelets an octave."""
 
     J: int
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     batch: int = 1
     L: int = 8
     colour: bool = False
 
     def __str__(self) -> str:
         rgb = " RGB" if self.colour else ""
-        return f"{self.shape[0]}x{self.shape[1]} J={self.J} batch {self.batch}{rgb}"
+        octaves = f" Q={self.L}" if len(self.shape) == 1 else ""
+        sides = "x".join(map(str, self.shape))
+        return f"{sides} J={self.J}{octaves} batch {self.batch}{rgb}"
 
     @property
     def planes(self) -> int:
         return self.batch * (3 if self.colour else 1)
 
     def tiny(self) -> Problem:
-        """The same transform of at most two small images."""
-        M, N = (min(size, 4 * 2**self.J) for size in self.shape)
-        return replace(self, shape=(M, N), batch=min(self.batch, 2))
+        """The same transform of at most two small images, or signals."""
+        longest = (4 if len(self.shape) == 2 else 16) * 2**self.J
+        shape = tuple(min(size, longest) for size in self.shape)
+        return replace(self, shape=shape, batch=min(self.batch, 2))
 
     def images(self, device: torch.device | str = "cpu") -> Tensor:
         """White noise, float32 [batch, M, N] or in colour [batch, 3, M, N], the same in every
@@ -229,6 +232,33 @@ def setup_transform(problem: Problem, device: torch.device) -> Work:
     }
     exact = functools.partial(exact_transform, problem, device)
     return Work(peers, exact, problem.some, problem.batch)
+
+
+@functools.cache
+def _signals(name: str, J: int, N: int, Q: int) -> Any:
+    """A shared Scattering1D module of the named implementation."""
+    if name == "kymatio":
+        return importlib.import_module("kymatio.torch").Scattering1D(J, N, Q)
+    backend = {OURS: "native", "twin": "reference"}[name]
+    return scatcuda.Scattering1D(J, N, Q, backend=backend)
+
+
+def setup_signals(problem: Problem, device: torch.device, wants_gradient: bool = False) -> Work:
+    """Signals x [batch, N] -> S [batch, C, N / 2^J]; or the gradient of <g, S x>."""
+    sizes = (problem.J, *problem.shape, problem.L)
+    x = problem.images(device).requires_grad_(wants_gradient)
+    names = [OURS, "twin"] if kymatio_missing() else [OURS, "kymatio", "twin"]
+    modules = {name: _signals(name, *sizes).to(device) for name in names}
+    g = torch.randn_like(modules[OURS](x.detach()))
+    exact = scatcuda.Scattering1D(*sizes, backend="reference").double().to(device)
+    some = problem.some(x.detach()).double().requires_grad_(wants_gradient)
+    if wants_gradient:
+        runs = {name: functools.partial(gradient, module, x, g) for name, module in modules.items()}
+        right = functools.partial(gradient, exact, some, problem.some(g).double())
+    else:
+        runs = {name: functools.partial(module, x) for name, module in modules.items()}
+        right = functools.partial(exact, some)
+    return Work({name: Peer(run) for name, run in runs.items()}, right, problem.some, problem.batch)
 
 
 def setup_backend(problem: Problem, device: torch.device) -> Work:
@@ -514,6 +544,15 @@ def _paths(problem: Problem, targets: dict[tuple[int, ...], float | None]) -> li
     ]  # fmt: skip
 
 
+def _sounds(problem: Problem, target: float, back: float, **options: Any) -> list[Case]:
+    """Signals: the transform, and with its gradient."""
+    with_gradient = functools.partial(setup_signals, wants_gradient=True)
+    return [
+        Case(f"signals {problem}", setup_signals, problem, "signals", target, **options),
+        Case(f"signals' gradient {problem}", with_gradient, problem, "signals", back, **options),
+    ]
+
+
 def _backend(problem: Problem, **options: Any) -> list[Case]:
     """A case of Kymatio's own class: there is none where Kymatio is not."""
     if importlib.util.find_spec("kymatio") is None:
@@ -556,6 +595,11 @@ CASES: list[Case] = [
     *_backend(PHOTO, slow=True),
     *_calls(Problem(J=1, shape=(8, 8))),
     *_calls(Problem(J=2, shape=(8, 8))),
+    *_sounds(Problem(6, (8192,), 16, 8), 13, 11),
+    *_sounds(Problem(6, (8192,), 1, 8), 25, 15, slow=True),
+    *_sounds(Problem(8, (2048,), 32, 8), 22, 20, slow=True),
+    *_sounds(Problem(6, (1024,), 32, 1), 15, 13, slow=True),
+    *_sounds(Problem(10, (65536,), 4, 8), 10, 6, slow=True),
     Case(f"two threads {DIGITS}", setup_threads, DIGITS, "threads", 1.7, rival="one thread"),
     # On a GPU; the most telling first, since time there may run out
     _transform(MANY_RGB, 20, most=1e6 / 600_000, device="cuda"),
@@ -567,6 +611,13 @@ CASES: list[Case] = [
     *_operators(PHOTOS_RGB, "cuda"),
     _transform(replace(PHOTOS_RGB, batch=1), device="cuda"),
     _transform(replace(PHOTOS_RGB, J=4), device="cuda", slow=True),
+    Case(
+        "signals 8192 J=6 Q=8 batch 256",
+        setup_signals,
+        Problem(6, (8192,), 256, 8),
+        "signals",
+        device="cuda",
+    ),
     _transform(replace(MANY_RGB, shape=(28, 28)), device="cuda"),
     _transform(replace(PHOTOS_RGB, shape=(64, 64), batch=256), device="cuda", slow=True),
     _transform(replace(PHOTOS_RGB, shape=(128, 128)), device="cuda", slow=True),

@@ -16,6 +16,7 @@ from .frontends import kymatio
 from .ops import reference
 from .paths import cmake_prefix_path, get_include, library_path
 from .transforms.cascade import Cascade
+from .transforms.scattering1d import Scattering1D
 from .transforms.scattering2d import Scattering2D
 from .version import __version__ as __version__
 
@@ -29,6 +30,7 @@ except ValueError as _error:
 
 __all__ = [
     "Cascade",
+    "Scattering1D",
     "Scattering2D",
     "banks",
     "cmake_prefix_path",

@@ -122,6 +122,7 @@ def private(name: str, path: Path) -> Iterator[str]:
             and isinstance(node.value, ast.Name)
             and node.attr.startswith("_")
             and not node.attr.startswith("__")
+            and node.attr not in ("_fields", "_replace", "_asdict")  # of a NamedTuple
             and node.value.id in ours - {"_C"}
         ):
             yield f"{path}:{node.lineno}: {ast.unparse(node)}"

@@ -24,6 +24,7 @@ import torch
 from programs import random_program, random_tables, write_programs
 
 from scatcuda import Scattering2D, banks
+from scatcuda.banks.packing import pack
 from scatcuda.ops import reference
 from scatcuda.program import parse, plan
 from scatcuda.program.packing import Packed
@@ -264,7 +265,7 @@ def problem(case: Case | Any) -> Problem:
             if case.bank == "boxes":
                 psi *= boxes(case, p, g)
             bank = banks.FilterBank(psi, bank.phi)
-        packed = partial(plan.pack, bank, p)
+        packed = partial(pack, bank, p)
     g = torch.Generator().manual_seed(seed)
     x = torch.randn(case.B, *parse(text).signal, generator=g)
     S = reference.scattering(x.double(), *packed(torch.float64), text)

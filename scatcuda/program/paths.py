@@ -6,12 +6,11 @@ of them. Channels are sorted by the lengths of their paths, then by the paths th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import compress, pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..arguments import ArgumentError, integer
 from . import Path
@@ -48,8 +47,8 @@ def listed(caller: str, paths: Any, J: int, L: int, max_order: int) -> tuple[Pat
 
 def where(
     caller: str,
-    choose: Callable[[dict[str, NDArray[np.int64]]], Any],
-    meta: dict[str, NDArray[np.int64]],
+    choose: Callable[[Any], Any],
+    meta: Mapping[str, Any],
     paths: Sequence[Path],
 ) -> tuple[Path, ...]:
     """Those of all paths for which a function of their ``meta`` is true.

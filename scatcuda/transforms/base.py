@@ -40,8 +40,8 @@ class Transform(nn.Module):
             self.register_buffer("_like", like, persistent=False)
         self._follow()
 
-    #: Sides ``(M, N)`` of what a call is given.
-    input_shape: tuple[int, int]
+    #: Sides of what a call is given, ``(M, N)`` or ``(N,)``.
+    input_shape: tuple[int, ...]
 
     def _why_not(self, x: Tensor) -> str:
         """What more there is to say of an input of another shape."""
@@ -61,12 +61,13 @@ class Transform(nn.Module):
         if x.layout != torch.strided or x.is_nested:
             found = "a nested one" if x.is_nested else str(x.layout)
             raise self._refused(InputError, "must be a dense tensor, torch.strided", found)
-        if x.shape[-2:] != self.input_shape:
-            M, N = self.input_shape
+        rank = len(self.input_shape)
+        if x.shape[-rank:] != self.input_shape:
+            sides = ", ".join(map(str, self.input_shape))
             found = f"{tuple(x.shape)}{self._why_not(x)}"
-            if x.shape[-3:-1] == self.input_shape:
+            if rank == 2 and x.shape[-3:-1] == self.input_shape:
                 found += channels_last(x.shape)
-            raise self._refused(InputError, f"must have shape (..., {M}, {N})", found)
+            raise self._refused(InputError, f"must have shape (..., {sides})", found)
         if x.device != like.device and x.device != (like := self._followed(like)).device:
             expected = f"must be on the module's device {like.device}"
             raise self._refused(InputError, expected, x.device)

@@ -1,0 +1,518 @@
+"""The scattering transform of signals as a PyTorch module."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Generic, Literal, TypedDict, get_args, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.fx import Proxy
+from typing_extensions import TypeVar
+
+from .. import limits, ops
+from ..arguments import ArgumentError, integer, plain, scales
+from ..banks.signals import Aliases, morlet_1d, pack_signals, periodised
+from ..ops import reference
+from ..program.packing import Packed
+from ..program.paths import where
+from ..program.signals import SignalPlan, cascades_of, gaussian, half_support
+from ..program.steps import PADDING
+from ..typing import Tier
+from .base import Transform
+
+_CALLER = "Scattering1D"
+_OUT_TYPES = ("array", "list", "dict")
+_BACKENDS: dict[str, Callable[..., Tensor]] = {
+    "native": ops.scattering,
+    "torch": ops.scattering,
+    "torch_skcuda": ops.scattering,
+    "reference": reference.scattering,
+}
+# The low-pass is kept as matrices [coefficients, samples]: 1 GiB of float32.
+_MOST_TAPS = 1 << 28
+
+
+class Coefficient(TypedDict):
+    """A channel of ``out_type="list"``."""
+
+    coef: Tensor
+    j: tuple[int, ...]
+    n: tuple[int, ...]
+    order: int
+
+
+Listed = list[Coefficient]
+Named = dict[tuple[int, ...], Tensor]
+Output = TypeVar("Output", bound="Tensor | Listed | Named", default=Tensor)
+
+
+class Scattering1D(Transform, Generic[Output]):
+    """Scattering transform of real signals, ``S x = [A x, A|W1 x|, A|W2|W1 x||, …]``.
+
+    ``W1`` filters with ``Q`` wavelets an octave, ``W2`` with one; ``|.|`` is the complex modulus,
+    ``A`` averages over ``T`` samples and subsamples by as much. Replaces
+    ``kymatio.torch.Scattering1D`` of Kymatio 0.3.0: same arguments, output, channel order,
+    ``meta()`` and attributes; and by ``aliases``, ``stride`` and ``T="global"`` that of its
+    development branch. The engines run it as a program like any other; they have no passes of
+    their own for long lines yet, so that a CPU takes about as long as Kymatio does.
+
+    Args:
+        J: the largest scale of the wavelets is ``2^J`` samples.
+        shape: length ``N`` of the signals, an integer or ``(N,)``.
+        Q: wavelets an octave; of the first order, or a tuple with those of each. Where it says
+            nothing: 1.
+        T: samples that are averaged over, from 1 to ``N``; None: ``2^J``; 0: no average, each path
+            has its own length; ``"global"``: over the whole padded signal, the sum where
+            ``aliases`` are summed.
+        max_order: the largest number of wavelets on a path, whose scales ``j`` increase.
+        average: Kymatio's older word for ``T``: False is ``T=0``.
+        oversampling: every step is finer by so many octaves.
+        out_type: ``"array"``: one tensor; ``"list"``: a dictionary for each path; ``"dict"``: the
+            coefficients by their paths.
+        backend: ``"native"``, the engine for the device of the signal, where there is one;
+            ``"reference"``, plain PyTorch. Kymatio's ``"torch"`` and ``"torch_skcuda"``: native.
+        aliases: how a filter becomes one of fewer samples: ``"mean"`` over its aliases, as in
+            Kymatio 0.3.0, or ``"sum"``, as in its development branch, where order 1 is ``2^j1`` and
+            order 2 ``2^(j1 + j2)`` times as large.
+        stride: samples from one coefficient to the next, a power of two; None: the largest below
+            ``T``.
+        padding: how a signal goes on: ``"reflect"``, ``"symmetric"``, ``"zeros"`` or
+            ``"periodic"``.
+        paths: the paths that are computed: a list of tuples ``(n1, n2, …)`` of ``meta()["key"]``,
+            or a function of the ``meta()`` of all that returns a mask; None: all.
+        tier, workspace: as for :class:`~scatcuda.Scattering2D`.
+    Raises:
+        TypeError, ValueError: an argument is of the wrong type or out of range; in a call, the
+            input is no real tensor of the right length and device.
+    Source: J. Andén and S. Mallat, "Deep scattering spectrum", IEEE TSP 2014.
+    Example:
+        >>> scattering = Scattering1D(J=6, shape=4096, Q=8)
+        >>> scattering(torch.randn(3, 4096)).shape
+        torch.Size([3, 126, 64])
+        >>> scattering.meta()["key"][-1]
+        (32, 6)
+        >>> U = Scattering1D(4, 256, T=0, out_type="dict")(torch.randn(256))
+        >>> len(U[()]), len(U[0,]), len(U[4,])
+        (256, 256, 64)
+    """
+
+    @overload
+    def __init__(
+        self: Scattering1D[Tensor], J: int, shape: int | tuple[int], Q: int | tuple[int, ...] = ...,
+        T: float | Literal["global"] | None = ..., max_order: int = ...,
+        average: bool | None = ..., oversampling: int = ..., out_type: Literal["array"] = ...,
+        backend: str = ..., *, aliases: Aliases = ..., stride: int | None = ...,
+        padding: str = ..., paths: Any = ..., tier: Tier = ..., workspace: int | None = ...,
+    ) -> None: ...  # fmt: skip
+    @overload
+    def __init__(
+        self: Scattering1D[Listed], J: int, shape: int | tuple[int], Q: int | tuple[int, ...] = ...,
+        T: float | Literal["global"] | None = ..., max_order: int = ...,
+        average: bool | None = ..., oversampling: int = ..., *, out_type: Literal["list"],
+        backend: str = ..., aliases: Aliases = ..., stride: int | None = ...,
+        padding: str = ..., paths: Any = ..., tier: Tier = ..., workspace: int | None = ...,
+    ) -> None: ...  # fmt: skip
+    @overload
+    def __init__(
+        self: Scattering1D[Named], J: int, shape: int | tuple[int], Q: int | tuple[int, ...] = ...,
+        T: float | Literal["global"] | None = ..., max_order: int = ...,
+        average: bool | None = ..., oversampling: int = ..., *, out_type: Literal["dict"],
+        backend: str = ..., aliases: Aliases = ..., stride: int | None = ...,
+        padding: str = ..., paths: Any = ..., tier: Tier = ..., workspace: int | None = ...,
+    ) -> None: ...  # fmt: skip
+    def __init__(
+        self,
+        J: int,
+        shape: int | tuple[int],
+        Q: int | tuple[int, ...] = 1,
+        T: float | Literal["global"] | None = None,
+        max_order: int = 2,
+        average: bool | None = None,
+        oversampling: int = 0,
+        out_type: Literal["array", "list", "dict"] = "array",
+        backend: str = "native",
+        *,
+        aliases: Aliases = "mean",
+        stride: int | None = None,
+        padding: str = "reflect",
+        paths: Any = None,
+        tier: Tier = "auto",
+        workspace: int | None = None,
+    ) -> None:
+        super().__init__()
+        J, N = scales(_CALLER, J), _length(shape)
+        max_order = integer(_CALLER, "max_order", max_order, 0, limits.LEVELS)
+        T, kind = _averaging(T, J, N, average)
+        plan = SignalPlan(
+            J, N, _octaves(Q, max_order), T, kind, max_order, _log2_stride(stride, kind),
+            integer(_CALLER, "oversampling", oversampling, 0, limits.SCALES),
+            _padding(padding),
+        )  # fmt: skip
+        self._plan = plan if paths is None else _chosen(plan, paths)
+        self._check_size()
+        if not half_support(N, 0.1 / T)[1]:
+            warnings.warn(
+                f"{_CALLER}: signals of {N} samples are too short for T = {T:g}: the padding shows",
+                stacklevel=2,
+            )
+        self.input_shape: tuple[int, ...] = (N,)
+        self.out_type: str = _one_of("out_type", out_type, _OUT_TYPES)
+        self.backend: str = _one_of("backend", backend, _BACKENDS)
+        self.aliases: Aliases = _one_of("aliases", aliases, get_args(Aliases))
+        self.padding: str = padding
+        self._tier: Tier = _one_of("tier", tier, get_args(Tier))
+        self._workspace = 0 if workspace is None else integer(_CALLER, "workspace", workspace, 1)
+        limits.at_most(_CALLER, "workspace", self._workspace, limits.BYTES)
+        self._cascades = cascades_of(self._plan)
+        self._texts = [cascade.program.text for cascade in self._cascades]
+        self._start()
+
+    # --- what it is ---
+
+    @property
+    def J(self) -> int:
+        """The largest scale of the wavelets is ``2^J``."""
+        return self._plan.J
+
+    @property
+    def Q(self) -> tuple[int, ...]:
+        """Wavelets an octave, by order."""
+        return self._plan.Q
+
+    @property
+    def T(self) -> float:
+        """Samples that are averaged over."""
+        return self._plan.T
+
+    @property
+    def max_order(self) -> int:
+        """The largest number of wavelets on a path."""
+        return self._plan.max_order
+
+    @property
+    def oversampling(self) -> int:
+        """Octaves by which every step is finer."""
+        return self._plan.finer
+
+    @property
+    def log2_T(self) -> int:
+        """The largest power of two in ``T``."""
+        return self._plan.log2_T
+
+    @property
+    def pad_left(self) -> int:
+        """Samples before the signal."""
+        return self._plan.before
+
+    @property
+    def shape(self) -> tuple[int]:
+        """Length ``(N,)`` of the signals."""
+        return (self._plan.N,)
+
+    @property
+    def average(self) -> bool:
+        """Whether coefficients are averaged."""
+        return self._plan.average != "none"
+
+    @property
+    def stride(self) -> int:
+        """Samples from one coefficient to the next."""
+        return 1 << self._plan.coarsest
+
+    @property
+    def pad_right(self) -> int:
+        """Samples behind the signal."""
+        return self._plan.padded - self._plan.N - self._plan.before
+
+    @property
+    def ind_start(self) -> dict[int, int]:
+        """The first sample of the signal itself, by resolution."""
+        return {res: self._plan.inside(res)[0] for res in self._resolutions()}
+
+    @property
+    def ind_end(self) -> dict[int, int]:
+        """Behind its last sample, by resolution."""
+        return {res: self._plan.inside(res)[1] for res in self._resolutions()}
+
+    @property
+    def psi1_f(self) -> list[dict[str, Any]]:
+        """The wavelets of order 1 as Kymatio lists them: ``{"levels": [[N, 1]], "xi", "sigma",
+        "j"}``, float32 in Fourier."""
+        return self._filters(0, lambda j: 0)
+
+    @property
+    def psi2_f(self) -> list[dict[str, Any]]:
+        """Those of order 2, at the resolutions of what they may filter."""
+        before = [wavelet.j for wavelet in self._plan.banks[0]] if self.max_order else []
+        return self._filters(1, lambda j: max([i for i in before if i < j], default=0))
+
+    @property
+    def phi_f(self) -> dict[str, Any]:
+        """The low-pass likewise, at all resolutions that it may average."""
+        scales = [wavelet.j for bank in self._plan.banks for wavelet in bank]
+        deepest = min(max(scales, default=0), self.log2_T)
+        phi = gaussian(self._plan.padded, 0.1 / self.T)
+        levels = self._levels(phi, deepest)
+        return {"levels": levels, "xi": 0, "sigma": 0.1 / self.T, "j": self.log2_T}
+
+    @property
+    def output_shape(self) -> tuple[int, int]:
+        """Channels and coefficients ``(C, n)`` of a signal, where they are averaged."""
+        if not self.average:
+            raise AttributeError(f"{_CALLER}: without an average each path has its own length")
+        return len(self._plan.paths), self._plan.outputs
+
+    def output_size(self, detail: bool = False) -> int | tuple[int, ...]:
+        """The number of paths; with ``detail`` that of each order.
+
+        Example:
+            >>> Scattering1D(6, 4096, Q=8).output_size(detail=True)
+            (1, 38, 87)
+        """
+        orders = [len(path) for path in self._plan.paths]
+        if detail:
+            return tuple(orders.count(k) for k in range(self.max_order + 1))
+        return len(orders)
+
+    def meta(self) -> dict[str, Any]:
+        """Where every channel comes from.
+
+        Returns: ``"order" [C]``; ``"xi"``, ``"sigma"``, ``"j"`` and ``"n" [C, max_order]``: of each
+            wavelet its frequency and width in cycles a sample, its scale and its number, NaN where
+            there is none; ``"key"``, the paths.
+        """
+        return self._plan.meta()
+
+    # --- what it does ---
+
+    def forward(self, x: Tensor) -> Output:
+        """Scattering coefficients of the signals ``x [..., N]``.
+
+        Integers and half precision are computed in float32, float64 by a module in ``.double()``.
+
+        Returns: ``[..., C, n]``, see ``output_shape``; or as ``out_type`` says.
+        """
+        if isinstance(x, Proxy):
+            return self._leaf(x)
+        out_type = _one_of("out_type", self.out_type, _OUT_TYPES)
+        if out_type == "array" and not self.average:
+            raise ValueError(
+                f"{_CALLER}: out_type must be 'list' or 'dict' where nothing is averaged, T = 0; "
+                "got 'array'"
+            )
+        x = self._checked(x, self._phi_0)
+        found: Any = [self._run(x, i) for i in range(len(self._texts))]
+        if out_type == "array":
+            return found[0]
+        by_path: Named = {} if self.average else {(): x}
+        for S, cascade in zip(found, self._cascades, strict=True):
+            by_path |= {path: S[..., c, :] for c, path in enumerate(cascade.paths)}
+        if out_type == "dict":
+            named: Any = {path: by_path[path] for path in self._plan.paths}
+            return named
+        listed: Any = [
+            {"coef": by_path[path], "j": self._plan.scales(path), "n": path, "order": len(path)}
+            for path in self._plan.paths
+        ]
+        return listed
+
+    def save_plan(self, path: str | os.PathLike[str], dtype: torch.dtype | None = None) -> int:
+        """Write the problem and its filters to a plan file, as :meth:`Scattering2D.save_plan`.
+
+        Returns: the number of bytes written.
+        Raises: ValueError: coefficients are not averaged, or summed over all of the signal: then no
+            one program makes them.
+        Example:
+            >>> import tempfile
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     Scattering1D(J=3, shape=128).save_plan(f"{folder}/plan.scat") > 0
+            True
+        """
+        from ..program import planfile  # and what writes files safely, which few need
+
+        if not self.average or (self._plan.average == "global" and self.aliases == "sum"):
+            raise ValueError("save_plan: T must not be 0, nor 'global' with aliases='sum'")
+        wanted = self._phi_0.dtype if dtype is None else dtype
+        if wanted not in (torch.float32, torch.float64):
+            raise TypeError(
+                f"save_plan: dtype must be torch.float32, torch.float64 or None; got {dtype!r}"
+            )
+        packed = pack_signals(self._plan, self._cascades[0], self.aliases, wanted)
+        return planfile.write(path, self._texts[0], packed)
+
+    def scattering(self, x: Tensor) -> Output:
+        """The same as calling the module (Kymatio's name)."""
+        return self(x)
+
+    def extra_repr(self) -> str:
+        plan = self._plan
+        T = "'global'" if plan.average == "global" else f"{plan.T if self.average else 0}"
+        return (
+            f"J={plan.J}, shape={self.shape}, Q={plan.Q}, T={T}, max_order={plan.max_order}, "
+            f"oversampling={plan.finer}, out_type={self.out_type!r}, backend={self.backend!r}, "
+            f"aliases={self.aliases!r}, stride={self.stride}, padding={self.padding!r}"
+        )
+
+    # --- how ---
+
+    _lengths: Tensor  # of the planes at the ends of the paths
+    _phi_0: Tensor
+
+    def _run(self, x: Tensor, i: int) -> Tensor:
+        packed = Packed(*(getattr(self, f"_{name}_{i}") for name in Packed._fields))
+        options = self._tier, self._workspace
+        S = _BACKENDS[self.backend](x, *packed, self._texts[i], *options)
+        if self._plan.average == "global":
+            S = S[..., None]
+            return S * self._lengths if self.aliases == "sum" else S
+        return S
+
+    def _make(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        made: dict[str, Tensor] = {}
+        for i, cascade in enumerate(self._cascades):
+            packed = pack_signals(self._plan, cascade, self.aliases, dtype)
+            made |= {f"_{name}_{i}": tensor for name, tensor in packed._asdict().items()}
+        if not made:  # order 0 alone, not averaged: its dtype and device
+            made["_phi_0"] = torch.zeros(0, dtype=dtype)
+        ends = [self._plan.padded >> self._plan.resolution_of(path) for path in self._plan.paths]
+        made["_lengths"] = torch.tensor(ends, dtype=dtype)[:, None]
+        made["_phi_0"] = made.pop("_phi_0")  # what is looked at last tells the dtype
+        return made
+
+    def _check_size(self) -> None:
+        plan = self._plan
+        if plan.average == "local" and () in plan.paths:
+            taps = plan.outputs * plan.padded
+            if taps > _MOST_TAPS:
+                raise ArgumentError(
+                    f"{_CALLER}: order 0 of N = {plan.N} samples and T = {plan.T:g} takes "
+                    f"{plan.outputs} coefficients times {plan.padded} padded samples, at most "
+                    f"{_MOST_TAPS}: take a larger T, or paths without order 0"
+                )
+
+    def _resolutions(self) -> range:
+        return range(max(self.log2_T, self.J) + 1)
+
+    def _filters(self, order: int, deepest: Callable[[int], int]) -> list[dict[str, Any]]:
+        if order >= self.max_order:
+            return []
+        return [
+            {
+                "levels": self._levels(morlet_1d(self._plan.padded, psi), deepest(psi.j)),
+                "xi": psi.xi,
+                "sigma": psi.sigma,
+                "j": psi.j,
+            }
+            for psi in self._plan.banks[order]
+        ]
+
+    def _levels(self, f: NDArray[np.float64], deepest: int) -> list[Tensor]:
+        levels = (periodised(f, res, self.aliases) for res in range(deepest + 1))
+        return [torch.from_numpy(level).float()[:, None] for level in levels]
+
+
+# --- arguments --------------------------------------------------------------------------------
+
+
+def _length(shape: Any) -> int:
+    shape = plain(shape)
+    if isinstance(shape, tuple | list | torch.Size):
+        if len(shape) != 1:
+            raise ValueError(f"{_CALLER}: shape must be an integer or (N,); got {tuple(shape)}")
+        shape = shape[0]
+    return integer(_CALLER, "shape", shape, 2, limits.SIDE // 4)
+
+
+def _octaves(Q: Any, max_order: int) -> tuple[int, ...]:
+    given = tuple(Q) if isinstance(Q, tuple | list) else (Q,)
+    if not given or len(given) > max(max_order, 2):
+        raise ValueError(
+            f"{_CALLER}: Q must be an integer or a tuple of one for each order, at most "
+            f"{max(max_order, 2)}; got {Q!r}"
+        )
+    checked = [integer(_CALLER, "Q", q, 1, limits.ANGLES) for q in given]
+    return tuple(checked + [1] * (max(max_order, 2) - len(checked)))
+
+
+def _averaging(
+    T: Any, J: int, N: int, average: Any
+) -> tuple[float, Literal["local", "global", "none"]]:
+    """``T`` and how is averaged."""
+    if average is not None:
+        warnings.warn(
+            f"{_CALLER}: average is Kymatio's older word: T=None averages over 2^J, T=0 does not",
+            DeprecationWarning,
+            stacklevel=4,
+        )
+        if not isinstance(average, bool):
+            raise TypeError(f"{_CALLER}: average must be a bool or None; got {average!r}")
+    T = plain(T)
+    if T is None or T == "global":
+        if T is None and average is False:
+            return 2**J, "none"
+        return 2**J, "local" if T is None else "global"
+    if isinstance(T, bool) or not isinstance(T, int | float) or math.isnan(T):
+        raise TypeError(f"{_CALLER}: T must be a number, 'global' or None; got {T!r}")
+    if T == 0:
+        if average:
+            raise ValueError(f"{_CALLER}: average must not be True where T = 0")
+        return 2**J, "none"
+    if not 1 <= T <= N:
+        raise ValueError(
+            f"{_CALLER}: T must be 0, or between 1 and the length N = {N} of the signals; got {T!r}"
+        )
+    if average is False:
+        raise ValueError(f"{_CALLER}: average must not be False where T = {T!r}; take T = 0")
+    return T, "local"
+
+
+def _log2_stride(stride: Any, kind: str) -> int | None:
+    if stride is None:
+        return None
+    stride = integer(_CALLER, "stride", stride, 1)
+    if stride & (stride - 1):
+        raise ValueError(f"{_CALLER}: stride must be a power of two; got {stride}")
+    if kind != "local":
+        raise ValueError(f"{_CALLER}: stride must be None where T is 0 or 'global'; got {stride}")
+    return stride.bit_length() - 1
+
+
+def _padding(name: Any) -> str:
+    letters = {word: letter for letter, word in PADDING.items()}
+    return letters[_one_of("padding", name, letters)]
+
+
+def _chosen(plan: SignalPlan, paths: Any) -> SignalPlan:
+    if callable(paths):
+        return replace(plan, chosen=where(_CALLER, paths, plan.meta(), plan.paths))
+    try:
+        wanted = [tuple(integer(_CALLER, "a number in paths", n, 0) for n in p) for p in paths]
+    except TypeError as error:
+        if "a number in paths" in str(error):
+            raise
+        raise TypeError(
+            f"{_CALLER}: paths must be a list of tuples of wavelet numbers, or a function of "
+            f"meta(); got {paths!r}"
+        ) from None
+    known = set(plan.paths)
+    for path in wanted:
+        if path not in known:
+            raise ArgumentError(f"{_CALLER}: paths must be among meta()['key']; got {path}")
+    if len(set(wanted)) != len(wanted) or not wanted:
+        found = "one twice" if wanted else "none"
+        raise ArgumentError(f"{_CALLER}: paths must choose at least one, each once; got {found}")
+    return replace(plan, chosen=tuple(sorted(wanted, key=lambda path: (len(path), path))))
+
+
+def _one_of(name: str, value: Any, allowed: Sequence[str] | dict[str, Any]) -> Any:
+    if not isinstance(value, str) or value not in allowed:
+        names = ", ".join(map(repr, allowed))
+        raise ArgumentError(f"{_CALLER}: {name} must be one of {names}; got {value!r}")
+    return value
