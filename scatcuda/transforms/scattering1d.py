@@ -60,8 +60,9 @@ class Scattering1D(Transform, Generic[Output]):
     ``A`` averages over ``T`` samples and subsamples by as much. Replaces
     ``kymatio.torch.Scattering1D`` of Kymatio 0.3.0: same arguments, output, channel order,
     ``meta()`` and attributes; and by ``aliases``, ``stride`` and ``T="global"`` that of its
-    development branch. The engines run it as a program like any other; they have no passes of
-    their own for long lines yet, so that a CPU takes about as long as Kymatio does.
+    development branch. The engines run it as a program like any other and have no
+    passes of their own for long lines yet: a CPU may take twice as long as Kymatio, with gradients
+    three times (``python -m benchmarks --cases signals``).
 
     Args:
         J: the largest scale of the wavelets is ``2^J`` samples.
