@@ -143,8 +143,14 @@ class Editable(editable_wheel):
 
 
 def cmake() -> str:
-    """CMake's program: that of the wheel, which is needed to build, or the system's."""
-    return shutil.which("cmake", path=sysconfig.get_path("scripts")) or "cmake"
+    """CMake's program: that of the wheel, or the system's."""
+    found = shutil.which("cmake", path=sysconfig.get_path("scripts")) or shutil.which("cmake")
+    if found is None:
+        raise SystemExit(
+            "scatcuda is built by CMake 3.21 or newer, and there is none here: pip install cmake "
+            "ninja"
+        )
+    return found
 
 
 def configure(source: Path, build: Path, given: dict[str, str]) -> str:

@@ -66,6 +66,13 @@ def test_instruction_sets_share_no_code():
         assert [name for name in weak if f"{len(isa)}{isa}" not in name] == []
 
 
+def test_a_missing_cmake_has_a_sentence(monkeypatch):
+    setup = native.settings()
+    monkeypatch.setattr(setup.shutil, "which", lambda name, path=None: None)
+    with pytest.raises(SystemExit, match=r"built by CMake 3\.21 or newer, and there is none here"):
+        setup.cmake()
+
+
 # --- where the CUDA toolkit is ------------------------------------------------------------------
 
 PARTS = ("bin/nvcc", "include/cuda_runtime.h", "lib64/libcudart_static.a")
