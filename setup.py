@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.command.editable_wheel import editable_wheel
 
 ROOT = Path(__file__).resolve().parent
@@ -134,6 +135,15 @@ class CMakeBuild(build_ext):
             shutil.copytree(built, ROOT / "scatcuda" / folder, dirs_exist_ok=True)
 
 
+class Fresh(build_py):
+    """build_py into an empty folder: a module that has moved since is not packed once more."""
+
+    def run(self) -> None:
+        if not self.editable_mode:
+            shutil.rmtree(Path(self.build_lib, "scatcuda"), ignore_errors=True)
+        super().run()
+
+
 class Editable(editable_wheel):
     """An editable install by a .pth file, which mypy and pyright read; they run no import hook."""
 
@@ -202,6 +212,6 @@ def with_ptx(archs: list[str]) -> list[str]:
 
 setup(
     ext_modules=[Extension("scatcuda._C", sources=[], py_limited_api=True)],
-    cmdclass={"build_ext": CMakeBuild, "editable_wheel": Editable},
+    cmdclass={"build_py": Fresh, "build_ext": CMakeBuild, "editable_wheel": Editable},
     options={"bdist_wheel": {"py_limited_api": "cp310"}},
 )
