@@ -39,7 +39,7 @@ demo: $(VENV)/.built-demo
 	$(BIN)/python -m scatcuda.demo $(if $(DATA),--data $(DATA))
 
 # A process for each processor; a file's tests run in one of them, which compiles their programs.
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 test: $(VENV)/.built-test
 	$(PYTEST) -m "not proof" $(ARGS)
 

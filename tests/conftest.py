@@ -100,8 +100,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("engine", devices.ENGINES, indirect=True)
 
 
+# Files that take minutes: of several processes none begins one when all others are done.
+LONG = (
+    "test_programs", "test_sanitizers", "test_training", "test_pipelines", "test_mistakes",
+    "test_cuda_boundary", "test_memory", "test_engine", "test_mutants", "test_api", "test_bombs",
+    "test_readme", "test_gpu_proof", "test_packaging", "test_leaks", "test_scattering2d",
+    "test_pytorch", "test_ops", "test_benchmarks", "test_features",
+)  # fmt: skip
+
+
 @pytest.hookimpl(trylast=True)  # after what -k and -m leave
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    rank = {name: i for i, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(LONG)))
     if not devices.WANTED:
         return
     gpu = Path(__file__).parent / "gpu"

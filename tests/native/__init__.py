@@ -5,11 +5,13 @@ The objects stay under ``build/tests``; only what changed is compiled again.
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -77,6 +79,18 @@ def build(folder: str, programs: dict[str, tuple[list[Unit], list[str]]], *wante
         pytest.skip(f"no compiler: {cxx}")
     target = ROOT / "build" / "tests" / folder
     target.mkdir(parents=True, exist_ok=True)
+    with open(target / "lock", "w") as lock:  # of pytest's processes one builds, the others wait
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _build(target, programs, wanted, cxx)
+    return target
+
+
+def _build(
+    target: Path,
+    programs: dict[str, tuple[list[Unit], list[str]]],
+    wanted: Sequence[str],
+    cxx: str,
+) -> None:
     text = project(target, programs)
     lists = target / "CMakeLists.txt"
     if not lists.exists() or lists.read_text() != text:
@@ -93,7 +107,6 @@ def build(folder: str, programs: dict[str, tuple[list[Unit], list[str]]], *wante
     if done.returncode != 0:
         told = f"{done.stdout[-4000:]}{done.stderr[-2000:]}"
         pytest.fail(f"{' '.join(command)}\n{said}{told}")
-    return target
 
 
 def project(target: Path, programs: dict[str, tuple[list[Unit], list[str]]]) -> str:

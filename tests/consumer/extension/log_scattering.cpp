@@ -17,7 +17,7 @@ using at::Tensor;
 using Scattering = Tensor(const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
                           std::string_view, std::string_view, int64_t);
 
-// x [..., M, N] -> [..., C, m, n]; bank and program as in scatcuda.plan
+// x [..., M, N] -> [..., C, m, n]; bank and program as in scatcuda.program.plan
 Tensor features(const Tensor& x, const Tensor& psi, const Tensor& psi_support, const Tensor& phi,
                 const Tensor& phi_support, std::string_view program) {
   static const auto scattering = c10::Dispatcher::singleton()
