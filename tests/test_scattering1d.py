@@ -138,7 +138,7 @@ def test_a_third_order():
     J, N, Q = 6, 1024, (2, 1, 1)
     module = Scattering1D(J, N, Q, max_order=3, padding="periodic").double()
     x, meta = signals(module), module.meta()
-    assert meta["order"].max() == 3
+    assert meta["order"].max() == 3 and module._plan._count() == len(meta["key"])
     path = meta["key"][-1]
     padded = np.pad(x.numpy(), (module.pad_left, module.pad_right), "wrap")
     u, at = padded, 0
@@ -296,8 +296,9 @@ def test_a_network_on_it():
 def test_repr_and_fixed_arguments():
     module = Scattering1D(3, 128, 2, T=0, out_type="list")
     assert "J=3, shape=(128,), Q=(2, 1), T=0" in repr(module)
-    with pytest.raises(AttributeError):
-        module.J = 4
+    for name, value in (("J", 4), ("aliases", "sum"), ("padding", "zeros"), ("backend", "x")):
+        with pytest.raises(AttributeError):
+            setattr(module, name, value)
     with pytest.raises(AttributeError, match="output_shape"):
         _ = module.output_shape
 
@@ -325,6 +326,9 @@ BAD = [
     (dict(max_order=-1), ValueError, "max_order must be between 0 and"),
     (dict(oversampling=-1), ValueError, "oversampling must be between 0 and"),
     (dict(stride=3), ValueError, "stride must be a power of two; got 3"),
+    (dict(stride=8), ValueError, "stride must be at most T = 4; got 8"),
+    (dict(stride=2, oversampling=1), ValueError, "stride and oversampling say the same"),
+    (dict(J=24, Q=(4096, 8), T=None), ValueError, "the number of paths must be at most"),
     (dict(T=0, stride=2), ValueError, "stride must be None where T is 0"),
     (dict(out_type="tuple"), ValueError, "out_type must be one of 'array', 'list', 'dict'"),
     (dict(backend="numpy"), ValueError, "backend must be one of 'native'"),
@@ -363,9 +367,14 @@ def test_bad_input():
         Scattering1D(3, 128, T=0)(torch.zeros(128))
 
 
-def test_a_low_pass_too_large_to_keep():
-    with pytest.raises(ValueError, match="order 0 of N = 1048576 samples and T = 64 takes"):
-        Scattering1D(6, 1 << 20, 1)
+@pytest.mark.parametrize(
+    "arguments", [{}, {"paths": [(), (9,)]}, {"T": 0, "out_type": "dict"}], ids=str
+)
+def test_matrices_too_large_to_keep(arguments):
+    with pytest.raises(
+        ValueError, match=r"of 1048576 samples takes a matrix of .* at most 268435456"
+    ):
+        Scattering1D(6, 1 << 20, 4, **arguments)
 
 
 def test_too_short_for_its_average():

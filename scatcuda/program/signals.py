@@ -11,6 +11,7 @@ et al., "Kymatio: scattering transforms in Python", JMLR 2020.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -34,6 +35,7 @@ Average: TypeAlias = Literal["local", "global", "none"]
 _SIGMA_0 = 0.1  # width of the low-pass of T = 1, in cycles a sample
 _ALPHA = 5.0  # half-width of a band, in widths of its Gaussian
 _R = math.sqrt(0.5)  # where neighbours meet
+_MOST_TAPS = 1 << 28  # of a matrix: 1 GiB of float32
 _SPECTRAL = 4  # octaves from which on an average is taken in Fourier
 
 
@@ -117,6 +119,7 @@ class SignalPlan:
     chosen: tuple[Path, ...] | None = None
 
     def __post_init__(self) -> None:
+        limits.at_most("Scattering1D", "the number of paths", self._count(), limits.CHANNELS)
         deepest = max((self.resolution(bank[-1].j, 0) for bank in self.banks), default=0)
         least = 1 << max(deepest, self.coarsest)
         if self.padded < least or self.outputs < 1:
@@ -124,7 +127,18 @@ class SignalPlan:
                 f"Scattering1D: J = {self.J} and T = {self.T:g} need signals longer than {self.N} "
                 "samples"
             )
-        limits.at_most("SignalPlan", "the number of paths", len(self.paths), limits.CHANNELS)
+
+    def _count(self) -> int:
+        """How many paths there are, before any is listed."""
+        total, ends = 1, {-1: 1}  # paths so far, by their last scale
+        for order, bank in enumerate(self.banks):
+            sizes = Counter(wavelet.j for wavelet in bank)
+            ends = {
+                j: n * sum(m for i, m in ends.items() if i < j or not order)
+                for j, n in sizes.items()
+            }
+            total += sum(ends.values())
+        return total
 
     @property
     def banks(self) -> tuple[tuple[Morlet, ...], ...]:
@@ -257,6 +271,12 @@ def cascade_of(plan: SignalPlan, paths: tuple[Path, ...]) -> Cascade:
         return b.wavelet(source, sets[key], 1 << (to - res))
 
     def written(source: int, res: int, averages: bool) -> None:
+        taps = (last - first) * (plan.padded >> res)
+        if taps > _MOST_TAPS:
+            raise ArgumentError(
+                f"Scattering1D: what is kept or averaged of {plan.N} samples takes a matrix of "
+                f"{taps} numbers, at most {_MOST_TAPS}: take a larger T, or cut the signals"
+            )
         if (res, averages) not in matrices:
             matrices[res, averages] = b.matrix(last - first, plan.padded >> res)
         b.average(source, matrices[res, averages])

@@ -35,8 +35,6 @@ _BACKENDS: dict[str, Callable[..., Tensor]] = {
     "torch_skcuda": ops.scattering,
     "reference": reference.scattering,
 }
-# The low-pass is kept as matrices [coefficients, samples]: 1 GiB of float32.
-_MOST_TAPS = 1 << 28
 
 
 class Coefficient(TypedDict):
@@ -152,12 +150,12 @@ class Scattering1D(Transform, Generic[Output]):
         max_order = integer(_CALLER, "max_order", max_order, 0, limits.LEVELS)
         T, kind = _averaging(T, J, N, average)
         plan = SignalPlan(
-            J, N, _octaves(Q, max_order), T, kind, max_order, _log2_stride(stride, kind),
+            J, N, _octaves(Q, max_order), T, kind, max_order,
+            _log2_stride(stride, kind, T, oversampling),
             integer(_CALLER, "oversampling", oversampling, 0, limits.SCALES),
             _padding(padding),
         )  # fmt: skip
         self._plan = plan if paths is None else _chosen(plan, paths)
-        self._check_size()
         if not half_support(N, 0.1 / T)[1]:
             warnings.warn(
                 f"{_CALLER}: signals of {N} samples are too short for T = {T:g}: the padding shows",
@@ -165,9 +163,8 @@ class Scattering1D(Transform, Generic[Output]):
             )
         self.input_shape: tuple[int, ...] = (N,)
         self.out_type: str = _one_of("out_type", out_type, _OUT_TYPES)
-        self.backend: str = _one_of("backend", backend, _BACKENDS)
-        self.aliases: Aliases = _one_of("aliases", aliases, get_args(Aliases))
-        self.padding: str = padding
+        self._backend: str = _one_of("backend", backend, _BACKENDS)
+        self._aliases: Aliases = _one_of("aliases", aliases, get_args(Aliases))
         self._tier: Tier = _one_of("tier", tier, get_args(Tier))
         self._workspace = 0 if workspace is None else integer(_CALLER, "workspace", workspace, 1)
         limits.at_most(_CALLER, "workspace", self._workspace, limits.BYTES)
@@ -226,6 +223,21 @@ class Scattering1D(Transform, Generic[Output]):
     def stride(self) -> int:
         """Samples from one coefficient to the next."""
         return 1 << self._plan.coarsest
+
+    @property
+    def backend(self) -> str:
+        """How the coefficients are computed."""
+        return self._backend
+
+    @property
+    def aliases(self) -> Aliases:
+        """How a filter becomes one of fewer samples."""
+        return self._aliases
+
+    @property
+    def padding(self) -> str:
+        """How a signal goes on."""
+        return PADDING[self._plan.pad]
 
     @property
     def pad_right(self) -> int:
@@ -387,17 +399,6 @@ class Scattering1D(Transform, Generic[Output]):
         made["_phi_0"] = made.pop("_phi_0")  # what is looked at last tells the dtype
         return made
 
-    def _check_size(self) -> None:
-        plan = self._plan
-        if plan.average == "local" and () in plan.paths:
-            taps = plan.outputs * plan.padded
-            if taps > _MOST_TAPS:
-                raise ArgumentError(
-                    f"{_CALLER}: order 0 of N = {plan.N} samples and T = {plan.T:g} takes "
-                    f"{plan.outputs} coefficients times {plan.padded} padded samples, at most "
-                    f"{_MOST_TAPS}: take a larger T, or paths without order 0"
-                )
-
     def _resolutions(self) -> range:
         return range(max(self.log2_T, self.J) + 1)
 
@@ -474,7 +475,7 @@ def _averaging(
     return T, "local"
 
 
-def _log2_stride(stride: Any, kind: str) -> int | None:
+def _log2_stride(stride: Any, kind: str, T: float, oversampling: Any) -> int | None:
     if stride is None:
         return None
     stride = integer(_CALLER, "stride", stride, 1)
@@ -482,6 +483,10 @@ def _log2_stride(stride: Any, kind: str) -> int | None:
         raise ValueError(f"{_CALLER}: stride must be a power of two; got {stride}")
     if kind != "local":
         raise ValueError(f"{_CALLER}: stride must be None where T is 0 or 'global'; got {stride}")
+    if stride > T:
+        raise ValueError(f"{_CALLER}: stride must be at most T = {T:g}; got {stride}")
+    if plain(oversampling) != 0:
+        raise ValueError(f"{_CALLER}: stride and oversampling say the same: give one of them")
     return stride.bit_length() - 1
 
 
