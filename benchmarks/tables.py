@@ -24,7 +24,7 @@ TITLES = {
     "gradient": "Order-2 scattering and its gradient",
     "depth": "Order-3 scattering",
     "training": "A step of training, compiled, between a convolution and a linear classifier",
-    "signals": "Signals, and with their gradients (µs a signal)",
+    "signals": "Signals, each an image of one line, and their gradients",
     "backend": "Kymatio's class, our backend object (scatcuda) against its own",
     "operator": "Operators",
     "call": "Calls with one tiny image",
