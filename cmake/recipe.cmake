@@ -27,8 +27,8 @@ if(SCATCUDA_WERROR)
 endif()
 
 # The engine for CPUs for one instruction set and number type, of engine.cpp or what stands for it.
-function(scatcuda_engine target isa real source)
-  add_library(${target} OBJECT ${source})
+function(scatcuda_engine target isa real)
+  add_library(${target} OBJECT ${ARGN})
   target_compile_definitions(${target} PRIVATE SCATCUDA_ISA=${isa} SCATCUDA_REAL=${real})
   scatcuda_dispatched(${target})
   target_compile_options(${target} PRIVATE ${SCATCUDA_${isa}})

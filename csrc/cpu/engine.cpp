@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <new>
 
+#include "signals/engine.h"
 #include "stages.h"
 #include "walk_back.h"
 
@@ -13,22 +14,6 @@ inline namespace SCATCUDA_ISA {
 namespace {
 
 using T = SCATCUDA_REAL;
-
-// f(thread, i) for every i in [0, count), the threads taking the next one in turn
-template <class F>
-void in_turn(const Executor& executor, int64_t threads, int64_t count, F&& f) {
-  int64_t next = 0;
-  auto body = [&](int64_t thread) {
-    for (;;) {
-      const int64_t i = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED);
-      if (i >= count) return;
-      f(thread, i);
-    }
-  };
-  executor.run(
-      executor.self, threads,
-      [](void* p, int64_t task) { (*static_cast<decltype(body)*>(p))(task); }, &body);
-}
 
 // How a batch is cut: over its signals, or over the stages of each; and the buffers for that.
 struct Crew {
@@ -73,6 +58,7 @@ struct Crew {
 // Both work in a workspace, and return its bytes; where there is none they only count them.
 int64_t forward(const Program& p, const Bank<T>& bank, int64_t B, const T* x, T* S, void* workspace,
                 const Executor& executor) {
+  if (are_signals<T>(p)) return forward_signals(p, bank, B, x, S, workspace, executor);
   Arena arena(workspace);
   const Walk<T> walk(p, bank, Pass::forward, arena);
   const bool share = share_signals(p, B, executor.threads);
@@ -94,6 +80,9 @@ int64_t backward(const Program& p, const Bank<T>& bank, int64_t psi_entries, boo
                  const Executor& executor) {
   constexpr int64_t most_groups = 16, sums_bytes = int64_t{32} << 20;
   const bool filters = psi_entries > 0 || with_phi;
+  if (!filters && are_signals<T>(p)) {
+    return backward_signals(p, bank, B, x, g, gradients.x, workspace, executor);
+  }
   const int64_t entries = psi_entries + (with_phi ? p.phi_numbers : 0);
   const int64_t room = sums_bytes / (max(entries, 1) * static_cast<int64_t>(sizeof(T)));
   const int64_t groups = filters ? max(1, min(B, min(room, most_groups))) : B;

@@ -35,6 +35,22 @@ class Team {
   int64_t home_;
 };
 
+// f(thread, i) for every i in [0, count), the threads taking the next one in turn
+template <class F>
+void in_turn(const Executor& executor, int64_t threads, int64_t count, F&& f) {
+  int64_t next = 0;
+  auto body = [&](int64_t thread) {
+    for (;;) {
+      const int64_t i = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED);
+      if (i >= count) return;
+      f(thread, i);
+    }
+  };
+  executor.run(
+      executor.self, threads,
+      [](void* p, int64_t task) { (*static_cast<decltype(body)*>(p))(task); }, &body);
+}
+
 // Threads share a signal where the batch has too few to keep them evenly busy and a signal is work
 // enough to pay for meeting after every stage; and where one is so large that the buffers of one
 // for each thread would be too much memory.

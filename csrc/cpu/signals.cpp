@@ -1,0 +1,105 @@
+// The walk of signals of one axis (signals/walk.h) over a batch. Compiled as engine.cpp is, beside it.
+#include <new>
+
+#include "signals/walk.h"
+#include "team.h"
+
+namespace scatcuda {
+inline namespace SCATCUDA_ISA {
+namespace {
+
+using T = SCATCUDA_REAL;
+
+// Signals go side by side in groups. So many of these at a time that the threads have enough to do
+// and the rest waits outside the cache: first their spectra are made, then all bundles, group by
+// group.
+struct Groups {
+  static constexpr int64_t points = int64_t{1} << 15;  // for a thread
+  const SignalWalk<T>& walk;
+  int64_t B, count, at_once, threads;
+  SignalGroup<T>* groups;
+  SignalRoom<T>* rooms;
+
+  Groups(const Program& p, const SignalWalk<T>& walk_, int64_t B_, bool backward, int64_t threads_,
+         Arena& arena)
+      : walk(walk_), B(B_), count(ceil_div(B, beside<T>)), threads(max(threads_, 1)) {
+    at_once = min(count, threads * max(1, points / (p.padded.last * beside<T>)));
+    groups = arena.take<SignalGroup<T>>(at_once);
+    rooms = arena.take<SignalRoom<T>>(threads);
+    for (int64_t i = 0; i < at_once; ++i) {
+      SignalGroup<T> group{};
+      group.spectrum = arena.take<T>(walk.spectrum_numbers());
+      if (backward) group.grad_spectrum = arena.take<T>(walk.strands() * walk.spectrum_numbers());
+      if (groups != nullptr) new (groups + i) SignalGroup<T>(group);
+    }
+    for (int64_t i = 0; i < threads; ++i) {
+      const SignalRoom<T> room = walk.room(arena);
+      if (rooms != nullptr) new (rooms + i) SignalRoom<T>(room);
+    }
+  }
+
+  // f(group, its first signal, the number of its signals)
+  template <class F>
+  void place(int64_t first, F&& f) const {
+    for (int64_t i = first; i < min(first + at_once, count); ++i) {
+      SignalGroup<T>& group = groups[i - first];
+      group.count = min(beside<T>, B - i * beside<T>);
+      f(group, i * beside<T>);
+    }
+  }
+};
+
+}  // namespace
+
+int64_t forward_signals(const Program& p, const Bank<T>& bank, int64_t B, const T* x, T* S,
+                        void* workspace, const Executor& executor) {
+  Arena arena(workspace);
+  const SignalWalk<T> walk(p, bank, false, arena);
+  const Groups all(p, walk, B, false, executor.threads, arena);
+  if (workspace == nullptr) return arena.used();
+  for (int64_t first = 0; first < all.count; first += all.at_once) {
+    all.place(first, [&](SignalGroup<T>& group, int64_t b) {
+      group.x = x + b * p.signal.last;
+      group.S = S + b * p.channels * p.unit;
+    });
+    const int64_t now = min(all.at_once, all.count - first);
+    in_turn(executor, min(all.threads, now), now,
+            [&](int64_t t, int64_t i) { walk.begin(all.groups[i], all.rooms[t]); });
+    // the last group may be smaller
+    const int64_t each = max(walk.bundles(all.groups[0].count), 1);
+    const int64_t total = (now - 1) * each + walk.bundles(all.groups[now - 1].count);
+    in_turn(executor, min(all.threads, total), total, [&](int64_t t, int64_t i) {
+      walk.forward(all.groups[i / each], i % each, all.rooms[t]);
+    });
+  }
+  return arena.used();
+}
+
+int64_t backward_signals(const Program& p, const Bank<T>& bank, int64_t B, const T* x, const T* g,
+                         T* grad_x, void* workspace, const Executor& executor) {
+  Arena arena(workspace);
+  const SignalWalk<T> walk(p, bank, true, arena);
+  const Groups all(p, walk, B, true, executor.threads, arena);
+  if (workspace == nullptr) return arena.used();
+  const int64_t strands = walk.strands();
+  for (int64_t first = 0; first < all.count; first += all.at_once) {
+    all.place(first, [&](SignalGroup<T>& group, int64_t b) {
+      group.x = x + b * p.signal.last;
+      group.gS = g + b * p.channels * p.unit;
+      group.grad_x = grad_x + b * p.signal.last;
+    });
+    const int64_t now = min(all.at_once, all.count - first), total = now * strands;
+    const auto of = [&](int64_t i) -> const SignalGroup<T>& { return all.groups[i]; };
+    in_turn(executor, min(all.threads, now), now,
+            [&](int64_t t, int64_t i) { walk.begin(of(i), all.rooms[t]); });
+    in_turn(executor, min(all.threads, total), total, [&](int64_t t, int64_t i) {
+      walk.backward(of(i / strands), i % strands, all.rooms[t]);
+    });
+    in_turn(executor, min(all.threads, now), now,
+            [&](int64_t t, int64_t i) { walk.end(of(i), all.rooms[t]); });
+  }
+  return arena.used();
+}
+
+}  // namespace SCATCUDA_ISA
+}  // namespace scatcuda
