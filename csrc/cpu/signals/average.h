@@ -31,6 +31,10 @@ SCATCUDA_KERNEL void average_pieces(const RowLowpass<T>& a, const Lanes<T>* u, T
       unroll<p>([&](auto i) SCATCUDA_LAMBDA { sum[i] += spread_pieces(row[i] + p * c) * u[c]; });
     });
     const Lanes<T> all = gather_pieces<T>(sum);
+    if (block == p && count == beside<T>) {
+      store_slots<full_lanes<T>, beside<T>>(S, o, all);
+      continue;
+    }
     T numbers[full_lanes<T>];
     store(numbers, all);
     for (int64_t plane = 0; plane < count; ++plane) {
@@ -56,7 +60,14 @@ template <class T>
 SCATCUDA_KERNEL void average_pieces_adjoint(const Spread<T>& a, const T* const* gS, Lanes<T>* g,
                                             Lanes<T>* u) {
   constexpr int p = pieces<T>;
-  for (int64_t o = 0; o < a.outputs; ++o) {
+  int64_t o = 0;
+  for (; o + p <= a.outputs; o += p) {
+    const auto all = load_slots<full_lanes<T>, beside<T>>(gS, o);
+    unroll<p>([&](auto i) SCATCUDA_LAMBDA {
+      g[o + i] = arrange::shuffle<arrange::Same<p, i>, full_lanes<T>>(all, all);
+    });
+  }
+  for (; o < a.outputs; ++o) {
     for (int lane = 0; lane < full_lanes<T>; ++lane) g[o][lane] = gS[lane / p][o];
   }
   for (int64_t c = 0; c < a.inputs / p; ++c) {

@@ -37,12 +37,31 @@ struct SplitLine {
 };
 
 template <class T>
-using Element = Complex<Lanes<T>>;
+using Element = Complex<Lanes<T>>;  // the real parts, then the imaginary ones
 
 constexpr int log2_of(int64_t n) { return n <= 1 ? 0 : 1 + log2_of(n / 2); }
 constexpr int first_radix(int n) { return n == 16 ? 4 : n >= 128 ? 16 : 8; }
+constexpr int most_few = 256;  // points of a transform in two passes
 
-// Transforms of n points, a power of two: Σ_c x_c w_n^{±ck}. w_n^{qc} lies at [c][q] for q < R.
+// The first radix of n points: into `between`, [R][n / R]
+template <int R, int Sign, class T, class Source>
+SCATCUDA_INLINE void first_pass(int n, const T* const* factors, Source&& source,
+                                Element<T>* between) {
+  const T* w = factors[log2_of(n)];
+  const int Q = n / R;
+  for (int c = 0; c < Q; ++c, w += 2 * R) {
+    Element<T> x[R];
+    unroll<R>([&](auto a) SCATCUDA_LAMBDA { x[a] = source(c + Q * a); });
+    butterfly<R, Sign>(x);
+    unroll<R>([&](auto q_) SCATCUDA_LAMBDA {
+      constexpr int q = decltype(q_)::value;
+      if constexpr (q > 0) x[q] = times(x[q], w[2 * q], Sign * w[2 * q + 1]);
+      between[q * Q + c] = x[q];
+    });
+  }
+}
+
+// Σ_c x_c w_n^{±ck} for n points, a power of two. w_n^{qc} lies at [c][q] for q < R.
 template <int n, int Sign, class T, class Source, class Target>
 SCATCUDA_INLINE void few(const T* const* factors, Source&& source, Target&& target) {
   if constexpr (n <= 8) {
@@ -53,26 +72,47 @@ SCATCUDA_INLINE void few(const T* const* factors, Source&& source, Target&& targ
   } else {
     constexpr int R = first_radix(n), Q = n / R;
     alignas(alignment) Element<T> between[n];
-    const T* w = factors[log2_of(n)];
-    for (int c = 0; c < Q; ++c, w += 2 * R) {
-      Element<T> x[R];
-      unroll<R>([&](auto a) SCATCUDA_LAMBDA { x[a] = source(c + Q * a); });
-      butterfly<R, Sign>(x);
-      unroll<R>([&](auto q_) SCATCUDA_LAMBDA {
-        constexpr int q = decltype(q_)::value;
-        if constexpr (q > 0) x[q] = times(x[q], w[2 * q], Sign * w[2 * q + 1]);
-        between[q * Q + c] = x[q];
-      });
-    }
+    first_pass<R, Sign, T>(n, factors, source, between);
     for (int q = 0; q < R; ++q) {
-      few<Q, Sign, T>(
-          factors, [&](int c) SCATCUDA_LAMBDA { return between[q * Q + c]; },
-          [&](int s, const Element<T>& z) SCATCUDA_LAMBDA { target(q + R * s, z); });
+      Element<T> x[Q];
+      unroll<Q>([&](auto c) SCATCUDA_LAMBDA { x[c] = between[q * Q + c]; });
+      butterfly<Q, Sign>(x);
+      unroll<Q>([&](auto s) SCATCUDA_LAMBDA { target(q + R * s, x[s]); });
     }
   }
 }
+template <int n, int Sign, class T>
+SCATCUDA_KERNEL void few_here(const T* const* factors, Element<T>* x) {
+  few<n, Sign, T>(
+      factors, [&](int c) SCATCUDA_LAMBDA { return x[c]; },
+      [&](int k, const Element<T>& z) SCATCUDA_LAMBDA { x[k] = z; });
+}
+// More of them, which are rare: a pass more, through `room`
+template <int Sign, class T, class Source, class Target>
+SCATCUDA_INLINE void many(int n, const T* const* factors, Element<T>* room, Source&& source,
+                          Target&& target) {
+  constexpr int R = 16;
+  const int Q = n / R;
+  first_pass<R, Sign, T>(n, factors, source, room);
+  const auto rest = Q == 32 ? few_here<32, Sign, T>
+                            : Q == 64 ? few_here<64, Sign, T> : few_here<128, Sign, T>;
+  for (int q = 0; q < R; ++q) {
+    rest(factors, room + q * Q);
+    for (int s = 0; s < Q; ++s) target(q + R * s, room[q * Q + s]);
+  }
+}
+// n is N or, where that is 0, one that is not known here
+template <int N, int Sign, class T, class Source, class Target>
+SCATCUDA_INLINE void transform(int n, const T* const* factors, Element<T>* room, Source&& source,
+                               Target&& target) {
+  if constexpr (N > 0) {
+    few<N, Sign, T>(factors, source, target);
+  } else {
+    many<Sign, T>(n, factors, room, source, target);
+  }
+}
 
-// f with the constant
+// f with the constant, or 0
 template <class F>
 SCATCUDA_INLINE void with_side(int side, F&& f) {
   switch (side) {
@@ -88,32 +128,30 @@ SCATCUDA_INLINE void with_side(int side, F&& f) {
     SCATCUDA_SIDE(64)
     SCATCUDA_SIDE(128)
     SCATCUDA_SIDE(256)
-    SCATCUDA_SIDE(512)
-    SCATCUDA_SIDE(1024)
-    SCATCUDA_SIDE(2048)
 #undef SCATCUDA_SIDE
     default:
-      __builtin_unreachable();
+      f(std::integral_constant<int, 0>{});
   }
 }
 
-// Buffers of a thread: the two halves of the pieces, what comes back to them, and lines
+// Room for lines of the passes
 template <class T>
-struct Halves {
-  Element<T>*a, *b, *back;
-  Element<T>*line, *line_2;
+struct LineRoom {
+  Element<T>*first, *second, *third;
 };
 
 // --- columns: bins in, bins out ---
 
 // Bins 0 … head − 1 and tail … P − 1, or more of them: all are taken modulo P. Into both halves of
-// the pieces or, of a spectrum of real points, into a with b as its imaginary part.
-template <bool Real, int A, class T>
+// the pieces, a and b, or, of a spectrum of real points, into a + i b.
+template <bool Real, int FixedA, class T>
 SCATCUDA_KERNEL void split_columns(const SplitLine<T>& f, const T* bins, int64_t head, int64_t tail,
-                                   const Halves<T>& to) {
+                                   Element<T>* half_a, Element<T>* half_b,
+                                   const LineRoom<T>& lines) {
   using E = Element<T>;
   constexpr int p = pieces<T>, S = 2 * p;
   const int64_t M = f.M, B = f.B;
+  const int A = FixedA > 0 ? FixedA : f.A;
   for (int64_t c = 0; c < B; ++c) {
     for (int a = 0; a < A; ++a) {
       const int64_t k0 = c + B * a;
@@ -144,40 +182,46 @@ SCATCUDA_KERNEL void split_columns(const SplitLine<T>& f, const T* bins, int64_t
       const E first{x.re * re - x.im * im, x.re * im + x.im * re};
       const E second{y.re * re - y.im * im, y.re * im + y.im * re};
       if constexpr (Real) {
-        to.line[a] = {first.re - second.im, first.im + second.re};
+        lines.first[a] = {first.re - second.im, first.im + second.re};
       } else {
-        to.line[a] = first, to.line_2[a] = second;
+        lines.first[a] = first, lines.second[a] = second;
       }
     }
     const T* w = f.inner + 2 * A * c;
-    const auto column = [&](const E* line, E* out) SCATCUDA_LAMBDA {
-      few<A, 1, T>(
-          f.factors, [&](int a) SCATCUDA_LAMBDA { return line[a]; },
-          [&](int q, const E& z) SCATCUDA_LAMBDA {
-            out[q * f.pitch + c] = times(z, w[2 * q], w[2 * q + 1]);
-          });
-    };
-    column(to.line, to.a);
-    if constexpr (!Real) column(to.line_2, to.b);
+    const E* line = lines.first;
+    E* out = half_a + c;
+    for (int half = 0; half < (Real ? 1 : 2); ++half, line = lines.second, out = half_b + c) {
+      transform<FixedA, 1>(
+          A, f.factors, lines.third, [&](int a) SCATCUDA_LAMBDA { return line[a]; },
+          [&](int q, const E& z)
+              SCATCUDA_LAMBDA { out[q * f.pitch] = times(z, w[2 * q], w[2 * q + 1]); });
+    }
   }
 }
 template <bool Real, class T>
-void split(const SplitLine<T>& f, const T* bins, int64_t head, int64_t tail, const Halves<T>& to) {
-  with_side(f.A, [&](auto A) { split_columns<Real, A>(f, bins, head, tail, to); });
+void split(const SplitLine<T>& f, const T* bins, int64_t head, int64_t tail, Element<T>* a,
+           Element<T>* b, const LineRoom<T>& lines) {
+  with_side(f.A, [&](auto A) { split_columns<Real, A>(f, bins, head, tail, a, b, lines); });
 }
 
 // The other way: bins 0 … count − 1, from both halves of the pieces or, of real ones, from a + i b.
 // Two real sequences a, b transformed as a + i b have their spectra in F_k and F_{−k}.
-template <bool Real, int A, class T>
-SCATCUDA_KERNEL void unite_columns(const SplitLine<T>& f, const Halves<T>& from, int64_t count,
-                                   T* bins) {
+template <bool Real, int FixedA, class T>
+SCATCUDA_KERNEL void unite_columns(const SplitLine<T>& f, const Element<T>* half_a,
+                                   const Element<T>* half_b, int64_t count, T* bins,
+                                   const LineRoom<T>& lines) {
   using E = Element<T>;
   constexpr int p = pieces<T>, S = 2 * p;
   const int64_t B = f.B;
-  const auto column = [&](const E* in, int64_t c, E* line) SCATCUDA_LAMBDA {
-    few<A, -1, T>(
-        f.factors, [&](int q) SCATCUDA_LAMBDA { return in[q * f.pitch + c]; },
-        [&](int a, const E& z) SCATCUDA_LAMBDA { line[a] = z; });
+  const int A = FixedA > 0 ? FixedA : f.A;
+  // one or two columns
+  const auto columns = [&](const E* in, const E* in_2, int count) SCATCUDA_LAMBDA {
+    E* line = lines.first;
+    for (int i = 0; i < count; ++i, in = in_2, line = lines.second) {
+      transform<FixedA, -1>(
+          A, f.factors, lines.third, [&](int q) SCATCUDA_LAMBDA { return in[q * f.pitch]; },
+          [&](int a, const E& z) SCATCUDA_LAMBDA { line[a] = z; });
+    }
   };
   const auto put = [&](int64_t k0, const E& x, E y) SCATCUDA_LAMBDA {
     y = times(y, f.half[2 * k0], -f.half[2 * k0 + 1]);
@@ -200,36 +244,31 @@ SCATCUDA_KERNEL void unite_columns(const SplitLine<T>& f, const Halves<T>& from,
     }
   };
   if constexpr (Real) {
-    const auto part = [&](int64_t c, const E* g, const E* h, int shift) SCATCUDA_LAMBDA {
-      for (int a = 0; a < A && c + B * a < count; ++a) {  // −k is row shift − a of h
-        const E u = g[a], v = h[(shift - a) & (A - 1)];
-        put(c + B * a, {u.re + v.re, u.im - v.im}, {u.im + v.im, v.re - u.re});
-      }
-    };
     for (int64_t c = 0; c <= B / 2; ++c) {
       const int64_t d = (B - c) & (B - 1);
-      column(from.a, c, from.line);
-      if (d == c) {
-        part(c, from.line, from.line, c == 0 ? A : A - 1);
-        continue;
+      columns(half_a + c, half_a + d, d == c ? 1 : 2);
+      const E *g = lines.first, *h = d == c ? lines.first : lines.second;
+      const int shift = c == 0 ? A : A - 1;  // −k is row shift − a of the other column
+      for (int64_t k0 = c; k0 >= 0; k0 = k0 == c && d != c ? d : -1, std::swap(g, h)) {
+        for (int a = 0; a < A && k0 + B * a < count; ++a) {
+          const E u = g[a], v = h[(shift - a) & (A - 1)];
+          put(k0 + B * a, {u.re + v.re, u.im - v.im}, {u.im + v.im, v.re - u.re});
+        }
       }
-      column(from.a, d, from.line_2);
-      part(c, from.line, from.line_2, A - 1);
-      part(d, from.line_2, from.line, A - 1);
     }
   } else {
     for (int64_t c = 0; c < B; ++c) {
-      column(from.a, c, from.line);
-      column(from.b, c, from.line_2);
+      columns(half_a + c, half_b + c, 2);
       for (int a = 0; a < A && c + B * a < count; ++a) {
-        put(c + B * a, from.line[a], from.line_2[a]);
+        put(c + B * a, lines.first[a], lines.second[a]);
       }
     }
   }
 }
 template <bool Real, class T>
-void unite(const SplitLine<T>& f, const Halves<T>& from, int64_t count, T* bins) {
-  with_side(f.A, [&](auto A) { unite_columns<Real, A>(f, from, count, bins); });
+void unite(const SplitLine<T>& f, const Element<T>* a, const Element<T>* b, int64_t count, T* bins,
+           const LineRoom<T>& lines) {
+  with_side(f.A, [&](auto A) { unite_columns<Real, A>(f, a, b, count, bins, lines); });
 }
 
 // --- rows ---
@@ -238,14 +277,15 @@ void unite(const SplitLine<T>& f, const Halves<T>& from, int64_t count, T* bins)
 // neighbours of each plane.
 
 // Real points -> a + i b, along the rows
-template <int B, class T>
-SCATCUDA_KERNEL void forward_rows(const SplitLine<T>& f, const Lanes<T>* points,
-                                  const Halves<T>& to) {
+template <int FixedB, class T>
+SCATCUDA_KERNEL void forward_rows(const SplitLine<T>& f, const Lanes<T>* points, Element<T>* to,
+                                  const LineRoom<T>& lines) {
+  const int B = FixedB > 0 ? FixedB : f.B;
   for (int64_t q = 0; q < f.A; ++q) {
-    Element<T>* x = to.a + q * f.pitch;
+    Element<T>* x = to + q * f.pitch;
     const T* w = f.outer + 2 * B * q;
-    few<B, -1, T>(
-        f.factors,
+    transform<FixedB, -1>(
+        B, f.factors, lines.third,
         [&](int s) SCATCUDA_LAMBDA {
           const Lanes<T>* u = points + 2 * (q + f.A * s);
           return Element<T>{u[0], u[1]};
@@ -256,12 +296,14 @@ SCATCUDA_KERNEL void forward_rows(const SplitLine<T>& f, const Lanes<T>* points,
 }
 
 // Its adjoint
-template <int B, class T>
-SCATCUDA_KERNEL void inverse_rows(const SplitLine<T>& f, const Halves<T>& from, Lanes<T>* points) {
+template <int FixedB, class T>
+SCATCUDA_KERNEL void inverse_rows(const SplitLine<T>& f, const Element<T>* from, Lanes<T>* points,
+                                  const LineRoom<T>& lines) {
+  const int B = FixedB > 0 ? FixedB : f.B;
   for (int64_t q = 0; q < f.A; ++q) {
-    const Element<T>* x = from.a + q * f.pitch;
-    few<B, 1, T>(
-        f.factors, [&](int c) SCATCUDA_LAMBDA { return x[c]; },
+    const Element<T>* x = from + q * f.pitch;
+    transform<FixedB, 1>(
+        B, f.factors, lines.third, [&](int c) SCATCUDA_LAMBDA { return x[c]; },
         [&](int s, const Element<T>& z) SCATCUDA_LAMBDA {
           Lanes<T>* u = points + 2 * (q + f.A * s);
           u[0] = z.re, u[1] = z.im;
@@ -269,67 +311,71 @@ SCATCUDA_KERNEL void inverse_rows(const SplitLine<T>& f, const Halves<T>& from, 
   }
 }
 
-// U = |W|, its points where they are wanted, and a + i b along the rows, where more follows
-template <int B, class T>
-SCATCUDA_KERNEL void modulus_rows(const SplitLine<T>& f, const Halves<T>& of, Lanes<T>* points,
-                                  bool further) {
+// U = |W|, its points, and a + i b along the rows, in the place of a or elsewhere; null where it is
+// not wanted
+template <int FixedB, class T>
+SCATCUDA_KERNEL void modulus_rows(const SplitLine<T>& f, const Element<T>* a, const Element<T>* b,
+                                  Lanes<T>* points, Element<T>* to, const LineRoom<T>& lines) {
   using E = Element<T>;
+  const int B = FixedB > 0 ? FixedB : f.B;
   for (int64_t q = 0; q < f.A; ++q) {
-    E *x = of.a + q * f.pitch, *y = of.b + q * f.pitch, *line = of.line;
-    const T* w = f.outer + 2 * B * q;
-    few<B, 1, T>(
-        f.factors, [&](int c) SCATCUDA_LAMBDA { return x[c]; },
-        [&](int s, const E& z)
-            SCATCUDA_LAMBDA { line[s].re = square_root(z.re * z.re + z.im * z.im); });
-    few<B, 1, T>(
-        f.factors, [&](int c) SCATCUDA_LAMBDA { return y[c]; },
-        [&](int s, const E& z)
-            SCATCUDA_LAMBDA { line[s].im = square_root(z.re * z.re + z.im * z.im); });
+    E* line = lines.first;
+    const E* x = a + q * f.pitch;
+    for (int half = 0; half < 2; ++half, x = b + q * f.pitch) {
+      Lanes<T>* u = &line[0].re + half;
+      transform<FixedB, 1>(
+          B, f.factors, lines.third, [&](int c) SCATCUDA_LAMBDA { return x[c]; },
+          [&](int s, const E& z)
+              SCATCUDA_LAMBDA { u[2 * s] = square_root(z.re * z.re + z.im * z.im); });
+    }
     for (int s = 0; points != nullptr && s < B; ++s) {
       Lanes<T>* u = points + 2 * (q + f.A * s);
       u[0] = line[s].re, u[1] = line[s].im;
     }
-    if (!further) continue;
-    few<B, -1, T>(
-        f.factors, [&](int s) SCATCUDA_LAMBDA { return line[s]; },
-        [&](int c, const E& z) SCATCUDA_LAMBDA { x[c] = times(z, w[2 * c], -w[2 * c + 1]); });
+    if (to == nullptr) continue;
+    E* out = to + q * f.pitch;
+    const T* w = f.outer + 2 * B * q;
+    transform<FixedB, -1>(
+        B, f.factors, lines.third, [&](int s) SCATCUDA_LAMBDA { return line[s]; },
+        [&](int c, const E& z) SCATCUDA_LAMBDA { out[c] = times(z, w[2 * c], -w[2 * c + 1]); });
   }
 }
 
-// Its adjoint: W ← W gU / U, 0 where U is, along the rows. gU is `points` and, where more followed,
-// what came back as a + i b in `back`; null where there is none.
-template <int B, class T>
-SCATCUDA_KERNEL void turn_rows(const SplitLine<T>& f, const Halves<T>& of, const Lanes<T>* points,
-                               bool further) {
+// Its adjoint: W ← W gU / U, 0 where U is, along the rows. gU is `points` and what came `back` of
+// a + i b; one of them may be null.
+template <int FixedB, class T>
+SCATCUDA_KERNEL void turn_rows(const SplitLine<T>& f, Element<T>* a, Element<T>* b,
+                               const Lanes<T>* points, const Element<T>* back,
+                               const LineRoom<T>& lines) {
   using E = Element<T>;
+  const int B = FixedB > 0 ? FixedB : f.B;
   for (int64_t q = 0; q < f.A; ++q) {
-    E *g = of.line, *line = of.line_2;
+    E *g = lines.first, *line = lines.second;
     const T* w = f.outer + 2 * B * q;
-    if (further) {
-      const E* back = of.back + q * f.pitch;
-      few<B, 1, T>(
-          f.factors, [&](int c) SCATCUDA_LAMBDA { return back[c]; },
+    if (back != nullptr) {
+      const E* row = back + q * f.pitch;
+      transform<FixedB, 1>(
+          B, f.factors, lines.third, [&](int c) SCATCUDA_LAMBDA { return row[c]; },
           [&](int s, const E& z) SCATCUDA_LAMBDA { g[s] = z; });
     }
     for (int s = 0; points != nullptr && s < B; ++s) {
       const Lanes<T>* u = points + 2 * (q + f.A * s);
-      g[s] = further ? E{g[s].re + u[0], g[s].im + u[1]} : E{u[0], u[1]};
+      g[s] = back != nullptr ? E{g[s].re + u[0], g[s].im + u[1]} : E{u[0], u[1]};
     }
-    const auto half = [&](E* x, auto part) SCATCUDA_LAMBDA {
-      few<B, 1, T>(
-          f.factors, [&](int c) SCATCUDA_LAMBDA { return x[c]; },
+    E* x = a + q * f.pitch;
+    for (int half = 0; half < 2; ++half, x = b + q * f.pitch) {
+      const Lanes<T>* sent = &g[0].re + half;
+      transform<FixedB, 1>(
+          B, f.factors, lines.third, [&](int c) SCATCUDA_LAMBDA { return x[c]; },
           [&](int s, const E& z) SCATCUDA_LAMBDA {
             const Lanes<T> square = z.re * z.re + z.im * z.im;
-            const Lanes<T> sent = decltype(part)::value == 0 ? g[s].re : g[s].im;
-            const Lanes<T> turn = square == T(0) ? Lanes<T>{} : sent / square_root(square);
+            const Lanes<T> turn = square == T(0) ? Lanes<T>{} : sent[2 * s] / square_root(square);
             line[s] = {z.re * turn, z.im * turn};
           });
-      few<B, -1, T>(
-          f.factors, [&](int s) SCATCUDA_LAMBDA { return line[s]; },
+      transform<FixedB, -1>(
+          B, f.factors, lines.third, [&](int s) SCATCUDA_LAMBDA { return line[s]; },
           [&](int c, const E& z) SCATCUDA_LAMBDA { x[c] = times(z, w[2 * c], -w[2 * c + 1]); });
-    };
-    half(of.a + q * f.pitch, std::integral_constant<int, 0>{});
-    half(of.b + q * f.pitch, std::integral_constant<int, 1>{});
+    }
   }
 }
 

@@ -30,10 +30,6 @@ template <int p, int part>
 struct FromBin {
   static constexpr int at(int i) { return i / p * 2 + part; }
 };
-template <int p>
-struct FromPieces {
-  static constexpr int at(int i) { return i % p; }
-};
 // of a plane's p real and p imaginary numbers every second one
 template <int p, int n, int odd>
 struct Halved {
@@ -41,6 +37,11 @@ struct Halved {
     const int within = i % p, half = p / 2;
     return (within < half ? 0 : n) + i / p * p + within % half * 2 + odd;
   }
+};
+// one of the p lanes of a plane
+template <int p, int which>
+struct Same {
+  static constexpr int at(int i) { return i / p * p + which; }
 };
 template <int odd>
 struct Second {
@@ -89,15 +90,21 @@ SCATCUDA_INLINE Bin<T> gather_bin(const Complex<Lanes<T>>& z) {
   }
 }
 
-// `pieces` numbers, the same for every plane
 template <class T>
-SCATCUDA_INLINE Lanes<T> spread_pieces(const T* numbers) {
-  constexpr int W = full_lanes<T>, p = pieces<T>;
-  const Vector<T, p> v = load<p>(numbers);
-  if constexpr (W == p) {
-    return v;
+SCATCUDA_INLINE Bin<T> conjugate(const Bin<T>& bin) {
+  Bin<T> sign;
+  for (int i = 0; i < bin_numbers<T>; ++i) sign[i] = i % 2 == 0 ? T(1) : T(-1);
+  return bin * sign;
+}
+
+// `pieces` numbers, the same for every plane
+template <class T, int Lanes_ = full_lanes<T>>
+SCATCUDA_INLINE Vector<T, Lanes_> spread_pieces(const T* numbers) {
+  if constexpr (Lanes_ == pieces<T>) {
+    return load<Lanes_>(numbers);
   } else {
-    return arrange::shuffle<arrange::FromPieces<p>, W>(v, v);
+    const auto half = spread_pieces<T, Lanes_ / 2>(numbers);
+    return concatenate<Lanes_, T>(half, half);
   }
 }
 

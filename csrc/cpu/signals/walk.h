@@ -39,16 +39,18 @@ struct SignalGroup {
   T* grad_spectrum;
 };
 
-// Of a thread. Backward the products of every level are kept, and the spectra have gradients.
+// Of a thread. Of one level there is W, in halves, and its spectrum; forward all levels share W.
 template <class T>
 struct SignalRoom {
-  Halves<T> halves;
+  LineRoom<T> lines;
   Lanes<T>*points, *lanes;
-  T* padded;  // [beside, P]
-  T* product[max_level];
-  T* grad_product = nullptr;
-  T* spectrum[max_level];
-  T* grad_spectrum[max_level];
+  T* padded;         // [beside, P]
+  T* product;        // of a band with a filter
+  Element<T>* back;  // backward: U or its gradient before the rows
+  struct Level {
+    Element<T>*a, *b;
+    T *spectrum, *grad_spectrum;
+  } level[max_level];
 };
 
 template <class T>
@@ -110,36 +112,40 @@ class SignalWalk {
 
   SignalRoom<T> room(Arena& arena) const {
     SignalRoom<T> room{};
-    int64_t points = 0, buffer = 0, outputs = 1;
-    const auto meet = [&](int64_t P) {
-      buffer = max(buffer, split_shape<T>(P).elements());
-      points = max(points, P / pieces<T>);
-    };
-    meet(p_.padded.last);
+    const int64_t P = p_.padded.last;
+    int64_t points = P, outputs = 1, longest = split_shape<T>(P).elements(), product = P;
     for (int i = 0; i < p_.step_count; ++i) {
       const Step& s = p_.steps[i];
       if (s.kind != Kind::wavelet) continue;
-      meet(s.grid.last);
+      longest = max(longest, split_shape<T>(s.grid.last).elements());
+      points = max(points, s.grid.last);
+      product = max(product, source_of(s));
       if (s.average >= 0) outputs = max(outputs, p_.steps[s.average].outputs.last);
     }
-    room.halves = {arena.take<Element<T>>(buffer), arena.take<Element<T>>(buffer),
-                   arena.take<Element<T>>(backward_ ? buffer : 0), arena.take<Element<T>>(most_side),
-                   arena.take<Element<T>>(most_side)};
-    room.points = arena.take<Lanes<T>>(points);
+    room.lines = {arena.take<Element<T>>(most_side), arena.take<Element<T>>(most_side),
+                  arena.take<Element<T>>(most_side)};
+    room.points = arena.take<Lanes<T>>(points / pieces<T>);
     room.lanes = arena.take<Lanes<T>>(outputs);
-    room.padded = arena.take<T>(n * p_.padded.last);
-    for (int level = 0; level < p_.levels; ++level) {
-      int64_t source = 0, own = 0;
-      for (int i = 0; i < p_.step_count; ++i) {
-        const Step& s = p_.steps[i];
-        if (s.kind != Kind::wavelet || s.level != level + 1) continue;
-        source = max(source, s.source < 0 ? p_.padded.last : p_.steps[s.source].grid.last);
-        if (s.child_count > 0) own = max(own, s.grid.last);
+    room.padded = arena.take<T>(n * P);
+    room.product = arena.take<T>(product * numbers);
+    if (backward_) room.back = arena.take<Element<T>>(longest);
+    for (int i = 0; i < max(p_.levels, 1); ++i) {
+      int64_t elements = 0, bins = 0;
+      for (int k = 0; k < p_.step_count; ++k) {
+        const Step& s = p_.steps[k];
+        if (s.kind != Kind::wavelet || s.level != i + 1) continue;
+        elements = max(elements, split_shape<T>(s.grid.last).elements());
+        if (s.child_count > 0) bins = max(bins, s.grid.last);
       }
-      room.product[level] =
-          level > 0 && !backward_ ? room.product[0] : arena.take<T>(source * numbers);
-      room.spectrum[level] = arena.take<T>(own * numbers);
-      if (backward_) room.grad_spectrum[level] = arena.take<T>(own * numbers);
+      auto& level = room.level[i];
+      if (i == 0 || backward_) {
+        if (!backward_ || i == 0) elements = longest;
+        level.a = arena.take<Element<T>>(elements), level.b = arena.take<Element<T>>(elements);
+      } else {
+        level.a = room.level[0].a, level.b = room.level[0].b;
+      }
+      level.spectrum = arena.take<T>(bins * numbers);
+      if (backward_) level.grad_spectrum = arena.take<T>(bins * numbers);
     }
     return room;
   }
@@ -169,8 +175,9 @@ class SignalWalk {
     }
     if (p_.child_count == 0) return;
     const SplitLine<T>& f = line(P);
-    with_side(f.B, [&](auto B) { forward_rows<B>(f, room.points, room.halves); });
-    unite_real(f, -1, room.halves, group.spectrum);
+    Element<T>* a = room.level[0].a;
+    with_side(f.B, [&](auto B) { forward_rows<B>(f, room.points, a, room.lines); });
+    unite_real(f, -1, a, group.spectrum, room);
     for (int64_t i = 0; backward_ && i < strands(); ++i) {
       clear(group.grad_spectrum + i * spectrum_numbers(), P, -1);
     }
@@ -180,7 +187,7 @@ class SignalWalk {
   void forward(const SignalGroup<T>& group, int64_t index, const SignalRoom<T>& room) const {
     Bundle<T> bundle;
     First first = first_of(group, index, &bundle);
-    const int64_t length = take(first, group.spectrum, room.product[0]);
+    const int64_t length = take(first, group.spectrum, room.product);
     propagate(first.step, length, bundle, room);
   }
 
@@ -190,9 +197,9 @@ class SignalWalk {
     for (int64_t index = strand; index < bundles(group.count); index += strands()) {
       Bundle<T> bundle;
       First first = first_of(group, index, &bundle);
-      const int64_t length = take(first, group.spectrum, room.product[0]);
+      const int64_t length = take(first, group.spectrum, room.product);
       back(first.step, length, bundle, room);
-      give(first, bundle.count, room.product[0], sum);
+      give(first, bundle.count, room.product, sum);
     }
   }
 
@@ -211,8 +218,8 @@ class SignalWalk {
       add(0, kept.count);
       add(P - kept.mirrored, P);
       const SplitLine<T>& f = line(P);
-      split_real(f, -1, sum, room.halves);
-      with_side(f.B, [&](auto B) { inverse_rows<B>(f, room.halves, room.points); });
+      split_real(f, -1, sum, room.back, room);
+      with_side(f.B, [&](auto B) { inverse_rows<B>(f, room.back, room.points, room.lines); });
     }
     for (int64_t i = 0; i < group.count; ++i) {
       T* padded = room.padded + i * P;
@@ -245,7 +252,7 @@ class SignalWalk {
   // --- tables ---
 
   static void few_factors(int log, T* table) {
-    const int size = 1 << log, R = first_radix(size);
+    const int size = 1 << log, R = size > most_few ? 16 : first_radix(size);
     for (int c = 0; c < size / R; ++c) {
       for (int q = 0; q < R; ++q) put_turn(int64_t{c} * q, size, table + 2 * (c * R + q), 1);
     }
@@ -260,6 +267,9 @@ class SignalWalk {
   static void put_turn(int64_t k, int64_t side, T* to, int apart) {
     const double angle = 2 * trig::pi * static_cast<double>(k) / static_cast<double>(side);
     to[0] = static_cast<T>(cos(angle)), to[apart] = static_cast<T>(sin(angle));
+  }
+  int64_t source_of(const Step& s) const {
+    return s.source < 0 ? p_.padded.last : p_.steps[s.source].grid.last;
   }
   bool has_side(int64_t P) const {
     if (P == p_.padded.last) return true;
@@ -458,13 +468,12 @@ class SignalWalk {
   // --- spectra of real planes ---
 
   // a + i b after its rows -> the bins that are kept
-  void unite_real(const SplitLine<T>& f, int index, const Halves<T>& halves, T* X) const {
+  void unite_real(const SplitLine<T>& f, int index, const Element<T>* ab, T* X,
+                  const SignalRoom<T>& room) const {
     const Kept& kept = spectra_[index + 1];
-    unite<true>(f, halves, kept.count, X);
+    unite<true>(f, ab, static_cast<const Element<T>*>(nullptr), kept.count, X, room.lines);
     for (int64_t k = 1; k <= kept.mirrored; ++k) {
-      Bin<T> bin = load<numbers>(X + k * numbers);
-      for (int i = 1; i < numbers; i += 2) bin[i] = -bin[i];
-      store(X + (f.P - k) * numbers, bin);
+      store(X + (f.P - k) * numbers, conjugate<T>(load<numbers>(X + k * numbers)));
     }
   }
   void clear(T* X, int64_t P, int index) const {
@@ -472,21 +481,22 @@ class SignalWalk {
     std::fill_n(X, kept.count * numbers, T(0));
     std::fill_n(X + (P - kept.mirrored) * numbers, kept.mirrored * numbers, T(0));
   }
-  // The gradient of a real plane feels of its spectrum's (g + conj g(−·)) / 2, which is lost: ->
-  // a + i b before its rows
-  void split_real(const SplitLine<T>& f, int index, T* g, const Halves<T>& halves) const {
+  // The gradient of a real plane feels of its spectrum's (g + conj g(−·)) / 2, in whose place that
+  // is left: -> a + i b before its rows
+  void split_real(const SplitLine<T>& f, int index, T* g, Element<T>* ab,
+                  const SignalRoom<T>& room) const {
     const Kept& kept = spectra_[index + 1];
     for (int64_t k = 0; k < kept.count; ++k) {
       const int64_t mirror = (f.P - k) & (f.P - 1);
-      Bin<T> bin = load<numbers>(g + k * numbers), other{};
-      if (k <= kept.mirrored || mirror == k) other = load<numbers>(g + mirror * numbers);
-      for (int i = 1; i < numbers; i += 2) other[i] = -other[i];
-      bin = T(0.5) * (bin + other);
+      Bin<T> bin = load<numbers>(g + k * numbers) * T(0.5);
+      if (k <= kept.mirrored || mirror == k) {
+        bin += conjugate<T>(load<numbers>(g + mirror * numbers)) * T(0.5);
+      }
       store(g + k * numbers, bin);
-      for (int i = 1; i < numbers; i += 2) bin[i] = -bin[i];
-      if (mirror != k) store(g + mirror * numbers, bin);
+      if (mirror != k) store(g + mirror * numbers, conjugate<T>(bin));
     }
-    split<true>(f, g, kept.count, max(f.P - kept.count + 1, kept.count), halves);
+    split<true>(f, g, kept.count, max(f.P - kept.count + 1, kept.count), ab,
+                static_cast<Element<T>*>(nullptr), room.lines);
   }
 
   // --- averages ---
@@ -535,30 +545,27 @@ class SignalWalk {
 
   // --- the walk ---
 
-  // W of a bundle, of its band's products
-  void filter(const SplitLine<T>& f, int64_t length, const T* product,
-              const SignalRoom<T>& room) const {
-    split<false>(f, product, length, f.P, room.halves);
-  }
-  void modulus(const SplitLine<T>& f, Lanes<T>* points, bool further,
-               const SignalRoom<T>& room) const {
-    with_side(f.B, [&](auto B) { modulus_rows<B>(f, room.halves, points, further); });
-  }
-
-  // A step on a bundle of planes, and all that follows
+  // A step on a bundle of planes, of which there are the band's products, and all that follows
   void propagate(int index, int64_t length, Bundle<T>& bundle, const SignalRoom<T>& room) const {
     const Step& s = p_.steps[index];
     if (s.average < 0 && s.child_count == 0) return;
     const SplitLine<T>& f = line(s.grid.last);
-    filter(f, length, room.product[s.level - 1], room);
-    modulus(f, s.average < 0 ? nullptr : room.points, s.child_count > 0, room);
+    const auto& level = room.level[s.level - 1];
+    split<false>(f, room.product, length, f.P, level.a, level.b, room.lines);
+    modulus(f, level, s.average < 0 ? nullptr : room.points,
+            s.child_count == 0 ? nullptr : level.a, room);
     if (s.average >= 0) average(s, bundle, room);
     if (s.child_count == 0) return;
-    T* U = room.spectrum[s.level - 1];
-    unite_real(f, index, room.halves, U);
+    unite_real(f, index, level.a, level.spectrum, room);
     for_children(s, bundle, [&](int child, int64_t i) {
-      const int64_t band = multiply(p_.steps[child].set, i, U, room.product[s.level]);
+      const int64_t band = multiply(p_.steps[child].set, i, level.spectrum, room.product);
       propagate(child, band, bundle, room);
+    });
+  }
+  void modulus(const SplitLine<T>& f, const typename SignalRoom<T>::Level& level, Lanes<T>* points,
+               Element<T>* to, const SignalRoom<T>& room) const {
+    with_side(f.B, [&](auto B) {
+      modulus_rows<B>(f, level.a, level.b, points, to, room.lines);
     });
   }
   // f(step, filter) for all wavelets of a step's planes, which are then the bundle's
@@ -580,33 +587,32 @@ class SignalWalk {
   void back(int index, int64_t length, Bundle<T>& bundle, const SignalRoom<T>& room) const {
     const Step& s = p_.steps[index];
     const SplitLine<T>& f = line(s.grid.last);
-    T* product = room.product[s.level - 1];
+    const auto& level = room.level[s.level - 1];
     const bool further = s.child_count > 0;
     if (!further && s.average < 0) {
-      std::fill_n(product, length * numbers, T(0));
+      std::fill_n(room.product, length * numbers, T(0));
       return;
     }
+    split<false>(f, room.product, length, f.P, level.a, level.b, room.lines);
     if (further) {
-      filter(f, length, product, room);
-      modulus(f, nullptr, true, room);
-      T *U = room.spectrum[s.level - 1], *to_U = room.grad_spectrum[s.level - 1];
-      unite_real(f, index, room.halves, U);
-      clear(to_U, f.P, index);
+      modulus(f, level, nullptr, room.back, room);
+      unite_real(f, index, room.back, level.spectrum, room);
+      clear(level.grad_spectrum, f.P, index);
       for_children(s, bundle, [&](int child, int64_t i) {
         const int set = p_.steps[child].set;
-        const int64_t band = multiply(set, i, U, room.product[s.level]);
+        const int64_t band = multiply(set, i, level.spectrum, room.product);
         back(child, band, bundle, room);
-        multiply_adjoint(set, i, room.product[s.level], to_U);
+        multiply_adjoint(set, i, room.product, level.grad_spectrum);
       });
-      Halves<T> back_halves = room.halves;
-      back_halves.a = room.halves.back;
-      split_real(f, index, to_U, back_halves);
+      split_real(f, index, level.grad_spectrum, room.back, room);
     }
     if (s.average >= 0) average_adjoint(s, bundle, room);
-    filter(f, length, product, room);
     const Lanes<T>* points = s.average < 0 ? nullptr : room.points;
-    with_side(f.B, [&](auto B) { turn_rows<B>(f, room.halves, points, further); });
-    unite<false>(f, room.halves, length, product);
+    const Element<T>* sent = further ? room.back : nullptr;
+    with_side(f.B, [&](auto B) {
+      turn_rows<B>(f, level.a, level.b, points, sent, room.lines);
+    });
+    unite<false>(f, level.a, level.b, length, room.product, room.lines);
   }
 
   const Program& p_;
