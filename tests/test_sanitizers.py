@@ -137,7 +137,7 @@ def programs() -> Path:
     driver, dispatch = native.HERE / "run_engine.cpp", native.ROOT / "csrc/cpu/dispatch.cpp"
     program = native.ROOT / "csrc/core/program.cpp"
     sources = [f"-I{native.ROOT / 'csrc'}", f"-I{native.ROOT / 'csrc/include'}"]
-    guarded, plain = native.HERE / "engine_guarded.cpp", native.ROOT / "csrc/cpu/engine.cpp"
+    absent, guarded = native.HERE / "engine_absent.cpp", native.HERE / "guarded.h"
     consumers = native.ROOT / "tests/consumer"
     api = sorted((native.ROOT / "csrc/api").glob("*.cpp"))
     api.append(native.ROOT / "csrc/cuda/absent.cpp")
@@ -145,11 +145,16 @@ def programs() -> Path:
     address, thread = [], []
     for isa, real in itertools.product(reversed(ISAS), REALS):  # the slowest first
         flags = ADDRESS + UNDEFINED + [COSTLY] * ((isa, real) != ("baseline", "float"))
-        source = guarded if isa in TESTED else native.HERE / "engine_absent.cpp"
-        address.append(native.engine_unit(isa, real, source, flags, "address"))
+        if isa in TESTED:
+            flags += ["-include", str(guarded)]
+            address += native.engine_units(isa, real, flags, "address")
+        else:
+            address.append(native.engine_unit(isa, real, absent, flags, "address"))
     for real in REALS:
-        source = plain if real in THREADED else native.HERE / "engine_absent.cpp"
-        thread.append(native.engine_unit("baseline", real, source, THREAD, "thread"))
+        if real in THREADED:
+            thread += native.engine_units("baseline", real, THREAD, "thread")
+        else:
+            thread.append(native.engine_unit("baseline", real, absent, THREAD, "thread"))
     for units, name, flags in (
         (address, "address", ADDRESS + UNDEFINED),
         (thread, "thread", THREAD),

@@ -38,9 +38,17 @@ class Unit:
 
 
 def engine_unit(isa: str, real: str, source: Path, flags: list[str], prefix: str) -> Unit:
-    """The CPU engine, or what includes it, for one instruction set and number type."""
+    """A source of the CPU engine, or what includes it, for one instruction set and number type."""
     own = [f"-I{ROOT / 'csrc'}", *flags]
     return Unit(f"{prefix}_{isa}_{real}", source, own, f"{isa} {real}")
+
+
+def engine_units(isa: str, real: str, flags: list[str], prefix: str) -> list[Unit]:
+    """All of the CPU engine for one instruction set and number type."""
+    return [
+        engine_unit(isa, real, ROOT / f"csrc/cpu/{name}.cpp", flags, f"{prefix}_{name}")
+        for name in ("signals", "engine")
+    ]
 
 
 @cache

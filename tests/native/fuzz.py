@@ -58,9 +58,10 @@ def fuzzer() -> Path:
     """Compiles fuzz_plan.cpp and the engine for any processor."""
     flags = [*FLAGS, "-USCATCUDA_X86_64"]  # the one instruction set that dispatch knows by itself
     includes = [f"-I{native.ROOT / 'csrc/include'}"]
-    engine = native.ROOT / "csrc/cpu/engine.cpp"
     units = [
-        native.engine_unit("baseline", real, engine, flags, "fuzz") for real in ("float", "double")
+        unit
+        for real in ("float", "double")
+        for unit in native.engine_units("baseline", real, flags, "fuzz")
     ]
     for path in [native.HERE / "fuzz_plan.cpp", *(native.ROOT / f"csrc/{s}.cpp" for s in SOURCES)]:
         units.append(native.Unit(f"fuzz_{path.stem}", path, flags + includes, "dispatched"))
