@@ -140,7 +140,10 @@ class _Writer:
         if how == "by":
             sizes = self.outputs or tuple(self.size(min(side, 4), 500) for side in step.grid)
             for size, side in zip(sizes, step.grid, strict=True):
-                how += f" {self.numbered(self.matrices, f'phi {size} {side}')}"
+                matrix = f"phi {size} {side}"
+                if len(sizes) == 1 and self.rng.random() < 0.5:
+                    matrix += f" /{self.size(side, side)}"
+                how += f" {self.numbered(self.matrices, matrix)}"
                 numbers *= size
         elif how == "power":
             powers = self.rng.choices(["1", "2", "0.5", "3"], k=self.rng.randint(1, 3))
@@ -279,12 +282,19 @@ def random_tables(text: str, seed: int, dtype: torch.dtype = torch.float64) -> P
             psi.append(table.ravel())
             first += table.size
         elif kind == "phi":
-            outputs, inputs = map(int, numbers)
-            lengths = rng.integers(0, inputs + 1, outputs)
-            low = rng.integers(-inputs, inputs + 1, outputs)
-            bands += np.stack([low, low + lengths], 1).ravel().tolist()
+            outputs, inputs = map(int, numbers[:2])
+            every = int(numbers[2][1:]) if numbers[2:] else 0
+            rows = 1 if every else outputs
+            lengths = rng.integers(0, inputs + 1, rows)
+            low = rng.integers(-inputs, inputs + 1, rows)
             inside = (np.arange(inputs) - low[:, None]) % inputs < lengths[:, None]
-            phi.append((rng.normal(size=inside.shape) / inputs * inside).ravel())
+            matrix = rng.normal(size=inside.shape) / inputs * inside
+            if every:
+                turned = every * (outputs - 1)
+                matrix = matrix[0, (np.arange(inputs + turned) - turned) % inputs]
+                low = (low + every * np.arange(outputs)) % inputs - rng.choice([0, inputs])
+            bands += np.stack([low, low + lengths], 1).ravel().tolist()
+            phi.append(matrix.ravel())
     return Packed(
         torch.from_numpy(np.concatenate([np.zeros(0), *psi])).to(dtype),
         torch.tensor(boxes, dtype=torch.int64),

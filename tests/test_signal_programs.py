@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import programs
+import pytest
 import torch
 from torch import Tensor
 
@@ -39,7 +39,7 @@ def problem(seed: int, dtype: torch.dtype) -> tuple[Program, Packed]:
         if not outputs:
             return b.mean(source)
         if grid not in matrices or rng.random() < 0.2:
-            matrices[grid] = b.matrix(outputs, grid)
+            matrices[grid] = b.matrix(outputs, grid, rng.choice([0, 1, 2, 5, grid]))
         b.average(source, matrices[grid])
         return None
 

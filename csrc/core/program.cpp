@@ -257,9 +257,15 @@ class Reader {
     Matrix m{};
     m.outputs = integer_of(word("outputs"), 1, longest_side, "outputs");
     m.inputs = integer_of(word("inputs"), 1, longest_side, "inputs");
+    if (left()) {
+      const string_view turn = word("/ and by how much a row is turned");
+      expect(turn.substr(0, 1) == "/", "rows are turned as in /2; got ", quoted(turn));
+      m.every = integer_of(turn.substr(1), 1, longest_side, "by how much a row is turned");
+    }
+    expect(m.every == 0 || p_.rank == 1, "rows are turned for signals of one axis alone");
     m.first = p_.phi_numbers;
     m.row = p_.phi_rows;
-    p_.phi_numbers += m.outputs * m.inputs;
+    p_.phi_numbers += m.numbers();
     p_.phi_rows += m.outputs;
     expect(p_.phi_numbers <= most_numbers, "the matrices must have at most ", most_numbers,
            " numbers");

@@ -15,7 +15,9 @@
 //                            reflects without the edge, s with it, z adds zeros, p goes round
 //   S 81 8 8                 the result of a signal: channels, then their sides, if any
 //   psi 8 40 40              a set of filters: how many, and the grid whose spectra they multiply
-//   phi 8 40                 a matrix: outputs, inputs
+//   phi 8 40                 a matrix: outputs, inputs; `/5` behind, for signals of one axis: every
+//   row
+//                            is the one before it turned by 5
 //   wavelet x 0 /1 /1 modulus        source (x, or a step before), set, of each axis /k, the mean
 //                            over k aliases, or <k, the lowest bins; ρ: modulus, norm (over the
 //                            set), none, or phase:p, |z| e^{i p arg z}
@@ -69,7 +71,13 @@ struct Set {
 
 struct Matrix {
   int64_t outputs, inputs;
+  int64_t every;       // by so much row o + 1 is row o turned; 0: it is another
   int64_t first, row;  // its first number in phi, and row of phi_support
+
+  // Rows that are turned lie over each other, the last one first
+  int64_t numbers() const { return every > 0 ? inputs + every * (outputs - 1) : inputs * outputs; }
+  int64_t stride() const { return every > 0 ? -every : inputs; }  // from a row to the next
+  int64_t first_row() const { return first + every * (outputs - 1); }
 };
 
 // A Fourier transform of one length, whose twiddles are every bases[base] / side-th of those of a

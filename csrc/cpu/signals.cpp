@@ -1,4 +1,5 @@
-// The walk of signals of one axis (signals/walk.h) over a batch. Compiled as engine.cpp is, beside it.
+// The walk of signals of one axis (signals/walk.h) over a batch. Compiled as engine.cpp is, beside
+// it.
 #include <new>
 
 #include "signals/walk.h"

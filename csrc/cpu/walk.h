@@ -92,7 +92,8 @@ class Walk {
   RowLowpass<T> matrix(int index) const {
     if (index < 0) return {};
     const Matrix& m = p_.matrices[index];
-    return {bank_.phi + m.first, bank_.phi_support + 2 * m.row, m.outputs, m.inputs};
+    return {bank_.phi + m.first_row(), bank_.phi_support + 2 * m.row, m.outputs, m.inputs,
+            m.stride()};
   }
   PlaneLowpass<T> lowpass_of(const Step& average, const Grid& grid) const {
     static const double once = 1;

@@ -304,7 +304,7 @@ class WalkBack : private Walk<T> {
       T* row = signal.lowpassed_2 + o * signal.width;
       for (int64_t c = 0; c < signal.width; ++c) row[c] = 0;
       for (int64_t i = 0; i < a.outputs.last; ++i, ++g) {
-        const T* taps = across.matrix + i * across.inputs;
+        const T* taps = across.row(i);
         for (Band b = across.span(i); b.left(); b.go_round()) {
           for (int64_t c = b.first, end = b.end(); c < end; ++c) row[c] += *g * taps[c];
         }
@@ -338,7 +338,7 @@ class WalkBack : private Walk<T> {
         const T weight = g[o * a.outputs.last + i];
         for (Band b = a.across.span(i); b.left(); b.go_round()) {
           for (int64_t c = b.first, end = b.end(); c < end; ++c) {
-            to[i * a.across.inputs + c] += weight * u[o * width + c];
+            to[i * a.across.stride + c] += weight * u[o * width + c];
           }
         }
       }

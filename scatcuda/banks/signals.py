@@ -10,60 +10,105 @@ over the aliases, its development branch their sum, which is ``2^res`` times as 
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+import math
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..program.packing import Packed, pack_program
+from ..program.packing import Band, Packed, pack_program
 from ..program.signals import Cascade, Morlet, SignalPlan, gaussian, periods
 
 Aliases: TypeAlias = Literal["mean", "sum"]
 
+_NOTHING = 39.0  # widths of a Gaussian beyond which it is 0 in float64
 
-def morlet_1d(N: int, wavelet: Morlet) -> NDArray[np.float64]:
-    """A wavelet in Fourier, ``[N]``, real.
+
+def morlet_band(N: int, wavelet: Morlet) -> Band:
+    """The bins of ``N`` in which a wavelet in Fourier, which is real, is more than 0.
 
     Example:
         >>> from scatcuda.program.signals import morlets
-        >>> psi = morlet_1d(256, morlets(4, 1)[0])
-        >>> int(psi.argmax()), float(psi[0])
-        (90, 0.0)
+        >>> band = morlet_band(256, morlets(4, 8)[20])
+        >>> band.first, len(band.values), band.first + int(band.values.argmax())
+        (0, 72, 20)
     """
     xi, sigma, _ = wavelet
     P = periods(sigma)
-    w = np.arange((1 - P) * N, P * N) / N
-    low = np.fft.fftfreq(N) if P == 1 else w
 
-    def summed(v: NDArray[Any]) -> NDArray[np.float64]:
-        kept = np.abs(v) < 39 * sigma  # beyond, it is 0 in float64
-        g = np.zeros_like(v)
-        g[kept] = np.exp(-(v[kept] ** 2) / (2 * sigma**2))
-        total: NDArray[np.float64] = g.reshape(-1, N).mean(0)
-        return total
+    def bell(centre: float) -> Band:
+        first = max(math.ceil(N * (centre - _NOTHING * sigma)), (1 - P) * N)
+        last = min(math.floor(N * (centre + _NOTHING * sigma)), P * N - 1)
+        v = np.arange(first, last + 1) / N - centre
+        return Band(first, np.exp(-(v**2) / (2 * sigma**2)) / (2 * P - 1))
 
-    band, base = summed(w - xi), summed(low)
-    psi = band - band[0] / base[0] * base
-    return psi / np.abs(np.fft.ifft(psi)).sum()
+    band, base = bell(xi), bell(0.0)
+    first = min(band.first, base.first)
+    psi = np.zeros(max(band.first + len(band.values), base.first + len(base.values)) - first)
+
+    def added(part: Band, factor: float) -> None:
+        psi[part.first - first :][: len(part.values)] += factor * part.values
+
+    def at_zero(part: Band) -> float:
+        return float(part.values[-part.first % N :: N].sum()) if part.first <= 0 else 0.0
+
+    added(band, 1.0)
+    added(base, -at_zero(band) / at_zero(base))
+    found = folded(Band(first, psi), N)
+    return Band(found.first, found.values / _length(found, N, wavelet))
 
 
-def periodised(f: NDArray[np.float64], res: int, aliases: Aliases) -> NDArray[np.float64]:
-    """Filters ``[..., N]`` on the grid of a resolution, ``[..., N / 2^res]``."""
-    folded = f.reshape(*f.shape[:-1], 1 << res, -1)
-    kept: NDArray[np.float64] = folded.mean(-2) if aliases == "mean" else folded.sum(-2)
-    return kept
+def _length(psi: Band, N: int, wavelet: Morlet) -> float:
+    """The sum of ``|psi(t)|``, over every so many samples where that is the same to the last bit:
+    ``|psi| = g |1 - kappa e^{-i xi t}|`` has the harmonics ``kappa^n`` of ``xi``, of which as many
+    matter as make it 1e-16; unless its ends meet round the edge."""
+    xi, sigma, _ = wavelet
+    widest = 2 * (72 * sigma**2 / xi + 9 * sigma) if sigma * N > 4 else 1
+    M = min(N, 1 << max(math.ceil(math.log2(widest * N)), 1))
+    return float(np.abs(np.fft.ifft(dense(folded(psi, M), M))).sum())
 
 
-def lowpass_rows(phi: NDArray[np.float64], res: int, plan: SignalPlan) -> NDArray[np.float64]:
-    """The low-pass at a resolution as a matrix: ``A[p, u] = phi(2^k p - u)``, ``k`` the octaves
-    from there to the coefficients, of the samples inside the signal."""
+def folded(band: Band, side: int) -> Band:
+    """A band modulo so many bins, the sum of those that meet."""
+    first, values = band.first % side, band.values
+    if len(values) <= side:
+        return Band(first, values)
+    whole = np.zeros(-(-(first + len(values)) // side) * side)
+    whole[first : first + len(values)] = values
+    return Band(0, whole.reshape(-1, side).sum(0))
+
+
+def dense(band: Band, side: int) -> NDArray[np.float64]:
+    """All bins of a band that is not longer than they are."""
+    f = np.zeros(side)
+    end = min(band.first + len(band.values), side)
+    f[band.first : end] = band.values[: end - band.first]
+    f[: len(band.values) - (end - band.first)] = band.values[end - band.first :]
+    return f
+
+
+def periodised(band: Band, N: int, res: int, aliases: Aliases) -> Band:
+    """A filter of ``N`` bins on the grid of a resolution, ``N / 2^res``."""
+    found = folded(band, N >> res)
+    return Band(found.first, found.values / (1 << res)) if aliases == "mean" else found
+
+
+def lowpass_band(N: int, T: float) -> Band:
+    """The Gaussian low-pass."""
+    return Band(0, gaussian(N, 0.1 / T))
+
+
+def lowpass_row(phi: NDArray[np.float64], res: int, plan: SignalPlan) -> NDArray[np.float64]:
+    """The low-pass at a resolution, ``h[u] = phi(2^k p - u)``, ``k`` the octaves from there to the
+    coefficients, for the first of these, ``p``, inside the signal. Those of the next ones are it,
+    turned by ``2^k`` each."""
     side = plan.padded >> res
+    first, _ = plan.inside(plan.coarsest)
     h = np.fft.ifft(phi).real
-    p = np.arange(*plan.inside(plan.coarsest)) << (plan.coarsest - res)
-    rows: NDArray[np.float64] = h[(p[:, None] - np.arange(side)) % side]
-    return rows
+    row: NDArray[np.float64] = h[((first << (plan.coarsest - res)) - np.arange(side)) % side]
+    return row
 
 
 def pack_signals(
@@ -71,36 +116,32 @@ def pack_signals(
 ) -> Packed:
     """The filters of one of the plan's programs, as the engines read them."""
     N = plan.padded
-    made: dict[tuple[int, int], NDArray[np.float64]] = {}
+    made: dict[tuple[int, int], Band] = {}
 
-    def wavelet(order: int, n: int) -> NDArray[np.float64]:
+    def filter_of(order: int, n: int, res: int) -> Band:
         if (order, n) not in made:
-            made[order, n] = morlet_1d(N, plan.banks[order][n])
-        return made[order, n]
+            low = order < 0
+            made[order, n] = (
+                lowpass_band(N, plan.T) if low else morlet_band(N, plan.banks[order][n])
+            )
+        return periodised(made[order, n], N, res, aliases)
 
-    phi = gaussian(N, 0.1 / plan.T)
+    psi = [[filter_of(order, n, res) for n in wavelets] for order, res, wavelets in cascade.sets]
 
-    def several(order: int, wavelets: tuple[int, ...]) -> NDArray[np.float64]:
-        return phi[None] if order < 0 else np.stack([wavelet(order, n) for n in wavelets])
+    def row_of(res: int, averages: bool) -> NDArray[np.float64]:
+        if not averages:
+            return _selected(plan, res)
+        return lowpass_row(dense(filter_of(-1, 0, res), N >> res), res, plan)
 
-    psi = [
-        _tensor(periodised(several(order, wavelets), res, aliases))
-        for order, res, wavelets in cascade.sets
-    ]
-    matrices = [
-        _tensor(lowpass_rows(periodised(phi, res, aliases), res, plan) if averages
-                else _selected(plan, res))
-        for res, averages in cascade.matrices
-    ]  # fmt: skip
+    matrices = [_tensor(row_of(*key)) for key in cascade.matrices]
     return pack_program(cascade.program, psi, matrices, dtype)
 
 
 def _selected(plan: SignalPlan, res: int) -> NDArray[np.float64]:
-    """The samples inside the signal as they are."""
-    first, last = plan.inside(res)
-    rows = np.zeros((last - first, plan.padded >> res))
-    rows[np.arange(last - first), np.arange(first, last)] = 1
-    return rows
+    """The first sample inside the signal as it is."""
+    row = np.zeros(plan.padded >> res)
+    row[plan.inside(res)[0]] = 1
+    return row
 
 
 def _tensor(array: NDArray[np.float64]) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import ArgumentError
-from ..program import Average, Axis, Group, Pair, Program, Wavelet, X, parse
+from ..program import Average, Axis, Group, Matrix, Pair, Program, Wavelet, X, parse
 from ..program.packing import Packed, filters_of, matrix_of
 from ..program.plan import Plan
 from ..typing import Tier
@@ -39,6 +39,7 @@ __all__ = [
 Result = TypeVar("Result")
 
 _ALIVE_BYTES = 256 << 20  # what a gradient may keep alive at a time
+_LONG = 1 << 22  # numbers of a matrix of turned rows, from which on it is not written out
 
 
 def in_full_precision(f: Callable[..., Result]) -> Callable[..., Result]:
@@ -181,8 +182,12 @@ def scattering(
             U = torch.cat([planes[source] for source in step.sources], -p.rank - 1)
             planes[i] = _grouped(U, filters_of(packed, p, step.set), step, p.rank)
         elif isinstance(step, Average):
-            matrices = [matrix_of(packed, p, m) for m in step.matrices]
-            numbers = _averaged(planes[step.source], matrices, step.powers, p.rank)
+            if step.matrices and _is_long(matrix := p.matrices[step.matrices[0]]):
+                row = matrix_of(packed, p, step.matrices[0], 1)[0]
+                numbers = _turned(planes[step.source], row, matrix)
+            else:
+                matrices = [matrix_of(packed, p, m) for m in step.matrices]
+                numbers = _averaged(planes[step.source], matrices, step.powers, p.rank)
             written.append(numbers.reshape(*lead, -1, p.unit))
             made = p.planes[step.source] if step.source != X else None
             digits = made.digits if made is not None else ()
@@ -287,6 +292,18 @@ def _averaged(U: Tensor, matrices: Sequence[Tensor], powers: Sequence[float], ra
     sound = torch.where(zero, 1.0, size)
     sums = (torch.where(zero, 0.0**q, sound**q).sum(axes) for q in powers)
     return torch.stack(tuple(sums), -1)
+
+
+def _is_long(matrix: Matrix) -> bool:
+    """Whether its rows are one, and so many that they are better not written out."""
+    return matrix.every > 0 and matrix.outputs * matrix.inputs > _LONG
+
+
+def _turned(U: Tensor, row: Tensor, matrix: Matrix) -> Tensor:
+    """Sums of planes ``[..., inputs]`` with a row turned by 0, every, 2 every, …"""
+    spectrum = torch.fft.rfft(U) * torch.fft.rfft(row).conj()
+    places = matrix.every * torch.arange(matrix.outputs, device=U.device) % matrix.inputs
+    return torch.fft.irfft(spectrum, matrix.inputs).index_select(-1, places)
 
 
 def _channels(step: Average, digits: Sequence[int], width: int, device: torch.device) -> Tensor:

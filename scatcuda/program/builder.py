@@ -47,9 +47,9 @@ class Builder:
         self.sets.append(Set(count, sides))
         return len(self.sets) - 1
 
-    def matrix(self, outputs: int, inputs: int) -> int:
-        """A low-pass of one axis; returns its number."""
-        self.matrices.append(Matrix(outputs, inputs))
+    def matrix(self, outputs: int, inputs: int, every: int = 0) -> int:
+        """A low-pass of one axis, its rows turned by ``every`` each; returns its number."""
+        self.matrices.append(Matrix(outputs, inputs, every))
         return len(self.matrices) - 1
 
     def wavelet(

@@ -139,7 +139,11 @@ def _check_tables(p: Program) -> None:
         told = f"a matrix must have sides of 1 to {limits.SIDE}; got {matrix}"
         both = matrix.outputs, matrix.inputs
         expect(1 <= min(both) and max(both) <= limits.SIDE, told)
-    numbers = sum(matrix.outputs * matrix.inputs for matrix in p.matrices)
+        told = f"rows must be turned by 0 to {limits.SIDE}; got {matrix.every}"
+        expect(0 <= matrix.every <= limits.SIDE, told)
+        told = "rows are turned for signals of one axis alone"
+        expect(matrix.every == 0 or len(p.axes) == 1, told)
+    numbers = sum(matrix.numbers for matrix in p.matrices)
     told = f"the matrices must have at most {limits.NUMBERS} numbers"
     expect(numbers <= limits.NUMBERS, told)
 

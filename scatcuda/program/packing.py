@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import limits
 from ..arguments import finite
-from . import Program
+from . import Matrix, Program
 
 
 class Packed(NamedTuple):
@@ -27,9 +29,17 @@ class Packed(NamedTuple):
     # the first axis innermost, in each the filters in lanes, over the number of points of the grid
     psi_support: Tensor  # int64, of each set: where its table begins in psi; for each axis head and
     # tail, of which [0, head) and [tail, side) are kept
-    phi: Tensor  # the matrices [outputs, inputs], one after the other
+    phi: Tensor  # the matrices [outputs, inputs], one after the other; of turned rows the last one
+    # and, before it, what the others have more (program.Matrix)
     phi_support: Tensor  # [rows, 2] int64: first and last + 1 non-zero of a matrix row, modulo
     # its length: a band that reaches round the edge begins before 0 or ends behind the last
+
+
+class Band(NamedTuple):
+    """A filter of one axis in Fourier: its bins from the first on, modulo the side."""
+
+    first: int
+    values: NDArray[np.float64]
 
 
 def negligible(dtype: torch.dtype) -> float:
@@ -59,6 +69,32 @@ def pack_set(psi: Tensor, dtype: torch.dtype) -> tuple[list[int], Tensor]:
     return box, in_lanes(psi / math.prod(keep.shape[1:])).to(dtype)
 
 
+def pack_bands(filters: Sequence[Band], side: int, dtype: torch.dtype) -> tuple[list[int], Tensor]:
+    """The same of filters of one axis that are bands, which are never written out.
+
+    Example:
+        >>> box, table = pack_bands([Band(5, np.ones(3)), Band(2, np.ones(1))], 6, torch.float64)
+        >>> box, (table.view(-1, 4)[:, :2] * 6).tolist()
+        ([3, 5], [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    """
+    kept, keep = [], torch.zeros(side, dtype=torch.bool, device="cpu")
+    for first, values in filters:
+        size = np.abs(values)
+        finite("psi", torch.from_numpy(size))
+        (places,) = np.nonzero(size > negligible(dtype) * size.max())
+        low, high = (places[0], places[-1] + 1) if len(places) else (0, 0)
+        bins = torch.from_numpy(np.arange(first + low, first + high) % side)
+        keep[bins] = True
+        kept.append((bins, torch.from_numpy(values[low:high])))
+    head, tail = gap(keep)
+    table = torch.zeros(
+        head + side - tail, limits.lanes(len(filters)), dtype=torch.float64, device="cpu"
+    )
+    for f, (bins, numbers) in enumerate(kept):
+        table[bins - (bins >= tail) * (tail - head), f] = numbers / side
+    return [head, tail], table.flatten().to(dtype)
+
+
 def in_lanes(psi: Tensor) -> Tensor:
     """``[count, *sides]`` as the engines read it: the first axis innermost, filters in lanes."""
     count = psi.shape[0]
@@ -73,21 +109,55 @@ def pack_matrix(matrix: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     return torch.where(kept, matrix, 0.0).flatten(), bands(kept)
 
 
+def pack_turned(row: Tensor, matrix: Matrix, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The same of a matrix of turned rows, of its first ``[inputs]``.
+
+    Example: a mean of neighbours
+        >>> numbers, bands = pack_turned(
+        ...     torch.tensor([0.5, 0.5, 0, 0, 0, 0]), Matrix(3, 6, every=2), torch.float32
+        ... )
+        >>> numbers.tolist(), bands.tolist()
+        ([0.0, 0.0, 0.0, 0.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0], [[0, 2], [2, 4], [4, 6]])
+    """
+    taps, band = pack_matrix(row[None], dtype)
+    turned = matrix.every * (matrix.outputs - 1)
+    index = torch.arange(matrix.numbers, device="cpu") - turned
+    low, high = band[0].tolist()
+    lows = low + matrix.every * torch.arange(matrix.outputs, device="cpu")
+    lows -= (lows + (high - low) // 2).div(matrix.inputs, rounding_mode="floor") * matrix.inputs
+    return taps[index % matrix.inputs], torch.stack([lows, lows + high - low], 1)
+
+
 def pack_program(
-    program: Program, psi: Sequence[Tensor], matrices: Sequence[Tensor], dtype: torch.dtype
+    program: Program,
+    psi: Sequence[Tensor | Sequence[Band]],
+    matrices: Sequence[Tensor],
+    dtype: torch.dtype,
 ) -> Packed:
     """Filters and matrices of a program as the engines read them, on the CPU.
 
     Args:
-        psi: for each set ``[count, *sides]``, real and in Fourier, float64.
-        matrices: ``[outputs, inputs]``, float64.
+        psi: for each set ``[count, *sides]``, real and in Fourier, float64, or so many bands.
+        matrices: ``[outputs, inputs]``, of turned rows the first, ``[inputs]``; float64.
         dtype: float32 or float64, of the result.
     Raises: ValueError: they are not those that the program has.
     """
-    _check_shapes("psi", psi, [(s.count, *s.sides) for s in program.sets])
-    _check_shapes("matrices", matrices, [(m.outputs, m.inputs) for m in program.matrices])
-    sets = [pack_set(several, dtype) for several in psi]
-    lows = [pack_matrix(matrix, dtype) for matrix in matrices]
+    found = [tuple(several.shape) if isinstance(several, Tensor) else (len(several), *s.sides)
+             for several, s in zip(psi, program.sets, strict=False)]  # fmt: skip
+    found += [()] * (len(psi) - len(found))
+    _check_shapes("psi", found, [(s.count, *s.sides) for s in program.sets])
+    shapes = [(m.inputs,) if m.every else (m.outputs, m.inputs) for m in program.matrices]
+    _check_shapes("matrices", [tuple(matrix.shape) for matrix in matrices], shapes)
+    sets = [
+        pack_set(several, dtype)
+        if isinstance(several, Tensor)
+        else pack_bands(several, *s.sides, dtype)
+        for several, s in zip(psi, program.sets, strict=True)
+    ]
+    lows = [
+        pack_turned(taps, matrix, dtype) if matrix.every else pack_matrix(taps, dtype)
+        for matrix, taps in zip(program.matrices, matrices, strict=True)
+    ]
     firsts = accumulate([table.numel() for _, table in sets], initial=0)
     boxes = ([first, *box] for first, (box, _) in zip(firsts, sets, strict=False))
     nothing = torch.zeros(0, dtype=dtype)
@@ -99,8 +169,7 @@ def pack_program(
     )
 
 
-def _check_shapes(name: str, tensors: Sequence[Tensor], wanted: list[tuple[int, ...]]) -> None:
-    found = [tuple(tensor.shape) for tensor in tensors]
+def _check_shapes(name: str, found: list[tuple[int, ...]], wanted: list[tuple[int, ...]]) -> None:
     if found != wanted:
         raise ValueError(f"pack_program: {name} must have shapes {wanted}; got {found}")
 
@@ -128,13 +197,20 @@ def filters_of(packed: Packed, program: Program, index: int) -> Tensor:
     return found * math.prod(sides)
 
 
-def matrix_of(packed: Packed, program: Program, index: int) -> Tensor:
-    """A matrix ``[outputs, inputs]``, 0 outside its bands. Differentiable."""
+def matrix_of(packed: Packed, program: Program, index: int, rows: int | None = None) -> Tensor:
+    """A matrix ``[outputs, inputs]``, or the first ``rows`` of it, 0 outside its bands.
+    Differentiable."""
     before, one = program.matrices[:index], program.matrices[index]
-    first = sum(matrix.outputs * matrix.inputs for matrix in before)
+    rows = one.outputs if rows is None else rows
+    first = sum(matrix.numbers for matrix in before)
     row = sum(matrix.outputs for matrix in before)
-    matrix = packed.phi[first : first + one.outputs * one.inputs].view(one.outputs, one.inputs)
-    band = packed.phi_support[row : row + one.outputs]
+    numbers = packed.phi[first : first + one.numbers]
+    if one.every:
+        turned = one.every * (one.outputs - 1 - torch.arange(rows, device=numbers.device))
+        matrix = numbers[turned[:, None] + torch.arange(one.inputs, device=numbers.device)]
+    else:
+        matrix = numbers.view(one.outputs, one.inputs)[:rows]
+    band = packed.phi_support[row : row + rows]
     index_in_row = torch.arange(one.inputs, device=band.device)
     inside = (index_in_row - band[:, :1]) % one.inputs < band[:, 1:] - band[:, :1]
     return matrix.where(inside, 0.0)
@@ -161,12 +237,13 @@ def bands(kept: Tensor) -> Tensor:
 def gap(keep: Tensor) -> tuple[int, int]:
     """The longest run to drop in a mask of frequencies, as ``(first, last + 1)``. Filters centred
     near frequency 0 wrap around, so the run lies inside; what else could be dropped is kept."""
-    best = (len(keep), len(keep))
-    edges = torch.cat([torch.tensor([-1], device="cpu"), keep.nonzero()[:, 0]]).tolist()
-    for before, after in zip(edges, [*edges[1:], len(keep)], strict=True):
-        if after - before - 1 > best[1] - best[0]:
-            best = (before + 1, after)
-    return best
+    kept = np.flatnonzero(keep.numpy())
+    edges = np.concatenate([[-1], kept, [len(keep)]])
+    lengths = np.diff(edges) - 1
+    best = int(lengths.argmax())
+    if lengths[best] == 0:
+        return len(keep), len(keep)
+    return int(edges[best]) + 1, int(edges[best + 1])
 
 
 def outside(first: int, last: int, size: int) -> Tensor:

@@ -35,7 +35,6 @@ Average: TypeAlias = Literal["local", "global", "none"]
 _SIGMA_0 = 0.1  # width of the low-pass of T = 1, in cycles a sample
 _ALPHA = 5.0  # half-width of a band, in widths of its Gaussian
 _R = math.sqrt(0.5)  # where neighbours meet
-_MOST_TAPS = 1 << 28  # of a matrix: 1 GiB of float32
 _SPECTRAL = 4  # octaves from which on an average is taken in Fourier
 
 
@@ -271,14 +270,8 @@ def cascade_of(plan: SignalPlan, paths: tuple[Path, ...]) -> Cascade:
         return b.wavelet(source, sets[key], 1 << (to - res))
 
     def written(source: int, res: int, averages: bool) -> None:
-        taps = (last - first) * (plan.padded >> res)
-        if taps > _MOST_TAPS:
-            raise ArgumentError(
-                f"Scattering1D: what is kept or averaged of {plan.N} samples takes a matrix of "
-                f"{taps} numbers, at most {_MOST_TAPS}: take a larger T, or cut the signals"
-            )
         if (res, averages) not in matrices:
-            matrices[res, averages] = b.matrix(last - first, plan.padded >> res)
+            matrices[res, averages] = b.matrix(last - first, plan.padded >> res, 1 << (end - res))
         b.average(source, matrices[res, averages])
 
     ways: dict[int, _Way] = {}  # to each step that writes

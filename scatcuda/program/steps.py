@@ -50,14 +50,23 @@ class Set:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A low-pass of one axis."""
+    """A low-pass of one axis. With ``every`` each row is the one before it, turned by so much: of
+    them there is one, for signals of one axis."""
 
     outputs: int
     inputs: int
+    every: int = 0
+
+    @property
+    def numbers(self) -> int:
+        """That are kept: turned rows lie over each other."""
+        if self.every:
+            return self.inputs + self.every * (self.outputs - 1)
+        return self.inputs * self.outputs
 
     @property
     def text(self) -> str:
-        return f"phi {self.outputs} {self.inputs}"
+        return f"phi {self.outputs} {self.inputs}" + (f" /{self.every}" if self.every else "")
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,12 @@ class _Reader:
             expect(self.sets[-1].sides, "it ends where a side should follow")
         elif verb == "phi":
             sides = [self._integer(what, 1, limits.SIDE) for what in ("outputs", "inputs")]
-            self.matrices.append(Matrix(*sides))
+            every = 0
+            if self.words:
+                turn = self._word("/ and by how much a row is turned")
+                expect(turn.startswith("/"), f"rows are turned as in /2; got {quoted(turn)}")
+                every = integer(turn[1:], 1, limits.SIDE, "by how much a row is turned")
+            self.matrices.append(Matrix(*sides, every))
         else:
             raise Refused("it must begin with x, S, psi, phi, wavelet, group, average or pair")
 

@@ -9,20 +9,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Generic, Literal, TypedDict, get_args, overload
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.fx import Proxy
 from typing_extensions import TypeVar
 
 from .. import limits, ops
 from ..arguments import ArgumentError, integer, plain, scales
-from ..banks.signals import Aliases, morlet_1d, pack_signals, periodised
+from ..banks.signals import (
+    Aliases,
+    dense,
+    lowpass_band,
+    morlet_band,
+    pack_signals,
+    periodised,
+)
 from ..ops import reference
-from ..program.packing import Packed
+from ..program.packing import Band, Packed
 from ..program.paths import where
-from ..program.signals import SignalPlan, cascades_of, gaussian, half_support
+from ..program.signals import SignalPlan, cascades_of, half_support
 from ..program.steps import PADDING
 from ..typing import Tier
 from .base import Transform
@@ -271,7 +276,7 @@ class Scattering1D(Transform, Generic[Output]):
         """The low-pass likewise, at all resolutions that it may average."""
         scales = [wavelet.j for bank in self._plan.banks for wavelet in bank]
         deepest = min(max(scales, default=0), self.log2_T)
-        phi = gaussian(self._plan.padded, 0.1 / self.T)
+        phi = lowpass_band(self._plan.padded, self.T)
         levels = self._levels(phi, deepest)
         return {"levels": levels, "xi": 0, "sigma": 0.1 / self.T, "j": self.log2_T}
 
@@ -407,7 +412,7 @@ class Scattering1D(Transform, Generic[Output]):
             return []
         return [
             {
-                "levels": self._levels(morlet_1d(self._plan.padded, psi), deepest(psi.j)),
+                "levels": self._levels(morlet_band(self._plan.padded, psi), deepest(psi.j)),
                 "xi": psi.xi,
                 "sigma": psi.sigma,
                 "j": psi.j,
@@ -415,8 +420,11 @@ class Scattering1D(Transform, Generic[Output]):
             for psi in self._plan.banks[order]
         ]
 
-    def _levels(self, f: NDArray[np.float64], deepest: int) -> list[Tensor]:
-        levels = (periodised(f, res, self.aliases) for res in range(deepest + 1))
+    def _levels(self, band: Band, deepest: int) -> list[Tensor]:
+        N = self._plan.padded
+        levels = (
+            dense(periodised(band, N, res, self.aliases), N >> res) for res in range(deepest + 1)
+        )
         return [torch.from_numpy(level).float()[:, None] for level in levels]
 
 

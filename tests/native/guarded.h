@@ -1,6 +1,6 @@
 // The CPU engine with a gap after every buffer of its workspace that AddressSanitizer watches: one
-// that runs over into its neighbour would otherwise stay inside the caller's block, unseen. Included
-// before the sources of the engine.
+// that runs over into its neighbour would otherwise stay inside the caller's block, unseen.
+// Included before the sources of the engine.
 #pragma once
 
 #include <sanitizer/asan_interface.h>
@@ -21,11 +21,11 @@ inline char* guarded(char* base, int64_t* used, int64_t bytes) {
   return first;
 }
 
-#define GUARDED(T)                                                                      \
-  template <>                                                                           \
-  inline T* Arena::take<T>(int64_t count) {                                             \
-    const int64_t bytes = count * static_cast<int64_t>(sizeof(T));                      \
-    return reinterpret_cast<T*>(guarded(base_, &used_, bytes));                         \
+#define GUARDED(T)                                                 \
+  template <>                                                      \
+  inline T* Arena::take<T>(int64_t count) {                        \
+    const int64_t bytes = count * static_cast<int64_t>(sizeof(T)); \
+    return reinterpret_cast<T*>(guarded(base_, &used_, bytes));    \
   }
 GUARDED(SCATCUDA_REAL)
 GUARDED(Lanes<SCATCUDA_REAL>)

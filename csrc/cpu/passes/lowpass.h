@@ -31,7 +31,9 @@ template <class T>
 struct RowLowpass {
   const T* matrix;
   const int64_t* band;
-  int64_t outputs, inputs;
+  int64_t outputs, inputs, stride;  // from a row to the next
+
+  const T* row(int64_t o) const { return matrix + o * stride; }
 
   // the span in which one of the rows o … o + block − 1 is not zero
   Band span(int64_t o, int64_t block = 1) const {
@@ -64,13 +66,13 @@ SCATCUDA_INLINE void lowpass_block(const RowLowpass<T>& a, int64_t o, const T* u
   constexpr int W = full_lanes<T>, Q = W / Slots;
   using V = Vector<T, W>;
   V sum[Pair][Block] = {};
-  const T* row = a.matrix + o * a.inputs;
+  const T* row = a.row(o);
   for (Band b = a.span(o, Block); b.left(); b.go_round()) {
     for (int64_t c = b.first, end = b.end(); c < end; ++c) {
       V v[Pair];
       unroll<Pair>([&](auto p) SCATCUDA_LAMBDA { v[p] = load<W>(u + 2 * W * c + p * W); });
       unroll<Block>([&](auto i) SCATCUDA_LAMBDA {
-        const T q = row[i * a.inputs + c];
+        const T q = row[i * a.stride + c];
         unroll<Pair>([&](auto p) SCATCUDA_LAMBDA { sum[p][i] += q * v[p]; });
       });
     }
@@ -95,12 +97,12 @@ SCATCUDA_INLINE void lowpass_columns_block(const RowLowpass<T>& a, int64_t o, co
                                            int64_t in_stride, T* out, int64_t out_stride) {
   constexpr int W = full_lanes<T>;
   Vector<T, W> sum[Block][Vectors] = {};
-  const T* row = a.matrix + o * a.inputs;
+  const T* row = a.row(o);
   for (Band b = a.span(o, Block); b.left(); b.go_round()) {
     for (int64_t r = b.first, end = b.end(); r < end; ++r) {
       unroll<Vectors>([&](auto v) SCATCUDA_LAMBDA {
         const Vector<T, W> u = load<W>(in + r * in_stride + v * W);
-        unroll<Block>([&](auto i) SCATCUDA_LAMBDA { sum[i][v] += row[i * a.inputs + r] * u; });
+        unroll<Block>([&](auto i) SCATCUDA_LAMBDA { sum[i][v] += row[i * a.stride + r] * u; });
       });
     }
   }
@@ -270,7 +272,7 @@ void average_plane(const PlaneLowpass<T>& a, const T* plane, int64_t width, T* l
   for (int64_t o = 0; o < rows * a.outputs.middle; ++o) {
     const T* u = from + o * width;
     for (int64_t i = 0; i < a.outputs.last; ++i) {
-      const T* taps = across.matrix + i * across.inputs;
+      const T* taps = across.row(i);
       Band b = across.span(i);
       *S = dot(taps + b.first, u + b.first, b.end() - b.first);
       b.go_round();
@@ -289,27 +291,30 @@ struct Spread {
   static constexpr int block = 4;
   const T* matrix = nullptr;  // [outputs, inputs]
   const int64_t* reach = nullptr;
-  int64_t outputs = 0, inputs = 0;
+  int64_t outputs = 0, inputs = 0, stride = 0;
+
+  const T* row(int64_t o) const { return matrix + o * stride; }
 
   Spread() = default;
   Spread(const RowLowpass<T>& a, Arena& arena, int64_t size)
-      : matrix(a.matrix), outputs(a.outputs), inputs(size) {
+      : matrix(a.matrix), outputs(a.outputs), inputs(size), stride(a.stride) {
     const int64_t blocks = ceil_div(inputs, block);
     auto* met = arena.take<int64_t>(2 * blocks);
     reach = met;
-    for (int64_t b = 0; met != nullptr && b < blocks; ++b) {
-      // as if outputs and inputs went on beyond the edges: −1 lap is what lies before them
-      int64_t low = outputs, high = -outputs;
+    if (met == nullptr) return;
+    // as if outputs and inputs went on beyond the edges: lap −1 is what lies before them
+    for (int64_t b = 0; b < blocks; ++b) met[2 * b] = outputs, met[2 * b + 1] = -outputs;
+    for (int64_t o = 0; o < outputs; ++o) {
       for (int64_t lap = -1; lap <= 1; ++lap) {
-        for (int64_t o = 0; o < outputs; ++o) {
-          const int64_t first = b * block + lap * inputs,
-                        last = min(b * block + block, inputs) + lap * inputs;
-          if (a.band[2 * o] >= last || a.band[2 * o + 1] <= first) continue;
-          low = min(low, o - lap * outputs), high = max(high, o - lap * outputs + 1);
+        const int64_t first = max(a.band[2 * o] - lap * inputs, 0);
+        const int64_t last = min(a.band[2 * o + 1] - lap * inputs, inputs);
+        for (int64_t b = first / block; first < last && b <= (last - 1) / block; ++b) {
+          met[2 * b] = min(met[2 * b], o - lap * outputs);
+          met[2 * b + 1] = max(met[2 * b + 1], o - lap * outputs + 1);
         }
       }
-      met[2 * b] = min(low, high), met[2 * b + 1] = high;
     }
+    for (int64_t b = 0; b < blocks; ++b) met[2 * b] = min(met[2 * b], met[2 * b + 1]);
   }
   Band reached(int64_t input) const {
     if (outputs == 0) return {0, 0, 0};  // no low-pass at all
@@ -341,7 +346,7 @@ SCATCUDA_INLINE void spread_columns_block(const Spread<T>& a, int64_t r, const T
   Vector<T, W> sum[Block][Vectors] = {};
   for (Band b = a.reached(r); b.left(); b.go_round()) {
     for (int64_t o = b.first, end = b.end(); o < end; ++o) {
-      const T* row = a.matrix + o * a.inputs + r;
+      const T* row = a.row(o) + r;
       unroll<Vectors>([&](auto v) SCATCUDA_LAMBDA {
         const Vector<T, W> g = load<W>(in + o * in_stride + v * W);
         unroll<Block>([&](auto i) SCATCUDA_LAMBDA { sum[i][v] += row[i] * g; });
@@ -384,7 +389,7 @@ SCATCUDA_KERNEL void lowpass_gradient_columns(const RowLowpass<T>& a, const T* g
   for (int64_t o = 0; o < a.outputs; ++o) {
     for (Band b = a.span(o); b.left(); b.go_round()) {
       for (int64_t r = b.first, end = b.end(); r < end; ++r) {
-        grad[o * a.inputs + r] += dot(g + o * g_stride, u + r * u_stride, width);
+        grad[o * a.stride + r] += dot(g + o * g_stride, u + r * u_stride, width);
       }
     }
   }

@@ -188,7 +188,7 @@ SCATCUDA_INLINE void turn_block(const Spread<T>& a, int64_t c, T* const (&g)[Slo
   }
   for (Band b = a.reached(c); b.left(); b.go_round()) {
     for (int64_t o = b.first, end = b.end(); o < end; ++o) {
-      const T* row = a.matrix + o * a.inputs + c;
+      const T* row = a.row(o) + c;
       const V v = load_slots<W, Slots>(g, o * Q);
       unroll<Block>([&](auto i) SCATCUDA_LAMBDA { sum[i] += row[i] * v; });
     }
@@ -277,7 +277,7 @@ SCATCUDA_KERNEL void lowpass_gradient_row(const RowLowpass<T>& a, const Line<T>&
                       SCATCUDA_LAMBDA { products[i] = v * load<W>(modulus + 2 * W * (c + i)); });
         const V sums = lane_sums<W>(products);
         const int64_t count = min(W, end - c);
-        for (int64_t i = 0; i < count; ++i) grad[o * a.inputs + c + i] += sums[i];
+        for (int64_t i = 0; i < count; ++i) grad[o * a.stride + c + i] += sums[i];
       }
     }
   }

@@ -25,7 +25,7 @@ SCATCUDA_KERNEL void average_pieces(const RowLowpass<T>& a, const Lanes<T>* u, T
   for (int64_t o = 0; o < a.outputs; o += p) {
     const int64_t block = min(p, a.outputs - o);
     const T* row[p];
-    unroll<p>([&](auto i) SCATCUDA_LAMBDA { row[i] = a.matrix + min(o + i, a.outputs - 1) * a.inputs; });
+    unroll<p>([&](auto i) SCATCUDA_LAMBDA { row[i] = a.row(min(o + i, a.outputs - 1)); });
     Lanes<T> sum[p] = {};
     for_vectors<T>(a.span(o, block), [&](int64_t c) SCATCUDA_LAMBDA {
       unroll<p>([&](auto i) SCATCUDA_LAMBDA { sum[i] += spread_pieces(row[i] + p * c) * u[c]; });
@@ -74,7 +74,7 @@ SCATCUDA_KERNEL void average_pieces_adjoint(const Spread<T>& a, const T* const* 
     Lanes<T> sum{};
     for (Band b = a.reached(p * c); b.left(); b.go_round()) {
       for (int64_t o = b.first, end = b.end(); o < end; ++o) {
-        sum += spread_pieces(a.matrix + o * a.inputs + p * c) * g[o];
+        sum += spread_pieces(a.row(o) + p * c) * g[o];
       }
     }
     u[c] = sum;

@@ -3,13 +3,13 @@
 //   z[S t + m] = Σ_k Z[k] w_P^{k (S t + m)} = IDFT_M( Z[k] w_P^{mk} )[t],   w_P = e^{2πi/P},
 //
 // P = S M points as S transforms of M, the piece m those of t at a distance of S (pieces.h). |z|
-// does not see by how much Z is shifted, so that a band may begin at bin 0: of the P bins only those
-// of the band are multiplied, and the first levels of the transform are not there.
+// does not see by how much Z is shifted, so that a band may begin at bin 0: of the P bins only
+// those of the band are multiplied, and the first levels of the transform are not there.
 //
-// M = A · B, in two passes that meet in a buffer of A rows: columns, which take bins in or give them
-// out, and rows, which stay in the first-level cache from the inverse transform through the modulus
-// to the next forward one. Two real pieces make one complex transform. Every pass stands beside its
-// adjoint. The reference is torch.fft.
+// M = A · B, in two passes that meet in a buffer of A rows: columns, which take bins in or give
+// them out, and rows, which stay in the first-level cache from the inverse transform through the
+// modulus to the next forward one. Two real pieces make one complex transform. Every pass stands
+// beside its adjoint. The reference is torch.fft.
 #pragma once
 
 #include "../buffers.h"
@@ -94,8 +94,9 @@ SCATCUDA_INLINE void many(int n, const T* const* factors, Element<T>* room, Sour
   constexpr int R = 16;
   const int Q = n / R;
   first_pass<R, Sign, T>(n, factors, source, room);
-  const auto rest = Q == 32 ? few_here<32, Sign, T>
-                            : Q == 64 ? few_here<64, Sign, T> : few_here<128, Sign, T>;
+  const auto rest = Q == 32   ? few_here<32, Sign, T>
+                    : Q == 64 ? few_here<64, Sign, T>
+                              : few_here<128, Sign, T>;
   for (int q = 0; q < R; ++q) {
     rest(factors, room + q * Q);
     for (int s = 0; s < Q; ++s) target(q + R * s, room[q * Q + s]);

@@ -1,8 +1,8 @@
-// How signals lie in vectors. A line of P points is cut into twice `pieces` parts, piece m the points
-// m, m + 2 · pieces, …, each as long as the others. The lanes of a vector are the same point of the
-// first pieces of `beside` planes, piece by piece; another vector has the other pieces of them. So
-// no lane idles, be there one signal or many, and what a plane becomes does not depend on the planes
-// beside it.
+// How signals lie in vectors. A line of P points is cut into twice `pieces` parts, piece m the
+// points m, m + 2 · pieces, …, each as long as the others. The lanes of a vector are the same point
+// of the first pieces of `beside` planes, piece by piece; another vector has the other pieces of
+// them. So no lane idles, be there one signal or many, and what a plane becomes does not depend on
+// the planes beside it.
 //
 // A spectrum has for each bin the real and imaginary parts of the planes, one after the other.
 #pragma once

@@ -1,5 +1,5 @@
-// The cascade (walk.h) of signals of one axis whose sides are powers of two: U[p] = ρ(U[p'] ⋆ ψ) and
-// S[p] x = A U[p] x along a tree of wavelets, of `beside` planes at a time, which lie in pieces
+// The cascade (walk.h) of signals of one axis whose sides are powers of two: U[p] = ρ(U[p'] ⋆ ψ)
+// and S[p] x = A U[p] x along a tree of wavelets, of `beside` planes at a time, which lie in pieces
 // (pieces.h). The planes of a bundle come from the same step, and go the same way together: of one
 // filter on several signals, or of several filters on one.
 //
@@ -106,7 +106,8 @@ class SignalWalk {
   }
 
   int64_t strands() const {
-    return max(1, min(most_strands, strands_bytes / (p_.padded.last * numbers * int64_t{sizeof(T)})));
+    return max(1,
+               min(most_strands, strands_bytes / (p_.padded.last * numbers * int64_t{sizeof(T)})));
   }
   int64_t spectrum_numbers() const { return p_.padded.last * numbers; }
 
@@ -287,7 +288,8 @@ class SignalWalk {
   RowLowpass<T> matrix(int index) const {
     if (index < 0) return {};
     const Matrix& m = p_.matrices[index];
-    return {bank_.phi + m.first, bank_.phi_support + 2 * m.row, m.outputs, m.inputs};
+    return {bank_.phi + m.first_row(), bank_.phi_support + 2 * m.row, m.outputs, m.inputs,
+            m.stride()};
   }
   PlaneLowpass<T> lowpass_of(const Step& average, int64_t P) const {
     static const double once = 1;
@@ -337,7 +339,8 @@ class SignalWalk {
     for (int64_t i = 0; i < band.lanes; ++i) peaks[i] = 0;
     for (int64_t k = 0; k < length; ++k) {
       const T* row = band.psi + k * band.lanes;
-      for (int64_t i = 0; i < band.lanes; ++i) peaks[i] = peaks[i] < size(row[i]) ? size(row[i]) : peaks[i];
+      for (int64_t i = 0; i < band.lanes; ++i)
+        peaks[i] = peaks[i] < size(row[i]) ? size(row[i]) : peaks[i];
     }
     const T negligible = sizeof(T) == 4 ? T(0x1p-24) : T(0x1p-53);
     const int64_t below = band.side - band.tail;
@@ -537,7 +540,7 @@ class SignalWalk {
     for (int64_t o = 0; o < a.outputs; ++o) {
       for (Band b = a.span(o); b.left(); b.go_round()) {
         for (int64_t c = b.first, end = b.end(); c < end; ++c) {
-          padded[c] += g[o] * a.matrix[o * a.inputs + c];
+          padded[c] += g[o] * a.row(o)[c];
         }
       }
     }
@@ -552,8 +555,8 @@ class SignalWalk {
     const SplitLine<T>& f = line(s.grid.last);
     const auto& level = room.level[s.level - 1];
     split<false>(f, room.product, length, f.P, level.a, level.b, room.lines);
-    modulus(f, level, s.average < 0 ? nullptr : room.points,
-            s.child_count == 0 ? nullptr : level.a, room);
+    modulus(f, level, s.average < 0 ? nullptr : room.points, s.child_count == 0 ? nullptr : level.a,
+            room);
     if (s.average >= 0) average(s, bundle, room);
     if (s.child_count == 0) return;
     unite_real(f, index, level.a, level.spectrum, room);
@@ -564,9 +567,7 @@ class SignalWalk {
   }
   void modulus(const SplitLine<T>& f, const typename SignalRoom<T>::Level& level, Lanes<T>* points,
                Element<T>* to, const SignalRoom<T>& room) const {
-    with_side(f.B, [&](auto B) {
-      modulus_rows<B>(f, level.a, level.b, points, to, room.lines);
-    });
+    with_side(f.B, [&](auto B) { modulus_rows<B>(f, level.a, level.b, points, to, room.lines); });
   }
   // f(step, filter) for all wavelets of a step's planes, which are then the bundle's
   template <class F>
@@ -609,9 +610,7 @@ class SignalWalk {
     if (s.average >= 0) average_adjoint(s, bundle, room);
     const Lanes<T>* points = s.average < 0 ? nullptr : room.points;
     const Element<T>* sent = further ? room.back : nullptr;
-    with_side(f.B, [&](auto B) {
-      turn_rows<B>(f, level.a, level.b, points, sent, room.lines);
-    });
+    with_side(f.B, [&](auto B) { turn_rows<B>(f, level.a, level.b, points, sent, room.lines); });
     unite<false>(f, level.a, level.b, length, room.product, room.lines);
   }
 

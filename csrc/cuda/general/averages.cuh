@@ -85,8 +85,12 @@ class Averages {
   template <bool Modulus>
   void filters(const std::vector<Planes>& of) const {
     if (w_.gradients.phi == nullptr) return;
-    int64_t tiles = 0;
+    int64_t tiles = 0, turned = 0;  // of matrices, and of the numbers of those of turned rows
     LowpassArguments<T> a = arguments(of, [&](const LowpassStep<T>& s, int64_t) {
+      if (s.inner.stride < 0) {
+        const int64_t numbers = s.from.inner - s.inner.stride * (s.inner.outputs - 1);
+        turned = max(turned, ceil_div(numbers, lowpass_threads));
+      }
       const auto tiles_of = [](const AxisTaps<T>& m, int side) {
         return ceil_div(side, lowpass_threads) * ceil_div(m.outputs, chunk_n);
       };
@@ -99,6 +103,10 @@ class Averages {
     const int64_t together = shares_matrices(of) ? 1 : jobs;
     for (; a.first_job < jobs; a.first_job += static_cast<int>(together)) {
       run(lowpass_filter_kernel<T, Modulus>, {tiles, slices_of(w_.p), together}, a);
+    }
+    if (turned == 0) return;
+    for (a.first_job = 0; a.first_job < jobs; a.first_job += static_cast<int>(together)) {
+      run(turned_filter_kernel<T, Modulus>, {turned, slices_of(w_.p), together}, a);
     }
   }
 
@@ -156,8 +164,12 @@ class Averages {
   AxisTaps<T> taps(int matrix, int64_t step) const {
     if (matrix < 0) return {};
     const Matrix& m = w_.p.matrices[matrix];
-    return {w_.bank.phi + m.first, w_.bank.phi_support + 2 * m.row, static_cast<int>(m.outputs),
-            step, m.first};
+    return {w_.bank.phi + m.first_row(),
+            w_.bank.phi_support + 2 * m.row,
+            static_cast<int>(m.outputs),
+            step,
+            m.first_row(),
+            m.stride()};
   }
 
   // each(step, planes of all signals)

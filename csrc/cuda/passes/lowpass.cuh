@@ -20,8 +20,9 @@ struct AxisTaps {
   const T* taps = nullptr;
   const int64_t* support = nullptr;  // null where everything is kept
   int outputs = 1;
-  int64_t step = 0;   // of its outputs among those of a plane
-  int64_t first = 0;  // its first number in phi
+  int64_t step = 0;    // of its outputs among those of a plane
+  int64_t first = 0;   // of its first row in phi
+  int64_t stride = 0;  // from a row to the next; where rows are turned, back
 };
 
 // NaN for the taps of an output whose band reaches outside
@@ -32,8 +33,8 @@ __device__ __forceinline__ T tap_scale(const AxisTaps<T>& a, int side, int o) {
   return fits ? T(1) : static_cast<T>(nanf(""));
 }
 template <class T>
-__device__ __forceinline__ T tap_of(const AxisTaps<T>& a, int side, int o, int i) {
-  return a.taps == nullptr ? T(1) : __ldg(a.taps + static_cast<int64_t>(o) * side + i);
+__device__ __forceinline__ T tap_of(const AxisTaps<T>& a, int o, int i) {
+  return a.taps == nullptr ? T(1) : __ldg(a.taps + o * a.stride + i);
 }
 
 // The planes of one step
@@ -115,7 +116,7 @@ __global__ void __launch_bounds__(lowpass_threads, lowpass_blocks(Rank, sizeof(T
 #pragma unroll 1
         for (int k = middle.x; k < middle.y; ++k) {
           const int b = k < from.middle ? k : k - from.middle;
-          const T tap = Rank < 3 ? T(1) : tap_of(s.middle, from.middle, o_middle, b);
+          const T tap = Rank < 3 ? T(1) : tap_of(s.middle, o_middle, b);
 #pragma unroll 1
           for (int first = outer.x, last = outer.y; last > 0; first = 0, last -= from.outer) {
             for (int c = first; c < min(last, from.outer); ++c) {
@@ -123,7 +124,7 @@ __global__ void __launch_bounds__(lowpass_threads, lowpass_blocks(Rank, sizeof(T
 #pragma unroll
               for (int o = 0; o < chunk_n; ++o) {
                 if (n0 + o < n1)
-                  column[o] += __ldg(s.outer.taps + int64_t{n0 + o} * from.outer + c) * u;
+                  column[o] += __ldg(s.outer.taps + (n0 + o) * s.outer.stride + c) * u;
               }
             }
           }
@@ -141,7 +142,7 @@ __global__ void __launch_bounds__(lowpass_threads, lowpass_blocks(Rank, sizeof(T
     for (int j = 0; j < mine; ++j) {
       const int row = m0 + i + j * lanes;
       if (row >= m1) continue;
-      const T* taps = s.inner.taps + static_cast<int64_t>(row) * from.inner + start;
+      const T* taps = s.inner.taps + row * s.inner.stride + start;
       for (int p = 0; p < straight; ++p) sum[j] += __ldg(taps + p) * t[q][p];
       taps -= from.inner;
       for (int p = straight; p < points; ++p) sum[j] += __ldg(taps + p) * t[q][p];
@@ -202,15 +203,14 @@ __global__ void __launch_bounds__(lowpass_threads, sizeof(T) == 4 ? 6 : 5)
     }
     for (int o = 0; o < s.inner.outputs; ++o) {
       if (!meets(band_of(s.inner.support, from.inner, o, o + 1), row0, row1, from.inner)) continue;
-      const T tap = tap_of(s.inner, from.inner, o, r) * tap_scale(s.inner, from.inner, o);
+      const T tap = tap_of(s.inner, o, r) * tap_scale(s.inner, from.inner, o);
 #pragma unroll
       for (int i = 0; i < spread_columns; ++i) sum[i] += tap * __ldg(grad[i] + o * s.inner.step);
     }
   } else {
     for (int l = 0; l < s.middle.outputs; ++l) {
       if (!meets(band_of(s.middle.support, from.middle, l, l + 1), b, b + 1, from.middle)) continue;
-      const T tap_middle =
-          tap_of(s.middle, from.middle, l, b) * tap_scale(s.middle, from.middle, l);
+      const T tap_middle = tap_of(s.middle, l, b) * tap_scale(s.middle, from.middle, l);
       const T* grad = s.grad + s.to.place(plane) + l * s.middle.step;
       for (int q0 = 0; q0 < s.outer.outputs; q0 += spread_outputs) {
         const int q1 = min(q0 + spread_outputs, s.outer.outputs);
@@ -222,7 +222,7 @@ __global__ void __launch_bounds__(lowpass_threads, sizeof(T) == 4 ? 6 : 5)
           if (!meets(band_of(s.inner.support, from.inner, o, o + 1), row0, row1, from.inner)) {
             continue;
           }
-          const T tap = tap_of(s.inner, from.inner, o, r) * tap_scale(s.inner, from.inner, o);
+          const T tap = tap_of(s.inner, o, r) * tap_scale(s.inner, from.inner, o);
           const T* at = grad + o * s.inner.step + q0 * s.outer.step;
 #pragma unroll
           for (int p = 0; p < spread_outputs; ++p) {
@@ -236,7 +236,7 @@ __global__ void __launch_bounds__(lowpass_threads, sizeof(T) == 4 ? 6 : 5)
 #pragma unroll
           for (int i = 0; i < spread_columns; ++i) {
             if (c0 + i < from.outer) {
-              sum[i] += __ldg(s.outer.taps + int64_t{q0 + p} * from.outer + c0 + i) * t[p];
+              sum[i] += __ldg(s.outer.taps + (q0 + p) * s.outer.stride + c0 + i) * t[p];
             }
           }
         }
@@ -285,6 +285,7 @@ __global__ void __launch_bounds__(lowpass_threads, 3) lowpass_filter_kernel(Lowp
   const SummedAxis<T> own = is_inner ? inner : is_middle ? middle : outer;
   const SummedAxis<T> x = is_inner ? outer : inner, y = is_middle ? outer : middle;
   const int across = static_cast<int>(ceil_div(own.side, lowpass_threads));
+  if (own.taps.stride < 0) return;  // its rows are turned, see below
   if (blockIdx.x >= across * ceil_div(own.taps.outputs, chunk_n)) return;
   const int i = blockIdx.x % across * lowpass_threads + threadIdx.x;
   const int o0 = blockIdx.x / across * chunk_n, outputs = own.taps.outputs;
@@ -299,10 +300,10 @@ __global__ void __launch_bounds__(lowpass_threads, 3) lowpass_filter_kernel(Lowp
       T value[chunk_n] = {};
 #pragma unroll 1
       for (int py = 0; py < y.taps.outputs && k < length; ++py) {
-        const T tap_y = tap_of(y.taps, y.side, py, ky);
+        const T tap_y = tap_of(y.taps, py, ky);
 #pragma unroll 1
         for (int px = 0; px < x.taps.outputs; ++px) {
-          const T tap = tap_y * tap_of(x.taps, x.side, px, kx);
+          const T tap = tap_y * tap_of(x.taps, px, kx);
           const T* at = grad + px * x.taps.step + py * y.taps.step;
 #pragma unroll
           for (int o = 0; o < chunk_n; ++o) {
@@ -334,9 +335,35 @@ __global__ void __launch_bounds__(lowpass_threads, 3) lowpass_filter_kernel(Lowp
     if (o0 + o >= outputs) continue;
     const int2 band = band_of(own.taps.support, own.side, o0 + o, o0 + o + 1);
     if (meets(band, i, i + 1, own.side)) {
-      partial[static_cast<int64_t>(o0 + o) * own.side + i] += sum[o];
+      partial[(o0 + o) * own.taps.stride + i] += sum[o];
     }
   }
+}
+
+// The same for lines and rows that are turned: taps of several outputs are one number. Blocks:
+// tiles of the numbers, slices, steps.
+template <class T, bool Modulus>
+__global__ void __launch_bounds__(lowpass_threads) turned_filter_kernel(LowpassArguments<T> a) {
+  const LowpassStep<T>& s = a.steps[blockIdx.z + a.first_job];
+  const AxisTaps<T>& taps = s.inner;
+  if (taps.stride >= 0) return;
+  const int side = s.from.inner;
+  const int64_t before = -taps.stride * (taps.outputs - 1);  // numbers before the first row
+  const int64_t number = int64_t{blockIdx.x} * lowpass_threads + threadIdx.x;
+  if (number >= side + before) return;
+  T sum = 0;
+  for (int64_t plane = blockIdx.y; plane < a.images * s.to.planes; plane += gridDim.y) {
+    const T* grad = s.grad + s.to.place(plane);
+    for (int o = 0; o < taps.outputs; ++o) {
+      const int64_t i = number - before - o * taps.stride;
+      if (i < 0 || i >= side) continue;
+      const int2 band = band_of(taps.support, side, o, o + 1);
+      const int at = static_cast<int>(i);
+      if (!meets(band, at, at + 1, side)) continue;
+      sum += __ldg(grad + o * taps.step) * real_at<T, Modulus>(s.u, plane * side + i);
+    }
+  }
+  a.partial[blockIdx.y * a.phi_numbers + taps.first - before + number] += sum;
 }
 
 // out = Σ of all slices
