@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..program.packing import Band, Packed, pack_program
+from ..program.packing import Band, Bands, Packed, pack_program
 from ..program.signals import Cascade, Morlet, SignalPlan, gaussian, periods
 
 Aliases: TypeAlias = Literal["mean", "sum"]
@@ -31,9 +31,9 @@ def morlet_band(N: int, wavelet: Morlet) -> Band:
 
     Example:
         >>> from scatcuda.program.signals import morlets
-        >>> band = morlet_band(256, morlets(4, 8)[20])
-        >>> band.first, len(band.values), band.first + int(band.values.argmax())
-        (0, 72, 20)
+        >>> first, values = morlet_band(256, morlets(4, 8)[20])
+        >>> first - 256, len(values), first - 256 + int(values.argmax())
+        (-62, 133, 8)
     """
     xi, sigma, _ = wavelet
     P = periods(sigma)
@@ -126,7 +126,10 @@ def pack_signals(
             )
         return periodised(made[order, n], N, res, aliases)
 
-    psi = [[filter_of(order, n, res) for n in wavelets] for order, res, wavelets in cascade.sets]
+    psi = [
+        Bands([filter_of(order, n, res) for n in wavelets], N >> res)
+        for order, res, wavelets in cascade.sets
+    ]
 
     def row_of(res: int, averages: bool) -> NDArray[np.float64]:
         if not averages:

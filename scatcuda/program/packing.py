@@ -42,6 +42,18 @@ class Band(NamedTuple):
     values: NDArray[np.float64]
 
 
+class Bands(NamedTuple):
+    """A set of them, which are never written out."""
+
+    filters: list[Band]
+    side: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """That of them written out."""
+        return len(self.filters), self.side
+
+
 def negligible(dtype: torch.dtype) -> float:
     """Below this share of a filter's peak a value is dropped: half a unit in the last place, so
     that dropping changes a coefficient by no more than rounding does."""
@@ -69,14 +81,16 @@ def pack_set(psi: Tensor, dtype: torch.dtype) -> tuple[list[int], Tensor]:
     return box, in_lanes(psi / math.prod(keep.shape[1:])).to(dtype)
 
 
-def pack_bands(filters: Sequence[Band], side: int, dtype: torch.dtype) -> tuple[list[int], Tensor]:
-    """The same of filters of one axis that are bands, which are never written out.
+def pack_bands(psi: Bands, dtype: torch.dtype) -> tuple[list[int], Tensor]:
+    """The same of bands.
 
     Example:
-        >>> box, table = pack_bands([Band(5, np.ones(3)), Band(2, np.ones(1))], 6, torch.float64)
+        >>> psi = Bands([Band(5, np.ones(3)), Band(2, np.ones(1))], 6)
+        >>> box, table = pack_bands(psi, torch.float64)
         >>> box, (table.view(-1, 4)[:, :2] * 6).tolist()
         ([3, 5], [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
     """
+    filters, side = psi
     kept, keep = [], torch.zeros(side, dtype=torch.bool, device="cpu")
     for first, values in filters:
         size = np.abs(values)
@@ -130,7 +144,7 @@ def pack_turned(row: Tensor, matrix: Matrix, dtype: torch.dtype) -> tuple[Tensor
 
 def pack_program(
     program: Program,
-    psi: Sequence[Tensor | Sequence[Band]],
+    psi: Sequence[Tensor | Bands],
     matrices: Sequence[Tensor],
     dtype: torch.dtype,
 ) -> Packed:
@@ -142,17 +156,12 @@ def pack_program(
         dtype: float32 or float64, of the result.
     Raises: ValueError: they are not those that the program has.
     """
-    found = [tuple(several.shape) if isinstance(several, Tensor) else (len(several), *s.sides)
-             for several, s in zip(psi, program.sets, strict=False)]  # fmt: skip
-    found += [()] * (len(psi) - len(found))
-    _check_shapes("psi", found, [(s.count, *s.sides) for s in program.sets])
+    _check_shapes("psi", psi, [(s.count, *s.sides) for s in program.sets])
     shapes = [(m.inputs,) if m.every else (m.outputs, m.inputs) for m in program.matrices]
-    _check_shapes("matrices", [tuple(matrix.shape) for matrix in matrices], shapes)
+    _check_shapes("matrices", matrices, shapes)
     sets = [
-        pack_set(several, dtype)
-        if isinstance(several, Tensor)
-        else pack_bands(several, *s.sides, dtype)
-        for several, s in zip(psi, program.sets, strict=True)
+        pack_bands(several, dtype) if isinstance(several, Bands) else pack_set(several, dtype)
+        for several in psi
     ]
     lows = [
         pack_turned(taps, matrix, dtype) if matrix.every else pack_matrix(taps, dtype)
@@ -169,7 +178,10 @@ def pack_program(
     )
 
 
-def _check_shapes(name: str, found: list[tuple[int, ...]], wanted: list[tuple[int, ...]]) -> None:
+def _check_shapes(
+    name: str, tables: Sequence[Tensor | Bands], wanted: Sequence[tuple[int, ...]]
+) -> None:
+    found = [tuple(table.shape) for table in tables]
     if found != wanted:
         raise ValueError(f"pack_program: {name} must have shapes {wanted}; got {found}")
 

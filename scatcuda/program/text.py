@@ -109,13 +109,15 @@ class _Reader:
             self.sets.append(Set(count, tuple(self._rest("a side", limits.SIDE))))
             expect(self.sets[-1].sides, "it ends where a side should follow")
         elif verb == "phi":
-            sides = [self._integer(what, 1, limits.SIDE) for what in ("outputs", "inputs")]
+            outputs, inputs = (
+                self._integer(what, 1, limits.SIDE) for what in ("outputs", "inputs")
+            )
             every = 0
             if self.words:
                 turn = self._word("/ and by how much a row is turned")
                 expect(turn.startswith("/"), f"rows are turned as in /2; got {quoted(turn)}")
                 every = integer(turn[1:], 1, limits.SIDE, "by how much a row is turned")
-            self.matrices.append(Matrix(*sides, every))
+            self.matrices.append(Matrix(outputs, inputs, every))
         else:
             raise Refused("it must begin with x, S, psi, phi, wavelet, group, average or pair")
 
