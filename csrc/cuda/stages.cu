@@ -84,7 +84,8 @@ Status lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u
   a.images = B;
   LowpassStep<T>& s = a.steps[0];
   s.u = const_cast<T*>(u), s.from = {to_int(N), 1, to_int(M)}, s.S = out;
-  s.outer = {a_m, nullptr, to_int(m), n, 0}, s.inner = {a_n, nullptr, to_int(n), 1, 0};
+  s.outer = {a_m, nullptr, to_int(m), n, 0, M};
+  s.inner = {a_n, nullptr, to_int(n), 1, 0, N};
   s.to.planes = 1, s.to.numbers = m * n;
   Queue queue(nullptr, stream);
   queue.run(lowpass_kernel<T, false, 2>, {B * ceil_div(m, chunk_n) * ceil_div(n, chunk_m)},
