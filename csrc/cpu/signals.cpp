@@ -81,7 +81,7 @@ int64_t backward_signals(const Program& p, const Bank<T>& bank, int64_t B, const
   Arena arena(workspace);
   const SignalWalk<T> walk(p, bank, true, arena);
   const Groups all(p, walk, B, true, executor.threads, arena);
-  if (workspace == nullptr) return arena.used();
+  if (workspace == nullptr || grad_x == nullptr) return arena.used();
   const int64_t strands = walk.strands();
   for (int64_t first = 0; first < all.count; first += all.at_once) {
     all.place(first, [&](SignalGroup<T>& group, int64_t b) {

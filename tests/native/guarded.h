@@ -6,7 +6,6 @@
 #include <sanitizer/asan_interface.h>
 
 #include "cpu/buffers.h"
-#include "cpu/signals/line.h"
 
 namespace scatcuda {
 
@@ -28,6 +27,13 @@ inline char* guarded(char* base, int64_t* used, int64_t bytes) {
     return reinterpret_cast<T*>(guarded(base_, &used_, bytes));    \
   }
 GUARDED(SCATCUDA_REAL)
+
+}  // namespace scatcuda
+
+#include "cpu/signals/line.h"
+
+namespace scatcuda {
+
 GUARDED(Lanes<SCATCUDA_REAL>)
 GUARDED(Element<SCATCUDA_REAL>)
 #undef GUARDED

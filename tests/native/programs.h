@@ -101,7 +101,7 @@ struct Tables {
       if (words[0] != "psi" && words[0] != "phi") continue;
       std::vector<int64_t> numbers;
       for (size_t i = 1; i < words.size(); ++i) {
-        numbers.push_back(std::strtoll(words[i].c_str(), nullptr, 10));
+        numbers.push_back(std::strtoll(words[i].c_str() + (words[i][0] == '/'), nullptr, 10));
         if (numbers.back() < 1 || numbers.back() > 1 << 24) sound = false;
       }
       if (numbers.size() < 2) sound = false;
@@ -124,7 +124,9 @@ struct Tables {
         psi_entries += kept;
       } else {
         const int64_t outputs = numbers[0], inputs = numbers[1];
-        if (phi_entries + outputs * inputs > most) {
+        const int64_t entries = numbers.size() > 2 ? inputs + numbers[2] * (outputs - 1)  // turned
+                                                   : inputs * outputs;
+        if (phi_entries + entries > most) {
           sound = false;
           return;
         }
@@ -132,7 +134,7 @@ struct Tables {
           const int64_t low = random.below(2 * inputs + 1) - inputs;
           phi_support.insert(phi_support.end(), {low, low + random.below(inputs + 1)});
         }
-        phi_entries += outputs * inputs;
+        phi_entries += entries;
       }
     }
   }

@@ -92,7 +92,7 @@ SCATCUDA_INLINE Bin<T> gather_bin(const Complex<Lanes<T>>& z) {
 
 template <class T>
 SCATCUDA_INLINE Bin<T> conjugate(const Bin<T>& bin) {
-  Bin<T> sign;
+  Bin<T> sign{};
   for (int i = 0; i < bin_numbers<T>; ++i) sign[i] = i % 2 == 0 ? T(1) : T(-1);
   return bin * sign;
 }
