@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from scatcuda import banks
-from scatcuda.program import Axis, Builder, X, images, wavelets_of_images
+from scatcuda import banks, limits
+from scatcuda.program import Axis, Builder, Program, X, images, wavelets_of_images
 from scatcuda.program.packing import Packed, pack_program
 
 
@@ -301,6 +301,56 @@ def random_tables(text: str, seed: int, dtype: torch.dtype = torch.float64) -> P
         torch.from_numpy(np.concatenate([np.zeros(0), *phi])).to(dtype),
         torch.tensor(bands, dtype=torch.int64).reshape(-1, 2),
     )
+
+
+def of_signals(seed: int, dtype: torch.dtype = torch.float64) -> tuple[Program, Packed]:
+    """Of one axis whose sides are powers of two: wavelets to the fourth order, in any band, and
+    every kind of average that the CPU engine's walk of signals does."""
+    rng = random.Random(seed)
+    side = 2 ** rng.randint(3, 11)
+    before, after = rng.choice([(0, 0), (side // 4, side // 3), (1, 0)])
+    b = Builder(Axis(side - before - after, rng.choice("rszp"), before, after) if before else side)
+    outputs = rng.choice([0, 1, 3, 8, 13])
+    matrices: dict[int, int] = {}
+
+    def average(source: int) -> None:
+        (grid,) = b.grid(source)
+        if not outputs:
+            return b.mean(source)
+        if grid not in matrices or rng.random() < 0.2:
+            matrices[grid] = b.matrix(outputs, grid, rng.choice([0, 1, 2, 5, grid]))
+        b.average(source, matrices[grid])
+        return None
+
+    def grow(source: int, level: int, budget: int) -> None:
+        for i in range(rng.randint(1, 2)):
+            (grid,) = b.grid(source)
+            fold = rng.choice([f for f in (1, 2, 4, 8) if grid // f >= 8])
+            step = b.wavelet(source, b.set(rng.randint(1, max(1, budget)), grid), fold)
+            if i == 0 or rng.random() < 0.7:
+                average(step)
+            if level < 4 and rng.random() < 0.5:
+                grow(step, level + 1, budget // 2)
+
+    if rng.random() < 0.7:
+        average(X)
+    grow(X, 1, 11)
+    program = b.build()
+    return program, _narrowed(program, random_tables(program.text, seed, dtype), rng)
+
+
+def _narrowed(program: Program, packed: Packed, rng: random.Random) -> Packed:
+    """Some filters of a set keep less than the others, or nothing."""
+    boxes = packed.psi_support.view(-1, 3).tolist()
+    for several, (first, head, tail) in zip(program.sets, boxes, strict=True):
+        lanes, length = limits.lanes(several.count), head + several.sides[0] - tail
+        table = packed.psi[first : first + lanes * length].view(length, lanes)
+        band = [*range(head, length), *range(head)]  # its places in the table, where [0, head) lies
+        for f in range(several.count):
+            low, high = sorted(rng.randint(0, length) for _ in "ab")
+            if rng.random() < 0.6:
+                table[band[:low] + band[high:], f] = 0
+    return packed
 
 
 def of_one_axis(dtype: torch.dtype) -> tuple[str, Packed]:

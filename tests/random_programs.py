@@ -41,8 +41,8 @@ def case(seed: int, dtype: torch.dtype, gathering: bool = False, batch: int = 2)
         psi.append(filters)
     matrices = []
     for m in p.matrices:
-        taps = normal(m.outputs, m.inputs)
-        matrices.append(taps * (normal(m.outputs, m.inputs) < 0.3))  # and bands
+        shape = (m.inputs,) if m.every else (m.outputs, m.inputs)
+        matrices.append(normal(*shape) * (normal(*shape) < 0.3))  # and bands
     return Case(p, pack_program(p, psi, matrices, dtype), normal(batch, *p.signal).to(dtype))
 
 
@@ -118,7 +118,8 @@ class _Drawn:
 
     def matrix(self, outputs: int, inputs: int) -> int:
         if (outputs, inputs) not in self.matrices or self.rng.random() < 0.2:
-            self.matrices[outputs, inputs] = self.b.matrix(outputs, inputs)
+            turned = self.rng.choice((0, 1, 2, inputs // 2)) if len(self.b.axes) == 1 else 0
+            self.matrices[outputs, inputs] = self.b.matrix(outputs, inputs, turned)
         return self.matrices[outputs, inputs]
 
     def group(self, steps: list[int]) -> int:

@@ -21,7 +21,7 @@ import native.fuzz
 import numpy as np
 import pytest
 import torch
-from programs import random_program, random_tables, write_programs
+from programs import of_signals, random_program, random_tables, write_programs
 
 from scatcuda import Scattering2D, banks
 from scatcuda.banks.packing import pack
@@ -73,9 +73,11 @@ class Any(NamedTuple):
     seed: int
     B: int = 2
     threads: int = 1
+    signals: bool = False  # of which the engine has a walk of its own
 
     def __str__(self) -> str:
-        return f"any{self.seed}-B{self.B}-threads{self.threads}"
+        kind = "signals" if self.signals else "any"
+        return f"{kind}{self.seed}-B{self.B}-threads{self.threads}"
 
 
 CASES: list[Case | Any] = [
@@ -104,6 +106,15 @@ CASES: list[Case | Any] = [
     Case(96, 64, 3, L=8, bank="boxes", threads=3),
     *(Any(seed) for seed in range(16)),
     *(Any(seed, B, threads=3) for seed in range(16, 20) for B in (1, 4)),
+    # of the others W is hardly more than rounding somewhere, and so then is its gradient
+    *(
+        Any(seed, B, threads, signals=True)
+        for seed, (B, threads) in zip(
+            [0, 1, 2, 3, 5, 6, 7, 9, 11, 12, 13, 15],
+            [(1, 1), (2, 1), (5, 1), (9, 1), (1, 3), (5, 3)] * 2,
+            strict=True,
+        )
+    ),
 ]
 PARALLEL = [case for case in CASES if case.threads > 1]
 
@@ -263,6 +274,9 @@ def problem(case: Case | Any) -> Problem:
     if isinstance(case, Any):
         text = random_program(random.Random(case.seed))
         packed = partial(random_tables, text, case.seed)
+        if case.signals:
+            text = of_signals(case.seed)[0].text
+            packed = lambda dtype: of_signals(case.seed, dtype)[1]  # noqa: E731
         seed, kinds = case.seed, np.zeros(parse(text).channels)
     else:
         p = plan.Plan(case.J, case.L, case.max_order, case.M, case.N, case.pre_pad)

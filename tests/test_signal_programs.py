@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -15,63 +14,14 @@ import torch
 from torch import Tensor
 
 import scatcuda
-from scatcuda import limits, ops
+from scatcuda import ops
 from scatcuda.ops import reference
-from scatcuda.program import Axis, Builder, Program, X
-from scatcuda.program.packing import Packed, pack_program
+from scatcuda.program import Builder, X
+from scatcuda.program.packing import pack_program
 
 FLOAT32, FLOAT64 = torch.float32, torch.float64
 BOUNDS = {FLOAT32: 2e-6, FLOAT64: 1e-14}
 INSTRUCTION_SETS = ["baseline", "avx2", "avx512"]
-
-
-def problem(seed: int, dtype: torch.dtype) -> tuple[Program, Packed]:
-    """Wavelets to the fourth order, in any band, and every kind of average."""
-    rng = random.Random(seed)
-    side = 2 ** rng.randint(3, 11)
-    before, after = rng.choice([(0, 0), (side // 4, side // 3), (1, 0)])
-    b = Builder(Axis(side - before - after, rng.choice("rszp"), before, after) if before else side)
-    outputs = rng.choice([0, 1, 3, 8, 13])
-    matrices: dict[int, int] = {}
-
-    def average(source: int) -> None:
-        (grid,) = b.grid(source)
-        if not outputs:
-            return b.mean(source)
-        if grid not in matrices or rng.random() < 0.2:
-            matrices[grid] = b.matrix(outputs, grid, rng.choice([0, 1, 2, 5, grid]))
-        b.average(source, matrices[grid])
-        return None
-
-    def grow(source: int, level: int, budget: int) -> None:
-        for i in range(rng.randint(1, 2)):
-            (grid,) = b.grid(source)
-            fold = rng.choice([f for f in (1, 2, 4, 8) if grid // f >= 8])
-            step = b.wavelet(source, b.set(rng.randint(1, max(1, budget)), grid), fold)
-            if i == 0 or rng.random() < 0.7:
-                average(step)
-            if level < 4 and rng.random() < 0.5:
-                grow(step, level + 1, budget // 2)
-
-    if rng.random() < 0.7:
-        average(X)
-    grow(X, 1, 11)
-    program = b.build()
-    return program, narrowed(program, programs.random_tables(program.text, seed, dtype), rng)
-
-
-def narrowed(program: Program, packed: Packed, rng: random.Random) -> Packed:
-    """Some filters of a set keep less than the others, or nothing."""
-    boxes = packed.psi_support.view(-1, 3).tolist()
-    for several, (first, head, tail) in zip(program.sets, boxes, strict=True):
-        lanes, length = limits.lanes(several.count), head + several.sides[0] - tail
-        table = packed.psi[first : first + lanes * length].view(length, lanes)
-        band = [*range(head, length), *range(head)]  # its places in the table, where [0, head) lies
-        for f in range(several.count):
-            low, high = sorted(rng.randint(0, length) for _ in "ab")
-            if rng.random() < 0.6:
-                table[band[:low] + band[high:], f] = 0
-    return packed
 
 
 def error(found: Tensor, wanted: Tensor) -> float:
@@ -80,7 +30,7 @@ def error(found: Tensor, wanted: Tensor) -> float:
 
 
 def check(seed: int, dtype: torch.dtype) -> None:
-    program, packed = problem(seed, dtype)
+    program, packed = programs.of_signals(seed, dtype)
     generator = torch.Generator().manual_seed(seed)
     B, text = 1 + seed % 9, program.text
     x = torch.randn(B, program.axes[0].size, dtype=dtype, generator=generator)
