@@ -326,6 +326,31 @@ def setup_threads(problem: Problem, device: torch.device) -> Work:
     return Work(peers, lambda: exact_transform(problem), problem.some, problem.batch)
 
 
+def setup_signal_threads(problem: Problem, device: torch.device) -> Work:
+    """The transform of signals on two threads (ours) against itself on one."""
+    sizes, x = (problem.J, *problem.shape, problem.L), problem.images(device)
+    run = functools.partial(_signals(OURS, *sizes), x)
+    peers = {OURS: Peer(run, threads=2), "one thread": Peer(run, threads=1)}
+    exact = scatcuda.Scattering1D(*sizes, backend="reference").double()
+    right = functools.partial(exact, problem.some(x).double())
+    return Work(peers, right, problem.some, problem.batch)
+
+
+def setup_signal_construction(problem: Problem, device: torch.device) -> Work:
+    """Sizes -> a module of signals; the widths of its filters in time are the result."""
+    sizes = (problem.J, *problem.shape, problem.L)
+    peers = {OURS: Peer(functools.partial(scatcuda.Scattering1D, *sizes))}
+    if not kymatio_missing():
+        theirs = importlib.import_module("kymatio.torch").Scattering1D
+        peers["kymatio"] = Peer(functools.partial(theirs, *sizes))
+
+    def sums(built: Any) -> Tensor:
+        levels = (psi["levels"][0] for psi in built.psi1_f[::16])
+        return torch.stack([torch.as_tensor(level).double().sum() for level in levels])
+
+    return Work(peers, lambda: sums(scatcuda.Scattering1D(*sizes)), sums)
+
+
 def setup_gradient(problem: Problem, device: torch.device) -> Work:
     """x, g -> the gradient of <g, S x>: forward and backward."""
     g, x = coefficients_like(problem, device), problem.images(device).requires_grad_()
@@ -600,6 +625,22 @@ CASES: list[Case] = [
     *_sounds(Problem(8, (2048,), 32, 8), 22, 20, slow=True),
     *_sounds(Problem(6, (1024,), 32, 1), 15, 13, slow=True),
     *_sounds(Problem(10, (65536,), 4, 8), 10, 6, slow=True),
+    Case(
+        "signals on two threads 8192 J=6 Q=8 batch 16",
+        setup_signal_threads,
+        Problem(6, (8192,), 16, 8),
+        "threads",
+        1.8,
+        rival="one thread",
+    ),
+    Case(
+        "construction of signals 131072 J=12 Q=8",
+        setup_signal_construction,
+        Problem(12, (131072,), 1, 8),
+        "construction",
+        5,
+        slow=True,
+    ),
     Case(f"two threads {DIGITS}", setup_threads, DIGITS, "threads", 1.7, rival="one thread"),
     # On a GPU; the most telling first, since time there may run out
     _transform(MANY_RGB, 20, most=1e6 / 600_000, device="cuda"),

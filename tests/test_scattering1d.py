@@ -367,6 +367,12 @@ def test_bad_input():
         Scattering1D(3, 128, T=0)(torch.zeros(128))
 
 
+def test_tables_keep_what_is_not_negligible():
+    module = Scattering1D(6, 8192, 8)
+    assert module._psi_0.numel() < 14 * module._plan.padded  # 37 and 8 filters, some in 16 lanes
+    assert module._phi_0.numel() < 3 * module._plan.padded
+
+
 @pytest.mark.parametrize("T", [None, 0])
 def test_long_signals(T):
     """A low-pass keeps one of its rows, however many there are."""

@@ -91,21 +91,21 @@ def pack_bands(psi: Bands, dtype: torch.dtype) -> tuple[list[int], Tensor]:
         ([3, 5], [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
     """
     filters, side = psi
-    kept, keep = [], torch.zeros(side, dtype=torch.bool, device="cpu")
+    keep = torch.zeros(side, dtype=torch.bool, device="cpu")
     for first, values in filters:
         size = np.abs(values)
         finite("psi", torch.from_numpy(size))
         (places,) = np.nonzero(size > negligible(dtype) * size.max())
-        low, high = (places[0], places[-1] + 1) if len(places) else (0, 0)
-        bins = torch.from_numpy(np.arange(first + low, first + high) % side)
-        keep[bins] = True
-        kept.append((bins, torch.from_numpy(values[low:high])))
+        keep[torch.from_numpy((first + places) % side)] = True
     head, tail = gap(keep)
-    table = torch.zeros(
-        head + side - tail, limits.lanes(len(filters)), dtype=torch.float64, device="cpu"
-    )
-    for f, (bins, numbers) in enumerate(kept):
-        table[bins - (bins >= tail) * (tail - head), f] = numbers / side
+    lanes = limits.lanes(len(filters))
+    table = torch.zeros(head + side - tail, lanes, dtype=torch.float64, device="cpu")
+    for f, (first, values) in enumerate(filters):
+        bins = np.arange(first, first + len(values)) % side
+        inside = (bins < head) | (bins >= tail)
+        bins = bins[inside]
+        rows = torch.from_numpy(bins - (bins >= tail) * (tail - head))
+        table[rows, f] = torch.from_numpy(values[inside] / side)
     return [head, tail], table.flatten().to(dtype)
 
 
