@@ -248,12 +248,12 @@ SCATCUDA_KERNEL void unite_columns(const SplitLine<T>& f, const Element<T>* half
     for (int64_t c = 0; c <= B / 2; ++c) {
       const int64_t d = (B - c) & (B - 1);
       columns(half_a + c, half_a + d, d == c ? 1 : 2);
-      const E *g = lines.first, *h = d == c ? lines.first : lines.second;
       const int shift = c == 0 ? A : A - 1;  // −k is row shift − a of the other column
-      for (int64_t k0 = c; k0 >= 0; k0 = k0 == c && d != c ? d : -1, std::swap(g, h)) {
-        for (int a = 0; a < A && k0 + B * a < count; ++a) {
+      const E *g = lines.first, *h = d == c ? lines.first : lines.second;
+      for (int i = 0; i < (d == c ? 1 : 2); ++i, std::swap(g, h)) {
+        for (int64_t a = 0, k = i == 0 ? c : d; a < A && k < count; ++a, k += B) {
           const E u = g[a], v = h[(shift - a) & (A - 1)];
-          put(k0 + B * a, {u.re + v.re, u.im - v.im}, {u.im + v.im, v.re - u.re});
+          put(k, {u.re + v.re, u.im - v.im}, {u.im + v.im, v.re - u.re});
         }
       }
     }
