@@ -20,6 +20,7 @@ from torch import Tensor
 from .. import limits
 from ..arguments import finite
 from . import Matrix, Program
+from .steps import numbers_of
 
 
 class Packed(NamedTuple):
@@ -214,9 +215,11 @@ def matrix_of(packed: Packed, program: Program, index: int, rows: int | None = N
     Differentiable."""
     before, one = program.matrices[:index], program.matrices[index]
     rows = one.outputs if rows is None else rows
-    first = sum(matrix.numbers for matrix in before)
+    # by plain numbers, which a compiler of graphs can follow
+    first = sum(numbers_of(m.outputs, m.inputs, m.every) for m in before)
     row = sum(matrix.outputs for matrix in before)
-    numbers = packed.phi[first : first + one.numbers]
+    kept = numbers_of(one.outputs, one.inputs, one.every)
+    numbers = packed.phi[first : first + kept]
     if one.every:
         turned = one.every * (one.outputs - 1 - torch.arange(rows, device=numbers.device))
         matrix = numbers[turned[:, None] + torch.arange(one.inputs, device=numbers.device)]

@@ -48,6 +48,11 @@ class Set:
         return " ".join(map(str, ("psi", self.count, *self.sides)))
 
 
+def numbers_of(outputs: int, inputs: int, every: int) -> int:
+    """How many numbers of a matrix are kept: rows that are turned lie over each other."""
+    return inputs + every * (outputs - 1) if every else inputs * outputs
+
+
 @dataclass(frozen=True)
 class Matrix:
     """A low-pass of one axis. With ``every`` each row is the one before it, turned by so much: of
@@ -59,10 +64,8 @@ class Matrix:
 
     @property
     def numbers(self) -> int:
-        """That are kept: turned rows lie over each other."""
-        if self.every:
-            return self.inputs + self.every * (self.outputs - 1)
-        return self.inputs * self.outputs
+        """How many are kept."""
+        return numbers_of(self.outputs, self.inputs, self.every)
 
     @property
     def text(self) -> str:

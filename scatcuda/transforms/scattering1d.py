@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Generic, Literal, TypedDict, get_args, overload
+from typing import Any, Generic, Literal, TypedDict, cast, get_args, overload
 
 import torch
 from torch import Tensor
@@ -31,6 +31,7 @@ from ..program.signals import SignalPlan, cascades_of, half_support
 from ..program.steps import PADDING
 from ..typing import Tier
 from .base import Transform
+from .streaming import Stream
 
 _CALLER = "Scattering1D"
 _OUT_TYPES = ("array", "list", "dict")
@@ -63,9 +64,8 @@ class Scattering1D(Transform, Generic[Output]):
     ``A`` averages over ``T`` samples and subsamples by as much. Replaces
     ``kymatio.torch.Scattering1D`` of Kymatio 0.3.0: same arguments, output, channel order,
     ``meta()`` and attributes; and by ``aliases``, ``stride`` and ``T="global"`` that of its
-    development branch. The engines run it as a program like any other and have no
-    passes of their own for long lines yet: a CPU may take twice as long as Kymatio, with gradients
-    three times (``python -m benchmarks --cases signals``).
+    development branch. On a CPU signals have passes of their own (``csrc/cpu/signals``), many
+    times as fast as Kymatio's (``python -m benchmarks --cases signals``).
 
     Args:
         J: the largest scale of the wavelets is ``2^J`` samples.
@@ -368,6 +368,44 @@ class Scattering1D(Transform, Generic[Output]):
     def scattering(self, x: Tensor) -> Output:
         """The same as calling the module (Kymatio's name)."""
         return self(x)
+
+    def of_length(self, N: int) -> Scattering1D[Output]:
+        """The same transform of signals of another length, of the same dtype and device.
+
+        Example:
+            >>> Scattering1D(J=3, shape=128, Q=4).of_length(1000).output_shape
+            (43, 125)
+        """
+        plan = self._plan
+        T: Any = {"local": plan.T, "global": "global", "none": 0}[plan.average]
+        build: Any = Scattering1D  # whose overloads tell out_types apart
+        made: Any = build(
+            plan.J, N, plan.Q, T, plan.max_order, None, plan.finer, self.out_type,
+            self.backend, aliases=self.aliases,
+            stride=None if plan.stride is None else 1 << plan.stride, padding=self.padding,
+            paths=None if plan.chosen is None else list(plan.chosen), tier=self._tier,
+            workspace=self._workspace or None,
+        )  # fmt: skip
+        return made.to(self._phi_0)
+
+    def stream(self) -> Stream:
+        """Coefficients of a signal of any length, as it comes in chunks: see
+        :class:`~scatcuda.transforms.streaming.Stream`. Away from the signal's ends, by more than
+        its padding reaches, they are those of the whole signal; memory does not grow.
+
+        Raises: ValueError: ``T`` is 0 or ``"global"``, or ``out_type`` not ``"array"``.
+        Example:
+            >>> stream = Scattering1D(J=6, shape=4096, Q=8).stream()
+            >>> chunks = torch.randn(2, 40_000).split(1000, -1)
+            >>> sum(S.shape[-1] for S in stream.over(chunks))
+            625
+        """
+        if self._plan.average != "local" or self.out_type != "array":
+            raise ValueError(
+                "stream: T must be a number of samples and out_type 'array'; got "
+                f"T={self.T if self.average else 0!r} and out_type={self.out_type!r}"
+            )
+        return Stream(cast("Scattering1D[Tensor]", self))
 
     def extra_repr(self) -> str:
         plan = self._plan

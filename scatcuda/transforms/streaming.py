@@ -1,0 +1,148 @@
+"""Scattering of a signal whose end is not there yet: chunk by chunk, in constant memory.
+
+A coefficient depends on the samples around it, further than a few times ``2^J`` or ``T`` on nothing
+that can be seen in float32. So pieces of the signal that overlap are transformed, and of each what
+lies far enough from its ends is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..arguments import ArgumentError
+from ..program.signals import half_support
+
+if TYPE_CHECKING:
+    from .scattering1d import Scattering1D
+
+_REACH = 16  # largest scales from a coefficient to samples that do not matter to it
+
+
+class Stream:
+    """What :meth:`scatcuda.Scattering1D.stream` returns. A call takes a chunk ``[..., n]`` of any
+    length and returns the coefficients ``[..., channels, m]`` that have become final, those of the
+    samples ``0, stride, 2 stride, …`` of the signal from the one after the last on; :meth:`finish`
+    returns the rest.
+
+    Example:
+        >>> from scatcuda import Scattering1D
+        >>> stream = Scattering1D(J=4, shape=4096).stream()
+        >>> x = torch.randn(100_000)
+        >>> pieces = [stream(chunk) for chunk in x.split(12_345)] + [stream.finish()]
+        >>> torch.cat(pieces, -1).shape
+        torch.Size([15, 6250])
+    """
+
+    def __init__(self, scattering: Scattering1D[Tensor]) -> None:
+        plan = scattering._plan
+        #: Samples from one coefficient to the next
+        self.stride = 1 << plan.coarsest
+        #: Coefficients returned so far
+        self.done = 0
+        self._scattering = scattering
+        self._reach = _aligned(_REACH * max(1 << plan.J, math.ceil(plan.T)), self.stride)
+        # of a length that, with its padding, is a power of two, and the padding a multiple of the
+        # stride: then the coefficients are those of multiples of the stride
+        least = 1 << math.ceil(math.log2(12 * self._reach))
+        margin = _aligned(3 * half_support(least, 0.1 / plan.T)[0] + 8, self.stride)
+        self._block = (1 << math.ceil(math.log2(least / 2 + 2 * margin))) - 2 * margin
+        self._module: Scattering1D[Tensor] | None = None
+        self._kept: Tensor | None = None  # the samples that are still needed,
+        self._first = 0  # the first of them,
+        self._start = 0  # where the next piece begins
+        self._ended = False
+
+    def __call__(self, chunk: Tensor) -> Tensor:
+        """The coefficients that have become final with a chunk, maybe none.
+
+        Raises: TypeError, ValueError: it is no tensor as those before it; the stream has ended.
+        """
+        if self._ended:
+            raise ArgumentError("stream: it has ended; take another one for another signal")
+        self._append(chunk)
+        assert self._kept is not None
+        found = []
+        while self._first + self._kept.shape[-1] >= self._start + self._block:
+            if self._module is None:
+                self._module = self._scattering.of_length(self._block)
+            S = self._transformed(self._module, self._start, self._start + self._block)
+            found.append(self._final(S, self._start, self._start + self._block - self._reach))
+            self._start += self._block - 2 * self._reach
+            self._forget(self._start)
+        return torch.cat(found, -1) if found else self._nothing()
+
+    def finish(self) -> Tensor:
+        """The coefficients that are left, up to the end of the signal, which is padded as the
+        module's are. A signal shorter than a piece is transformed whole."""
+        if self._ended or self._kept is None:
+            raise ArgumentError("stream: it has ended, or has not begun")
+        self._ended = True
+        end = self._first + self._kept.shape[-1]
+        if self.done == 0:
+            start = 0
+        else:  # so that its padding is a multiple of the stride away from those of all others
+            start = self.done * self.stride - self._reach
+            start -= (start + end) % (2 * self.stride)
+        S = self._transformed(self._scattering.of_length(end - start), start, end)
+        return self._final(S, start, end)
+
+    def over(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """All coefficients of a signal that comes in chunks, some at a time."""
+        for chunk in chunks:
+            S = self(chunk)
+            if S.shape[-1]:
+                yield S
+        yield self.finish()
+
+    def _append(self, chunk: Tensor) -> None:
+        if not isinstance(chunk, Tensor):
+            raise TypeError(f"stream: a chunk must be a tensor; got {type(chunk).__name__}")
+        if chunk.ndim == 0:
+            raise ArgumentError("stream: a chunk must have shape (..., n); got ()")
+        kept = self._kept
+        if kept is None:
+            self._kept = chunk
+            return
+        alike = chunk.shape[:-1] == kept.shape[:-1], chunk.dtype == kept.dtype
+        if not all(alike) or chunk.device != kept.device:
+            raise ArgumentError(
+                f"stream: a chunk must be {_described(kept)} as those before it; got "
+                f"{_described(chunk)}"
+            )
+        self._kept = torch.cat([kept, chunk], -1)
+
+    def _transformed(self, module: Scattering1D[Tensor], start: int, end: int) -> Tensor:
+        assert self._kept is not None
+        return module(self._kept[..., start - self._first : end - self._first])
+
+    def _final(self, S: Tensor, start: int, end: int) -> Tensor:
+        """Those of a piece from the last one returned on, before the sample ``end``."""
+        first = self.done - -(-start // self.stride)
+        count = -(-end // self.stride) - self.done
+        self.done += count
+        return S[..., first : first + count].clone()
+
+    def _forget(self, start: int) -> None:
+        assert self._kept is not None
+        # what finish() may need before the next piece
+        first = max(start - 2 * self.stride, self._first)
+        self._kept = self._kept[..., first - self._first :].clone()
+        self._first = first
+
+    def _nothing(self) -> Tensor:
+        assert self._kept is not None
+        like = self._scattering(self._kept.new_zeros(0, *self._scattering.input_shape))
+        return like.new_zeros(*self._kept.shape[:-1], like.shape[-2], 0)
+
+
+def _aligned(n: int, unit: int) -> int:
+    return -(-n // unit) * unit
+
+
+def _described(chunk: Tensor) -> str:
+    return f"{tuple(chunk.shape[:-1])} x n, {chunk.dtype} on {chunk.device}"

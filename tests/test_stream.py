@@ -1,0 +1,105 @@
+"""Scattering1D.stream(): a signal in chunks against the whole signal."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+
+from scatcuda import Scattering1D
+
+ARGUMENTS = [
+    {"J": 4, "Q": 4},
+    {"J": 5, "Q": 8, "T": 100},
+    {"J": 5, "Q": 8, "T": 8, "stride": 4},
+    {"J": 4, "Q": 1, "oversampling": 1, "aliases": "sum"},
+    {"J": 3, "Q": (6, 2), "max_order": 3, "padding": "zeros", "paths": [(), (0,), (1, 5)]},
+]
+
+
+def chunks_of(x: torch.Tensor, rng: random.Random) -> list[torch.Tensor]:
+    sizes, left = [], x.shape[-1]
+    while left:
+        sizes.append(min(left, rng.choice([0, 1, 7, 500, 3000, 20_000])))
+        left -= sizes[-1]
+    return list(x.split(sizes, -1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("arguments", ARGUMENTS, ids=str)
+def test_equals_the_whole_signal(arguments, dtype, rng):
+    stride = 2 * Scattering1D(shape=4096, **arguments)._plan.padded  # so that both grids are one
+    for N in (stride * 3, stride * 3 + 200_000 // stride * stride):
+        whole = Scattering1D(shape=N, **arguments).to(dtype)
+        x = torch.randn(2, N, dtype=dtype, generator=torch.Generator().manual_seed(N))
+        stream = Scattering1D(shape=1024, **arguments).to(dtype).stream()
+        found = torch.cat(list(stream.over(chunks_of(x, rng))), -1)
+        wanted = whole(x)
+        assert found.shape == wanted.shape and found.dtype == dtype
+        away = whole.pad_left // stream.stride + 1
+        inside = slice(away, -away)
+        difference = (found - wanted)[..., inside].norm() / wanted[..., inside].norm()
+        assert difference < 1e-6
+        assert (found - wanted).norm() / wanted.norm() < 1e-3  # and hardly another one at the ends
+
+
+def test_any_length_is_counted(rng):
+    for N in (500, 5000, 40_001, 77_777):
+        stream = Scattering1D(4, 1024, 2).stream()
+        x = torch.randn(N, generator=torch.Generator().manual_seed(N))
+        found = torch.cat(list(stream.over(chunks_of(x, rng))), -1)
+        assert abs(found.shape[-1] - N / 16) <= 1 and stream.done in (found.shape[-1], -(-N // 16))
+
+
+def test_short_signals_are_transformed_whole():
+    x = torch.randn(3, 3001)
+    module = Scattering1D(4, 1024, 2)
+    stream = module.stream()
+    assert stream(x[:, :1000]).shape == (3, module.output_shape[0], 0)
+    assert stream(x[:, 1000:]).shape[-1] == 0
+    assert torch.equal(stream.finish(), Scattering1D(4, 3001, 2)(x))
+
+
+def test_memory_is_constant():
+    stream = Scattering1D(4, 1024, 2).stream()
+    most = 0
+    for _ in range(300):
+        stream(torch.zeros(1000))
+        most = max(most, stream._kept.numel())
+    assert most <= stream._block + 1000 + 2 * stream.stride
+    assert stream.done > 300_000 / 16 - stream._block / 16
+
+
+def test_of_length_keeps_everything():
+    module = Scattering1D(3, 256, (4, 2), T=5, max_order=3, oversampling=1, aliases="sum",
+                          padding="periodic", paths=lambda m: m["order"] != 1).double()  # fmt: skip
+    same = module.of_length(256)
+    x = torch.randn(2, 256, dtype=torch.float64)
+    assert torch.equal(module(x), same(x)) and repr(module) == repr(same)
+    assert module.of_length(300)(torch.randn(300).double()).shape == (
+        len(module.meta()["key"]),
+        150,
+    )
+
+
+def test_mistakes():
+    for arguments in ({"T": 0, "out_type": "dict"}, {"T": "global"}, {"out_type": "list"}):
+        with pytest.raises(ValueError, match="stream: T must be a number of samples and out_type"):
+            Scattering1D(3, 128, **arguments).stream()
+    stream = Scattering1D(3, 128).stream()
+    with pytest.raises(ValueError, match="it has ended, or has not begun"):
+        stream.finish()
+    stream(torch.zeros(2, 50))
+    for chunk, error, message in (
+        ([0.0], TypeError, "a chunk must be a tensor; got list"),
+        (torch.zeros(()), ValueError, r"a chunk must have shape \(..., n\); got \(\)"),
+        (torch.zeros(3, 50), ValueError, r"must be \(2,\) x n, torch.float32 on cpu .* got \(3,\)"),
+        (torch.zeros(2, 5).double(), ValueError, "got .* torch.float64"),
+    ):
+        with pytest.raises(error, match=message):
+            stream(chunk)
+    stream(torch.zeros(2, 50))
+    stream.finish()
+    with pytest.raises(ValueError, match="it has ended; take another one"):
+        stream(torch.zeros(2, 50))
