@@ -374,7 +374,7 @@ class Scattering1D(Transform, Generic[Output]):
 
         Example:
             >>> Scattering1D(J=3, shape=128, Q=4).of_length(1000).output_shape
-            (43, 125)
+            (16, 125)
         """
         plan = self._plan
         T: Any = {"local": plan.T, "global": "global", "none": 0}[plan.average]

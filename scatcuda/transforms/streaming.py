@@ -35,7 +35,7 @@ class Stream:
         >>> x = torch.randn(100_000)
         >>> pieces = [stream(chunk) for chunk in x.split(12_345)] + [stream.finish()]
         >>> torch.cat(pieces, -1).shape
-        torch.Size([15, 6250])
+        torch.Size([13, 6250])
     """
 
     def __init__(self, scattering: Scattering1D[Tensor]) -> None:

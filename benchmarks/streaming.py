@@ -1,0 +1,67 @@
+"""``python -m benchmarks.streaming``: ten minutes of noise at 16 kHz in chunks of a second against
+the whole signal, and the memory that one and ten minutes take in processes of their own."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+from typing import Any
+
+import torch
+
+import scatcuda
+from scatcuda.program.signals import half_support
+
+RATE = 16_000
+ARGUMENTS: Any = {"J": 10, "Q": 8, "T": 2**10}
+
+
+def chunk(second: int) -> torch.Tensor:
+    return torch.randn(RATE, generator=torch.Generator().manual_seed(second))
+
+
+def memory(seconds: int) -> float:
+    """MB at the most, of a process that keeps no coefficients."""
+    stream = scatcuda.Scattering1D(shape=RATE, **ARGUMENTS).stream()
+    for _ in stream.over(map(chunk, range(seconds))):
+        pass
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.streaming", description=__doc__)
+    parser.add_argument("--minutes", type=int, default=10)
+    parser.add_argument("--memory", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.memory:
+        print(memory(options.memory))
+        return
+    most = [
+        float(subprocess.run(
+            [sys.executable, "-m", "benchmarks.streaming", "--memory", str(60 * minutes)],
+            capture_output=True, text=True, check=True,
+        ).stdout)
+        for minutes in (1, options.minutes)
+    ]  # fmt: skip
+    print(f"peak memory: {most[0]:.1f} MB after 1 minute, {most[1]:.1f} after {options.minutes}")
+    x = torch.cat([chunk(second) for second in range(60 * options.minutes)])
+    x = x[: len(x) // 2**11 * 2**11]  # then the whole signal's coefficients lie on the same grid
+    begin = time.perf_counter()
+    stream = scatcuda.Scattering1D(shape=RATE, **ARGUMENTS).stream()
+    found = torch.cat(list(stream.over(x.split(RATE))), -1)
+    print(f"{time.perf_counter() - begin:.1f} s for {len(x) / RATE:.0f} s of sound, one thread")
+    whole = scatcuda.Scattering1D(shape=len(x), **ARGUMENTS)
+    away = whole.pad_left // stream.stride
+    support = -(-half_support(len(x), 0.1 / ARGUMENTS["T"])[0] // stream.stride)
+    print(f"the whole signal is padded by {away} coefficients; its support are {support}")
+    a, b = (S[:, support:-support] for S in (found, whole(x)))
+    difference = float((a - b).norm() / b.norm())
+    print(f"further than that from its ends: relative difference {difference:.1e}")
+
+
+if __name__ == "__main__":
+    main()
