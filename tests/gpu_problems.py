@@ -138,7 +138,15 @@ def check_gradients(
 # Programs of random_programs.py, by their seeds; with groups and pairs
 PROGRAMS = [(seed, gathering) for seed in range(24) for gathering in (False, True)]
 # those that launch all kernels of the general tier, as emulation/test_sanitized.py finds
-EVERY_KERNEL = [(21, True), (11, False), (10, False), (1, False), (20, False)]
+EVERY_KERNEL = [
+    (21, True),
+    (11, False),
+    (10, False),
+    (1, False),
+    (20, False),
+    (28, False),
+    (49, False),
+]
 
 
 def check_program(

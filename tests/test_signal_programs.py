@@ -16,7 +16,7 @@ from torch import Tensor
 import scatcuda
 from scatcuda import ops
 from scatcuda.ops import reference
-from scatcuda.program import Builder, X
+from scatcuda.program import Axis, Builder, X
 from scatcuda.program.packing import pack_program
 
 FLOAT32, FLOAT64 = torch.float32, torch.float64
@@ -102,3 +102,22 @@ def test_long_signals(log: int, dtype: torch.dtype) -> None:
     back = torch.ops.scatcuda.scattering_backward(g, x, *packed, program.text, True, False, False)
     assert error(S[0], U.detach()) <= BOUNDS[dtype]
     assert error(back[0], to_x) <= BOUNDS[dtype]
+
+
+def test_averages_alone() -> None:
+    """Without wavelets there is nothing to walk along, however many signals there are."""
+    for outputs in (0, 3):
+        b = Builder(Axis(20, "r", 6, 6))
+        b.average(X, b.matrix(outputs, 32, 8)) if outputs else b.mean(X)
+        text = b.build().text
+        packed = programs.random_tables(text, 1, FLOAT64)
+        for B in (1, 9, 40):
+            x = torch.randn(B, 20, dtype=FLOAT64)
+            S = reference.scattering(x, *packed, text)
+            assert error(ops.scattering(x, *packed, text), S) <= 1e-14
+            g = torch.randn(S.shape, dtype=FLOAT64)
+            flags = True, False, False
+            ours = torch.ops.scatcuda.scattering_backward(g, x, *packed, text, *flags)[0]
+            assert (
+                error(ours, reference.scattering_backward(g, x, *packed, text, *flags)[0]) <= 1e-14
+            )

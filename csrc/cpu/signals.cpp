@@ -67,8 +67,9 @@ int64_t forward_signals(const Program& p, const Bank<T>& bank, int64_t B, const 
     in_turn(executor, min(all.threads, now), now,
             [&](int64_t t, int64_t i) { walk.begin(all.groups[i], all.rooms[t]); });
     // the last group may be smaller
-    const int64_t each = max(walk.bundles(all.groups[0].count), 1);
+    const int64_t each = walk.bundles(all.groups[0].count);
     const int64_t total = (now - 1) * each + walk.bundles(all.groups[now - 1].count);
+    if (total == 0) continue;  // no wavelets
     in_turn(executor, min(all.threads, total), total, [&](int64_t t, int64_t i) {
       walk.forward(all.groups[i / each], i % each, all.rooms[t]);
     });
