@@ -15,9 +15,8 @@
 //                            reflects without the edge, s with it, z adds zeros, p goes round
 //   S 81 8 8                 the result of a signal: channels, then their sides, if any
 //   psi 8 40 40              a set of filters: how many, and the grid whose spectra they multiply
-//   phi 8 40                 a matrix: outputs, inputs; `/5` behind, for signals of one axis: every
-//   row
-//                            is the one before it turned by 5
+//   phi 8 40                 a matrix: outputs, inputs; with /5 behind, for signals of one axis,
+//                            every row is the one before it, turned by 5
 //   wavelet x 0 /1 /1 modulus        source (x, or a step before), set, of each axis /k, the mean
 //                            over k aliases, or <k, the lowest bins; ρ: modulus, norm (over the
 //                            set), none, or phase:p, |z| e^{i p arg z}

@@ -52,8 +52,9 @@ class Stream:
         margin = _aligned(3 * half_support(least, 0.1 / plan.T)[0] + 8, self.stride)
         self._block = (1 << math.ceil(math.log2(least / 2 + 2 * margin))) - 2 * margin
         self._module: Scattering1D[Tensor] | None = None
-        self._kept: Tensor | None = None  # the samples that are still needed,
-        self._first = 0  # the first of them,
+        self._nothing: Tensor | None = None  # coefficients of no samples, from the first chunk on
+        self._kept: list[Tensor] = []  # the samples that are still needed, in copies of chunks:
+        self._first, self._end = 0, 0  # the first of them, and the one behind the last
         self._start = 0  # where the next piece begins
         self._ended = False
 
@@ -64,25 +65,24 @@ class Stream:
         """
         if self._ended:
             raise ArgumentError("stream: it has ended; take another one for another signal")
-        self._append(chunk)
-        assert self._kept is not None
+        nothing = self._append(chunk)
         found = []
-        while self._first + self._kept.shape[-1] >= self._start + self._block:
+        while self._end >= self._start + self._block:
             if self._module is None:
                 self._module = self._scattering.of_length(self._block)
             S = self._transformed(self._module, self._start, self._start + self._block)
             found.append(self._final(S, self._start, self._start + self._block - self._reach))
             self._start += self._block - 2 * self._reach
             self._forget(self._start)
-        return torch.cat(found, -1) if found else self._nothing()
+        return torch.cat(found, -1) if found else nothing
 
     def finish(self) -> Tensor:
         """The coefficients that are left, up to the end of the signal, which is padded as the
         module's are. A signal shorter than a piece is transformed whole."""
-        if self._ended or self._kept is None:
-            raise ArgumentError("stream: it has ended, or has not begun")
+        if self._ended or self._end == 0:
+            raise ArgumentError("stream: it has ended, or there were no samples")
         self._ended = True
-        end = self._first + self._kept.shape[-1]
+        end = self._end
         if self.done == 0:
             start = 0
         else:  # so that its padding is a multiple of the stride away from those of all others
@@ -99,45 +99,47 @@ class Stream:
                 yield S
         yield self.finish()
 
-    def _append(self, chunk: Tensor) -> None:
+    def _append(self, chunk: Tensor) -> Tensor:
         if not isinstance(chunk, Tensor):
             raise TypeError(f"stream: a chunk must be a tensor; got {type(chunk).__name__}")
         if chunk.ndim == 0:
             raise ArgumentError("stream: a chunk must have shape (..., n); got ()")
-        kept = self._kept
-        if kept is None:
-            self._kept = chunk
-            return
-        alike = chunk.shape[:-1] == kept.shape[:-1], chunk.dtype == kept.dtype
-        if not all(alike) or chunk.device != kept.device:
+        if (
+            self._nothing is None
+        ):  # what the module does not take it refuses here, and keeps nothing
+            like = self._scattering(chunk.new_zeros(0, *self._scattering.input_shape))
+            self._nothing = like.new_zeros(*chunk.shape[:-1], like.shape[-2], 0)
+            self._kept = [chunk[..., :0].clone()]
+        first = self._kept[0]
+        alike = chunk.shape[:-1] == first.shape[:-1], chunk.dtype == first.dtype
+        if not all(alike) or chunk.device != first.device:
             raise ArgumentError(
-                f"stream: a chunk must be {_described(kept)} as those before it; got "
+                f"stream: a chunk must be {_described(first)} as those before it; got "
                 f"{_described(chunk)}"
             )
-        self._kept = torch.cat([kept, chunk], -1)
+        self._kept.append(chunk.clone())  # whose memory the caller may fill anew
+        self._end += chunk.shape[-1]
+        return self._nothing
+
+    def _samples(self) -> Tensor:
+        self._kept = [torch.cat(self._kept, -1)]
+        return self._kept[0]
 
     def _transformed(self, module: Scattering1D[Tensor], start: int, end: int) -> Tensor:
-        assert self._kept is not None
-        return module(self._kept[..., start - self._first : end - self._first])
+        return module(self._samples()[..., start - self._first : end - self._first])
 
     def _final(self, S: Tensor, start: int, end: int) -> Tensor:
         """Those of a piece from the last one returned on, before the sample ``end``."""
-        first = self.done - -(-start // self.stride)
-        count = -(-end // self.stride) - self.done
-        self.done += count
-        return S[..., first : first + count].clone()
+        first, last = (-(-sample // self.stride) for sample in (start, end))
+        S = S[..., self.done - first : last - first].clone()
+        self.done += S.shape[-1]
+        return S
 
     def _forget(self, start: int) -> None:
-        assert self._kept is not None
-        # what finish() may need before the next piece
+        # what finish() may need before the next piece stays
         first = max(start - 2 * self.stride, self._first)
-        self._kept = self._kept[..., first - self._first :].clone()
+        self._kept = [self._samples()[..., first - self._first :].clone()]
         self._first = first
-
-    def _nothing(self) -> Tensor:
-        assert self._kept is not None
-        like = self._scattering(self._kept.new_zeros(0, *self._scattering.input_shape))
-        return like.new_zeros(*self._kept.shape[:-1], like.shape[-2], 0)
 
 
 def _aligned(n: int, unit: int) -> int:
