@@ -376,31 +376,29 @@ class SignalWalk {
     return kept;
   }
 
-  // product[k] = X[k] ψ[k] in the band of a filter, for all planes of X
-  int64_t multiply(int set, int64_t index, const T* X, T* product) const {
+  // f(bin of X, bin of the product, ψ̂ there) in the band of a filter; how many bins it has
+  template <class X, class Product, class F>
+  SCATCUDA_INLINE int64_t for_products(int set, int64_t index, X* x, Product* product,
+                                       F&& f) const {
     const SetBand band = band_of(set);
     const Filter& filter = filter_of(set, index);
     for_parts(band, filter, [&](int64_t count, int64_t k, int64_t bin, int64_t entry) {
       const T* psi = band.psi + entry * band.lanes + index;
-      const T* from = X + bin * numbers;
-      T* to = product + k * numbers;
-      for (int64_t i = 0; i < count; ++i, psi += band.lanes, from += numbers, to += numbers) {
-        store(to, load<numbers>(from) * *psi);
+      for (int64_t i = 0; i < count; ++i, psi += band.lanes) {
+        f(x + (bin + i) * numbers, product + (k + i) * numbers, *psi);
       }
     });
     return filter.length;
   }
-  // X[k] += product[k] ψ[k]
+  // product = X ψ̂, for all planes of X; and X += product ψ̂
+  int64_t multiply(int set, int64_t index, const T* X, T* product) const {
+    return for_products(set, index, X, product, [](const T* x, T* to, T psi) SCATCUDA_LAMBDA {
+      store(to, load<numbers>(x) * psi);
+    });
+  }
   void multiply_adjoint(int set, int64_t index, const T* product, T* X) const {
-    const SetBand band = band_of(set);
-    const Filter& filter = filter_of(set, index);
-    for_parts(band, filter, [&](int64_t count, int64_t k, int64_t bin, int64_t entry) {
-      const T* psi = band.psi + entry * band.lanes + index;
-      const T* from = product + k * numbers;
-      T* to = X + bin * numbers;
-      for (int64_t i = 0; i < count; ++i, psi += band.lanes, from += numbers, to += numbers) {
-        store(to, load<numbers>(to) + load<numbers>(from) * *psi);
-      }
+    for_products(set, index, X, product, [](T* to, const T* from, T psi) SCATCUDA_LAMBDA {
+      store(to, load<numbers>(to) + load<numbers>(from) * psi);
     });
   }
 
@@ -432,20 +430,14 @@ class SignalWalk {
   int64_t take(const First& first, const T* X, T* product) const {
     const int set = p_.steps[first.step].set;
     if (first.together) return multiply(set, first.filter[0], X, product);
-    const SetBand band = band_of(set);
     int64_t longest = 0;
     for (int i = 0; i < n; ++i) longest = max(longest, filter_of(set, first.filter[i]).length);
     for (int i = 0; i < n; ++i) {
-      const Filter& filter = filter_of(set, first.filter[i]);
-      for_parts(band, filter, [&](int64_t count, int64_t k, int64_t bin, int64_t entry) {
-        const T* psi = band.psi + entry * band.lanes + first.filter[i];
-        const T* from = X + bin * numbers + 2 * first.signal[i];
-        T* to = product + k * numbers + 2 * i;
-        for (int64_t j = 0; j < count; ++j, psi += band.lanes, from += numbers, to += numbers) {
-          to[0] = from[0] * *psi, to[1] = from[1] * *psi;
-        }
-      });
-      for (int64_t k = filter.length; k < longest; ++k) {
+      const auto from = X + 2 * first.signal[i];
+      const auto one = [](const T* x, T* to, T psi)
+                           SCATCUDA_LAMBDA { to[0] = x[0] * psi, to[1] = x[1] * psi; };
+      for (int64_t k = for_products(set, first.filter[i], from, product + 2 * i, one); k < longest;
+           ++k) {
         product[k * numbers + 2 * i] = product[k * numbers + 2 * i + 1] = 0;
       }
     }
@@ -454,17 +446,10 @@ class SignalWalk {
   void give(const First& first, int64_t count, const T* product, T* X) const {
     const int set = p_.steps[first.step].set;
     if (first.together) return multiply_adjoint(set, first.filter[0], product, X);
-    const SetBand band = band_of(set);
     for (int i = 0; i < count; ++i) {
-      const Filter& filter = filter_of(set, first.filter[i]);
-      for_parts(band, filter, [&](int64_t bins, int64_t k, int64_t bin, int64_t entry) {
-        const T* psi = band.psi + entry * band.lanes + first.filter[i];
-        const T* from = product + k * numbers + 2 * i;
-        T* to = X + bin * numbers + 2 * first.signal[i];
-        for (int64_t j = 0; j < bins; ++j, psi += band.lanes, from += numbers, to += numbers) {
-          to[0] += from[0] * *psi, to[1] += from[1] * *psi;
-        }
-      });
+      for_products(set, first.filter[i], X + 2 * first.signal[i], product + 2 * i,
+                   [](T* to, const T* from, T psi)
+                       SCATCUDA_LAMBDA { to[0] += from[0] * psi, to[1] += from[1] * psi; });
     }
   }
 
