@@ -104,6 +104,24 @@ def test_long_signals(log: int, dtype: torch.dtype) -> None:
     assert error(back[0], to_x) <= BOUNDS[dtype]
 
 
+def test_the_interpreter_need_not_write_turned_rows_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    b = Builder(Axis(90, "r", 20, 18))
+    b.average(X, b.matrix(7, 128, 11))
+    b.average(b.wavelet(X, b.set(3, 128), 2), b.matrix(7, 64, 5))
+    text = b.build(7).text
+    packed = programs.random_tables(text, 3)
+    x = torch.randn(2, 90, dtype=FLOAT64)
+    g = torch.randn(2, 4, 7, dtype=FLOAT64)
+    flags = True, True, True
+    S = reference.scattering(x, *packed, text)
+    gradients = reference.scattering_backward(g, x, *packed, text, *flags)
+    monkeypatch.setattr(reference, "_LONG", 0)
+    assert error(reference.scattering(x, *packed, text), S) <= 1e-14
+    again = reference.scattering_backward(g, x, *packed, text, *flags)
+    for ours, theirs in zip(again[:2], gradients[:2], strict=True):
+        assert error(ours, theirs) <= 1e-13
+
+
 def test_averages_alone() -> None:
     """Without wavelets there is nothing to walk along, however many signals there are."""
     for outputs in (0, 3):

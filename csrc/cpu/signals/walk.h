@@ -5,8 +5,9 @@
 //
 // A bundle's way is depth first, in the cache: its band of bins, the product with ψ̂, to W; U, its
 // average; its spectrum, of which the bands of the next wavelets are taken. Backwards the same way
-// once more and back. Each number comes from the same operations whatever lies beside it, and
-// however many threads there are. The twins are reference.scattering and scattering_backward.
+// once more and back. Each coefficient comes from the same operations whatever lies beside it, and
+// each gradient however many threads there are. The twins are reference.scattering and
+// scattering_backward.
 #pragma once
 
 #include <algorithm>
@@ -35,8 +36,8 @@ struct SignalGroup {
   T* S;
   const T* gS;
   T* grad_x;
-  T* spectrum;  // x̂, a Spectrum of bins for each strand in the other
-  T* grad_spectrum;
+  T* spectrum;       // x̂, [P] bins
+  T* grad_spectrum;  // sums of its gradient, one for each strand
 };
 
 // Of a thread. Of one level there is W, in halves, and its spectrum; forward all levels share W.
