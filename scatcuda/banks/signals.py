@@ -57,10 +57,10 @@ def morlet_band(N: int, wavelet: Morlet) -> Band:
     added(band, 1.0)
     added(base, -at_zero(band) / at_zero(base))
     found = folded(Band(first, psi), N)
-    return Band(found.first, found.values / _length(found, N, wavelet))
+    return Band(found.first, found.values / _norm(found, N, wavelet))
 
 
-def _length(psi: Band, N: int, wavelet: Morlet) -> float:
+def _norm(psi: Band, N: int, wavelet: Morlet) -> float:
     """The sum of ``|psi(t)|``, over every so many samples where that is the same to the last bit:
     ``|psi| = g |1 - kappa e^{-i xi t}|`` has the harmonics ``kappa^n`` of ``xi``, of which as many
     matter as make it 1e-16; unless its ends meet round the edge."""
