@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +56,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled() -> Iterator[None]:
+    """torch.compile keeps eight graphs of a function, here of every module's ``forward``: a test
+    begins without those of the tests before it in its process."""
+    if "torch._dynamo" in sys.modules:
+        torch._dynamo.reset()
+    yield
 
 
 # --- devices ----------------------------------------------------------------------------------

@@ -119,7 +119,6 @@ class Graphs:
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_compiled_training(dynamic):
     """One graph forward, one backward, and the backward is ours, not the reference's pieces."""
-    torch._dynamo.reset()
     graphs, model = Graphs(), network()
     compiled = torch.compile(model, fullgraph=True, dynamic=dynamic, backend=graphs.backend)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
@@ -139,7 +138,6 @@ def test_compiled_training(dynamic):
 @pytest.mark.everywhere
 @needs_compiler
 def test_other_batches_compile_once_more_at_most():
-    torch._dynamo.reset()
     graphs, model = Graphs(), network()
     compiled = torch.compile(model, fullgraph=True, backend=graphs.backend)
     for batch in (2, 3, 5, 7, 11, 4):
@@ -163,7 +161,6 @@ def test_compiled_with_leading_dimensions_and_dtypes():
 
 @needs_compiler
 def test_the_reference_compiles_to_one_graph():
-    torch._dynamo.reset()
     module, x = small(backend="reference"), torch.rand(3, 8, 8)
     assert_close(torch.compile(module, fullgraph=True, backend="aot_eager")(x), module(x))
 
@@ -172,7 +169,6 @@ def test_the_reference_compiles_to_one_graph():
 @needs_compiler
 @pytest.mark.slow
 def test_inductor_trains():
-    torch._dynamo.reset()
     model, x = network(), torch.rand(4, 1, 8, 8)
     # graphs kept from another time may hold another version of an operator
     with torch._inductor.config.patch(force_disable_caches=True):
@@ -449,7 +445,6 @@ def test_forward_mode_without_torch_func():
 @needs_compiler
 @pytest.mark.parametrize("name", ["vmap", "vmap of grad", "grad of grad", "jvp"])
 def test_compiled_transform_of_torch_func(name):
-    torch._dynamo.reset()
     module, x = small().double(), torch.rand(3, 8, 8, dtype=torch.float64)
     compiled = torch.compile(TRANSFORMED[name](module), fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(x), TRANSFORMED[name](module)(x))

@@ -41,9 +41,9 @@ class Stream:
     def __init__(self, scattering: Scattering1D[Tensor]) -> None:
         plan = scattering._plan
         #: Samples from one coefficient to the next
-        self.stride = 1 << plan.coarsest
+        self.stride: int = 1 << plan.coarsest
         #: Coefficients returned so far
-        self.done = 0
+        self.done: int = 0
         self._scattering = scattering
         self._reach = _aligned(_REACH * max(1 << plan.J, math.ceil(plan.T)), self.stride)
         # of a length that, with its padding, is a power of two, and the padding a multiple of the
