@@ -1,4 +1,5 @@
-"""Kymatio 0.3.0's own tests of images in PyTorch, with our class in the place of Kymatio's.
+"""Kymatio 0.3.0's own tests of images and signals, of PyTorch, NumPy and scikit-learn, with our
+classes in the place of Kymatio's.
 
     python tests/kymatio_suite.py CHECKOUT
 
@@ -6,7 +7,7 @@ CHECKOUT is Kymatio's source tree at its tag 0.3.0; what is tested is the packag
 run twice under ``scatcuda.kymatio.accelerate()``. Once as they are: all must pass but for those in
 ``MORE``, where ours does what Kymatio refuses. Then again with that refusal added, so that what
 such a test asks afterwards is seen as well: all must pass. Nothing may fall back to Kymatio's own
-class. Nothing is written to the checkout.
+class, but in ``FALLING_BACK``. Nothing is written to the checkout.
 
 This file is also the plugin that the tests run with.
 """
@@ -25,15 +26,26 @@ import torch
 import scatcuda
 from scatcuda.kymatio import accelerate
 
-MORE = {"test_scattering2d_errors": "ours takes input that is not contiguous"}
-FILES = ("test_torch_scattering2d.py", "test_torch_backend_2d.py", "test_frontend_scattering2d.py")
+MORE = {"TestScatteringTorch2D.test_scattering2d_errors": "ours takes input that is not contiguous"}
+FALLING_BACK = {"test_check_runtime_args"}  # on arguments that Kymatio refuses in a call
+FILES = (
+    "scattering1d/test_torch_scattering1d.py",
+    "scattering1d/test_torch_backend_1d.py",
+    "scattering1d/test_numpy_scattering1d.py",
+    "scattering1d/test_utils_scattering1d.py",
+    "scattering2d/test_torch_scattering2d.py",
+    "scattering2d/test_torch_backend_2d.py",
+    "scattering2d/test_frontend_scattering2d.py",
+    "scattering2d/test_numpy_scattering2d.py",
+    "scattering2d/test_sklearn_2d.py",
+)
 REFUSING = "SCATCUDA_KYMATIO_SUITE_REFUSING"
 
 _calls = 0
 
 
 def main(checkout: Path) -> int:
-    files = [checkout / "tests" / "scattering2d" / name for name in FILES]
+    files = [checkout / "tests" / name for name in FILES]
     if missing := [str(file) for file in files if not file.is_file()]:
         print(f"no checkout of Kymatio 0.3.0: {', '.join(missing)}", file=sys.stderr)
         return 2
@@ -71,7 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _before_call(module: torch.nn.Module, inputs: tuple[object, ...]) -> None:
     global _calls
-    if isinstance(module, scatcuda.Scattering2D):
+    if isinstance(module, (scatcuda.Scattering1D, scatcuda.Scattering2D)):
         _calls += 1
         x = inputs[0]
         if os.environ[REFUSING] and isinstance(x, torch.Tensor) and not x.is_contiguous():
@@ -80,9 +92,13 @@ def _before_call(module: torch.nn.Module, inputs: tuple[object, ...]) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     for item in items:
-        if item.originalname in MORE and not os.environ[REFUSING]:
-            reason = MORE[item.originalname]
+        name = ".".join(filter(None, (getattr(item.cls, "__name__", ""), item.originalname)))
+        if name in MORE and not os.environ[REFUSING]:
+            reason = MORE[name]
             item.add_marker(pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason))
+        if name in FALLING_BACK:
+            kind = "ignore::scatcuda.kymatio.FallbackWarning"
+            item.add_marker(pytest.mark.filterwarnings(kind))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -94,7 +110,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     import kymatio
 
     terminalreporter.write_line(
-        f"{_calls} calls of scatcuda's Scattering2D in place of that of {kymatio.__file__}"
+        f"{_calls} calls of scatcuda's transforms in place of those of {kymatio.__file__}"
     )
 
 

@@ -7,7 +7,9 @@ Kymatio 0.3.0 is there and is run. Its development branch is not: what it asks o
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -18,6 +20,10 @@ from math import pi, sqrt
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
+from sklearn.linear_model import RidgeClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 from torch import Tensor, nn
 
 import scatcuda
@@ -30,6 +36,8 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:Signal support is too small:UserWarning",
 )
 
+import kymatio.numpy  # noqa: E402
+import kymatio.sklearn  # noqa: E402
 from kymatio.scattering1d.backend.torch_backend import backend as torch1d  # noqa: E402
 from kymatio.scattering2d.backend.torch_backend import backend as torch2d  # noqa: E402
 from kymatio.scattering2d.core.scattering2d import scattering2d as core2d  # noqa: E402
@@ -358,12 +366,19 @@ def test_time_frequency_primitives():
 # --- our class in place of Kymatio's ----------------------------------------------------------
 
 
+CLASSES = [
+    getattr(frontend, name)
+    for frontend in (theirs, kymatio.numpy)
+    for name in ("Scattering1D", "Scattering2D", "HarmonicScattering3D")
+]
+
+
 @pytest.fixture
 def accelerated():
-    before = theirs.Scattering2D.__init__
+    before = [build.__init__ for build in CLASSES]
     with accelerate() as handle:
         yield handle
-    assert theirs.Scattering2D.__init__ is before
+    assert [build.__init__ for build in CLASSES] == before
 
 
 class UsersBackend(torch2d):
@@ -377,7 +392,7 @@ class UsersScattering(theirs.Scattering2D):
 
 
 def is_ours(scattering) -> bool:
-    return isinstance(scattering, scatcuda.Scattering2D)
+    return isinstance(scattering, scatcuda.Scattering1D | scatcuda.Scattering2D)
 
 
 def test_every_name_of_the_class_builds_ours(accelerated):
@@ -399,7 +414,6 @@ def test_every_name_of_the_class_builds_ours(accelerated):
         assert torch.equal(scattering(x), expected)
         assert torch.equal(scattering.scattering(x), expected)
         assert repr(scattering).startswith("Scattering2D(J=1")
-    assert not is_ours(kymatio.Scattering2D(1, (8, 8), frontend="numpy"))
 
 
 def test_what_is_built_stays_what_it_is():
@@ -447,11 +461,12 @@ def falls_back(*reasons: str):
     """Kymatio's own class is built, and each reason told once, about a line in this file."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        warnings.filterwarnings("ignore", ".*sph_harm", DeprecationWarning)
         yield
     assert len(caught) == len(reasons), [str(warning.message) for warning in caught]
     for warning, reason in zip(caught, reasons, strict=True):
         assert warning.category is FallbackWarning and warning.filename == __file__
-        assert str(warning.message).startswith("Kymatio's own Scattering2D was built, not ")
+        assert re.match("Kymatio's own .*Scattering[123]D was built, not ", str(warning.message))
         assert reason in str(warning.message)
 
 
@@ -560,6 +575,232 @@ def test_errors_of_a_call_with_padded_images_and_of_a_wrong_out_type():
         scattering(x)
 
     check_errors(out_type, "out_type must be one of 'array'")
+
+
+# --- signals, arrays, estimators --------------------------------------------------------------
+
+SIGNALS = [
+    dict(J=5, shape=512, Q=4),
+    dict(J=4, shape=(500,), Q=(4, 2), T=20),
+    dict(J=5, shape=300, Q=4, T=0, out_type="dict"),
+    dict(J=5, shape=512, Q=2, oversampling=1, out_type="list"),
+    dict(J=5, shape=512, max_order=1),
+]
+IMAGES = [
+    dict(J=2, shape=(16, 24), L=3),
+    dict(J=2, shape=(15, 17), L=3, max_order=1),
+    dict(J=1, shape=(20, 20), L=2, pre_pad=True),
+    dict(J=2, shape=(16, 16), L=3, out_type="list"),
+]
+CASES = [("Scattering1D", c) for c in SIGNALS] + [("Scattering2D", c) for c in IMAGES]
+
+
+def three(frontend, name: str, options: dict):
+    """Kymatio's own, what accelerate() makes of it, and something for them."""
+    build = getattr(getattr(kymatio, frontend), name)
+    own = build(**options)
+    with accelerate(), falls_back():
+        ours = build(**options)
+    padded = [own._M_padded, own._N_padded] if options.get("pre_pad") else np.atleast_1d(own.shape)
+    return own, ours, torch.randn(2, 3, *padded)
+
+
+def check_same(found, expected, bound: float = 1e-6) -> None:
+    """Tensors or arrays, lists and dictionaries of them: the same kinds, keys and dtypes."""
+    assert type(found) is type(expected)
+    if isinstance(expected, dict):
+        assert set(expected) <= set(found)
+        for key, value in expected.items():
+            check_same(found[key], value, bound)
+    elif isinstance(expected, list | tuple):
+        assert len(found) == len(expected)
+        for a, b in zip(found, expected, strict=True):
+            check_same(a, b, bound)
+    elif isinstance(expected, Tensor | np.ndarray):
+        assert found.shape == expected.shape
+        assert (
+            relative(torch.as_tensor(found), torch.as_tensor(expected).to(torch.as_tensor(found)))
+            <= bound
+        )
+    else:
+        assert found == expected
+
+
+@pytest.mark.parametrize("options", SIGNALS, ids=str)
+def test_modules_of_signals(options):
+    own, ours, x = three("torch", "Scattering1D", options)
+    assert isinstance(ours, scatcuda.Scattering1D) and isinstance(ours, theirs.Scattering1D)
+    check_same(ours(x), own(x))
+    assert {name for name in dir(own) if not name.startswith("tensor")} <= set(dir(ours))
+    names = "J shape Q T max_order average oversampling out_type log2_T pad_left pad_right"
+    more = "ind_start ind_end r_psi sigma0 alpha _N_padded frontend_name"
+    for name in [*names.split(), *more.split()]:
+        assert getattr(ours, name) == getattr(own, name), name
+        assert type(getattr(ours, name)) is type(getattr(own, name)), name
+    assert ours.backend is backend1d
+    check_same(ours.psi1_f, own.psi1_f)
+    check_same(ours.psi2_f, own.psi2_f)
+    check_same(ours.phi_f, own.phi_f)
+    found, expected = ours.state_dict(), own.state_dict()
+    assert list(found) == list(expected)
+    assert all(relative(found[name], expected[name]) <= 1e-6 for name in expected)
+    own.load_state_dict(found)
+    ours.load_state_dict(expected)
+    assert torch.equal(ours.tensor0, found["tensor0"])
+    for again in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
+        assert type(again) is type(ours)
+        check_same(again(x), ours(x), 0)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
+def test_arrays(name, options):
+    own, ours, x = three("numpy", name, options)
+    assert isinstance(ours, getattr(kymatio.numpy, name))
+    for dtype, bound in ((np.float32, 1e-6), (np.float64, 1e-6)):  # images: Kymatio's are float32
+        array = x.numpy().astype(dtype)
+        found = ours(array)
+        check_same(found, own(array), bound)
+        first = found[0]["coef"] if isinstance(found, list) else found
+        first = first[()] if isinstance(first, dict) else first
+        assert first.dtype == dtype
+    check_same(ours.scattering(array), found, 0)
+    assert set(dir(own)) <= {*dir(ours), *ours._filter_names}
+    for attribute in ours._filter_names:
+        check_same(getattr(ours, attribute), getattr(own, attribute), 0)
+    for again in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours))):
+        assert type(again) is type(ours)
+        check_same(again(array), found, 0)
+
+
+def test_arrays_of_any_kind(accelerated):
+    ours = kymatio.numpy.Scattering1D(J=3, shape=64, Q=2)
+    x = np.random.default_rng(0).normal(size=(4, 2, 64)) * 50
+    expected = ours(x.astype(np.float32))
+    read_only = x.astype(np.float32)
+    read_only.flags.writeable = False
+    assert np.array_equal(ours(read_only), expected)
+    assert np.array_equal(ours(x.astype(">f4")), expected)
+    assert np.array_equal(ours(x[::-1, ::-1].astype(np.float32)), expected[::-1, ::-1])
+    assert np.array_equal(ours(np.repeat(x, 2, -1).astype(np.float32)[..., ::2]), expected)
+    assert ours(x[:0]).shape == (0, 2, *expected.shape[2:])
+    whole = x.round()
+    check_same(ours(whole.astype(np.int16)), ours(whole.astype(np.float32)), 0)
+    assert ours(x.astype(np.float16)).dtype == np.float32
+    with torch.device("meta"):  # of PyTorch's, which is not asked
+        assert np.array_equal(kymatio.numpy.Scattering1D(J=3, shape=64, Q=2)(read_only), expected)
+
+
+WRONG_ARRAYS = [
+    (None, TypeError, "The input should be not empty"),
+    ([1.0] * 64, TypeError, "The input should be a numpy array, got type <class 'list'>"),
+    (torch.zeros(64), TypeError, "The input should be a numpy array"),
+    (np.zeros(64, complex), TypeError, "The input should be real; got complex128"),
+    (np.zeros(64, object), TypeError, "The input should be real; got object"),
+    (np.zeros(64, np.longdouble), TypeError, "The input should be real"),
+    (np.zeros(()), ValueError, "at least one axis"),
+    (np.zeros(63), ValueError, "array must be of spatial size (64)"),
+]
+
+
+@pytest.mark.parametrize(("x", "kind", "words"), WRONG_ARRAYS, ids=lambda v: str(v)[-30:])
+def test_errors_of_a_call_with_an_array(accelerated, x, kind, words):
+    with pytest.raises(kind, match=re.escape(words)):
+        kymatio.numpy.Scattering1D(J=3, shape=64)(x)
+
+
+@pytest.mark.parametrize("frontend", ["torch", "numpy"])
+def test_assignments_to_signals_do_what_they_do_in_kymatio(frontend):
+    own, ours, x = three(frontend, "Scattering1D", dict(J=4, shape=256, Q=3))
+    x = x if frontend == "torch" else x.numpy()
+    for name, value in [
+        ("max_order", 1), ("oversampling", 2), ("max_order", 2), ("out_type", "list"),
+        ("average", False), ("oversampling", 0), ("out_type", "dict"), ("average", True),
+    ]:  # fmt: skip
+        setattr(own, name, value)
+        setattr(ours, name, value)
+        assert getattr(ours, name) == value
+        check_same(ours(x), own(x))
+    again = pickle.loads(pickle.dumps(ours))
+    check_same(again(x), ours(x), 0)
+    for name in ("J", "shape", "Q", "T"):
+        with pytest.raises(AttributeError, match=f"Scattering1D: {name} is fixed when the"):
+            setattr(ours, name, getattr(ours, name))
+    with pytest.raises(ValueError, match="max_order must be between 0 and 2; got 3"):
+        ours.max_order = 3
+        ours(x)
+
+
+@pytest.mark.parametrize(("name", "options"), CASES, ids=str)
+def test_estimators(name, options):
+    if options.get("out_type", "array") != "array":
+        pytest.skip("Kymatio's have no other")
+    own, ours, x = three("sklearn", name, options)
+    rows = x.numpy().reshape(6, -1)
+    if options.get("pre_pad"):
+        return  # rows of Kymatio's are not padded ones
+    check_same(ours.fit(rows).transform(rows), own.fit(rows).transform(rows))
+    check_same(ours.predict(rows), ours.transform(rows), 0)
+    given = ours.get_params()
+    assert all(given[key] == value for key, value in options.items())
+    again = clone(ours)  # Kymatio's own cannot be
+    assert type(again) is type(ours) and again.get_params() == given
+    check_same(again.transform(rows), ours.transform(rows), 0)
+    check_same(pickle.loads(pickle.dumps(ours)).transform(rows), ours.transform(rows), 0)
+    ours.set_params(J=1)
+    with accelerate():
+        smaller = getattr(kymatio.sklearn, name)(**(options | {"J": 1}))
+    check_same(ours.transform(rows), smaller.transform(rows), 0)
+    with pytest.raises(ValueError, match="Invalid parameter 'nonsense'"):
+        ours.set_params(nonsense=1)
+    with pytest.raises((ValueError, TypeError)):
+        ours.set_params(J=-1)
+    check_same(ours.transform(rows), smaller.transform(rows), 0)
+
+
+def test_a_grid_search(accelerated):
+    pipeline = make_pipeline(kymatio.sklearn.Scattering1D(J=2, shape=64), RidgeClassifier())
+    rng = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    x = np.sin(np.arange(64) * (0.3 + 0.9 * y[:, None]) + rng.uniform(0, 6, (40, 1)))
+    search = GridSearchCV(pipeline, {"scattering1d__J": [2, 4]}, cv=2).fit(x, y)
+    assert search.best_score_ == 1
+
+
+def test_every_name_of_arrays_builds_ours(accelerated):
+    x = np.ones((2, 64))
+    for build in (
+        kymatio.numpy.Scattering1D,
+        functools.partial(kymatio.Scattering1D, frontend="numpy"),
+        kymatio.Scattering1D,  # NumPy's is the one without a name
+        kymatio.sklearn.Scattering1D,
+        functools.partial(kymatio.Scattering1D, frontend="sklearn"),
+    ):
+        scattering = build(3, 64, 2)
+        assert type(scattering).__module__ == "scatcuda.frontends.kymatio"
+        assert scattering.scattering(x).shape == (2, 12, 8)
+    assert is_ours(kymatio.Scattering1D(3, 64, 2, frontend="torch"))
+
+
+class UsersNumPyBackend(kymatio.numpy.Scattering1D(2, 32).backend):
+    pass
+
+
+def test_what_is_not_covered_falls_back_and_says_so_once(accelerated):
+    with falls_back(
+        "no such transform in scatcuda", "refused the arguments. Scattering1D: backend"
+    ):
+        for _ in range(2):
+            own = kymatio.numpy.HarmonicScattering3D(J=1, shape=(4, 4, 4), L=1)
+            assert own(np.ones((4, 4, 4))).ndim == 3
+            theirs.HarmonicScattering3D(J=1, shape=(4, 4, 4), L=1)  # told of the other one
+            own = kymatio.numpy.Scattering1D(2, 128, backend=UsersNumPyBackend)
+            assert own(np.ones(128)).shape == (4, 32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RuntimeError, match="smallest dimension should be larger"):
+            kymatio.numpy.Scattering2D(4, (8, 8))
+        with pytest.raises(ValueError, match="Q must be an integer or a tuple"):
+            theirs.Scattering1D(3, 64, Q=[8])
 
 
 # --- attributes -------------------------------------------------------------------------------

@@ -296,7 +296,7 @@ def test_a_network_on_it():
 def test_repr_and_fixed_arguments():
     module = Scattering1D(3, 128, 2, T=0, out_type="list")
     assert "J=3, shape=(128,), Q=(2, 1), T=0" in repr(module)
-    for name, value in (("J", 4), ("aliases", "sum"), ("padding", "zeros"), ("backend", "x")):
+    for name, value in (("J", 4), ("aliases", "sum"), ("padding", "zeros"), ("stride", 4)):
         with pytest.raises(AttributeError):
             setattr(module, name, value)
     with pytest.raises(AttributeError, match="output_shape"):
@@ -363,7 +363,7 @@ def test_bad_input():
     ):
         with pytest.raises(error, match=message):
             module(x)
-    with pytest.raises(ValueError, match="out_type must be 'list' or 'dict' where nothing is"):
+    with pytest.raises(ValueError, match="Cannot convert to out_type='array' where nothing is"):
         Scattering1D(3, 128, T=0)(torch.zeros(128))
 
 

@@ -9,15 +9,19 @@ device are looked at, which is what such tools are to change.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
 
-from ..arguments import InputError, channels_last
+from ..arguments import ArgumentError, BackendError, InputError, channels_last
 from ..ops.constants import beside, computed_in, constants, has_values
+
+#: Kymatio's checkpoints hold filters by such names
+KYMATIO_BUFFER = re.compile(r"tensor\d+")
 
 
 class Transform(nn.Module):
@@ -83,6 +87,21 @@ class Transform(nn.Module):
 
     # --- the life of a module ---
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        attribute = getattr(type(self), name, None)
+        if isinstance(attribute, property) and attribute.fset is None:
+            raise AttributeError(
+                f"{type(self).__name__}: {name} is fixed when the module is built, like its "
+                "filters; build another module"
+            )
+        super().__setattr__(name, value)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        for key in [key for key in state_dict if key.startswith(prefix)]:
+            if KYMATIO_BUFFER.fullmatch(key[len(prefix) :]):
+                del state_dict[key]
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def _followed(self, like: Tensor) -> Tensor:
         """A constant, now that they follow a buffer which was moved without asking the module, as
         DataParallel moves those of its replicas."""
@@ -103,6 +122,8 @@ class Transform(nn.Module):
             del made, last
             with constants():
                 made = self._make(computed_in(like))
+        for name in set(self._constants) - set(made):  # of what it was before
+            del self.__dict__[name]
         self._constants = tuple(made)
         for name, tensor in made.items():
             setattr(self, name, beside(tensor, like))
@@ -131,6 +152,28 @@ class Transform(nn.Module):
             f"{type(self).__name__}: torch.jit.script does not take it; use torch.jit.trace or "
             "torch.export"
         )
+
+
+def one_of(
+    caller: str,
+    name: str,
+    value: Any,
+    allowed: Collection[Any],
+    error: type[ArgumentError] = ArgumentError,
+) -> Any:
+    """A word among those that are allowed."""
+    if not isinstance(value, str) or value not in allowed:
+        words = ", ".join(map(repr, allowed))
+        raise error(f"{caller}: {name} must be one of {words}; got {value!r}")
+    return value
+
+
+def backend_name(caller: str, backend: Any, allowed: Collection[Any]) -> Any:
+    """A backend object of Kymatio, or of ours for Kymatio, stands for its name. One of the user's
+    own does not: it may compute something else."""
+    package = str(getattr(backend, "__module__", "")).partition(".")[0]
+    name = getattr(backend, "name", backend) if package in ("kymatio", "scatcuda") else backend
+    return one_of(caller, "backend", name, allowed, BackendError)
 
 
 def checked_output(caller: str, name: str, transform: Any) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Generic, Literal, TypedDict, cast, get_args, overload
 
@@ -15,7 +15,7 @@ from torch.fx import Proxy
 from typing_extensions import TypeVar
 
 from .. import limits, ops
-from ..arguments import ArgumentError, integer, plain, scales
+from ..arguments import ArgumentError, boolean, integer, plain, scales
 from ..banks.signals import (
     Aliases,
     dense,
@@ -27,18 +27,19 @@ from ..banks.signals import (
 from ..ops import reference
 from ..program.packing import Band, Packed
 from ..program.paths import where
-from ..program.signals import SignalPlan, cascades_of, half_support
+from ..program.signals import Morlet, SignalPlan, cascades_of, half_support, morlets
 from ..program.steps import PADDING
-from ..typing import Tier
-from .base import Transform
+from ..typing import Backend, BackendObject, Tier
+from .base import Transform, backend_name, one_of
 from .streaming import Stream
 
 _CALLER = "Scattering1D"
 _OUT_TYPES = ("array", "list", "dict")
-_BACKENDS: dict[str, Callable[..., Tensor]] = {
+_BACKENDS: dict[Backend, Callable[..., Tensor]] = {
     "native": ops.scattering,
     "torch": ops.scattering,
     "torch_skcuda": ops.scattering,
+    "torch_scatcuda": ops.scattering,  # scatcuda.kymatio.backend1d
     "reference": reference.scattering,
 }
 
@@ -112,7 +113,8 @@ class Scattering1D(Transform, Generic[Output]):
         self: Scattering1D[Tensor], J: int, shape: int | tuple[int], Q: int | tuple[int, ...] = ...,
         T: float | Literal["global"] | None = ..., max_order: int = ...,
         average: bool | None = ..., oversampling: int = ..., out_type: Literal["array"] = ...,
-        backend: str = ..., *, aliases: Aliases = ..., stride: int | None = ...,
+        backend: Backend | BackendObject = ..., *, aliases: Aliases = ...,
+        stride: int | None = ...,
         padding: str = ..., paths: Any = ..., tier: Tier = ..., workspace: int | None = ...,
     ) -> None: ...  # fmt: skip
     @overload
@@ -120,7 +122,7 @@ class Scattering1D(Transform, Generic[Output]):
         self: Scattering1D[Listed], J: int, shape: int | tuple[int], Q: int | tuple[int, ...] = ...,
         T: float | Literal["global"] | None = ..., max_order: int = ...,
         average: bool | None = ..., oversampling: int = ..., *, out_type: Literal["list"],
-        backend: str = ..., aliases: Aliases = ..., stride: int | None = ...,
+        backend: Backend | BackendObject = ..., aliases: Aliases = ..., stride: int | None = ...,
         padding: str = ..., paths: Any = ..., tier: Tier = ..., workspace: int | None = ...,
     ) -> None: ...  # fmt: skip
     @overload
@@ -128,7 +130,7 @@ class Scattering1D(Transform, Generic[Output]):
         self: Scattering1D[Named], J: int, shape: int | tuple[int], Q: int | tuple[int, ...] = ...,
         T: float | Literal["global"] | None = ..., max_order: int = ...,
         average: bool | None = ..., oversampling: int = ..., *, out_type: Literal["dict"],
-        backend: str = ..., aliases: Aliases = ..., stride: int | None = ...,
+        backend: Backend | BackendObject = ..., aliases: Aliases = ..., stride: int | None = ...,
         padding: str = ..., paths: Any = ..., tier: Tier = ..., workspace: int | None = ...,
     ) -> None: ...  # fmt: skip
     def __init__(
@@ -141,7 +143,7 @@ class Scattering1D(Transform, Generic[Output]):
         average: bool | None = None,
         oversampling: int = 0,
         out_type: Literal["array", "list", "dict"] = "array",
-        backend: str = "native",
+        backend: Backend | BackendObject = "native",
         *,
         aliases: Aliases = "mean",
         stride: int | None = None,
@@ -167,15 +169,30 @@ class Scattering1D(Transform, Generic[Output]):
                 stacklevel=2,
             )
         self.input_shape: tuple[int, ...] = (N,)
-        self.out_type: str = _one_of("out_type", out_type, _OUT_TYPES)
-        self._backend: str = _one_of("backend", backend, _BACKENDS)
-        self._aliases: Aliases = _one_of("aliases", aliases, get_args(Aliases))
-        self._tier: Tier = _one_of("tier", tier, get_args(Tier))
+        self.out_type: str = one_of(_CALLER, "out_type", out_type, _OUT_TYPES)
+        self.backend = backend
+        self._aliases: Aliases = one_of(_CALLER, "aliases", aliases, get_args(Aliases))
+        self._tier: Tier = one_of(_CALLER, "tier", tier, get_args(Tier))
         self._workspace = 0 if workspace is None else integer(_CALLER, "workspace", workspace, 1)
         limits.at_most(_CALLER, "workspace", self._workspace, limits.BYTES)
+        self._write()
+        self._start()
+
+    def _write(self) -> None:
+        """The programs of the plan."""
         self._cascades = cascades_of(self._plan)
         self._texts = [cascade.program.text for cascade in self._cascades]
-        self._start()
+
+    def _change(self, name: str, **changes: Any) -> None:
+        if self._plan.chosen is not None:
+            raise AttributeError(
+                f"{_CALLER}: {name} is fixed when paths are chosen; build another module"
+            )
+        self._plan = replace(self._plan, **changes)
+        self._write()
+        self._follow(anew=True)
+
+    frontend_name = "torch"  # Kymatio's word
 
     # --- what it is ---
 
@@ -196,13 +213,27 @@ class Scattering1D(Transform, Generic[Output]):
 
     @property
     def max_order(self) -> int:
-        """The largest number of wavelets on a path."""
+        """The largest number of wavelets on a path; can be assigned unless paths are chosen."""
         return self._plan.max_order
+
+    @max_order.setter
+    def max_order(self, value: int) -> None:
+        max_order = integer(_CALLER, "max_order", value, 0, limits.LEVELS)
+        more = max(max_order - len(self.Q), 0)
+        self._change("max_order", max_order=max_order, Q=self.Q + (1,) * more)
 
     @property
     def oversampling(self) -> int:
-        """Octaves by which every step is finer."""
+        """Octaves by which every step is finer; can be assigned unless paths are chosen or a stride
+        is."""
         return self._plan.finer
+
+    @oversampling.setter
+    def oversampling(self, value: int) -> None:
+        finer = integer(_CALLER, "oversampling", value, 0, limits.SCALES)
+        if finer and self._plan.stride is not None:
+            raise AttributeError(f"{_CALLER}: oversampling must be 0 where a stride is given")
+        self._change("oversampling", finer=finer)
 
     @property
     def log2_T(self) -> int:
@@ -221,8 +252,13 @@ class Scattering1D(Transform, Generic[Output]):
 
     @property
     def average(self) -> bool:
-        """Whether coefficients are averaged."""
+        """Whether coefficients are averaged; can be assigned unless paths are chosen."""
         return self._plan.average != "none"
+
+    @average.setter
+    def average(self, value: bool) -> None:
+        if boolean(_CALLER, "average", value) != self.average:
+            self._change("average", average="local" if value else "none", stride=None)
 
     @property
     def stride(self) -> int:
@@ -230,9 +266,13 @@ class Scattering1D(Transform, Generic[Output]):
         return 1 << self._plan.coarsest
 
     @property
-    def backend(self) -> str:
+    def backend(self) -> Backend:
         """How the coefficients are computed."""
         return self._backend
+
+    @backend.setter
+    def backend(self, value: Any) -> None:
+        self._backend: Backend = backend_name(_CALLER, value, _BACKENDS)
 
     @property
     def aliases(self) -> Aliases:
@@ -267,14 +307,15 @@ class Scattering1D(Transform, Generic[Output]):
 
     @property
     def psi2_f(self) -> list[dict[str, Any]]:
-        """Those of order 2, at the resolutions of what they may filter."""
-        before = [wavelet.j for wavelet in self._plan.banks[0]] if self.max_order else []
+        """Those of order 2, at the resolutions of what they may filter; as in Kymatio they are
+        listed whatever ``max_order`` is."""
+        before = [wavelet.j for wavelet in self._bank(0)]
         return self._filters(1, lambda j: max([i for i in before if i < j], default=0))
 
     @property
     def phi_f(self) -> dict[str, Any]:
         """The low-pass likewise, at all resolutions that it may average."""
-        scales = [wavelet.j for bank in self._plan.banks for wavelet in bank]
+        scales = [wavelet.j for order in (0, 1) for wavelet in self._bank(order)]
         deepest = min(max(scales, default=0), self.log2_T)
         phi = lowpass_band(self._plan.padded, self.T)
         levels = self._levels(phi, deepest)
@@ -319,17 +360,17 @@ class Scattering1D(Transform, Generic[Output]):
         """
         if isinstance(x, Proxy):
             return self._leaf(x)
-        out_type = _one_of("out_type", self.out_type, _OUT_TYPES)
+        out_type = one_of(_CALLER, "out_type", self.out_type, _OUT_TYPES)
         if out_type == "array" and not self.average:
             raise ValueError(
-                f"{_CALLER}: out_type must be 'list' or 'dict' where nothing is averaged, T = 0; "
-                "got 'array'"
+                f"{_CALLER}: Cannot convert to out_type='array' where nothing is averaged, T = 0. "
+                "Please set out_type to 'list' or 'dict'"
             )
         x = self._checked(x, self._phi_0)
         found: Any = [self._run(x, i) for i in range(len(self._texts))]
         if out_type == "array":
             return found[0]
-        by_path: Named = {} if self.average else {(): x}
+        by_path: Named = {} if self.average else {(): x.clone()}  # nobody's but the caller's
         for S, cascade in zip(found, self._cascades, strict=True):
             by_path |= {path: S[..., c, :] for c, path in enumerate(cascade.paths)}
         if out_type == "dict":
@@ -381,7 +422,7 @@ class Scattering1D(Transform, Generic[Output]):
         build: Any = Scattering1D  # whose overloads tell out_types apart
         made: Any = build(
             plan.J, N, plan.Q, T, plan.max_order, None, plan.finer, self.out_type,
-            self.backend, aliases=self.aliases,
+            self._backend, aliases=self.aliases,
             stride=None if plan.stride is None else 1 << plan.stride, padding=self.padding,
             paths=None if plan.chosen is None else list(plan.chosen), tier=self._tier,
             workspace=self._workspace or None,
@@ -421,10 +462,13 @@ class Scattering1D(Transform, Generic[Output]):
     _lengths: Tensor  # of the planes at the ends of the paths
     _phi_0: Tensor
 
+    def _why_not(self, x: Tensor) -> str:
+        return "" if x.ndim else ": it should have at least one axis"  # as Kymatio says
+
     def _run(self, x: Tensor, i: int) -> Tensor:
         packed = Packed(*(getattr(self, f"_{name}_{i}") for name in Packed._fields))
         options = self._tier, self._workspace
-        S = _BACKENDS[self.backend](x, *packed, self._texts[i], *options)
+        S = _BACKENDS[self._backend](x, *packed, self._texts[i], *options)
         if self._plan.average == "global":
             S = S[..., None]
             return S * self._lengths if self.aliases == "sum" else S
@@ -446,8 +490,6 @@ class Scattering1D(Transform, Generic[Output]):
         return range(max(self.log2_T, self.J) + 1)
 
     def _filters(self, order: int, deepest: Callable[[int], int]) -> list[dict[str, Any]]:
-        if order >= self.max_order:
-            return []
         return [
             {
                 "levels": self._levels(morlet_band(self._plan.padded, psi), deepest(psi.j)),
@@ -455,8 +497,11 @@ class Scattering1D(Transform, Generic[Output]):
                 "sigma": psi.sigma,
                 "j": psi.j,
             }
-            for psi in self._plan.banks[order]
+            for psi in self._bank(order)
         ]
+
+    def _bank(self, order: int) -> tuple[Morlet, ...]:
+        return morlets(self.J, self.Q[order])
 
     def _levels(self, band: Band, deepest: int) -> list[Tensor]:
         N = self._plan.padded
@@ -538,7 +583,7 @@ def _log2_stride(stride: Any, kind: str, T: float, oversampling: Any) -> int | N
 
 def _padding(name: Any) -> str:
     letters = {word: letter for letter, word in PADDING.items()}
-    return letters[_one_of("padding", name, letters)]
+    return letters[one_of(_CALLER, "padding", name, letters)]
 
 
 def _chosen(plan: SignalPlan, paths: Any) -> SignalPlan:
@@ -561,10 +606,3 @@ def _chosen(plan: SignalPlan, paths: Any) -> SignalPlan:
         found = "one twice" if wanted else "none"
         raise ArgumentError(f"{_CALLER}: paths must choose at least one, each once; got {found}")
     return replace(plan, chosen=tuple(sorted(wanted, key=lambda path: (len(path), path))))
-
-
-def _one_of(name: str, value: Any, allowed: Sequence[str] | dict[str, Any]) -> Any:
-    if not isinstance(value, str) or value not in allowed:
-        names = ", ".join(map(repr, allowed))
-        raise ArgumentError(f"{_CALLER}: {name} must be one of {names}; got {value!r}")
-    return value

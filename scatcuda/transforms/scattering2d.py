@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, Literal, get_args, overload
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch.fx import Proxy
 from typing_extensions import Self, TypeVar
 
 from .. import banks, limits, ops
-from ..arguments import ArgumentError, BackendError, integer, pair
+from ..arguments import integer, pair
 from ..banks import learned as learnable
 from ..banks.packing import pack
 from ..ops import reference
@@ -34,7 +33,7 @@ from ..typing import (
     Trainable,
     Wavelet,
 )
-from .base import Transform
+from .base import Transform, backend_name, one_of
 
 # How the coefficients are computed. Kymatio's names for its PyTorch backends mean the native
 # engines: the numbers are the same and so is the reason to ask for them.
@@ -45,8 +44,8 @@ _BACKENDS: dict[Backend, Callable[..., Tensor]] = {
     "torch_scatcuda": ops.scattering,  # scatcuda.kymatio.backend2d
     "reference": reference.scattering,
 }
+_CALLER = "Scattering2D"
 _OUT_TYPES = get_args(OutType)
-KYMATIO_BUFFER = re.compile(r"tensor\d+")
 
 
 Value = TypeVar("Value")
@@ -180,18 +179,17 @@ class Scattering2D(Transform, Generic[Output]):
         paths: Paths | None = None,
     ) -> None:
         super().__init__()
-        caller = "Scattering2D"
-        self._plan = plan = checked_plan(caller, J, shape, L, max_order, pre_pad, paths)
-        self._shape = pair(caller, shape)
+        self._plan = plan = checked_plan(_CALLER, J, shape, L, max_order, pre_pad, paths)
+        self._shape = pair(_CALLER, shape)
         self.input_shape: tuple[int, int] = (plan.M, plan.N)
         self._program = plan.program
         self.backend = backend
-        self.out_type: OutType = _one_of("out_type", out_type, _OUT_TYPES)
-        self._tier: Tier = _one_of("tier", tier, get_args(Tier))
+        self.out_type: OutType = one_of(_CALLER, "out_type", out_type, _OUT_TYPES)
+        self._tier: Tier = one_of(_CALLER, "tier", tier, get_args(Tier))
         self._workspace = workspace
         if workspace is not None:
-            self._workspace = integer(caller, "workspace", workspace, 1)
-            limits.at_most(caller, "workspace", self._workspace, limits.BYTES)
+            self._workspace = integer(_CALLER, "workspace", workspace, 1)
+            limits.at_most(_CALLER, "workspace", self._workspace, limits.BYTES)
         self._filters = _bank_or_name(filters, (plan.J, plan.L, *plan.padded))
         self._trainable = trainable
         self._forget()
@@ -199,7 +197,7 @@ class Scattering2D(Transform, Generic[Output]):
         if trainable is None:
             self._start()
         else:
-            kind = learnable.KINDS[_one_of("trainable", trainable, learnable.KINDS)]
+            kind = learnable.KINDS[one_of(_CALLER, "trainable", trainable, learnable.KINDS)]
             self.learned = kind(plan, self._filters)
 
     frontend_name = "torch"  # Kymatio's word
@@ -209,15 +207,6 @@ class Scattering2D(Transform, Generic[Output]):
         def __call__(self, x: Tensor) -> Output: ...
 
     # What determines the filters cannot be changed afterwards.
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        attribute = getattr(type(self), name, None)
-        if isinstance(attribute, property) and attribute.fset is None:
-            raise AttributeError(
-                f"Scattering2D: {name} is fixed when the module is built, like its filters; build "
-                "another module"
-            )
-        super().__setattr__(name, value)
 
     @property
     def J(self) -> int:
@@ -246,8 +235,8 @@ class Scattering2D(Transform, Generic[Output]):
                 "Scattering2D: max_order is fixed when paths are chosen; build another module"
             )
         p = self._plan
-        max_order = integer("Scattering2D", "max_order", value, 0, self.most_order)
-        self._plan = plan_of("Scattering2D", p.J, p.L, max_order, p.M, p.N, p.pre_pad)
+        max_order = integer(_CALLER, "max_order", value, 0, self.most_order)
+        self._plan = plan_of(_CALLER, p.J, p.L, max_order, p.M, p.N, p.pre_pad)
         self._program = self._plan.program
         if self.learned is not None:
             self.learned.follow(self._plan)
@@ -271,7 +260,7 @@ class Scattering2D(Transform, Generic[Output]):
 
     @backend.setter
     def backend(self, value: Any) -> None:
-        self._backend = backend_name(value)
+        self._backend = backend_name(_CALLER, value, _BACKENDS)
 
     @property
     def tier(self) -> Tier:
@@ -376,7 +365,7 @@ class Scattering2D(Transform, Generic[Output]):
         S: Any = _BACKENDS[self._backend](x, *packed, self._program, *options)
         if self.out_type == "array":
             return S
-        _one_of("out_type", self.out_type, _OUT_TYPES)
+        one_of(_CALLER, "out_type", self.out_type, _OUT_TYPES)
         return self._as_list(S)
 
     def freeze(self) -> Self:
@@ -493,41 +482,16 @@ class Scattering2D(Transform, Generic[Output]):
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_made": {}}
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        for key in [key for key in state_dict if key.startswith(prefix)]:
-            if KYMATIO_BUFFER.fullmatch(key[len(prefix) :]):
-                del state_dict[key]
-        super()._load_from_state_dict(state_dict, prefix, *args)
-
 
 def _levels(f: Tensor, count: int) -> list[NDArray[np.float32]]:
     return [banks.crop(f, res).to(torch.float32).numpy() for res in range(count)]
-
-
-def backend_name(backend: Any) -> Backend:
-    """A backend object of Kymatio, or of ours for Kymatio, stands for its name. One of the user's
-    own does not: it may compute something else."""
-    package = str(getattr(backend, "__module__", "")).partition(".")[0]
-    name = getattr(backend, "name", backend) if package in ("kymatio", "scatcuda") else backend
-    found: Backend = _one_of("backend", name, _BACKENDS, BackendError)
-    return found
-
-
-def _one_of(
-    name: str, value: Any, allowed: Collection[Any], error: type[ArgumentError] = ArgumentError
-) -> Any:
-    if not isinstance(value, str) or value not in allowed:
-        raise error(
-            f"Scattering2D: {name} must be one of {', '.join(map(repr, allowed))}; got {value!r}"
-        )
-    return value
 
 
 def _bank_or_name(
     value: BankName | banks.FilterBank, wanted: tuple[int, int, int, int]
 ) -> BankName | banks.FilterBank:
     if isinstance(value, str):
-        return _one_of("filters", value, banks.BUILT_IN)
+        return one_of(_CALLER, "filters", value, banks.BUILT_IN)
     if not isinstance(value, banks.FilterBank):
         raise TypeError(
             "Scattering2D: filters must be 'morlet', 'tight' or a FilterBank; "

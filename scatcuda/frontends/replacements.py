@@ -1,0 +1,393 @@
+"""What :func:`scatcuda.kymatio.accelerate` has built in place of Kymatio's classes.
+
+In place of a module, ours, with what programs written for Kymatio find on its own. In place of an
+object of NumPy or scikit-learn, Kymatio's without its filters: they are made when asked for, and
+ours computes.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..arguments import BackendError, InputError, integer
+from ..transforms.base import KYMATIO_BUFFER, Transform
+from ..transforms.scattering1d import Scattering1D
+from ..transforms.scattering2d import Scattering2D
+from .backends import Pad2D, backend1d, backend2d
+
+# --- modules ----------------------------------------------------------------------------------
+
+
+class _Buffers(Transform):
+    """Under Kymatio's name a module shows its filters as Kymatio's does: as ``tensor0`` …"""
+
+    def _kymatio_filters(self) -> list[dict[str, Any]]:
+        """In Kymatio's order, ``{"levels": [tensor at resolution 0, …]}``."""
+        raise NotImplementedError
+
+    def _kymatio_buffers(self) -> dict[str, Tensor]:
+        levels = [tensor for filter in self._kymatio_filters() for tensor in filter["levels"]]
+        return {f"tensor{n}": tensor for n, tensor in enumerate(levels)}
+
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        tensors = self._kymatio_buffers()
+        destination.update({prefix + name: tensor for name, tensor in tensors.items()})
+
+    def __getattr__(self, name: str) -> Any:
+        if KYMATIO_BUFFER.fullmatch(name):  # what is in a state_dict can be read
+            tensors = self._kymatio_buffers()
+            if name in tensors:
+                return tensors[name]
+        return super().__getattr__(name)
+
+
+class _ImageModule(_Buffers, Scattering2D):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        build: Any = Scattering2D.__init__  # whose overloads tell out_types apart
+        build(self, *args, **options)
+        integer("Scattering2D", "max_order", self.max_order, 0, self.most_order)
+
+    @property
+    def most_order(self) -> int:
+        return 2
+
+    @property
+    def backend(self) -> Any:
+        """The primitives, as an object."""
+        return self._backend if self._backend == "reference" else backend2d
+
+    @backend.setter
+    def backend(self, value: Any) -> None:
+        Scattering2D.backend.fset(self, value)  # type: ignore[attr-defined]
+
+    @property
+    def M(self) -> int:
+        """``shape[0]``: 0.3.0 deprecates it and fails."""
+        return self.shape[0]
+
+    @property
+    def N(self) -> int:
+        """``shape[1]``"""
+        return self.shape[1]
+
+    @property
+    def pad(self) -> Callable[[Tensor], Tensor]:
+        """``[..., M, N] -> [..., Mp, Np, 1]``"""
+        if self.pre_pad:
+            return lambda x: x.unsqueeze(-1)
+        wanted = [p - size for p, size in zip(self._plan.padded, self.shape, strict=True)]
+        return Pad2D([side for w in wanted for side in (w // 2, (w + 1) // 2)], self.shape)
+
+    @property
+    def unpad(self) -> Callable[[Tensor], Tensor]:
+        """``[..., m + 2, n + 2, 1] -> [..., m, n]``"""
+        return backend2d.unpad
+
+    def load_filters(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """``phi`` and ``psi`` with tensors ``[Mp / 2^res, Np / 2^res, 1]`` for arrays."""
+        like = self._packed.phi
+
+        def as_tensors(filter: Mapping[str, Any]) -> dict[str, Any]:
+            levels = [torch.from_numpy(level).unsqueeze(-1).to(like) for level in filter["levels"]]
+            return {**filter, "levels": levels}
+
+        return as_tensors(self.phi), [as_tensors(psi) for psi in self.psi]
+
+    def _kymatio_filters(self) -> list[dict[str, Any]]:
+        if self.learned is not None:  # they are parameters
+            return []
+        made = dict(self._made)
+        phi, psi = self.load_filters()
+        self._made = made  # not kept for this
+        return [phi, *psi]
+
+
+class _SignalModule(_Buffers, Scattering1D):
+    r_psi, sigma0, alpha = math.sqrt(0.5), 0.1, 5.0
+
+    def __init__(self, J: Any, shape: Any, Q: Any = 1, *args: Any, **options: Any) -> None:
+        if isinstance(Q, list):  # which ours takes under its own name
+            raise TypeError("Scattering1D: Q must be an integer or a tuple")
+        build: Any = Scattering1D.__init__
+        build(self, J, shape, Q, *args, **options)
+        integer("Scattering1D", "max_order", self.max_order, 0, self.most_order)
+
+    @property
+    def most_order(self) -> int:
+        """The largest ``max_order``."""
+        return 2
+
+    @property
+    def max_order(self) -> int:
+        """The largest number of wavelets on a path."""
+        return self._plan.max_order
+
+    @max_order.setter
+    def max_order(self, value: int) -> None:
+        integer("Scattering1D", "max_order", value, 0, self.most_order)
+        Scattering1D.max_order.fset(self, value)  # type: ignore[attr-defined]
+
+    @property
+    def backend(self) -> Any:
+        """The primitives, as an object."""
+        return self._backend if self._backend == "reference" else backend1d
+
+    @backend.setter
+    def backend(self, value: Any) -> None:
+        Scattering1D.backend.fset(self, value)  # type: ignore[attr-defined]
+
+    @property
+    def _N_padded(self) -> int:
+        return self._plan.padded
+
+    @property
+    def log2_stride(self) -> int:
+        """Of the coefficients."""
+        return self._plan.coarsest
+
+    def load_filters(self) -> None:
+        """Nothing: ``phi_f``, ``psi1_f`` and ``psi2_f`` are as the module is."""
+
+    def _kymatio_filters(self) -> list[dict[str, Any]]:
+        like = self._lengths
+        filters: list[dict[str, Any]] = [self.phi_f, *self.psi1_f, *self.psi2_f]
+        return [{"levels": [level.to(like) for level in f["levels"]]} for f in filters]
+
+
+class _EndOfConstructors(nn.Module):
+    """Between our class and Kymatio's: what follows lends its name, and is not constructed."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+
+
+# --- objects of NumPy and scikit-learn --------------------------------------------------------
+
+
+class _Arrays:
+    """Arrays in, arrays out. Kymatio's constructor in its steps, but for the filters."""
+
+    _theirs: Any  # Kymatio's class
+    _rank: int
+    _module_class: Any
+    _filter_names: tuple[str, ...]
+    _given: dict[str, Any]
+
+    def _start(self, **given: Any) -> None:
+        self._made: dict[torch.dtype, Any] = {}
+        self._made_of: dict[str, Any] = {}
+        self._given = given
+        self.frontend_name: str = "numpy"
+        base = self._base()
+        base.__init__(self, **given)
+        base._instantiate_backend(self, f"kymatio.scattering{self._rank}d.backend.")
+        if not str(getattr(self.backend, "__module__", "")).startswith("kymatio."):
+            raise BackendError(f"{self._name()}: backend must be Kymatio's own; got {self.backend}")
+        base.build(self)
+        self._built = {name: value for name, value in vars(self).items() if name in given}
+        self._module(torch.float32)  # what ours refuses, it refuses now
+        self._own = {*vars(self), *self._filter_names, "_own"}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What it was built from, and what was assigned since: the rest is not pickled."""
+        now = vars(self).items()
+        kept = {k: v for k, v in now if k in _CHANGEABLE or k not in self._own}
+        return {"given": self._given, "assigned": kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._start(**state["given"])
+        for name, value in state["assigned"].items():
+            setattr(self, name, value)
+
+    def _base(self) -> Any:
+        name = f"kymatio.scattering{self._rank}d.frontend.base_frontend"
+        return getattr(importlib.import_module(name), f"ScatteringBase{self._rank}D")
+
+    def _name(self) -> str:
+        return f"Scattering{self._rank}D"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in vars(self).get("_built", ()) and name not in _CHANGEABLE:
+            raise AttributeError(
+                f"{self._name()}: {name} is fixed when the object is built, like its filters; "
+                "build another one"
+            )
+        super().__setattr__(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._filter_names and "_built" in vars(self):
+            self._base().create_filters(self)
+            return vars(self)[name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def scattering(self, x: NDArray[Any]) -> Any:
+        """Coefficients of an array, of its dtype: float32 or float64, all else float32."""
+        if not isinstance(x, np.ndarray):
+            found = "not empty" if x is None else f"a numpy array, got type {type(x)}"
+            raise TypeError(f"{self._name()}: The input should be {found}.")
+        if x.dtype.kind not in "biuf" or x.dtype.itemsize > 8:
+            raise TypeError(f"{self._name()}: The input should be real; got {x.dtype}")
+        double = x.dtype.kind == "f" and x.dtype.itemsize == 8
+        module = self._module(torch.float64 if double else torch.float32)
+        self._check_shape(x.shape, module.input_shape)
+        x = np.ascontiguousarray(x, dtype=np.float64 if double else np.float32)
+        return _as_arrays(module(torch.from_numpy(x if x.flags.writeable else x.copy())))
+
+    def _check_shape(self, found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+        if found[-len(wanted) :] == wanted:
+            return
+        sides = ",".join(map(str, wanted))
+        kind = "Padded" if getattr(self, "pre_pad", False) else "NumPy"
+        why = f"{kind} array must be of spatial size ({sides})"
+        if len(found) < len(wanted):
+            why = f"Input array must have at least {('one axis', 'two dimensions')[self._rank - 1]}"
+        raise InputError(f"{self._name()}: x must have shape (..., {sides}); got {found}: {why}")
+
+    def _module(self, dtype: torch.dtype) -> Any:
+        """Ours of the attributes as they are now, which is kept while they are."""
+        options = self._given | {k: v for k, v in vars(self).items() if k in _CHANGEABLE}
+        if self._rank == 1:
+            average = options.pop("average", None)
+            if average is not None:
+                T = self._given["T"]
+                options["T"] = (None if T == 0 else T) if average else 0
+            options["aliases"] = "sum" if _adds_aliases(self._theirs) else "mean"
+        integer(self._name(), "max_order", options["max_order"], 0, 2)
+        if options != self._made_of:
+            self._made, self._made_of = {}, options
+        if dtype not in self._made:
+            arguments = {name: value for name, value in options.items() if name != "backend"}
+            with torch.device("cpu"), warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # Kymatio's build said it
+                self._made[dtype] = self._module_class(**arguments).to(dtype)
+        return self._made[dtype]
+
+
+# What may be assigned afterwards, in Kymatio too
+_CHANGEABLE = ("max_order", "average", "oversampling", "out_type")
+
+
+def _as_arrays(S: Any) -> Any:
+    if isinstance(S, Tensor):
+        return S.numpy()
+    if isinstance(S, dict):
+        return {key: _as_arrays(value) for key, value in S.items()}
+    return [{**path, "coef": path["coef"].numpy()} for path in S]
+
+
+class _ImageArrays(_Arrays):
+    _rank, _module_class, _filter_names = 2, Scattering2D, ("phi", "psi")
+
+    @property
+    def M(self) -> int:
+        """``shape[0]``: 0.3.0 deprecates it and fails."""
+        return int(self._given["shape"][0])
+
+    @property
+    def N(self) -> int:
+        """``shape[1]``"""
+        return int(self._given["shape"][1])
+
+
+class _SignalArrays(_Arrays):
+    _rank, _module_class, _filter_names = 1, Scattering1D, ("phi_f", "psi1_f", "psi2_f")
+
+
+class _Estimator:
+    """Of scikit-learn: its parameters are what was given, so that clones are alike."""
+
+    _given: dict[str, Any]
+    _built: dict[str, Any]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """What the object was built from, or was assigned since."""
+        now, missing = vars(self), object()
+        return {
+            name: value
+            if name not in self._built or now.get(name, missing) is self._built[name]
+            else now[name]
+            for name, value in self._given.items()
+        }
+
+    def set_params(self, **params: Any) -> Any:
+        """Builds the object anew from other parameters.
+
+        Raises: TypeError, ValueError: they do not do. Then it is as it was.
+        """
+        unknown = [name for name in params if name not in self._given]
+        if unknown:
+            raise ValueError(
+                f"Invalid parameter {unknown[0]!r} for {type(self).__name__}; "
+                f"it has {', '.join(self._given)}"
+            )
+        again: Any = type(self)
+        self.__dict__ = again(**(self.get_params() | params)).__dict__
+        return self
+
+
+# --- which -------------------------------------------------------------------------------------
+
+
+class Replacement(NamedTuple):
+    """Where Kymatio has a class, and what ours is made of."""
+
+    module: str
+    name: str
+    bases: tuple[type, ...]
+
+    def make(self, theirs: Any) -> tuple[tuple[type, ...], dict[str, Any]]:
+        """Bases and attributes of the class that takes the place of theirs."""
+        if issubclass(self.bases[0], nn.Module):
+            options = {}
+            if self.bases[0] is _SignalModule and _adds_aliases(theirs):
+                options["__init__"] = functools.partialmethod(_SignalModule.__init__, aliases="sum")
+            doc = {"__doc__": self.bases[0].__mro__[2].__doc__}
+            return (*self.bases, _EndOfConstructors, theirs), {**doc, **options}
+        signature = inspect.signature(theirs.__init__)
+
+        @functools.wraps(theirs.__init__)
+        def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+            bound = signature.bind(self, *args, **kwargs)
+            bound.apply_defaults()
+            _, *names = bound.arguments
+            self._start(**{name: bound.arguments[name] for name in names})
+
+        attributes = {"__init__": __init__, "__doc__": theirs.__doc__, "_theirs": theirs}
+        return (*self.bases, theirs), attributes
+
+
+def _adds_aliases(theirs: Any) -> bool:
+    """Whether it is of Kymatio's development branch, where coarse filters are sums of aliases."""
+    return "stride" in inspect.signature(theirs.__init__).parameters
+
+
+def _replacements() -> dict[str, Replacement]:
+    kinds = (1, (_SignalModule,), (_SignalArrays,)), (2, (_ImageModule,), (_ImageArrays,))
+    found = {}
+    for rank, module, arrays in kinds:
+        for prefix, frontend, name, bases in (
+            ("", "torch", "ScatteringTorch", module),
+            ("NumPy", "numpy", "ScatteringNumPy", arrays),
+            ("Sklearn", "sklearn", "ScatteringTransformer", (_Estimator, *arrays)),
+        ):
+            place = f"kymatio.scattering{rank}d.frontend.{frontend}_frontend"
+            found[f"{prefix}Scattering{rank}D"] = Replacement(place, f"{name}{rank}D", bases)
+    return found
+
+
+#: By the names that pickles know
+REPLACEMENTS: dict[str, Replacement] = _replacements()
