@@ -133,26 +133,52 @@ def test_summed_aliases_are_powers_of_two():
 # --- beyond Kymatio ---------------------------------------------------------------------------
 
 
-def test_a_third_order():
-    """By the definition, with NumPy's FFT."""
-    J, N, Q = 6, 1024, (2, 1, 1)
-    module = Scattering1D(J, N, Q, max_order=3, padding="periodic").double()
-    x, meta = signals(module), module.meta()
-    assert meta["order"].max() == 3 and module._plan._count() == len(meta["key"])
-    path = meta["key"][-1]
-    padded = np.pad(x.numpy(), (module.pad_left, module.pad_right), "wrap")
-    u, at = padded, 0
-    for k, n in enumerate(path):
-        bank = Scattering1D(J, N, Q[k]).psi1_f
+def written_out(module, x, path):
+    """A path by its definition, with NumPy's FFT: x is periodic."""
+    banks = [Scattering1D(module.J, module.shape, Q).psi1_f for Q in module.Q]
+    u, at = np.pad(x.numpy(), (module.pad_left, module.pad_right), "wrap"), 0
+    for bank, n in zip(banks, path, strict=False):
         psi = np.asarray(bank[n]["levels"][0][:, 0], dtype=np.float64)
         psi = psi.reshape(2**at, -1).mean(0)
         res = max(min(bank[n]["j"], module.log2_T), at)
         u = np.abs(np.fft.ifft((np.fft.fft(u) * psi).reshape(2 ** (res - at), -1).mean(0)))
         at = res
+    J = module.J
     phi = np.asarray(module.phi_f["levels"][0][:, 0], dtype=np.float64).reshape(2**at, -1).mean(0)
     S = np.fft.ifft((np.fft.fft(u) * phi).reshape(2 ** (J - at), -1).mean(0)).real
-    expected = S[module.ind_start[J] : module.ind_end[J]]
+    return S[module.ind_start[J] : module.ind_end[J]]
+
+
+def test_a_third_order():
+    module = Scattering1D(6, 1024, (2, 1, 1), max_order=3, padding="periodic").double()
+    x, meta = signals(module), module.meta()
+    assert meta["order"].max() == 3 and module._plan._count() == len(meta["key"])
+    expected = written_out(module, x, meta["key"][-1])
     np.testing.assert_allclose(module(x)[-1], expected, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize(("Q", "max_order"), [(8, 2), ((4, 2), 2), ((2, 1, 1), 3)])
+def test_frequency_criterion(Q, max_order):
+    options = dict(J=5, shape=512, Q=Q, max_order=max_order, padding="periodic")
+    module = Scattering1D(**options, criterion="frequency").double()
+    x, meta = signals(module), module.meta()
+    assert module.criterion == "frequency" and module._plan._count() == len(meta["key"])
+    assert repr(module.of_length(512)) == repr(module)
+    banks = [[psi["xi"] for psi in Scattering1D(5, 512, Q).psi1_f] for Q in module.Q]
+    expected = [()]
+    for path in expected:  # which grows
+        following = banks[len(path)] if len(path) < max_order else []
+        last = banks[len(path) - 1][path[-1]] if path else 1
+        expected += [(*path, n) for n, xi in enumerate(following) if xi < last]
+    assert meta["key"] == expected
+    S = dict(zip(meta["key"], module(x), strict=True))
+    for path in meta["key"][:: 1 + len(expected) // 30]:
+        np.testing.assert_allclose(S[path], written_out(module, x, path), rtol=2e-5, atol=1e-7)
+    scale = Scattering1D(**options).double()
+    kept = dict(zip(scale.meta()["key"], scale(x), strict=True))
+    assert set(kept) < set(S)
+    for path, value in kept.items():
+        torch.testing.assert_close(S[path], value)
 
 
 @pytest.mark.parametrize("padding", ["reflect", "symmetric", "zeros", "periodic"])
@@ -334,6 +360,7 @@ BAD = [
     (dict(backend="numpy"), ValueError, "backend must be one of 'native'"),
     (dict(aliases="max"), ValueError, "aliases must be one of 'mean', 'sum'; got 'max'"),
     (dict(padding="edge"), ValueError, "padding must be one of 'reflect'"),
+    (dict(criterion="j"), ValueError, "criterion must be one of 'scale', 'frequency'; got 'j'"),
     (dict(tier="best"), ValueError, "tier must be one of"),
     (dict(workspace=0), ValueError, "workspace must be at least 1"),
     (dict(paths=[]), ValueError, "paths must choose at least one"),

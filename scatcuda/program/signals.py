@@ -1,7 +1,8 @@
 """The cascade of signals of one axis, whose wavelets have frequencies and no angles.
 
 Its filters are Kymatio's: each order has a bank of its own, of ``Q`` wavelets an octave, and a path
-goes on with a wavelet whose scale ``j`` is larger. :class:`SignalPlan` says how long everything is,
+goes on with a wavelet whose scale ``j`` is larger, or, where that is asked for, whose frequency is
+lower. :class:`SignalPlan` says how long everything is,
 :func:`cascade_of` makes the program, and which filters and low-passes it wants.
 
 Source: J. Andén and S. Mallat, "Deep scattering spectrum", IEEE TSP 2014; constants of M. Andreux
@@ -11,11 +12,11 @@ et al., "Kymatio: scattering transforms in Python", JMLR 2020.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import groupby
+from itertools import accumulate, groupby
 from operator import itemgetter
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -31,6 +32,7 @@ from .steps import Axis, X
 from .table import Program
 
 Average: TypeAlias = Literal["local", "global", "none"]
+Criterion: TypeAlias = Literal["scale", "frequency"]
 
 _SIGMA_0 = 0.1  # width of the low-pass of T = 1, in cycles a sample
 _ALPHA = 5.0  # half-width of a band, in widths of its Gaussian
@@ -116,6 +118,7 @@ class SignalPlan:
     finer: int = 0
     pad: str = "r"
     chosen: tuple[Path, ...] | None = None
+    criterion: Criterion = "scale"
 
     def __post_init__(self) -> None:
         limits.at_most("Scattering1D", "the number of paths", self._count(), limits.CHANNELS)
@@ -129,15 +132,22 @@ class SignalPlan:
 
     def _count(self) -> int:
         """How many paths there are, before any is listed."""
-        total, ends = 1, {-1: 1}  # paths so far, by their last scale
+        total, paths = 1, [1]  # by their last wavelet
         for order, bank in enumerate(self.banks):
-            sizes = Counter(wavelet.j for wavelet in bank)
-            ends = {
-                j: n * sum(m for i, m in ends.items() if i < j or not order)
-                for j, n in sizes.items()
-            }
-            total += sum(ends.values())
+            sums = list(accumulate(paths, initial=0))
+            paths = [sums[self._sources(order, wavelet)] for wavelet in bank]
+            total += sum(paths)
         return total
+
+    def _sources(self, order: int, wavelet: Morlet) -> int:
+        """How many wavelets of the order before may come before one: the first so many."""
+        if order == 0:
+            return 1
+        return bisect_left(self.banks[order - 1], self._rank(wavelet), key=self._rank)
+
+    def _rank(self, wavelet: Morlet) -> float:
+        """By which a path increases, and a bank, too."""
+        return wavelet.j if self.criterion == "scale" else -wavelet.xi
 
     @property
     def banks(self) -> tuple[tuple[Morlet, ...], ...]:
@@ -194,12 +204,11 @@ class SignalPlan:
             return self.chosen
         layers: list[list[Path]] = [[()]]
         for order, bank in enumerate(self.banks):
-            ends = [self.banks[order - 1][p[-1]].j if p else -1 for p in layers[-1]]
+            first = [self._sources(order, wavelet) for wavelet in bank]
             layers.append([
                 (*path, n)
-                for path, j in zip(layers[-1], ends, strict=True)
-                for n, wavelet in enumerate(bank)
-                if wavelet.j > j or not path
+                for path in layers[-1]
+                for n in range(bisect_right(first, path[-1] if path else 0), len(bank))
             ])  # fmt: skip
         return tuple(path for layer in layers for path in layer)
 

@@ -27,7 +27,7 @@ from ..banks.signals import (
 from ..ops import reference
 from ..program.packing import Band, Packed
 from ..program.paths import where
-from ..program.signals import Morlet, SignalPlan, cascades_of, half_support, morlets
+from ..program.signals import Criterion, Morlet, SignalPlan, cascades_of, half_support, morlets
 from ..program.steps import PADDING
 from ..typing import Backend, BackendObject, Tier
 from .base import Transform, backend_name, one_of
@@ -90,6 +90,9 @@ class Scattering1D(Transform, Generic[Output]):
             ``T``.
         padding: how a signal goes on: ``"reflect"``, ``"symmetric"``, ``"zeros"`` or
             ``"periodic"``.
+        criterion: with which wavelets a path goes on: ``"scale"``, of larger ``j``, as in Kymatio;
+            ``"frequency"``, of lower frequency ``xi``, as in ScatNet: half as many paths more, on
+            which noise has up to half as much energy again in order 2.
         paths: the paths that are computed: a list of tuples ``(n1, n2, …)`` of ``meta()["key"]``,
             or a function of the ``meta()`` of all that returns a mask; None: all.
         tier, workspace: as for :class:`~scatcuda.Scattering2D`.
@@ -115,7 +118,8 @@ class Scattering1D(Transform, Generic[Output]):
         average: bool | None = ..., oversampling: int = ..., out_type: Literal["array"] = ...,
         backend: Backend | BackendObject = ..., *, aliases: Aliases = ...,
         stride: int | None = ...,
-        padding: str = ..., paths: Any = ..., tier: Tier = ..., workspace: int | None = ...,
+        padding: str = ..., criterion: Criterion = ..., paths: Any = ..., tier: Tier = ...,
+        workspace: int | None = ...,
     ) -> None: ...  # fmt: skip
     @overload
     def __init__(
@@ -123,7 +127,8 @@ class Scattering1D(Transform, Generic[Output]):
         T: float | Literal["global"] | None = ..., max_order: int = ...,
         average: bool | None = ..., oversampling: int = ..., *, out_type: Literal["list"],
         backend: Backend | BackendObject = ..., aliases: Aliases = ..., stride: int | None = ...,
-        padding: str = ..., paths: Any = ..., tier: Tier = ..., workspace: int | None = ...,
+        padding: str = ..., criterion: Criterion = ..., paths: Any = ..., tier: Tier = ...,
+        workspace: int | None = ...,
     ) -> None: ...  # fmt: skip
     @overload
     def __init__(
@@ -131,7 +136,8 @@ class Scattering1D(Transform, Generic[Output]):
         T: float | Literal["global"] | None = ..., max_order: int = ...,
         average: bool | None = ..., oversampling: int = ..., *, out_type: Literal["dict"],
         backend: Backend | BackendObject = ..., aliases: Aliases = ..., stride: int | None = ...,
-        padding: str = ..., paths: Any = ..., tier: Tier = ..., workspace: int | None = ...,
+        padding: str = ..., criterion: Criterion = ..., paths: Any = ..., tier: Tier = ...,
+        workspace: int | None = ...,
     ) -> None: ...  # fmt: skip
     def __init__(
         self,
@@ -148,6 +154,7 @@ class Scattering1D(Transform, Generic[Output]):
         aliases: Aliases = "mean",
         stride: int | None = None,
         padding: str = "reflect",
+        criterion: Criterion = "scale",
         paths: Any = None,
         tier: Tier = "auto",
         workspace: int | None = None,
@@ -161,6 +168,7 @@ class Scattering1D(Transform, Generic[Output]):
             _log2_stride(stride, kind, T, oversampling),
             integer(_CALLER, "oversampling", oversampling, 0, limits.SCALES),
             _padding(padding),
+            criterion=one_of(_CALLER, "criterion", criterion, get_args(Criterion)),
         )  # fmt: skip
         self._plan = plan if paths is None else _chosen(plan, paths)
         if not half_support(N, 0.1 / T)[1]:
@@ -283,6 +291,11 @@ class Scattering1D(Transform, Generic[Output]):
     def padding(self) -> str:
         """How a signal goes on."""
         return PADDING[self._plan.pad]
+
+    @property
+    def criterion(self) -> Criterion:
+        """With which wavelets a path goes on."""
+        return self._plan.criterion
 
     @property
     def pad_right(self) -> int:
@@ -424,6 +437,7 @@ class Scattering1D(Transform, Generic[Output]):
             plan.J, N, plan.Q, T, plan.max_order, None, plan.finer, self.out_type,
             self._backend, aliases=self.aliases,
             stride=None if plan.stride is None else 1 << plan.stride, padding=self.padding,
+            criterion=plan.criterion,
             paths=None if plan.chosen is None else list(plan.chosen), tier=self._tier,
             workspace=self._workspace or None,
         )  # fmt: skip
@@ -454,7 +468,8 @@ class Scattering1D(Transform, Generic[Output]):
         return (
             f"J={plan.J}, shape={self.shape}, Q={plan.Q}, T={T}, max_order={plan.max_order}, "
             f"oversampling={plan.finer}, out_type={self.out_type!r}, backend={self.backend!r}, "
-            f"aliases={self.aliases!r}, stride={self.stride}, padding={self.padding!r}"
+            f"aliases={self.aliases!r}, stride={self.stride}, padding={self.padding!r}, "
+            f"criterion={self.criterion!r}"
         )
 
     # --- how ---
