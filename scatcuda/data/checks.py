@@ -12,7 +12,7 @@ from ..files.error import DataError
 from ..files.reading import opened
 from ..terminal import printable
 from .catalog import Location, locate, read
-from .folders.folder import passed_text
+from .folders.parts import passed_text
 from .formats import stl10, svhn
 from .formats.cifar import version_of
 from .formats.idx import LAYOUTS, idx_files, layouts_of

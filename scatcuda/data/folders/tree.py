@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from ...files.error import DataError
 from .decode import SUFFIXES
-from .images import File, Source
+from .files import File, Source
 from .truth import NAMES as TRUTHS
 
 _DEEPEST = 100  # directories in directories
@@ -26,11 +26,18 @@ _WAYS = 1000  # that lead to one directory: more make a small folder of links lo
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 
 
+def is_image(path: str) -> bool:
+    """Whether a file is taken for an image, by its name."""
+    return path.lower().endswith(SUFFIXES)
+
+
 @dataclass
 class Tree:
     """What was found. Paths are inside it, with slashes."""
 
     name: str
+    wanted: Callable[[str], bool] = is_image
+    noun: str = "images"  # what these are
     images: list[str] = field(default_factory=list)
     directories: set[str] = field(default_factory=set)
     texts: dict[str, Source] = field(default_factory=dict)  # that may say what the images are
@@ -44,22 +51,22 @@ class Tree:
         self.source = lambda path: File(os.path.join(self.name, path))
 
 
-def is_image(path: str) -> bool:
-    """Whether a file is taken for an image, by its name."""
-    return path.lower().endswith(SUFFIXES)
-
-
 def is_archive(path: str) -> bool:
     """Whether a file is taken for an archive that is read, by its name."""
     return path.lower().endswith(_ARCHIVES)
 
 
-def walk(directory: str | os.PathLike[str]) -> Tree:
-    """Find the images in a directory and below it, sorted by their paths.
+def walk(
+    directory: str | os.PathLike[str],
+    wanted: Callable[[str], bool] = is_image,
+    noun: str = "images",
+) -> Tree:
+    """Find the images, or files of other names that are wanted, in a directory and below it, sorted
+    by their paths.
 
     Raises: DataError: so many links lead to one directory that there is no end of it.
     """
-    tree = Tree(os.fspath(directory))
+    tree = Tree(os.fspath(directory), wanted, noun)
     ways: Counter[tuple[int, int]] = Counter()
     _visit(tree, "", (), ways)
     tree.images.sort()
@@ -111,7 +118,7 @@ def _look(
         sort_in(tree, name)
     elif entry.is_symlink() and not os.path.exists(entry.path):
         tree.problems.append((entry.path, "cannot be read (a link to nothing)"))
-    elif is_image(name):
+    elif tree.wanted(name):
         tree.problems.append((entry.path, "not a file, but a pipe, a socket or a device"))
     else:
         tree.passed["no file"] += 1
@@ -119,7 +126,7 @@ def _look(
 
 def sort_in(tree: Tree, name: str, source: Source | None = None) -> None:
     """Take a file for what its name says."""
-    if is_image(name):
+    if tree.wanted(name):
         tree.images.append(name)
     elif is_archive(name):
         tree.archives.append(name)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...data import DataError, Dataset
-from ...data.folders.folder import passed_text
+from ...data.folders.parts import passed_text
 from ...terminal import printable
 from ...typing import OnError
 from .experiment import CONFIG, answers, cell_folder, classes_of, dataset_of

@@ -19,7 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...data import DataError, Dataset, Images
+from ...data import DataError, Dataset
+from ...data.folders.files import Files
 from ..extraction.shard import Rows
 
 __all__ = ["Watch", "compared", "content", "described", "difference", "identity"]
@@ -45,8 +46,8 @@ def content(values: Any) -> str:
         values = values.images
     words = hashlib.blake2b(digest_size=16)
     words.update(repr((shape, str(values.dtype))).encode())
-    if isinstance(values, Images):
-        words.update(repr((values.side, values.crop, values.grey)).encode())
+    if isinstance(values, Files):
+        words.update(repr(values.how).encode())
         for hashed in values.hashes(torch.arange(len(values)) if rows is None else rows):
             words.update(hashed)
     elif isinstance(values, Tensor) and rows is None and values.is_contiguous():
@@ -96,7 +97,7 @@ class Watch:
         self._images = {"train": dataset.train_x, "test": dataset.test_x}
         self._before = {
             split: x.states(torch.arange(len(x)))
-            for split, x in self._images.items() if isinstance(x, Images)
+            for split, x in self._images.items() if isinstance(x, Files)
         }  # fmt: skip
 
     def check(self, split: str, start: int = 0, stop: int | None = None) -> None:
