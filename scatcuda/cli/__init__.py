@@ -31,7 +31,7 @@ examples:
   scatcuda data list                                     which data sets are here
 """
 _SHARED = ("train", "features")  # commands whose work several processes share
-_SCATTERING = ("J", "L", "max_order", "filters", "pool", "log", "dtype")  # options of features
+_SCATTERING = ("J", "L", "Q", "max_order", "filters", "pool", "log", "dtype")  # options of features
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -114,8 +114,8 @@ def _add(
 _TRAIN = """\
 Train a classifier or a network and test it.
 
-Images -> scattering -> ridge, svm, logistic or pca; or a network: hybrid (a CNN on scattering),
-alexnet, inception, resnet. For every --n and --seeds: a balanced subset of the training images,
+Images or signals -> scattering -> ridge, svm, logistic or pca; or a network: hybrid (a CNN on
+scattering), alexnet, inception, resnet. For every --n and --seeds: a balanced subset of the training images,
 a model, its accuracy on the whole test set."""
 
 _TRAIN_EPILOG = """\
@@ -129,6 +129,7 @@ examples:
   scatcuda train mnist --J 3 --n 300 1000 all --seeds 0 1 2
   scatcuda train ~/flowers.tar --test-fraction 0.2 --image-size 128 --J 4 --pool mean
   scatcuda train cifar10 --model hybrid --n 1000 --augment flip,crop=4 --epochs 60
+  scatcuda train recordings --label '^([0-9])_' --test '_[0-4][.]wav' --J 8 --Q 8 --log
   scatcuda train --config runs/mnist-ridge/config.toml --run runs/again --alpha 1
   torchrun --nproc-per-node=2 -m -- scatcuda train mnist --model hybrid
 """
@@ -227,6 +228,11 @@ def _count(text: str) -> int | Literal["all"]:
     return int(text)
 
 
+def _tuples(given: dict[str, Any]) -> dict[str, Any]:
+    """What argparse has in lists, as options have it."""
+    return {k: tuple(value) if isinstance(value, list) else value for k, value in given.items()}
+
+
 def _bar(progress: bool | None) -> bool | None:
     """Whether a bar is shown: none where stderr is closed."""
     return progress if sys.stderr else False
@@ -241,9 +247,7 @@ def _run_train(
     from ..learn.experiments.options import Options, read_config, read_expected
     from ..learn.fitting.distributed import Place
 
-    for name in ("n", "seeds"):
-        if name in given:
-            given[name] = tuple(given[name])
+    given = _tuples(given)
     kept = read_config(config, given.get("transform")) if config else {}
     options = Options(**{**kept, **given})
     expected = read_expected(config) if config else {}
@@ -364,12 +368,13 @@ def _features(commands: Any) -> None:
 def _run_features(output: str, shard_size: int | None, progress: bool | None, **given: Any) -> None:
     import torch
 
+    from ..data.dataset import rank_of
     from ..learn.experiments.evaluation import about_files
     from ..learn.experiments.experiment import SKIPPED, dataset_of, transformer_of, write_skipped
     from ..learn.experiments.options import Options
     from ..learn.extraction.features import extract
 
-    options = Options(**given)
+    options = Options(**_tuples(given))
     if options.threads:
         torch.set_num_threads(options.threads)
     dataset = dataset_of(options, 0)
@@ -386,7 +391,8 @@ def _run_features(output: str, shard_size: int | None, progress: bool | None, **
         return
     size = " × ".join(map(str, dataset.train_x.shape[1:]))
     labels = f"{len(dataset.classes)} classes" if dataset.classes else "without labels: -1"
-    say(f"{'of':<10} images {size}, {labels}")
+    noun = "signals" if rank_of(dataset.train_x) == 1 else "images"
+    say(f"{'of':<10} {noun} {size}, {labels}")
     for line in about_files(dataset.skipped, dataset.passed):
         say(line)
     if dataset.skipped:

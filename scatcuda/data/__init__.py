@@ -1,4 +1,4 @@
-"""Images to classify.
+"""Images and signals to classify.
 
     load("mnist")        -> Dataset: training and test images, labels, names of the classes
     available(), verify("mnist")  what is on this machine, and whether it is sound
@@ -17,8 +17,14 @@ A `Dataset` comes from a name or a path (`load`), or from the reader of a format
     csv_dataset      mnist_train.csv, train.csv       rows of a label and grey pixels; `.gz` too
     parquet_dataset  train-00000-of-00001.parquet     as Hugging Face has them, lazy `Images`;
                                                       needs PyArrow, the extra parquet
+    ucr_dataset      NAME_TRAIN.ts, .tsv, .txt        time series of the UCR and UEA archives
+    beats_dataset    100.hea, 100.dat, 100.atr        heartbeats of PhysioNet's WFDB records, as
+                                                      MIT-BIH; needs wfdb, the extra wfdb
+    audio_dataset    train/class/*.wav, 7_x.wav       lazy `Recordings` from WAV, FLAC, OGG; needs
+                                                      soundfile, the extra audio
     folder_dataset   train/class/*.jpg, x.tar, x.zip  lazy `Images`, in directories and archives;
                                                       needs Pillow
+    npz_dataset and csv_dataset take signals, too
     digits_dataset, textures                          ship with scikit-learn and scikit-image
 
 Data sets are found by name, `load("mnist")`, under the names that archives and torchvision give
@@ -33,8 +39,9 @@ from ..files.budget import file_budget, set_file_budget
 from ..files.error import DataError
 from .catalog import Available, available, list_text, load
 from .checks import Check, verify, verify_text
-from .dataset import Dataset, Pairs, subset
+from .dataset import Dataset, Pairs, Signals, subset
 from .embedded import digits, digits_dataset, textures
+from .folders.audio import Recordings, audio_dataset, blocks
 from .folders.folder import folder_dataset
 from .folders.images import Images, Source
 from .formats.cifar import cifar_dataset
@@ -44,6 +51,8 @@ from .formats.parquet import parquet_dataset
 from .formats.stl10 import stl10_dataset
 from .formats.svhn import svhn_dataset
 from .formats.table import csv_dataset
+from .formats.ucr import ucr_dataset
+from .formats.wfdb import beats_dataset
 
 __all__ = [
     "Available",
@@ -52,8 +61,13 @@ __all__ = [
     "Dataset",
     "Images",
     "Pairs",
+    "Recordings",
+    "Signals",
     "Source",
+    "audio_dataset",
     "available",
+    "beats_dataset",
+    "blocks",
     "cifar_dataset",
     "csv_dataset",
     "digits",
@@ -71,6 +85,7 @@ __all__ = [
     "subset",
     "svhn_dataset",
     "textures",
+    "ucr_dataset",
     "verify",
     "verify_text",
 ]

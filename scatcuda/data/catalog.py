@@ -23,6 +23,7 @@ from ..files.error import DataError
 from ..terminal import printable, sentence
 from .dataset import Dataset
 from .embedded import digits_dataset, textures
+from .folders.audio import audio_dataset, is_audio_folder
 from .folders.folder import folder_dataset, is_image_folder
 from .folders.nearly import nearly
 from .formats.cifar import cifar_dataset, version_of
@@ -32,6 +33,8 @@ from .formats.parquet import is_parquet, parquet_dataset
 from .formats.stl10 import is_stl10, stl10_dataset
 from .formats.svhn import is_svhn, svhn_dataset
 from .formats.table import csv_dataset, is_csv
+from .formats.ucr import is_ucr, ucr_dataset
+from .formats.wfdb import beats_dataset, is_wfdb
 
 _ENVIRONMENT = "SCATCUDA_DATA"
 _DEBIAN = Path("/usr/share/datasets")
@@ -63,14 +66,22 @@ _FORMATS = {
     "SVHN": _Format(svhn_dataset, is_svhn),
     "STL-10": _Format(stl10_dataset, is_stl10),
     "Parquet": _Format(parquet_dataset, is_parquet),
+    "UCR": _Format(ucr_dataset, is_ucr),
+    "WFDB": _Format(beats_dataset, is_wfdb),
     "CSV": _Format(csv_dataset, is_csv),
+    "audio folder": _Format(audio_dataset, is_audio_folder),
     "image folder": _Format(folder_dataset, is_image_folder),
 }
-_LAST = ("image folder",)  # opens files to look: what names tell, a directory down too, goes first
+_LAST = (
+    "audio folder",
+    "image folder",
+)  # opens files to look: what names tell, a directory down too, goes first
 _EXPECTED = (
     "IDX files (train-images-idx3-ubyte), CIFAR (data_batch_1, data_batch_1.bin, train, "
     "train.bin), SVHN (train_32x32.mat), STL-10 (train_X.bin), Parquet (train-*.parquet), CSV "
-    "(*train.csv), a .npz file, images (train/class/*.jpg, class/*.jpg, *.jpg, or archives of such)"
+    "(*train.csv), a .npz file, UCR's time series (*_TRAIN.ts, *_TRAIN.tsv), WFDB records (*.hea "
+    "with *.atr), recordings (class/*.wav, *.wav), images (train/class/*.jpg, class/*.jpg, *.jpg, "
+    "or archives of such)"
 )
 # Where torchvision and unpacked archives have the files, a directory down.
 _WITHIN = (
@@ -182,7 +193,9 @@ def load(
             `test_per_class`, `size`, `seed` (textures), `coarse` (CIFAR-100), `which` (IDX),
             `size`, `crop`, `grey`, `test_fraction`, `seed`, `on_error` (images in folders and
             archives), `test_fraction`, `seed` (CSV, `.npz`, Parquet), `size`, `crop`, `grey`,
-            `image`, `label` (Parquet).
+            `image`, `label` (Parquet), `length`, `rate`, `mono`, `label`, `test`, `test_fraction`,
+            `seed`, `on_error` (recordings), `train`, `test`, `length`, `rate`, `channel` (WFDB),
+            `signals` (CSV, `.npz`).
     Returns: A `Dataset`.
     Raises:
         DataError: it is not there, of no known format, or damaged.

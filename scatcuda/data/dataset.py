@@ -6,7 +6,7 @@ import operator
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -17,19 +17,72 @@ from ..arguments import integer
 from ..files.error import DataError
 
 if TYPE_CHECKING:
+    from .folders.audio import Recordings
     from .folders.images import Images
 
-X = TypeVar("X", Tensor, "Images")
+X = TypeVar("X", Tensor, "Images", "Recordings", "Signals")
+
+
+class Signals:
+    """Signals of several channels ``[n, C, N]``, which a tensor alone would take for images.
+
+    Args: values: floating ``[n, C, N]``.
+    Raises: TypeError, ValueError: they are none.
+    Example:
+        >>> signals = Signals(torch.zeros(5, 2, 100))
+        >>> signals, signals[1:3].shape
+        (Signals([5, 2, 100], float32), torch.Size([2, 2, 100]))
+    """
+
+    rank: int = 1
+
+    def __init__(self, values: Tensor) -> None:
+        if not isinstance(values, Tensor) or not values.is_floating_point():
+            kind = values.dtype if isinstance(values, Tensor) else type(values).__name__
+            raise TypeError(f"Signals: values must be a floating tensor, got {kind}")
+        if values.ndim != 3:
+            raise ValueError(f"Signals: values must be [n, C, N], got {list(values.shape)}")
+        self.values: Tensor = values
+        self.shape: torch.Size = values.shape
+        self.dtype: torch.dtype = values.dtype
+        self.ndim: int = 3
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return self.values[index]
+
+    def __repr__(self) -> str:
+        return f"Signals({list(self.shape)}, {str(self.dtype).removeprefix('torch.')})"
+
+
+def rank_of(x: Any) -> int:
+    """How many axes one of the signals ``x`` has: 1, where it says so or is a row of a matrix, or
+    2, an image's.
+
+    Example:
+        >>> rank_of(torch.zeros(5, 100)), rank_of(torch.zeros(5, 8, 8))
+        (1, 2)
+    """
+    return int(getattr(x, "rank", 1 if len(x.shape) == 2 else 2))
+
+
+def with_channels(x: Tensor, rank: int) -> Tensor:
+    """A batch ``[b, (C,) *sides]`` with an axis of channels."""
+    return x[:, None] if x.ndim == 1 + rank else x
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset(Generic[X]):
-    """Training and test images with their labels.
+    """Training and test images, or signals, with their labels.
 
     Images are ``[n, M, N]`` (grey) or ``[n, C, M, N]`` (colour): tensors, uint8 grey levels or
-    float32, or for image folders the lazy array `Images`. Labels are ``[n]``, int64; label k
-    is the class ``classes[k]``. Images without labels have -1, and there are no classes. ``train``
-    and ``test`` are the two parts as PyTorch's loaders take them, see `Pairs`.
+    float32, or for image folders the lazy array `Images`. Signals are ``[n, N]``, float32: a
+    tensor, or for audio folders the lazy array `Recordings`; with channels `Signals`. Labels are
+    ``[n]``, int64; label k is the class ``classes[k]``. Images without labels have -1, and there
+    are no classes. ``train`` and ``test`` are the two parts as PyTorch's loaders take them, see
+    `Pairs`.
 
     Of image folders, `skipped` are the files that could not be read, with the reasons, and `passed`
     counts what was passed over, by reason.
@@ -73,8 +126,9 @@ class Dataset(Generic[X]):
         return True
 
     def __repr__(self) -> str:
+        noun = "signals" if rank_of(self.train_x) == 1 else "images"
         return (
-            f"Dataset({self.name!r}: {len(self.train_y)} + {len(self.test_y)} images "
+            f"Dataset({self.name!r}: {len(self.train_y)} + {len(self.test_y)} {noun} "
             f"{list(self.train_x.shape[1:])} {str(self.train_x.dtype).removeprefix('torch.')}, "
             f"{f'{len(self.classes)} classes' if self.classes else 'without labels'})"
         )
@@ -85,10 +139,11 @@ class Pairs(torch.utils.data.Dataset[tuple[Tensor, int]]):
 
     ``pairs[i]`` is ``(image, label)``: the image as networks take it, float32 ``[C, M, N]``, where
     uint8 is divided by 255 and grey images have one channel; the label an int. The images of a
-    batch are read together, a folder's in parallel.
+    batch are read together, a folder's in parallel. Signals are ``[C, N]`` likewise.
 
     Args:
-        x: images ``[n, M, N]`` or ``[n, C, M, N]``, a tensor or `Images`.
+        x: images ``[n, M, N]`` or ``[n, C, M, N]``, signals ``[n, N]``: a tensor, `Images`,
+            `Recordings` or `Signals`.
         y: labels ``[n]``.
     Example:
         >>> image, label = Pairs(torch.full((3, 8, 8), 255, dtype=torch.uint8), torch.arange(3))[2]
@@ -96,10 +151,10 @@ class Pairs(torch.utils.data.Dataset[tuple[Tensor, int]]):
         (torch.Size([1, 8, 8]), 1.0, 2)
     """
 
-    def __init__(self, x: Tensor | Images, y: Tensor) -> None:
+    def __init__(self, x: Tensor | Images | Recordings | Signals, y: Tensor) -> None:
         if len(x) != len(y):
             raise ValueError(f"Pairs: {len(x)} images but {len(y)} labels")
-        self.x: Tensor | Images = x
+        self.x: Tensor | Images | Recordings | Signals = x
         self.y: Tensor = y
 
     def __len__(self) -> int:
@@ -116,27 +171,28 @@ class Pairs(torch.utils.data.Dataset[tuple[Tensor, int]]):
         chosen = torch.tensor([operator.index(i) for i in indices], dtype=torch.int64)
         images = self.x[chosen]
         images = images.float().div_(255) if images.dtype == torch.uint8 else images.float()
-        images = images[:, None] if images.ndim == 3 else images
+        images = with_channels(images, rank_of(self.x))
         return list(zip(images, self.y[chosen].tolist(), strict=True))
 
 
 def assemble(
     path: str | os.PathLike[str],
     name: str,
-    train: tuple[Tensor, Tensor],
-    test: tuple[Tensor, Tensor],
+    train: tuple[Any, Tensor],
+    test: tuple[Any, Tensor],
     names: tuple[str, ...] | None = None,
-) -> Dataset[Tensor]:
+) -> Dataset[Any]:
     """The data set of images and labels that a file or directory holds.
 
     DataError with its `path` if they do not agree. Where no `names` say what the labels count, they
     are checked, and moved to 0 if they start at 1; the classes keep their numbers as names.
     """
     (train_x, train_y), (test_x, test_y) = train, test
+    noun = "signals" if rank_of(train_x) == 1 else "images"
     if train_x.shape[1:] != test_x.shape[1:]:
         raise DataError(
-            f"{path}: training images of shape {list(train_x.shape[1:])} "
-            f"but test images of shape {list(test_x.shape[1:])}"
+            f"{path}: training {noun} of shape {list(train_x.shape[1:])} "
+            f"but test {noun} of shape {list(test_x.shape[1:])}"
         )
     if names is not None:
         return Dataset(name, train_x, train_y, test_x, test_y, names)

@@ -8,6 +8,7 @@ them is decoded to, :class:`~scatcuda.data.Images` and :class:`~scatcuda.data.Re
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from typing import Any, Protocol, overload
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from ...files.error import DataError
 from ...files.reading import read_whole
@@ -128,6 +130,12 @@ class Files:
             for _ in pool.map(decode, range(len(sources))):
                 pass
         return batch
+
+    def part(self, index: slice) -> Self:
+        """Some of the files, decoded alike."""
+        other = copy.copy(self)
+        other.sources = self.sources[index]
+        return other
 
     def hashes(self, index: Tensor) -> Iterator[bytes]:
         """Of some files a hash of their bytes each, 16 bytes long."""

@@ -1,6 +1,7 @@
-"""Images and labels in one `.npz` file, as Keras keeps MNIST and as MedMNIST comes.
+"""Images or signals and labels in one `.npz` file, as Keras keeps MNIST and as MedMNIST comes.
 
-npz_dataset() -> Dataset of images [n, M, N] or [n, 3, M, N], uint8 or float32
+npz_dataset() -> Dataset of images [n, M, N] or [n, 3, M, N], uint8 or float32, or of signals
+                 [n, N] float32
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from torch import Tensor
 from ...files.budget import ask
 from ...files.error import DataError
 from ...files.reading import Asking, opened, read_up_to
-from ..dataset import Dataset, assemble
+from ..dataset import Dataset, Signals, assemble
 from ..labels import Share, labelled
 
 _PARTS = {"train": ("train", "training"), "test": ("test", "testing"),
@@ -41,8 +42,12 @@ _ZIP_ERRORS = (
 
 
 def npz_dataset(
-    path: str | os.PathLike[str], *, test_fraction: float = 0.0, seed: int = 0
-) -> Dataset[Tensor]:
+    path: str | os.PathLike[str],
+    *,
+    test_fraction: float = 0.0,
+    seed: int = 0,
+    signals: bool = False,
+) -> Dataset[Any]:
     """Read a training and a test set from a `.npz` file.
 
     The arrays are named `x_train, y_train, x_test, y_test`, as in Keras' `mnist.npz`, or
@@ -50,7 +55,8 @@ def npz_dataset(
     with any of `x`, `images`, `data` and of `y`, `labels`, `targets`. Without a test set those of
     `val` are taken; without these, or of `images` and `labels` alone, `test_fraction` sets a
     share of each class aside. Others are left alone. Channels may come last or first; where both
-    would do, they come last. Pickled objects are never read.
+    would do, they come last. Arrays ``[n, N]`` are signals, and ``[n, C, N]`` where it is said.
+    Pickled objects are never read.
 
     Labels are integers, whole floats, rows of zeros and a one, or names.
 
@@ -58,9 +64,10 @@ def npz_dataset(
         path: the file.
         test_fraction: the share of each class for testing, below 1, where there is no test set.
         seed: decides which images are set aside.
+        signals: whether arrays of three axes are signals of several channels.
     Returns: A `Dataset` of images ``[n, M, N]`` (one channel) or ``[n, 3, M, N]``, uint8 as they
-        are or float32; labels that start at 1 in the file start at 0 here, names are in
-        alphabetical order.
+        are or float32, or of signals, float32 ``[n, N]`` or `Signals` ``[n, C, N]``; labels that
+        start at 1 in the file start at 0 here, names are in alphabetical order.
     Raises:
         DataError: the file is missing or damaged, the arrays are not there, not images and labels,
             or do not agree.
@@ -88,7 +95,7 @@ def npz_dataset(
     except _ZIP_ERRORS as error:
         raise DataError(f"{name}: not a .npz file or a damaged one ({error})") from None
     share.check(name, len(keys) > 2)
-    x = {key: _images(name, key, arrays[key]) for key in keys[::2]}
+    x = {key: _values(name, key, arrays[key], signals) for key in keys[::2]}
     for images, labels in zip(keys[::2], keys[1::2], strict=True):
         count = len(arrays[labels]) if arrays[labels].ndim else 0
         if count != len(x[images]):
@@ -96,6 +103,9 @@ def npz_dataset(
     y, classes = labelled(name, {key: arrays[key] for key in keys[1::2]})
     parts = list(zip(x.values(), y, strict=True))
     train, test = parts if len(parts) > 1 else share.of(name, *parts[0])
+    if signals and train[0].ndim == 3:
+        first, second = ((Signals(x), y) for x, y in (train, test))
+        return assemble(name, Path(name).stem, first, second, classes)
     return assemble(name, Path(name).stem, train, test, classes)
 
 
@@ -184,17 +194,21 @@ def _header(name: str, file: BinaryIO) -> tuple[tuple[int, ...], np.dtype, bool]
     return shape, np.dtype(kind), fortran is True
 
 
-def _images(name: str, key: str, array: np.ndarray) -> Tensor:
-    """Images [n, M, N] or [n, 3, M, N]."""
+def _values(name: str, key: str, array: np.ndarray, signals: bool) -> Tensor:
+    """Images [n, M, N] or [n, 3, M, N]; signals [n, N] or [n, C, N]."""
+    rank = 1 if array.ndim == 2 or signals else 2
     if array.ndim == 4 and array.shape[3] in (1, 3):
         array = np.moveaxis(array, 3, 1)
     if array.ndim == 4 and array.shape[1] == 1:
         array = array[:, 0]
-    if not (array.ndim == 3 or (array.ndim == 4 and array.shape[1] == 3)) or not array.size:
-        raise DataError(f"{name}: {key} has the shape {list(array.shape)}, which is not of images")
-    if array.dtype != np.uint8 and array.dtype.kind != "f":
-        raise DataError(f"{name}: {key} has the type {array.dtype}, expected uint8 or floats")
-    if array.dtype.kind == "f":
+    shapes = (2, 3) if rank == 1 else (3, 4)
+    if array.ndim not in shapes or (array.ndim == 4 and array.shape[1] != 3) or not array.size:
+        what = "signals" if rank == 1 else "images"
+        raise DataError(f"{name}: {key} has the shape {list(array.shape)}, which is not of {what}")
+    if array.dtype.kind not in ("f" if rank == 2 else "fiu") and array.dtype != np.uint8:
+        wanted = "uint8 or floats" if rank == 2 else "numbers"
+        raise DataError(f"{name}: {key} has the type {array.dtype}, expected {wanted}")
+    if array.dtype.kind == "f" or rank == 1:
         with np.errstate(over="ignore"):  # becomes infinite, which is refused below
             array = array.astype(np.float32)
         if not np.isfinite(array).all():

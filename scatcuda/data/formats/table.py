@@ -1,6 +1,7 @@
-"""Grey images as rows of numbers in text, as MNIST comes as CSV: a label, then the pixels.
+"""Grey images or signals as rows of numbers in text, as MNIST comes as CSV: a label, then the
+pixels or samples.
 
-csv_dataset() -> Dataset of images [n, M, M] uint8
+csv_dataset() -> Dataset of images [n, M, M] uint8, or of signals [n, N] float32
 
 NumPy reads the numbers.
 """
@@ -30,6 +31,8 @@ from ..labels import Share
 _LABEL = ("label", "labels", "class", "target", "y")  # of a column with a name
 _LINE = 1 << 20  # bytes of the first one; a row of 224 x 224 pixels has 200 thousand
 _NUMBER = 8  # bytes of a number and what is around it, at most
+_LONGEST = 32  # of one of a signal
+_NUMERAL = r'"?[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?"?'
 _BLOCK = 1 << 22  # numbers read at a time
 _TRAIN = re.compile(r"(?P<stem>.*[-_ .])?train(?P<end>\.csv(\.gz)?)", re.IGNORECASE)
 
@@ -53,7 +56,11 @@ def is_csv(path: Path) -> bool:
 
 
 def csv_dataset(
-    path: str | os.PathLike[str], *, test_fraction: float = 0.0, seed: int = 0
+    path: str | os.PathLike[str],
+    *,
+    test_fraction: float = 0.0,
+    seed: int = 0,
+    signals: bool = False,
 ) -> Dataset[Tensor]:
     """Read grey images from tables of text, as `mnist_train.csv` and `mnist_test.csv`.
 
@@ -66,7 +73,9 @@ def csv_dataset(
             one, another whose name ends in `test.csv` instead. `.gz` may follow.
         test_fraction: the share of each class for testing, below 1, where there is no test set.
         seed: decides which images are set aside.
-    Returns: A `Dataset` of images ``[n, M, M]``, uint8; labels that start at 1 start at 0 here.
+        signals: whether rows are of signals: a label and any numbers.
+    Returns: A `Dataset` of images ``[n, M, M]``, uint8, or of signals ``[n, N]``, float32; labels
+        that start at 1 start at 0 here.
     Raises:
         DataError: a file is missing, damaged, or of something else.
         TypeError, ValueError: an argument is not as above; `test_fraction` where there is a test
@@ -84,7 +93,7 @@ def csv_dataset(
     if len(files) > 1 and _columns(files[1]) == _columns(files[0]) - 1:
         del files[1]  # it has no labels
     share.check(os.fspath(path), len(files) > 1)
-    parts = [_read(file) for file in files]
+    parts = [_read(file, signals) for file in files]
     train, test = parts if len(parts) > 1 else share.of(os.fspath(path), *parts[0])
     return assemble(path, name.name if name.is_dir() else name.name.split(".")[0], train, test)
 
@@ -104,31 +113,38 @@ def _first_row(file: Path, stream: BinaryIO) -> list[str]:
         raise DataError(f"{file}: its first row cannot be read ({error})") from None
 
 
-def _read(file: Path) -> tuple[Tensor, Tensor]:
-    """Images [n, M, M] and labels [n]."""
+def _read(file: Path, signals: bool) -> tuple[Tensor, Tensor]:
+    """Images [n, M, M] or signals [n, N], and labels [n]."""
+    numbers = _any_numbers if signals else _numbers
     with opened(file) as stream:
         names = [name.strip().lower() for name in _first_row(file, stream)]
         side = math.isqrt(max(0, len(names) - 1))
-        if side < 1 or side * side != len(names) - 1:
+        if side < 1 or (side * side != len(names) - 1 and not signals):
+            more = "" if len(names) < 2 else "; signals=True reads rows of signals"
             raise DataError(
                 f"{file}: expected a label and M x M pixels in a row, got {len(names)} columns"
+                f"{more}"
             )
-        titled = not all(re.fullmatch("[0-9]+", name) for name in names)
+        number = _NUMERAL if signals else "[0-9]+"
+        titled = not all(re.fullmatch(number, name) for name in names)
         column = next((names.index(name) for name in _LABEL if name in names), -1) if titled else 0
         if column < 0:
             raise DataError(f"{file}: its first row names no column label")
-        blocks = [] if titled else [_numbers(file, [",".join(names)], len(names))]
+        blocks = [] if titled else [numbers(file, [",".join(names)], len(names))]
         taken, count = 0, max(1, _BLOCK // len(names))
-        lines = _lines(file, stream, _NUMBER * len(names))
+        lines = _lines(file, stream, (_LONGEST if signals else _NUMBER) * len(names))
         while some := list(itertools.islice(lines, count)):
-            blocks.append(_numbers(file, some, len(names)))
+            blocks.append(numbers(file, some, len(names)))
             taken += blocks[-1].nbytes
             ask(str(file), 3 * taken)  # in blocks, as one, and without the labels
     if not taken + sum(map(len, blocks)):
         raise DataError(f"{file}: it has no rows")
     rows = np.concatenate(blocks)
-    x = np.delete(rows, column, 1).reshape(-1, side, side)
-    return torch.from_numpy(x), torch.from_numpy(rows[:, column].astype(np.int64))
+    x, y = np.delete(rows, column, 1), rows[:, column]
+    if signals and (y != np.round(y)).any():
+        raise DataError(f"{file}: it has labels that are no whole numbers")
+    x = x.astype(np.float32) if signals else x.reshape(-1, side, side)
+    return torch.from_numpy(x), torch.from_numpy(y.astype(np.int64))
 
 
 def _lines(file: Path, stream: BinaryIO, most: int) -> Iterator[str]:
@@ -138,6 +154,20 @@ def _lines(file: Path, stream: BinaryIO, most: int) -> Iterator[str]:
             raise DataError(f"{file}: it has a line of more than {most} bytes")
         if line.strip():
             yield line.decode("latin-1")
+
+
+def _any_numbers(file: Path, lines: list[str], columns: int) -> np.ndarray:
+    """Rows of numbers [n, columns], float64: labels are exact."""
+    try:
+        rows = np.loadtxt(lines, np.float64, delimiter=",", ndmin=2, comments=None, quotechar='"')
+        if rows.shape[1] != columns:
+            raise ValueError(f"one has {rows.shape[1]}")
+        if not (np.abs(rows) <= np.finfo(np.float32).max).all():
+            raise ValueError("one is missing, infinite or too large")
+    except (ValueError, OverflowError) as error:
+        said = " ".join(str(error).split())[:99]
+        raise DataError(f"{file}: expected rows of {columns} numbers ({said})") from None
+    return rows
 
 
 def _numbers(file: Path, lines: list[str], columns: int) -> np.ndarray:

@@ -29,6 +29,7 @@ from ... import data
 from ...arguments import seconds
 from ...data import DataError, Dataset
 from ...data.catalog import locate, read
+from ...data.dataset import rank_of
 from ...files import make_folder, write_text
 from ...files.reading import read_json
 from ...typing import Loss, Resume
@@ -373,6 +374,12 @@ class _Source:
         self.dataset = _tested(dataset_of(options, seed))
         self.watch = Watch(self.dataset)
         self.transformer = None if options.features == "pixels" else transformer_of(options)
+        rank = rank_of(self.dataset.train_x)
+        if (rank == 1) != bool(options.Q) and options.transform == "scattering2d":
+            what, more = (("signals", "say how many wavelets an octave, as in Q = 8")
+                          if rank == 1 else ("images", "leave out Q"))  # fmt: skip
+            if options.features != "pixels" and options.model in (*LINEAR, "hybrid"):
+                raise ValueError(f"{self.dataset.name}: it is of {what}: {more}")
         if self.transformer and options.model in LINEAR:
             self.transformer.fit(self.dataset.train_x)
         self.train: Tensor | None = None
@@ -456,6 +463,7 @@ def transformer_of(options: Options) -> ScatteringTransformer:
     return ScatteringTransformer(
         options.J, options.L, options.max_order, None if options.pool == "none" else options.pool,
         log=options.log, filters=options.filters, device=options.device, dtype=options.dtype,
+        Q=options.Q or None,
     )  # fmt: skip
 
 
@@ -478,13 +486,13 @@ def _classifier(options: Options, shared: bool) -> Any:
 def _network(options: Options, images: Any, classes: int, seed: int) -> nn.Module:
     """The network, with the weights that it starts from."""
     size = tuple(images.shape[1:])
-    shape = (1, *size) if len(size) == 2 else size
+    shape = (1, *size) if len(size) == rank_of(images) else size
     how: dict[str, Any] = {}
     if options.model == "hybrid":
         trainable = None if options.trainable == "none" else options.trainable
         how = {
             "J": options.J, "L": options.L, "max_order": options.max_order,
-            "filters": options.filters, "trainable": trainable,
+            "filters": options.filters, "trainable": trainable, "Q": options.Q or None,
         }  # fmt: skip
         if options.transform != "scattering2d":
             own = {name: how[name] for name in ("J", "L", "max_order", "filters")}

@@ -48,7 +48,9 @@ _MANY = 2**31 - 1  # of images, steps, pixels: more is a slip of the finger
 _CONFIG_DOTS = 256  # of a line of it; only names of files have some
 _CONFIG_BYTES = 1 << 14  # of a configuration file; one with every option has a thousand
 Features = Literal["scattering", "pixels"]
-OF_FILES = ("crop", "grey", "test_fraction", "on_error")  # as the readers call them
+OF_FILES = (
+    "crop", "grey", "test_fraction", "on_error", "length", "rate", "label", "test", "signals",
+)  # fmt: skip  # as the readers call them
 LINEAR: tuple[Classifier, ...] = get_args(Classifier)
 NETWORKS: tuple[Network, ...] = get_args(Network)
 
@@ -87,6 +89,21 @@ class Options:
         "stop", "images in files that cannot be read: stop, or skip and list them",
         choices=get_args(OnError),
     )  # fmt: skip
+    length: int = _option(
+        0, "recordings: samples that are kept of each, the middle ones; 0: of the longest; beats: "
+        "of each", least=0, most=limits.SIDE,
+    )  # fmt: skip
+    rate: int = _option(
+        0, "recordings, beats: samples a second, others are resampled; 0: theirs", least=0,
+        most=1 << 20,
+    )  # fmt: skip
+    label: str = _option(
+        "", "recordings: regular expression that finds the class in a path; empty: directories"
+    )
+    test: str = _option(
+        "", "recordings: regular expression that is found in the paths of those for testing"
+    )
+    signals: bool = _option(False, "CSV, npz: rows, or arrays of three axes, are signals")
     model: Classifier | Network = _option(
         "ridge", "classifier or network", choices=(*LINEAR, *NETWORKS)
     )
@@ -100,6 +117,9 @@ class Options:
     )
     J: int = _option(2, "scales: coefficients average over 2^J pixels", least=1, most=limits.SCALES)
     L: int = _option(8, "angles", least=1, most=256)
+    Q: tuple[int, ...] = _option(
+        (), "of signals: wavelets an octave, of each order; without any, images are transformed"
+    )
     max_order: int = _option(
         2, "wavelets on a path of scattering, at most J", least=0, most=limits.SCALES
     )
@@ -173,6 +193,9 @@ class Options:
             raise ValueError(
                 f"max_order must be at most {most} where J = {self.J}, got {self.max_order}"
             )
+        for q in self.Q:
+            if isinstance(q, bool) or not isinstance(q, int) or not 1 <= q <= limits.ANGLES:
+                raise ValueError(f"Q must be integers from 1 to {limits.ANGLES}, got {_shown(q)}")
         if self.patience and not self.val:
             raise ValueError("patience needs images to validate on: val, such as 0.1")
         _check_transform(self)
@@ -193,6 +216,11 @@ def _check_transform(options: Options) -> None:
     own = ["trainable"]
     if is_foreign(options.transform):
         own += ["J", "L", "max_order", "filters"]
+    if options.Q:
+        for name in ("L", "filters", "trainable", "transform", "pool"):
+            value = getattr(options, name)
+            if value != fields[name] and value != "mean":
+                raise ValueError(f"{name} is no option of signals, with Q; got {value!r}")
     if options.transform != fields["transform"]:
         for name in own:
             if (value := getattr(options, name)) != fields[name]:
@@ -295,7 +323,7 @@ def read_config(path: str | os.PathLike[str], trusted: str | None = None) -> dic
         name = key.replace("-", "_")
         if name not in names:
             raise ValueError(f"{path}: {_shown(key)} is no option; see scatcuda train --help")
-        many = name in ("n", "seeds")
+        many = name in ("n", "seeds", "Q")
         given[name] = tuple(value if isinstance(value, list) else [value]) if many else value
     named = given.get("transform", "scattering2d")
     if isinstance(named, str) and is_foreign(named) and named != trusted:

@@ -1,9 +1,11 @@
-"""Images in whatever form they come, read in batches.
+"""Images or signals in whatever form they come, read in batches.
 
     array, tensor or lazy array [n, (C,) M, N], or rows [n, C M N]  ->  tensors [b, (C,) M, N]
+    array, tensor or lazy array [n, (C,) N], or rows [n, C N]       ->  tensors [b, (C,) N]
 
 A lazy array has `len()`, `.shape` and slices; only the slices that are asked for are read. Pixels
-arrive as the floats that the transforms see: uint8 divided by 255, floats as they are.
+arrive as the floats that the transforms see: uint8 divided by 255, floats as they are. Samples of
+signals are taken as they are, whole numbers too.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from torch import Tensor
 from ...arguments import channels_last, integer
 from .shard import named
 
+_WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
 
 class ImageSource:
     """Images to be read in batches.
@@ -28,6 +32,7 @@ class ImageSource:
             tensor, what NumPy makes an array of, or a lazy array. uint8 or floating.
         shape: ``(M, N)`` or ``(C, M, N)``; ``None``: from ``X``.
         caller: heads the errors.
+        rank: 2, or 1 for signals ``[n, N]``, ``[n, C, N]``, ``shape`` ``(N,)`` or ``(C, N)``.
     Raises: TypeError, ValueError: ``X`` is nothing of this kind.
     Example:
         >>> source = ImageSource(np.full((5, 16), 255, dtype=np.uint8), shape=(4, 4))
@@ -36,9 +41,14 @@ class ImageSource:
     """
 
     def __init__(
-        self, X: Any, shape: Sequence[int] | None = None, caller: str = "ImageSource"
+        self,
+        X: Any,
+        shape: Sequence[int] | None = None,
+        caller: str = "ImageSource",
+        rank: int = 2,
     ) -> None:
-        self._caller = caller
+        self._caller, self._rank = caller, rank
+        noun, sides = ("images", "M, N") if rank == 2 else ("signals", "N")
         lazy = hasattr(X, "shape") and hasattr(X, "__getitem__") and not hasattr(X, "__array__")
         if not isinstance(X, (Tensor, np.ndarray)) and not lazy:
             X = np.asarray(X)
@@ -47,17 +57,18 @@ class ImageSource:
         self._check_kind(X.dtype if isinstance(X, (Tensor, np.ndarray)) else None)
         if shape is not None:
             shape = tuple(integer(caller, "shape", side, 1) for side in shape)
-            if len(shape) not in (2, 3):
-                raise ValueError(f"{caller}: shape must be (M, N) or (C, M, N); got {shape}")
+            if len(shape) not in (rank, rank + 1):
+                kinds = "(M, N) or (C, M, N)" if rank == 2 else "(N,) or (C, N)"
+                raise ValueError(f"{caller}: shape must be {kinds}; got {shape}")
             if size[1:] not in (shape, (math.prod(shape),)):
                 raise ValueError(
-                    f"{caller}: X must be images [n, {', '.join(map(str, shape))}] or rows "
+                    f"{caller}: X must be {noun} [n, {', '.join(map(str, shape))}] or rows "
                     f"[n, {math.prod(shape)}]; got {list(size)}{channels_last(size[1:])}"
                 )
-        elif len(size) not in (3, 4):
+        elif len(size) not in (rank + 1, rank + 2):
             raise ValueError(
-                f"{caller}: X must be images [n, M, N] or [n, C, M, N], or rows with shape=(M, N) "
-                f"given; got {list(size)}"
+                f"{caller}: X must be {noun} [n, {sides}] or [n, C, {sides}], or rows with "
+                f"shape=({sides}) given; got {list(size)}"
             )
         elif len(size) == 4 and channels_last(size[1:]):
             # A few columns of many colours would do as images where J is small.
@@ -110,7 +121,8 @@ class ImageSource:
         if device.type == "cuda" and x.device.type == "cpu":
             x = x.pin_memory()  # uint8 crosses the bus as it is
         x = x.to(device, non_blocking=True)
-        x = x.to(dtype).div_(255) if x.dtype == torch.uint8 else x.to(dtype)
+        pixels = x.dtype == torch.uint8 and self._rank == 2
+        x = x.to(dtype).div_(255) if pixels else x.to(dtype)
         return x.reshape(len(x), *self.shape)
 
     def _check_kind(self, dtype: Any) -> None:
@@ -119,5 +131,9 @@ class ImageSource:
         real = (
             dtype.is_floating_point if isinstance(dtype, torch.dtype) else dtype.kind == "f"
         ) and str(dtype) not in ("float128", "longdouble")
-        if not real and dtype not in (torch.uint8, np.dtype(np.uint8)):
+        if self._rank == 1:
+            whole = getattr(dtype, "kind", "") in "iu" or dtype in _WHOLE
+            if not real and not whole:
+                raise TypeError(f"{self._caller}: X must be of real numbers; got {dtype}")
+        elif not real and dtype not in (torch.uint8, np.dtype(np.uint8)):
             raise TypeError(f"{self._caller}: X must be uint8, 0 to 255, or floating; got {dtype}")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...data import Pairs
+from ...data.dataset import with_channels
 
 __all__ = ["Images", "Rows", "Shard", "free_memory", "named"]
 
@@ -53,6 +54,7 @@ class Rows:
         self.rows: Tensor = rows
         self.shape: tuple[int, ...] = (len(rows), *images.shape[1:])
         self.dtype: Any = images.dtype
+        self.rank: int = getattr(images, "rank", 2)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -81,6 +83,8 @@ class Shard:
         name: of the argument it came as, for errors.
         data: images ``[n, ...]`` and labels ``[n]``, or `Pairs` of them.
         rows: indices of the rows that are this shard; all by default.
+        rank: axes of an image, or of a signal, without channels; None: as the data tell. What has
+            no axis of channels gets one, but for rows ``[n, d]`` of a tensor.
     Raises: TypeError, ValueError: the data are not images and as many integer labels from 0.
     Example:
         >>> shard = Shard("train", (torch.zeros(5, 8, 8, dtype=torch.uint8), torch.arange(5)))
@@ -90,7 +94,11 @@ class Shard:
     """
 
     def __init__(
-        self, name: str, data: tuple[Images, Tensor] | Pairs, rows: Tensor | None = None
+        self,
+        name: str,
+        data: tuple[Images, Tensor] | Pairs,
+        rows: Tensor | None = None,
+        rank: int | None = None,
     ) -> None:
         if isinstance(data, Pairs):
             data = data.x, data.y
@@ -116,6 +124,7 @@ class Shard:
             raise TypeError(f"{name}: images must be uint8 or floating point, got {x.dtype}")
         self.name: str = name
         self.x: Any = x  # Images, but NumPy's are tensors
+        self.rank: int = getattr(x, "rank", 2) if rank is None else rank
         self.y: Tensor = y.to("cpu", torch.int64)
         self.rows: Tensor = torch.arange(len(y)) if rows is None else rows
 
@@ -124,7 +133,7 @@ class Shard:
 
     def part(self, rows: Tensor) -> Shard:
         """Some of these rows."""
-        return Shard(self.name, (self.x, self.y), self.rows[rows])
+        return Shard(self.name, (self.x, self.y), self.rows[rows], self.rank)
 
     def batch(self, places: Tensor, device: torch.device) -> Batch:
         """Images and labels of some of the rows, on the device."""
@@ -132,7 +141,7 @@ class Shard:
         x = self.x[rows.to(self.x.device) if isinstance(self.x, Tensor) else rows]
         x = x.to(device, non_blocking=True)
         x = x.float().div_(255) if x.dtype == torch.uint8 else x.float()
-        return x[:, None] if x.ndim == 3 else x, self.y[rows].to(device, non_blocking=True)
+        return with_channels(x, self.rank), self.y[rows].to(device, non_blocking=True)
 
     def batches(self, places: Iterable[Tensor], device: torch.device) -> Iterator[Batch]:
         """One batch after another; a lazy array is read ahead."""
@@ -159,7 +168,7 @@ class Shard:
             return self
         if self.x.nbytes > torch.cuda.mem_get_info(device)[0] // 4:
             return self
-        return Shard(self.name, (self.x.to(device), self.y), self.rows)
+        return Shard(self.name, (self.x.to(device), self.y), self.rows, self.rank)
 
     def mapped(self, f: Callable[[Tensor], Tensor], size: int, device: torch.device) -> Shard:
         """Shard of ``f(images)``, kept as float16 in main memory.
@@ -182,7 +191,7 @@ class Shard:
             kept[done : done + len(part)] = part
             done += len(part)
         assert kept is not None
-        return Shard(self.name, (kept, self.y[self.rows]))
+        return Shard(self.name, (kept, self.y[self.rows]), rank=kept.ndim - 2)
 
 
 def free_memory() -> int:

@@ -1,4 +1,4 @@
-"""Scattering features of images as a scikit-learn transformer.
+"""Scattering features of images or signals as a scikit-learn transformer.
 
     images [n, (C,) M, N]  ->  batches -> device -> S -> pool -> log  ->  rows [n, d]
 
@@ -25,6 +25,7 @@ from ...banks import FilterBank
 from ...files.budget import ask
 from ...program.plan import Plan, checked_plan
 from ...transforms.base import checked_output
+from ...transforms.scattering1d import Scattering1D
 from ...transforms.scattering2d import Scattering2D
 from ...typing import BankName, FeatureType, Pooling
 from .images import ImageSource
@@ -54,6 +55,10 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
     :func:`scatcuda.learn.pool`; with ``log`` its orders from 1 on are ``log(P + eps_)``.
     Colours are scattered one by one. uint8 images are divided by 255, others taken as they are.
 
+    Where ``Q`` is given, or ``scattering`` takes signals, so does the transformer: ``[n, N]`` or
+    ``[n, C, N]``, scattered by :class:`~scatcuda.Scattering1D`, channel by channel; ``shape`` is
+    ``(N,)`` or ``(C, N)`` then.
+
     Args:
         J: number of scales; coefficients are averaged over about ``2^J`` pixels. None where
             ``scattering`` is given.
@@ -71,7 +76,9 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
             ``"float64"`` is computed in float64 throughout. Features that it cannot hold (float16:
             beyond 65504) are an error.
         scattering: another transform than that of ``J``, ``L``, ``max_order`` and ``filters``: a
-            module with ``output_shape`` and ``meta()``, or a function of ``(M, N)`` that makes it.
+            module with ``output_shape`` and ``meta()``, or a function of ``(M, N)`` that makes it
+            (of signals of ``(N,)``, where ``shape`` says so).
+        Q: of signals: wavelets an octave, an integer or one for each order.
     Attributes:
         shape_: ``(M, N)`` or ``(C, M, N)``.
         n_features_in_: numbers of an image.
@@ -107,6 +114,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         batch_size: int = 128,
         dtype: FeatureType = "float32",
         scattering: nn.Module | Callable[[tuple[int, ...]], nn.Module] | None = None,
+        Q: int | tuple[int, ...] | None = None,
     ) -> None:
         self.J = J
         self.L = L
@@ -119,14 +127,16 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         self.batch_size = batch_size
         self.dtype = dtype
         self.scattering = scattering
+        self.Q = Q
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Takes the size of the images from ``X``, and the scale of their pixels; ``y`` is not
         used. Returns the transformer."""
         self._check_arguments()
-        images = ImageSource(X, self.shape, _NAME)
+        images = ImageSource(X, self.shape, _NAME, self._rank)
         if len(images) == 0:
-            raise ValueError(f"{_NAME}: X must hold at least one image; got 0 sample(s)")
+            noun = "image" if self._rank == 2 else "signal"
+            raise ValueError(f"{_NAME}: X must hold at least one {noun}; got 0 sample(s)")
         self._module(images.shape)  # says what is wrong with its arguments
         self.shape_ = images.shape
         self.n_features_in_ = math.prod(images.shape)
@@ -159,7 +169,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         """``d``, the length of a row of features."""
         check_is_fitted(self)
         (channels, *sides), meta, L = self._channels()
-        planes = math.prod(self.shape_[:-2])
+        planes = math.prod(self.shape_[: -self._rank])
         if self.pool is None:
             return planes * channels * math.prod(sides)
         return planes * (channels if self.pool == "mean" else len(pooled_paths(meta, L)))
@@ -184,16 +194,16 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
                 for half, key in halves
             ]
         else:
-            columns = [name for name in ("j", "theta") if name in meta]
+            columns = ["n"] if "xi" in meta else [n for n in ("j", "theta") if n in meta]
             parts = [
-                ["_".join(f"{name}{meta[name][c, k]}" for name in columns) for k in range(order)]
+                ["_".join(f"{n}{meta[n][c, k]:.0f}" for n in columns) for k in range(order)]
                 for c, order in enumerate(meta["order"])
             ]
         names = ["_".join(part) or "order0" for part in parts]
         if self.pool is None:
             places = ["_".join(map(str, place)) for place in np.ndindex(*sides)]
             names = [f"{name}_at_{place}" for name in names for place in places]
-        if len(self.shape_) == 3:
+        if len(self.shape_) > self._rank:
             names = [f"c{c}_{name}" for c in range(self.shape_[0]) for name in names]
         return np.array(names, dtype=object)
 
@@ -254,10 +264,11 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         )
 
     def _images(self, X: Any) -> ImageSource:
-        images = ImageSource(X, self.shape, _NAME)
+        images = ImageSource(X, self.shape, _NAME, self._rank)
         if images.shape != tuple(self.shape_):
+            noun = "images" if self._rank == 2 else "signals"
             raise ValueError(
-                f"{_NAME}: X must hold images of shape {tuple(self.shape_)}, as in fit; "
+                f"{_NAME}: X must hold {noun} of shape {tuple(self.shape_)}, as in fit; "
                 f"got {images.shape}"
             )
         return images
@@ -269,7 +280,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
     def _channels(self) -> tuple[tuple[int, ...], Mapping[str, NDArray[Any]], int | None]:
         """Of the transform its ``output_shape``, ``meta()`` and number of angles; of ours without
         making its filters."""
-        if self.scattering is None:
+        if self.scattering is None and self.Q is None:
             plan = self._plan(self.shape_)
             return (plan.channels, *plan.output), plan.meta(), plan.L
         module = self._module(self.shape_)
@@ -278,28 +289,40 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
 
     def _module(self, shape: tuple[int, ...]) -> nn.Module:
         """The transform, made once for these arguments: its filters take some time."""
-        arguments = (self.J, shape[-2:], self.L, self.max_order, self.filters)
+        arguments = (self.J, shape[-self._rank :], self.L, self.max_order, self.filters, self.Q)
         key = (*arguments, self.scattering, self._torch_device, self.dtype)
         if self.__dict__.get("_made", (None,))[0] != key:
-            module = self._transform(shape[-2:])
+            module = self._transform(shape[-self._rank :])
             module = module.double() if self.dtype == "float64" else module
             self._made = key, module.to(self._torch_device)
         return self._made[1]
 
     def _transform(self, size: tuple[int, ...]) -> nn.Module:
         given, J = self.scattering, cast(Any, self.J)
+        if self.Q is not None and (self.L, self.filters) != (8, "morlet"):
+            raise ValueError(f"{_NAME}: L and filters are of images; with Q, leave them out")
         if given is None:
+            if self.Q is not None:
+                return Scattering1D(J, size[0], self.Q, max_order=self.max_order)
             return Scattering2D(J, size, self.L, self.max_order, filters=self.filters)
-        if (self.J, self.L, self.max_order, self.filters) != (None, 8, 2, "morlet"):
+        own = (self.J, self.L, self.max_order, self.filters, self.Q)
+        if own != (None, 8, 2, "morlet", None):
             raise ValueError(
-                f"{_NAME}: J, L, max_order and filters are those of scattering, which is given; "
-                "leave them out"
+                f"{_NAME}: J, L, max_order, filters and Q are those of scattering, which is "
+                "given; leave them out"
             )
         # a copy: it is moved to a device and a dtype
         module = copy.deepcopy(given) if isinstance(given, nn.Module) else given(size)
         checked_output(_NAME, "scattering", module)
         meta_of(_NAME, module)
         return module
+
+    @property
+    def _rank(self) -> int:
+        """Axes of what is transformed: 1 for signals."""
+        signals = self.Q is not None or len(self.shape or ()) == 1
+        shape: Any = getattr(self.scattering, "input_shape", ())
+        return 1 if signals or len(shape) == 1 else 2
 
     @property
     def _dtype(self) -> torch.dtype:

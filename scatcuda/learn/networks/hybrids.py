@@ -19,6 +19,7 @@ from torch.fx import Proxy
 
 from ...arguments import integer, scales
 from ...transforms.base import checked_output
+from ...transforms.scattering1d import Scattering1D
 from ...transforms.scattering2d import Scattering2D
 from ...typing import BankName, Head, Norm, Trainable
 from .blocks import (
@@ -103,17 +104,20 @@ def hybrid(
     filters: BankName = "morlet",
     trainable: Trainable | None = None,
     transform: nn.Module | None = None,
+    Q: int | tuple[int, ...] | None = None,
     **options: Any,
 ) -> Hybrid:
     """Scattering followed by a learned head.
 
     Args:
         classes: number of classes.
-        shape: size ``(C, M, N)`` of an image, each side at least ``2^J``.
+        shape: size ``(C, M, N)`` of an image, each side at least ``2^J``; ``(C, N)`` of signals.
         J, L, max_order, filters, trainable: as for :class:`scatcuda.Scattering2D`.
-        head: ``"linear"``, ``"mlp"`` or ``"resnet"``, which wants images.
+        head: ``"linear"``, ``"mlp"`` or ``"resnet"``, of signals along time.
         transform: another one than that of ``J`` … ``trainable``, which then keep their defaults:
             any module with ``output_shape``, of signals of the sides ``shape[1:]``.
+        Q: of signals: wavelets an octave of a :class:`scatcuda.Scattering1D`, whose ``J`` and
+            ``max_order`` are as above.
         options: those of :func:`linear_head`, :func:`mlp_head` or :func:`resnet_head`.
     Returns: a :class:`Hybrid`, ``[B, C, M, N] -> [B, classes]``.
     Raises: TypeError, ValueError: an argument is of the wrong type, out of range, or unknown.
@@ -126,9 +130,20 @@ def hybrid(
         >>> cascade = Cascade(2, (28, 28), rho=lambda z: z.real.relu())
         >>> hybrid(10, (1, 28, 28), head="linear", transform=cascade)(torch.rand(2, 28, 28)).shape
         torch.Size([2, 10])
+        >>> hybrid(10, (1, 1024), J=5, Q=8)(torch.rand(2, 1, 1024)).shape
+        torch.Size([2, 10])
     """
     if head not in HEADS:
         raise ValueError(f"hybrid: head must be one of {', '.join(map(repr, HEADS))}; got {head!r}")
+    if Q is not None:
+        if transform is not None or (L, filters, trainable) != (8, "morlet", None):
+            raise ValueError(
+                "hybrid: Q makes a transform of signals: leave out L, filters, trainable and "
+                "transform"
+            )
+        if len(shape) != 2:
+            raise ValueError(f"hybrid: shape of signals must be (C, N); got {tuple(shape)}")
+        transform, J, max_order = Scattering1D(J, shape[1], Q, max_order=max_order), 2, 2
     if transform is None:
         classes, C, _ = checked_images("hybrid", classes, shape, 1 << scales("hybrid", J))
         transform = Scattering2D(
@@ -142,10 +157,10 @@ def hybrid(
     else:
         classes, C = integer("hybrid", "classes", classes, 2), _channels(shape, transform)
     K, *sides = checked_output("hybrid", "transform", transform)
-    if head == "resnet" and len(sides) != 2:
+    if head == "resnet" and len(sides) > 2:
         raise ValueError(
-            f"hybrid: head 'resnet' wants coefficients [K, m, n]; got {[K, *sides]}: take 'mlp' or "
-            "'linear'"
+            f"hybrid: head 'resnet' wants coefficients [K, m, n] or [K, n]; got {[K, *sides]}: "
+            "take 'mlp' or 'linear'"
         )
     check_options(f"hybrid with head {head!r}", HEADS[head], options)
     return Hybrid(transform, HEADS[head](classes, (C * K, *sides), **options))
@@ -222,7 +237,7 @@ def resnet_head(
 
     Args:
         classes: number of classes.
-        shape: size ``(C, m, n)`` of the coefficients of an image.
+        shape: size ``(C, m, n)`` of the coefficients of an image, or ``(C, n)`` of a signal.
         width: channels behind the first layer; default 64, and 128 for more than 128 channels, as
             colour has.
         depth: residual blocks.
@@ -230,7 +245,7 @@ def resnet_head(
         norm: ``"batch"``, whose running averages need some 300 steps, or ``"group"``, which is the
             same in training and in evaluation but less accurate: on 1000 images of CIFAR-10 50
             instead of 55 %.
-    Returns: module ``[B, C, m, n] -> [B, classes]``.
+    Returns: module ``[B, C, m, n] -> [B, classes]``, or from ``[B, C, n]``.
     Raises: TypeError, ValueError: an argument is of the wrong type or out of range.
     Example:
         >>> resnet_head(10, (81, 8, 8), width=32)(torch.rand(2, 81, 8, 8)).shape
@@ -243,6 +258,8 @@ def resnet_head(
         raise ValueError(f"resnet_head: norm must be one of {', '.join(map(repr, NORMS))}; "
                          f"got {norm!r}")  # fmt: skip
     mix = nn.Sequential(Standardization(C), conv(C, w, 1, norm=norm))
+    if len(shape) == 2:  # a signal is an image of one row
+        mix.insert(1, nn.Unflatten(2, (1, shape[1])))
     count = positive("resnet_head", "depth", depth)
     blocks = [ResidualBlock(w, w, norm=norm) for _ in range(count)]
     return initialised(nn.Sequential(mix, *blocks, *classifier(w, classes, p)))

@@ -1,0 +1,382 @@
+"""Folders of recordings: WAV, FLAC, OGG and what else libsndfile reads.
+
+    audio_dataset() -> Dataset of `Recordings` [n, N] float32
+    blocks()        -> a file of hours in pieces, for `Scattering1D.stream()`
+
+soundfile decodes, SciPy resamples.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ... import limits
+from ...arguments import boolean, integer
+from ...files.budget import ask
+from ...files.error import DataError
+from ...files.reading import regular
+from ...typing import OnError
+from ..dataset import Dataset
+from ..labels import Share
+from .files import Files, Source
+from .parts import Arranged, Member, arranged, check_classes
+from .tree import Tree, walk
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".mp3")
+_RATES = 1 << 20  # samples a second: more is a slip of the finger
+
+
+class Recordings(Files):
+    """Audio files as an array ``[n, N]`` or ``[n, C, N]`` of float32, from -1 to 1.
+
+    ``recordings[index]`` decodes in parallel. Of a longer recording the middle is kept; a shorter
+    one stands in the middle of zeros. Channels are averaged unless they are kept.
+
+    Args:
+        files: paths, or any `Source` of the bytes of a file.
+        length: samples ``N``, at the rate ``rate``; 0: of the longest file.
+        rate: samples a second; files of another one are resampled. 0: that of the first file, and
+            one of another rate is an error.
+        mono: whether channels are averaged; False keeps them, as many as the first file has.
+    Raises:
+        TypeError, ValueError: an argument is not as above.
+        ImportError: soundfile, or where files are resampled SciPy, is not installed.
+        DataError: a file is missing, damaged, of another format, or takes more memory than
+            `file_budget`.
+    Example:
+        >>> import tempfile, soundfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     soundfile.write(f"{folder}/a.wav", np.zeros(800), 8000)
+        ...     Recordings([f"{folder}/a.wav"], rate=16000)[:].shape
+        torch.Size([1, 1600])
+    """
+
+    dtype: torch.dtype = torch.float32
+    rank: int = 1
+
+    def __init__(
+        self,
+        files: Sequence[str | os.PathLike[str] | Source],
+        length: int = 0,
+        rate: int = 0,
+        *,
+        mono: bool = True,
+    ) -> None:
+        super().__init__(files)
+        _soundfile()
+        self._given = integer("Recordings", "rate", rate, 0, _RATES)
+        self.mono: bool = boolean("Recordings", "mono", mono)
+        first = _facts(self.sources[0]) if self.sources else (0, self._given, 1)
+        self.rate: int = self._given or first[1]
+        self.channels: int = 1 if mono else first[2]
+        length = integer("Recordings", "length", length, 0, limits.SIDE)
+        self.length: int = length or self._longest()
+
+    @property
+    def how(self) -> tuple[Any, ...]:
+        return self.length, self.rate, self.channels, self.mono
+
+    @property
+    def shape(self) -> torch.Size:
+        return torch.Size((len(self), *([] if self.mono else [self.channels]), self.length))
+
+    def __repr__(self) -> str:
+        return f"Recordings({list(self.shape)}, float32, {self.rate} Hz)"
+
+    def _longest(self) -> int:
+        def samples(source: Source) -> int:
+            frames, rate, _ = _facts(source)
+            return -(-frames * self.rate // rate)
+
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            return max(pool.map(samples, self.sources), default=0)
+
+    def _decode(self, source: Source) -> np.ndarray:
+        """Samples [N] or [C, N]."""
+        soundfile, name = _soundfile(), source.name
+        content = source.read()
+        frames, rate, channels = _facts(source, content)
+        ask(name, 8 * frames * channels + 8 * self.length * self.channels)
+        try:
+            with soundfile.SoundFile(io.BytesIO(content)) as file:
+                x = file.read(dtype="float32", always_2d=True).T
+        except soundfile.SoundFileError as error:
+            raise DataError(f"{name}: damaged ({_said(error)})") from None
+        if x.shape[1] != frames:
+            raise DataError(f"{name}: truncated, {x.shape[1]} samples of {frames}")
+        if not np.isfinite(x).all():
+            raise DataError(f"{name}: it has samples that are infinite or not numbers")
+        if self.mono:
+            x = x.mean(0, keepdims=True)
+        elif channels != self.channels:
+            raise DataError(f"{name}: {channels} channels, where others have {self.channels}")
+        if rate != self.rate:
+            if not self._given:
+                raise DataError(
+                    f"{name}: {rate} samples a second, where others have {self.rate}; rate, such "
+                    f"as {self.rate}, resamples them"
+                )
+            common = math.gcd(rate, self.rate)
+            ask(name, 16 * x.size * max(1, self.rate // rate))
+            x = _resample(x, self.rate // common, rate // common)
+        found = _middle(x, self.length)
+        return found[0] if self.mono else found
+
+
+def _middle(x: np.ndarray, length: int) -> np.ndarray:
+    """The middle of signals [C, n], or they themselves in the middle of zeros: [C, length]."""
+    spare = x.shape[1] - length
+    if spare >= 0:
+        return x[:, spare // 2 : spare // 2 + length]
+    return np.pad(x, ((0, 0), (-spare // 2, -spare - -spare // 2)))
+
+
+def _resample(x: np.ndarray, up: int, down: int) -> np.ndarray:
+    try:
+        from scipy.signal import resample_poly
+    except ImportError as error:
+        raise ImportError(
+            "resampling needs SciPy, which is not installed: pip install scipy"
+        ) from error
+    found: np.ndarray = resample_poly(x, up, down, axis=1).astype(np.float32)
+    return found
+
+
+def _soundfile() -> Any:
+    try:
+        import soundfile
+    except (ImportError, OSError) as error:  # OSError: without libsndfile
+        raise ImportError(
+            "audio files need soundfile, which is not installed: pip install 'scatcuda[audio]'"
+        ) from error
+    return soundfile
+
+
+def _facts(source: Source, content: bytes | None = None) -> tuple[int, int, int]:
+    """Samples, samples a second and channels of a file, from its header."""
+    soundfile = _soundfile()
+    try:
+        found = soundfile.info(io.BytesIO(source.read() if content is None else content))
+    except soundfile.SoundFileError as error:
+        raise DataError(f"{source.name}: no audio file that is read ({_said(error)})") from None
+    if found.frames < 1 or not 0 < found.samplerate <= _RATES or found.channels < 1:
+        raise DataError(f"{source.name}: it has no samples")
+    return found.frames, found.samplerate, found.channels
+
+
+def _said(error: Exception) -> str:
+    return str(error).rpartition(": ")[2].rstrip(".") or type(error).__name__
+
+
+def is_audio(path: str) -> bool:
+    """Whether a file is taken for a recording, by its name."""
+    return path.lower().endswith(SUFFIXES)
+
+
+def is_audio_folder(path: Path) -> bool:
+    """Whether there are recordings in a directory, after a look at a few names."""
+    places = [path]
+    for place in places:
+        if len(places) > 16 or not place.is_dir():
+            continue
+        try:
+            there = sorted(entry for entry in place.iterdir() if not entry.name.startswith("."))
+        except OSError:
+            continue
+        if any(is_audio(entry.name) for entry in there[:64] if entry.is_file()):
+            return True
+        places += [entry for entry in there[:4] if entry.is_dir()]
+    return False
+
+
+def audio_dataset(
+    directory: str | os.PathLike[str],
+    *,
+    length: int = 0,
+    rate: int = 0,
+    mono: bool = True,
+    label: str = "",
+    test: str = "",
+    test_fraction: float = 0.0,
+    seed: int = 0,
+    on_error: OnError = "stop",
+) -> Dataset[Any]:
+    """Find the recordings in a directory, and the classes that its directories or its names are.
+
+    Directories are understood as :func:`folder_dataset` understands those of images: ``train`` and
+    ``test``, with a directory for each class, or classes alone. Where names of files say what they
+    are, as ``7_jackson_32.wav`` does, regular expressions say where.
+
+    Args:
+        directory: with files of the suffixes of `SUFFIXES`.
+        length, rate, mono: see `Recordings`; a length of 0 is that of the longest.
+        label: regular expression looked for in the path inside the directory; its first group, or
+            all of it, is the class. Empty: classes are directories.
+        test: regular expression; recordings in whose path it is found are for testing.
+        test_fraction: the share of each class for testing, below 1, where there is no test set.
+        seed: decides which recordings are set aside.
+        on_error: ``"stop"`` or ``"skip"``: see :func:`folder_dataset`.
+    Returns: A `Dataset` of `Recordings` ``[n, N]``, or ``[n, C, N]`` where channels are kept.
+    Raises:
+        DataError: there are no recordings, a class has none, or something cannot be read.
+        TypeError, ValueError: an argument is not as above.
+        ImportError: soundfile is not installed.
+    Example:
+        >>> audio_dataset("nowhere")
+        Traceback (most recent call last):
+        scatcuda.data.DataError: nowhere: no such directory
+    """
+    folder = Path(directory)
+    share = Share("audio_dataset", test_fraction, seed)
+    if on_error not in get_args(OnError):
+        raise ValueError(f"audio_dataset: on_error must be stop or skip, got {on_error!r}")
+    how: dict[str, Any] = {"length": length, "rate": rate, "mono": mono}
+    patterns = [_pattern(name, text) for name, text in (("label", label), ("test", test))]
+    Recordings([], **how)  # raises for what is wrong with them
+    if not folder.is_dir():
+        raise DataError(f"{folder}: {'not a' if folder.exists() else 'no such'} directory")
+    tree = walk(folder, is_audio, "recordings")
+    classes, train, held = _named(tree, *patterns) if label or test else arranged(tree)
+    if on_error == "stop":
+        for name, reason in tree.problems:
+            raise DataError(f"{name}: {reason}")
+    skipped = _skipped(tree, [*train, *held], **how) if on_error == "skip" else []
+    if skipped:
+        names = {name for name, _ in skipped}
+        train, held = (
+            [member for member in part if tree.source(member.path).name not in names]
+            for part in (train, held)
+        )
+        check_classes(tree, classes, train, "that can be read")
+        if not train:
+            first, reason = skipped[0]
+            raise DataError(f"{first}: {reason}; nor can any other recording there be read")
+    share.check(os.fspath(folder), bool(held))
+    if test_fraction:
+        labels = torch.tensor([member.label for member in train])
+        parts = share.of(os.fspath(folder), torch.arange(len(train)), labels)
+        train, held = ([train[i] for i in index.tolist()] for index, _ in parts)
+    sources = [[tree.source(member.path) for member in part] for part in (train, held)]
+    both = Recordings(sources[0] + sources[1], **how)
+    train_x, test_x = both.part(slice(len(train))), both.part(slice(len(train), None))
+    train_y, test_y = (
+        torch.tensor([member.label for member in part], dtype=torch.int64) for part in (train, held)
+    )
+    return Dataset(
+        folder.resolve().name, train_x, train_y, test_x, test_y, classes,
+        skipped=tuple(skipped), passed=dict(tree.passed),
+    )  # fmt: skip
+
+
+def _pattern(name: str, text: Any) -> re.Pattern[str]:
+    if not isinstance(text, str):
+        raise TypeError(f"audio_dataset: {name} must be text; got {type(text).__name__}")
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ValueError(
+            f"audio_dataset: {name} must be a regular expression; got {text!r} ({error})"
+        ) from None
+
+
+def _named(tree: Tree, label: re.Pattern[str], test: re.Pattern[str]) -> Arranged:
+    """Classes and parts by what is found in paths; classes by directories where nothing is said."""
+    if label.pattern:
+        if not tree.images:
+            raise DataError(f"{tree.name}: it holds no recordings")
+        found = {path: label.search(path) for path in tree.images}
+        called = {path: m[1] if label.groups else m[0] for path, m in found.items() if m}
+        if len(called) < len(found):
+            tree.passed["without a label"] = len(found) - len(called)
+        numbers = all(name and name.isascii() and name.isdigit() for name in called.values())
+        classes = tuple(sorted(set(called.values()), key=int if numbers else None))
+        if len(classes) < 2:
+            words = f"all are of the class {classes[0]}" if classes else "it is found in no path"
+            raise DataError(f"{tree.name}: label {label.pattern!r} tells no classes: {words}")
+        members = [Member(path, classes.index(name)) for path, name in called.items()]
+        train, held = members, list[Member]()
+    else:
+        classes, train, held = arranged(tree)
+    if test.pattern:
+        if held:
+            raise ValueError(f"audio_dataset: test is for data without a test set, not {tree.name}")
+        held = [member for member in train if test.search(member.path)]
+        train = [member for member in train if not test.search(member.path)]
+        if not held or not train:
+            raise DataError(
+                f"{tree.name}: test {test.pattern!r} is found in {'every' if held else 'no'} path"
+            )
+        check_classes(tree, classes, train, "for training")
+    return classes, train, held
+
+
+def _skipped(tree: Tree, members: Sequence[Member], **how: Any) -> list[tuple[str, str]]:
+    """What cannot be read, with the reasons; every recording is decoded for it."""
+    known = {name for name, _ in tree.problems}
+    sources = [tree.source(member.path) for member in members]
+    sound, bad = [], []
+    for source in (source for source in sources if source.name not in known):
+        try:
+            _facts(source)
+            sound.append(source)
+        except DataError as error:
+            bad.append((source.name, error))
+    bad += Recordings(sound, **how).damaged()
+    return [*tree.problems, *((name, str(e).removeprefix(f"{name}: ")) for name, e in bad)]
+
+
+def blocks(
+    path: str | os.PathLike[str], seconds: float = 1.0, *, mono: bool = True
+) -> Iterator[Tensor]:
+    """A recording of any length in pieces, as :meth:`scatcuda.Scattering1D.stream` takes them; no
+    more than one piece is in memory.
+
+    Args:
+        path: of the file.
+        seconds: of a piece; the last may be shorter.
+        mono: whether channels are averaged: pieces are ``[n]``, otherwise ``[C, n]``.
+    Raises:
+        DataError: the file is missing, damaged or of another format.
+        ImportError: soundfile is not installed.
+        TypeError, ValueError: an argument is not as above.
+    Example:
+        >>> import tempfile, soundfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     soundfile.write(f"{folder}/a.wav", np.zeros(20_000), 8000)
+        ...     [len(piece) for piece in blocks(f"{folder}/a.wav")]
+        [8000, 8000, 4000]
+    """
+    soundfile, name = _soundfile(), os.fspath(path)
+    boolean("blocks", "mono", mono)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise TypeError(f"blocks: seconds must be a number; got {seconds!r}")
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"blocks: seconds must be above 0; got {seconds!r}")
+    return _blocks(soundfile, name, seconds, mono)
+
+
+def _blocks(soundfile: Any, name: str, seconds: float, mono: bool) -> Iterator[Tensor]:
+    try:
+        with regular(name) as stream, soundfile.SoundFile(stream) as file:
+            size = max(1, round(seconds * file.samplerate))
+            ask(name, 8 * size * file.channels)
+            while len(piece := file.read(size, dtype="float32", always_2d=True)):
+                x = torch.from_numpy(piece.mean(1) if mono else np.ascontiguousarray(piece.T))
+                yield x
+    except soundfile.SoundFileError as error:
+        raise DataError(f"{name}: no audio file that is read ({_said(error)})") from None
+    except FileNotFoundError:
+        raise DataError(f"{name}: no such file") from None
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read ({error.strerror or error})") from None
