@@ -14,6 +14,8 @@ pytest.importorskip("sklearn")
 pytest.importorskip("tqdm")
 
 from scatcuda.cli import main
+from scatcuda.data import audio_dataset
+from scatcuda.learn import ScatteringTransformer, load_features
 from scatcuda.learn.experiments.options import Options, read_config, read_expected, write_config
 
 ROOT = Path(__file__).parents[1]
@@ -265,3 +267,58 @@ def test_two_processes_share_a_ridge(tmp_path):
     assert done.stdout.count("accuracy") == 1
     results = [json.loads((path / "results.json").read_text())[0] for path in (alone, both)]
     assert results[0]["accuracy"] == pytest.approx(results[1]["accuracy"], abs=0.003)
+
+
+# --- signals ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tones(tmp_path):
+    """Recordings whose names say how high they are."""
+    soundfile = pytest.importorskip("soundfile")
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "tones"
+    folder.mkdir()
+    for take in range(16):
+        for word, step in (("low", 0.2), ("high", 1.1)):
+            x = 0.5 * np.sin(step * np.arange(300 + take) + rng.uniform(0, 6))
+            soundfile.write(folder / f"{word}_{take}.wav", x + 0.01 * rng.normal(size=len(x)), 8000)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "model", [["ridge", "--pool", "mean", "--log"], ["hybrid", "--head", "mlp", "--epochs", "2"]]
+)
+def test_train_on_recordings(tones, tmp_path, capsys, model):
+    files = ["--label", "^([a-z]+)_", "--test", "_[0-3][.]", "--length", 256]
+    how = ["--J", 4, "--Q", 4, "--model", *model, "--run", tmp_path / "run"]
+    assert run("train", tones, *files, *how) == 0
+    assert "accuracy   100.00%" in capsys.readouterr().out
+    assert run("train", "--config", tmp_path / "run/config.toml", "--run", tmp_path / "again") == 0
+    assert run("eval", tmp_path / "run") == 0
+    assert "accuracy   100.00%" in capsys.readouterr().out
+
+
+def test_features_of_recordings(tones, tmp_path, capsys):
+    files = ["--label", "^([a-z]+)_", "--length", 256]
+    command = ["features", tones, *files, "--J", 4, "--Q", 4, 2, "--output", tmp_path / "out"]
+    assert run(*command) == 0
+    assert "of         signals 256, 2 classes" in capsys.readouterr().out
+    x, y = load_features(tmp_path / "out")
+    expected = ScatteringTransformer(4, Q=(4, 2), dtype="float16").fit_transform(
+        audio_dataset(tones, label="^([a-z]+)_", length=256).train_x
+    )
+    assert np.array_equal(x.numpy(), expected) and y.tolist() == [0] * 16 + [1] * 16
+    assert run(*command) == 0
+    assert "0 files written now" in capsys.readouterr().out
+
+
+def test_signals_want_a_Q_and_images_none(tones, capsys):
+    assert run("train", tones, "--label", "^([a-z]+)_", "--test-fraction", 0.5) == 1
+    assert "it is of signals: say how many wavelets an octave" in capsys.readouterr().err
+    assert run("train", "digits", "--Q", 8) == 1
+    assert "it is of images: leave out Q" in capsys.readouterr().err
+    assert run("train", tones, "--Q", 8, "--L", 4) == 1
+    assert "L is no option of signals, with Q; got 4" in capsys.readouterr().err
+    assert run("train", tones, "--Q", 0) == 1
+    assert "Q must be integers from 1 to" in capsys.readouterr().err

@@ -70,7 +70,7 @@ def test_labels_of_any_integer_type_also_in_a_column(tmp_path, kind):
 @pytest.mark.parametrize(
     "key, array, problem",
     [
-        ("x_train", np.zeros((9, 64), "u1"), "x_train has the shape .9, 64., which is not of im"),
+        ("x_train", np.zeros(9, "u1"), "x_train has the shape .9., which is not of im"),
         ("x_train", np.zeros((9, 8, 8, 2), "u1"), "not of images"),
         ("x_train", np.zeros((0, 8, 8), "u1"), "not of images"),
         ("x_train", np.zeros((9, 8, 8), "i4"), "x_train has the type int32, expected uint8 or fl"),

@@ -8,7 +8,7 @@ from torch import nn
 
 from scatcuda import Cascade, Scattering2D
 from scatcuda.data import digits
-from scatcuda.learn import fit, predict
+from scatcuda.learn import evaluate, fit, predict
 from scatcuda.learn.networks.blocks import Standardization
 from scatcuda.learn.networks.hybrids import HEADS, linear_head, resnet_head
 from scatcuda.learn.networks.models import MODELS, Hybrid, build, hybrid
@@ -321,14 +321,31 @@ def test_a_transform_is_what_it_makes():
         ((1, 32), {"transform": Octaves()}, r"shape must be \(C, 64\), as transform takes it"),
         ((1, 8, 8), {"transform": Octaves()}, r"shape must be \(C, 64\)"),
         ((0, 64), {"transform": Octaves()}, "a size in shape must be"),
-        ((1, 64), {"transform": Octaves(), "head": "resnet"}, r"wants coefficients \[K, m, n\]"),
         ((1, 64), {"transform": Octaves(), "J": 3}, "leave them out"),
+        ((1, 64), {"Q": 8, "trainable": "filters"}, "leave out L, filters, trainable and transf"),
+        ((1, 64), {"Q": 8, "transform": Octaves()}, "leave out L, filters, trainable and transf"),
+        ((1, 8, 8), {"Q": 8}, r"shape of signals must be \(C, N\); got \(1, 8, 8\)"),
+        ((1, 64), {"Q": 0}, "Q must be between 1 and"),
         ((1, 64), {"transform": Octaves(), "trainable": "filters"}, "leave them out"),
     ],
 )
 def test_bad_transforms(shape, options, words):
     with pytest.raises((TypeError, ValueError), match=words):
         hybrid(3, shape, **{"head": "mlp", **options})
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp", "resnet"])
+def test_hybrids_of_signals(head):
+    """A network on Scattering1D learns which of two tones it hears."""
+    model = hybrid(2, (1, 256), J=4, Q=4, head=head)
+    y = torch.arange(64) % 2
+    t = torch.arange(256) * (0.2 + 0.8 * y[:, None])
+    x = (t + torch.rand(64, 1) * 6).sin()
+    assert model(x[:, None].repeat(1, 1, 1)).shape == model(x).shape == (64, 2)
+    stereo = hybrid(2, (2, 256), J=4, Q=4, head=head)
+    assert stereo(torch.randn(3, 2, 256)).shape == (3, 2)
+    fit(model, (x, y), epochs=4, batch_size=16, progress=False)
+    assert evaluate(model, x, y)[1] == 1
 
 
 def test_group_norm_has_no_running_statistics():

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 
-from scatcuda import Cascade, Scattering2D
+from scatcuda import Cascade, Scattering1D, Scattering2D
 from scatcuda.learn.extraction.pooling import KINDS, Pool, pool
 from scatcuda.learn.extraction.transformer import ScatteringTransformer
 
@@ -426,9 +426,71 @@ def test_a_transform_of_ones_own():
     rows, names = deep.fit_transform(X), deep.get_feature_names_out()
     assert rows.shape == (6, len(names)) and names[-1] == "j0_theta1_j1_theta1_at_3_4"
     assert next(module.buffers()).dtype == torch.float32  # the user's own is not cast
-    with pytest.raises(ValueError, match=r"J, L, max_order and filters are those of scattering"):
+    with pytest.raises(ValueError, match=r"J, L, max_order, filters and Q are those of scattering"):
         ScatteringTransformer(2, scattering=module).fit(X)
     with pytest.raises(TypeError, match=r"scattering must be a transform, .* got Identity"):
         ScatteringTransformer(scattering=torch.nn.Identity()).fit(X)
     with pytest.raises(TypeError, match="J must be an integer; got None"):
         ScatteringTransformer().fit(X)
+
+
+# --- signals ----------------------------------------------------------------------------------
+
+
+def test_signals():
+    X = np.random.default_rng(0).normal(size=(6, 200))
+    module = Scattering1D(4, 200, 3)
+    expected = module(torch.from_numpy(X).float())
+    transformer = ScatteringTransformer(4, Q=3)
+    rows = transformer.fit_transform(X)
+    assert np.allclose(rows, expected.flatten(1), atol=1e-6)
+    assert transformer.shape_ == (200,) and transformer.n_features_in_ == 200
+    names = transformer.get_feature_names_out()
+    assert rows.shape == (6, len(names)) == (6, transformer.n_features_out)
+    assert names[0] == "order0_at_0"
+    last = "_".join(f"n{n}" for n in module.meta()["key"][-1])
+    assert names[-1] == f"{last}_at_{expected.shape[-1] - 1}"
+    mean = ScatteringTransformer(4, Q=3, pool="mean", log=True).fit(X)
+    eps = 1e-6 * np.sqrt(np.square(X).mean())
+    wanted = (expected.mean(-1)[:, 1:] + eps).log()
+    assert np.allclose(mean.transform(X)[:, 1:], wanted, atol=1e-4)
+    assert clone(transformer).get_params() == transformer.get_params()
+    for same in (
+        ScatteringTransformer(scattering=module),
+        ScatteringTransformer(shape=(200,), scattering=lambda shape: Scattering1D(4, shape, 3)),
+    ):
+        assert np.allclose(same.fit_transform(X), rows, atol=1e-6)
+
+
+def test_signals_of_other_types_and_channels():
+    X = np.random.default_rng(0).normal(size=(5, 2, 128)) * 100
+    transformer = ScatteringTransformer(3, Q=2, dtype="float64")
+    rows = transformer.fit_transform(X)
+    names = transformer.get_feature_names_out()
+    assert rows.dtype == np.float64 and names[-1].startswith("c1_n") and rows.shape[1] == len(names)
+    flat = ScatteringTransformer(3, Q=2, shape=(2, 128), dtype="float64")
+    assert np.array_equal(flat.fit_transform(X.reshape(5, -1)), rows)
+    whole = X.round()
+    found = transformer.fit_transform(whole.astype(np.int16))
+    assert np.array_equal(found, transformer.fit_transform(whole))
+    bytes_ = np.abs(whole).astype(np.uint8)  # no grey levels: not divided
+    found = transformer.fit_transform(torch.from_numpy(bytes_))
+    assert np.array_equal(found, transformer.fit_transform(bytes_.astype(np.float64)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shape", "words"),
+    [
+        (dict(J=3, Q=2), (5, 2, 3, 64), r"X must be signals \[n, N\] or \[n, C, N\]"),
+        (dict(J=3, Q=2), (0, 64), "X must hold at least one signal"),
+        (dict(J=3, Q=2, L=4), (5, 64), "L and filters are of images"),
+        (dict(J=3, Q=0), (5, 64), "Q must be between 1 and"),
+        (dict(J=3, Q=2, shape=(2, 2, 16)), (5, 64), r"shape must be \(N,\) or \(C, N\)"),
+        (dict(J=3, Q=2, pool="rotation"), (5, 64), "wants a transform with angles"),
+    ],
+    ids=str,
+)
+def test_signals_that_are_refused(arguments, shape, words):
+    transformer = ScatteringTransformer(**arguments)
+    with pytest.raises((TypeError, ValueError), match=words):
+        transformer.fit(np.ones(shape)).transform(np.ones(shape))

@@ -2,7 +2,8 @@
 
     python -m benchmarks.learning [NAME ...] [--data-dir DIR] [--results DIR] [--list]
 
-A name is that of a .toml file in this folder, `separation`, `stability` or `killed`. Every result
+A name is that of a .toml file in this folder, of an experiment in `signals`, `separation`,
+`stability` or `killed`. Every result
 is kept as JSON; README.md in this folder is written anew from all results that are there.
 """
 
@@ -28,7 +29,7 @@ import scatcuda
 from scatcuda.files import write_text
 from scatcuda.learn.experiments.options import Options, read_config, read_expected
 
-from . import killed, page
+from . import killed, page, signals
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "learning"
@@ -36,7 +37,8 @@ RESULTS = HERE.parent / "results" / "learning"
 
 def names() -> list[str]:
     """The experiments there are."""
-    return [*sorted(path.stem for path in HERE.glob("*.toml")), "separation", "stability", "killed"]
+    others = *signals.EXPERIMENTS, "separation", "stability", "killed"
+    return [*sorted(path.stem for path in HERE.glob("*.toml")), *others]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         start = time.perf_counter()
         if name == "killed":
             found = killed.measure()
+        elif name in signals.EXPERIMENTS:
+            found = signals.measure(name, args.data_dir)
         elif name in ("separation", "stability"):
             found = _plotted(name, args.data_dir, args.results)
         else:

@@ -33,6 +33,9 @@ def text(results: Path) -> str:
     if accuracies:
         parts.append(_accuracies(accuracies))
         parts.append(_compared(accuracies))
+    several = [entry for entry in found if entry["kind"] == "signals"]
+    if several:
+        parts.append(_signals(several))
     for entry in found:
         if entry["kind"] == "plotted":
             parts.append(f"## {entry['title']}\n\n{entry['text']}\n")
@@ -78,6 +81,16 @@ def _accuracies(entries: list[dict[str, Any]]) -> str:
         for verdict in entry["verdicts"]:
             if not verdict["text"].startswith("n ="):
                 lines.append(f"| | | | {verdict['text']} | |")
+    return "\n".join(lines) + "\n"
+
+
+def _signals(entries: list[dict[str, Any]]) -> str:
+    lines = ["## Signals", "", "| experiment | of | found | bar |", "|---|---|---|---|"]
+    for entry in entries:
+        bars = [verdict["text"].partition("at least ")[2] for verdict in entry["verdicts"]]
+        for i, (what, words) in enumerate(entry["lines"]):
+            title = f"[{entry['title']}](signals.py)" if i == 0 else ""
+            lines.append(f"| {title} | {what} | {words} | {bars[i] if i < len(bars) else ''} |")
     return "\n".join(lines) + "\n"
 
 

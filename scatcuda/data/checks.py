@@ -18,8 +18,10 @@ from .formats.cifar import version_of
 from .formats.idx import LAYOUTS, idx_files, layouts_of
 from .formats.parquet import parquet_files
 from .formats.table import csv_files
+from .formats.ucr import ucr_files
 
 _BLOCK = 1 << 20  # bytes
+_LAZY = ("image folder", "audio folder")  # every file is decoded instead
 
 # MD5 of the files after unpacking, as their publishers and the libraries that fetch them give it.
 _PUBLISHED = {
@@ -89,7 +91,7 @@ def verify(
         Check(str(file), True, f"left out, {reason}") for file, reason in _left_out(location)
     ]
     try:
-        encoded = location.format in ("image folder", "Parquet")
+        encoded = location.format in (*_LAZY, "Parquet")
         dataset = read(location, **({"on_error": "skip"} if encoded else {}))
     except DataError as error:
         return [*checks, Check(location.name, False, str(error))]
@@ -101,7 +103,7 @@ def verify(
 
 def _files(location: Location) -> list[Path]:
     """The files to compare, missing ones included; an image folder's are decoded instead."""
-    if location.path is None or location.format == "image folder":
+    if location.path is None or location.format in _LAZY:
         return []
     if location.format == "IDX":
         there = layouts_of(location.path)
@@ -112,6 +114,11 @@ def _files(location: Location) -> list[Path]:
         return [location.path / name for name in files]
     if location.format == "CSV":
         return csv_files(location.path)
+    if location.format == "UCR":
+        return ucr_files(location.path)
+    if location.format == "WFDB":
+        kinds = (".hea", ".dat", ".atr")
+        return sorted(path for path in location.path.iterdir() if path.suffix in kinds)
     if location.format == "Parquet":
         return [file for files in parquet_files(location.path).values() for file in files]
     version = version_of(location.path)

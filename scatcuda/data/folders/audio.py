@@ -369,7 +369,7 @@ def blocks(
 def _blocks(soundfile: Any, name: str, seconds: float, mono: bool) -> Iterator[Tensor]:
     try:
         with regular(name) as stream, soundfile.SoundFile(stream) as file:
-            size = max(1, round(seconds * file.samplerate))
+            size = max(1, min(round(seconds * file.samplerate), file.frames))
             ask(name, 8 * size * file.channels)
             while len(piece := file.read(size, dtype="float32", always_2d=True)):
                 x = torch.from_numpy(piece.mean(1) if mono else np.ascontiguousarray(piece.T))

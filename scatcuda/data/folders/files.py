@@ -115,7 +115,7 @@ class Files:
         return len(self.sources)
 
     def __getitem__(self, index: Any) -> Tensor:
-        chosen = _chosen(index, len(self))
+        chosen = _chosen(index, len(self), type(self).__name__)
         if isinstance(chosen, int):
             return torch.from_numpy(self._decode(self.sources[chosen]).copy())
         sources = [self.sources[i] for i in chosen]
@@ -168,7 +168,7 @@ def _hash(source: Source) -> bytes:
     return hashlib.blake2b(source.read(), digest_size=16).digest()
 
 
-def _chosen(index: Any, n: int) -> int | Sequence[int]:
+def _chosen(index: Any, n: int, caller: str) -> int | Sequence[int]:
     """One row of `n`, or several, as NumPy understands an index of one dimension.
 
     Raises: TypeError, IndexError.
@@ -187,14 +187,14 @@ def _chosen(index: Any, n: int) -> int | Sequence[int]:
         found = np.asarray(index)
         if found.dtype == bool and found.ndim == 1:
             if len(found) != n:
-                raise IndexError(f"a mask of {len(found)} for {n} files")
+                raise IndexError(f"{caller}: a mask of {len(found)} for {n} files")
             return np.flatnonzero(found).tolist()
         if found.dtype.kind in "iu" and found.ndim < 2:
             outside = found[(found < -n) | (found >= n)]
             if outside.size:
-                raise IndexError(f"index {outside.flat[0]} is out of range, n = {n}")
+                raise IndexError(f"{caller}: index {outside.flat[0]} is out of range, n = {n}")
             return found.tolist()
     raise TypeError(
-        "expected an integer, a slice, or indices or a mask [n] in a list, an array or a "
-        f"tensor, got {kind}"
+        f"{caller}: expected an integer, a slice, or indices or a mask [n] in a list, an array or "
+        f"a tensor, got {kind}"
     )

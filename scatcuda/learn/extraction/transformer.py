@@ -320,9 +320,9 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
     @property
     def _rank(self) -> int:
         """Axes of what is transformed: 1 for signals."""
-        signals = self.Q is not None or len(self.shape or ()) == 1
-        shape: Any = getattr(self.scattering, "input_shape", ())
-        return 1 if signals or len(shape) == 1 else 2
+        made = self.scattering is not None and not isinstance(self.scattering, nn.Module)
+        said = self.shape if made else getattr(self.scattering, "input_shape", None)
+        return 1 if self.Q is not None or len(said or ()) == 1 else 2
 
     @property
     def _dtype(self) -> torch.dtype:
