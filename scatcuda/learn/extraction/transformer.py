@@ -46,6 +46,7 @@ _DTYPES: dict[FeatureType, torch.dtype] = {
 }
 _SAMPLED = 64  # images whose pixels tell the scale of the data
 _NAME = "ScatteringTransformer"
+_BANDS = 2048  # bytes of the filters of signals for each of their samples, at most
 
 
 class ScatteringTransformer(TransformerMixin, BaseEstimator):
@@ -348,6 +349,11 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         self._check_arguments()
         if self.scattering is not None:
             raise ValueError("scattering is no parameter that a file can hold")
+        if self.Q is not None:
+            if len(self.shape_) not in (1, 2):
+                raise ValueError(f"shape_ must be (N,) or (C, N); got {self.shape_}")
+            ask("its filters", _BANDS * self.shape_[-1])
+            return
         plan = self._plan(self.shape_)
         ask("its filters", 8 * (plan.J * plan.L + 1) * math.prod(plan.padded))
 
