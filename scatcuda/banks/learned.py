@@ -1,4 +1,5 @@
-"""Filters that are learned, in two ways: all their values, or four numbers of each wavelet.
+"""Filters of images that are learned, in two ways: all their values, or four numbers of each
+wavelet; those of signals are in :mod:`scatcuda.banks.learned_signals`.
 
 ``LearnedFilters`` is what both share: it gives the operators a bank (``packed``) that follows the
 parameters. While gradients may reach them the bank is made anew in every call, by differentiable
@@ -38,12 +39,13 @@ _REACH = 12
 class LearnedFilters(nn.Module):
     """A filter bank that follows its parameters; :class:`scatcuda.Scattering2D` makes it."""
 
-    def __init__(self, plan: Plan, start: BankName | FilterBank) -> None:
+    def __init__(self, plan: Any, start: BankName | FilterBank) -> None:
         super().__init__()
         self._plan, self._start = plan, start
         self._frozen = False
-        self._fixed: Packed | None = None  # the bank, while it is frozen
-        self._recent: tuple[list[Tensor], Packed] | None = None  # parameters and their bank
+        self._fixed: tuple[Packed, ...] | None = None  # the bank, while it is frozen
+        # parameters and their bank
+        self._recent: tuple[list[Tensor], tuple[Packed, ...]] | None = None
 
     @property
     def bank(self) -> FilterBank:
@@ -64,8 +66,12 @@ class LearnedFilters(nn.Module):
 
     def packed(self) -> Packed:
         """The bank as the operators take it."""
+        return self.packs()[0]
+
+    def packs(self) -> tuple[Packed, ...]:
+        """The same of each program, where there are several."""
         if self._frozen and self._fixed is not None:
-            return Packed(*map(self._here, self._fixed))
+            return tuple(Packed(*map(self._here, packed)) for packed in self._fixed)
         if self._may_be_differentiated():
             return self._whole()
         return self._kept()
@@ -94,9 +100,14 @@ class LearnedFilters(nn.Module):
         """Takes as attributes the tensors that only depend on dtype and device."""
         raise NotImplementedError
 
-    def _whole(self) -> Packed:
+    def _whole(self) -> tuple[Packed, ...]:
         """The bank with everything kept, differentiable."""
         raise NotImplementedError
+
+    def packed_in(self, dtype: torch.dtype) -> tuple[Packed, ...]:
+        """The bank without what is negligible, on the CPU."""
+        with torch.no_grad(), _told():
+            return (pack(self._by_scale(), self._plan, dtype),)
 
     def _here(self, constant: Tensor) -> Tensor:
         """Beside the parameters: a replica of DataParallel has them on another device."""
@@ -128,7 +139,7 @@ class LearnedFilters(nn.Module):
         first = values[0]
         return not has_values(first) or (first.is_cuda and torch.cuda.is_current_stream_capturing())
 
-    def _kept(self) -> Packed:
+    def _kept(self) -> tuple[Packed, ...]:
         # Compared by value: writing to ``parameter.data`` does not change ``parameter._version``.
         values, recent = [value.detach() for value in self._values()], self._recent
         if recent is None or not all(map(_same, values, recent[0])):
@@ -137,10 +148,12 @@ class LearnedFilters(nn.Module):
             self._recent = recent
         return recent[1]
 
-    def _pack(self) -> Packed:
-        with torch.no_grad(), _told():
-            packed = pack(self._by_scale(), self._plan, self._dtype)
-        return Packed(*(tensor.to(self._values()[0].device) for tensor in packed))
+    def _pack(self) -> tuple[Packed, ...]:
+        device = self._values()[0].device
+        return tuple(
+            Packed(*(tensor.to(device) for tensor in packed))
+            for packed in self.packed_in(self._dtype)
+        )
 
     def _fix(self, frozen: bool) -> None:
         self._fixed = None
@@ -230,10 +243,10 @@ class FreeFilters(LearnedFilters):
             tables = whole_support(self._plan)
         self._boxes, self._bands = (beside(table, self._values()[0]) for table in tables)
 
-    def _whole(self) -> Packed:
+    def _whole(self) -> tuple[Packed, ...]:
         psi = pack_psi(self.psi.to(self._dtype), self._plan)
         phi = pack_phi(self._factors(), self._plan).to(self._dtype)
-        return Packed(psi, self._here(self._boxes), phi, self._here(self._bands))
+        return (Packed(psi, self._here(self._boxes), phi, self._here(self._bands)),)
 
 
 class MorletWavelets(LearnedFilters):
@@ -352,10 +365,10 @@ class MorletWavelets(LearnedFilters):
         self._boxes, self._taps, self._bands = (beside(table, first) for table in tables)
         self._lowpass_there = beside(self._lowpass, first)  # on the device of the parameters
 
-    def _whole(self) -> Packed:
+    def _whole(self) -> tuple[Packed, ...]:
         psi = pack_psi(self.psi_now().to(self._dtype), self._plan)
         boxes, taps, bands = map(self._here, (self._boxes, self._taps, self._bands))
-        return Packed(psi, boxes, taps, bands)
+        return (Packed(psi, boxes, taps, bands),)
 
 
 def morlet(

@@ -12,10 +12,11 @@ from typing import Any, Generic, Literal, TypedDict, cast, get_args, overload
 import torch
 from torch import Tensor
 from torch.fx import Proxy
-from typing_extensions import TypeVar
+from typing_extensions import Self, TypeVar
 
 from .. import limits, ops
 from ..arguments import ArgumentError, boolean, integer, plain, scales
+from ..banks.learned_signals import SIGNAL_KINDS, LearnedSignals
 from ..banks.signals import (
     Aliases,
     dense,
@@ -29,7 +30,7 @@ from ..program.packing import Band, Packed
 from ..program.paths import where
 from ..program.signals import Criterion, Morlet, SignalPlan, cascades_of, half_support, morlets
 from ..program.steps import PADDING
-from ..typing import Backend, BackendObject, Tier
+from ..typing import Backend, BackendObject, Tier, Trainable
 from .base import Transform, backend_name, one_of
 from .streaming import Stream
 
@@ -96,6 +97,10 @@ class Scattering1D(Transform, Generic[Output]):
         paths: the paths that are computed: a list of tuples ``(n1, n2, …)`` of ``meta()["key"]``,
             or a function of the ``meta()`` of all that returns a mask; None: all.
         tier, workspace: as for :class:`~scatcuda.Scattering2D`.
+        trainable: what is learned: ``"wavelets"``, of each the frequency and the quality factor,
+            the parameters ``learned.d_xi_1``, ``learned.d_q_1`` … of each order; ``"filters"``, all
+            their values in Fourier and those of the low-pass. ``learned`` has them; ``meta()``
+            says how they began.
     Raises:
         TypeError, ValueError: an argument is of the wrong type or out of range; in a call, the
             input is no real tensor of the right length and device.
@@ -119,7 +124,7 @@ class Scattering1D(Transform, Generic[Output]):
         backend: Backend | BackendObject = ..., *, aliases: Aliases = ...,
         stride: int | None = ...,
         padding: str = ..., criterion: Criterion = ..., paths: Any = ..., tier: Tier = ...,
-        workspace: int | None = ...,
+        workspace: int | None = ..., trainable: Trainable | None = ...,
     ) -> None: ...  # fmt: skip
     @overload
     def __init__(
@@ -128,7 +133,7 @@ class Scattering1D(Transform, Generic[Output]):
         average: bool | None = ..., oversampling: int = ..., *, out_type: Literal["list"],
         backend: Backend | BackendObject = ..., aliases: Aliases = ..., stride: int | None = ...,
         padding: str = ..., criterion: Criterion = ..., paths: Any = ..., tier: Tier = ...,
-        workspace: int | None = ...,
+        workspace: int | None = ..., trainable: Trainable | None = ...,
     ) -> None: ...  # fmt: skip
     @overload
     def __init__(
@@ -137,7 +142,7 @@ class Scattering1D(Transform, Generic[Output]):
         average: bool | None = ..., oversampling: int = ..., *, out_type: Literal["dict"],
         backend: Backend | BackendObject = ..., aliases: Aliases = ..., stride: int | None = ...,
         padding: str = ..., criterion: Criterion = ..., paths: Any = ..., tier: Tier = ...,
-        workspace: int | None = ...,
+        workspace: int | None = ..., trainable: Trainable | None = ...,
     ) -> None: ...  # fmt: skip
     def __init__(
         self,
@@ -158,6 +163,7 @@ class Scattering1D(Transform, Generic[Output]):
         paths: Any = None,
         tier: Tier = "auto",
         workspace: int | None = None,
+        trainable: Trainable | None = None,
     ) -> None:
         super().__init__()
         J, N = scales(_CALLER, J), _length(shape)
@@ -184,7 +190,15 @@ class Scattering1D(Transform, Generic[Output]):
         self._workspace = 0 if workspace is None else integer(_CALLER, "workspace", workspace, 1)
         limits.at_most(_CALLER, "workspace", self._workspace, limits.BYTES)
         self._write()
-        self._start()
+        self._trainable = trainable
+        self.learned: LearnedSignals | None = None
+        if trainable is None:
+            self._start()
+        else:
+            kind = SIGNAL_KINDS[one_of(_CALLER, "trainable", trainable, SIGNAL_KINDS)]
+            if not plan.max_order:
+                raise ValueError(f"{_CALLER}: max_order must be at least 1 for what is trainable")
+            self.learned = kind(self._plan, self._cascades, self._aliases)
 
     def _write(self) -> None:
         """The programs of the plan."""
@@ -192,10 +206,9 @@ class Scattering1D(Transform, Generic[Output]):
         self._texts = [cascade.program.text for cascade in self._cascades]
 
     def _change(self, name: str, **changes: Any) -> None:
-        if self._plan.chosen is not None:
-            raise AttributeError(
-                f"{_CALLER}: {name} is fixed when paths are chosen; build another module"
-            )
+        if self._plan.chosen is not None or self.learned is not None:
+            why = "paths are chosen" if self.learned is None else "filters are learned"
+            raise AttributeError(f"{_CALLER}: {name} is fixed when {why}; build another module")
         self._plan = replace(self._plan, **changes)
         self._write()
         self._follow(anew=True)
@@ -286,6 +299,11 @@ class Scattering1D(Transform, Generic[Output]):
     def aliases(self) -> Aliases:
         """How a filter becomes one of fewer samples."""
         return self._aliases
+
+    @property
+    def trainable(self) -> Trainable | None:
+        """What is learned: ``"filters"``, ``"wavelets"`` or nothing."""
+        return self._trainable
 
     @property
     def padding(self) -> str:
@@ -379,8 +397,9 @@ class Scattering1D(Transform, Generic[Output]):
                 f"{_CALLER}: Cannot convert to out_type='array' where nothing is averaged, T = 0. "
                 "Please set out_type to 'list' or 'dict'"
             )
-        x = self._checked(x, self._phi_0)
-        found: Any = [self._run(x, i) for i in range(len(self._texts))]
+        packs = self._packs() if self.learned is None else self.learned.packs()
+        x = self._checked(x, packs[0].phi if packs else self._phi_0)
+        found: Any = [self._run(x, *pair) for pair in zip(packs, self._texts, strict=True)]
         if out_type == "array":
             return found[0]
         by_path: Named = {} if self.average else {(): x.clone()}  # nobody's but the caller's
@@ -411,12 +430,15 @@ class Scattering1D(Transform, Generic[Output]):
 
         if not self.average or (self._plan.average == "global" and self.aliases == "sum"):
             raise ValueError("save_plan: T must not be 0, nor 'global' with aliases='sum'")
-        wanted = self._phi_0.dtype if dtype is None else dtype
+        wanted = self._example().dtype if dtype is None else dtype
         if wanted not in (torch.float32, torch.float64):
             raise TypeError(
                 f"save_plan: dtype must be torch.float32, torch.float64 or None; got {dtype!r}"
             )
-        packed = pack_signals(self._plan, self._cascades[0], self.aliases, wanted)
+        if self.learned is not None:
+            packed = self.learned.packed_in(wanted)[0]
+        else:
+            packed = pack_signals(self._plan, self._cascades[0], self.aliases, wanted)
         return planfile.write(path, self._texts[0], packed)
 
     def scattering(self, x: Tensor) -> Output:
@@ -439,9 +461,38 @@ class Scattering1D(Transform, Generic[Output]):
             stride=None if plan.stride is None else 1 << plan.stride, padding=self.padding,
             criterion=plan.criterion,
             paths=None if plan.chosen is None else list(plan.chosen), tier=self._tier,
-            workspace=self._workspace or None,
+            workspace=self._workspace or None, trainable=self.trainable,
         )  # fmt: skip
-        return made.to(self._phi_0)
+        if self.learned is None:
+            return made.to(self._phi_0)
+        if self.trainable == "filters":
+            raise ValueError("of_length: filters that are learned value by value have one length")
+        made.to(self._example())
+        made.load_state_dict(self.state_dict())
+        for parameter, own in zip(made.parameters(), self.parameters(), strict=True):
+            parameter.requires_grad_(own.requires_grad)
+        return made
+
+    def _example(self) -> Tensor:
+        """A tensor of the dtype and on the device that is computed with."""
+        return self._phi_0 if self.learned is None else self.learned.packed().phi
+
+    def freeze(self) -> Self:
+        """Ends the learning, as :meth:`Scattering2D.freeze`.
+
+        Example:
+            >>> Scattering1D(J=3, shape=128, trainable="wavelets").freeze().learned.q[0][0].item()
+            2.0...
+        """
+        if self.learned is not None:
+            self.learned.freeze()
+        return self
+
+    def unfreeze(self) -> Self:
+        """Undoes :meth:`freeze`."""
+        if self.learned is not None:
+            self.learned.freeze(False)
+        return self
 
     def stream(self) -> Stream:
         """Coefficients of a signal of any length, as it comes in chunks: see
@@ -469,7 +520,7 @@ class Scattering1D(Transform, Generic[Output]):
             f"J={plan.J}, shape={self.shape}, Q={plan.Q}, T={T}, max_order={plan.max_order}, "
             f"oversampling={plan.finer}, out_type={self.out_type!r}, backend={self.backend!r}, "
             f"aliases={self.aliases!r}, stride={self.stride}, padding={self.padding!r}, "
-            f"criterion={self.criterion!r}"
+            f"criterion={self.criterion!r}, trainable={self.trainable!r}"
         )
 
     # --- how ---
@@ -480,14 +531,24 @@ class Scattering1D(Transform, Generic[Output]):
     def _why_not(self, x: Tensor) -> str:
         return "" if x.ndim else ": it should have at least one axis"  # as Kymatio says
 
-    def _run(self, x: Tensor, i: int) -> Tensor:
-        packed = Packed(*(getattr(self, f"_{name}_{i}") for name in Packed._fields))
-        options = self._tier, self._workspace
-        S = _BACKENDS[self._backend](x, *packed, self._texts[i], *options)
+    def _packs(self) -> list[Packed]:
+        """The fixed filters, of each program."""
+        count = range(len(self._texts))
+        return [Packed(*(getattr(self, f"_{name}_{i}") for name in Packed._fields)) for i in count]
+
+    def _run(self, x: Tensor, packed: Packed, text: str) -> Tensor:
+        S = _BACKENDS[self._backend](x, *packed, text, self._tier, self._workspace)
         if self._plan.average == "global":
             S = S[..., None]
-            return S * self._lengths if self.aliases == "sum" else S
+            return S * self._ends().to(S) if self.aliases == "sum" else S
         return S
+
+    def _ends(self) -> Tensor:
+        """``[C, 1]``: samples of the planes at the ends of the paths."""
+        if self.learned is None:
+            return self._lengths
+        ends = [self._plan.padded >> self._plan.resolution_of(path) for path in self._plan.paths]
+        return torch.tensor(ends)[:, None]
 
     def _make(self, dtype: torch.dtype) -> dict[str, Tensor]:
         made: dict[str, Tensor] = {}
@@ -507,13 +568,19 @@ class Scattering1D(Transform, Generic[Output]):
     def _filters(self, order: int, deepest: Callable[[int], int]) -> list[dict[str, Any]]:
         return [
             {
-                "levels": self._levels(morlet_band(self._plan.padded, psi), deepest(psi.j)),
+                "levels": self._levels(band, deepest(psi.j)),
                 "xi": psi.xi,
                 "sigma": psi.sigma,
                 "j": psi.j,
             }
-            for psi in self._bank(order)
+            for psi, band in zip(self._bank(order), self._bands(order), strict=True)
         ]
+
+    def _bands(self, order: int) -> list[Band]:
+        """The wavelets of an order as they are now."""
+        if self.learned is not None and order < self.max_order:
+            return [Band(0, values) for values in self.learned.bank_now(order)]
+        return [morlet_band(self._plan.padded, psi) for psi in self._bank(order)]
 
     def _bank(self, order: int) -> tuple[Morlet, ...]:
         return morlets(self.J, self.Q[order])

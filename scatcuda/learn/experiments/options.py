@@ -217,7 +217,7 @@ def _check_transform(options: Options) -> None:
     if is_foreign(options.transform):
         own += ["J", "L", "max_order", "filters"]
     if options.Q:
-        for name in ("L", "filters", "trainable", "transform", "pool"):
+        for name in ("L", "filters", "transform", "pool"):
             value = getattr(options, name)
             if value != fields[name] and value != "mean":
                 raise ValueError(f"{name} is no option of signals, with Q; got {value!r}")

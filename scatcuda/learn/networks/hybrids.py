@@ -116,8 +116,8 @@ def hybrid(
         head: ``"linear"``, ``"mlp"`` or ``"resnet"``, of signals along time.
         transform: another one than that of ``J`` … ``trainable``, which then keep their defaults:
             any module with ``output_shape``, of signals of the sides ``shape[1:]``.
-        Q: of signals: wavelets an octave of a :class:`scatcuda.Scattering1D`, whose ``J`` and
-            ``max_order`` are as above.
+        Q: of signals: wavelets an octave of a :class:`scatcuda.Scattering1D`, whose ``J``,
+            ``max_order`` and ``trainable`` are as above.
         options: those of :func:`linear_head`, :func:`mlp_head` or :func:`resnet_head`.
     Returns: a :class:`Hybrid`, ``[B, C, M, N] -> [B, classes]``.
     Raises: TypeError, ValueError: an argument is of the wrong type, out of range, or unknown.
@@ -136,14 +136,14 @@ def hybrid(
     if head not in HEADS:
         raise ValueError(f"hybrid: head must be one of {', '.join(map(repr, HEADS))}; got {head!r}")
     if Q is not None:
-        if transform is not None or (L, filters, trainable) != (8, "morlet", None):
+        if transform is not None or (L, filters) != (8, "morlet"):
             raise ValueError(
-                "hybrid: Q makes a transform of signals: leave out L, filters, trainable and "
-                "transform"
+                "hybrid: Q makes a transform of signals: leave out L, filters and transform"
             )
         if len(shape) != 2:
             raise ValueError(f"hybrid: shape of signals must be (C, N); got {tuple(shape)}")
-        transform, J, max_order = Scattering1D(J, shape[1], Q, max_order=max_order), 2, 2
+        transform = Scattering1D(J, shape[1], Q, max_order=max_order, trainable=trainable)
+        J, max_order, trainable = 2, 2, None
     if transform is None:
         classes, C, _ = checked_images("hybrid", classes, shape, 1 << scales("hybrid", J))
         transform = Scattering2D(
