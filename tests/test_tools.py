@@ -5,10 +5,13 @@ import torch
 
 pytest.importorskip("safetensors")
 
+from scatcuda import Scattering1D
 from scatcuda.banks import frame_bounds, tight_bank
 from scatcuda.cli import bench as bench_module
+from scatcuda.cli import main
 from scatcuda.cli.bench import bench, bench_text
 from scatcuda.draw.bank import filters_report
+from scatcuda.draw.signals import draw_scalogram, signal_filters_report
 from scatcuda.files import read_tensors
 
 
@@ -61,3 +64,55 @@ def test_wrong_benchmarks():
         bench(2, (16, 16), batch=0)
     with pytest.raises(ValueError, match="shape"):
         bench(5, (16, 16))
+
+
+def test_filters_of_signals(tmp_path):
+    pytest.importorskip("matplotlib")
+    text = signal_filters_report(6, 4096, 8, tmp_path / "bank.png")
+    assert "38 wavelets of order 1, 7 of order 2; signals of 4096 padded to 8192" in text
+    assert "126: 1 of order 0, 38 of order 1, 87 of order 2, each 64" in text
+    assert (tmp_path / "bank.png").read_bytes().startswith(b"\x89PNG")
+    signal_filters_report(3, 200, (2, 1), tmp_path / "bank.safetensors")
+    tensors, _ = read_tensors(tmp_path / "bank.safetensors")
+    scattering = Scattering1D(3, 200, (2, 1))
+    torch.testing.assert_close(
+        tensors["psi1"].float(), torch.stack([p["levels"][0][:, 0] for p in scattering.psi1_f])
+    )
+    assert tensors["phi"].shape == tensors["psi2"].shape[1:]
+    with pytest.raises(ValueError, match="output must end in"):
+        signal_filters_report(3, 200, output=tmp_path / "bank.txt")
+
+
+@pytest.mark.parametrize(("N", "J", "Q"), [(4096, 6, 8), (300, 2, 1), (20_000, 5, (12, 2))])
+def test_scalograms(tmp_path, N, J, Q):
+    """Also of a signal in which nothing is heard."""
+    pytest.importorskip("matplotlib")
+    for x in (torch.linspace(0, 40, N).square().sin(), torch.zeros(N)):
+        draw_scalogram(tmp_path / "a.png", x, J, Q, rate=8000)
+        assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    for wrong in (torch.zeros(2, N), [0.0] * N, torch.zeros(N) + 0j):
+        with pytest.raises(TypeError, match="x must be a real signal"):
+            draw_scalogram(tmp_path / "a.png", wrong, J, Q)
+
+
+def test_the_commands_of_signals(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    soundfile = pytest.importorskip("soundfile")
+    recording = tmp_path / "tone.wav"
+    soundfile.write(recording, torch.linspace(0, 900, 9000).sin().numpy(), 8000)
+    command = ["scalogram", str(recording), "--J", "5", "--Q", "4", "--output"]
+    assert main([*command, str(tmp_path / "a.png")]) == 0
+    assert "a.png: 9000 samples, 8000 a second" in capsys.readouterr().out
+    assert main([*command, str(tmp_path / "b.png"), "--seconds", "0.5"]) == 0
+    assert "4000 samples" in capsys.readouterr().out
+    for wrong, words in (
+        (["scalogram", str(tmp_path / "none.wav"), "--output", "c.png"], "no such file"),
+        (["scalogram", str(tmp_path / "a.png"), "--output", "c.png"], "no audio file"),
+        ([*command, str(tmp_path / "a.txt")], "must end in .png"),
+        (["filters", "--Q", "8", "--L", "4"], "L, shape and filters are of images"),
+        (["filters", "--length", "64"], "length is of signals, with Q"),
+    ):
+        assert main(wrong) == 1
+        assert words in capsys.readouterr().err
+    assert main(["filters", "--J", "3", "--Q", "2", "--length", "100"]) == 0
+    assert "signals of 100 padded to" in capsys.readouterr().out

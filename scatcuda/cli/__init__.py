@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=f"scatcuda {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_train, _eval, _features, _filters, _export, _bench, _data, _info):
+    for add in (_train, _eval, _features, _filters, _scalogram, _export, _bench, _data, _info):
         add(commands)
     return parser
 
@@ -463,20 +463,62 @@ def _filters(commands: Any) -> None:
         "Describe, draw or save a filter bank.\n\nFrame bounds, supports and sizes; with --output "
         "a picture, or the filters themselves.",
         "examples:\n  scatcuda filters --J 3 --shape 64,64 --output filters.png\n"
-        "  scatcuda filters --filters tight --output bank.safetensors\n",
+        "  scatcuda filters --filters tight --output bank.safetensors\n"
+        "  scatcuda filters --J 8 --Q 8 1 --length 8192 --output signals.png\n",
     )  # fmt: skip
     _problem(parser)
     _bank(parser)
+    parser.add_argument(
+        "--Q", type=_integer(1, limits.ANGLES), nargs="+", metavar="N",
+        help="of signals: wavelets an octave, of each order",
+    )  # fmt: skip
+    parser.add_argument("--length", type=_integer(2, limits.SIDE // 4), metavar="N", help="of signals, with --Q: samples (default: 8192)")  # fmt: skip # noqa: E501
     parser.add_argument("--output", type=_text, metavar="FILE", help="ends in .png or .safetensors")
 
 
 def _run_filters(
-    J: int, L: int, shape: Sequence[int], filters: BankName, output: str | None
-) -> None:
+    J: int, L: int, shape: Sequence[int], filters: BankName, output: str | None,
+    Q: list[int] | None = None, length: int | None = None,
+) -> None:  # fmt: skip
     from ..draw.bank import filters_report
+    from ..draw.signals import signal_filters_report
 
+    if Q:
+        if (L, tuple(shape), filters) != (8, (32, 32), "morlet"):
+            raise ValueError("filters: L, shape and filters are of images; with Q, say length")
+        say(signal_filters_report(J, length or 8192, tuple(Q), output))
+        return
+    if length is not None:
+        raise ValueError("filters: length is of signals, with Q")
     _check_room("filters", J, L, shape)
     say(filters_report(J, (shape[0], shape[1]), L, filters, output))
+
+
+def _scalogram(commands: Any) -> None:
+    parser = _add(
+        commands, "scalogram", _run_scalogram,
+        "Draw a recording: its scalogram, and its scattering over time.\n\nOf a long one the first "
+        "seconds, a minute unless told otherwise.",
+        "example:\n  scatcuda scalogram speech.wav --J 8 --Q 12 --output speech.png\n",
+    )  # fmt: skip
+    parser.add_argument("recording", type=_text, help="WAV, FLAC, OGG; needs soundfile")
+    parser.add_argument("--output", type=_text, required=True, metavar="FILE.png", help="the picture")  # fmt: skip # noqa: E501
+    parser.add_argument("--J", type=_integer(1, limits.SCALES), default=8, help="scales (default: %(default)s)")  # fmt: skip # noqa: E501
+    parser.add_argument("--Q", type=_integer(1, limits.ANGLES), default=[8], nargs="+", metavar="N", help="wavelets an octave, of each order (default: 8)")  # fmt: skip # noqa: E501
+    parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="of the recording (default: %(default)s)")  # fmt: skip # noqa: E501
+
+
+def _run_scalogram(recording: str, output: str, J: int, Q: list[int], seconds: float) -> None:
+    from ..data import DataError, blocks
+    from ..data.folders.audio import rate_of
+    from ..draw.signals import draw_scalogram
+
+    rate = rate_of(recording)
+    x = next(blocks(recording, seconds), None)
+    if x is None:
+        raise DataError(f"{recording}: it has no samples")
+    draw_scalogram(output, x, J, tuple(Q), rate, Path(recording).stem)
+    say(f"{printable(output)}: {len(x)} samples, {rate} a second")
 
 
 _EXPORT = """\

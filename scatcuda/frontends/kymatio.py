@@ -88,6 +88,7 @@ def accelerate() -> Acceleration:
     Raises: ImportError: Kymatio is not installed, or cannot be imported.
     Example:
         >>> import kymatio.torch, kymatio.numpy
+        >>> import numpy as np
         >>> import scatcuda.kymatio
         >>> with scatcuda.kymatio.accelerate():
         ...     scattering = kymatio.torch.Scattering2D(J=2, shape=(32, 32))

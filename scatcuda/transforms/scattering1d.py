@@ -482,7 +482,7 @@ class Scattering1D(Transform, Generic[Output]):
 
         Example:
             >>> Scattering1D(J=3, shape=128, trainable="wavelets").freeze().learned.q[0][0].item()
-            2.0...
+            2.49...
         """
         if self.learned is not None:
             self.learned.freeze()

@@ -25,7 +25,7 @@ from ... import limits
 from ...arguments import boolean, integer
 from ...files.budget import ask
 from ...files.error import DataError
-from ...files.reading import regular
+from ...files.reading import opened
 from ...typing import OnError
 from ..dataset import Dataset
 from ..labels import Share
@@ -177,6 +177,19 @@ def _facts(source: Source, content: bytes | None = None) -> tuple[int, int, int]
 
 def _said(error: Exception) -> str:
     return str(error).rpartition(": ")[2].rstrip(".") or type(error).__name__
+
+
+def rate_of(path: str | os.PathLike[str]) -> int:
+    """Samples a second of a recording, from its header.
+
+    Raises: DataError: it is missing or no recording.
+    """
+    soundfile, name = _soundfile(), os.fspath(path)
+    try:
+        with opened(name, unpack=False) as stream, soundfile.SoundFile(stream) as file:
+            return int(file.samplerate)
+    except soundfile.SoundFileError as error:
+        raise DataError(f"{name}: no audio file that is read ({_said(error)})") from None
 
 
 def is_audio(path: str) -> bool:
@@ -368,7 +381,7 @@ def blocks(
 
 def _blocks(soundfile: Any, name: str, seconds: float, mono: bool) -> Iterator[Tensor]:
     try:
-        with regular(name) as stream, soundfile.SoundFile(stream) as file:
+        with opened(name, unpack=False) as stream, soundfile.SoundFile(stream) as file:
             size = max(1, min(round(seconds * file.samplerate), file.frames))
             ask(name, 8 * size * file.channels)
             while len(piece := file.read(size, dtype="float32", always_2d=True)):
@@ -376,7 +389,3 @@ def _blocks(soundfile: Any, name: str, seconds: float, mono: bool) -> Iterator[T
                 yield x
     except soundfile.SoundFileError as error:
         raise DataError(f"{name}: no audio file that is read ({_said(error)})") from None
-    except FileNotFoundError:
-        raise DataError(f"{name}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read ({error.strerror or error})") from None
