@@ -128,6 +128,14 @@ def test_classes_from_directories(tmp_path):
     assert all(check.ok for check in verify(tmp_path))
 
 
+def test_images_with_a_recording_among_them_are_images(tmp_path):
+    Image = pytest.importorskip("PIL.Image")
+    for word in ("yes", "no"):
+        write(tmp_path / word / "a.wav", tone(64))
+        Image.new("L", (8, 8)).save(tmp_path / word / "b.png")
+    assert load(tmp_path).train_x.shape == (2, 3, 8, 8)
+
+
 def test_what_cannot_be_read_is_skipped(spoken):
     (spoken / "0_ann_7.wav").write_bytes(b"RIFF no wave")
     whole = (spoken / "3_ann_0.wav").read_bytes()

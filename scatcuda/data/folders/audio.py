@@ -31,7 +31,7 @@ from ..dataset import Dataset
 from ..labels import Share
 from .files import Files, Source
 from .parts import Arranged, Member, arranged, check_classes
-from .tree import Tree, walk
+from .tree import Tree, is_image, walk
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".mp3")
 _RATES = 1 << 20  # samples a second: more is a slip of the finger
@@ -198,7 +198,7 @@ def is_audio(path: str) -> bool:
 
 
 def is_audio_folder(path: Path) -> bool:
-    """Whether there are recordings in a directory, after a look at a few names."""
+    """Whether there are recordings in a directory, and no images, after a look at a few names."""
     places = [path]
     for place in places:
         if len(places) > 16 or not place.is_dir():
@@ -207,7 +207,10 @@ def is_audio_folder(path: Path) -> bool:
             there = sorted(entry for entry in place.iterdir() if not entry.name.startswith("."))
         except OSError:
             continue
-        if any(is_audio(entry.name) for entry in there[:64] if entry.is_file()):
+        names = [entry.name for entry in there[:64] if entry.is_file()]
+        if any(map(is_image, names)):
+            return False
+        if any(map(is_audio, names)):
             return True
         places += [entry for entry in there[:4] if entry.is_dir()]
     return False

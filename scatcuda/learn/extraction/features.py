@@ -193,6 +193,8 @@ def _manifest(
     how = transformer.get_params()
     for name in ("device", "batch_size"):  # change no row
         del how[name]
+    if how["Q"] is None:  # of images; folders of before do not name it
+        del how["Q"]
     if not isinstance(how["filters"], str):
         raise TypeError("extract: filters must be named, a bank of your own has no name")
     for split in ("train", "test"):
