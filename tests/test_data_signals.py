@@ -133,7 +133,7 @@ def test_images_with_a_recording_among_them_are_images(tmp_path):
     for word in ("yes", "no"):
         write(tmp_path / word / "a.wav", tone(64))
         Image.new("L", (8, 8)).save(tmp_path / word / "b.png")
-    assert load(tmp_path).train_x.shape == (2, 3, 8, 8)
+    assert load(tmp_path).train_x.shape == (2, 3, 224, 224)
 
 
 def test_what_cannot_be_read_is_skipped(spoken):
