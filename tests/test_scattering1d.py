@@ -420,3 +420,12 @@ def test_long_signals(T):
 def test_too_short_for_its_average():
     with pytest.warns(UserWarning, match="signals of 40 samples are too short for T = 32"):
         Scattering1D(5, 40, T=32)
+
+
+def test_too_long_with_its_padding():
+    with pytest.raises(
+        ValueError, match="the padded length must be at most 16777216; got 33554432"
+    ):
+        Scattering1D(3, 2**24)
+    with pytest.raises(ValueError, match="shape must be between 2 and 16777216; got 16777217"):
+        Scattering1D(3, 2**24 + 1)

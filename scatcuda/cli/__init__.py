@@ -472,7 +472,7 @@ def _filters(commands: Any) -> None:
         "--Q", type=_integer(1, limits.ANGLES), nargs="+", metavar="N",
         help="of signals: wavelets an octave, of each order",
     )  # fmt: skip
-    parser.add_argument("--length", type=_integer(2, limits.SIDE // 4), metavar="N", help="of signals, with --Q: samples (default: 8192)")  # fmt: skip # noqa: E501
+    parser.add_argument("--length", type=_integer(2, limits.SIDE), metavar="N", help="of signals, with --Q: samples (default: 8192)")  # fmt: skip # noqa: E501
     parser.add_argument("--output", type=_text, metavar="FILE", help="ends in .png or .safetensors")
 
 

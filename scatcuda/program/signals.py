@@ -121,6 +121,7 @@ class SignalPlan:
     criterion: Criterion = "scale"
 
     def __post_init__(self) -> None:
+        limits.at_most("Scattering1D", "the padded length", self.padded, limits.SIDE)
         limits.at_most("Scattering1D", "the number of paths", self._count(), limits.CHANNELS)
         deepest = max((self.resolution(bank[-1].j, 0) for bank in self.banks), default=0)
         least = 1 << max(deepest, self.coarsest)

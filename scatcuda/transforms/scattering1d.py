@@ -602,7 +602,7 @@ def _length(shape: Any) -> int:
         if len(shape) != 1:
             raise ValueError(f"{_CALLER}: shape must be an integer or (N,); got {tuple(shape)}")
         shape = shape[0]
-    return integer(_CALLER, "shape", shape, 2, limits.SIDE // 4)
+    return integer(_CALLER, "shape", shape, 2, limits.SIDE)
 
 
 def _octaves(Q: Any, max_order: int) -> tuple[int, ...]:
