@@ -121,6 +121,8 @@ class SignalPlan:
     criterion: Criterion = "scale"
 
     def __post_init__(self) -> None:
+        # of one far too long nobody computes how far its average reaches
+        limits.at_most("Scattering1D", "the padded length", self._padded(1), limits.SIDE)
         limits.at_most("Scattering1D", "the padded length", self.padded, limits.SIDE)
         limits.at_most("Scattering1D", "the number of paths", self._count(), limits.CHANNELS)
         deepest = max((self.resolution(bank[-1].j, 0) for bank in self.banks), default=0)
@@ -163,7 +165,9 @@ class SignalPlan:
     @cached_property
     def padded(self) -> int:
         """A power of two, at most three times the signal."""
-        support, _ = half_support(self.N, _SIGMA_0 / self.T)
+        return self._padded(half_support(self.N, _SIGMA_0 / self.T)[0])
+
+    def _padded(self, support: int) -> int:
         least = self.N + 6 * support
         return 1 << min(math.ceil(math.log2(least)), math.floor(math.log2(3 * self.N - 2)))
 
