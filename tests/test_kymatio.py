@@ -694,6 +694,7 @@ WRONG_ARRAYS = [
     (None, TypeError, "The input should be not empty"),
     ([1.0] * 64, TypeError, "The input should be a numpy array, got type <class 'list'>"),
     (torch.zeros(64), TypeError, "The input should be a numpy array"),
+    (np.ma.masked_array(np.zeros(64)), TypeError, "The input should not be masked"),
     (np.zeros(64, complex), TypeError, "The input should be real; got complex128"),
     (np.zeros(64, object), TypeError, "The input should be real; got object"),
     (np.zeros(64, np.longdouble), TypeError, "The input should be real"),

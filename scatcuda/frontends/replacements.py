@@ -239,6 +239,8 @@ class _Arrays:
         if not isinstance(x, np.ndarray):
             found = "not empty" if x is None else f"a numpy array, got type {type(x)}"
             raise TypeError(f"{self._name()}: The input should be {found}.")
+        if isinstance(x, np.ma.MaskedArray):
+            raise TypeError(f"{self._name()}: The input should not be masked; fill it first")
         if x.dtype.kind not in "biuf" or x.dtype.itemsize > 8:
             raise TypeError(f"{self._name()}: The input should be real; got {x.dtype}")
         double = x.dtype.kind == "f" and x.dtype.itemsize == 8
