@@ -78,8 +78,8 @@ _LAST = (
 )  # opens files to look: what names tell, a directory down too, goes first
 _EXPECTED = (
     "IDX files (train-images-idx3-ubyte), CIFAR (data_batch_1, train, with .bin or not), SVHN "
-    "(train_32x32.mat), STL-10 (train_X.bin), Parquet (train-*.parquet), CSV (*train.csv), .npz, UCR "
-    "(*_TRAIN.ts, .tsv), WFDB (*.hea, *.atr), recordings (class/*.wav, *.wav), images "
+    "(train_32x32.mat), STL-10 (train_X.bin), Parquet (train-*.parquet), CSV (*train.csv), .npz, "
+    "UCR (*_TRAIN.ts, .tsv), WFDB (*.hea, *.atr), recordings (class/*.wav, *.wav), images "
     "(train/class/*.jpg, class/*.jpg, *.jpg, or archives of such)"
 )
 # Where torchvision and unpacked archives have the files, a directory down.
