@@ -1,5 +1,5 @@
 """``python -m benchmarks.streaming``: ten minutes of noise at 16 kHz in chunks of a second against
-the whole signal, and the memory that one and ten minutes take in processes of their own."""
+the whole signal, and the peak of memory after one minute and after ten, in a process of its own."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ def chunk(second: int) -> torch.Tensor:
     return torch.randn(RATE, generator=torch.Generator().manual_seed(second))
 
 
-def memory(seconds: int) -> float:
-    """MB at the most, of a process that keeps no coefficients."""
+def memory(seconds: int) -> tuple[float, float]:
+    """MB at the most, of a process that keeps no coefficients: after a minute and at the end."""
     stream = scatcuda.Scattering1D(shape=RATE, **ARGUMENTS).stream()
-    for _ in stream.over(map(chunk, range(seconds))):
-        pass
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peaks = []
+    for second in range(seconds):
+        stream(chunk(second))
+        if second in (59, seconds - 1):
+            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return peaks[0], peaks[-1]
 
 
 def main() -> None:
@@ -38,16 +41,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.memory:
-        print(memory(options.memory))
+        first, last = memory(options.memory)
+        print(f"peak memory: {first:.1f} MB after 1 minute, {last:.1f} after {options.minutes}")
         return
-    most = [
-        float(subprocess.run(
-            [sys.executable, "-m", "benchmarks.streaming", "--memory", str(60 * minutes)],
-            capture_output=True, text=True, check=True,
-        ).stdout)
-        for minutes in (1, options.minutes)
-    ]  # fmt: skip
-    print(f"peak memory: {most[0]:.1f} MB after 1 minute, {most[1]:.1f} after {options.minutes}")
+    command = [sys.executable, "-m", "benchmarks.streaming", "--minutes", str(options.minutes)]
+    subprocess.run([*command, "--memory", str(60 * options.minutes)], check=True)
     x = torch.cat([chunk(second) for second in range(60 * options.minutes)])
     x = x[: len(x) // 2**11 * 2**11]  # then the whole signal's coefficients lie on the same grid
     begin = time.perf_counter()
