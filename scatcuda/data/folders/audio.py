@@ -129,7 +129,7 @@ class Recordings(Files):
                 )
             common = math.gcd(rate, self.rate)
             ask(name, 16 * x.size * max(1, self.rate // rate))
-            x = _resample(x, self.rate // common, rate // common)
+            x = resampled(x, self.rate // common, rate // common)
         found = _middle(x, self.length)
         return found[0] if self.mono else found
 
@@ -142,14 +142,15 @@ def _middle(x: np.ndarray, length: int) -> np.ndarray:
     return np.pad(x, ((0, 0), (-spare // 2, -spare - -spare // 2)))
 
 
-def _resample(x: np.ndarray, up: int, down: int) -> np.ndarray:
+def resampled(x: np.ndarray, up: int, down: int) -> np.ndarray:
+    """Signals ``[..., n]`` at ``up / down`` of their rate."""
     try:
         from scipy.signal import resample_poly
     except ImportError as error:
         raise ImportError(
             "resampling needs SciPy, which is not installed: pip install scipy"
         ) from error
-    found: np.ndarray = resample_poly(x, up, down, axis=1).astype(np.float32)
+    found: np.ndarray = resample_poly(x, up, down, axis=-1)
     return found
 
 

@@ -20,6 +20,7 @@ from ...arguments import integer
 from ...files.budget import ask
 from ...files.error import DataError
 from ..dataset import Dataset, assemble
+from ..folders.audio import resampled
 
 #: The classes of ANSI/AAMI EC57, and the annotations of beats that are of each
 AAMI: dict[str, str] = {"N": "NLRej", "S": "AaJS", "V": "VE", "F": "F", "Q": "/fQ"}
@@ -146,7 +147,7 @@ def _beats(
     up, down = whole * rate, round(whole * fs)
     common = math.gcd(up, down)
     if up != down:
-        x = _resampled(x, up // common, down // common)
+        x = resampled(x, up // common, down // common)
     kinds = {symbol: k for k, symbols in enumerate(AAMI.values()) for symbol in symbols}
     at = [
         (round(sample * up / down) - length // 3, kinds[symbol])
@@ -156,17 +157,6 @@ def _beats(
     at = [(first, kind) for first, kind in at if 0 <= first <= len(x) - length]
     beats = np.array([x[first : first + length] for first, _ in at], dtype=np.float32)
     return beats.reshape(-1, length), np.array([kind for _, kind in at], dtype=np.int64)
-
-
-def _resampled(x: np.ndarray, up: int, down: int) -> np.ndarray:
-    try:
-        from scipy.signal import resample_poly
-    except ImportError as error:
-        raise ImportError(
-            "resampling needs SciPy, which is not installed: pip install scipy"
-        ) from error
-    found: np.ndarray = resample_poly(x, up, down)
-    return found
 
 
 def _wfdb() -> Any:
