@@ -100,7 +100,8 @@ class Scattering1D(Transform, Generic[Output]):
         trainable: what is learned: ``"wavelets"``, of each the frequency and the quality factor,
             the parameters ``learned.d_xi_1``, ``learned.d_q_1`` … of each order; ``"filters"``, all
             their values in Fourier and those of the low-pass. ``learned`` has them; ``meta()``
-            says how they began.
+            says how they began. A step that learns keeps every bin and goes the engine's general
+            way: it takes some thirty times that of fixed filters; :meth:`freeze` ends that.
     Raises:
         TypeError, ValueError: an argument is of the wrong type or out of range; in a call, the
             input is no real tensor of the right length and device.
