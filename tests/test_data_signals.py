@@ -190,6 +190,7 @@ BAD = [
     (dict(on_error="pass"), ValueError, "on_error must be stop or skip"),
     (dict(label="[a-z]+"), DataError, "tells no classes: all are of the class ann"),
     (dict(label="z"), DataError, "tells no classes: it is found in no path"),
+    (dict(label="ann(z)?"), DataError, "tells no classes: it is found in no path"),
     (dict(label=r"^(\d+)", test="zz"), DataError, "is found in no path"),
     (dict(label=r"^(\d+)", test="ann"), DataError, "is found in every path"),
     (dict(label=r"^(\d+)", test="^3"), DataError, "it holds no recordings for training"),

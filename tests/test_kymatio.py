@@ -652,6 +652,14 @@ def test_modules_of_signals(options):
         check_same(again(x), ours(x), 0)
 
 
+@pytest.mark.parametrize(("build", "shape"), [("Scattering1D", 64), ("Scattering2D", (8, 8))])
+def test_what_is_learned_under_kymatios_name_is_kept_once(accelerated, build, shape):
+    module = getattr(theirs, build)(1, shape, trainable="wavelets")
+    assert is_ours(module) and list(module.state_dict()) == [
+        n for n, _ in module.named_parameters()
+    ]
+
+
 @pytest.mark.parametrize(("name", "options"), CASES, ids=str)
 def test_arrays(name, options):
     own, ours, x = three("numpy", name, options)

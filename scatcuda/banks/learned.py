@@ -106,7 +106,7 @@ class LearnedFilters(nn.Module):
 
     def packed_in(self, dtype: torch.dtype) -> tuple[Packed, ...]:
         """The bank without what is negligible, on the CPU."""
-        with torch.no_grad(), _told():
+        with torch.no_grad(), told("Scattering2D"):
             return (pack(self._by_scale(), self._plan, dtype),)
 
     def _here(self, constant: Tensor) -> Tensor:
@@ -210,7 +210,7 @@ class FreeFilters(LearnedFilters):
     @torch.no_grad()
     def reset_parameters(self) -> None:
         bank = _bank(self._start, self._plan)
-        with _told(), constants():
+        with told("Scattering2D"), constants():
             phi = bank.phi
             banded(phi, self._plan, torch.float64)  # a low-pass that is none
             factors = separable_factors(phi)
@@ -436,11 +436,12 @@ def _bank(start: BankName | FilterBank, plan: Plan) -> FilterBank | Recipe:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told(caller: str) -> Iterator[None]:
+    """Says whose filters are wrong."""
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"Scattering2D: filters cannot be used: {error}") from error
+        raise ValueError(f"{caller}: filters cannot be used: {error}") from error
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

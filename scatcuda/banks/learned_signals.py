@@ -17,11 +17,10 @@ from torch import Tensor, nn
 
 from .. import limits
 from ..ops.constants import beside, constants
-from ..program import Matrix
-from ..program.packing import Packed, in_lanes, integers, pack_program, pack_turned
+from ..program.packing import Packed, in_lanes, integers, pack_program, pack_turned, turned
 from ..program.signals import Cascade, SignalPlan, gaussian, periods
 from ..typing import Trainable
-from .learned import LearnedFilters
+from .learned import LearnedFilters, told
 from .signals import Aliases, dense, lowpass_band, morlet_band
 
 _WIDER = 2  # times as wide as at the start a wavelet may become before its periods are too few
@@ -49,18 +48,20 @@ class LearnedSignals(LearnedFilters):
         aliases = filters.unflatten(-1, (1 << res, filters.shape[-1] >> res))
         return aliases.mean(-2) if self._aliases == "mean" else aliases.sum(-2)
 
-    def _sets(self, cascade: Cascade) -> list[Tensor]:
-        """Of each set of a program ``[count, side]``."""
+    def _tables(self) -> list[tuple[list[Tensor], list[Tensor]]]:
+        """Of each program its sets of filters ``[count, side]``, and the first row ``[side]`` of
+        each of its matrices. All share one bank, which is made once."""
         psi, phi = self.wavelets(), self.lowpass()
+        return [(self._sets(c, psi, phi), self._rows(c, phi)) for c in self._cascades]
+
+    def _sets(self, cascade: Cascade, psi: list[Tensor], phi: Tensor) -> list[Tensor]:
         return [
             self._coarse(phi[None] if order < 0 else psi[order][list(wavelets)], res)
             for order, res, wavelets in cascade.sets
         ]
 
-    def _rows(self, cascade: Cascade) -> list[Tensor]:
-        """The first row ``[side]`` of each of its matrices."""
-        plan, phi = self._plan, self.lowpass()
-        rows = []
+    def _rows(self, cascade: Cascade, phi: Tensor) -> list[Tensor]:
+        plan, rows = self._plan, []
         for res, averages in cascade.matrices:
             side, (first, _) = plan.padded >> res, plan.inside(plan.coarsest)
             if not averages:
@@ -75,19 +76,19 @@ class LearnedSignals(LearnedFilters):
 
     def packed_in(self, dtype: torch.dtype) -> tuple[Packed, ...]:
         found = []
-        with torch.no_grad():
-            for cascade in self._cascades:
-                sets = [several.cpu() for several in self._sets(cascade)]
-                rows = [row.cpu() for row in self._rows(cascade)]
-                found.append(pack_program(cascade.program, sets, rows, dtype))
+        with torch.no_grad(), told("Scattering1D"):
+            for cascade, (sets, rows) in zip(self._cascades, self._tables(), strict=True):
+                here = [table.cpu() for table in sets], [row.cpu() for row in rows]
+                found.append(pack_program(cascade.program, *here, dtype))
         return tuple(found)
 
     def _whole(self) -> tuple[Packed, ...]:
         found = []
-        for cascade, (boxes, bands) in zip(self._cascades, self._supports, strict=True):
-            sets, rows = self._sets(cascade), self._rows(cascade)
+        every = zip(self._cascades, self._tables(), self._supports, strict=True)
+        for cascade, (sets, rows), (boxes, bands) in every:
             psi = torch.cat([in_lanes(several / several.shape[-1]) for several in sets])
-            taps = [_taps(row, m) for row, m in zip(rows, cascade.program.matrices, strict=True)]
+            matrices = cascade.program.matrices
+            taps = [turned(row, m) for row, m in zip(rows, matrices, strict=True)]
             phi = torch.cat([psi.new_empty(0), *taps])
             psi, phi = psi.to(self._dtype), phi.to(self._dtype)
             found.append(Packed(psi, self._here(boxes), phi, self._here(bands)))
@@ -114,12 +115,6 @@ class LearnedSignals(LearnedFilters):
         with torch.no_grad():
             found: np.ndarray = self.wavelets()[order].cpu().numpy()
         return found
-
-
-def _taps(row: Tensor, matrix: Matrix) -> Tensor:
-    """The numbers of a matrix of turned rows, all of them, of its first row."""
-    index = torch.arange(matrix.numbers, device=row.device)
-    return row[(index - matrix.every * (matrix.outputs - 1)) % matrix.inputs]
 
 
 class FreeSignals(LearnedSignals):

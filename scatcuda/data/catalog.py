@@ -72,10 +72,8 @@ _FORMATS = {
     "audio folder": _Format(audio_dataset, is_audio_folder),
     "image folder": _Format(folder_dataset, is_image_folder),
 }
-_LAST = (
-    "audio folder",
-    "image folder",
-)  # opens files to look: what names tell, a directory down too, goes first
+# These look into directories and files: what names tell, a directory down too, goes first.
+_LAST = ("audio folder", "image folder")
 _EXPECTED = (
     "IDX files (train-images-idx3-ubyte), CIFAR (data_batch_1, train, with .bin or not), SVHN "
     "(train_32x32.mat), STL-10 (train_X.bin), Parquet (train-*.parquet), CSV (*train.csv), .npz, "

@@ -163,6 +163,8 @@ class _SignalModule(_Buffers, Scattering1D):
         """Nothing: ``phi_f``, ``psi1_f`` and ``psi2_f`` are as the module is."""
 
     def _kymatio_filters(self) -> list[dict[str, Any]]:
+        if self.learned is not None:  # they are parameters
+            return []
         like = self._lengths
         filters: list[dict[str, Any]] = [self.phi_f, *self.psi1_f, *self.psi2_f]
         return [{"levels": [level.to(like) for level in f["levels"]]} for f in filters]

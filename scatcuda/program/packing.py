@@ -135,12 +135,17 @@ def pack_turned(row: Tensor, matrix: Matrix, dtype: torch.dtype) -> tuple[Tensor
         ([0.0, 0.0, 0.0, 0.0, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0], [[0, 2], [2, 4], [4, 6]])
     """
     taps, band = pack_matrix(row[None], dtype)
-    turned = matrix.every * (matrix.outputs - 1)
-    index = torch.arange(matrix.numbers, device="cpu") - turned
     low, high = band[0].tolist()
     lows = low + matrix.every * torch.arange(matrix.outputs, device="cpu")
     lows -= (lows + (high - low) // 2).div(matrix.inputs, rounding_mode="floor") * matrix.inputs
-    return taps[index % matrix.inputs], torch.stack([lows, lows + high - low], 1)
+    return turned(taps, matrix), torch.stack([lows, lows + high - low], 1)
+
+
+def turned(row: Tensor, matrix: Matrix) -> Tensor:
+    """The numbers that a matrix of turned rows keeps, of its first row ``[inputs]``.
+    Differentiable."""
+    index = torch.arange(matrix.numbers, device=row.device)
+    return row[(index - matrix.every * (matrix.outputs - 1)) % matrix.inputs]
 
 
 def pack_program(

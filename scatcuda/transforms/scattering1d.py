@@ -453,6 +453,8 @@ class Scattering1D(Transform, Generic[Output]):
             >>> Scattering1D(J=3, shape=128, Q=4).of_length(1000).output_shape
             (16, 125)
         """
+        if self.trainable == "filters":
+            raise ValueError("of_length: filters that are learned value by value have one length")
         plan = self._plan
         T: Any = {"local": plan.T, "global": "global", "none": 0}[plan.average]
         build: Any = Scattering1D  # whose overloads tell out_types apart
@@ -466,8 +468,6 @@ class Scattering1D(Transform, Generic[Output]):
         )  # fmt: skip
         if self.learned is None:
             return made.to(self._phi_0)
-        if self.trainable == "filters":
-            raise ValueError("of_length: filters that are learned value by value have one length")
         made.to(self._example())
         made.load_state_dict(self.state_dict())
         for parameter, own in zip(made.parameters(), self.parameters(), strict=True):
@@ -541,15 +541,14 @@ class Scattering1D(Transform, Generic[Output]):
         S = _BACKENDS[self._backend](x, *packed, text, self._tier, self._workspace)
         if self._plan.average == "global":
             S = S[..., None]
-            return S * self._ends().to(S) if self.aliases == "sum" else S
+            ends = self._lengths if self.learned is None else self._ends().to(S)
+            return S * ends if self.aliases == "sum" else S
         return S
 
     def _ends(self) -> Tensor:
         """``[C, 1]``: samples of the planes at the ends of the paths."""
-        if self.learned is None:
-            return self._lengths
         ends = [self._plan.padded >> self._plan.resolution_of(path) for path in self._plan.paths]
-        return torch.tensor(ends)[:, None]
+        return torch.tensor(ends, device="cpu")[:, None]
 
     def _make(self, dtype: torch.dtype) -> dict[str, Tensor]:
         made: dict[str, Tensor] = {}
@@ -558,8 +557,7 @@ class Scattering1D(Transform, Generic[Output]):
             made |= {f"_{name}_{i}": tensor for name, tensor in packed._asdict().items()}
         if not made:  # order 0 alone, not averaged: its dtype and device
             made["_phi_0"] = torch.zeros(0, dtype=dtype)
-        ends = [self._plan.padded >> self._plan.resolution_of(path) for path in self._plan.paths]
-        made["_lengths"] = torch.tensor(ends, dtype=dtype)[:, None]
+        made["_lengths"] = self._ends().to(dtype)
         made["_phi_0"] = made.pop("_phi_0")  # what is looked at last tells the dtype
         return made
 

@@ -206,8 +206,6 @@ class Scattering2D(Transform, Generic[Output]):
 
         def __call__(self, x: Tensor) -> Output: ...
 
-    # What determines the filters cannot be changed afterwards.
-
     @property
     def J(self) -> int:
         """Number of scales."""

@@ -104,9 +104,7 @@ class Stream:
             raise TypeError(f"stream: a chunk must be a tensor; got {type(chunk).__name__}")
         if chunk.ndim == 0:
             raise ArgumentError("stream: a chunk must have shape (..., n); got ()")
-        if (
-            self._nothing is None
-        ):  # what the module does not take it refuses here, and keeps nothing
+        if self._nothing is None:  # what the module does not take is refused here, and not kept
             like = self._scattering(chunk.new_zeros(0, *self._scattering.input_shape))
             self._nothing = like.new_zeros(*chunk.shape[:-1], like.shape[-2], 0)
             self._kept = [chunk[..., :0].clone()]

@@ -312,15 +312,16 @@ def _named(tree: Tree, label: re.Pattern[str], test: re.Pattern[str]) -> Arrange
     if label.pattern:
         if not tree.images:
             raise DataError(f"{tree.name}: it holds no recordings")
-        found = {path: label.search(path) for path in tree.images}
-        called = {path: m[1] if label.groups else m[0] for path, m in found.items() if m}
-        if len(called) < len(found):
-            tree.passed["without a label"] = len(found) - len(called)
-        numbers = all(name and name.isascii() and name.isdigit() for name in called.values())
+        found = ((path, label.search(path)) for path in tree.images)
+        words = ((path, m[1 if label.groups else 0]) for path, m in found if m)
+        called = {path: word for path, word in words if word}  # a group may have found nothing
+        if len(called) < len(tree.images):
+            tree.passed["without a label"] = len(tree.images) - len(called)
+        numbers = all(name.isascii() and name.isdigit() for name in called.values())
         classes = tuple(sorted(set(called.values()), key=int if numbers else None))
         if len(classes) < 2:
-            words = f"all are of the class {classes[0]}" if classes else "it is found in no path"
-            raise DataError(f"{tree.name}: label {label.pattern!r} tells no classes: {words}")
+            why = f"all are of the class {classes[0]}" if classes else "it is found in no path"
+            raise DataError(f"{tree.name}: label {label.pattern!r} tells no classes: {why}")
         members = [Member(path, classes.index(name)) for path, name in called.items()]
         train, held = members, list[Member]()
     else:
