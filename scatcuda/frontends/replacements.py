@@ -21,23 +21,45 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..arguments import BackendError, InputError, integer
-from ..transforms.base import KYMATIO_BUFFER, Transform
+from ..transforms.base import KYMATIO_BUFFER, Learning
 from ..transforms.scattering1d import Scattering1D
 from ..transforms.scattering2d import Scattering2D
+from ..typing import Backend
 from .backends import Pad2D, backend1d, backend2d
 
 # --- modules ----------------------------------------------------------------------------------
 
 
-class _Buffers(Transform):
-    """Under Kymatio's name a module shows its filters as Kymatio's does: as ``tensor0`` …"""
+class _Module(Learning):
+    """What modules of ours and of Kymatio's differ in, whatever they transform."""
+
+    _backend: Backend
+    _primitives: Any  # the backend as an object
+
+    @property
+    def most_order(self) -> int:
+        """The largest ``max_order``."""
+        return 2
+
+    @property
+    def backend(self) -> Any:
+        """The primitives, as an object."""
+        return self._backend if self._backend == "reference" else self._primitives
+
+    @backend.setter
+    def backend(self, value: Any) -> None:
+        ours: Any = super(_Module, type(self))  # of which it is a property, too
+        ours.backend.fset(self, value)
 
     def _kymatio_filters(self) -> list[dict[str, Any]]:
         """In Kymatio's order, ``{"levels": [tensor at resolution 0, …]}``."""
         raise NotImplementedError
 
     def _kymatio_buffers(self) -> dict[str, Tensor]:
-        levels = [tensor for filter in self._kymatio_filters() for tensor in filter["levels"]]
+        """As Kymatio's module names its filters, ``tensor0`` …; those that are learned are
+        parameters."""
+        filters = [] if self.learned is not None else self._kymatio_filters()
+        levels = [tensor for filter in filters for tensor in filter["levels"]]
         return {f"tensor{n}": tensor for n, tensor in enumerate(levels)}
 
     def _save_to_state_dict(
@@ -55,24 +77,13 @@ class _Buffers(Transform):
         return super().__getattr__(name)
 
 
-class _ImageModule(_Buffers, Scattering2D):
+class _ImageModule(_Module, Scattering2D):
+    _primitives = backend2d
+
     def __init__(self, *args: Any, **options: Any) -> None:
         build: Any = Scattering2D.__init__  # whose overloads tell out_types apart
         build(self, *args, **options)
         integer("Scattering2D", "max_order", self.max_order, 0, self.most_order)
-
-    @property
-    def most_order(self) -> int:
-        return 2
-
-    @property
-    def backend(self) -> Any:
-        """The primitives, as an object."""
-        return self._backend if self._backend == "reference" else backend2d
-
-    @backend.setter
-    def backend(self, value: Any) -> None:
-        Scattering2D.backend.fset(self, value)  # type: ignore[attr-defined]
 
     @property
     def M(self) -> int:
@@ -108,15 +119,14 @@ class _ImageModule(_Buffers, Scattering2D):
         return as_tensors(self.phi), [as_tensors(psi) for psi in self.psi]
 
     def _kymatio_filters(self) -> list[dict[str, Any]]:
-        if self.learned is not None:  # they are parameters
-            return []
         made = dict(self._made)
         phi, psi = self.load_filters()
         self._made = made  # not kept for this
         return [phi, *psi]
 
 
-class _SignalModule(_Buffers, Scattering1D):
+class _SignalModule(_Module, Scattering1D):
+    _primitives = backend1d
     r_psi, sigma0, alpha = math.sqrt(0.5), 0.1, 5.0
 
     def __init__(self, J: Any, shape: Any, Q: Any = 1, *args: Any, **options: Any) -> None:
@@ -125,30 +135,6 @@ class _SignalModule(_Buffers, Scattering1D):
         build: Any = Scattering1D.__init__
         build(self, J, shape, Q, *args, **options)
         integer("Scattering1D", "max_order", self.max_order, 0, self.most_order)
-
-    @property
-    def most_order(self) -> int:
-        """The largest ``max_order``."""
-        return 2
-
-    @property
-    def max_order(self) -> int:
-        """The largest number of wavelets on a path."""
-        return self._plan.max_order
-
-    @max_order.setter
-    def max_order(self, value: int) -> None:
-        integer("Scattering1D", "max_order", value, 0, self.most_order)
-        Scattering1D.max_order.fset(self, value)  # type: ignore[attr-defined]
-
-    @property
-    def backend(self) -> Any:
-        """The primitives, as an object."""
-        return self._backend if self._backend == "reference" else backend1d
-
-    @backend.setter
-    def backend(self, value: Any) -> None:
-        Scattering1D.backend.fset(self, value)  # type: ignore[attr-defined]
 
     @property
     def _N_padded(self) -> int:
@@ -163,8 +149,6 @@ class _SignalModule(_Buffers, Scattering1D):
         """Nothing: ``phi_f``, ``psi1_f`` and ``psi2_f`` are as the module is."""
 
     def _kymatio_filters(self) -> list[dict[str, Any]]:
-        if self.learned is not None:  # they are parameters
-            return []
         like = self._lengths
         filters: list[dict[str, Any]] = [self.phi_f, *self.psi1_f, *self.psi2_f]
         return [{"levels": [level.to(like) for level in f["levels"]]} for f in filters]
@@ -359,7 +343,7 @@ class Replacement(NamedTuple):
             options = {}
             if self.bases[0] is _SignalModule and _adds_aliases(theirs):
                 options["__init__"] = functools.partialmethod(_SignalModule.__init__, aliases="sum")
-            doc = {"__doc__": self.bases[0].__mro__[2].__doc__}
+            doc = {"__doc__": self.bases[0].__bases__[-1].__doc__}
             return (*self.bases, _EndOfConstructors, theirs), {**doc, **options}
         signature = inspect.signature(theirs.__init__)
 

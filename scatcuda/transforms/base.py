@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
+from typing_extensions import Self
 
 from ..arguments import ArgumentError, BackendError, InputError, channels_last
 from ..ops.constants import beside, computed_in, constants, has_values
+
+if TYPE_CHECKING:
+    from ..banks.learned import LearnedFilters
 
 #: Kymatio's checkpoints hold filters by such names
 KYMATIO_BUFFER = re.compile(r"tensor\d+")
@@ -152,6 +156,34 @@ class Transform(nn.Module):
             f"{type(self).__name__}: torch.jit.script does not take it; use torch.jit.trace or "
             "torch.export"
         )
+
+
+class Learning(Transform):
+    """A transform whose filters may be learned."""
+
+    learned: LearnedFilters | None
+
+    def freeze(self) -> Self:
+        """Ends the learning: the filters stay as they are now and cost no more than fixed ones, of
+        which only what is not negligible is multiplied. Their parameters no longer require
+        gradients; a change of them is taken over by loading a checkpoint or freezing again.
+
+        Returns: the module. One that learns nothing is as it was.
+        Example:
+            >>> from scatcuda import Scattering2D
+            >>> scattering = Scattering2D(J=2, shape=(32, 32), trainable="wavelets").freeze()
+            >>> any(p.requires_grad for p in scattering.parameters())
+            False
+        """
+        if self.learned is not None:
+            self.learned.freeze()
+        return self
+
+    def unfreeze(self) -> Self:
+        """Undoes :meth:`freeze`."""
+        if self.learned is not None:
+            self.learned.freeze(False)
+        return self
 
 
 def one_of(

@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypedDict, cast, get_args, overload
 import torch
 from torch import Tensor
 from torch.fx import Proxy
-from typing_extensions import Self, TypeVar
+from typing_extensions import TypeVar
 
 from .. import limits, ops
 from ..arguments import ArgumentError, boolean, integer, plain, scales
@@ -31,7 +31,7 @@ from ..program.paths import where
 from ..program.signals import Criterion, Morlet, SignalPlan, cascades_of, half_support, morlets
 from ..program.steps import PADDING
 from ..typing import Backend, BackendObject, Tier, Trainable
-from .base import Transform, backend_name, one_of
+from .base import Learning, backend_name, one_of
 from .streaming import Stream
 
 _CALLER = "Scattering1D"
@@ -59,7 +59,7 @@ Named = dict[tuple[int, ...], Tensor]
 Output = TypeVar("Output", bound="Tensor | Listed | Named", default=Tensor)
 
 
-class Scattering1D(Transform, Generic[Output]):
+class Scattering1D(Learning, Generic[Output]):
     """Scattering transform of real signals, ``S x = [A x, A|W1 x|, A|W2|W1 x||, …]``.
 
     ``W1`` filters with ``Q`` wavelets an octave, ``W2`` with one; ``|.|`` is the complex modulus,
@@ -240,9 +240,14 @@ class Scattering1D(Transform, Generic[Output]):
 
     @max_order.setter
     def max_order(self, value: int) -> None:
-        max_order = integer(_CALLER, "max_order", value, 0, limits.LEVELS)
+        max_order = integer(_CALLER, "max_order", value, 0, self.most_order)
         more = max(max_order - len(self.Q), 0)
         self._change("max_order", max_order=max_order, Q=self.Q + (1,) * more)
+
+    @property
+    def most_order(self) -> int:
+        """The largest ``max_order``."""
+        return limits.LEVELS
 
     @property
     def oversampling(self) -> int:
@@ -477,23 +482,6 @@ class Scattering1D(Transform, Generic[Output]):
     def _example(self) -> Tensor:
         """A tensor of the dtype and on the device that is computed with."""
         return self._phi_0 if self.learned is None else self.learned.packed().phi
-
-    def freeze(self) -> Self:
-        """Ends the learning, as :meth:`Scattering2D.freeze`.
-
-        Example:
-            >>> Scattering1D(J=3, shape=128, trainable="wavelets").freeze().learned.q[0][0].item()
-            2.49...
-        """
-        if self.learned is not None:
-            self.learned.freeze()
-        return self
-
-    def unfreeze(self) -> Self:
-        """Undoes :meth:`freeze`."""
-        if self.learned is not None:
-            self.learned.freeze(False)
-        return self
 
     def stream(self) -> Stream:
         """Coefficients of a signal of any length, as it comes in chunks: see

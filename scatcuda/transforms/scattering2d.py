@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.fx import Proxy
-from typing_extensions import Self, TypeVar
+from typing_extensions import TypeVar
 
 from .. import banks, limits, ops
 from ..arguments import integer, pair
@@ -33,7 +33,7 @@ from ..typing import (
     Trainable,
     Wavelet,
 )
-from .base import Transform, backend_name, one_of
+from .base import Learning, backend_name, one_of
 
 # How the coefficients are computed. Kymatio's names for its PyTorch backends mean the native
 # engines: the numbers are the same and so is the reason to ask for them.
@@ -68,7 +68,7 @@ def _remembered(make: Callable[[Any], Value]) -> Callable[[Any], Value]:
     return get
 
 
-class Scattering2D(Transform, Generic[Output]):
+class Scattering2D(Learning, Generic[Output]):
     """Scattering transform of real images, ``S x = [A x, A|W1 x|, A|W2|W1 x||, …]``.
 
     ``W`` filters with ``L`` oriented wavelets at each of ``J`` scales, ``|.|`` is the complex
@@ -365,27 +365,6 @@ class Scattering2D(Transform, Generic[Output]):
             return S
         one_of(_CALLER, "out_type", self.out_type, _OUT_TYPES)
         return self._as_list(S)
-
-    def freeze(self) -> Self:
-        """Ends the learning: the filters stay as they are now and cost no more than fixed ones, of
-        which only what is not negligible is multiplied. Their parameters no longer require
-        gradients; a change of them is taken over by loading a checkpoint or freezing again.
-
-        Returns: the module. One that learns nothing is as it was.
-        Example:
-            >>> scattering = Scattering2D(J=2, shape=(32, 32), trainable="wavelets").freeze()
-            >>> any(p.requires_grad for p in scattering.parameters())
-            False
-        """
-        if self.learned is not None:
-            self.learned.freeze()
-        return self
-
-    def unfreeze(self) -> Self:
-        """Undoes :meth:`freeze`."""
-        if self.learned is not None:
-            self.learned.freeze(False)
-        return self
 
     def save_plan(self, path: str | os.PathLike[str], dtype: torch.dtype | None = None) -> int:
         """Write the problem and the filters as they are now to a plan file, from which programs

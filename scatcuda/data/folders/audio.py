@@ -30,7 +30,7 @@ from ...typing import OnError
 from ..dataset import Dataset
 from ..labels import Share
 from .files import Files, Source
-from .parts import Arranged, Member, arranged, check_classes
+from .parts import Arranged, Member, arranged, check_classes, divided, labels_of, readable, stop
 from .tree import Tree, is_image, walk
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".mp3")
@@ -264,34 +264,17 @@ def audio_dataset(
     if not folder.is_dir():
         raise DataError(f"{folder}: {'not a' if folder.exists() else 'no such'} directory")
     tree = walk(folder, is_audio, "recordings")
-    classes, train, held = _named(tree, *patterns) if label or test else arranged(tree)
+    found = _named(tree, *patterns) if label or test else arranged(tree)
     if on_error == "stop":
-        for name, reason in tree.problems:
-            raise DataError(f"{name}: {reason}")
-    skipped = _skipped(tree, [*train, *held], **how) if on_error == "skip" else []
-    if skipped:
-        names = {name for name, _ in skipped}
-        train, held = (
-            [member for member in part if tree.source(member.path).name not in names]
-            for part in (train, held)
-        )
-        check_classes(tree, classes, train, "that can be read")
-        if not train:
-            first, reason = skipped[0]
-            raise DataError(f"{first}: {reason}; nor can any other recording there be read")
-    share.check(os.fspath(folder), bool(held))
-    if test_fraction:
-        labels = torch.tensor([member.label for member in train])
-        parts = share.of(os.fspath(folder), torch.arange(len(train)), labels)
-        train, held = ([train[i] for i in index.tolist()] for index, _ in parts)
-    sources = [[tree.source(member.path) for member in part] for part in (train, held)]
-    both = Recordings(sources[0] + sources[1], **how)
+        stop(tree)
+    classes, *parts = found
+    members = [member for part in parts for member in part]
+    skipped = _skipped(tree, members, **how) if on_error == "skip" else []
+    train, held = divided(share, os.fspath(folder), *readable(tree, found, skipped))
+    both = Recordings([tree.source(member.path) for member in [*train, *held]], **how)
     train_x, test_x = both.part(slice(len(train))), both.part(slice(len(train), None))
-    train_y, test_y = (
-        torch.tensor([member.label for member in part], dtype=torch.int64) for part in (train, held)
-    )
     return Dataset(
-        folder.resolve().name, train_x, train_y, test_x, test_y, classes,
+        folder.resolve().name, train_x, labels_of(train), test_x, labels_of(held), classes,
         skipped=tuple(skipped), passed=dict(tree.passed),
     )  # fmt: skip
 

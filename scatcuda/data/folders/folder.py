@@ -19,8 +19,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-import torch
-
 from ...arguments import integer
 from ...files.error import DataError
 from ...typing import OnError
@@ -28,7 +26,7 @@ from ..dataset import Dataset
 from ..labels import Share
 from .archive import has_images, opened_archive
 from .images import USUAL, File, Images, Source, common_size
-from .parts import TRAIN, Member, arranged, check_classes
+from .parts import TRAIN, Member, arranged, divided, labels_of, readable, stop
 from .tree import Tree, is_archive, is_image, walk
 from .truth import NAMES as TRUTHS
 
@@ -86,34 +84,19 @@ def folder_dataset(
     Images([], size or USUAL, crop=crop, grey=grey)  # raises for what is wrong with them
     tree = _tree(folder)
     if on_error == "stop":
-        _stop(tree)
-    classes, train, test = arranged(tree)
+        stop(tree)
+    found = arranged(tree)
     if on_error == "stop":
-        _stop(tree)
-    skipped = _skipped(tree, [*train, *test], size or USUAL, crop) if on_error == "skip" else []
-    if skipped:
-        names = {name for name, _ in skipped}
-        train, test = (
-            [image for image in part if tree.source(image.path).name not in names]
-            for part in (train, test)
-        )
-        check_classes(tree, classes, train, "that can be read")
-        if not train:
-            first, reason = skipped[0]
-            raise DataError(f"{first}: {reason}; nor can any other image there be read")
-    share.check(os.fspath(folder), bool(test))
-    if test_fraction:
-        labels = torch.tensor([image.label for image in train])
-        parts = share.of(os.fspath(folder), torch.arange(len(train)), labels)
-        train, test = ([train[i] for i in index.tolist()] for index, _ in parts)
-    sources = [[tree.source(image.path) for image in part] for part in (train, test)]
+        stop(tree)
+    classes, *parts = found
+    members = [member for part in parts for member in part]
+    skipped = _skipped(tree, members, size or USUAL, crop) if on_error == "skip" else []
+    train, test = divided(share, os.fspath(folder), *readable(tree, found, skipped))
+    sources = [[tree.source(member.path) for member in part] for part in (train, test)]
     sides: int | tuple[int, int] = size or common_size(sources[0] + sources[1]) or USUAL
     train_x, test_x = (Images(part, sides, crop=crop, grey=grey) for part in sources)
-    train_y, test_y = (
-        torch.tensor([image.label for image in part], dtype=torch.int64) for part in (train, test)
-    )
     return Dataset(
-        _name(folder), train_x, train_y, test_x, test_y, classes,
+        _name(folder), train_x, labels_of(train), test_x, labels_of(test), classes,
         skipped=tuple(skipped), passed=dict(tree.passed),
     )  # fmt: skip
 
@@ -192,12 +175,6 @@ def _merge(tree: Tree) -> None:
 
 
 # --- what is made of it -----------------------------------------------------------------------
-
-
-def _stop(tree: Tree) -> None:
-    """Raise the first problem."""
-    for name, reason in tree.problems:
-        raise DataError(f"{name}: {reason}")
 
 
 def _skipped(tree: Tree, images: Sequence[Member], size: int, crop: float) -> list[tuple[str, str]]:

@@ -10,7 +10,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import torch
+from torch import Tensor
+
 from ...files.error import DataError
+from ..labels import Share
 from .tree import Tree
 from .truth import truth
 
@@ -194,6 +198,50 @@ def _labelled_beside(tree: Tree) -> Arranged:
     for images in tests[1:]:
         _pass_over(tree, [path for path, _ in images], "in another part for testing")
     return classes, train, tests[0] if tests else []
+
+
+def stop(tree: Tree) -> None:
+    """Raise the first problem."""
+    for name, reason in tree.problems:
+        raise DataError(f"{name}: {reason}")
+
+
+def readable(
+    tree: Tree, found: Arranged, skipped: Sequence[tuple[str, str]]
+) -> tuple[list[Member], list[Member]]:
+    """Both parts without what is skipped, names and reasons.
+
+    Raises: DataError: a class has nothing left to learn from.
+    """
+    classes, *parts = found
+    names = {name for name, _ in skipped}
+    train, test = (
+        [member for member in part if tree.source(member.path).name not in names] for part in parts
+    )
+    if skipped:
+        check_classes(tree, classes, train, "that can be read")
+        if not train:
+            first, reason = skipped[0]
+            one = tree.noun.removesuffix("s")
+            raise DataError(f"{first}: {reason}; nor can any other {one} there be read")
+    return train, test
+
+
+def divided(
+    share: Share, name: str, train: list[Member], test: list[Member]
+) -> tuple[list[Member], list[Member]]:
+    """Both parts; where there is no test set, with the share of each class that is set aside."""
+    share.check(name, bool(test))
+    if test:
+        return train, test
+    at = share.of(name, torch.arange(len(train)), labels_of(train))
+    train_at, test_at = (places.tolist() for places, _ in at)
+    return [train[i] for i in train_at], [train[i] for i in test_at]
+
+
+def labels_of(members: Sequence[Member]) -> Tensor:
+    """``[n]``, int64."""
+    return torch.tensor([member.label for member in members], dtype=torch.int64)
 
 
 def _and_passed(tree: Tree) -> str:
