@@ -92,8 +92,8 @@ class Scattering1D(Learning, Generic[Output]):
         padding: how a signal goes on: ``"reflect"``, ``"symmetric"``, ``"zeros"`` or
             ``"periodic"``.
         criterion: with which wavelets a path goes on: ``"scale"``, of larger ``j``, as in Kymatio;
-            ``"frequency"``, of lower frequency ``xi``, as in ScatNet: half as many paths more, on
-            which noise has up to half as much energy again in order 2.
+            ``"frequency"``, of lower frequency ``xi``, as in ScatNet: more paths, also those of
+            two wavelets of one octave.
         paths: the paths that are computed: a list of tuples ``(n1, n2, …)`` of ``meta()["key"]``,
             or a function of the ``meta()`` of all that returns a mask; None: all.
         tier, workspace: as for :class:`~scatcuda.Scattering2D`.
@@ -101,7 +101,7 @@ class Scattering1D(Learning, Generic[Output]):
             the parameters ``learned.d_xi_1``, ``learned.d_q_1`` … of each order; ``"filters"``, all
             their values in Fourier and those of the low-pass. ``learned`` has them; ``meta()``
             says how they began. A step that learns keeps every bin and goes the engine's general
-            way: it takes some thirty times that of fixed filters; :meth:`freeze` ends that.
+            way, and takes many times that of fixed filters; :meth:`freeze` ends that.
     Raises:
         TypeError, ValueError: an argument is of the wrong type or out of range; in a call, the
             input is no real tensor of the right length and device.

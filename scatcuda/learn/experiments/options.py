@@ -217,9 +217,10 @@ def _check_transform(options: Options) -> None:
     if is_foreign(options.transform):
         own += ["J", "L", "max_order", "filters"]
     if options.Q:
-        for name in ("L", "filters", "transform", "pool"):
-            value = getattr(options, name)
-            if value != fields[name] and value != "mean":
+        if options.pool == "rotation":
+            raise ValueError("pool = rotation wants angles, which signals have not")
+        for name in ("L", "filters", "transform"):
+            if (value := getattr(options, name)) != fields[name]:
                 raise ValueError(f"{name} is no option of signals, with Q; got {value!r}")
     if options.transform != fields["transform"]:
         for name in own:
