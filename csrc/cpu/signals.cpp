@@ -29,8 +29,8 @@ struct Groups {
     rooms = arena.take<SignalRoom<T>>(threads);
     for (int64_t i = 0; i < at_once; ++i) {
       SignalGroup<T> group{};
-      group.spectrum = arena.take<T>(walk.spectrum_numbers());
-      if (backward) group.grad_spectrum = arena.take<T>(walk.strands() * walk.spectrum_numbers());
+      group.spectrum = arena.take<Element<T>>(walk.blocks());
+      if (backward) group.grad_spectrum = arena.take<Element<T>>(walk.strands() * walk.blocks());
       if (groups != nullptr) new (groups + i) SignalGroup<T>(group);
     }
     for (int64_t i = 0; i < threads; ++i) {

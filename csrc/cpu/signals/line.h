@@ -26,18 +26,15 @@ template <class T>
 struct SplitLine {
   int64_t P = 0, M = 0, pitch = 0;
   int A = 1, B = 1;
-  const T* turn = nullptr;            // w_P^{mk} of the first pieces m, [M][2][pieces]
-  const T* half = nullptr;            // w_P^{pieces k}: the others are by this further, [M][2]
+  const T* turn = nullptr;            // w_P^{mk} at [block of k < M][m > 0][2][pieces]; few points:
+                                      // at [k < P][2][m]
   const T* inner = nullptr;           // w_M^{cq} at [c][q][2]
   const T* outer = nullptr;           // at [q][c][2]
-  const T* roots = nullptr;           // w_S^{mr} at [r][2][pieces]
   const T* const* factors = nullptr;  // by the logarithm of n: w_n^{qc}, see few()
 
   int64_t elements() const { return A * pitch; }  // of a buffer
+  bool few() const { return M < pieces<T>; }      // points, for blocks of k
 };
-
-template <class T>
-using Element = Complex<Lanes<T>>;  // the real parts, then the imaginary ones
 
 constexpr int log2_of(int64_t n) { return n <= 1 ? 0 : 1 + log2_of(n / 2); }
 constexpr int first_radix(int n) { return n == 16 ? 4 : n >= 128 ? 16 : 8; }
@@ -143,133 +140,269 @@ struct LineRoom {
 
 // --- columns: bins in, bins out ---
 
-// Bins 0 … head − 1 and tail … P − 1, or more of them: all are taken modulo P. Into both halves of
-// the pieces, a and b, or, of a spectrum of real points, into a + i b.
-template <bool Real, int FixedA, class T>
-SCATCUDA_KERNEL void split_columns(const SplitLine<T>& f, const T* bins, int64_t head, int64_t tail,
-                                   Element<T>* half_a, Element<T>* half_b,
-                                   const LineRoom<T>& lines) {
-  using E = Element<T>;
-  constexpr int p = pieces<T>, S = 2 * p;
-  const int64_t M = f.M, B = f.B;
+// The transforms over the rows of `pieces` columns, in place; those to time turn their results
+template <int FixedA, int Sign, class T>
+SCATCUDA_INLINE void transform_columns(const SplitLine<T>& f, int64_t first, Element<T>* x,
+                                       const LineRoom<T>& lines) {
   const int A = FixedA > 0 ? FixedA : f.A;
-  for (int64_t c = 0; c < B; ++c) {
-    for (int a = 0; a < A; ++a) {
-      const int64_t k0 = c + B * a;
-      E even{}, odd{};
-      const auto leg = [&](int64_t k, int r) SCATCUDA_LAMBDA {
-        E z = spread_bin(bins + k * bin_numbers<T>);
-        if (r > 0) {
-          const T* root = f.roots + r * S;
-          const auto re = spread_pieces(root), im = spread_pieces(root + p);
-          z = {z.re * re - z.im * im, z.re * im + z.im * re};
-        }
-        if (r & 1) {
-          odd = odd + z;
-        } else {
-          even = even + z;
-        }
-      };
-      int r = 0;
-      for (int64_t k = k0; k < head; k += M, r = (r + 1) & (S - 1)) leg(k, r);
-      if constexpr (Real) {
-        const int64_t skipped = k0 < tail ? ceil_div(tail - k0, M) : 0;
-        r = static_cast<int>(skipped) & (S - 1);
-        for (int64_t k = k0 + skipped * M; k < f.P; k += M, r = (r + 1) & (S - 1)) leg(k, r);
-      }
-      const T* turn = f.turn + k0 * S;
-      const auto re = spread_pieces(turn), im = spread_pieces(turn + p);
-      const E x = even + odd, y = times(even - odd, f.half[2 * k0], f.half[2 * k0 + 1]);
-      const E first{x.re * re - x.im * im, x.re * im + x.im * re};
-      const E second{y.re * re - y.im * im, y.re * im + y.im * re};
-      if constexpr (Real) {
-        lines.first[a] = {first.re - second.im, first.im + second.re};
-      } else {
-        lines.first[a] = first, lines.second[a] = second;
-      }
-    }
+  if (A == 1) return;
+  for (int64_t c = first; c < first + pieces<T>; ++c) {
+    Element<T>* column = x + c;
     const T* w = f.inner + 2 * A * c;
-    const E* line = lines.first;
-    E* out = half_a + c;
-    for (int half = 0; half < (Real ? 1 : 2); ++half, line = lines.second, out = half_b + c) {
-      transform<FixedA, 1>(
-          A, f.factors, lines.third, [&](int a) SCATCUDA_LAMBDA { return line[a]; },
-          [&](int q, const E& z)
-              SCATCUDA_LAMBDA { out[q * f.pitch] = times(z, w[2 * q], w[2 * q + 1]); });
-    }
+    transform<FixedA, Sign>(
+        A, f.factors, lines.third, [&](int a) SCATCUDA_LAMBDA { return column[a * f.pitch]; },
+        [&](int q, const Element<T>& z) SCATCUDA_LAMBDA {
+          column[q * f.pitch] = Sign < 0 ? z : times(z, w[2 * q], w[2 * q + 1]);
+        });
   }
-}
-template <bool Real, class T>
-void split(const SplitLine<T>& f, const T* bins, int64_t head, int64_t tail, Element<T>* a,
-           Element<T>* b, const LineRoom<T>& lines) {
-  with_side(f.A, [&](auto A) { split_columns<Real, A>(f, bins, head, tail, a, b, lines); });
 }
 
-// The other way: bins 0 … count − 1, from both halves of the pieces or, of real ones, from a + i b.
-// Two real sequences a, b transformed as a + i b have their spectra in F_k and F_{−k}.
+// y_m = Σ_r x_r w_S^{mr} over r < R, all that there are
+template <int R, int S, class E>
+SCATCUDA_INLINE void widen(const E* x, E* y) {
+  using T = Scalar<decltype(x->re)>;
+  if constexpr (R == S) {
+    unroll<S>([&](auto r) SCATCUDA_LAMBDA { y[r] = x[r]; });
+    butterfly<S, 1>(y);
+  } else {
+    E turned[R], even[S / 2], odd[S / 2];
+    unroll<R>([&](auto r_) SCATCUDA_LAMBDA {
+      constexpr int r = decltype(r_)::value;
+      constexpr T c = static_cast<T>(trig::cosine(r, S)), s = static_cast<T>(trig::sine(r, S));
+      turned[r] = r == 0 ? x[0] : 4 * r == S ? times_i<1>(x[r]) : times(x[r], c, s);
+    });
+    widen<R, S / 2>(x, even);
+    widen<R, S / 2>(turned, odd);
+    unroll<S / 2>([&](auto m) SCATCUDA_LAMBDA { y[2 * m] = even[m], y[2 * m + 1] = odd[m]; });
+  }
+}
+// Its adjoint
+template <int R, int S, class E>
+SCATCUDA_INLINE void narrow(const E* y, E* x) {
+  using T = Scalar<decltype(x->re)>;
+  if constexpr (R == S) {
+    unroll<S>([&](auto r) SCATCUDA_LAMBDA { x[r] = y[r]; });
+    butterfly<S, -1>(x);
+  } else {
+    E even[S / 2], odd[S / 2], turned[R];
+    unroll<S / 2>([&](auto m) SCATCUDA_LAMBDA { even[m] = y[2 * m], odd[m] = y[2 * m + 1]; });
+    narrow<R, S / 2>(even, x);
+    narrow<R, S / 2>(odd, turned);
+    unroll<R>([&](auto r_) SCATCUDA_LAMBDA {
+      constexpr int r = decltype(r_)::value;
+      constexpr T c = static_cast<T>(trig::cosine(r, S)), s = static_cast<T>(-trig::sine(r, S));
+      x[r] = x[r] + (r == 0       ? turned[0]
+                     : 4 * r == S ? times_i<-1>(turned[r])
+                                  : times(turned[r], c, s));
+    });
+  }
+}
+// f with the least of 1, 2, … S that is not below n
+template <int S, int R = 1, class F>
+SCATCUDA_INLINE void with_legs(int64_t n, F&& f) {
+  if constexpr (R == S) {
+    f(std::integral_constant<int, S>{});
+  } else {
+    n <= R ? f(std::integral_constant<int, R>{}) : with_legs<S, 2 * R>(n, f);
+  }
+}
+
+// The blocks of bins that lie M apart -> the pieces of both halves at `pieces` neighbours k < M
+template <int R, class T, class Bins>
+SCATCUDA_INLINE void bins_to_pieces(const T* turn, Bins&& bins, Element<T>* first,
+                                    Element<T>* second) {
+  constexpr int p = pieces<T>, S = 2 * p;
+  Element<T> x[R], y[S];
+  unroll<R>([&](auto r) SCATCUDA_LAMBDA { x[r] = bins(r); });
+  widen<R, S>(x, y);
+  Lanes<T> re[S], im[S];
+  unroll<S>([&](auto m_) SCATCUDA_LAMBDA {
+    constexpr int m = decltype(m_)::value;
+    if constexpr (m > 0) {
+      const T* w = turn + (m - 1) * S;
+      y[m] = times(y[m], spread_pieces(w), spread_pieces(w + p));
+    }
+    re[m] = y[m].re, im[m] = y[m].im;
+  });
+  turn_pieces<T>(re), turn_pieces<T>(im), turn_pieces<T>(re + p), turn_pieces<T>(im + p);
+  unroll<p>([&](auto i)
+                SCATCUDA_LAMBDA { first[i] = {re[i], im[i]}, second[i] = {re[p + i], im[p + i]}; });
+}
+// Its adjoint
+template <int R, class T, class Bins>
+SCATCUDA_INLINE void pieces_to_bins(const T* turn, const Element<T>* first,
+                                    const Element<T>* second, Bins&& bins) {
+  constexpr int p = pieces<T>, S = 2 * p;
+  Lanes<T> re[S], im[S];
+  unroll<p>([&](auto i) SCATCUDA_LAMBDA {
+    re[i] = first[i].re, im[i] = first[i].im, re[p + i] = second[i].re, im[p + i] = second[i].im;
+  });
+  turn_pieces<T>(re), turn_pieces<T>(im), turn_pieces<T>(re + p), turn_pieces<T>(im + p);
+  Element<T> x[R], y[S];
+  unroll<S>([&](auto m_) SCATCUDA_LAMBDA {
+    constexpr int m = decltype(m_)::value;
+    y[m] = {re[m], im[m]};
+    if constexpr (m > 0) {
+      const T* w = turn + (m - 1) * S;
+      y[m] = times(y[m], spread_pieces(w), -spread_pieces(w + p));
+    }
+  });
+  narrow<R, S>(y, x);
+  unroll<R>([&](auto r) SCATCUDA_LAMBDA { bins(r, x[r]); });
+}
+
+// Both halves of a real plane are a + i b, x of the bins k and y of −k: a twice, and b twice.
+template <class E>
+SCATCUDA_INLINE void part(const E& x, const E& y, E& a, E& b) {
+  a = {x.re + y.re, x.im - y.im}, b = {x.im + y.im, y.re - x.re};
+}
+
+// By the definition, of lines of few points: both halves of all k < M
+template <class T>
+SCATCUDA_KERNEL void split_few(const SplitLine<T>& f, const Element<T>* bins, int64_t head,
+                               int64_t tail, Element<T>* a, Element<T>* b) {
+  constexpr int p = pieces<T>, W = full_lanes<T>, S = 2 * p;
+  std::fill_n(a, f.M, Element<T>{}), std::fill_n(b, f.M, Element<T>{});
+  for (int64_t block = 0; block < f.P / p; ++block) {
+    if (block >= head && block < tail) continue;
+    unroll<p>([&](auto i) SCATCUDA_LAMBDA {
+      using Lane = arrange::Same<p, decltype(i)::value>;
+      const Element<T>& x = bins[block];
+      const Element<T> z{arrange::shuffle<Lane, W>(x.re, x.re),
+                         arrange::shuffle<Lane, W>(x.im, x.im)};
+      const int64_t bin = p * block + i, k = bin & (f.M - 1);
+      const T* w = f.turn + 2 * S * bin;
+      a[k] = a[k] + times(z, spread_pieces(w), spread_pieces(w + S));
+      b[k] = b[k] + times(z, spread_pieces(w + p), spread_pieces(w + S + p));
+    });
+  }
+}
+template <class T>
+SCATCUDA_KERNEL void unite_few(const SplitLine<T>& f, const Element<T>* a, const Element<T>* b,
+                               int64_t count, Element<T>* bins) {
+  constexpr int p = pieces<T>, S = 2 * p;
+  for (int64_t block = 0; block < count; ++block) {
+    Lanes<T> re[p], im[p];
+    unroll<p>([&](auto i) SCATCUDA_LAMBDA {
+      const int64_t bin = p * block + i, k = bin & (f.M - 1);
+      const T* w = f.turn + 2 * S * bin;
+      const Element<T> z = times(a[k], spread_pieces(w), -spread_pieces(w + S)) +
+                           times(b[k], spread_pieces(w + p), -spread_pieces(w + S + p));
+      re[i] = z.re, im[i] = z.im;
+    });
+    bins[block] = {gather_pieces<T>(re), gather_pieces<T>(im)};
+  }
+}
+
+// Blocks 0 … head − 1 and tail … of bins, of which there are P / pieces. Into both halves of the
+// pieces, a and b, or, of a spectrum of real points, into a + i b.
 template <bool Real, int FixedA, class T>
-SCATCUDA_KERNEL void unite_columns(const SplitLine<T>& f, const Element<T>* half_a,
-                                   const Element<T>* half_b, int64_t count, T* bins,
+SCATCUDA_KERNEL void split_columns(const SplitLine<T>& f, const Element<T>* bins, int64_t head,
+                                   int64_t tail, Element<T>* half_a, Element<T>* half_b,
                                    const LineRoom<T>& lines) {
   using E = Element<T>;
   constexpr int p = pieces<T>, S = 2 * p;
-  const int64_t B = f.B;
+  const int64_t apart = f.M / p, total = f.P / p;
   const int A = FixedA > 0 ? FixedA : f.A;
-  // one or two columns
-  const auto columns = [&](const E* in, const E* in_2, int count) SCATCUDA_LAMBDA {
-    E* line = lines.first;
-    for (int i = 0; i < count; ++i, in = in_2, line = lines.second) {
-      transform<FixedA, -1>(
-          A, f.factors, lines.third, [&](int q) SCATCUDA_LAMBDA { return in[q * f.pitch]; },
-          [&](int a, const E& z) SCATCUDA_LAMBDA { line[a] = z; });
-    }
-  };
-  const auto put = [&](int64_t k0, const E& x, E y) SCATCUDA_LAMBDA {
-    y = times(y, f.half[2 * k0], -f.half[2 * k0 + 1]);
-    const T* turn = f.turn + k0 * S;
-    const auto c = spread_pieces(turn), s = spread_pieces(turn + p);
-    const auto back = [&](const E& z, const Lanes<T>& re, const Lanes<T>& im) SCATCUDA_LAMBDA {
-      return E{z.re * re + z.im * im, z.im * re - z.re * im};
-    };
-    const E even = back(x + y, c, s), odd = back(x - y, c, s);
-    int r = 0;
-    for (int64_t k = k0; k < count; k += f.M, r = (r + 1) & (S - 1)) {
-      E z = r & 1 ? odd : even;
-      if (r > 0) {
-        const T* root = f.roots + r * S;
-        z = back(z, spread_pieces(root), spread_pieces(root + p));
-      }
-      Bin<T> bin = gather_bin<T>(z);
-      if constexpr (Real) bin *= T(0.5);
-      store(bins + k * bin_numbers<T>, bin);
-    }
-  };
-  if constexpr (Real) {
-    for (int64_t c = 0; c <= B / 2; ++c) {
-      const int64_t d = (B - c) & (B - 1);
-      columns(half_a + c, half_a + d, d == c ? 1 : 2);
-      const int shift = c == 0 ? A : A - 1;  // −k is row shift − a of the other column
-      const E *g = lines.first, *h = d == c ? lines.first : lines.second;
-      for (int i = 0; i < (d == c ? 1 : 2); ++i, std::swap(g, h)) {
-        for (int64_t a = 0, k = i == 0 ? c : d; a < A && k < count; ++a, k += B) {
-          const E u = g[a], v = h[(shift - a) & (A - 1)];
-          put(k, {u.re + v.re, u.im - v.im}, {u.im + v.im, v.re - u.re});
+  for (int64_t c = 0; c < f.B; c += p) {
+    for (int a = 0; a < A; ++a) {
+      const int64_t k = (c + int64_t{a} * f.B) / p;
+      const T* turn = f.turn + k * (S - 1) * S;
+      E first[p], second[p];
+      const int64_t legs = tail < total ? S : ceil_div(head - k, apart);
+      with_legs<S>(legs, [&](auto R) SCATCUDA_LAMBDA {
+        bins_to_pieces<decltype(R)::value>(
+            turn,
+            [&](auto r) SCATCUDA_LAMBDA {
+              const int64_t block = k + r * apart;
+              return block < head || block >= tail ? bins[block] : E{};
+            },
+            first, second);
+      });
+      const int64_t at = a * f.pitch + c;
+      unroll<p>([&](auto i) SCATCUDA_LAMBDA {
+        if constexpr (Real) {
+          half_a[at + i] = {first[i].re - second[i].im, first[i].im + second[i].re};
+        } else {
+          half_a[at + i] = first[i], half_b[at + i] = second[i];
         }
-      }
+      });
     }
-  } else {
-    for (int64_t c = 0; c < B; ++c) {
-      columns(half_a + c, half_b + c, 2);
-      for (int a = 0; a < A && c + B * a < count; ++a) {
-        put(c + B * a, lines.first[a], lines.second[a]);
+    transform_columns<FixedA, 1>(f, c, half_a, lines);
+    if constexpr (!Real) transform_columns<FixedA, 1>(f, c, half_b, lines);
+  }
+}
+template <bool Real, class T>
+void split(const SplitLine<T>& f, const Element<T>* bins, int64_t head, int64_t tail, Element<T>* a,
+           Element<T>* b, const LineRoom<T>& lines) {
+  if (!f.few()) {
+    with_side(f.A, [&](auto A) { split_columns<Real, A>(f, bins, head, tail, a, b, lines); });
+    return;
+  }
+  if constexpr (Real) b = lines.first;
+  split_few(f, bins, head, tail, a, b);
+  for (int64_t k = 0; Real && k < f.M; ++k) a[k] = a[k] + times_i<1>(b[k]);
+}
+
+// The other way: blocks 0 … count − 1 of bins, from both halves of the pieces or, of real ones,
+// from a + i b. The halves do not stay what they are.
+template <bool Real, int FixedA, class T>
+SCATCUDA_KERNEL void unite_columns(const SplitLine<T>& f, Element<T>* half_a, Element<T>* half_b,
+                                   int64_t count, Element<T>* bins, const LineRoom<T>& lines) {
+  using E = Element<T>;
+  constexpr int p = pieces<T>, S = 2 * p;
+  const int64_t apart = f.M / p, B = f.B;
+  const int A = FixedA > 0 ? FixedA : f.A;
+  for (int64_t c = 0; Real && c < B; c += p) transform_columns<FixedA, -1>(f, c, half_a, lines);
+  for (int64_t c = 0; c < B; c += p) {
+    if constexpr (!Real) {
+      transform_columns<FixedA, -1>(f, c, half_a, lines);
+      transform_columns<FixedA, -1>(f, c, half_b, lines);
+    }
+    for (int a = 0; a < A; ++a) {
+      const int64_t k = (c + a * B) / p;
+      if (k >= count) break;
+      E first[p], second[p];
+      const E* x = half_a + a * f.pitch + c;
+      if constexpr (Real) {
+        // −k is in column B − c, one row less far from the other end but for those of column 0
+        const E* y = half_a + (A - 1 - a) * f.pitch + B - c;
+        const E* y0 = c > 0 ? y : half_a + ((A - a) & (A - 1)) * f.pitch;
+        unroll<p>([&](auto i)
+                      SCATCUDA_LAMBDA { part(x[i], i == 0 ? *y0 : y[-i], first[i], second[i]); });
+      } else {
+        const E* y = half_b + a * f.pitch + c;
+        unroll<p>([&](auto i) SCATCUDA_LAMBDA { first[i] = x[i], second[i] = y[i]; });
       }
+      with_legs<S>(ceil_div(count - k, apart), [&](auto R) SCATCUDA_LAMBDA {
+        pieces_to_bins<decltype(R)::value>(
+            f.turn + k * (S - 1) * S, first, second, [&](auto r, const E& z) SCATCUDA_LAMBDA {
+              const int64_t block = k + r * apart;
+              if (block >= count) return;
+              bins[block] = Real ? E{z.re * T(0.5), z.im * T(0.5)} : z;
+            });
+      });
     }
   }
 }
 template <bool Real, class T>
-void unite(const SplitLine<T>& f, const Element<T>* a, const Element<T>* b, int64_t count, T* bins,
+void unite(const SplitLine<T>& f, Element<T>* a, Element<T>* b, int64_t count, Element<T>* bins,
            const LineRoom<T>& lines) {
-  with_side(f.A, [&](auto A) { unite_columns<Real, A>(f, a, b, count, bins, lines); });
+  if (!f.few()) {
+    with_side(f.A, [&](auto A) { unite_columns<Real, A>(f, a, b, count, bins, lines); });
+    return;
+  }
+  if constexpr (Real) {
+    b = lines.second;
+    for (int64_t k = 0; k < f.M; ++k) {
+      lines.first[k] = a[k];
+    }
+    for (int64_t k = 0; k < f.M; ++k) {
+      part(lines.first[k], lines.first[(f.M - k) & (f.M - 1)], a[k], b[k]);
+      a[k] = {a[k].re * T(0.5), a[k].im * T(0.5)}, b[k] = {b[k].re * T(0.5), b[k].im * T(0.5)};
+    }
+  }
+  unite_few(f, a, b, count, bins);
 }
 
 // --- rows ---
@@ -313,21 +446,23 @@ SCATCUDA_KERNEL void inverse_rows(const SplitLine<T>& f, const Element<T>* from,
 }
 
 // U = |W|, its points, and a + i b along the rows, in the place of a or elsewhere; null where it is
-// not wanted
-template <int FixedB, class T>
-SCATCUDA_KERNEL void modulus_rows(const SplitLine<T>& f, const Element<T>* a, const Element<T>* b,
+// not wanted. The halves of W may be left in time, in their place.
+template <int FixedB, bool Stays, class T>
+SCATCUDA_KERNEL void modulus_rows(const SplitLine<T>& f, Element<T>* a, Element<T>* b,
                                   Lanes<T>* points, Element<T>* to, const LineRoom<T>& lines) {
   using E = Element<T>;
   const int B = FixedB > 0 ? FixedB : f.B;
   for (int64_t q = 0; q < f.A; ++q) {
     E* line = lines.first;
-    const E* x = a + q * f.pitch;
+    E* x = a + q * f.pitch;
     for (int half = 0; half < 2; ++half, x = b + q * f.pitch) {
       Lanes<T>* u = &line[0].re + half;
       transform<FixedB, 1>(
           B, f.factors, lines.third, [&](int c) SCATCUDA_LAMBDA { return x[c]; },
-          [&](int s, const E& z)
-              SCATCUDA_LAMBDA { u[2 * s] = square_root(z.re * z.re + z.im * z.im); });
+          [&](int s, const E& z) SCATCUDA_LAMBDA {
+            u[2 * s] = square_root(z.re * z.re + z.im * z.im);
+            if constexpr (Stays) x[s] = z;
+          });
     }
     for (int s = 0; points != nullptr && s < B; ++s) {
       Lanes<T>* u = points + 2 * (q + f.A * s);
@@ -342,9 +477,9 @@ SCATCUDA_KERNEL void modulus_rows(const SplitLine<T>& f, const Element<T>* a, co
   }
 }
 
-// Its adjoint: W ← W gU / U, 0 where U is, along the rows. gU is `points` and what came `back` of
-// a + i b; one of them may be null.
-template <int FixedB, class T>
+// Its adjoint: W ← W gU / U, 0 where U is, along the rows. W may be in time. gU is `points` and
+// what came `back` of a + i b; one of them may be null.
+template <int FixedB, bool Stayed, class T>
 SCATCUDA_KERNEL void turn_rows(const SplitLine<T>& f, Element<T>* a, Element<T>* b,
                                const Lanes<T>* points, const Element<T>* back,
                                const LineRoom<T>& lines) {
@@ -366,13 +501,17 @@ SCATCUDA_KERNEL void turn_rows(const SplitLine<T>& f, Element<T>* a, Element<T>*
     E* x = a + q * f.pitch;
     for (int half = 0; half < 2; ++half, x = b + q * f.pitch) {
       const Lanes<T>* sent = &g[0].re + half;
-      transform<FixedB, 1>(
-          B, f.factors, lines.third, [&](int c) SCATCUDA_LAMBDA { return x[c]; },
-          [&](int s, const E& z) SCATCUDA_LAMBDA {
-            const Lanes<T> square = z.re * z.re + z.im * z.im;
-            const Lanes<T> turn = square == T(0) ? Lanes<T>{} : sent[2 * s] / square_root(square);
-            line[s] = {z.re * turn, z.im * turn};
-          });
+      const auto turn = [&](int s, const E& z) SCATCUDA_LAMBDA {
+        const Lanes<T> square = z.re * z.re + z.im * z.im;
+        const Lanes<T> by = square == T(0) ? Lanes<T>{} : sent[2 * s] / square_root(square);
+        line[s] = {z.re * by, z.im * by};
+      };
+      if constexpr (Stayed) {
+        for (int s = 0; s < B; ++s) turn(s, x[s]);
+      } else {
+        transform<FixedB, 1>(
+            B, f.factors, lines.third, [&](int c) SCATCUDA_LAMBDA { return x[c]; }, turn);
+      }
       transform<FixedB, -1>(
           B, f.factors, lines.third, [&](int s) SCATCUDA_LAMBDA { return line[s]; },
           [&](int c, const E& z) SCATCUDA_LAMBDA { x[c] = times(z, w[2 * c], -w[2 * c + 1]); });
@@ -414,28 +553,31 @@ template <class T>
 SplitLine<T> split_shape(int64_t P) {
   SplitLine<T> f;
   f.P = P, f.M = P / (2 * pieces<T>);
-  while (4 * int64_t{f.A} * f.A <= f.M) f.A *= 2;
+  while (4 * int64_t{f.A} * f.A <= f.M && 2 * pieces<T> * f.A <= f.M) f.A *= 2;
   f.B = static_cast<int>(f.M / f.A);
   f.pitch = f.B + 1;
   return f;
 }
 
 template <class T>
-SplitLine<T> split_line(int64_t P, const T* const* factors, const T* roots, Arena& arena) {
+SplitLine<T> split_line(int64_t P, const T* const* factors, Arena& arena) {
   constexpr int p = pieces<T>, S = 2 * p;
   SplitLine<T> f = split_shape<T>(P);
-  f.factors = factors, f.roots = roots;
+  f.factors = factors;
   const Turns turns(P, arena);
-  T *turn = arena.take<T>(f.M * S), *half = arena.take<T>(2 * f.M);
+  T* turn = arena.take<T>(f.few() ? 2 * S * P : f.M / p * (S - 1) * S);
   T *inner = arena.take<T>(2 * f.M), *outer = arena.take<T>(2 * f.M);
-  f.turn = turn, f.half = half, f.inner = inner, f.outer = outer;
+  f.turn = turn, f.inner = inner, f.outer = outer;
   if (turn == nullptr) return f;
   const auto put = [](const Complex<double>& z, T* re, T* im) {
     *re = static_cast<T>(z.re), *im = static_cast<T>(z.im);
   };
-  for (int64_t k = 0; k < f.M; ++k) {
-    for (int m = 0; m < p; ++m) put(turns(m * k), turn + k * S + m, turn + k * S + p + m);
-    put(turns(p * k), half + 2 * k, half + 2 * k + 1);
+  for (int64_t k = 0; k < (f.few() ? P : 0); ++k) {
+    for (int m = 0; m < S; ++m) put(turns(m * k), turn + 2 * S * k + m, turn + 2 * S * k + S + m);
+  }
+  for (int64_t k = 0; k < (f.few() ? 0 : f.M); ++k) {
+    T* block = turn + k / p * (S - 1) * S + k % p;
+    for (int m = 1; m < S; ++m, block += S) put(turns(m * k), block, block + p);
   }
   for (int64_t c = 0; c < f.B; ++c) {
     for (int64_t q = 0; q < f.A; ++q) {

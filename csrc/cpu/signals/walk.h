@@ -36,8 +36,8 @@ struct SignalGroup {
   T* S;
   const T* gS;
   T* grad_x;
-  T* spectrum;       // x̂, [P] bins
-  T* grad_spectrum;  // sums of its gradient, one for each strand
+  Element<T>* spectrum;       // x̂
+  Element<T>* grad_spectrum;  // sums of its gradient, one for each strand
 };
 
 // Of a thread. Of one level there is W, in halves, and its spectrum; forward all levels share W.
@@ -45,18 +45,17 @@ template <class T>
 struct SignalRoom {
   LineRoom<T> lines;
   Lanes<T>*points, *lanes;
-  T* padded;         // [beside, P]
-  T* product;        // of a band with a filter
-  Element<T>* back;  // backward: U or its gradient before the rows
+  T* padded;            // [beside, P]
+  Element<T>* product;  // of a band with a filter
+  Element<T>* back;     // backward: U or its gradient before the rows
   struct Level {
-    Element<T>*a, *b;
-    T *spectrum, *grad_spectrum;
+    Element<T>*a, *b, *spectrum, *grad_spectrum;
   } level[max_level];
 };
 
 template <class T>
 class SignalWalk {
-  static constexpr int n = beside<T>, numbers = bin_numbers<T>;
+  static constexpr int n = beside<T>, p = pieces<T>;
 
  public:
   // Sums of gradients of one x̂ that may be taken at the same time
@@ -65,16 +64,18 @@ class SignalWalk {
   SignalWalk(const Program& p, const Bank<T>& bank, bool backward, Arena& arena)
       : p_(p), bank_(bank), backward_(backward) {
     factors_ = arena.take<const T*>(side_logs);
-    for (int i = 4; i < side_logs; ++i) {
+    int64_t longest = 1;
+    for (int i = 0; i <= max_level; ++i) {
+      if (has_side(int64_t{1} << i)) longest = max(longest, split_shape<T>(int64_t{1} << i).B);
+    }
+    for (int i = 4; i < side_logs && int64_t{1} << i <= longest; ++i) {
       T* table = arena.take<T>(int64_t{2} << i);
       if (table != nullptr) few_factors(i, table), factors_[i] = table;
     }
-    T* roots = arena.take<T>(4 * pieces<T> * pieces<T>);
-    if (roots != nullptr) fill_roots(roots);
     lines_ = arena.take<SplitLine<T>>(max_level + 1);
     for (int i = 0; i <= max_level; ++i) {
       if (!has_side(int64_t{1} << i)) continue;
-      const SplitLine<T> line = split_line<T>(int64_t{1} << i, factors_, roots, arena);
+      const SplitLine<T> line = split_line<T>(int64_t{1} << i, factors_, arena);
       if (lines_ != nullptr) lines_[i] = line;
     }
     if (backward) {
@@ -92,25 +93,30 @@ class SignalWalk {
     for (int i = 0; i < p.set_count; ++i) filters += p.sets[i].count;
     first_filter_ = arena.take<int64_t>(p.set_count);
     filters_ = arena.take<Filter>(filters);
-    T* peaks = arena.take<T>(max_lanes());
+    longest_ = arena.take<int64_t>(p.set_count);
     spectra_ = arena.take<Kept>(p.step_count + 1);
+    costs_ = arena.take<double>(p.step_count);
     if (filters_ == nullptr) return;
     filters = 0;
     for (int i = 0; i < p.set_count; ++i) {
       first_filter_[i] = filters;
-      find_filters(i, peaks);
+      find_filters(i);
+      longest_[i] = 0;
+      for (int64_t k = 0; k < p.sets[i].count; ++k) {
+        longest_[i] = max(longest_[i], blocks_of(filter_of(i, k)));
+      }
       filters += p.sets[i].count;
     }
+    for (int i = 0; i < p.child_count; ++i) costs_[p.children[i]] = cost_of(p.children[i]);
     for (int i = -1; i < p.step_count; ++i) {
       if (i < 0 || p.steps[i].kind == Kind::wavelet) spectra_[i + 1] = kept_of(i);
     }
   }
 
   int64_t strands() const {
-    return max(1,
-               min(most_strands, strands_bytes / (p_.padded.last * numbers * int64_t{sizeof(T)})));
+    return max(1, min(most_strands, strands_bytes / (blocks() * int64_t{sizeof(Element<T>)})));
   }
-  int64_t spectrum_numbers() const { return p_.padded.last * numbers; }
+  int64_t blocks() const { return p_.padded.last / p; }  // of a signal's spectrum
 
   SignalRoom<T> room(Arena& arena) const {
     SignalRoom<T> room{};
@@ -129,7 +135,7 @@ class SignalWalk {
     room.points = arena.take<Lanes<T>>(points / pieces<T>);
     room.lanes = arena.take<Lanes<T>>(outputs);
     room.padded = arena.take<T>(n * P);
-    room.product = arena.take<T>(product * numbers);
+    room.product = arena.take<Element<T>>(product / p + 1);
     if (backward_) room.back = arena.take<Element<T>>(longest);
     for (int i = 0; i < max(p_.levels, 1); ++i) {
       int64_t elements = 0, bins = 0;
@@ -146,8 +152,8 @@ class SignalWalk {
       } else {
         level.a = room.level[0].a, level.b = room.level[0].b;
       }
-      level.spectrum = arena.take<T>(bins * numbers);
-      if (backward_) level.grad_spectrum = arena.take<T>(bins * numbers);
+      level.spectrum = arena.take<Element<T>>(bins / p);
+      if (backward_) level.grad_spectrum = arena.take<Element<T>>(bins / p);
     }
     return room;
   }
@@ -180,8 +186,12 @@ class SignalWalk {
     Element<T>* a = room.level[0].a;
     with_side(f.B, [&](auto B) { forward_rows<B>(f, room.points, a, room.lines); });
     unite_real(f, -1, a, group.spectrum, room);
-    for (int64_t i = 0; backward_ && i < strands(); ++i) {
-      clear(group.grad_spectrum + i * spectrum_numbers(), P, -1);
+    if (!backward_) return;
+    clear(group.grad_spectrum, -1);
+    for (int64_t i = 1; i < strands(); ++i) {
+      strand_of(group, i).for_blocks(blocks(), [&](int64_t block) SCATCUDA_LAMBDA {
+        group.grad_spectrum[i * blocks() + block] = Element<T>{};
+      });
     }
   }
 
@@ -193,10 +203,11 @@ class SignalWalk {
     propagate(first.step, length, bundle, room);
   }
 
-  // The gradients of x̂ that the bundles strand, strand + strands(), … send back
+  // The gradients of x̂ that a strand's bundles send back
   void backward(const SignalGroup<T>& group, int64_t strand, const SignalRoom<T>& room) const {
-    T* sum = group.grad_spectrum + strand * spectrum_numbers();
-    for (int64_t index = strand; index < bundles(group.count); index += strands()) {
+    Element<T>* sum = group.grad_spectrum + strand * blocks();
+    const Strand own = strand_of(group, strand);
+    for (int64_t index = own.first; index < own.last; ++index) {
       Bundle<T> bundle;
       First first = first_of(group, index, &bundle);
       const int64_t length = take(first, group.spectrum, room.product);
@@ -209,16 +220,12 @@ class SignalWalk {
   void end(const SignalGroup<T>& group, const SignalRoom<T>& room) const {
     const int64_t P = p_.padded.last;
     if (p_.child_count > 0) {
-      T* sum = group.grad_spectrum;
-      const Kept& kept = spectra_[0];
-      const auto add = [&](int64_t first, int64_t last) {
-        for (int64_t strand = 1; strand < strands(); ++strand) {
-          const T* from = sum + strand * spectrum_numbers();
-          for (int64_t i = first * numbers; i < last * numbers; ++i) sum[i] += from[i];
-        }
-      };
-      add(0, kept.count);
-      add(P - kept.mirrored, P);
+      Element<T>* sum = group.grad_spectrum;
+      for (int64_t i = 1; i < strands(); ++i) {
+        strand_of(group, i).for_blocks(blocks(), [&](int64_t block) SCATCUDA_LAMBDA {
+          sum[block] = sum[block] + sum[i * blocks() + block];
+        });
+      }
       const SplitLine<T>& f = line(P);
       split_real(f, -1, sum, room.back, room);
       with_side(f.B, [&](auto B) { inverse_rows<B>(f, room.back, room.points, room.lines); });
@@ -239,11 +246,29 @@ class SignalWalk {
   }
 
  private:
-  struct Filter {  // the part of its set's band that it has
-    int64_t first = 0, length = 0;
+  struct Filter {  // the bins first … last − 1 that it has of its set's band, see SetBand
+    int64_t first = 0, last = 0;
   };
-  struct Kept {  // of a real plane's spectrum: bins 0 … count − 1 and P − mirrored … P − 1
-    int64_t count = 0, mirrored = 0;
+  static int64_t blocks_of(const Filter& own) {
+    return own.first < own.last ? ceil_div(own.last, p) - own.first / p : 0;
+  }
+  struct Kept {  // of the blocks of a real plane's spectrum: the first and the last ones
+    int64_t head = 0, tail = 0, total = 0;
+    template <class F>
+    SCATCUDA_INLINE void for_blocks(F&& f) const {
+      for (int64_t i = 0; i < head; ++i) f(i);
+      for (int64_t i = max(head, total - tail); i < total; ++i) f(i);
+    }
+  };
+  // Bundles first … last − 1, and the blocks low … high − 1 of x̂, counted on, that they take
+  struct Strand {
+    int64_t first = 0, last = 0, low = 0, high = 0;
+    template <class F>
+    SCATCUDA_INLINE void for_blocks(int64_t total, F&& f) const {
+      for (int64_t i = low; i < min(high, total); ++i) f(i);
+      const int64_t from = max(low, total) - total;
+      for (int64_t i = from; i < min(high - total, high - low < total ? total : low); ++i) f(i);
+    }
   };
   struct First {  // what the planes of a bundle are made of
     int step;
@@ -256,19 +281,13 @@ class SignalWalk {
   static void few_factors(int log, T* table) {
     const int size = 1 << log, R = size > most_few ? 16 : first_radix(size);
     for (int c = 0; c < size / R; ++c) {
-      for (int q = 0; q < R; ++q) put_turn(int64_t{c} * q, size, table + 2 * (c * R + q), 1);
+      for (int q = 0; q < R; ++q) put_turn(int64_t{c} * q, size, table + 2 * (c * R + q));
     }
   }
-  static void fill_roots(T* table) {
-    constexpr int p = pieces<T>, S = 2 * p;
-    for (int r = 0; r < S; ++r) {
-      for (int m = 0; m < p; ++m) put_turn(m * r, S, table + r * S + m, p);
-    }
-  }
-  // e^{2πi k/n}, the imaginary part `apart` behind
-  static void put_turn(int64_t k, int64_t side, T* to, int apart) {
+  // e^{2πi k/n}
+  static void put_turn(int64_t k, int64_t side, T* to) {
     const double angle = 2 * trig::pi * static_cast<double>(k) / static_cast<double>(side);
-    to[0] = static_cast<T>(cos(angle)), to[apart] = static_cast<T>(sin(angle));
+    to[0] = static_cast<T>(cos(angle)), to[1] = static_cast<T>(sin(angle));
   }
   int64_t source_of(const Step& s) const {
     return s.source < 0 ? p_.padded.last : p_.steps[s.source].grid.last;
@@ -279,11 +298,6 @@ class SignalWalk {
       if (p_.steps[i].kind == Kind::wavelet && p_.steps[i].grid.last == P) return true;
     }
     return false;
-  }
-  int64_t max_lanes() const {
-    int64_t lanes = 0;
-    for (int i = 0; i < p_.set_count; ++i) lanes = max(lanes, p_.sets[i].lanes);
-    return lanes;
   }
   const SplitLine<T>& line(int64_t P) const { return lines_[log2_of(P)]; }
   RowLowpass<T> matrix(int index) const {
@@ -303,104 +317,128 @@ class SignalWalk {
 
   // --- bands ---
 
-  // A set keeps the bins tail … side − 1 and 0 … head − 1: its band, in this order
+  // A set keeps the bins tail … side − 1 and 0 … head − 1: its band, tail … side + head − 1 where
+  // bins are counted on. Their rows in the table begin with bin 0.
   struct SetBand {
     const T* psi;
     int64_t lanes, head, tail, side;
     int64_t length() const { return head + side - tail; }
+    int64_t row(int64_t bin) const { return bin < side ? head + bin - tail : bin - side; }
   };
   SetBand band_of(int set) const {
     const Set& s = p_.sets[set];
     const int64_t* row = bank_.psi_support + s.row;
     return {bank_.psi + row[0], s.lanes, row[1], row[2], s.side[0]};
   }
-  // f(number of bins, of the filter's first, of the first bin, of its place in the table) for each
-  // of the two parts of its band
-  template <class F>
-  SCATCUDA_INLINE static void for_parts(const SetBand& band, const Filter& filter, F&& f) {
-    const int64_t below = band.side - band.tail, end = filter.first + filter.length;
-    const int64_t middle = min(max(filter.first, below), end);
-    if (middle > filter.first) {
-      f(middle - filter.first, int64_t{0}, band.tail + filter.first, band.head + filter.first);
-    }
-    if (end > middle) f(end - middle, middle - filter.first, middle - below, middle - below);
-  }
   const Filter& filter_of(int set, int64_t index) const {
     return filters_[first_filter_[set] + index];
   }
 
   // What of the band of several filters is one's own: what is negligible beside its peak is not
-  void find_filters(int set, T* peaks) {
+  void find_filters(int set) {
     const SetBand band = band_of(set);
-    const int64_t count = p_.sets[set].count, length = band.length();
+    const int64_t count = p_.sets[set].count, end = band.side + band.head;
     Filter* filters = filters_ + first_filter_[set];
-    filters[0] = {0, length};
+    filters[0] = {band.tail, end};
     if (count == 1) return;
-    const auto size = [](T v) { return v < 0 ? -v : v; };
-    for (int64_t i = 0; i < band.lanes; ++i) peaks[i] = 0;
-    for (int64_t k = 0; k < length; ++k) {
-      const T* row = band.psi + k * band.lanes;
-      for (int64_t i = 0; i < band.lanes; ++i)
-        peaks[i] = peaks[i] < size(row[i]) ? size(row[i]) : peaks[i];
-    }
+    constexpr int some = 4;  // filters at a time
+    using V = Vector<T, some>;
+    using Bins = decltype(V{} < V{});
+    using Number = Scalar<Bins>;
     const T negligible = sizeof(T) == 4 ? T(0x1p-24) : T(0x1p-53);
-    const int64_t below = band.side - band.tail;
-    for (int64_t i = 0; i < count; ++i) {
-      const auto small = [&](int64_t k) {
-        const int64_t entry = k < below ? band.head + k : k - below;
-        return size(band.psi[entry * band.lanes + i]) <= negligible * peaks[i];
+    for (int64_t i = 0; i < count; i += some) {
+      V peak{};
+      const auto rows = [&](auto f) SCATCUDA_LAMBDA {
+        for (int64_t k = 0; k < band.length(); ++k) {
+          const V v = load<some>(band.psi + k * band.lanes + i), size = v < T(0) ? -v : v;
+          f(static_cast<Number>(k < band.head ? band.side + k : band.tail + k - band.head), size);
+        }
       };
-      int64_t first = 0, last = length;
-      while (first < last && small(first)) ++first;
-      while (last > first && small(last - 1)) --last;
-      filters[i] = {first, last - first};
+      rows([&](Number, const V& size) SCATCUDA_LAMBDA { peak = size > peak ? size : peak; });
+      Bins first = Bins{} + static_cast<Number>(end), last{};
+      rows([&](Number bin, const V& size) SCATCUDA_LAMBDA {
+        const Bins own = ~(size <= negligible * peak);  // what is not a number is kept
+        first = own & (bin < first) ? bin : first;
+        last = own & (bin >= last) ? bin + 1 : last;
+      });
+      for (int64_t lane = 0; lane < min(some, count - i); ++lane) {
+        filters[i + lane] = {min(first[lane], last[lane]), last[lane]};
+      }
     }
   }
 
-  // Which bins of a step's planes, or of the signal (−1), the next wavelets take
+  // Which blocks of a step's planes, or of the signal (−1), the next wavelets take
   Kept kept_of(int index) const {
     const int children = index < 0 ? p_.child_count : p_.steps[index].child_count;
     const int* child = index < 0 ? p_.children : p_.steps[index].children;
     Kept kept;
+    kept.total = (index < 0 ? p_.padded.last : p_.steps[index].grid.last) / p;
     for (int c = 0; c < children; ++c) {
       const int set = p_.steps[child[c]].set;
-      const SetBand band = band_of(set);
+      const int64_t side = p_.sets[set].side[0], half = side / 2;
       for (int64_t i = 0; i < p_.sets[set].count; ++i) {
-        for_parts(band, filter_of(set, i), [&](int64_t count, int64_t, int64_t bin, int64_t) {
-          const int64_t last = bin + count - 1, half = band.side / 2;
-          const int64_t farthest = last <= half ? last : bin <= half ? half : band.side - bin;
-          kept.count = max(kept.count, farthest + 1);
-          if (last > half) kept.mirrored = max(kept.mirrored, band.side - max(bin, half + 1));
-        });
+        const Filter& own = filter_of(set, i);
+        if (own.first == own.last) continue;
+        // of the bins above half the side, those below it are kept that mirror them
+        int64_t farthest = 0, nearest = side;
+        const auto reach = [&](int64_t first, int64_t last) {  // bins of the spectrum
+          if (first >= last) return;
+          farthest = max(farthest, last - 1 <= half ? last - 1
+                                   : first <= half  ? half
+                                                    : side - first);
+          if (last - 1 > half) nearest = min(nearest, max(first, half + 1));
+        };
+        reach(own.first, min(own.last, side));
+        reach(max(own.first, side) - side, own.last - side);
+        kept.tail = max(kept.tail, ceil_div(side - nearest, p));
+        kept.head = max(kept.head, max(farthest / p, kept.tail) + 1);
       }
     }
+    kept.head = min(kept.head, kept.total);
     return kept;
   }
 
-  // f(bin of X, bin of the product, ψ̂ there) in the band of a filter; how many bins it has
-  template <class X, class Product, class F>
-  SCATCUDA_INLINE int64_t for_products(int set, int64_t index, X* x, Product* product,
-                                       F&& f) const {
+  // f(block of the spectrum, block of the product, ψ̂ there) in the band of a filter; the number of
+  // its blocks
+  template <class F>
+  SCATCUDA_INLINE int64_t for_products(int set, int64_t index, F&& f) const {
     const SetBand band = band_of(set);
-    const Filter& filter = filter_of(set, index);
-    for_parts(band, filter, [&](int64_t count, int64_t k, int64_t bin, int64_t entry) {
-      const T* psi = band.psi + entry * band.lanes + index;
-      for (int64_t i = 0; i < count; ++i, psi += band.lanes) {
-        f(x + (bin + i) * numbers, product + (k + i) * numbers, *psi);
+    const Filter own = filter_of(set, index);
+    const int64_t total = band.side / p, first = own.first / p;
+    int64_t block = first;
+    for (; block * p < own.last; ++block) {
+      const int64_t bin = block * p;
+      Vector<T, p> psi{};
+      if (bin >= own.first && bin + p <= own.last) {
+        const T* row = band.psi + band.row(bin) * band.lanes + index;
+        unroll<p>([&](auto i) SCATCUDA_LAMBDA { psi[int{i}] = row[i * band.lanes]; });
+      } else {
+        unroll<p>([&](auto i) SCATCUDA_LAMBDA {
+          if (bin + i < own.first || bin + i >= own.last) return;
+          psi[int{i}] = band.psi[band.row(bin + i) * band.lanes + index];
+        });
       }
-    });
-    return filter.length;
+      f(block < total ? block : block - total, block - first, psi);
+    }
+    return block - first;
   }
-  // product = X ψ̂, for all planes of X; and X += product ψ̂
-  int64_t multiply(int set, int64_t index, const T* X, T* product) const {
-    return for_products(set, index, X, product, [](const T* x, T* to, T psi) SCATCUDA_LAMBDA {
-      store(to, load<numbers>(x) * psi);
-    });
+  // product = X ψ̂, for all planes of X; and X += product ψ̂. Products are as long as the longest of
+  // their set, so that a filter's are the same whatever lies beside them.
+  int64_t multiply(int set, int64_t index, const Element<T>* X, Element<T>* product) const {
+    const int64_t own = for_products(
+        set, index, [&](int64_t from, int64_t to, const Vector<T, p>& psi_) SCATCUDA_LAMBDA {
+          const Lanes<T> psi = spread_pieces<T>(psi_);
+          product[to] = {X[from].re * psi, X[from].im * psi};
+        });
+    std::fill(product + own, product + longest_[set], Element<T>{});
+    return longest_[set];
   }
-  void multiply_adjoint(int set, int64_t index, const T* product, T* X) const {
-    for_products(set, index, X, product, [](T* to, const T* from, T psi) SCATCUDA_LAMBDA {
-      store(to, load<numbers>(to) + load<numbers>(from) * psi);
-    });
+  void multiply_adjoint(int set, int64_t index, const Element<T>* product, Element<T>* X) const {
+    for_products(set, index,
+                 [&](int64_t to, int64_t from, const Vector<T, p>& psi_) SCATCUDA_LAMBDA {
+                   const Lanes<T> psi = spread_pieces<T>(psi_);
+                   X[to] = {X[to].re + product[from].re * psi, X[to].im + product[from].im * psi};
+                 });
   }
 
   // --- the first wavelets, of planes that may come from any signal and filter ---
@@ -428,64 +466,113 @@ class SignalWalk {
     }
     return first;
   }
-  int64_t take(const First& first, const T* X, T* product) const {
-    const int set = p_.steps[first.step].set;
-    if (first.together) return multiply(set, first.filter[0], X, product);
-    int64_t longest = 0;
-    for (int i = 0; i < n; ++i) longest = max(longest, filter_of(set, first.filter[i]).length);
-    for (int i = 0; i < n; ++i) {
-      const auto from = X + 2 * first.signal[i];
-      const auto one = [](const T* x, T* to, T psi)
-                           SCATCUDA_LAMBDA { to[0] = x[0] * psi, to[1] = x[1] * psi; };
-      for (int64_t k = for_products(set, first.filter[i], from, product + 2 * i, one); k < longest;
-           ++k) {
-        product[k * numbers + 2 * i] = product[k * numbers + 2 * i + 1] = 0;
+  static T* lanes_of(Lanes<T>& v, int64_t plane) { return reinterpret_cast<T*>(&v) + plane * p; }
+  static const T* lanes_of(const Lanes<T>& v, int64_t plane) {
+    return reinterpret_cast<const T*>(&v) + plane * p;
+  }
+  // The work on a plane of a step and on all that follows from it
+  double cost_of(int index) const {
+    const Step& s = p_.steps[index];
+    double cost = static_cast<double>(s.grid.last);
+    for (int c = 0; c < s.child_count; ++c) {
+      cost +=
+          static_cast<double>(p_.sets[p_.steps[s.children[c]].set].count) * cost_of(s.children[c]);
+    }
+    return cost;
+  }
+  // Strands are neighbours, which share few bins with others, of about as much work each.
+  Strand strand_of(const SignalGroup<T>& group, int64_t strand) const {
+    double all = 0, before = 0;
+    for (int c = 0; c < p_.child_count; ++c) {
+      const int step = p_.children[c];
+      all += static_cast<double>(bundles_of(step, group.count)) * costs_[step];
+    }
+    Strand own;
+    int64_t index = 0;
+    for (int c = 0; c < p_.child_count; ++c) {
+      const int step = p_.children[c], set = p_.steps[step].set;
+      const int64_t pairs = p_.sets[set].count * group.count;
+      for (int64_t i = 0; i < bundles_of(step, group.count); ++i, ++index) {
+        const double middle = before + costs_[step] / 2;
+        before += costs_[step];
+        const auto place = static_cast<int64_t>(middle / all * static_cast<double>(strands()));
+        if (min(place, strands() - 1) != strand) continue;
+        if (own.last == 0) own.first = index;
+        own.last = index + 1;
+        for (int64_t k = i * n / group.count; k <= (min(i * n + n, pairs) - 1) / group.count; ++k) {
+          const Filter& filter = filter_of(set, k);
+          if (filter.first == filter.last) continue;
+          const int64_t low = filter.first / p, high = ceil_div(filter.last, p);
+          own.low = own.low < own.high ? min(own.low, low) : low;
+          own.high = max(own.high, high);
+        }
       }
     }
-    return longest;
+    return own;
   }
-  void give(const First& first, int64_t count, const T* product, T* X) const {
+  int64_t take(const First& first, const Element<T>* X, Element<T>* product) const {
+    const int set = p_.steps[first.step].set;
+    if (first.together) return multiply(set, first.filter[0], X, product);
+    for (int i = 0; i < n; ++i) {
+      const int64_t own = for_products(
+          set, first.filter[i],
+          [&](int64_t from, int64_t to, const Vector<T, p>& psi) SCATCUDA_LAMBDA {
+            const Element<T>& x = X[from];
+            store(lanes_of(product[to].re, i), load<p>(lanes_of(x.re, first.signal[i])) * psi);
+            store(lanes_of(product[to].im, i), load<p>(lanes_of(x.im, first.signal[i])) * psi);
+          });
+      for (int64_t k = own; k < longest_[set]; ++k) {
+        store(lanes_of(product[k].re, i), Vector<T, p>{});
+        store(lanes_of(product[k].im, i), Vector<T, p>{});
+      }
+    }
+    return longest_[set];
+  }
+  void give(const First& first, int64_t count, const Element<T>* product, Element<T>* X) const {
     const int set = p_.steps[first.step].set;
     if (first.together) return multiply_adjoint(set, first.filter[0], product, X);
     for (int i = 0; i < count; ++i) {
-      for_products(set, first.filter[i], X + 2 * first.signal[i], product + 2 * i,
-                   [](T* to, const T* from, T psi)
-                       SCATCUDA_LAMBDA { to[0] += from[0] * psi, to[1] += from[1] * psi; });
+      for_products(set, first.filter[i],
+                   [&](int64_t to, int64_t from, const Vector<T, p>& psi) SCATCUDA_LAMBDA {
+                     T *re = lanes_of(X[to].re, first.signal[i]),
+                       *im = lanes_of(X[to].im, first.signal[i]);
+                     store(re, load<p>(re) + load<p>(lanes_of(product[from].re, i)) * psi);
+                     store(im, load<p>(im) + load<p>(lanes_of(product[from].im, i)) * psi);
+                   });
     }
   }
 
   // --- spectra of real planes ---
 
-  // a + i b after its rows -> the bins that are kept
-  void unite_real(const SplitLine<T>& f, int index, const Element<T>* ab, T* X,
+  // a + i b after its rows -> the blocks that are kept
+  void unite_real(const SplitLine<T>& f, int index, Element<T>* ab, Element<T>* X,
                   const SignalRoom<T>& room) const {
     const Kept& kept = spectra_[index + 1];
-    unite<true>(f, ab, static_cast<const Element<T>*>(nullptr), kept.count, X, room.lines);
-    for (int64_t k = 1; k <= kept.mirrored; ++k) {
-      store(X + (f.P - k) * numbers, conjugate<T>(load<numbers>(X + k * numbers)));
+    unite<true>(f, ab, static_cast<Element<T>*>(nullptr), kept.head, X, room.lines);
+    for (int64_t i = 0; i < min(kept.tail, kept.total - kept.head); ++i) {
+      X[kept.total - 1 - i] = mirrored<T>(X[i], X[i + 1]);
     }
   }
-  void clear(T* X, int64_t P, int index) const {
-    const Kept& kept = spectra_[index + 1];
-    std::fill_n(X, kept.count * numbers, T(0));
-    std::fill_n(X + (P - kept.mirrored) * numbers, kept.mirrored * numbers, T(0));
+  void clear(Element<T>* X, int index) const {
+    spectra_[index + 1].for_blocks([&](int64_t i) { X[i] = Element<T>{}; });
   }
-  // The gradient of a real plane feels of its spectrum's (g + conj g(−·)) / 2, in whose place that
-  // is left: -> a + i b before its rows
-  void split_real(const SplitLine<T>& f, int index, T* g, Element<T>* ab,
+  // The gradient of a real plane feels of its spectrum's (g + conj g(−·)) / 2: -> a + i b before
+  // its rows
+  void split_real(const SplitLine<T>& f, int index, const Element<T>* g, Element<T>* ab,
                   const SignalRoom<T>& room) const {
     const Kept& kept = spectra_[index + 1];
-    for (int64_t k = 0; k < kept.count; ++k) {
-      const int64_t mirror = (f.P - k) & (f.P - 1);
-      Bin<T> bin = load<numbers>(g + k * numbers) * T(0.5);
-      if (k <= kept.mirrored || mirror == k) {
-        bin += conjugate<T>(load<numbers>(g + mirror * numbers)) * T(0.5);
-      }
-      store(g + k * numbers, bin);
-      if (mirror != k) store(g + mirror * numbers, conjugate<T>(bin));
-    }
-    split<true>(f, g, kept.count, max(f.P - kept.count + 1, kept.count), ab,
-                static_cast<Element<T>*>(nullptr), room.lines);
+    const int64_t total = kept.total, head = min(kept.head, total / 2);
+    const auto at = [&](int64_t i) SCATCUDA_LAMBDA {
+      i = i < total ? i : i - total;
+      return i < kept.head || i >= total - kept.tail ? g[i] : Element<T>{};
+    };
+    const auto both = [&](int64_t i) SCATCUDA_LAMBDA {
+      const Element<T> z = at(i) + mirrored<T>(at(total - 1 - i), at(total - i));
+      room.product[i] = {z.re * T(0.5), z.im * T(0.5)};
+    };
+    for (int64_t i = 0; i < head; ++i) both(i), both(total - 1 - i);
+    split<true>(f, room.product, head, total - head, ab, static_cast<Element<T>*>(nullptr),
+                room.lines);
   }
 
   // --- averages ---
@@ -540,9 +627,10 @@ class SignalWalk {
     if (s.average < 0 && s.child_count == 0) return;
     const SplitLine<T>& f = line(s.grid.last);
     const auto& level = room.level[s.level - 1];
-    split<false>(f, room.product, length, f.P, level.a, level.b, room.lines);
-    modulus(f, level, s.average < 0 ? nullptr : room.points, s.child_count == 0 ? nullptr : level.a,
-            room);
+    split<false>(f, room.product, fold(f, length, room.product), f.P / p, level.a, level.b,
+                 room.lines);
+    modulus<false>(f, level, s.average < 0 ? nullptr : room.points,
+                   s.child_count == 0 ? nullptr : level.a, room);
     if (s.average >= 0) average(s, bundle, room);
     if (s.child_count == 0) return;
     unite_real(f, index, level.a, level.spectrum, room);
@@ -551,9 +639,20 @@ class SignalWalk {
       propagate(child, band, bundle, room);
     });
   }
+  template <bool Stays>
   void modulus(const SplitLine<T>& f, const typename SignalRoom<T>::Level& level, Lanes<T>* points,
                Element<T>* to, const SignalRoom<T>& room) const {
-    with_side(f.B, [&](auto B) { modulus_rows<B>(f, level.a, level.b, points, to, room.lines); });
+    with_side(f.B,
+              [&](auto B) { modulus_rows<B, Stays>(f, level.a, level.b, points, to, room.lines); });
+  }
+  // Of a band that is longer than the line what lies P bins apart is one bin: the blocks that are
+  // left
+  static int64_t fold(const SplitLine<T>& f, int64_t length, Element<T>* product) {
+    const int64_t total = f.P / p;
+    for (int64_t i = length - 1; i >= total; --i) {
+      product[i - total] = product[i - total] + product[i];
+    }
+    return min(length, total);
   }
   // f(step, filter) for all wavelets of a step's planes, which are then the bundle's
   template <class F>
@@ -577,14 +676,15 @@ class SignalWalk {
     const auto& level = room.level[s.level - 1];
     const bool further = s.child_count > 0;
     if (!further && s.average < 0) {
-      std::fill_n(room.product, length * numbers, T(0));
+      std::fill_n(room.product, length, Element<T>{});
       return;
     }
-    split<false>(f, room.product, length, f.P, level.a, level.b, room.lines);
+    split<false>(f, room.product, fold(f, length, room.product), f.P / p, level.a, level.b,
+                 room.lines);
     if (further) {
-      modulus(f, level, nullptr, room.back, room);
+      modulus<true>(f, level, nullptr, room.back, room);
       unite_real(f, index, room.back, level.spectrum, room);
-      clear(level.grad_spectrum, f.P, index);
+      clear(level.grad_spectrum, index);
       for_children(s, bundle, [&](int child, int64_t i) {
         const int set = p_.steps[child].set;
         const int64_t band = multiply(set, i, level.spectrum, room.product);
@@ -596,8 +696,13 @@ class SignalWalk {
     if (s.average >= 0) average_adjoint(s, bundle, room);
     const Lanes<T>* points = s.average < 0 ? nullptr : room.points;
     const Element<T>* sent = further ? room.back : nullptr;
-    with_side(f.B, [&](auto B) { turn_rows<B>(f, level.a, level.b, points, sent, room.lines); });
-    unite<false>(f, level.a, level.b, length, room.product, room.lines);
+    with_side(f.B, [&](auto B) {
+      further ? turn_rows<B, true>(f, level.a, level.b, points, sent, room.lines)
+              : turn_rows<B, false>(f, level.a, level.b, points, sent, room.lines);
+    });
+    const int64_t total = f.P / p;
+    unite<false>(f, level.a, level.b, min(length, total), room.product, room.lines);
+    for (int64_t i = total; i < length; ++i) room.product[i] = room.product[i - total];
   }
 
   const Program& p_;
@@ -608,7 +713,9 @@ class SignalWalk {
   Spread<T>* spreads_ = nullptr;
   int64_t* first_filter_;
   Filter* filters_;
+  int64_t* longest_;  // the most blocks of a filter, by sets
   Kept* spectra_;
+  double* costs_;  // of the first wavelets
 };
 
 }  // namespace SCATCUDA_ISA
