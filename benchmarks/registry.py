@@ -239,6 +239,8 @@ def _signals(name: str, J: int, N: int, Q: int) -> Any:
     """A shared Scattering1D module of the named implementation."""
     if name == "kymatio":
         return importlib.import_module("kymatio.torch").Scattering1D(J, N, Q)
+    if name in TIERS:
+        return scatcuda.Scattering1D(J, N, Q, tier=TIERS[name])
     backend = {OURS: "native", "twin": "reference"}[name]
     return scatcuda.Scattering1D(J, N, Q, backend=backend)
 
@@ -248,6 +250,8 @@ def setup_signals(problem: Problem, device: torch.device, wants_gradient: bool =
     sizes = (problem.J, *problem.shape, problem.L)
     x = problem.images(device).requires_grad_(wants_gradient)
     names = [OURS, "twin"] if kymatio_missing() else [OURS, "kymatio", "twin"]
+    if device.type == "cuda":
+        names += TIERS
     modules = {name: _signals(name, *sizes).to(device) for name in names}
     g = torch.randn_like(modules[OURS](x.detach()))
     exact = scatcuda.Scattering1D(*sizes, backend="reference").double().to(device)
@@ -569,7 +573,9 @@ def _paths(problem: Problem, targets: dict[tuple[int, ...], float | None]) -> li
     ]  # fmt: skip
 
 
-def _sounds(problem: Problem, target: float, back: float, **options: Any) -> list[Case]:
+def _sounds(
+    problem: Problem, target: float | None, back: float | None, **options: Any
+) -> list[Case]:
     """Signals: the transform, and with its gradient."""
     with_gradient = functools.partial(setup_signals, wants_gradient=True)
     return [
@@ -652,13 +658,8 @@ CASES: list[Case] = [
     *_operators(PHOTOS_RGB, "cuda"),
     _transform(replace(PHOTOS_RGB, batch=1), device="cuda"),
     _transform(replace(PHOTOS_RGB, J=4), device="cuda", slow=True),
-    Case(
-        "signals 8192 J=6 Q=8 batch 256",
-        setup_signals,
-        Problem(6, (8192,), 256, 8),
-        "signals",
-        device="cuda",
-    ),
+    *_sounds(Problem(6, (8192,), 256, 8), None, None, device="cuda"),
+    *_sounds(Problem(6, (1024,), 1024, 1), None, None, device="cuda", slow=True),
     _transform(replace(MANY_RGB, shape=(28, 28)), device="cuda"),
     _transform(replace(PHOTOS_RGB, shape=(64, 64), batch=256), device="cuda", slow=True),
     _transform(replace(PHOTOS_RGB, shape=(128, 128)), device="cuda", slow=True),

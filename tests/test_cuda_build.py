@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import random_programs
 import torch
+from emulation import families
 from native import kernels
 from native.kernels import ARCHITECTURES, LIMITS, Compiled, Kernel, compile_kernels
 
@@ -134,6 +135,35 @@ def test_every_launch_of_programs_fits_its_kernel(compiled, arch):
     finally:
         engine.reset_device()
     assert seen >= {"mix_kernel", "pair_kernel", "power_kernel", "norm_kernel", "write_kernel"}
+
+
+@needs_nvcc
+@pytest.mark.parametrize("arch", TESTED)
+def test_every_launch_of_signals_fits_its_kernel(compiled, arch):
+    """Likewise of the fused kernels of signals, up to the longest line that a block holds."""
+    if arch not in kernels.known_architectures():
+        pytest.skip(f"this nvcc is older than sm_{arch}")
+    engine, limits = emulation.engine("plain"), LIMITS[arch]
+    by_name = {k.name: k for (_, a), one in compiled.items() if a == arch for k in one.kernels}
+    engine.device(
+        architecture=arch, shared_per_block=limits.shared - limits.reserved,
+        shared_per_processor=limits.shared, counts_only=True,
+    )  # fmt: skip
+    seen = set()
+    try:
+        for J, N, Q in ((3, 64, 1), (6, 1024, 1), (6, 8192, 8), (10, 65536, 1)):
+            given = families.of_program(J=J, shape=N, Q=Q)
+            bank = tuple(families.arrays_of(given[1]))
+            for report in launches_of(engine, given[0].text, bank, "fused"):
+                for name, ran in zip(engine.kernels(report), report["launches"], strict=True):
+                    if ran["operation"] == "kernel":
+                        kernel, threads = by_name[kernels.shortened(name)], prod(ran["block"])
+                        seen.add(kernel.name.partition("<")[0])
+                        assert threads <= kernel.threads, (given[0].text, kernel)
+                        assert kernel.occupancy(threads, ran["shared"]) > 0
+    finally:
+        engine.reset_device()
+    assert seen >= {"family_kernel", "end_backward_kernel", "roots_kernel"}
 
 
 TIERS = ["auto", "general"]

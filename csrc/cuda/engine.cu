@@ -4,6 +4,7 @@
 #include "fused/choose.h"
 #include "fused/tier.cuh"
 #include "instantiate.h"
+#include "signals/tier.cuh"
 
 namespace scatcuda {
 namespace cuda {
@@ -14,9 +15,10 @@ template <class T>
 bool is_possible(const Program& program, const Launch& launch) {
   if (launch.wave < 1) return false;
   if (launch.tier == Tier::general) return true;
+  if (launch.tier != Tier::fused || sizeof(T) != 4) return false;
+  if (program.rank == 1) return are_families(program, launch);
   Cascade cascade;
-  return launch.tier == Tier::fused && sizeof(T) == 4 && match(program, &cascade) &&
-         is_possible(cascade, launch);
+  return match(program, &cascade) && is_possible(cascade, launch);
 }
 
 // What a call is given; in a dry run nothing but how many signals
@@ -41,10 +43,14 @@ void execute(const Program& program, const Launch& launch, const Bank<T>& bank, 
     return;
   }
   std::optional<Fused> fused;
+  std::optional<Families> families;
   const Ends<T>* ends = nullptr;
   if constexpr (sizeof(T) == 4) {
     Cascade cascade;
-    if (launch.tier == Tier::fused && match(program, &cascade)) {
+    if (launch.tier == Tier::fused && program.rank == 1) {
+      families.emplace(program, launch, bank, psi_entries, queue, workspace);
+      ends = &*families;
+    } else if (launch.tier == Tier::fused && match(program, &cascade)) {
       fused.emplace(cascade, program, launch, bank, psi_entries, queue, workspace);
       ends = &*fused;
     }
@@ -63,6 +69,7 @@ void execute(const Program& program, const Launch& launch, const Bank<T>& bank, 
     const T* g = after(given.g, first * numbers);
     T* grad_x = after(gradients.x, first * points);
     if constexpr (sizeof(T) == 4) {
+      if (families) families->begin(S, g);
       if (fused) fused->begin(images, x, given.pixels, S, g, grad_x);
       if (fused && launch.whole) {
         fused->families(walk);
@@ -117,8 +124,10 @@ Status choose(const Program& program, int64_t B, const Device& device, Tier want
   *launch = {Tier::general, false, 0, stage_threads, 0, 1, task};
   if (task == Task::backward_with_filters && sizeof(T) == 4) wanted = Tier::general;
   Cascade cascade;
-  const bool fused = wanted != Tier::general && sizeof(T) == 4 && match(program, &cascade) &&
-                     choose_fused(cascade, device, launch);
+  const bool fused =
+      wanted != Tier::general && sizeof(T) == 4 &&
+      (program.rank == 1 ? choose_families(program, device, launch)
+                         : match(program, &cascade) && choose_fused(cascade, device, launch));
   if (wanted == Tier::fused && !fused) return Status::tier_impossible;
   // As many signals at a time as the budget holds, and no grid beyond 2^30 blocks
   const auto needs = [&](int64_t wave) {

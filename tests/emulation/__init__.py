@@ -222,7 +222,7 @@ def compile_engine(*wanted: str, variants: dict[str, list[str]] = VARIANTS) -> P
     core += [native.ROOT / "csrc/cuda/fused/match.cpp", *API]
     host = [HERE / "bindings.cpp", HERE / "api.cpp"]
     programs = [native.HERE / f"{name}.cpp" for name in PROGRAMS]
-    kernels = [HERE / "general.cpp", HERE / "fused.cpp"]
+    kernels = [HERE / f"{name}.cpp" for name in ("general", "fused", "signals")]
     return build("engine", kernels, host, variants, *wanted, core=core, programs=programs)
 
 

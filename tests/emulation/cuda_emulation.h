@@ -102,6 +102,12 @@ inline void sincospif(float x, float* sine, float* cosine) {
   *sine = static_cast<float>(s);
   *cosine = static_cast<float>(c);
 }
+inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(static_cast<unsigned>(x)); }
+inline unsigned __brev(unsigned x) {
+  unsigned y = 0;
+  for (int i = 0; i < 32; ++i) y |= (x >> i & 1u) << (31 - i);
+  return y;
+}
 inline float __int_as_float(int bits) {
   float x;
   memcpy(&x, &bits, sizeof x);

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import emulation
-from emulation import cascades, drawn
+from emulation import cascades, drawn, families
 
 pytestmark = pytest.mark.proof
 
@@ -76,7 +76,22 @@ PROGRAMS = {
         "passes/fold.cuh", "aliases(", "{}", "i + side - kept", "i + side - kept - 1", "general"
     ),
 }
-MISTAKES = FORWARD | BACKWARD | PROGRAMS
+SIGNALS = {
+    "the other half of a spectrum not conjugated": Mistake(
+        "signals/family.cu", "wavelet(const", "other ? {} :", "-x.im", "x.im", "fused"
+    ),
+    "points of a line taken in order": Mistake(
+        "signals/family.cu", "void average(", "{}", "reversed(t, log)", "t", "fused"
+    ),
+    "no barrier between modulus and low-pass of a line": Mistake(
+        "signals/family.cu", "square_of(b))};", "{}", "__syncthreads();", "", "fused"
+    ),
+    "an output that reaches a point forgotten": Mistake(
+        "signals/family.cu", "end_backward_kernel", "{}", "(at - band.y) / s.every + 1",
+        "(at - band.y) / s.every + 2", "fused",
+    ),
+}  # fmt: skip
+MISTAKES = FORWARD | BACKWARD | PROGRAMS | SIGNALS
 SWITCH = """#pragma once
 __attribute__((visibility("default"))) inline int planted_mistake = -1;
 """
@@ -143,6 +158,13 @@ def error_of_programs(name: str) -> float:
     return max(errors)
 
 
+def error_of_signals(name: str) -> float:
+    given = families.of_module("usual")
+    with made(name) as engine:
+        S, grad_x, _ = families.run(engine, given)
+    return max(drawn.error(S, given.S), drawn.error(grad_x, given.grad_x))
+
+
 @pytest.mark.parametrize("tier", ["fused", "general"])
 def test_without_a_mistake_it_is_right(tier: str) -> None:
     tolerance = cascades.TOLERANCE[torch.float32]
@@ -165,3 +187,12 @@ def test_a_mistake_backward_is_caught(mistake: str) -> None:
 @pytest.mark.parametrize("mistake", PROGRAMS)
 def test_a_mistake_in_programs_is_caught(mistake: str) -> None:
     assert not error_of_programs(mistake) <= drawn.TOLERANCE[torch.float32]
+
+
+def test_signals_without_a_mistake_are_right() -> None:
+    assert error_of_signals("none") <= drawn.TOLERANCE[torch.float32]
+
+
+@pytest.mark.parametrize("mistake", SIGNALS)
+def test_a_mistake_in_signals_is_caught(mistake: str) -> None:
+    assert not error_of_signals(mistake) <= drawn.TOLERANCE[torch.float32]

@@ -1,4 +1,4 @@
-"""Scattering1D on a GPU, by the general tier: against the reference in float64, with gradients."""
+"""Scattering1D on a GPU, by both tiers: against the reference in float64, with gradients."""
 
 import pytest
 import torch
@@ -11,6 +11,8 @@ pytestmark = pytest.mark.parametrize("engine", ENGINES, indirect=True)
 
 CASES = [
     dict(J=6, shape=4096, Q=8),
+    dict(J=6, shape=1000, Q=1),
+    dict(J=9, shape=40000, Q=4),  # its first planes are too long for a block
     dict(J=4, shape=777, Q=(4, 2), T=50),
     dict(J=5, shape=1024, Q=8, max_order=1, oversampling=1),
     dict(J=3, shape=128, Q=2, T="global"),

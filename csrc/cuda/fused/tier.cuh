@@ -56,7 +56,8 @@ class Fused : public Ends<float> {
     queue_.run(image_backward_kernel_of(), {a_.B}, launch_.threads, shared.image, a_);
   }
 
-  // A step that ends a chain, from the spectra of its source
+  // Of the cascade the steps that end a chain
+  bool takes(int step) const override { return p_.steps[step].child_count == 0; }
   void run(int step, int64_t images, const Point* u_hat, Point* g_hat) const override {
     const Step& s = p_.steps[step];
     const Step& average = p_.steps[s.average];

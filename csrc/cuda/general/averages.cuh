@@ -22,6 +22,23 @@ struct Planes {
   const void* more = nullptr;
 };
 
+// Where the planes of a step, null: of the signal, go. Digits that lead on where the one before
+// them ends are one.
+inline Channels channels_of(const Program& p, const Step* s, const Step& average) {
+  Channels to{s == nullptr ? 1 : s->planes, p.channels * p.unit, 0, {}, {}};
+  for (int d = 0; s != nullptr && d < s->digits; ++d) {
+    const int64_t range = s->digit[d], stride = average.stride[d] * p.unit;
+    if (range == 1) continue;
+    if (to.digits > 0 && to.stride[to.digits - 1] == range * stride) {
+      to.digit[to.digits - 1] *= static_cast<int>(range);
+      to.stride[to.digits - 1] = stride;
+    } else {
+      to.digit[to.digits] = static_cast<int>(range), to.stride[to.digits++] = stride;
+    }
+  }
+  return to;
+}
+
 template <class T>
 class Averages {
  public:
@@ -143,21 +160,8 @@ class Averages {
     w_.queue.run(kernel, blocks, lowpass_threads, 0, a);
   }
 
-  // Digits that lead on where the one before them ends are one
   Channels channels(int i) const {
-    const Step& average = *w_.average(i);
-    Channels to{w_.planes(i), w_.p.channels * w_.p.unit, 0, {}, {}};
-    for (int d = 0; i >= 0 && d < w_.p.steps[i].digits; ++d) {
-      const int64_t range = w_.p.steps[i].digit[d], stride = average.stride[d] * w_.p.unit;
-      if (range == 1) continue;
-      if (to.digits > 0 && to.stride[to.digits - 1] == range * stride) {
-        to.digit[to.digits - 1] *= static_cast<int>(range);
-        to.stride[to.digits - 1] = stride;
-      } else {
-        to.digit[to.digits] = static_cast<int>(range), to.stride[to.digits++] = stride;
-      }
-    }
-    return to;
+    return channels_of(w_.p, i < 0 ? nullptr : w_.p.steps + i, *w_.average(i));
   }
   int64_t first_number(int i) const { return w_.average(i)->channel * w_.p.unit; }
 

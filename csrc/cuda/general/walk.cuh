@@ -21,11 +21,12 @@
 namespace scatcuda {
 namespace cuda {
 
-// A fused kernel that does the steps that end a chain, from the spectra of their source to the
+// A fused kernel that does steps and all that follows them, from the spectra of their source to the
 // coefficients or, backward, to ĝW.
 template <class T>
 struct Ends {
   virtual ~Ends() = default;
+  virtual bool takes(int step) const = 0;
   virtual void run(int step, int64_t images, const Complex<T>* u_hat, Complex<T>* g_hat) const = 0;
 };
 
@@ -116,7 +117,7 @@ class Walk {
     return step(i).rho == Rho::modulus && !step(i).stored && averages_.has_matrices(i);
   }
   bool is_end(int i) const { return is_averaged_alone(i) && children(i) == 0; }
-  bool is_fused(int i) const { return ends_ != nullptr && is_end(i); }
+  bool is_fused(int i) const { return ends_ != nullptr && ends_->takes(i); }
   // Where only stored values are wanted: whether it has some, or what follows
   bool is_wanted(int i) const {
     bool wanted = !values_alone_ || step(i).stored;
@@ -292,8 +293,13 @@ class Walk {
   // Steps of one source from its spectra on
   void descend(const int* steps, int count, Bins u_hat, const Plane& from, int64_t planes) {
     for (int i = 0; i < count;) {
+      if (is_fused(steps[i])) {
+        if (!w_.queue.dry()) ends_->run(steps[i], w_.images, u_hat, nullptr);
+        ++i;
+        continue;
+      }
       std::vector<int> ends;
-      while (i < count && is_end(steps[i]) && ends.size() < most_together)
+      while (i < count && is_end(steps[i]) && !is_fused(steps[i]) && ends.size() < most_together)
         ends.push_back(steps[i++]);
       if (!ends.empty()) {
         if (!values_alone_) end(ends, u_hat, from, planes);
@@ -312,14 +318,9 @@ class Walk {
     std::vector<Child> all;
     std::vector<Planes> averaged;
     for (const int s : steps) {
-      if (is_fused(s)) {
-        if (!w_.queue.dry()) ends_->run(s, w_.images, u_hat, nullptr);
-        continue;
-      }
       all.push_back({s, complexes(s)});
       averaged.push_back({s, all.back().w});
     }
-    if (all.empty()) return;
     fold(all, u_hat, from, planes);
     for (const Child& c : all) {
       w_.transform(Direction::inverse, w_.plane(c.step), w_.planes(c.step), c.w, c.w);
@@ -460,7 +461,7 @@ class Walk {
         const int64_t numbers = w_.images * s.planes * w_.plane(c.step).points();
         w_.queue.run(phase_backward_kernel<T>, items(numbers), stage_threads, 0, numbers,
                      static_cast<T>(s.phase), gradient(c.step), c.w);
-      } else if (s.rho != Rho::none && !is_end(c.step)) {
+      } else if (s.rho != Rho::none && !is_end(c.step) && !is_fused(c.step)) {
         before_modulus(c.step, c.w);
       }
       if (!is_fused(c.step)) {

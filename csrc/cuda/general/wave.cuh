@@ -17,6 +17,21 @@ inline Plane plane_of(int rank, const Grid& g) {
   return {to_int(g.first), to_int(g.middle), to_int(g.last)};
 }
 
+// A table of the host's in the workspace
+template <class X>
+X* upload(const std::vector<X>& from, Queue& queue, Workspace& workspace) {
+  const int64_t words = static_cast<int64_t>(from.size() * sizeof(X) / 4);
+  unsigned* to = workspace.take<unsigned>(words);
+  for (int64_t first = 0; first < words && !queue.dry(); first += words_together) {
+    Words some;
+    some.count = static_cast<int>(min(words_together, words - first));
+    std::memcpy(some.word, reinterpret_cast<const unsigned*>(from.data()) + first,
+                4 * static_cast<size_t>(some.count));
+    queue.run(write_kernel, {1}, write_threads, 0, some, to + first);
+  }
+  return reinterpret_cast<X*>(to);
+}
+
 inline Blocks items(int64_t count) { return {item_blocks(count)}; }  // for each_item
 
 template <class T>
@@ -90,19 +105,9 @@ struct Wave {
                     out);
   }
 
-  // A table of the host's in the workspace
   template <class X>
   X* upload(const std::vector<X>& from) const {
-    const int64_t words = static_cast<int64_t>(from.size() * sizeof(X) / 4);
-    unsigned* to = take<unsigned>(words);
-    for (int64_t first = 0; first < words && !queue.dry(); first += words_together) {
-      Words some;
-      some.count = static_cast<int>(min(words_together, words - first));
-      std::memcpy(some.word, reinterpret_cast<const unsigned*>(from.data()) + first,
-                  4 * static_cast<size_t>(some.count));
-      queue.run(write_kernel, {1}, write_threads, 0, some, to + first);
-    }
-    return reinterpret_cast<X*>(to);
+    return cuda::upload(from, queue, workspace);
   }
 };
 

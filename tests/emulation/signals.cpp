@@ -1,0 +1,2 @@
+// The fused tier's kernels of signals for the emulated device.
+#include "cuda/signals/family.cu"
