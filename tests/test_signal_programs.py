@@ -54,6 +54,37 @@ def check(seed: int, dtype: torch.dtype) -> None:
         assert torch.equal(ops.scattering(x[i : i + 1], *packed, text)[0], S[i]), (seed, i, text)
 
 
+def check_filters(seed: int, dtype: torch.dtype) -> None:
+    """The gradient of psi, of tables without zeros: beside what keeps little or nothing it is that
+    of rounding errors."""
+    program, _ = programs.of_signals(seed, dtype)
+    packed, text = programs.random_tables(program.text, seed, dtype), program.text
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(1 + seed % 9, program.axes[0].size, dtype=dtype, generator=generator)
+    exact = [t.double() if t.is_floating_point() else t for t in (x, *packed)]
+    S = reference.scattering(*exact, text)
+    g = torch.randn(S.shape, dtype=dtype, generator=generator)
+    wanted = reference.scattering_backward(g.double(), *exact, text, True, True, False)
+    backward = torch.ops.scatcuda.scattering_backward
+    threads, found = torch.get_num_threads(), []
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        alone = backward(g, x, *packed, text, False, True, False)[1]
+        found.append((*backward(g, x, *packed, text, True, True, False)[:2], alone))
+    torch.set_num_threads(threads)
+    assert error(found[0][0], wanted[0]) <= 2 * BOUNDS[dtype], (seed, text)
+    assert error(found[0][1], wanted[1]) <= 4 * BOUNDS[dtype], (seed, text)
+    assert torch.equal(found[0][1], found[0][2]), (seed, text)
+    for other in found[1:]:
+        assert all(map(torch.equal, other, found[0])), (seed, text)
+
+
+@pytest.mark.parametrize("dtype", BOUNDS)
+def test_gradients_of_filters(dtype: torch.dtype) -> None:
+    for seed in range(40):
+        check_filters(seed, dtype)
+
+
 @pytest.mark.parametrize("dtype", BOUNDS)
 @pytest.mark.parametrize("seeds", [range(0, 40), range(40, 80)])
 def test_random_signals(dtype: torch.dtype, seeds: range) -> None:

@@ -55,7 +55,7 @@ struct Groups {
 int64_t forward_signals(const Program& p, const Bank<T>& bank, int64_t B, const T* x, T* S,
                         void* workspace, const Executor& executor) {
   Arena arena(workspace);
-  const SignalWalk<T> walk(p, bank, false, arena);
+  const SignalWalk<T> walk(p, bank, false, false, arena);
   const Groups all(p, walk, B, false, executor.threads, arena);
   if (workspace == nullptr) return arena.used();
   for (int64_t first = 0; first < all.count; first += all.at_once) {
@@ -77,29 +77,52 @@ int64_t forward_signals(const Program& p, const Bank<T>& bank, int64_t B, const 
   return arena.used();
 }
 
-int64_t backward_signals(const Program& p, const Bank<T>& bank, int64_t B, const T* x, const T* g,
-                         T* grad_x, void* workspace, const Executor& executor) {
+// Where filters' gradients are wanted a strand goes through all signals: what it sums up is the
+// same however many threads there are.
+int64_t backward_signals(const Program& p, const Bank<T>& bank, int64_t psi_entries, int64_t B,
+                         const T* x, const T* g, const Gradients<T>& gradients, void* workspace,
+                         const Executor& executor) {
+  const bool with_psi = psi_entries > 0;
   Arena arena(workspace);
-  const SignalWalk<T> walk(p, bank, true, arena);
+  const SignalWalk<T> walk(p, bank, true, with_psi, arena);
   const Groups all(p, walk, B, true, executor.threads, arena);
-  if (workspace == nullptr || grad_x == nullptr) return arena.used();
   const int64_t strands = walk.strands();
+  FilterSums<T>* sums = with_psi ? arena.take<FilterSums<T>>(strands) : nullptr;
+  for (int64_t i = 0; with_psi && i < strands; ++i) {
+    const FilterSums<T> sum = walk.filter_sums(arena);
+    if (sums != nullptr) sums[i] = sum;
+  }
+  if (workspace == nullptr || (gradients.x == nullptr && !with_psi)) return arena.used();
   for (int64_t first = 0; first < all.count; first += all.at_once) {
     all.place(first, [&](SignalGroup<T>& group, int64_t b) {
       group.x = x + b * p.signal.last;
       group.gS = g + b * p.channels * p.unit;
-      group.grad_x = grad_x + b * p.signal.last;
+      group.grad_x = gradients.x == nullptr ? nullptr : gradients.x + b * p.signal.last;
     });
     const int64_t now = min(all.at_once, all.count - first), total = now * strands;
     const auto of = [&](int64_t i) -> const SignalGroup<T>& { return all.groups[i]; };
     in_turn(executor, min(all.threads, now), now,
             [&](int64_t t, int64_t i) { walk.begin(of(i), all.rooms[t]); });
-    in_turn(executor, min(all.threads, total), total, [&](int64_t t, int64_t i) {
-      walk.backward(of(i / strands), i % strands, all.rooms[t]);
-    });
+    if (with_psi) {
+      in_turn(executor, min(all.threads, strands), strands, [&](int64_t t, int64_t strand) {
+        for (int64_t i = 0; i < now; ++i) {
+          walk.backward(of(i), strand, sums + strand, all.rooms[t]);
+        }
+      });
+    } else {
+      in_turn(executor, min(all.threads, total), total, [&](int64_t t, int64_t i) {
+        walk.backward(of(i / strands), i % strands, nullptr, all.rooms[t]);
+      });
+    }
+    if (gradients.x == nullptr) continue;
     in_turn(executor, min(all.threads, now), now,
             [&](int64_t t, int64_t i) { walk.end(of(i), all.rooms[t]); });
   }
+  if (!with_psi) return arena.used();
+  std::fill_n(gradients.psi, psi_entries, T(0));
+  in_turn(executor, min(all.threads, p.set_count), p.set_count, [&](int64_t, int64_t set) {
+    walk.filters(static_cast<int>(set), sums, strands, gradients.psi);
+  });
   return arena.used();
 }
 

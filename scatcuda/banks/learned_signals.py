@@ -94,8 +94,12 @@ class LearnedSignals(LearnedFilters):
             found.append(Packed(psi, self._here(boxes), phi, self._here(bands)))
         return tuple(found)
 
+    def _taps(self, cascade: Cascade) -> list[Tensor]:
+        """Of each matrix a row that is not 0 where the low-pass may come to be something."""
+        return [torch.ones(m.inputs) for m in cascade.program.matrices]
+
     def _set_constants(self) -> None:
-        """The supports of tables that keep everything."""
+        """The supports of tables that keep every bin."""
         like = self._values()[0]
         self._supports: list[tuple[Tensor, Tensor]] = []
         with constants():
@@ -105,8 +109,8 @@ class LearnedSignals(LearnedFilters):
                     (side,) = several.sides
                     boxes += [first, side, side]
                     first += limits.lanes(several.count) * side
-                bands = [pack_turned(torch.ones(m.inputs), m, like.dtype)[1] for m in
-                         program.matrices]  # fmt: skip
+                rows = zip(self._taps(cascade), program.matrices, strict=True)
+                bands = [pack_turned(row, matrix, torch.float64)[1] for row, matrix in rows]
                 tables = integers(boxes), torch.cat([integers([]).view(0, 2), *bands])
                 self._supports.append((beside(tables[0], like), beside(tables[1], like)))
 
@@ -203,8 +207,10 @@ class MorletSignals(LearnedSignals):
     def lowpass(self) -> Tensor:
         return self._here(self._phi)
 
+    def _taps(self, cascade: Cascade) -> list[Tensor]:
+        return [row.cpu() for row in self._rows(cascade, self._phi.cpu())]
+
     def _set_constants(self) -> None:
-        super()._set_constants()
         plan, like = self._plan, self._values()[0]
         self._P = [max(periods(_WIDER * w.sigma) for w in bank) for bank in plan.banks]
         with constants():
@@ -217,6 +223,7 @@ class MorletSignals(LearnedSignals):
             name: [beside(some, like) for some in starts]
             for name, starts in (("d_xi", xi), ("d_q", q))
         }
+        super()._set_constants()
 
 
 def morlet(N: int, xi: Tensor, sigma: Tensor, P: int) -> Tensor:

@@ -19,6 +19,14 @@
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
+// Sums of gradients of filters, which may be taken at the same time as others: of each the blocks
+// of its band, once it was touched
+template <class T>
+struct FilterSums {
+  Vector<T, pieces<T>>* blocks;
+  bool* touched;
+};
+
 // The planes of a bundle: which they are, and where the coefficients of their signals are
 template <class T>
 struct Bundle {
@@ -26,6 +34,7 @@ struct Bundle {
   int64_t plane[beside<T>];
   T* S[beside<T>];
   const T* gS[beside<T>];
+  FilterSums<T>* sums = nullptr;  // for the gradients of filters, where they are wanted
 };
 
 // So many signals side by side, from x on
@@ -61,8 +70,9 @@ class SignalWalk {
   // Sums of gradients of one x̂ that may be taken at the same time
   static constexpr int64_t most_strands = 8, strands_bytes = int64_t{64} << 20;
 
-  SignalWalk(const Program& p, const Bank<T>& bank, bool backward, Arena& arena)
-      : p_(p), bank_(bank), backward_(backward) {
+  // `with_psi`: the gradients of the filters are wanted, of every number of theirs
+  SignalWalk(const Program& p, const Bank<T>& bank, bool backward, bool with_psi, Arena& arena)
+      : p_(p), bank_(bank), backward_(backward), with_psi_(with_psi) {
     factors_ = arena.take<const T*>(side_logs);
     int64_t longest = 1;
     for (int i = 0; i <= max_level; ++i) {
@@ -92,15 +102,20 @@ class SignalWalk {
     int64_t filters = 0;
     for (int i = 0; i < p.set_count; ++i) filters += p.sets[i].count;
     first_filter_ = arena.take<int64_t>(p.set_count);
+    filter_count_ = filters;
     filters_ = arena.take<Filter>(filters);
     longest_ = arena.take<int64_t>(p.set_count);
     spectra_ = arena.take<Kept>(p.step_count + 1);
     costs_ = arena.take<double>(p.step_count);
     if (filters_ == nullptr) return;
     filters = 0;
+    int64_t blocks = 0;
     for (int i = 0; i < p.set_count; ++i) {
       first_filter_[i] = filters;
       find_filters(i);
+      for (int64_t k = 0; k < p.sets[i].count; ++k, blocks += most_blocks(i)) {
+        filters_[filters + k].place = blocks;
+      }
       longest_[i] = 0;
       for (int64_t k = 0; k < p.sets[i].count; ++k) {
         longest_[i] = max(longest_[i], blocks_of(filter_of(i, k)));
@@ -114,7 +129,16 @@ class SignalWalk {
   }
 
   int64_t strands() const {
-    return max(1, min(most_strands, strands_bytes / (blocks() * int64_t{sizeof(Element<T>)})));
+    const int64_t spectrum = blocks() * int64_t{sizeof(Element<T>)};
+    const int64_t sums = with_psi_ ? sum_blocks() * p * int64_t{sizeof(T)} : 0;
+    return max(1, min(most_strands, strands_bytes / max(spectrum, sums)));
+  }
+  FilterSums<T> filter_sums(Arena& arena) const {
+    FilterSums<T> sums{};
+    sums.blocks = arena.take<Vector<T, p>>(sum_blocks());
+    sums.touched = arena.take<bool>(filter_count_);
+    if (sums.touched != nullptr) std::fill_n(sums.touched, filter_count_, false);
+    return sums;
   }
   int64_t blocks() const { return p_.padded.last / p; }  // of a signal's spectrum
 
@@ -204,15 +228,36 @@ class SignalWalk {
   }
 
   // The gradients of x̂ that a strand's bundles send back
-  void backward(const SignalGroup<T>& group, int64_t strand, const SignalRoom<T>& room) const {
+  void backward(const SignalGroup<T>& group, int64_t strand, FilterSums<T>* sums,
+                const SignalRoom<T>& room) const {
     Element<T>* sum = group.grad_spectrum + strand * blocks();
     const Strand own = strand_of(group, strand);
     for (int64_t index = own.first; index < own.last; ++index) {
       Bundle<T> bundle;
+      bundle.sums = sums;
       First first = first_of(group, index, &bundle);
       const int64_t length = take(first, group.spectrum, room.product);
       back(first.step, length, bundle, room);
+      if (sums != nullptr) add_first(first, bundle, group.spectrum, room.product);
       give(first, bundle.count, room.product, sum);
+    }
+  }
+
+  // The gradients of a set's filters from the sums of `count` strands; the others stay as they are
+  void filters(int set, const FilterSums<T>* sums, int64_t count, T* grad_psi) const {
+    const SetBand band = band_of(set);
+    T* to = grad_psi + (band.psi - bank_.psi);
+    for (int64_t i = 0; i < p_.sets[set].count; ++i) {
+      const int64_t number = first_filter_[set] + i;
+      const Filter& own = filters_[number];
+      for (int64_t bin = own.first; bin < own.last; ++bin) {
+        const int64_t block = own.place + bin / p - own.first / p;
+        T sum = 0;
+        for (int64_t strand = 0; strand < count; ++strand) {
+          if (sums[strand].touched[number]) sum += sums[strand].blocks[block][bin % p];
+        }
+        to[band.row(bin) * band.lanes + i] = sum;
+      }
     }
   }
 
@@ -248,7 +293,15 @@ class SignalWalk {
  private:
   struct Filter {  // the bins first … last − 1 that it has of its set's band, see SetBand
     int64_t first = 0, last = 0;
+    int64_t place = 0;  // of its blocks in FilterSums
   };
+  // What the blocks of a filter of a set may be at most, and those of all
+  int64_t most_blocks(int set) const { return p_.sets[set].side[0] / p + 1; }
+  int64_t sum_blocks() const {
+    int64_t sum = 0;
+    for (int i = 0; i < p_.set_count; ++i) sum += p_.sets[i].count * most_blocks(i);
+    return sum;
+  }
   static int64_t blocks_of(const Filter& own) {
     return own.first < own.last ? ceil_div(own.last, p) - own.first / p : 0;
   }
@@ -334,13 +387,14 @@ class SignalWalk {
     return filters_[first_filter_[set] + index];
   }
 
-  // What of the band of several filters is one's own: what is negligible beside its peak is not
+  // What of the band of several filters, or of all bins, is a filter's own: what is negligible
+  // beside its peak is not
   void find_filters(int set) {
     const SetBand band = band_of(set);
     const int64_t count = p_.sets[set].count, end = band.side + band.head;
     Filter* filters = filters_ + first_filter_[set];
-    filters[0] = {band.tail, end};
-    if (count == 1) return;
+    for (int64_t i = 0; i < count; ++i) filters[i] = {band.tail, end};
+    if (with_psi_ || (count == 1 && band.length() < band.side)) return;
     constexpr int some = 4;  // filters at a time
     using V = Vector<T, some>;
     using Bins = decltype(V{} < V{});
@@ -542,6 +596,47 @@ class SignalWalk {
     }
   }
 
+  // --- gradients of filters: Re conj X g, of the gradient g of the product ---
+
+  static Lanes<T> conformed(const Element<T>& x, const Element<T>& g) {
+    return x.re * g.re + x.im * g.im;
+  }
+  static Vector<T, p> sum_planes(const Lanes<T>& v, int64_t count) {
+    Vector<T, p> sum{};
+    for (int64_t i = 0; i < count; ++i) sum += load<p>(lanes_of(v, i));
+    return sum;
+  }
+  // f(block of the spectrum, block of the product) -> what is added there
+  template <class F>
+  void add_gradient(FilterSums<T>& sums, int set, int64_t index, F&& f) const {
+    const int64_t number = first_filter_[set] + index;
+    Vector<T, p>* to = sums.blocks + filters_[number].place;
+    const bool more = sums.touched[number];
+    sums.touched[number] = true;
+    for_products(set, index, [&](int64_t at, int64_t k, const Vector<T, p>&) SCATCUDA_LAMBDA {
+      const Vector<T, p> g = f(at, k);
+      to[k] = more ? to[k] + g : g;
+    });
+  }
+  void add_first(const First& first, const Bundle<T>& bundle, const Element<T>* X,
+                 const Element<T>* product) const {
+    const int set = p_.steps[first.step].set;
+    if (first.together) {
+      return add_gradient(*bundle.sums, set, first.filter[0],
+                          [&](int64_t at, int64_t k) SCATCUDA_LAMBDA {
+                            return sum_planes(conformed(X[at], product[k]), bundle.count);
+                          });
+    }
+    for (int64_t i = 0; i < bundle.count; ++i) {
+      add_gradient(*bundle.sums, set, first.filter[i], [&](int64_t at, int64_t k) SCATCUDA_LAMBDA {
+        const auto part = [&](const Lanes<T>& x, const Lanes<T>& g) SCATCUDA_LAMBDA {
+          return load<p>(lanes_of(x, first.signal[i])) * load<p>(lanes_of(g, i));
+        };
+        return part(X[at].re, product[k].re) + part(X[at].im, product[k].im);
+      });
+    }
+  }
+
   // --- spectra of real planes ---
 
   // a + i b after its rows -> the blocks that are kept
@@ -689,6 +784,11 @@ class SignalWalk {
         const int set = p_.steps[child].set;
         const int64_t band = multiply(set, i, level.spectrum, room.product);
         back(child, band, bundle, room);
+        if (bundle.sums != nullptr) {
+          add_gradient(*bundle.sums, set, i, [&](int64_t at, int64_t from) SCATCUDA_LAMBDA {
+            return sum_planes(conformed(level.spectrum[at], room.product[from]), bundle.count);
+          });
+        }
         multiply_adjoint(set, i, room.product, level.grad_spectrum);
       });
       split_real(f, index, level.grad_spectrum, room.back, room);
@@ -707,7 +807,8 @@ class SignalWalk {
 
   const Program& p_;
   const Bank<T>& bank_;
-  const bool backward_;
+  const bool backward_, with_psi_;
+  int64_t filter_count_ = 0;
   const T** factors_;
   SplitLine<T>* lines_;
   Spread<T>* spreads_ = nullptr;
