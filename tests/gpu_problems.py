@@ -10,6 +10,7 @@ from itertools import product
 from typing import NamedTuple
 
 import oracle
+import programs
 import pytest
 import random_programs
 import torch
@@ -168,6 +169,27 @@ def check_program(
         assert (ours.cpu() - right).norm() <= GRADIENT_LIMITS[dtype] * right.norm(), p.text
 
 
+# Programs of signals of one axis, programs.of_signals(seed)
+SIGNALS = list(range(24))
+
+
+def check_signals(seed: int, device: Device, workspace: int = 0) -> None:
+    """Coefficients and the gradient of x, by whatever tier takes a step, against the reference in
+    float64."""
+    program, packed = programs.of_signals(seed, torch.float32)
+    x = torch.randn(3, program.axes[0].size)
+    wide = [t.double() if t.is_floating_point() else t for t in (x, *packed)]
+    expected = reference.scattering(*wide, program.text)
+    grad = torch.randn(expected.shape)
+    on_device = [t.to(device) for t in (x, *packed)]
+    S = ops.scattering(*on_device, program.text, workspace=workspace)
+    backward = torch.ops.scatcuda.scattering_backward
+    found = backward(grad.to(device), *on_device, program.text, *X_ALONE, "auto", workspace)[0]
+    theirs = reference.scattering_backward(grad.double(), *wide, program.text, *X_ALONE)[0]
+    for ours, right in ((S, expected), (found, theirs)):
+        assert (ours.cpu() - right).norm() <= GRADIENT_LIMITS[x.dtype] * right.norm(), program.text
+
+
 # --- small ones ---------------------------------------------------------------------------------
 
 TINY = [
@@ -215,6 +237,10 @@ def tiny_program(drawn: tuple[int, bool], dtype: torch.dtype, device: Device) ->
     check_program(drawn, dtype, device)
 
 
+def tiny_signals(seed: int, device: Device) -> None:
+    check_signals(seed, device)
+
+
 def tiny_stages(dtype: torch.dtype, device: Device) -> None:
     z, folded = (torch.randn(2, *s, dtype=torch.complex128) for s in ((12, 20), (3, 6, 10)))
     psi, u = torch.randn(3, 12, 20).double(), torch.randn(2, 3, 11, 13).double()
@@ -248,5 +274,6 @@ SANITIZED = [
     *((tiny_problem_with_filters, given) for given in product(TINY[:3], LIMITS)),
     *((kernels_of_one_side, (case,)) for case in OWN_SIDES),
     *((tiny_program, given) for given in product(EVERY_KERNEL, LIMITS)),
+    *((tiny_signals, (seed,)) for seed in SIGNALS[4:8]),
     *((tiny_stages, (dtype,)) for dtype in LIMITS),
 ]

@@ -31,7 +31,7 @@ def bytes_in_use() -> int:
 
 def growth(call: Callable[[], object], calls: int = 4000) -> int:
     """Bytes that so many calls keep: the least of a few rounds, since a cache may fill at any
-    time. Less than a byte a call is another thread's: no allocation is as small."""
+    time. Less than one allocation in eight calls is another thread's."""
     if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallinfo2"):
         pytest.skip("counts with mallinfo2 of glibc 2.33 or newer")
     for _ in range(calls // 10):
@@ -43,4 +43,4 @@ def growth(call: Callable[[], object], calls: int = 4000) -> int:
             call()
         kept.append(bytes_in_use() - before)
     least = min(kept)
-    return least if least >= calls else 0
+    return least if least >= 4 * calls else 0

@@ -55,8 +55,8 @@ def check(seed: int, dtype: torch.dtype) -> None:
 
 
 def check_filters(seed: int, dtype: torch.dtype) -> None:
-    """The gradient of psi, of tables without zeros: beside what keeps little or nothing it is that
-    of rounding errors."""
+    """The gradients of psi and phi, of tables without zeros: beside what keeps little or nothing
+    that of psi is one of rounding errors."""
     program, _ = programs.of_signals(seed, dtype)
     packed, text = programs.random_tables(program.text, seed, dtype), program.text
     generator = torch.Generator().manual_seed(seed)
@@ -64,17 +64,20 @@ def check_filters(seed: int, dtype: torch.dtype) -> None:
     exact = [t.double() if t.is_floating_point() else t for t in (x, *packed)]
     S = reference.scattering(*exact, text)
     g = torch.randn(S.shape, dtype=dtype, generator=generator)
-    wanted = reference.scattering_backward(g.double(), *exact, text, True, True, False)
+    wanted = reference.scattering_backward(g.double(), *exact, text, True, True, True)
     backward = torch.ops.scatcuda.scattering_backward
     threads, found = torch.get_num_threads(), []
     for count in (1, 2, 3):
         torch.set_num_threads(count)
         alone = backward(g, x, *packed, text, False, True, False)[1]
-        found.append((*backward(g, x, *packed, text, True, True, False)[:2], alone))
+        phi_alone = backward(g, x, *packed, text, False, False, True)[2]
+        found.append((*backward(g, x, *packed, text, True, True, True), alone, phi_alone))
     torch.set_num_threads(threads)
     assert error(found[0][0], wanted[0]) <= 2 * BOUNDS[dtype], (seed, text)
     assert error(found[0][1], wanted[1]) <= 4 * BOUNDS[dtype], (seed, text)
-    assert torch.equal(found[0][1], found[0][2]), (seed, text)
+    for of_phi in (found[0][2], found[0][4]) if wanted[2].numel() else ():
+        assert error(of_phi, wanted[2]) <= 4 * BOUNDS[dtype], (seed, text)
+    assert torch.equal(found[0][1], found[0][3]), (seed, text)
     for other in found[1:]:
         assert all(map(torch.equal, other, found[0])), (seed, text)
 

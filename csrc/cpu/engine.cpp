@@ -80,8 +80,9 @@ int64_t backward(const Program& p, const Bank<T>& bank, int64_t psi_entries, boo
                  const Executor& executor) {
   constexpr int64_t most_groups = 16, sums_bytes = int64_t{32} << 20;
   const bool filters = psi_entries > 0 || with_phi;
-  if (!with_phi && are_signals<T>(p)) {
-    return backward_signals(p, bank, psi_entries, B, x, g, gradients, workspace, executor);
+  if (are_signals<T>(p)) {
+    return backward_signals(p, bank, psi_entries, with_phi, B, x, g, gradients, workspace,
+                            executor);
   }
   const int64_t entries = psi_entries + (with_phi ? p.phi_numbers : 0);
   const int64_t room = sums_bytes / (max(entries, 1) * static_cast<int64_t>(sizeof(T)));

@@ -55,7 +55,7 @@ struct Groups {
 int64_t forward_signals(const Program& p, const Bank<T>& bank, int64_t B, const T* x, T* S,
                         void* workspace, const Executor& executor) {
   Arena arena(workspace);
-  const SignalWalk<T> walk(p, bank, false, false, arena);
+  const SignalWalk<T> walk(p, bank, false, false, false, arena);
   const Groups all(p, walk, B, false, executor.threads, arena);
   if (workspace == nullptr) return arena.used();
   for (int64_t first = 0; first < all.count; first += all.at_once) {
@@ -79,20 +79,20 @@ int64_t forward_signals(const Program& p, const Bank<T>& bank, int64_t B, const 
 
 // Where filters' gradients are wanted a strand goes through all signals: what it sums up is the
 // same however many threads there are.
-int64_t backward_signals(const Program& p, const Bank<T>& bank, int64_t psi_entries, int64_t B,
-                         const T* x, const T* g, const Gradients<T>& gradients, void* workspace,
-                         const Executor& executor) {
-  const bool with_psi = psi_entries > 0;
+int64_t backward_signals(const Program& p, const Bank<T>& bank, int64_t psi_entries, bool with_phi,
+                         int64_t B, const T* x, const T* g, const Gradients<T>& gradients,
+                         void* workspace, const Executor& executor) {
+  const bool with_psi = psi_entries > 0, filters = with_psi || with_phi;
   Arena arena(workspace);
-  const SignalWalk<T> walk(p, bank, true, with_psi, arena);
+  const SignalWalk<T> walk(p, bank, true, with_psi, with_phi, arena);
   const Groups all(p, walk, B, true, executor.threads, arena);
   const int64_t strands = walk.strands();
-  FilterSums<T>* sums = with_psi ? arena.take<FilterSums<T>>(strands) : nullptr;
-  for (int64_t i = 0; with_psi && i < strands; ++i) {
+  FilterSums<T>* sums = filters ? arena.take<FilterSums<T>>(strands) : nullptr;
+  for (int64_t i = 0; filters && i < strands; ++i) {
     const FilterSums<T> sum = walk.filter_sums(arena);
     if (sums != nullptr) sums[i] = sum;
   }
-  if (workspace == nullptr || (gradients.x == nullptr && !with_psi)) return arena.used();
+  if (workspace == nullptr || (gradients.x == nullptr && !filters)) return arena.used();
   for (int64_t first = 0; first < all.count; first += all.at_once) {
     all.place(first, [&](SignalGroup<T>& group, int64_t b) {
       group.x = x + b * p.signal.last;
@@ -103,7 +103,7 @@ int64_t backward_signals(const Program& p, const Bank<T>& bank, int64_t psi_entr
     const auto of = [&](int64_t i) -> const SignalGroup<T>& { return all.groups[i]; };
     in_turn(executor, min(all.threads, now), now,
             [&](int64_t t, int64_t i) { walk.begin(of(i), all.rooms[t]); });
-    if (with_psi) {
+    if (filters) {
       in_turn(executor, min(all.threads, strands), strands, [&](int64_t t, int64_t strand) {
         for (int64_t i = 0; i < now; ++i) {
           walk.backward(of(i), strand, sums + strand, all.rooms[t]);
@@ -117,6 +117,10 @@ int64_t backward_signals(const Program& p, const Bank<T>& bank, int64_t psi_entr
     if (gradients.x == nullptr) continue;
     in_turn(executor, min(all.threads, now), now,
             [&](int64_t t, int64_t i) { walk.end(of(i), all.rooms[t]); });
+  }
+  for (int64_t i = 0; with_phi && i < p.phi_numbers; ++i) {
+    gradients.phi[i] = sums[0].phi[i];
+    for (int64_t strand = 1; strand < strands; ++strand) gradients.phi[i] += sums[strand].phi[i];
   }
   if (!with_psi) return arena.used();
   std::fill_n(gradients.psi, psi_entries, T(0));

@@ -70,6 +70,15 @@ def test_compute_sanitizer_sees_every_kernel(monkeypatch: pytest.MonkeyPatch) ->
         options |= dict.fromkeys(("with_x", "with_psi", "with_phi"), True)
         note(engine.scattering_backward(np.array(S), *arguments, **options))
 
+    def check_signals(seed: int, device: None, workspace: int = 0) -> None:
+        program, packed = gpu.programs.of_signals(seed, torch.float32)
+        arrays = (tensor.numpy().ravel() for tensor in packed)
+        x = np.ones((2, program.axes[0].size), np.float32)
+        arguments = (x, *arrays, program.text)
+        S, report = engine.scattering(*arguments)
+        note((report,))
+        note(engine.scattering_backward(np.array(S), *arguments))
+
     class Stages:
         """torch.ops.scatcuda, emulated; its results are not looked at."""
 
@@ -87,6 +96,7 @@ def test_compute_sanitizer_sees_every_kernel(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(gpu, "check", check)
     monkeypatch.setattr(gpu, "check_gradients", check_gradients)
     monkeypatch.setattr(gpu, "check_program", check_program)
+    monkeypatch.setattr(gpu, "check_signals", check_signals)
     monkeypatch.setattr(torch.ops, "scatcuda", Stages())
     monkeypatch.setattr(gpu, "LIMITS", dict.fromkeys(gpu.LIMITS, 1.0))
     for ask, given in gpu.SANITIZED:

@@ -15,6 +15,7 @@ from gpu_problems import (
     LIMITS,
     PROGRAMS,
     SANITIZED,
+    SIGNALS,
     TIERS,
     WITH_FILTERS,
     X_ALONE,
@@ -23,6 +24,7 @@ from gpu_problems import (
     check,
     check_gradients,
     check_program,
+    check_signals,
     gradients,
     scattered,
 )
@@ -75,6 +77,12 @@ CASES = [
 @pytest.mark.parametrize("drawn", PROGRAMS, ids=str)
 def test_programs(drawn, dtype, workspace, device):
     check_program(drawn, dtype, device, workspace)
+
+
+@pytest.mark.parametrize("workspace", [0, 1])
+@pytest.mark.parametrize("seed", SIGNALS)
+def test_programs_of_signals(seed, workspace, device):
+    check_signals(seed, device, workspace)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

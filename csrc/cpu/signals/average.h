@@ -55,10 +55,9 @@ void mean_pieces(int64_t P, const Lanes<T>* u, T* const* S, int64_t count) {
   }
 }
 
-// u[c] = Σ_o P[o, c] g[plane][o]; `g` becomes that of every output in all lanes of its plane
+// g[plane][o] of every output in all lanes of its plane
 template <class T>
-SCATCUDA_KERNEL void average_pieces_adjoint(const Spread<T>& a, const T* const* gS, Lanes<T>* g,
-                                            Lanes<T>* u) {
+SCATCUDA_KERNEL void spread_outputs(const Spread<T>& a, const T* const* gS, Lanes<T>* g) {
   constexpr int p = pieces<T>;
   int64_t o = 0;
   for (; o + p <= a.outputs; o += p) {
@@ -70,6 +69,11 @@ SCATCUDA_KERNEL void average_pieces_adjoint(const Spread<T>& a, const T* const* 
   for (; o < a.outputs; ++o) {
     for (int lane = 0; lane < full_lanes<T>; ++lane) g[o][lane] = gS[lane / p][o];
   }
+}
+// u[c] = Σ_o P[o, c] g[o]
+template <class T>
+SCATCUDA_KERNEL void average_pieces_adjoint(const Spread<T>& a, const Lanes<T>* g, Lanes<T>* u) {
+  constexpr int p = pieces<T>;
   for (int64_t c = 0; c < a.inputs / p; ++c) {
     Lanes<T> sum{};
     for (Band b = a.reached(p * c); b.left(); b.go_round()) {

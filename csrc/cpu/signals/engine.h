@@ -30,18 +30,19 @@ bool are_signals(const Program& p) {
   return fit;
 }
 
-// As forward() and backward() of engine.cpp: without a workspace they count its bytes. The gradient
-// of phi is not theirs.
+// As forward() and backward() of engine.cpp: without a workspace they count its bytes.
 int64_t forward_signals(const Program& p, const Bank<float>& bank, int64_t B, const float* x,
                         float* S, void* workspace, const Executor& executor);
 int64_t forward_signals(const Program& p, const Bank<double>& bank, int64_t B, const double* x,
                         double* S, void* workspace, const Executor& executor);
-int64_t backward_signals(const Program& p, const Bank<float>& bank, int64_t psi_entries, int64_t B,
-                         const float* x, const float* g, const Gradients<float>& gradients,
-                         void* workspace, const Executor& executor);
-int64_t backward_signals(const Program& p, const Bank<double>& bank, int64_t psi_entries, int64_t B,
-                         const double* x, const double* g, const Gradients<double>& gradients,
-                         void* workspace, const Executor& executor);
+int64_t backward_signals(const Program& p, const Bank<float>& bank, int64_t psi_entries,
+                         bool with_phi, int64_t B, const float* x, const float* g,
+                         const Gradients<float>& gradients, void* workspace,
+                         const Executor& executor);
+int64_t backward_signals(const Program& p, const Bank<double>& bank, int64_t psi_entries,
+                         bool with_phi, int64_t B, const double* x, const double* g,
+                         const Gradients<double>& gradients, void* workspace,
+                         const Executor& executor);
 
 }  // namespace SCATCUDA_ISA
 }  // namespace scatcuda

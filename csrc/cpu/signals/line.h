@@ -477,8 +477,23 @@ SCATCUDA_KERNEL void modulus_rows(const SplitLine<T>& f, Element<T>* a, Element<
   }
 }
 
-// Its adjoint: W ← W gU / U, 0 where U is, along the rows. W may be in time. gU is `points` and
-// what came `back` of a + i b; one of them may be null.
+// U of what is in time already
+template <int FixedB, class T>
+SCATCUDA_KERNEL void points_of_rows(const SplitLine<T>& f, const Element<T>* a, const Element<T>* b,
+                                    Lanes<T>* points) {
+  const int B = FixedB > 0 ? FixedB : f.B;
+  const auto size = [](const Element<T>& z)
+                        SCATCUDA_LAMBDA { return square_root(z.re * z.re + z.im * z.im); };
+  for (int64_t q = 0; q < f.A; ++q) {
+    for (int s = 0; s < B; ++s) {
+      Lanes<T>* u = points + 2 * (q + f.A * s);
+      u[0] = size(a[q * f.pitch + s]), u[1] = size(b[q * f.pitch + s]);
+    }
+  }
+}
+
+// The adjoint of modulus_rows: W ← W gU / U, 0 where U is, along the rows. W may be in time. gU is
+// `points` and what came `back` of a + i b; one of them may be null.
 template <int FixedB, bool Stayed, class T>
 SCATCUDA_KERNEL void turn_rows(const SplitLine<T>& f, Element<T>* a, Element<T>* b,
                                const Lanes<T>* points, const Element<T>* back,

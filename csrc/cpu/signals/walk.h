@@ -20,11 +20,12 @@ namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
 // Sums of gradients of filters, which may be taken at the same time as others: of each the blocks
-// of its band, once it was touched
+// of its band, once it was touched; and those of phi. Null where they are not wanted.
 template <class T>
 struct FilterSums {
   Vector<T, pieces<T>>* blocks;
   bool* touched;
+  T* phi;
 };
 
 // The planes of a bundle: which they are, and where the coefficients of their signals are
@@ -70,9 +71,10 @@ class SignalWalk {
   // Sums of gradients of one x̂ that may be taken at the same time
   static constexpr int64_t most_strands = 8, strands_bytes = int64_t{64} << 20;
 
-  // `with_psi`: the gradients of the filters are wanted, of every number of theirs
-  SignalWalk(const Program& p, const Bank<T>& bank, bool backward, bool with_psi, Arena& arena)
-      : p_(p), bank_(bank), backward_(backward), with_psi_(with_psi) {
+  // `with_psi`, `with_phi`: the gradients of the filters are wanted, of every number of theirs
+  SignalWalk(const Program& p, const Bank<T>& bank, bool backward, bool with_psi, bool with_phi,
+             Arena& arena)
+      : p_(p), bank_(bank), backward_(backward), with_psi_(with_psi), with_phi_(with_phi) {
     factors_ = arena.take<const T*>(side_logs);
     int64_t longest = 1;
     for (int i = 0; i <= max_level; ++i) {
@@ -130,14 +132,21 @@ class SignalWalk {
 
   int64_t strands() const {
     const int64_t spectrum = blocks() * int64_t{sizeof(Element<T>)};
-    const int64_t sums = with_psi_ ? sum_blocks() * p * int64_t{sizeof(T)} : 0;
+    const int64_t numbers = (with_psi_ ? sum_blocks() * p : 0) + (with_phi_ ? p_.phi_numbers : 0);
+    const int64_t sums = numbers * int64_t{sizeof(T)};
     return max(1, min(most_strands, strands_bytes / max(spectrum, sums)));
   }
   FilterSums<T> filter_sums(Arena& arena) const {
     FilterSums<T> sums{};
-    sums.blocks = arena.take<Vector<T, p>>(sum_blocks());
-    sums.touched = arena.take<bool>(filter_count_);
-    if (sums.touched != nullptr) std::fill_n(sums.touched, filter_count_, false);
+    if (with_psi_) {
+      sums.blocks = arena.take<Vector<T, p>>(sum_blocks());
+      sums.touched = arena.take<bool>(filter_count_);
+      if (sums.touched != nullptr) std::fill_n(sums.touched, filter_count_, false);
+    }
+    if (with_phi_) {
+      sums.phi = arena.take<T>(p_.phi_numbers);
+      if (sums.phi != nullptr) std::fill_n(sums.phi, p_.phi_numbers, T(0));
+    }
     return sums;
   }
   int64_t blocks() const { return p_.padded.last / p; }  // of a signal's spectrum
@@ -232,13 +241,14 @@ class SignalWalk {
                 const SignalRoom<T>& room) const {
     Element<T>* sum = group.grad_spectrum + strand * blocks();
     const Strand own = strand_of(group, strand);
+    if (with_phi_ && strand == 0) add_signals(group, *sums, room);
     for (int64_t index = own.first; index < own.last; ++index) {
       Bundle<T> bundle;
       bundle.sums = sums;
       First first = first_of(group, index, &bundle);
       const int64_t length = take(first, group.spectrum, room.product);
       back(first.step, length, bundle, room);
-      if (sums != nullptr) add_first(first, bundle, group.spectrum, room.product);
+      if (with_psi_) add_first(first, bundle, group.spectrum, room.product);
       give(first, bundle.count, room.product, sum);
     }
   }
@@ -637,6 +647,44 @@ class SignalWalk {
     }
   }
 
+  // gP[o, c] += Σ g[plane][o] U[plane][c], of the taps that are kept; `g` of each output in all
+  // lanes of its plane
+  void add_taps(const FilterSums<T>& sums, int matrix_index, const Lanes<T>* g, const Lanes<T>* u,
+                int64_t count) const {
+    const RowLowpass<T> a = matrix(matrix_index);
+    for (int64_t o = 0; o < a.outputs; ++o) {
+      T* row = sums.phi + (a.row(o) - bank_.phi);
+      for (Band b = a.span(o); b.left(); b.go_round()) {
+        const int64_t first = b.first, end = b.end();
+        for (int64_t c = first / p; c * p < end; ++c) {
+          const Vector<T, p> sum = sum_planes(u[c] * g[o], count);
+          if (c * p >= first && c * p + p <= end) {
+            store(row + c * p, load<p>(row + c * p) + sum);
+            continue;
+          }
+          for (int64_t i = max(first, c * p); i < min(end, c * p + p); ++i) row[i] += sum[i % p];
+        }
+      }
+    }
+  }
+  // The same of the signals themselves
+  void add_signals(const SignalGroup<T>& group, const FilterSums<T>& sums,
+                   const SignalRoom<T>& room) const {
+    if (p_.average < 0 || p_.steps[p_.average].mean == Mean::mean) return;
+    const Step& average = p_.steps[p_.average];
+    const RowLowpass<T> a = matrix(average.matrix[2]);
+    for (int64_t i = 0; i < group.count; ++i) {
+      pad(p_, group.x + i * p_.signal.last, p_.padded.last, room.padded);
+      const T* g = group.gS + (i * p_.channels + average.channel) * p_.unit;
+      for (int64_t o = 0; o < a.outputs; ++o) {
+        T* row = sums.phi + (a.row(o) - bank_.phi);
+        for (Band b = a.span(o); b.left(); b.go_round()) {
+          for (int64_t c = b.first, end = b.end(); c < end; ++c) row[c] += g[o] * room.padded[c];
+        }
+      }
+    }
+  }
+
   // --- spectra of real planes ---
 
   // a + i b after its rows -> the blocks that are kept
@@ -692,7 +740,12 @@ class SignalWalk {
     if (average.mean == Mean::mean) {
       mean_pieces_adjoint(s.grid.last, gS, room.points);
     } else {
-      average_pieces_adjoint(spreads_[average.matrix[2]], gS, room.lanes, room.points);
+      const Spread<T>& spread = spreads_[average.matrix[2]];
+      spread_outputs(spread, gS, room.lanes);
+      if (with_phi_) {
+        add_taps(*bundle.sums, average.matrix[2], room.lanes, room.points, bundle.count);
+      }
+      average_pieces_adjoint(spread, room.lanes, room.points);
     }
   }
   // padded += what a signal's own average sends back
@@ -776,15 +829,17 @@ class SignalWalk {
     }
     split<false>(f, room.product, fold(f, length, room.product), f.P / p, level.a, level.b,
                  room.lines);
+    const bool needs_u = with_phi_ && s.average >= 0 && p_.steps[s.average].mean != Mean::mean;
+    const bool stays = further || needs_u;  // W, in time
+    if (stays) modulus<true>(f, level, nullptr, further ? room.back : nullptr, room);
     if (further) {
-      modulus<true>(f, level, nullptr, room.back, room);
       unite_real(f, index, room.back, level.spectrum, room);
       clear(level.grad_spectrum, index);
       for_children(s, bundle, [&](int child, int64_t i) {
         const int set = p_.steps[child].set;
         const int64_t band = multiply(set, i, level.spectrum, room.product);
         back(child, band, bundle, room);
-        if (bundle.sums != nullptr) {
+        if (with_psi_) {
           add_gradient(*bundle.sums, set, i, [&](int64_t at, int64_t from) SCATCUDA_LAMBDA {
             return sum_planes(conformed(level.spectrum[at], room.product[from]), bundle.count);
           });
@@ -793,12 +848,14 @@ class SignalWalk {
       });
       split_real(f, index, level.grad_spectrum, room.back, room);
     }
+    if (needs_u)
+      with_side(f.B, [&](auto B) { points_of_rows<B>(f, level.a, level.b, room.points); });
     if (s.average >= 0) average_adjoint(s, bundle, room);
     const Lanes<T>* points = s.average < 0 ? nullptr : room.points;
     const Element<T>* sent = further ? room.back : nullptr;
     with_side(f.B, [&](auto B) {
-      further ? turn_rows<B, true>(f, level.a, level.b, points, sent, room.lines)
-              : turn_rows<B, false>(f, level.a, level.b, points, sent, room.lines);
+      stays ? turn_rows<B, true>(f, level.a, level.b, points, sent, room.lines)
+            : turn_rows<B, false>(f, level.a, level.b, points, sent, room.lines);
     });
     const int64_t total = f.P / p;
     unite<false>(f, level.a, level.b, min(length, total), room.product, room.lines);
@@ -807,7 +864,7 @@ class SignalWalk {
 
   const Program& p_;
   const Bank<T>& bank_;
-  const bool backward_, with_psi_;
+  const bool backward_, with_psi_, with_phi_;
   int64_t filter_count_ = 0;
   const T** factors_;
   SplitLine<T>* lines_;
