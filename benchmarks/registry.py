@@ -330,6 +330,25 @@ def setup_threads(problem: Problem, device: torch.device) -> Work:
     return Work(peers, lambda: exact_transform(problem), problem.some, problem.batch)
 
 
+def setup_learned_signals(problem: Problem, device: torch.device, learned: str) -> Work:
+    """The gradient of <g, S x> by all that is learned of the filters, which are made anew."""
+    sizes, x = (problem.J, *problem.shape, problem.L), problem.images(device)
+
+    def module(backend: str = "native") -> Any:
+        return scatcuda.Scattering1D(*sizes, trainable=learned, backend=backend).to(device)
+
+    def step(module: Any, x: Tensor, g: Tensor) -> Tensor:
+        gradients = torch.autograd.grad(module(x), list(module.parameters()), g)
+        return torch.cat([of_one.flatten() for of_one in gradients])
+
+    modules = {OURS: module(), "twin": module("reference")}
+    with torch.no_grad():
+        g = torch.randn_like(modules[OURS](x))
+    right = functools.partial(step, module("reference").double(), x.double(), g.double())
+    peers = {name: Peer(functools.partial(step, of, x, g)) for name, of in modules.items()}
+    return Work(peers, right, images=problem.batch)
+
+
 def setup_signal_threads(problem: Problem, device: torch.device) -> Work:
     """The transform of signals on two threads (ours) against itself on one."""
     sizes, x = (problem.J, *problem.shape, problem.L), problem.images(device)
@@ -631,6 +650,17 @@ CASES: list[Case] = [
     *_sounds(Problem(8, (2048,), 32, 8), 22, 20, slow=True),
     *_sounds(Problem(6, (1024,), 32, 1), 15, 13, slow=True),
     *_sounds(Problem(10, (65536,), 4, 8), 10, 6, slow=True),
+    *(
+        Case(
+            f"learned {what} of signals 8192 J=6 Q=8 batch 16",
+            functools.partial(setup_learned_signals, learned=what),
+            Problem(6, (8192,), 16, 8),
+            "signals",
+            rival="twin",
+            slow=True,
+        )
+        for what in ("wavelets", "filters")
+    ),
     Case(
         "signals on two threads 8192 J=6 Q=8 batch 16",
         setup_signal_threads,
