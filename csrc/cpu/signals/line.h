@@ -590,9 +590,22 @@ SplitLine<T> split_line(int64_t P, const T* const* factors, Arena& arena) {
   for (int64_t k = 0; k < (f.few() ? P : 0); ++k) {
     for (int m = 0; m < S; ++m) put(turns(m * k), turn + 2 * S * k + m, turn + 2 * S * k + S + m);
   }
-  for (int64_t k = 0; k < (f.few() ? 0 : f.M); ++k) {
-    T* block = turn + k / p * (S - 1) * S + k % p;
-    for (int m = 1; m < S; ++m, block += S) put(turns(m * k), block, block + p);
+  using Doubles = Vector<double, p>;
+  const auto store_as_t = [](T* to, const Doubles& v) SCATCUDA_LAMBDA {
+    store(to, __builtin_convertvector(v, Vector<T, p>));
+  };
+  for (int64_t k = 0; k < (f.few() ? 0 : f.M); k += p) {
+    double re[p], im[p];
+    for (int i = 0; i < p; ++i) {
+      const Complex<double> z = turns(k + i);
+      re[i] = z.re, im[i] = z.im;
+    }
+    const Complex<Doubles> w{load<p>(re), load<p>(im)};
+    Complex<Doubles> power = w;
+    T* to = turn + k / p * (S - 1) * S;
+    for (int m = 1; m < S; ++m, to += S, power = times(power, w.re, w.im)) {
+      store_as_t(to, power.re), store_as_t(to + p, power.im);
+    }
   }
   for (int64_t c = 0; c < f.B; ++c) {
     for (int64_t q = 0; q < f.A; ++q) {

@@ -405,28 +405,52 @@ class SignalWalk {
     Filter* filters = filters_ + first_filter_[set];
     for (int64_t i = 0; i < count; ++i) filters[i] = {band.tail, end};
     if (with_psi_ || (count == 1 && band.length() < band.side)) return;
-    constexpr int some = 4;  // filters at a time
-    using V = Vector<T, some>;
-    using Bins = decltype(V{} < V{});
+    constexpr int W = full_lanes<T>;
+    using Bins = decltype(Lanes<T>{} < Lanes<T>{});
     using Number = Scalar<Bins>;
     const T negligible = sizeof(T) == 4 ? T(0x1p-24) : T(0x1p-53);
-    for (int64_t i = 0; i < count; i += some) {
-      V peak{};
-      const auto rows = [&](auto f) SCATCUDA_LAMBDA {
-        for (int64_t k = 0; k < band.length(); ++k) {
-          const V v = load<some>(band.psi + k * band.lanes + i), size = v < T(0) ? -v : v;
-          f(static_cast<Number>(k < band.head ? band.side + k : band.tail + k - band.head), size);
-        }
+    const int64_t together = min(W, band.lanes),
+                  rows = W / together;  // filters and bins of a vector
+    Bins row{};
+    for (int64_t lane = 0; lane < W; ++lane) row[lane] = static_cast<Number>(lane / together);
+    for (int64_t i = 0; i < count; i += together) {
+      // f(bins, sizes there)
+      const auto each = [&](auto f) SCATCUDA_LAMBDA {
+        const auto part = [&](int64_t entry, int64_t last, int64_t bin) SCATCUDA_LAMBDA {
+          for (; entry < last; entry += rows, bin += rows) {
+            const T* from = band.psi + entry * band.lanes + i;
+            Lanes<T> v{};
+            if (entry + rows <= last) {
+              v = load<W>(from);
+            } else {
+              std::memcpy(&v, from, static_cast<size_t>((last - entry) * band.lanes) * sizeof(T));
+            }
+            f(row + static_cast<Number>(bin), v < T(0) ? -v : v);
+          }
+        };
+        part(0, band.head, band.side);
+        part(band.head, band.length(), band.tail);
       };
-      rows([&](Number, const V& size) SCATCUDA_LAMBDA { peak = size > peak ? size : peak; });
+      Lanes<T> peak{};
+      each([&](const Bins&, const Lanes<T>& size)
+               SCATCUDA_LAMBDA { peak = size > peak ? size : peak; });
+      for (int64_t lane = together; lane < W; ++lane) {
+        const int64_t filter = lane % together;
+        if (peak[filter] < peak[lane]) peak[filter] = peak[lane];
+      }
+      for (int64_t lane = together; lane < W; ++lane) peak[lane] = peak[lane % together];
       Bins first = Bins{} + static_cast<Number>(end), last{};
-      rows([&](Number bin, const V& size) SCATCUDA_LAMBDA {
+      each([&](const Bins& bin, const Lanes<T>& size) SCATCUDA_LAMBDA {
         const Bins own = ~(size <= negligible * peak);  // what is not a number is kept
         first = own & (bin < first) ? bin : first;
         last = own & (bin >= last) ? bin + 1 : last;
       });
-      for (int64_t lane = 0; lane < min(some, count - i); ++lane) {
-        filters[i + lane] = {min(first[lane], last[lane]), last[lane]};
+      for (int64_t filter = 0; filter < min(together, count - i); ++filter) {
+        Filter& to = filters[i + filter] = {end, 0};
+        for (int64_t lane = filter; lane < W; lane += together) {
+          to.first = min(to.first, first[lane]), to.last = max(to.last, last[lane]);
+        }
+        to.first = min(to.first, to.last);
       }
     }
   }
