@@ -11,4 +11,5 @@ rm -rf "$object.ptx" && mkdir -p "$object.ptx"
 status=$?
 find "$object.ptx" -type f ! -name '*.ptx' -delete
 grep -v -e 'ptxas info' -e '^    ' "$object.log" >&2
+echo "status $status" >>"$object.log"
 exit $status

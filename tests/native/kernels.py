@@ -9,10 +9,10 @@ Nothing here needs a GPU. A warning, a register spilled to memory among them, is
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,8 +22,7 @@ from pathlib import Path
 from . import ROOT, recipe, settings
 
 ARCHITECTURES = (75, 80, 86, 90, 100, 120)
-FLAGS = ["-std=c++17", "-O3", *recipe("SCATCUDA_NVCC_FLAGS"), "-cubin", "-Werror", "all-warnings"]
-FLAGS += ["-Xptxas", "-v,-warn-spills,-Werror", f"-I{ROOT / 'csrc'}"]
+FLAGS = [*recipe("SCATCUDA_NVCC_FLAGS"), "-Werror=all-warnings", "-Xptxas=-warn-spills,-Werror"]
 FOOTNOTE = (
     "Bytes but for threads (the most a block may have); per architecture the registers a thread\n"
     "and the share of a multiprocessor's threads that they, the static shared memory and the\n"
@@ -117,33 +116,58 @@ def compile_kernels(
     """Compiles the kernels of each file for each architecture, as far as that was not done before,
     and reads the compiler's report on them. The objects stay in `folder`; what the library was
     built with, its warnings as errors, is not compiled again."""
-    nvcc = shlex.join([f"{toolkit()}/bin/nvcc", *FLAGS, *flags, "-MMD", "--keep"])
-    lines = [
-        "rule nvcc",
-        f"  command = mkdir -p $dir && {nvcc} -arch=$arch -MF $out.d --keep-dir $dir "
-        "-o $dir/kernels.cubin $in > $out 2>&1; echo status $$? >> $out",
-        "  depfile = $out.d",
-        "  deps = gcc",
-    ]
     wanted = [(file, arch) for file in files for arch in architectures]
     compiled = {} if flags else {key: found for key in wanted if (found := built(*key))}
-    logs = {key: f"{key[0].stem}_{key[1]}.log" for key in wanted if key not in compiled}
-    for (file, arch), log in logs.items():
-        lines += [f"build {log}: nvcc {str(file).replace(' ', '$ ')}", f"  arch = sm_{arch}"]
-        lines += [f"  dir = {Path(log).stem}"]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "build.ninja").write_text("\n".join(lines) + "\n")
-    subprocess.run(["ninja", "-C", str(folder)], capture_output=True, text=True, check=True)
-    for (file, arch), log in logs.items():
-        told = (folder / log).read_text()
-        ptx = folder / Path(log).stem / f"{file.stem}.ptx"
-        kernels = parse(told, ptx.read_text() if ptx.exists() else "", arch)
+    missing = [key for key in wanted if key not in compiled]
+    if missing:
+        build_kernels(missing, flags, folder)
+    for file, arch in missing:
+        (log,) = (folder / f"cmake/CMakeFiles/{target(file, arch)}.dir").rglob("*.o.log")
+        told = log.read_text()
         errors = "" if told.endswith("status 0\n") else complaints(told)
-        if errors:  # what failed is compiled again
-            (folder / log).unlink()
+        if errors:
             errors = f"{file.name} for sm_{arch}:\n{errors}"
-        compiled[file, arch] = Compiled(kernels, errors)
+        compiled[file, arch] = Compiled(parse(told, ptx_beside(log), arch), errors)
     return compiled
+
+
+def target(file: Path, arch: int) -> str:
+    return f"{file.stem}_{arch}_{zlib.crc32(str(file).encode()):08x}"
+
+
+def build_kernels(wanted: Sequence[tuple[Path, int]], flags: Sequence[str], folder: Path) -> None:
+    """By CMake and the recipe's flags, each by itself: one that fails keeps no other from it."""
+    lines = [
+        "cmake_minimum_required(VERSION 3.21)",
+        "project(scatcuda_kernels LANGUAGES CXX CUDA)",
+        f"include({ROOT}/cmake/recipe.cmake)",
+        "set(CMAKE_CUDA_STANDARD 17)",
+        f"include_directories({ROOT}/csrc)",
+        f"add_compile_options({' '.join([*FLAGS, *flags])})",
+    ]
+    for file, arch in wanted:
+        lines += [
+            f"add_library({target(file, arch)} OBJECT [==[{file}]==])",
+            f"set_target_properties({target(file, arch)} PROPERTIES "
+            f"CUDA_ARCHITECTURES {arch}-real CUDA_COMPILER_LAUNCHER {ROOT}/cmake/report.sh)",
+        ]
+    folder.mkdir(parents=True, exist_ok=True)
+    text, lists = "\n".join([*lines, ""]), folder / "CMakeLists.txt"
+    if not lists.exists() or lists.read_text() != text:
+        lists.write_text(text)
+    given = {
+        "CMAKE_BUILD_TYPE": "Release",
+        "CMAKE_CUDA_COMPILER": f"{toolkit()}/bin/nvcc",
+        "CMAKE_CUDA_ARCHITECTURES": "OFF",
+    }
+    settings().configure(folder, folder / "cmake", given)
+    command = [settings().cmake(), "--build", str(folder / "cmake"), "--", "-k", "0"]
+    subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def ptx_beside(log: Path) -> str:
+    """What cmake/report.sh kept beside its log."""
+    return "".join(path.read_text() for path in log.with_suffix(".ptx").glob("*.ptx"))
 
 
 def built(file: Path, architecture: int) -> Compiled | None:
@@ -157,8 +181,7 @@ def built(file: Path, architecture: int) -> Compiled | None:
     for log in (ROOT / "build").glob(f"{objects}.log"):
         told = log.read_text()
         if log.stat().st_mtime > changed and f"for 'sm_{architecture}'" in told:
-            ptx = "".join(path.read_text() for path in log.with_suffix(".ptx").glob("*.ptx"))
-            return Compiled(parse(told, ptx, architecture), "")
+            return Compiled(parse(told, ptx_beside(log), architecture), "")
     return None
 
 
