@@ -69,7 +69,7 @@ __device__ __forceinline__ T real_at(const void* u, int64_t i) {
 constexpr int lowpass_threads = 128, chunk_n = 8, chunk_m = 32;
 
 // Blocks of a processor that it is to leave registers for
-constexpr int lowpass_blocks(int rank, bool wide) { return rank < 3 ? 8 : wide ? 4 : 5; }
+constexpr int lowpass_blocks(int rank, bool wide) { return rank < 3 ? 8 : wide ? 3 : 4; }
 
 // t = U Qᵀ, S = P t. Blocks: chunks × planes, 1, steps.
 template <class T, bool Modulus, int Rank>

@@ -102,7 +102,8 @@ struct PairArguments {
 // Blocks: filters by so many × shifts × pairs × images
 constexpr int paired_filters = 4, pair_threads = 128;
 template <class T, bool Weighted>
-__global__ void __launch_bounds__(pair_threads) pair_kernel(PairArguments<T> a) {
+__global__ void __launch_bounds__(pair_threads, 4)  // see below
+    pair_kernel(PairArguments<T> a) {
   constexpr int together = Weighted ? paired_filters : 1;
   __shared__ T memory[2][pair_threads];
   const int chunks = static_cast<int>(ceil_div(a.filters, together));
