@@ -126,12 +126,7 @@ def test_every_launch_of_programs_fits_its_kernel(compiled, arch):
             bank = tuple(tensor.numpy().ravel() for tensor in packed)
             wanted = {"with_psi": True, "with_phi": True}
             for report in launches_of(engine, drawn.text, bank, "general", **wanted):
-                for name, ran in zip(engine.kernels(report), report["launches"], strict=True):
-                    if ran["operation"] == "kernel":
-                        kernel, threads = by_name[kernels.shortened(name)], prod(ran["block"])
-                        seen.add(kernel.name.partition("<")[0])
-                        assert threads <= kernel.threads, (drawn.text, kernel)
-                        assert kernel.occupancy(threads, ran["shared"]) > 0
+                seen |= fitting(engine, by_name, report, drawn.text)
     finally:
         engine.reset_device()
     assert seen >= {"mix_kernel", "pair_kernel", "power_kernel", "norm_kernel", "write_kernel"}
@@ -155,15 +150,24 @@ def test_every_launch_of_signals_fits_its_kernel(compiled, arch):
             given = families.of_program(J=J, shape=N, Q=Q)
             bank = tuple(families.arrays_of(given[1]))
             for report in launches_of(engine, given[0].text, bank, "fused"):
-                for name, ran in zip(engine.kernels(report), report["launches"], strict=True):
-                    if ran["operation"] == "kernel":
-                        kernel, threads = by_name[kernels.shortened(name)], prod(ran["block"])
-                        seen.add(kernel.name.partition("<")[0])
-                        assert threads <= kernel.threads, (given[0].text, kernel)
-                        assert kernel.occupancy(threads, ran["shared"]) > 0
+                seen |= fitting(engine, by_name, report, given[0].text)
     finally:
         engine.reset_device()
     assert seen >= {"family_kernel", "end_backward_kernel", "roots_kernel"}
+
+
+def fitting(
+    engine: emulation.Emulated, by_name: dict[str, Any], report: dict[str, Any], text: str
+) -> set[str]:
+    """Names of the kernels that were launched, each of which a processor can hold."""
+    seen = set()
+    for name, ran in zip(engine.kernels(report), report["launches"], strict=True):
+        if ran["operation"] == "kernel":
+            kernel, threads = by_name[kernels.shortened(name)], prod(ran["block"])
+            seen.add(kernel.name.partition("<")[0])
+            assert threads <= kernel.threads, (text, kernel)
+            assert kernel.occupancy(threads, ran["shared"]) > 0
+    return seen
 
 
 TIERS = ["auto", "general"]

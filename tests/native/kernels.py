@@ -124,7 +124,7 @@ def compile_kernels(
     for file, arch in missing:
         (log,) = (folder / f"cmake/CMakeFiles/{target(file, arch)}.dir").rglob("*.o.log")
         told = log.read_text()
-        errors = "" if told.endswith("status 0\n") else complaints(told)
+        errors = "" if told.endswith("status 0\n") else complaints(told) or "nvcc says nothing"
         if errors:
             errors = f"{file.name} for sm_{arch}:\n{errors}"
         compiled[file, arch] = Compiled(parse(told, ptx_beside(log), arch), errors)
