@@ -29,9 +29,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 WORKER = """
 import sys
-sys.path[:1] = [sys.argv[1]]
-import scatcuda
-sys.path.insert(0, sys.argv[2])
+sys.path[:1] = [sys.argv[1], sys.argv[2]]
+import benchmarks.registry
+benchmarks.__path__ = [sys.argv[2] + "/benchmarks"]
 from benchmarks import builds
 builds.work()
 """
@@ -67,7 +67,7 @@ class Worker:
 
 def work() -> None:
     """What a worker does: answers ``[case, repeats]`` with the seconds of a run, and 0 repeats with
-    how often it can be run in the time that it is given."""
+    how often it can be run in the time that it is given, None where there is no such case."""
     import scatcuda
 
     from . import registry, timing
@@ -82,6 +82,9 @@ def work() -> None:
     with timing._quiet(1):
         for line in sys.stdin:
             name, repeats = json.loads(line)
+            if name not in cases:
+                print("null", file=answers, flush=True)
+                continue
             if name not in ready:
                 ready[name] = cases[name].start().peers[registry.OURS]
             run = timing._ready(ready[name], 1)
@@ -106,6 +109,10 @@ def compare(
         workers = {role: Worker(build) for role, build in builds.items()}
         for name in wanted:
             counts = {role: worker.ask(name, 0) for role, worker in workers.items()}
+            if None in counts.values():
+                print(f"{name}: not a case of both builds, left out", file=sys.stderr)
+                ratios.pop(name)
+                continue
             repeats[name] = repeats[name] or counts["before"]
             for _ in range(A_PROCESS):
                 turn += 1  # who begins takes turns
@@ -115,7 +122,7 @@ def compare(
                     ratios[name][role].append(times["before"] / times[role])
         for worker in workers.values():
             worker.end()
-        wanted = [name for name in names if not _enough(ratios[name], pairs, most)]
+        wanted = [name for name, found in ratios.items() if not _enough(found, pairs, most)]
         print(f"{turn} turns, {len(wanted)} cases go on", file=sys.stderr, flush=True)
     return ratios
 

@@ -16,6 +16,7 @@ from .frontends import kymatio
 from .ops import reference
 from .paths import cmake_prefix_path, get_include, library_path
 from .transforms.cascade import Cascade
+from .transforms.harmonic3d import HarmonicScattering3D
 from .transforms.scattering1d import Scattering1D
 from .transforms.scattering2d import Scattering2D
 from .version import __version__ as __version__
@@ -30,6 +31,7 @@ except ValueError as _error:
 
 __all__ = [
     "Cascade",
+    "HarmonicScattering3D",
     "Scattering1D",
     "Scattering2D",
     "banks",

@@ -116,7 +116,7 @@ def test_littlewood_paley_is_its_definition():
     bank = banks.FilterBank(torch.randn(2, 3, 12, 8, generator=g), torch.randn(12, 8, generator=g))
     energy = banks.littlewood_paley(bank)
     for k in range(12):
-        for l in range(8):  # noqa: E741
+        for l in range(8):
             psi = bank.psi[..., k, l].square() + bank.psi[..., -k % 12, -l % 8].square()
             assert float(energy[k, l]) == pytest.approx(float(bank.phi[k, l] ** 2 + psi.sum() / 2))
     assert banks.frame_bounds(bank) == (float(energy.min()), float(energy.max()))

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 import scatcuda
 import scatcuda.kymatio
+from scatcuda.frontends.replacements import REPLACEMENTS
 from scatcuda.kymatio import FallbackWarning, accelerate, backend1d, backend2d, backend3d
 
 theirs = pytest.importorskip("kymatio.torch", exc_type=ImportError)
@@ -392,7 +393,8 @@ class UsersScattering(theirs.Scattering2D):
 
 
 def is_ours(scattering) -> bool:
-    return isinstance(scattering, scatcuda.Scattering1D | scatcuda.Scattering2D)
+    ours = scatcuda.Scattering1D | scatcuda.Scattering2D | scatcuda.HarmonicScattering3D
+    return isinstance(scattering, ours)
 
 
 def test_every_name_of_the_class_builds_ours(accelerated):
@@ -793,7 +795,9 @@ class UsersNumPyBackend(kymatio.numpy.Scattering1D(2, 32).backend):
     pass
 
 
-def test_what_is_not_covered_falls_back_and_says_so_once(accelerated):
+def test_what_is_not_covered_falls_back_and_says_so_once(accelerated, monkeypatch):
+    for name in [name for name in REPLACEMENTS if "Harmonic" in name]:  # as of a new transform
+        monkeypatch.delitem(REPLACEMENTS, name)
     with falls_back(
         "no such transform in scatcuda", "refused the arguments. Scattering1D: backend"
     ):

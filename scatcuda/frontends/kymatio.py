@@ -1,9 +1,9 @@
 """For programs written for Kymatio: our classes in place of its own, or engines under them.
 
-:func:`accelerate` makes Kymatio's classes of signals and images build ours, which do the whole
-transform at once and are much faster: the PyTorch ones become modules of ours, those of NumPy and
-scikit-learn take arrays to them and back. ``backend1d``, ``backend2d`` and ``backend3d`` are what
-Kymatio's PyTorch classes take as ``backend=``; see :mod:`scatcuda.frontends.backends`.
+:func:`accelerate` makes Kymatio's classes of signals, images and densities build ours, which do the
+whole transform at once and are much faster: the PyTorch ones become modules of ours, those of NumPy
+and scikit-learn take arrays to them and back. ``backend1d``, ``backend2d`` and ``backend3d`` are
+what Kymatio's PyTorch classes take as ``backend=``; see :mod:`scatcuda.frontends.backends`.
 
 Nothing here imports Kymatio before :func:`accelerate` is called.
 """
@@ -60,8 +60,8 @@ _told: set[str] = set()  # reasons why ours was not built
 
 
 def accelerate() -> Acceleration:
-    """Makes Kymatio's classes build ours from now on: ``Scattering1D`` and ``Scattering2D`` of
-    ``kymatio.torch``, ``kymatio.numpy`` and ``kymatio.sklearn``.
+    """Makes Kymatio's classes build ours from now on: ``Scattering1D``, ``Scattering2D`` and
+    ``HarmonicScattering3D`` of ``kymatio.torch``, ``kymatio.numpy`` and ``kymatio.sklearn``.
 
     It is the constructors of Kymatio's classes that are replaced, so that every name of a class
     follows: ``kymatio.torch.Scattering2D``, ``kymatio.Scattering2D(..., frontend="torch")``, and
@@ -76,9 +76,10 @@ def accelerate() -> Acceleration:
 
     Kymatio's own is still built where ours would not do the same: from a backend object of the
     user's own, from arguments that ours refuses (Kymatio's error is raised, if it has one), in
-    classes derived from Kymatio's, which may rely on its insides, and of what we have not:
-    ``HarmonicScattering3D``, ``TimeFrequencyScattering``. A :class:`FallbackWarning` says so, once
-    for each reason. What exists already stays Kymatio's, too.
+    classes derived from Kymatio's, which may rely on its insides, of densities with an odd side or
+    ``rotation_covariant=False``, where the numbers differ, and of what we have not:
+    ``TimeFrequencyScattering``. A :class:`FallbackWarning` says so, once for each reason. What
+    exists already stays Kymatio's, too.
 
     With SciPy 1.17 or newer, Kymatio 0.3.0 cannot be imported: a function of SciPy's is gone. This
     makes it importable, and warns that it did.
@@ -185,7 +186,7 @@ def _both(name: str) -> type:
     with _sph_harm():
         theirs = getattr(importlib.import_module(place.module), place.name)
     bases, attributes = place.make(theirs)
-    word = f"Scattering{name[-2:]}"
+    word = name.removeprefix("NumPy").removeprefix("Sklearn")
     return type(word, bases, {"__module__": __name__, "__qualname__": name, **attributes})
 
 

@@ -20,12 +20,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..arguments import BackendError, InputError, integer
+from ..arguments import ArgumentError, BackendError, InputError, integer
 from ..transforms.base import KYMATIO_BUFFER, Learning
+from ..transforms.harmonic3d import HarmonicScattering3D
 from ..transforms.scattering1d import Scattering1D
 from ..transforms.scattering2d import Scattering2D
 from ..typing import Backend
-from .backends import Pad2D, backend1d, backend2d
+from .backends import Pad2D, backend1d, backend2d, backend3d
 
 # --- modules ----------------------------------------------------------------------------------
 
@@ -154,6 +155,58 @@ class _SignalModule(_Module, Scattering1D):
         return [{"levels": [level.to(like) for level in f["levels"]]} for f in filters]
 
 
+class _Densities(HarmonicScattering3D):
+    """Where Kymatio's numbers are ours: at the highest frequency of an even side a harmonic has no
+    opposite, and on odd sides Kymatio 0.3.0 takes the grid one bin off."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        integer("HarmonicScattering3D", "max_order", self.max_order, 1, 2)
+        if not self.rotation_covariant or any(side % 2 and side > 1 for side in self.shape):
+            raise ArgumentError(
+                "HarmonicScattering3D: its numbers differ from Kymatio's where "
+                "rotation_covariant is False or a side is odd"
+            )
+
+    @property
+    def M(self) -> int:
+        """``shape[0]``"""
+        return self.shape[0]
+
+    @property
+    def N(self) -> int:
+        """``shape[1]``"""
+        return self.shape[1]
+
+    @property
+    def O(self) -> int:  # noqa: E743, Kymatio's
+        """``shape[2]``"""
+        return self.shape[2]
+
+
+class _DensityModule(_Module, _Densities):
+    _primitives = backend3d
+    learned = None
+
+    @property
+    def filters(self) -> list[Tensor]:
+        """``[J + 1, 2 l + 1, M, N, O, 2]`` of each degree, as Kymatio makes them."""
+        bank = importlib.import_module("kymatio.scattering3d.filter_bank")
+        made = bank.solid_harmonic_filter_bank(*self.shape, self.J, self.L, self.sigma_0)
+        return [torch.view_as_real(torch.from_numpy(several)).to(self._phi) for several in made]
+
+    @property
+    def gaussian_filters(self) -> Tensor:
+        """``[J + 2, M, N, O, 2]``"""
+        bank = importlib.import_module("kymatio.scattering3d.filter_bank")
+        made = bank.gaussian_filter_bank(*self.shape, self.J + 1, self.sigma_0)
+        return torch.view_as_real(torch.from_numpy(made)).to(self._phi)
+
+    def _kymatio_buffers(self) -> dict[str, Tensor]:
+        found = {f"tensor{degree}": several for degree, several in enumerate(self.filters)}
+        return {**found, "tensor_gaussian_filter": self.gaussian_filters}
+
+
 class _EndOfConstructors(nn.Module):
     """Between our class and Kymatio's: what follows lends its name, and is not constructed."""
 
@@ -242,7 +295,8 @@ class _Arrays:
         kind = "Padded" if getattr(self, "pre_pad", False) else "NumPy"
         why = f"{kind} array must be of spatial size ({sides})"
         if len(found) < len(wanted):
-            why = f"Input array must have at least {('one axis', 'two dimensions')[self._rank - 1]}"
+            least = ("one axis", "two dimensions", "three dimensions")[self._rank - 1]
+            why = f"Input array must have at least {least}"
         raise InputError(f"{self._name()}: x must have shape (..., {sides}); got {found}: {why}")
 
     def _module(self, dtype: torch.dtype) -> Any:
@@ -293,6 +347,13 @@ class _ImageArrays(_Arrays):
 
 class _SignalArrays(_Arrays):
     _rank, _module_class, _filter_names = 1, Scattering1D, ("phi_f", "psi1_f", "psi2_f")
+
+
+class _DensityArrays(_Arrays):
+    _rank, _module_class, _filter_names = 3, _Densities, ("filters", "gaussian_filters")
+
+    def _name(self) -> str:
+        return "HarmonicScattering3D"
 
 
 class _Estimator:
@@ -364,16 +425,21 @@ def _adds_aliases(theirs: Any) -> bool:
 
 
 def _replacements() -> dict[str, Replacement]:
-    kinds = (1, (_SignalModule,), (_SignalArrays,)), (2, (_ImageModule,), (_ImageArrays,))
+    kinds = (
+        (1, "", (_SignalModule,), (_SignalArrays,)),
+        (2, "", (_ImageModule,), (_ImageArrays,)),
+        (3, "Harmonic", (_DensityModule,), (_DensityArrays,)),
+    )
     found = {}
-    for rank, module, arrays in kinds:
+    for rank, kind, module, arrays in kinds:
         for prefix, frontend, name, bases in (
             ("", "torch", "ScatteringTorch", module),
             ("NumPy", "numpy", "ScatteringNumPy", arrays),
             ("Sklearn", "sklearn", "ScatteringTransformer", (_Estimator, *arrays)),
         ):
             place = f"kymatio.scattering{rank}d.frontend.{frontend}_frontend"
-            found[f"{prefix}Scattering{rank}D"] = Replacement(place, f"{name}{rank}D", bases)
+            called = f"{prefix}{kind}Scattering{rank}D"
+            found[called] = Replacement(place, f"{kind}{name}{rank}D", bases)
     return found
 
 

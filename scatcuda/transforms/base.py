@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..banks.learned import LearnedFilters
 
 #: Kymatio's checkpoints hold filters by such names
-KYMATIO_BUFFER = re.compile(r"tensor\d+")
+KYMATIO_BUFFER = re.compile(r"tensor(\d+|_gaussian_filter)")
 
 
 class Transform(nn.Module):
