@@ -133,12 +133,23 @@ SCATCUDA_KERNEL void lowpass_columns(const RowLowpass<T>& a, const T* in, int64_
   while (o < a.outputs) rows(std::integral_constant<int, 1>{});
 }
 
-// f(v ↦ v^q)
+// f(v ↦ v^q) of what is not negative: small multiples of ½ by products and a root
 template <class T, class F>
 SCATCUDA_INLINE void with_power(double q, F&& f) {
   using V = Vector<T, full_lanes<T>>;
   if (q == 1) return f([](V v) SCATCUDA_LAMBDA { return v; });
   if (q == 2) return f([](V v) SCATCUDA_LAMBDA { return V(v * v); });
+  if (q == 0.5) return f([](V v) SCATCUDA_LAMBDA { return square_root(v); });
+  const double twice = 2 * __builtin_fabs(q);
+  if (twice <= 16 && twice == __builtin_floor(twice)) {
+    const int halves = static_cast<int>(twice);
+    return f([q, halves](V v) SCATCUDA_LAMBDA {
+      V power = V{} + 1;
+      if (halves % 2 == 1) power = square_root(v);
+      for (int i = 0; i < halves / 2; ++i) power *= v;
+      return q < 0 ? V(1 / power) : power;
+    });
+  }
   f([q](V v) SCATCUDA_LAMBDA {
     for (int i = 0; i < full_lanes<T>; ++i) v[i] = static_cast<T>(__builtin_pow(v[i], q));
     return v;
@@ -192,7 +203,13 @@ void sum_rows(const Plane<T>& in, int64_t rows, T* out) {
   constexpr int W = full_lanes<T>;
   for (int64_t c = 0; c < in.stride; c += W) {
     Vector<T, W> sum{};
-    for (int64_t r = 0; r < rows; ++r) sum += load<W>(in.p + r * in.stride + c);
+    for (int64_t first = 0; first < rows; first += 32) {  // few at a time, for their last digits
+      Vector<T, W> some{};
+      for (int64_t r = first; r < min(first + 32, rows); ++r) {
+        some += load<W>(in.p + r * in.stride + c);
+      }
+      sum += some;
+    }
     store(out + c, sum);
   }
 }
@@ -238,22 +255,37 @@ SCATCUDA_KERNEL void finish(const PlaneLowpass<T>& a, const Plane<T>& reduced, i
   }
 }
 
+// Σ |u|^q of a plane [first, middle, width], or Σ u; times the scale. Of each row by vectors, of
+// the rows in double precision.
+template <class T>
+T plane_sum(const PlaneLowpass<T>& a, double q, const T* plane, int64_t width) {
+  constexpr int W = full_lanes<T>;
+  using V = Vector<T, W>;
+  double total = 0;
+  with_power<T>(q, [&](auto power) SCATCUDA_LAMBDA {
+    for (int64_t r = 0; r < a.grid.first * a.grid.middle; ++r) {
+      V sum{};
+      for (int64_t c = 0; c < a.grid.last; c += W) {
+        const int64_t left = a.grid.last - c;
+        V u{};
+        for (int64_t i = 0; i < min(int64_t(W), left); ++i) u[i] = plane[r * width + c + i];
+        V v = a.mean ? u : power(V(u < T(0) ? -u : u));
+        for (int64_t i = left; i < W; ++i) v[i] = 0;  // 0^0 is 1
+        sum += v;
+      }
+      for (int i = 0; i < W; ++i) total += sum[i];
+    }
+  });
+  return static_cast<T>(total) * a.scale;
+}
+
 // A real plane that lies as it is, [first, middle, width], to S
 template <class T>
 void average_plane(const PlaneLowpass<T>& a, const T* plane, int64_t width, T* lowpassed,
                    T* lowpassed_2, T* S) {
   const int64_t row = a.grid.middle * width, rows = a.outputs.first;
   if (a.powers != nullptr) {
-    for (int i = 0; i < a.power_count; ++i) {
-      S[i] = 0;
-      for (int64_t r = 0; r < a.grid.first * a.grid.middle; ++r) {
-        for (int64_t c = 0; c < a.grid.last; ++c) {
-          const T u = plane[r * width + c];
-          S[i] += a.mean ? u : static_cast<T>(__builtin_pow(__builtin_fabs(u), a.powers[i]));
-        }
-      }
-      S[i] *= a.scale;
-    }
+    for (int i = 0; i < a.power_count; ++i) S[i] = plane_sum(a, a.powers[i], plane, width);
     return;
   }
   const T* from = plane;

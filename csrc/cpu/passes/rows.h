@@ -97,25 +97,35 @@ struct EnergyLine {
   }
 };
 
+// Lane i of the result is lane i ^ Step
+template <int Step, class V, size_t... I>
+SCATCUDA_INLINE V exchanged(V v, std::index_sequence<I...>) {
+  return __builtin_shufflevector(v, v, (I ^ Step)...);
+}
+
+// In every lane the sum over the Q lanes of its slot
+template <int Q, class V>
+SCATCUDA_INLINE V slot_sums(V v) {
+  constexpr size_t W = sizeof(V) / sizeof(v[0]);
+  if constexpr (Q > 1) {
+    v += exchanged<Q / 2>(v, std::make_index_sequence<W>{});
+    return slot_sums<Q / 2>(v);
+  }
+  return v;
+}
+
 // √Σ |z|² over the lanes of every slot and the chunks, in all lanes of the slot
 template <class T, int Slots>
 SCATCUDA_KERNEL void norm_row(const Rows<T>& rows, int64_t r, T* target,
                               const ThreadBuffers<T>& own) {
   constexpr int W = full_lanes<T>, Q = W / Slots;
-  using V = Vector<T, W>;
-  for (int64_t c = 0; c < rows.grid.last; ++c) store(target + 2 * W * c, V{});
+  for (int64_t c = 0; c < rows.grid.last; ++c) store(target + 2 * W * c, Vector<T, W>{});
   for (int64_t chunk = 0; chunk < rows.chunks; ++chunk) {
     transform_line<1>(rows.across, rows.template source<Slots>(r, chunk), EnergyLine<T>{target},
                       own.work, own.spare);
   }
   for (int64_t c = 0; c < rows.grid.last; ++c) {
-    V v = load<W>(target + 2 * W * c);
-    for (int slot = 0; slot < Slots; ++slot) {
-      T sum = 0;
-      for (int i = 0; i < Q; ++i) sum += v[slot * Q + i];
-      for (int i = 0; i < Q; ++i) v[slot * Q + i] = sum;
-    }
-    store(target + 2 * W * c, square_root(v));
+    store(target + 2 * W * c, square_root(slot_sums<Q>(load<W>(target + 2 * W * c))));
   }
 }
 
