@@ -44,6 +44,17 @@ struct Plane {
   int64_t stride = 0;  // numbers from a line to the next
 };
 
+// Numbers from a line of the middle axis to the next, in W and in Û before its last DFT: the middle
+// axis' DFT walks by so much, and powers of two would fall into one set of a cache.
+template <class T>
+int64_t middle_of_tiles(const Grid& grid, int64_t Q) {
+  return spread<T>(grid.last * tile_rows * 2 * Q);
+}
+template <class T>
+int64_t middle_across(const Grid& grid, int64_t Q) {
+  return grid.middle == 1 ? grid.first * 2 * Q : spread<T>(grid.first * 2 * Q);
+}
+
 // The spectrum of real planes, of the last axis only the bins k2 = 0 … last/2; columns (k1, k2) of
 // the middle and last axis, in each the real parts along the first axis and, `im` numbers on, the
 // imaginary parts. The other columns are mirrored conjugates; row `grid.first` repeats row 0, so
@@ -93,14 +104,14 @@ struct Layout {
     // what follows goes back through all chunks, and a norm needs them at once
     const bool all = s.rho == Rho::norm || (pass != Pass::forward && further);
     kept_chunks = all ? chunks : 1;
-    wavelet_stride = spread<T>(s.grid.middle * s.grid.last * tile_rows * 2 * Q);
+    wavelet_stride = spread<T>(s.grid.middle * middle_of_tiles<T>(s.grid, Q));
     wavelet = ceil_div(s.grid.first, tile_rows) * wavelet_stride;
     if (s.average >= 0) {
       reduced_stride = round_up(p.steps[s.average].outputs.last * Q, W);
       reduced = s.grid.first * s.grid.middle * reduced_stride;
     }
     if (!further) return;
-    across_stride = spread<T>(s.grid.first * s.grid.middle * 2 * Q);
+    across_stride = spread<T>(s.grid.middle * middle_across<T>(s.grid, Q));
     across = (s.grid.last / 2 + 1) * across_stride;
     u_hat = spectrum_numbers<T>(s.grid, false);
   }

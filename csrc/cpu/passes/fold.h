@@ -173,14 +173,16 @@ void wavelet_columns(const Spectrum<T>& spectrum, const Box<T>& box, const Fold&
                      const ThreadBuffers<T>& own) {
   constexpr int Q = full_lanes<T> / Slots;
   const int64_t columns = fold.last.kept, count = fold.middle.kept * columns;
+  const int64_t middle = middle_of_tiles<T>({0, 0, columns}, Q);
   for (int64_t group = first; group < last; ++group) {
     TiledColumns<T, Slots> target;
     target.stride = out.stride;
     for (int i = 0; i < Slots; ++i) {
       const int64_t c = min(group * Slots + i, count - 1), c1 = count == columns ? 0 : c / columns;
+      const int64_t c2 = c - c1 * columns;
       const auto sum = fold.flat ? fold_column<Q, true, T> : fold_column<Q, false, T>;
-      sum(spectrum, box, fold, c1, c - c1 * columns, own.line + i * Q);
-      target.p[i] = out.p + c * tile_rows * 2 * Q;
+      sum(spectrum, box, fold, c1, c2, own.line + i * Q);
+      target.p[i] = out.p + c1 * middle + c2 * tile_rows * 2 * Q;
     }
     transform_line<1>(down, Line<T>{own.line}, target, own.work, own.spare);
   }
@@ -311,11 +313,13 @@ void wavelet_columns_adjoint(const Plane<T>& wavelet, const Box<T>& box, const F
                              const ThreadBuffers<T>& own) {
   constexpr int Q = full_lanes<T> / Slots;
   const int64_t columns = fold.last.kept, total = fold.middle.kept * columns;
+  const int64_t middle = middle_of_tiles<T>({0, 0, columns}, Q);
   for (int64_t group = first; group < last; ++group) {
     TiledColumns<T, Slots> source;
     source.stride = wavelet.stride;
     for (int i = 0; i < Slots; ++i) {
-      source.p[i] = wavelet.p + min(group * Slots + i, total - 1) * tile_rows * 2 * Q;
+      const int64_t c = min(group * Slots + i, total - 1), c1 = c / columns;
+      source.p[i] = wavelet.p + c1 * middle + (c - c1 * columns) * tile_rows * 2 * Q;
     }
     transform_line<-1>(down, source, Line<T>{own.line}, own.work, own.spare);
     for (int i = 0; i < Slots && group * Slots + i < total; ++i) {

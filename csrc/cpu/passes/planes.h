@@ -16,7 +16,7 @@ void wavelet_middle(const Grid& grid, const Plane<T>& wavelet, const LineTransfo
     T* row = wavelet.p + r / tile_rows * wavelet.stride + r % tile_rows * 2 * Q;
     for (int64_t c = 0; c < grid.last; c += Slots) {
       SlotLines<T, Slots> line;
-      line.stride = grid.last * tile_rows * 2 * Q;
+      line.stride = middle_of_tiles<T>(grid, Q);
       for (int i = 0; i < Slots; ++i)
         line.p[i] = row + min(c + i, grid.last - 1) * tile_rows * 2 * Q;
       transform_line<Sign>(along, line, line, own.work, own.spare);
@@ -32,7 +32,7 @@ void spectrum_middle(const Grid& grid, const Plane<T>& u_hat, const LineTransfor
   for (int64_t k = first; k < last; ++k) {
     for (int64_t r = 0; r < grid.first; r += Slots) {
       SlotLines<T, Slots> line;
-      line.stride = grid.first * 2 * Q;
+      line.stride = middle_across<T>(grid, Q);
       for (int i = 0; i < Slots; ++i) {
         line.p[i] = u_hat.p + k * u_hat.stride + min(r + i, grid.first - 1) * 2 * Q;
       }
@@ -45,7 +45,7 @@ void spectrum_middle(const Grid& grid, const Plane<T>& u_hat, const LineTransfor
 template <class T>
 T* column_of(const Plane<T>& u_hat, const Grid& grid, int64_t c, int64_t Q) {
   const int64_t k2 = c / grid.middle, k1 = c % grid.middle;
-  return u_hat.p + k2 * u_hat.stride + k1 * grid.first * 2 * Q;
+  return u_hat.p + k2 * u_hat.stride + k1 * middle_across<T>(grid, Q);
 }
 
 // DFT along the first axis of columns k2 · middle + k1 of the others' DFT, then each filter's

@@ -43,7 +43,7 @@ struct Rows {
       const int64_t row = min(r + i, count() - 1), r1 = grid.middle == 1 ? 0 : row / grid.first;
       const int64_t r0 = row - r1 * grid.first;
       lines.p[i] = wavelet.p + chunk * apart + r0 / tile_rows * wavelet.stride +
-                   (r1 * grid.last * tile_rows + r0 % tile_rows) * 2 * Q;
+                   r1 * middle_of_tiles<T>(grid, Q) + r0 % tile_rows * 2 * Q;
     }
     return lines;
   }
@@ -52,7 +52,10 @@ struct Rows {
     constexpr int Q = full_lanes<T> / Slots;
     SlotLines<T, Slots> lines;
     lines.stride = u_hat.stride;
-    for (int i = 0; i < Slots; ++i) lines.p[i] = u_hat.p + min(r + i, count() - 1) * 2 * Q;
+    for (int i = 0; i < Slots; ++i) {
+      const int64_t row = min(r + i, count() - 1), r1 = grid.middle == 1 ? 0 : row / grid.first;
+      lines.p[i] = u_hat.p + r1 * middle_across<T>(grid, Q) + (row - r1 * grid.first) * 2 * Q;
+    }
     return lines;
   }
 };
