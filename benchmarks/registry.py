@@ -49,7 +49,8 @@ CHECKED = 8  # images of a batch whose coefficients are held against float64
 @dataclass(frozen=True)
 class Problem:
     """`batch` images of size `shape`, scattered at scale 2^J with `L` angles up to order 2; a
-    colour image is three planes. Signals of one length have `L` wavelets an octave."""
+    colour image is three planes. Signals of one length have `L` wavelets an octave, densities
+    degrees up to `L`."""
 
     J: int
     shape: tuple[int, ...]
@@ -59,7 +60,7 @@ class Problem:
 
     def __str__(self) -> str:
         rgb = " RGB" if self.colour else ""
-        octaves = f" Q={self.L}" if len(self.shape) == 1 else ""
+        octaves = {1: f" Q={self.L}", 2: "", 3: f" L={self.L}"}[len(self.shape)]
         sides = "x".join(map(str, self.shape))
         return f"{sides} J={self.J}{octaves} batch {self.batch}{rgb}"
 
@@ -69,7 +70,7 @@ class Problem:
 
     def tiny(self) -> Problem:
         """The same transform of at most two small images, or signals."""
-        longest = (4 if len(self.shape) == 2 else 16) * 2**self.J
+        longest = {1: 16, 2: 4, 3: 2}[len(self.shape)] * 2**self.J
         shape = tuple(min(size, longest) for size in self.shape)
         return replace(self, shape=shape, batch=min(self.batch, 2))
 
@@ -255,6 +256,34 @@ def setup_signals(problem: Problem, device: torch.device, wants_gradient: bool =
     modules = {name: _signals(name, *sizes).to(device) for name in names}
     g = torch.randn_like(modules[OURS](x.detach()))
     exact = scatcuda.Scattering1D(*sizes, backend="reference").double().to(device)
+    some = problem.some(x.detach()).double().requires_grad_(wants_gradient)
+    if wants_gradient:
+        runs = {name: functools.partial(gradient, module, x, g) for name, module in modules.items()}
+        right = functools.partial(gradient, exact, some, problem.some(g).double())
+    else:
+        runs = {name: functools.partial(module, x) for name, module in modules.items()}
+        right = functools.partial(exact, some)
+    return Work({name: Peer(run) for name, run in runs.items()}, right, problem.some, problem.batch)
+
+
+@functools.cache
+def _densities(name: str, J: int, shape: tuple[int, ...], L: int) -> Any:
+    """A shared HarmonicScattering3D module of the named implementation."""
+    if name == "kymatio":
+        return importlib.import_module("kymatio.torch").HarmonicScattering3D(J, shape, L)
+    backend: Any = "reference" if name == "twin" else "native"
+    return scatcuda.HarmonicScattering3D(J, shape, L, backend=backend)
+
+
+def setup_densities(problem: Problem, device: torch.device, wants_gradient: bool = False) -> Work:
+    """Densities x [batch, M, N, O] -> sums of powers [batch, paths, L + 1, 3]; or the gradient of
+    <g, S x>."""
+    sizes = (problem.J, problem.shape, problem.L)
+    x = problem.images(device).abs().requires_grad_(wants_gradient)
+    names = [OURS, "twin"] if kymatio_missing() else [OURS, "kymatio", "twin"]
+    modules = {name: _densities(name, *sizes).to(device) for name in names}
+    g = torch.rand_like(modules[OURS](x.detach()))
+    exact = scatcuda.HarmonicScattering3D(*sizes, backend="reference").double().to(device)
     some = problem.some(x.detach()).double().requires_grad_(wants_gradient)
     if wants_gradient:
         runs = {name: functools.partial(gradient, module, x, g) for name, module in modules.items()}
@@ -603,6 +632,15 @@ def _sounds(
     ]
 
 
+def _molecules(problem: Problem, target: float | None, **options: Any) -> list[Case]:
+    """Densities: the transform, and with its gradient."""
+    with_gradient = functools.partial(setup_densities, wants_gradient=True)
+    return [
+        Case(f"densities {problem}", setup_densities, problem, "densities", target, **options),
+        Case(f"densities' gradient {problem}", with_gradient, problem, "densities", **options),
+    ]
+
+
 def _backend(problem: Problem, **options: Any) -> list[Case]:
     """A case of Kymatio's own class: there is none where Kymatio is not."""
     if importlib.util.find_spec("kymatio") is None:
@@ -650,6 +688,8 @@ CASES: list[Case] = [
     *_sounds(Problem(8, (2048,), 32, 8), 22, 20, slow=True),
     *_sounds(Problem(6, (1024,), 32, 1), 15, 13, slow=True),
     *_sounds(Problem(10, (65536,), 4, 8), 10, 6, slow=True),
+    *_molecules(Problem(2, (32, 32, 32), 1, 2), 4),
+    *_molecules(Problem(2, (64, 64, 64), 1, 3), 4, slow=True),
     *(
         Case(
             f"learned {what} of signals 8192 J=6 Q=8 batch 16",
@@ -690,6 +730,7 @@ CASES: list[Case] = [
     _transform(replace(PHOTOS_RGB, J=4), device="cuda", slow=True),
     *_sounds(Problem(6, (8192,), 256, 8), None, None, device="cuda"),
     *_sounds(Problem(6, (1024,), 1024, 1), None, None, device="cuda", slow=True),
+    *_molecules(Problem(2, (64, 64, 64), 8, 3), None, device="cuda"),
     _transform(replace(MANY_RGB, shape=(28, 28)), device="cuda"),
     _transform(replace(PHOTOS_RGB, shape=(64, 64), batch=256), device="cuda", slow=True),
     _transform(replace(PHOTOS_RGB, shape=(128, 128)), device="cuda", slow=True),
