@@ -157,6 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ratios = compare(
         options.before.resolve(), options.after.resolve(), names, options.pairs, options.most
     )
+    if not ratios:
+        parser.error(f"--only {options.only!r}: both builds have no such case")
     slow = 0
     print(f"{'before ÷ after':>14} {'quartiles':>15} {'control':>8} {'pairs':>6}  case")
     for name, found in ratios.items():

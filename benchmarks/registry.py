@@ -246,17 +246,13 @@ def _signals(name: str, J: int, N: int, Q: int) -> Any:
     return scatcuda.Scattering1D(J, N, Q, backend=backend)
 
 
-def setup_signals(problem: Problem, device: torch.device, wants_gradient: bool = False) -> Work:
-    """Signals x [batch, N] -> S [batch, C, N / 2^J]; or the gradient of <g, S x>."""
-    sizes = (problem.J, *problem.shape, problem.L)
-    x = problem.images(device).requires_grad_(wants_gradient)
-    names = [OURS, "twin"] if kymatio_missing() else [OURS, "kymatio", "twin"]
-    if device.type == "cuda":
-        names += TIERS
-    modules = {name: _signals(name, *sizes).to(device) for name in names}
-    g = torch.randn_like(modules[OURS](x.detach()))
-    exact = scatcuda.Scattering1D(*sizes, backend="reference").double().to(device)
-    some = problem.some(x.detach()).double().requires_grad_(wants_gradient)
+def _with_peers(
+    problem: Problem, x: Tensor, modules: dict[str, Any], exact: Any, wants_gradient: bool
+) -> Work:
+    """S x by each of the modules, or the gradient of <g, S x>."""
+    some = problem.some(x).double().requires_grad_(wants_gradient)
+    g = torch.rand_like(modules[OURS](x))
+    x.requires_grad_(wants_gradient)
     if wants_gradient:
         runs = {name: functools.partial(gradient, module, x, g) for name, module in modules.items()}
         right = functools.partial(gradient, exact, some, problem.some(g).double())
@@ -264,6 +260,17 @@ def setup_signals(problem: Problem, device: torch.device, wants_gradient: bool =
         runs = {name: functools.partial(module, x) for name, module in modules.items()}
         right = functools.partial(exact, some)
     return Work({name: Peer(run) for name, run in runs.items()}, right, problem.some, problem.batch)
+
+
+def setup_signals(problem: Problem, device: torch.device, wants_gradient: bool = False) -> Work:
+    """Signals x [batch, N] -> S [batch, C, N / 2^J]; or the gradient of <g, S x>."""
+    sizes = (problem.J, *problem.shape, problem.L)
+    names = [OURS, "twin"] if kymatio_missing() else [OURS, "kymatio", "twin"]
+    if device.type == "cuda":
+        names += TIERS
+    modules = {name: _signals(name, *sizes).to(device) for name in names}
+    exact = scatcuda.Scattering1D(*sizes, backend="reference").double().to(device)
+    return _with_peers(problem, problem.images(device), modules, exact, wants_gradient)
 
 
 @functools.cache
@@ -279,19 +286,10 @@ def setup_densities(problem: Problem, device: torch.device, wants_gradient: bool
     """Densities x [batch, M, N, O] -> sums of powers [batch, paths, L + 1, 3]; or the gradient of
     <g, S x>."""
     sizes = (problem.J, problem.shape, problem.L)
-    x = problem.images(device).abs().requires_grad_(wants_gradient)
     names = [OURS, "twin"] if kymatio_missing() else [OURS, "kymatio", "twin"]
     modules = {name: _densities(name, *sizes).to(device) for name in names}
-    g = torch.rand_like(modules[OURS](x.detach()))
     exact = scatcuda.HarmonicScattering3D(*sizes, backend="reference").double().to(device)
-    some = problem.some(x.detach()).double().requires_grad_(wants_gradient)
-    if wants_gradient:
-        runs = {name: functools.partial(gradient, module, x, g) for name, module in modules.items()}
-        right = functools.partial(gradient, exact, some, problem.some(g).double())
-    else:
-        runs = {name: functools.partial(module, x) for name, module in modules.items()}
-        right = functools.partial(exact, some)
-    return Work({name: Peer(run) for name, run in runs.items()}, right, problem.some, problem.batch)
+    return _with_peers(problem, problem.images(device).abs(), modules, exact, wants_gradient)
 
 
 def setup_backend(problem: Problem, device: torch.device) -> Work:

@@ -27,6 +27,7 @@ import scatcuda
 from scatcuda.kymatio import accelerate
 
 MORE = {"TestScatteringTorch2D.test_scattering2d_errors": "ours takes input that is not contiguous"}
+DOUBLE = "test_numpy_scattering3d.py"  # which asks for float32 of float64: ours keeps it
 FALLING_BACK = {"test_check_runtime_args"}  # on arguments that Kymatio refuses in a call
 FILES = (
     "scattering1d/test_torch_scattering1d.py",
@@ -38,6 +39,8 @@ FILES = (
     "scattering2d/test_frontend_scattering2d.py",
     "scattering2d/test_numpy_scattering2d.py",
     "scattering2d/test_sklearn_2d.py",
+    "scattering3d/test_torch_scattering3d.py",
+    "scattering3d/test_numpy_scattering3d.py",
 )
 REFUSING = "SCATCUDA_KYMATIO_SUITE_REFUSING"
 
@@ -83,7 +86,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _before_call(module: torch.nn.Module, inputs: tuple[object, ...]) -> None:
     global _calls
-    if isinstance(module, (scatcuda.Scattering1D, scatcuda.Scattering2D)):
+    ours = scatcuda.Scattering1D | scatcuda.Scattering2D | scatcuda.HarmonicScattering3D
+    if isinstance(module, ours):
         _calls += 1
         x = inputs[0]
         if os.environ[REFUSING] and isinstance(x, torch.Tensor) and not x.is_contiguous():
@@ -95,6 +99,9 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
         name = ".".join(filter(None, (getattr(item.cls, "__name__", ""), item.originalname)))
         if name in MORE and not os.environ[REFUSING]:
             reason = MORE[name]
+            item.add_marker(pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason))
+        if item.path.name == DOUBLE and name == "test_scattering_batch_shape_agnostic":
+            reason = "arrays come back in their dtype"
             item.add_marker(pytest.mark.xfail(strict=True, raises=AssertionError, reason=reason))
         if name in FALLING_BACK:
             kind = "ignore::scatcuda.kymatio.FallbackWarning"

@@ -736,3 +736,26 @@ def test_program_that_ends_is_an_error(program, monkeypatch, capfd):
     with pytest.raises(RuntimeError, match=r"consumer\.cpp ended"):
         consumer.measure(program, consumer.PROBLEM.tiny(), 1, starts=1, rounds=1, seconds=0)
     assert "consumer: no plan of scatcuda" in capfd.readouterr().err
+
+
+def test_a_case_of_one_build_alone_is_left_out(monkeypatch, capsys):
+    """Of two builds; and where that leaves none, it says so."""
+    from benchmarks import builds
+
+    class Worker:
+        def __init__(self, build):
+            pass
+
+        def ask(self, name, repeats):
+            return (1 if repeats == 0 else 0.5) if name == "old" else None
+
+        def end(self):
+            pass
+
+    monkeypatch.setattr(builds, "Worker", Worker)
+    found = builds.compare(builds.ROOT, builds.ROOT, ["old", "new"], 3, 3)
+    assert found == {"old": {"after": [1.0] * 3, "control": [1.0] * 3}}
+    assert "new: not a case of both builds" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        builds.main([str(builds.ROOT), str(builds.ROOT), "--only", "^call 8x8 J=1"])
+    assert "both builds have no such case" in capsys.readouterr().err

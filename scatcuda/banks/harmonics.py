@@ -34,9 +34,13 @@ def solid_harmonics(shape: Sequence[int], sigma: float, l: int) -> Array:
     """
     w = [2 * np.pi * np.fft.fftfreq(n) for n in shape]
     z, y, x = np.meshgrid(*(sigma * side for side in w), indexing="ij", sparse=True)
-    gaussian = np.exp(-(x**2 + y**2 + z**2) / 2)
+    with np.errstate(over="ignore"):
+        r2 = x**2 + y**2 + z**2
+    gaussian = np.exp(-r2 / 2)
     if l == 0:
         return gaussian[None]
+    # where the Gaussian is 0 a power may be infinite
+    z, y, x = (np.where(gaussian > 0, side, 0.0) for side in (z, y, x))
     return gaussian * (_constant(l) * (2 * np.pi) ** 1.5) * real_harmonics(x, y, z, l)
 
 

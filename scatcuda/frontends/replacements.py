@@ -78,23 +78,29 @@ class _Module(Learning):
         return super().__getattr__(name)
 
 
-class _ImageModule(_Module, Scattering2D):
+class _Sides:
+    """Sides by Kymatio's letters."""
+
+    shape: Any
+
+    @property
+    def M(self) -> int:
+        """``shape[0]``: of images 0.3.0 deprecates it and fails."""
+        return int(self.shape[0])
+
+    @property
+    def N(self) -> int:
+        """``shape[1]``"""
+        return int(self.shape[1])
+
+
+class _ImageModule(_Module, _Sides, Scattering2D):
     _primitives = backend2d
 
     def __init__(self, *args: Any, **options: Any) -> None:
         build: Any = Scattering2D.__init__  # whose overloads tell out_types apart
         build(self, *args, **options)
         integer("Scattering2D", "max_order", self.max_order, 0, self.most_order)
-
-    @property
-    def M(self) -> int:
-        """``shape[0]``: 0.3.0 deprecates it and fails."""
-        return self.shape[0]
-
-    @property
-    def N(self) -> int:
-        """``shape[1]``"""
-        return self.shape[1]
 
     @property
     def pad(self) -> Callable[[Tensor], Tensor]:
@@ -155,13 +161,15 @@ class _SignalModule(_Module, Scattering1D):
         return [{"levels": [level.to(like) for level in f["levels"]]} for f in filters]
 
 
-class _Densities(HarmonicScattering3D):
-    """Where Kymatio's numbers are ours: at the highest frequency of an even side a harmonic has no
-    opposite, and on odd sides Kymatio 0.3.0 takes the grid one bin off."""
+class _DensityModule(_Module, _Sides, HarmonicScattering3D):
+    _primitives = backend3d
+    learned = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        integer("HarmonicScattering3D", "max_order", self.max_order, 1, 2)
+        HarmonicScattering3D.__init__(self, *args, **options)
+        integer("HarmonicScattering3D", "max_order", self.max_order, 1, self.most_order)
+        # At the highest frequency of an even side a harmonic of odd degree has no opposite; on odd
+        # sides Kymatio 0.3.0 has the grid a bin off
         if not self.rotation_covariant or any(side % 2 and side > 1 for side in self.shape):
             raise ArgumentError(
                 "HarmonicScattering3D: its numbers differ from Kymatio's where "
@@ -169,24 +177,9 @@ class _Densities(HarmonicScattering3D):
             )
 
     @property
-    def M(self) -> int:
-        """``shape[0]``"""
-        return self.shape[0]
-
-    @property
-    def N(self) -> int:
-        """``shape[1]``"""
-        return self.shape[1]
-
-    @property
     def O(self) -> int:  # noqa: E743, Kymatio's
         """``shape[2]``"""
         return self.shape[2]
-
-
-class _DensityModule(_Module, _Densities):
-    _primitives = backend3d
-    learned = None
 
     @property
     def filters(self) -> list[Tensor]:
@@ -308,6 +301,9 @@ class _Arrays:
                 T = self._given["T"]
                 options["T"] = (None if T == 0 else T) if average else 0
             options["aliases"] = "sum" if _adds_aliases(self._theirs) else "mean"
+        powers = options.get("integral_powers")
+        if isinstance(powers, list | np.ndarray):  # as they are now
+            options["integral_powers"] = tuple(powers)
         integer(self._name(), "max_order", options["max_order"], 0, 2)
         if options != self._made_of:
             self._made, self._made_of = {}, options
@@ -320,7 +316,7 @@ class _Arrays:
 
 
 # What may be assigned afterwards, in Kymatio too
-_CHANGEABLE = ("max_order", "average", "oversampling", "out_type")
+_CHANGEABLE = ("max_order", "average", "oversampling", "out_type", "method", "integral_powers")
 
 
 def _as_arrays(S: Any) -> Any:
@@ -350,7 +346,7 @@ class _SignalArrays(_Arrays):
 
 
 class _DensityArrays(_Arrays):
-    _rank, _module_class, _filter_names = 3, _Densities, ("filters", "gaussian_filters")
+    _rank, _module_class, _filter_names = 3, _DensityModule, ("filters", "gaussian_filters")
 
     def _name(self) -> str:
         return "HarmonicScattering3D"

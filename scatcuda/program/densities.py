@@ -52,6 +52,9 @@ class DensityPlan:
         limits.at_most(_CALLER, "paths times degrees times powers", rows * len(self.powers),
                        limits.CHANNELS)  # fmt: skip
         limits.at_most(_CALLER, "steps of paths times degrees", 2 * rows, limits.STEPS)
+        lanes, voxels = limits.lanes(self.count(self.L)), math.prod(self.shape)
+        told = f"the {lanes} lanes of L = {self.L} times {voxels} voxels"
+        limits.at_most(_CALLER, told, lanes * voxels, limits.NUMBERS)
         if self.fold and any(side % (1 << self.J) for side in self.shape):
             raise ArgumentError(
                 f"{_CALLER}: the sides of shape must be multiples of 2^J = {1 << self.J} where "
