@@ -19,6 +19,7 @@ from .transforms.cascade import Cascade
 from .transforms.harmonic3d import HarmonicScattering3D
 from .transforms.scattering1d import Scattering1D
 from .transforms.scattering2d import Scattering2D
+from .transforms.timefrequency import TimeFrequencyScattering
 from .version import __version__ as __version__
 
 try:
@@ -34,6 +35,7 @@ __all__ = [
     "HarmonicScattering3D",
     "Scattering1D",
     "Scattering2D",
+    "TimeFrequencyScattering",
     "banks",
     "cmake_prefix_path",
     "cpu_isa",

@@ -11,6 +11,7 @@ over the aliases, its development branch their sum, which is ``2^res`` times as 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -18,8 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..program.joint import Joint, JointPlan
 from ..program.packing import Band, Bands, Packed, pack_program
 from ..program.signals import Cascade, Morlet, SignalPlan, gaussian, periods
+from ..program.table import Program
 
 Aliases: TypeAlias = Literal["mean", "sum"]
 
@@ -65,7 +68,7 @@ def _norm(psi: Band, N: int, wavelet: Morlet) -> float:
     ``|psi| = g |1 - kappa e^{-i xi t}|`` has the harmonics ``kappa^n`` of ``xi``, of which as many
     matter as make it 1e-16; unless its ends meet round the edge."""
     xi, sigma, _ = wavelet
-    widest = 2 * (72 * sigma**2 / xi + 9 * sigma) if sigma * N > 4 else 1
+    widest = 2 * (72 * sigma**2 / abs(xi) + 9 * sigma) if sigma * N > 4 else 1
     M = min(N, 1 << max(math.ceil(math.log2(widest * N)), 1))
     return float(np.abs(np.fft.ifft(dense(folded(psi, M), M))).sum())
 
@@ -115,6 +118,33 @@ def pack_signals(
     plan: SignalPlan, cascade: Cascade, aliases: Aliases, dtype: torch.dtype
 ) -> Packed:
     """The filters of one of the plan's programs, as the engines read them."""
+    return _packed(plan, cascade.program, cascade.sets, cascade.matrices, aliases, dtype, ())
+
+
+def pack_joint(plan: JointPlan, joint: Joint, dtype: torch.dtype) -> Packed:
+    """The same of a joint plan, whose coarse filters are sums of aliases."""
+    along = [wavelet_along(plan, n_fr) for n_fr in range(len(plan.bank))]
+    tables = joint.program, joint.sets, joint.matrices
+    return _packed(plan.time, *tables, "sum", dtype, along)
+
+
+def wavelet_along(plan: JointPlan, n_fr: int) -> Band:
+    """A filter along the axis of wavelets."""
+    psi = plan.bank[n_fr]
+    if psi.xi == 0:
+        return Band(0, gaussian(plan.padded, psi.sigma))
+    return morlet_band(plan.padded, psi)
+
+
+def _packed(
+    plan: SignalPlan,
+    program: Program,
+    sets: Sequence[tuple[int, int, tuple[int, ...]]],
+    matrices: Sequence[tuple[int, bool]],
+    aliases: Aliases,
+    dtype: torch.dtype,
+    along: Sequence[Band],
+) -> Packed:
     N = plan.padded
     made: dict[tuple[int, int], Band] = {}
 
@@ -127,8 +157,10 @@ def pack_signals(
         return periodised(made[order, n], N, res, aliases)
 
     psi = [
-        Bands([filter_of(order, n, res) for n in wavelets], N >> res)
-        for order, res, wavelets in cascade.sets
+        Bands([along[n] for n in wavelets], *one.sides)
+        if order == -2
+        else Bands([filter_of(order, n, res) for n in wavelets], N >> res)
+        for (order, res, wavelets), one in zip(sets, program.sets, strict=True)
     ]
 
     def row_of(res: int, averages: bool) -> NDArray[np.float64]:
@@ -136,8 +168,8 @@ def pack_signals(
             return _selected(plan, res)
         return lowpass_row(dense(filter_of(-1, 0, res), N >> res), res, plan)
 
-    matrices = [_tensor(row_of(*key)) for key in cascade.matrices]
-    return pack_program(cascade.program, psi, matrices, dtype)
+    rows = [_tensor(row_of(*key)) for key in matrices]
+    return pack_program(program, psi, rows, dtype)
 
 
 def _selected(plan: SignalPlan, res: int) -> NDArray[np.float64]:

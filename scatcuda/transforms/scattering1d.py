@@ -26,6 +26,8 @@ from ..banks.signals import (
     periodised,
 )
 from ..ops import reference
+from ..program.images import Path
+from ..program.joint import JointPlan
 from ..program.packing import Band, Packed
 from ..program.paths import where
 from ..program.signals import Criterion, Morlet, SignalPlan, cascades_of, half_support, morlets
@@ -167,17 +169,19 @@ class Scattering1D(Learning, Generic[Output]):
         trainable: Trainable | None = None,
     ) -> None:
         super().__init__()
-        J, N = scales(_CALLER, J), _length(shape)
+        J, N = scales(_CALLER, J), length_of(_CALLER, shape)
         max_order = integer(_CALLER, "max_order", max_order, 0, limits.LEVELS)
-        T, kind = _averaging(T, J, N, average)
+        T, kind = averaging_of(_CALLER, T, J, N, average)
         plan = SignalPlan(
-            J, N, _octaves(Q, max_order), T, kind, max_order,
-            _log2_stride(stride, kind, T, oversampling),
+            J, N, octaves_of(_CALLER, Q, max_order), T, kind, max_order,
+            log2_stride(_CALLER, stride, kind, T, oversampling),
             integer(_CALLER, "oversampling", oversampling, 0, limits.SCALES),
-            _padding(padding),
+            padding_of(_CALLER, padding),
             criterion=one_of(_CALLER, "criterion", criterion, get_args(Criterion)),
         )  # fmt: skip
-        self._plan = plan if paths is None else _chosen(plan, paths)
+        self._plan = plan
+        if paths is not None:
+            self._plan = replace(plan, chosen=chosen_of(_CALLER, plan, paths))
         if not half_support(N, 0.1 / T)[1]:
             warnings.warn(
                 f"{_CALLER}: signals of {N} samples are too short for T = {T:g}: the padding shows",
@@ -583,95 +587,101 @@ class Scattering1D(Learning, Generic[Output]):
 # --- arguments --------------------------------------------------------------------------------
 
 
-def _length(shape: Any) -> int:
+def length_of(caller: str, shape: Any) -> int:
     shape = plain(shape)
     if isinstance(shape, tuple | list | torch.Size):
         if len(shape) != 1:
-            raise ValueError(f"{_CALLER}: shape must be an integer or (N,); got {tuple(shape)}")
+            raise ValueError(f"{caller}: shape must be an integer or (N,); got {tuple(shape)}")
         shape = shape[0]
-    return integer(_CALLER, "shape", shape, 2, limits.SIDE)
+    return integer(caller, "shape", shape, 2, limits.SIDE)
 
 
-def _octaves(Q: Any, max_order: int) -> tuple[int, ...]:
+def octaves_of(caller: str, Q: Any, max_order: int) -> tuple[int, ...]:
     given = tuple(Q) if isinstance(Q, tuple | list) else (Q,)
     if not given or len(given) > max(max_order, 2):
         raise ValueError(
-            f"{_CALLER}: Q must be an integer or a tuple of one for each order, at most "
+            f"{caller}: Q must be an integer or a tuple of one for each order, at most "
             f"{max(max_order, 2)}; got {Q!r}"
         )
-    checked = [integer(_CALLER, "Q", q, 1, limits.ANGLES) for q in given]
+    checked = [integer(caller, "Q", q, 1, limits.ANGLES) for q in given]
     return tuple(checked + [1] * (max(max_order, 2) - len(checked)))
 
 
-def _averaging(
-    T: Any, J: int, N: int, average: Any
+def averaging_of(
+    caller: str, T: Any, J: int, N: int, average: Any = None, name: str = "T"
 ) -> tuple[float, Literal["local", "global", "none"]]:
-    """``T`` and how is averaged."""
+    """``T``, or along log-frequency ``F``, and how is averaged."""
     if average is not None:
         warnings.warn(
-            f"{_CALLER}: average is Kymatio's older word: T=None averages over 2^J, T=0 does not",
+            f"{caller}: average is Kymatio's older word: T=None averages over 2^J, T=0 does not",
             DeprecationWarning,
             stacklevel=4,
         )
         if not isinstance(average, bool):
-            raise TypeError(f"{_CALLER}: average must be a bool or None; got {average!r}")
+            raise TypeError(f"{caller}: average must be a bool or None; got {average!r}")
     T = plain(T)
     if T is None or T == "global":
         if T is None and average is False:
             return 2**J, "none"
         return 2**J, "local" if T is None else "global"
     if isinstance(T, bool) or not isinstance(T, int | float) or math.isnan(T):
-        raise TypeError(f"{_CALLER}: T must be a number, 'global' or None; got {T!r}")
+        raise TypeError(f"{caller}: {name} must be a number, 'global' or None; got {T!r}")
     if T == 0:
         if average:
-            raise ValueError(f"{_CALLER}: average must not be True where T = 0")
+            raise ValueError(f"{caller}: average must not be True where T = 0")
         return 2**J, "none"
+    longest = f"the length N = {N} of the signals" if name == "T" else f"(J + 1) Q = {N}"
     if not 1 <= T <= N:
-        raise ValueError(
-            f"{_CALLER}: T must be 0, or between 1 and the length N = {N} of the signals; got {T!r}"
-        )
+        raise ValueError(f"{caller}: {name} must be 0, or between 1 and {longest}; got {T!r}")
     if average is False:
-        raise ValueError(f"{_CALLER}: average must not be False where T = {T!r}; take T = 0")
+        raise ValueError(f"{caller}: average must not be False where T = {T!r}; take T = 0")
     return T, "local"
 
 
-def _log2_stride(stride: Any, kind: str, T: float, oversampling: Any) -> int | None:
+def log2_stride(
+    caller: str, stride: Any, kind: str, T: float, oversampling: Any = 0, of: str = ""
+) -> int | None:
+    """Of ``stride``, or with ``of="_fr"`` of that along log-frequency."""
     if stride is None:
         return None
-    stride = integer(_CALLER, "stride", stride, 1)
+    name, width = f"stride{of}", "F" if of else "T"
+    stride = integer(caller, name, stride, 1)
     if stride & (stride - 1):
-        raise ValueError(f"{_CALLER}: stride must be a power of two; got {stride}")
+        raise ValueError(f"{caller}: {name} must be a power of two; got {stride}")
     if kind != "local":
-        raise ValueError(f"{_CALLER}: stride must be None where T is 0 or 'global'; got {stride}")
+        raise ValueError(
+            f"{caller}: {name} must be None where {width} is 0 or 'global'; got {stride}"
+        )
     if stride > T:
-        raise ValueError(f"{_CALLER}: stride must be at most T = {T:g}; got {stride}")
+        raise ValueError(f"{caller}: {name} must be at most {width} = {T:g}; got {stride}")
     if plain(oversampling) != 0:
-        raise ValueError(f"{_CALLER}: stride and oversampling say the same: give one of them")
+        raise ValueError(f"{caller}: stride and oversampling say the same: give one of them")
     return stride.bit_length() - 1
 
 
-def _padding(name: Any) -> str:
+def padding_of(caller: str, name: Any) -> str:
     letters = {word: letter for letter, word in PADDING.items()}
-    return letters[one_of(_CALLER, "padding", name, letters)]
+    return letters[one_of(caller, "padding", name, letters)]
 
 
-def _chosen(plan: SignalPlan, paths: Any) -> SignalPlan:
+def chosen_of(caller: str, plan: SignalPlan | JointPlan, paths: Any) -> tuple[Path, ...]:
+    """Of the paths of a plan those that are asked for, in their order."""
     if callable(paths):
-        return replace(plan, chosen=where(_CALLER, paths, plan.meta(), plan.paths))
+        return where(caller, paths, plan.meta(), plan.paths)
     try:
-        wanted = [tuple(integer(_CALLER, "a number in paths", n, 0) for n in p) for p in paths]
+        wanted = [tuple(integer(caller, "a number in paths", n, 0) for n in p) for p in paths]
     except TypeError as error:
         if "a number in paths" in str(error):
             raise
         raise TypeError(
-            f"{_CALLER}: paths must be a list of tuples of wavelet numbers, or a function of "
+            f"{caller}: paths must be a list of tuples of wavelet numbers, or a function of "
             f"meta(); got {paths!r}"
         ) from None
     known = set(plan.paths)
     for path in wanted:
         if path not in known:
-            raise ArgumentError(f"{_CALLER}: paths must be among meta()['key']; got {path}")
+            raise ArgumentError(f"{caller}: paths must be among meta()['key']; got {path}")
     if len(set(wanted)) != len(wanted) or not wanted:
         found = "one twice" if wanted else "none"
-        raise ArgumentError(f"{_CALLER}: paths must choose at least one, each once; got {found}")
-    return replace(plan, chosen=tuple(sorted(wanted, key=lambda path: (len(path), path))))
+        raise ArgumentError(f"{caller}: paths must choose at least one, each once; got {found}")
+    return tuple(sorted(wanted, key=lambda path: (len(path), path)))

@@ -1,0 +1,556 @@
+"""The joint time-frequency scattering transform of signals as a PyTorch module."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, Generic, Literal, NamedTuple, cast, overload
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.fx import Proxy
+from typing_extensions import TypeVar
+
+from .. import limits, ops
+from ..arguments import ArgumentError, integer, scales
+from ..banks.signals import pack_joint
+from ..ops import reference
+from ..program.images import Path
+from ..program.joint import Joint, JointPlan, Kind, averaging, joint_of
+from ..program.packing import Packed
+from ..program.signals import SignalPlan, half_support
+from ..program.steps import PADDING
+from ..typing import Backend, BackendObject, Tier
+from .base import Transform, backend_name, one_of
+from .scattering1d import (
+    averaging_of,
+    chosen_of,
+    length_of,
+    log2_stride,
+    octaves_of,
+    padding_of,
+)
+
+_CALLER = "TimeFrequencyScattering"
+_OUT_TYPES = ("array", "list", "dict")
+_FORMATS = ("time", "joint")
+_BACKENDS: dict[Backend, Callable[..., Tensor]] = {
+    "native": ops.scattering,
+    "torch": ops.scattering,
+    "torch_skcuda": ops.scattering,
+    "torch_scatcuda": ops.scattering,
+    "reference": reference.scattering,
+}
+
+Listed = list[dict[str, Any]]
+Named = dict[tuple[int, ...], Tensor]
+Output = TypeVar("Output", bound="Tensor | Listed | Named", default=Tensor)
+
+
+class Row(NamedTuple):
+    """A path of the output: of format "joint" with its axis of log-frequency, of "time" one
+    ``n1``."""
+
+    n: tuple[int, ...]
+    path: Path  # the joint one
+    program: int
+    first: int  # of the rows of what is averaged
+    count: int
+    n1: range
+
+
+class TimeFrequencyScattering(Transform, Generic[Output]):
+    """Joint time-frequency scattering of real signals: the scalogram ``U1(n1, t) = |x * psi_n1|(t)``
+    is filtered by wavelets of time and log-frequency ``n1``,
+
+    ``S2(n2, n_fr) = A |U1 * psi_n2 (t) * psi_n_fr (n1)|``, ``S1(n_fr) = A |U1 * phi (t) * psi_n_fr
+    (n1)|``,
+
+    where ``psi_n_fr`` has a spin, up or down, so that chirps that rise are told from those that
+    fall. ``A`` averages over ``T`` samples and ``F`` places ``n1``. Replaces
+    ``TimeFrequencyScattering`` of Kymatio's development branch (11552ed): the same numbers; all
+    arguments by keyword.
+
+    Args:
+        J: the largest scale of the wavelets in time is ``2^J`` samples.
+        J_fr: of those along log-frequency ``2^J_fr`` places, of which an octave has ``Q``.
+        Q: wavelets an octave in time; of the first order, or a tuple with those of both.
+        shape: length ``N`` of the signals, an integer or ``(N,)``.
+        T: samples that are averaged over, from 1 to ``N``; None: ``2^J``; 0: no average;
+            ``"global"``: the sum over the whole padded signal.
+        stride: samples from one coefficient to the next, a power of two; None: the largest in T.
+        Q_fr: wavelets an octave along log-frequency.
+        F: places along log-frequency that are averaged over; None: ``2^J_fr``; 0: no average;
+            ``"global"``: the sum over all places.
+        stride_fr: places from one coefficient to the next, a power of two; None: the largest in F.
+        out_type: ``"array"``: one tensor; ``"list"``: a dictionary for each path; ``"dict"``: the
+            coefficients by their paths.
+        format: ``"time"``: of each ``n1`` a channel of its own, ``[..., C, n]``, of paths ``()``,
+            ``(n1, n_fr)``, ``(n1, n2, n_fr)``; ``"joint"``: ``[..., C, places, n]`` of paths
+            ``(n_fr,)`` and ``(n2, n_fr)``, in a list ``()``, too.
+        backend: ``"native"``, or ``"reference"``, plain PyTorch.
+        padding: how a signal goes on: ``"reflect"``, ``"symmetric"``, ``"zeros"`` or
+            ``"periodic"``.
+        paths: the joint paths that are computed: a list of ``()``, ``(n_fr,)``, ``(n2, n_fr)``, or
+            a function of the ``joint_meta()`` of all that returns a mask; None: all.
+        tier, workspace: as for :class:`~scatcuda.Scattering2D`.
+    Raises:
+        TypeError, ValueError: an argument is of the wrong type or out of range; in a call, the
+            input is no real tensor of the right length and device.
+    Source: J. Andén, V. Lostanlen and S. Mallat, "Joint time-frequency scattering", IEEE TSP 2019.
+    Example:
+        >>> scattering = TimeFrequencyScattering(J=6, J_fr=3, Q=8, shape=4096, format="joint")
+        >>> scattering(torch.randn(2, 4096)).shape
+        torch.Size([2, 41, 15, 64])
+        >>> scattering.meta()["spin"][-2:], scattering.meta()["key"][-1]
+        (array([-1., -1.]), (6, 6))
+    """
+
+    @overload
+    def __init__(
+        self: TimeFrequencyScattering[Tensor], *, J: int, J_fr: int, Q: int | tuple[int, ...],
+        shape: int | tuple[int], T: float | Literal["global"] | None = ...,
+        stride: int | None = ..., Q_fr: int | tuple[int] = ...,
+        F: float | Literal["global"] | None = ..., stride_fr: int | None = ...,
+        out_type: Literal["array"] = ..., format: Literal["time", "joint"] = ...,
+        backend: Backend | BackendObject = ..., padding: str = ..., paths: Any = ...,
+        tier: Tier = ..., workspace: int | None = ...,
+    ) -> None: ...  # fmt: skip
+    @overload
+    def __init__(
+        self: TimeFrequencyScattering[Listed], *, J: int, J_fr: int, Q: int | tuple[int, ...],
+        shape: int | tuple[int], T: float | Literal["global"] | None = ...,
+        stride: int | None = ..., Q_fr: int | tuple[int] = ...,
+        F: float | Literal["global"] | None = ..., stride_fr: int | None = ...,
+        out_type: Literal["list"], format: Literal["time", "joint"] = ...,
+        backend: Backend | BackendObject = ..., padding: str = ..., paths: Any = ...,
+        tier: Tier = ..., workspace: int | None = ...,
+    ) -> None: ...  # fmt: skip
+    @overload
+    def __init__(
+        self: TimeFrequencyScattering[Named], *, J: int, J_fr: int, Q: int | tuple[int, ...],
+        shape: int | tuple[int], T: float | Literal["global"] | None = ...,
+        stride: int | None = ..., Q_fr: int | tuple[int] = ...,
+        F: float | Literal["global"] | None = ..., stride_fr: int | None = ...,
+        out_type: Literal["dict"], format: Literal["time", "joint"] = ...,
+        backend: Backend | BackendObject = ..., padding: str = ..., paths: Any = ...,
+        tier: Tier = ..., workspace: int | None = ...,
+    ) -> None: ...  # fmt: skip
+    def __init__(
+        self,
+        *,
+        J: int,
+        J_fr: int,
+        Q: int | tuple[int, ...],
+        shape: int | tuple[int],
+        T: float | Literal["global"] | None = None,
+        stride: int | None = None,
+        Q_fr: int | tuple[int] = 1,
+        F: float | Literal["global"] | None = None,
+        stride_fr: int | None = None,
+        out_type: Literal["array", "list", "dict"] = "array",
+        format: Literal["time", "joint"] = "time",
+        backend: Backend | BackendObject = "native",
+        padding: str = "reflect",
+        paths: Any = None,
+        tier: Tier = "auto",
+        workspace: int | None = None,
+    ) -> None:
+        super().__init__()
+        J, J_fr = scales(_CALLER, J), integer(_CALLER, "J_fr", J_fr, 1, limits.SCALES)
+        N, octaves = length_of(_CALLER, shape), octaves_of(_CALLER, Q, 2)
+        T, average = averaging_of(_CALLER, T, J, N)
+        F, average_fr = averaging_of(_CALLER, F, J_fr, (J + 1) * octaves[0], name="F")
+        pad = padding_of(_CALLER, padding)
+        by = log2_stride(_CALLER, stride, average, T)
+        by_fr = log2_stride(_CALLER, stride_fr, average_fr, F, of="_fr")
+        Q_fr = _quality(Q_fr)
+        try:
+            signals = SignalPlan(J, N, octaves, T, average, 2, by, 0, pad)
+            plan = JointPlan(signals, J_fr, Q_fr, F, average_fr, by_fr)
+        except ValueError as error:
+            told = str(error).removeprefix("Scattering1D").removeprefix(_CALLER)
+            raise ArgumentError(f"{_CALLER}{told}") from None
+        if paths is not None:
+            plan = replace(plan, chosen=chosen_of(_CALLER, plan, paths))
+        if not half_support(N, 0.1 / T)[1]:
+            warnings.warn(
+                f"{_CALLER}: signals of {N} samples are too short for T = {T:g}: the padding shows",
+                stacklevel=2,
+            )
+        self._plan = plan
+        self.input_shape: tuple[int, ...] = (N,)
+        self._backend: Backend = backend_name(_CALLER, backend, _BACKENDS)
+        self._tier: Tier = one_of(_CALLER, "tier", tier, ("auto", "general", "fused"))
+        self._workspace = 0 if workspace is None else integer(_CALLER, "workspace", workspace, 1)
+        limits.at_most(_CALLER, "workspace", self._workspace, limits.BYTES)
+        self._out_type: str = one_of(_CALLER, "out_type", out_type, _OUT_TYPES)
+        self._format: str = one_of(_CALLER, "format", format, _FORMATS)
+        self._lay_out()
+        self._start()
+
+    frontend_name = "torch"  # Kymatio's word
+
+    # --- what it is ---
+
+    @property
+    def J(self) -> int:
+        """The largest scale of the wavelets in time is ``2^J``."""
+        return self._plan.time.J
+
+    @property
+    def J_fr(self) -> int:
+        """Of those along log-frequency ``2^J_fr``."""
+        return self._plan.J
+
+    @property
+    def Q(self) -> tuple[int, ...]:
+        """Wavelets an octave in time, by order."""
+        return self._plan.time.Q
+
+    @property
+    def Q_fr(self) -> tuple[int]:
+        """Those along log-frequency."""
+        return (self._plan.Q,)
+
+    @property
+    def shape(self) -> tuple[int]:
+        """Length ``(N,)`` of the signals."""
+        return (self._plan.time.N,)
+
+    @property
+    def T(self) -> float:
+        """Samples that are averaged over."""
+        return self._plan.time.T
+
+    @property
+    def F(self) -> float:
+        """Places along log-frequency that are averaged over."""
+        return self._plan.F
+
+    @property
+    def average(self) -> Literal["local", "global", False]:
+        """How coefficients are averaged over time."""
+        found = self._plan.time.average
+        return False if found == "none" else found
+
+    @property
+    def average_fr(self) -> Literal["local", "global", False]:
+        """How along log-frequency."""
+        found = self._plan.average
+        return False if found == "none" else found
+
+    @property
+    def stride(self) -> int:
+        """Samples from one coefficient to the next."""
+        return 1 << self._plan.time.coarsest
+
+    @property
+    def stride_fr(self) -> int:
+        """Places from one coefficient to the next."""
+        return 1 << self._plan.coarsest
+
+    @property
+    def log2_T(self) -> int:
+        """The largest power of two in ``T``."""
+        return self._plan.time.log2_T
+
+    @property
+    def log2_F(self) -> int:
+        """The largest power of two in ``F``."""
+        return self._plan.log2_F
+
+    @property
+    def padding(self) -> str:
+        """How a signal goes on."""
+        return PADDING[self._plan.time.pad]
+
+    @property
+    def backend(self) -> Backend:
+        """How the coefficients are computed."""
+        return self._backend
+
+    @property
+    def out_type(self) -> str:
+        """``"array"``, ``"list"`` or ``"dict"``; can be assigned."""
+        return self._out_type
+
+    @out_type.setter
+    def out_type(self, value: str) -> None:
+        self._out_type = one_of(_CALLER, "out_type", value, _OUT_TYPES)
+        self._changed()
+
+    @property
+    def format(self) -> str:
+        """``"time"`` or ``"joint"``; can be assigned."""
+        return self._format
+
+    @format.setter
+    def format(self, value: str) -> None:
+        self._format = one_of(_CALLER, "format", value, _FORMATS)
+        self._changed()
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """``(C, n)`` or, of format "joint", ``(C, places, n)``, of ``out_type="array"``."""
+        self._check_array()
+        n = self._plan.time.outputs
+        if self.format == "time":
+            return len(self._rows), n
+        return len(self._rows), self._rows[0].count if self._rows else 0, n
+
+    def output_size(self, detail: bool = False) -> int | tuple[int, ...]:
+        """The number of channels; with ``detail`` that of each order."""
+        orders = [len(row.path) for row in self._rows]
+        return tuple(orders.count(k) for k in range(3)) if detail else len(orders)
+
+    def meta(self) -> dict[str, Any]:
+        """Where every channel comes from, in the order of the channels (Kymatio's table is sorted
+        otherwise than its channels where ``format`` is "time").
+
+        Returns: ``"order" [C]``; ``"key"``, the paths; ``"n" [C, 2]``, ``n1`` (of format "joint"
+            a range of them) and ``n2``; ``"xi"``, ``"sigma"``, ``"j" [C, 2]`` of these wavelets;
+            ``"n_fr"``, ``"xi_fr"``, ``"sigma_fr"``, ``"j_fr"`` and ``"spin" [C]`` of that along
+            log-frequency; NaN where there is none.
+        """
+        plan, rows = self._plan, self._rows
+        n = np.full((len(rows), 2), np.nan, dtype=object)
+        in_time = np.full((3, len(rows), 2), np.nan)
+        along = np.full((5, len(rows)), np.nan)
+        for c, row in enumerate(rows):
+            if not row.path:
+                continue
+            psi = plan.bank[row.path[-1]]
+            along[:, c] = row.path[-1], psi.xi, psi.sigma, psi.j, plan.spin(row.path[-1])
+            if self.format == "joint":
+                n[c, 0] = row.n1
+            else:
+                n[c, 0] = row.n1.start
+                in_time[:, c, 0] = plan.time.banks[0][row.n1.start]
+            if len(row.path) == 2:
+                n[c, 1] = row.path[0]
+                in_time[:, c, 1] = plan.time.banks[1][row.path[0]]
+        order = np.array([len(row.path) for row in rows], dtype=np.int64)
+        found = {"key": [row.n for row in rows], "n": n, "order": order}
+        found |= dict(zip(("xi", "sigma", "j"), in_time, strict=True))
+        names = "n_fr", "xi_fr", "sigma_fr", "j_fr", "spin"
+        return found | dict(zip(names, along, strict=True))
+
+    def joint_meta(self) -> dict[str, Any]:
+        """Of the joint paths, whatever the format: see :meth:`JointPlan.meta`."""
+        return self._plan.meta()
+
+    # --- what it does ---
+
+    def forward(self, x: Tensor) -> Output:
+        """Coefficients of the signals ``x [..., N]``.
+
+        Integers and half precision are computed in float32, float64 by a module in ``.double()``.
+
+        Returns: ``[..., *output_shape]``, or as ``out_type`` says: of a list the dictionaries have
+            ``coef``, ``order``, ``n``, ``j``, ``n_fr``, ``j_fr``, ``spin``, and of format "joint"
+            ``n1_max`` and ``n1_stride``.
+        """
+        if isinstance(x, Proxy):
+            return self._leaf(x)
+        if self.out_type == "array":
+            self._check_array()
+        x = self._checked(x, self._phi_0)
+        found = [self._averaged(x, i) for i in range(len(self._joints))]
+        if self.out_type == "array":
+            rows = found[0].index_select(-2, self._index)
+            if self.format == "joint":
+                rows = rows.unflatten(-2, self.output_shape[:-1])
+            return cast("Output", rows)
+        by_row = [self._coefficient(x, found, row) for row in self._rows]
+        if self.out_type == "dict":
+            named: Any = {row.n: coef for row, coef in zip(self._rows, by_row, strict=True)}
+            return named
+        listed: Any = [
+            {"coef": coef, **self._about(row)} for row, coef in zip(self._rows, by_row, strict=True)
+        ]
+        return listed
+
+    def scattering(self, x: Tensor) -> Output:
+        """The same as calling the module (Kymatio's name)."""
+        return self(x)
+
+    def extra_repr(self) -> str:
+        plan = self._plan
+        T, F = (
+            "'global'" if average == "global" else f"{width if average != 'none' else 0:g}"
+            for average, width in ((plan.time.average, plan.time.T), (plan.average, plan.F))
+        )
+        return (
+            f"J={self.J}, J_fr={self.J_fr}, Q={self.Q}, shape={self.shape}, T={T}, "
+            f"stride={self.stride}, Q_fr={self.Q_fr}, F={F}, stride_fr={self.stride_fr}, "
+            f"out_type={self.out_type!r}, format={self.format!r}, backend={self.backend!r}, "
+            f"padding={self.padding!r}"
+        )
+
+    # --- how ---
+
+    _phi_0: Tensor
+    _index: Tensor
+
+    def _why_not(self, x: Tensor) -> str:
+        return "" if x.ndim else ": it should have at least one axis"  # as Kymatio says
+
+    def _check_array(self) -> None:
+        if not self.average:
+            raise ValueError(
+                f"{_CALLER}: Cannot convert to out_type='array' where nothing is averaged over "
+                "time, T = 0. Please set out_type to 'list' or 'dict'"
+            )
+        if self.format == "joint" and not self.average_fr:
+            raise ValueError(
+                f"{_CALLER}: Cannot convert to format='joint' with out_type='array' and F=0. "
+                "Either set format='time', out_type='dict', or out_type='list'"
+            )
+
+    def _changed(self) -> None:
+        self._lay_out()
+        self._follow(anew=True)
+
+    def _lay_out(self) -> None:
+        """The programs, and which rows of theirs the channels are."""
+        self._joints = joint_of(self._plan)
+        self._texts = [joint.program.text for joint in self._joints]
+        starts: dict[Path, tuple[int, int, int]] = {}  # program, row and rows of each joint path
+        for i, joint in enumerate(self._joints):
+            row = joint.planes[0].first if joint.planes else joint.program.channels
+            if row:
+                starts[()] = i, 0, 1
+            for planes in joint.planes:
+                rows = self._matrix_rows(planes.kind)
+                for path in planes.paths:
+                    starts[path] = i, row, rows
+                    row += rows
+        self._rows = [
+            row for path in self._plan.paths for row in self._rows_of(path, starts.get(path))
+        ]
+
+    @property
+    def _alike(self) -> bool:
+        """Whether all paths have the same places along log-frequency."""
+        return self.format == "joint" and self.out_type == "array" and bool(self.average_fr)
+
+    def _rows_of(self, path: Path, start: tuple[int, int, int] | None) -> Iterator[Row]:
+        """The channels of a joint path."""
+        if not path:
+            if not self._alike:
+                program, first, count = start or (-1, 0, 1)  # the signal itself
+                yield Row((), (), program, first, count, range(0))
+            return
+        assert start is not None
+        program, first, count = start
+        kind, longest = self._plan.kind(path), self._plan.length(path)
+        stride = 1 << kind.resolution
+        if kind.later or self._alike:
+            stride = longest if self.average_fr == "global" else self.stride_fr
+        n1 = range(0, longest, stride)
+        if self._alike:
+            yield Row(path, path, program, first, count, n1)
+        elif self.format == "joint":  # of Kymatio's places one may lie behind the last n1
+            yield Row(path, path, program, first, min(1 + longest // stride, count), n1)
+        else:
+            for i, n in enumerate(n1):
+                yield Row((n, *path), path, program, first + i, 1, range(n, n + 1))
+
+    def _matrix(self, kind: Kind) -> Any:
+        """What planes of a kind are multiplied with along log-frequency; None: as they are."""
+        plan = self._plan
+        if kind.later:
+            return averaging(plan, kind.resolution)
+        if not self._alike:
+            return None
+        # A low-pass has averaged them, over places that are as those of the others
+        places = plan.padded >> kind.resolution
+        if plan.average == "global":
+            return np.ones((1, places))
+        apart = 1 << (plan.coarsest - kind.resolution)
+        return np.eye(places)[::apart] if apart > 1 else None
+
+    def _matrix_rows(self, kind: Kind) -> int:
+        matrix = self._matrix(kind)
+        return self._plan.padded >> kind.resolution if matrix is None else len(matrix)
+
+    def _averaged(self, x: Tensor, i: int) -> Tensor:
+        """The rows ``[..., rows, n]`` of a program, averaged along log-frequency."""
+        joint = self._joints[i]
+        packed = Packed(*(getattr(self, f"_{name}_{i}") for name in Packed._fields))
+        S = _BACKENDS[self._backend](x, *packed, self._texts[i], self._tier, self._workspace)
+        if self.average == "global":
+            S = (S * getattr(self, f"_points_{i}"))[..., None]
+        first = joint.planes[0].first if joint.planes else S.shape[-2]
+        parts = [S[..., :first, :]] if first else []
+        for planes in joint.planes:
+            places = self._plan.padded >> planes.kind.resolution
+            count = len(planes.paths)
+            part = S[..., planes.first : planes.first + count * places, :]
+            kind = planes.kind
+            matrix = getattr(self, f"_along_{i}_{kind.resolution}_{kind.later:d}", None)
+            if matrix is not None:
+                part = (matrix @ part.unflatten(-2, (count, places))).flatten(-3, -2)
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else torch.cat(parts, -2)
+
+    def _coefficient(self, x: Tensor, found: list[Tensor], row: Row) -> Tensor:
+        if row.program < 0:
+            return x.clone()  # nobody's but the caller's
+        rows = found[row.program][..., row.first : row.first + row.count, :]
+        return rows if self.format == "joint" and row.path else rows.squeeze(-2)
+
+    def _about(self, row: Row) -> dict[str, Any]:
+        """What Kymatio lists of a path, but its coefficients."""
+        if not row.path:
+            return {"j": (), "n": (), "order": 0}
+        plan, n_fr = self._plan, row.path[-1]
+        j = (-1, plan.time.banks[1][row.path[0]].j) if len(row.path) == 2 else (-1,)
+        found = {"j": j, "n": row.n, "order": len(row.path), "n_fr": (n_fr,)}
+        found |= {"j_fr": (plan.bank[n_fr].j,), "spin": plan.spin(n_fr)}
+        if self.format == "joint":
+            found |= {"n1_max": plan.length(row.path), "n1_stride": row.n1.step}
+        return found
+
+    def _make(self, dtype: torch.dtype) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for i, joint in enumerate(self._joints):
+            packed = pack_joint(self._plan, joint, dtype)
+            made |= {f"_{name}_{i}": tensor for name, tensor in packed._asdict().items()}
+            for planes in joint.planes:
+                matrix = self._matrix(planes.kind)
+                name = f"_along_{i}_{planes.kind.resolution}_{planes.kind.later:d}"
+                if matrix is not None:
+                    made[name] = torch.tensor(matrix, dtype=dtype, device="cpu")
+            if self.average == "global":
+                made[f"_points_{i}"] = self._points(joint).to(dtype)
+        if self.out_type == "array":
+            index = [i for row in self._rows for i in range(row.first, row.first + row.count)]
+            made["_index"] = torch.tensor(index, dtype=torch.int64, device="cpu")
+        if not self._joints:  # order 0 alone, not averaged: its dtype and device
+            made["_phi_0"] = torch.zeros(0, dtype=dtype)
+        made["_phi_0"] = made.pop("_phi_0")  # what is looked at last tells the dtype
+        return made
+
+    def _points(self, joint: Joint) -> Tensor:
+        """``[channels]``: samples of the planes whose means they are."""
+        plan, padded = self._plan, self._plan.time.padded
+        points = torch.full((joint.program.channels,), padded, device="cpu")
+        for planes in joint.planes:
+            places, first = plan.padded >> planes.kind.resolution, planes.first
+            for path in planes.paths:
+                end = plan.time.banks[1][path[0]].j if len(path) == 2 else plan.time.log2_T
+                points[first : first + places] = padded >> end
+                first += places
+        return points
+
+
+def _quality(Q_fr: Any) -> int:
+    if isinstance(Q_fr, tuple | list):
+        if len(Q_fr) != 1:
+            raise ArgumentError(f"{_CALLER}: Q_fr must be an integer or (Q_fr,); got {Q_fr!r}")
+        Q_fr = Q_fr[0]
+    return integer(_CALLER, "Q_fr", Q_fr, 1, limits.ANGLES)
