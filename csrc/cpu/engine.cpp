@@ -80,7 +80,7 @@ int64_t backward(const Program& p, const Bank<T>& bank, int64_t psi_entries, boo
                  const Executor& executor) {
   constexpr int64_t most_groups = 16, sums_bytes = int64_t{32} << 20;
   const bool filters = psi_entries > 0 || with_phi;
-  if (are_signals<T>(p)) {
+  if (are_signals<T>(p) && !(p.gathered && filters)) {
     return backward_signals(p, bank, psi_entries, with_phi, B, x, g, gradients, workspace,
                             executor);
   }

@@ -31,12 +31,25 @@ struct Groups {
       SignalGroup<T> group{};
       group.spectrum = arena.take<Element<T>>(walk.blocks());
       if (backward) group.grad_spectrum = arena.take<Element<T>>(walk.strands() * walk.blocks());
+      group.stored = arena.take<T>(beside<T> * walk.groups().numbers());
+      if (backward) group.grad_stored = arena.take<T>(beside<T> * walk.groups().numbers());
       if (groups != nullptr) new (groups + i) SignalGroup<T>(group);
     }
     for (int64_t i = 0; i < threads; ++i) {
       const SignalRoom<T> room = walk.room(arena);
       if (rooms != nullptr) new (rooms + i) SignalRoom<T>(room);
     }
+  }
+
+  // f(signals, the number of one among them, the number of a group step, a room) for all of these
+  template <class F>
+  void each_step(const Executor& executor, int64_t now, F&& f) const {
+    const int64_t steps = walk.groups().steps();
+    const int64_t signals = (now - 1) * beside<T> + groups[now - 1].count, total = signals * steps;
+    in_turn(executor, min(threads, total), total, [&](int64_t t, int64_t i) {
+      const int64_t signal = i % signals;
+      f(groups[signal / beside<T>], signal % beside<T>, static_cast<int>(i / signals), rooms[t]);
+    });
   }
 
   // f(group, its first signal, the number of its signals)
@@ -58,6 +71,7 @@ int64_t forward_signals(const Program& p, const Bank<T>& bank, int64_t B, const 
   const SignalWalk<T> walk(p, bank, false, false, false, arena);
   const Groups all(p, walk, B, false, executor.threads, arena);
   if (workspace == nullptr) return arena.used();
+  const int64_t numbers = walk.groups().numbers();
   for (int64_t first = 0; first < all.count; first += all.at_once) {
     all.place(first, [&](SignalGroup<T>& group, int64_t b) {
       group.x = x + b * p.signal.last;
@@ -73,6 +87,11 @@ int64_t forward_signals(const Program& p, const Bank<T>& bank, int64_t B, const 
     in_turn(executor, min(all.threads, total), total, [&](int64_t t, int64_t i) {
       walk.forward(all.groups[i / each], i % each, all.rooms[t]);
     });
+    if (numbers > 0)
+      all.each_step(executor, now, [&](const auto& group, int64_t i, int step, const auto& room) {
+        walk.groups().forward(step, group.stored + i * numbers, group.S + i * p.channels * p.unit,
+                              room.group);
+      });
   }
   return arena.used();
 }
@@ -86,7 +105,7 @@ int64_t backward_signals(const Program& p, const Bank<T>& bank, int64_t psi_entr
   Arena arena(workspace);
   const SignalWalk<T> walk(p, bank, true, with_psi, with_phi, arena);
   const Groups all(p, walk, B, true, executor.threads, arena);
-  const int64_t strands = walk.strands();
+  const int64_t strands = walk.strands(), numbers = walk.groups().numbers();
   FilterSums<T>* sums = filters ? arena.take<FilterSums<T>>(strands) : nullptr;
   for (int64_t i = 0; filters && i < strands; ++i) {
     const FilterSums<T> sum = walk.filter_sums(arena);
@@ -103,6 +122,17 @@ int64_t backward_signals(const Program& p, const Bank<T>& bank, int64_t psi_entr
     const auto of = [&](int64_t i) -> const SignalGroup<T>& { return all.groups[i]; };
     in_turn(executor, min(all.threads, now), now,
             [&](int64_t t, int64_t i) { walk.begin(of(i), all.rooms[t]); });
+    if (numbers > 0) {
+      // What groups gather, once more; then what S sends back to it
+      const int64_t each = walk.bundles(all.groups[0].count);
+      const int64_t bundles = (now - 1) * each + walk.bundles(all.groups[now - 1].count);
+      in_turn(executor, min(all.threads, bundles), bundles,
+              [&](int64_t t, int64_t i) { walk.forward(of(i / each), i % each, all.rooms[t]); });
+      const int64_t signals = (now - 1) * beside<T> + all.groups[now - 1].count;
+      in_turn(executor, min(all.threads, signals), signals, [&](int64_t t, int64_t i) {
+        walk.gather_back(of(i / beside<T>), i % beside<T>, all.rooms[t]);
+      });
+    }
     if (filters) {
       in_turn(executor, min(all.threads, strands), strands, [&](int64_t t, int64_t strand) {
         for (int64_t i = 0; i < now; ++i) {

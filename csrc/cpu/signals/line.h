@@ -477,6 +477,46 @@ SCATCUDA_KERNEL void modulus_rows(const SplitLine<T>& f, Element<T>* a, Element<
   }
 }
 
+// W in time as it is, to a place of each plane and back: of each of them the parts re and im
+template <int FixedB, class T>
+SCATCUDA_KERNEL void stored_rows(const SplitLine<T>& f, const Element<T>* a, const Element<T>* b,
+                                 T* const* re, T* const* im, const LineRoom<T>& lines) {
+  constexpr int p = pieces<T>, W = full_lanes<T>;
+  const int B = FixedB > 0 ? FixedB : f.B;
+  for (int64_t q = 0; q < f.A; ++q) {
+    for (int half = 0; half < 2; ++half) {
+      const Element<T>* x = (half == 0 ? a : b) + q * f.pitch;
+      transform<FixedB, 1>(
+          B, f.factors, lines.third, [&](int c) SCATCUDA_LAMBDA { return x[c]; },
+          [&](int s, const Element<T>& z) SCATCUDA_LAMBDA {
+            const int64_t at = 2 * p * (q + f.A * s) + half * p;
+            store_slots<W, beside<T>>(re, at, z.re), store_slots<W, beside<T>>(im, at, z.im);
+          });
+    }
+  }
+}
+// Its adjoint
+template <int FixedB, class T>
+SCATCUDA_KERNEL void stored_rows_adjoint(const SplitLine<T>& f, T* const* re, T* const* im,
+                                         Element<T>* a, Element<T>* b, const LineRoom<T>& lines) {
+  constexpr int p = pieces<T>, W = full_lanes<T>;
+  const int B = FixedB > 0 ? FixedB : f.B;
+  for (int64_t q = 0; q < f.A; ++q) {
+    const T* w = f.outer + 2 * B * q;
+    for (int half = 0; half < 2; ++half) {
+      Element<T>* x = (half == 0 ? a : b) + q * f.pitch;
+      transform<FixedB, -1>(
+          B, f.factors, lines.third,
+          [&](int s) SCATCUDA_LAMBDA {
+            const int64_t at = 2 * p * (q + f.A * s) + half * p;
+            return Element<T>{load_slots<W, beside<T>>(re, at), load_slots<W, beside<T>>(im, at)};
+          },
+          [&](int c, const Element<T>& z)
+              SCATCUDA_LAMBDA { x[c] = times(z, w[2 * c], -w[2 * c + 1]); });
+    }
+  }
+}
+
 // U of what is in time already
 template <int FixedB, class T>
 SCATCUDA_KERNEL void points_of_rows(const SplitLine<T>& f, const Element<T>* a, const Element<T>* b,

@@ -14,6 +14,7 @@
 
 #include "../passes/pad.h"
 #include "average.h"
+#include "group.h"
 #include "line.h"
 
 namespace scatcuda {
@@ -35,6 +36,7 @@ struct Bundle {
   int64_t plane[beside<T>];
   T* S[beside<T>];
   const T* gS[beside<T>];
+  T* stored[beside<T>];           // planes that groups gather or, backward, their gradients
   FilterSums<T>* sums = nullptr;  // for the gradients of filters, where they are wanted
 };
 
@@ -48,6 +50,7 @@ struct SignalGroup {
   T* grad_x;
   Element<T>* spectrum;       // x̂
   Element<T>* grad_spectrum;  // sums of its gradient, one for each strand
+  T *stored, *grad_stored;    // [beside, numbers of a signal]: planes that groups gather
 };
 
 // Of a thread. Of one level there is W, in halves, and its spectrum; forward all levels share W.
@@ -55,6 +58,7 @@ template <class T>
 struct SignalRoom {
   LineRoom<T> lines;
   Lanes<T>*points, *lanes;
+  GroupRoom<T> group;
   T* padded;            // [beside, P]
   Element<T>* product;  // of a band with a filter
   Element<T>* back;     // backward: U or its gradient before the rows
@@ -74,7 +78,12 @@ class SignalWalk {
   // `with_psi`, `with_phi`: the gradients of the filters are wanted, of every number of theirs
   SignalWalk(const Program& p, const Bank<T>& bank, bool backward, bool with_psi, bool with_phi,
              Arena& arena)
-      : p_(p), bank_(bank), backward_(backward), with_psi_(with_psi), with_phi_(with_phi) {
+      : p_(p),
+        bank_(bank),
+        groups_(p, bank, arena),
+        backward_(backward),
+        with_psi_(with_psi),
+        with_phi_(with_phi) {
     factors_ = arena.take<const T*>(side_logs);
     int64_t longest = 1;
     for (int i = 0; i <= max_level; ++i) {
@@ -94,9 +103,9 @@ class SignalWalk {
       spreads_ = arena.take<Spread<T>>(p.matrix_count);
       for (int i = 0; i < p.step_count; ++i) {
         const Step& s = p.steps[i];
-        if (s.kind != Kind::wavelet || s.average < 0) continue;
+        if (s.average < 0) continue;
         const int index = p.steps[s.average].matrix[2];
-        if (index < 0) continue;
+        if (index < 0 || has_spread(i, index)) continue;
         const Spread<T> spread(matrix(index), arena, p.matrices[index].inputs);
         if (spreads_ != nullptr) spreads_[index] = spread;
       }
@@ -150,6 +159,7 @@ class SignalWalk {
     return sums;
   }
   int64_t blocks() const { return p_.padded.last / p; }  // of a signal's spectrum
+  const GroupWalk<T>& groups() const { return groups_; }
 
   SignalRoom<T> room(Arena& arena) const {
     SignalRoom<T> room{};
@@ -167,6 +177,7 @@ class SignalWalk {
                   arena.take<Element<T>>(most_side)};
     room.points = arena.take<Lanes<T>>(points / pieces<T>);
     room.lanes = arena.take<Lanes<T>>(outputs);
+    if (groups_.steps() > 0) room.group = groups_.room(backward_, arena);
     room.padded = arena.take<T>(n * P);
     room.product = arena.take<Element<T>>(product / p + 1);
     if (backward_) room.back = arena.take<Element<T>>(longest);
@@ -231,9 +242,19 @@ class SignalWalk {
   // All that follows from the index-th bundle of a group
   void forward(const SignalGroup<T>& group, int64_t index, const SignalRoom<T>& room) const {
     Bundle<T> bundle;
-    First first = first_of(group, index, &bundle);
+    First first = first_of(group, index, group.stored, &bundle);
     const int64_t length = take(first, group.spectrum, room.product);
     propagate(first.step, length, bundle, room);
+  }
+
+  // The gradients of the planes that a signal's groups gather
+  void gather_back(const SignalGroup<T>& group, int64_t signal, const SignalRoom<T>& room) const {
+    const int64_t at = signal * groups_.numbers();
+    std::fill_n(group.grad_stored + at, groups_.numbers(), T(0));
+    for (int step = 0; step < groups_.steps(); ++step) {
+      groups_.backward(step, group.stored + at, group.gS + signal * p_.channels * p_.unit,
+                       group.grad_stored + at, spreads_, room.group);
+    }
   }
 
   // The gradients of x̂ that a strand's bundles send back
@@ -245,7 +266,7 @@ class SignalWalk {
     for (int64_t index = own.first; index < own.last; ++index) {
       Bundle<T> bundle;
       bundle.sums = sums;
-      First first = first_of(group, index, &bundle);
+      First first = first_of(group, index, group.grad_stored, &bundle);
       const int64_t length = take(first, group.spectrum, room.product);
       back(first.step, length, bundle, room);
       if (with_psi_) add_first(first, bundle, group.spectrum, room.product);
@@ -354,6 +375,14 @@ class SignalWalk {
   }
   int64_t source_of(const Step& s) const {
     return s.source < 0 ? p_.padded.last : p_.steps[s.source].grid.last;
+  }
+  // Whether a step before averages by the same matrix
+  bool has_spread(int step, int index) const {
+    for (int i = 0; i < step; ++i) {
+      const int average = p_.steps[i].average;
+      if (average >= 0 && p_.steps[average].matrix[2] == index) return true;
+    }
+    return false;
   }
   bool has_side(int64_t P) const {
     if (P == p_.padded.last) return true;
@@ -534,7 +563,7 @@ class SignalWalk {
   int64_t bundles_of(int step, int64_t signals) const {
     return ceil_div(p_.sets[p_.steps[step].set].count * signals, n);
   }
-  First first_of(const SignalGroup<T>& group, int64_t index, Bundle<T>* bundle) const {
+  First first_of(const SignalGroup<T>& group, int64_t index, T* stored, Bundle<T>* bundle) const {
     First first;
     int i = 0;
     for (; index >= bundles_of(p_.children[i], group.count); ++i) {
@@ -551,6 +580,7 @@ class SignalWalk {
       const int64_t offset = first.signal[plane] * p_.channels * p_.unit;
       bundle->S[plane] = group.S == nullptr ? nullptr : group.S + offset;
       bundle->gS[plane] = group.gS == nullptr ? nullptr : group.gS + offset;
+      bundle->stored[plane] = stored + first.signal[plane] * groups_.numbers();
     }
     return first;
   }
@@ -796,20 +826,46 @@ class SignalWalk {
   // A step on a bundle of planes, of which there are the band's products, and all that follows
   void propagate(int index, int64_t length, Bundle<T>& bundle, const SignalRoom<T>& room) const {
     const Step& s = p_.steps[index];
-    if (s.average < 0 && s.child_count == 0) return;
+    const bool averages = s.average >= 0 && bundle.S[0] != nullptr;
+    if (!averages && s.child_count == 0 && !s.stored) return;
     const SplitLine<T>& f = line(s.grid.last);
     const auto& level = room.level[s.level - 1];
-    split<false>(f, room.product, fold(f, length, room.product), f.P / p, level.a, level.b,
-                 room.lines);
-    modulus<false>(f, level, s.average < 0 ? nullptr : room.points,
+    const int64_t folded = fold(f, length, room.product), total = f.P / p;
+    if (s.stored) {
+      std::fill(room.product + folded, room.product + total, Element<T>{});
+      std::rotate(room.product, room.product + total - shift_of(s, bundle), room.product + total);
+      split<false>(f, room.product, total, total, level.a, level.b, room.lines);
+      const Parts parts = parts_of(index, bundle);
+      return with_side(f.B, [&](auto B) {
+        stored_rows<B>(f, level.a, level.b, parts.re, parts.im, room.lines);
+      });
+    }
+    split<false>(f, room.product, folded, total, level.a, level.b, room.lines);
+    modulus<false>(f, level, averages ? room.points : nullptr,
                    s.child_count == 0 ? nullptr : level.a, room);
-    if (s.average >= 0) average(s, bundle, room);
+    if (averages) average(s, bundle, room);
     if (s.child_count == 0) return;
     unite_real(f, index, level.a, level.spectrum, room);
     for_children(s, bundle, [&](int child, int64_t i) {
       const int64_t band = multiply(p_.steps[child].set, i, level.spectrum, room.product);
       propagate(child, band, bundle, room);
     });
+  }
+  // By how many blocks the band of a bundle's filter, not of the first level, begins behind bin 0
+  int64_t shift_of(const Step& s, const Bundle<T>& bundle) const {
+    const int64_t filter = bundle.plane[0] % p_.sets[s.set].count;
+    return filter_of(s.set, filter).first / p % (s.grid.last / p);
+  }
+  struct Parts {  // of the planes of a bundle that are stored
+    T *re[n], *im[n];
+  };
+  Parts parts_of(int index, const Bundle<T>& bundle) const {
+    Parts parts;
+    for (int i = 0; i < n; ++i) {
+      parts.re[i] = groups_.plane(bundle.stored[i], index, bundle.plane[i]);
+      parts.im[i] = parts.re[i] + groups_.pitch(p_.steps[index]);
+    }
+    return parts;
   }
   template <bool Stays>
   void modulus(const SplitLine<T>& f, const typename SignalRoom<T>::Level& level, Lanes<T>* points,
@@ -847,6 +903,17 @@ class SignalWalk {
     const SplitLine<T>& f = line(s.grid.last);
     const auto& level = room.level[s.level - 1];
     const bool further = s.child_count > 0;
+    if (s.stored) {
+      const Parts parts = parts_of(index, bundle);
+      with_side(f.B, [&](auto B) {
+        stored_rows_adjoint<B>(f, parts.re, parts.im, level.a, level.b, room.lines);
+      });
+      const int64_t total = f.P / p;
+      send_back(f, level, total, room);
+      std::rotate(room.product, room.product + shift_of(s, bundle), room.product + total);
+      for (int64_t i = total; i < length; ++i) room.product[i] = room.product[i - total];
+      return;
+    }
     if (!further && s.average < 0) {
       std::fill_n(room.product, length, Element<T>{});
       return;
@@ -881,6 +948,11 @@ class SignalWalk {
       stays ? turn_rows<B, true>(f, level.a, level.b, points, sent, room.lines)
             : turn_rows<B, false>(f, level.a, level.b, points, sent, room.lines);
     });
+    send_back(f, level, length, room);
+  }
+  // The gradient of W along its rows -> that of the band's products
+  void send_back(const SplitLine<T>& f, const typename SignalRoom<T>::Level& level, int64_t length,
+                 const SignalRoom<T>& room) const {
     const int64_t total = f.P / p;
     unite<false>(f, level.a, level.b, min(length, total), room.product, room.lines);
     for (int64_t i = total; i < length; ++i) room.product[i] = room.product[i - total];
@@ -888,6 +960,7 @@ class SignalWalk {
 
   const Program& p_;
   const Bank<T>& bank_;
+  const GroupWalk<T> groups_;
   const bool backward_, with_psi_, with_phi_;
   int64_t filter_count_ = 0;
   const T** factors_;
