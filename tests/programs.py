@@ -339,6 +339,77 @@ def of_signals(seed: int, dtype: torch.dtype = torch.float64) -> tuple[Program, 
     return program, _narrowed(program, random_tables(program.text, seed, dtype), rng)
 
 
+def of_groups(seed: int, dtype: torch.dtype = torch.float64) -> tuple[Program, Packed]:
+    """Of one axis as well: planes that wavelets leave complex, of one length whatever they come
+    from, gathered in any order along axes of any length, filtered there and averaged."""
+    rng = random.Random(seed)
+    side = 2 ** rng.randint(4, 12)
+    before = rng.choice([0, side // 4])
+    b = Builder(Axis(side - 2 * before, rng.choice("rszp"), before, before) if before else side)
+    outputs = rng.choice([0, 1, 3, 8, 13])
+    matrices: dict[int, int] = {}
+
+    def average(source: int) -> None:
+        (grid,) = b.grid(source)
+        if not outputs:
+            return b.mean(source)
+        if grid not in matrices or rng.random() < 0.2:
+            matrices[grid] = b.matrix(outputs, grid, rng.choice([0, 1, 2, 5, grid]))
+        b.average(source, matrices[grid])
+        return None
+
+    if rng.random() < 0.7:
+        average(X)
+    U = []
+    for _ in range(rng.randint(1, 3)):
+        fold = rng.choice([f for f in (1, 2, 4) if side // f >= 8])
+        U.append(b.wavelet(X, b.set(rng.randint(1, 7), side), fold))
+        if rng.random() < 0.5:
+            average(U[-1])
+    along = []
+    for _ in range(rng.randint(1, 2)):
+        to = min(b.grid(step)[0] for step in U) // rng.choice([1, 1, 2])
+        to = max(to, 8)
+        Y = [
+            b.wavelet(step, b.set(rng.randint(1, 2), b.grid(step)[0]), b.grid(step)[0] // to,
+                      "none")
+            for step in rng.sample(U, rng.randint(1, len(U)))
+        ]  # fmt: skip
+        planes = sum(b._of(step).count for step in Y)
+        for _ in range(rng.randint(1, 2)):
+            every = rng.choice([1, 1, 2, 3])
+            length = every * rng.randint(1, 9)
+            axis = length + rng.choice([0, 0, 1, 7, 40])
+            table = [
+                [rng.choice([None, *range(planes)]) for _ in range(length)]
+                for _ in range(rng.randint(1, 2))
+            ]
+            along.append(b.set(rng.choice([1, 2, 3, 5]), axis))
+            average(b.group(Y, table, along[-1], every))
+    program = b.build()
+    packed = random_tables(program.text, seed, dtype)
+    for index in along:
+        if rng.random() < 0.6:
+            _mirror(program, packed, index)
+    return program, packed
+
+
+def _mirror(program: Program, packed: Packed, index: int) -> None:
+    """The second filter of a set becomes that of the other spin."""
+    several = program.sets[index]
+    first, head, tail = packed.psi_support.view(-1, 3)[index].tolist()
+    side, lanes = several.sides[0], limits.lanes(several.count)
+    length = head + side - tail
+    table = packed.psi[first : first + lanes * length].view(length, lanes)
+    row = {bin: i for i, bin in enumerate([*range(head), *range(tail, side)])}
+    for bin, i in row.items():
+        other = row.get(-bin % side)
+        if other is None:
+            table[i, :2] = 0
+        elif several.count > 1:
+            table[other, 1] = table[i, 0]
+
+
 def _narrowed(program: Program, packed: Packed, rng: random.Random) -> Packed:
     """Some filters of a set keep less than the others, or nothing."""
     boxes = packed.psi_support.view(-1, 3).tolist()

@@ -264,17 +264,18 @@ def _joint(plan: JointPlan, paths: tuple[Path, ...], end: int) -> Joint:
     steps = list(b.steps)
     channels = int(() in paths)
     planes: list[Planes] = []
-    for kind, these in groupby(sorted(at, key=lambda i: plan.kind(at[i][0])),
-                               lambda i: plan.kind(at[i][0])):  # fmt: skip
-        first_channel, own_paths = channels, []
-        for i in these:
-            step = steps[i]
-            assert isinstance(step, AverageStep)
-            places = plan.padded >> kind.resolution
-            steps[i] = replace(step, channel=channels, strides=(0, places, 1))
-            channels += len(at[i]) * places
-            own_paths += at[i]
-        planes.append(Planes(kind, first_channel, tuple(own_paths)))
+    for kind in sorted({plan.kind(found[0]) for found in at.values()}):
+        first_channel, places = channels, plan.padded >> kind.resolution
+        own: list[Path] = []
+        for i, found in at.items():
+            if plan.kind(found[0]) != kind:
+                continue
+            writes = steps[i]
+            assert isinstance(writes, AverageStep)
+            steps[i] = replace(writes, channel=channels, strides=(0, places, 1))
+            channels += len(found) * places
+            own += found
+        planes.append(Planes(kind, first_channel, tuple(own)))
     sides = () if signals.average == "global" else (high - low,)
     tables = tuple(b.sets), tuple(b.matrices), tuple(steps)
     program = Program(b.axes, channels, sides, *tables)

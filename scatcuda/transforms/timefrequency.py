@@ -57,13 +57,13 @@ class Row(NamedTuple):
     path: Path  # the joint one
     program: int
     first: int  # of the rows of what is averaged
-    count: int
+    rows: int
     n1: range
 
 
 class TimeFrequencyScattering(Transform, Generic[Output]):
-    """Joint time-frequency scattering of real signals: the scalogram ``U1(n1, t) = |x * psi_n1|(t)``
-    is filtered by wavelets of time and log-frequency ``n1``,
+    """Joint time-frequency scattering of real signals: the scalogram ``U1(n1, t) =
+    |x * psi_n1|(t)`` is filtered by wavelets of time and log-frequency ``n1``,
 
     ``S2(n2, n_fr) = A |U1 * psi_n2 (t) * psi_n_fr (n1)|``, ``S1(n_fr) = A |U1 * phi (t) * psi_n_fr
     (n1)|``,
@@ -299,7 +299,7 @@ class TimeFrequencyScattering(Transform, Generic[Output]):
         n = self._plan.time.outputs
         if self.format == "time":
             return len(self._rows), n
-        return len(self._rows), self._rows[0].count if self._rows else 0, n
+        return len(self._rows), self._rows[0].rows if self._rows else 0, n
 
     def output_size(self, detail: bool = False) -> int | tuple[int, ...]:
         """The number of channels; with ``detail`` that of each order."""
@@ -500,7 +500,7 @@ class TimeFrequencyScattering(Transform, Generic[Output]):
     def _coefficient(self, x: Tensor, found: list[Tensor], row: Row) -> Tensor:
         if row.program < 0:
             return x.clone()  # nobody's but the caller's
-        rows = found[row.program][..., row.first : row.first + row.count, :]
+        rows = found[row.program][..., row.first : row.first + row.rows, :]
         return rows if self.format == "joint" and row.path else rows.squeeze(-2)
 
     def _about(self, row: Row) -> dict[str, Any]:
@@ -528,7 +528,7 @@ class TimeFrequencyScattering(Transform, Generic[Output]):
             if self.average == "global":
                 made[f"_points_{i}"] = self._points(joint).to(dtype)
         if self.out_type == "array":
-            index = [i for row in self._rows for i in range(row.first, row.first + row.count)]
+            index = [i for row in self._rows for i in range(row.first, row.first + row.rows)]
             made["_index"] = torch.tensor(index, dtype=torch.int64, device="cpu")
         if not self._joints:  # order 0 alone, not averaged: its dtype and device
             made["_phi_0"] = torch.zeros(0, dtype=dtype)
