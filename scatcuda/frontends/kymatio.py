@@ -60,8 +60,9 @@ _told: set[str] = set()  # reasons why ours was not built
 
 
 def accelerate() -> Acceleration:
-    """Makes Kymatio's classes build ours from now on: ``Scattering1D``, ``Scattering2D`` and
-    ``HarmonicScattering3D`` of ``kymatio.torch``, ``kymatio.numpy`` and ``kymatio.sklearn``.
+    """Makes Kymatio's classes build ours from now on: ``Scattering1D``, ``Scattering2D``,
+    ``HarmonicScattering3D`` and the development branch's ``TimeFrequencyScattering`` of
+    ``kymatio.torch``, ``kymatio.numpy`` and ``kymatio.sklearn``.
 
     It is the constructors of Kymatio's classes that are replaced, so that every name of a class
     follows: ``kymatio.torch.Scattering2D``, ``kymatio.Scattering2D(..., frontend="torch")``, and
@@ -76,10 +77,10 @@ def accelerate() -> Acceleration:
 
     Kymatio's own is still built where ours would not do the same: from a backend object of the
     user's own, from arguments that ours refuses (Kymatio's error is raised, if it has one), in
-    classes derived from Kymatio's, which may rely on its insides, of densities with an odd side or
-    ``rotation_covariant=False``, where the numbers differ, and of what we have not:
-    ``TimeFrequencyScattering``. A :class:`FallbackWarning` says so, once for each reason. What
-    exists already stays Kymatio's, too.
+    classes derived from Kymatio's, which may rely on its insides, and where the numbers differ: of
+    densities with an odd side or ``rotation_covariant=False``, and jointly in time and frequency of
+    format "time" with a ``stride_fr`` below ``2**J_fr``. A :class:`FallbackWarning` says so, once
+    for each reason. What exists already stays Kymatio's, too.
 
     With SciPy 1.17 or newer, Kymatio 0.3.0 cannot be imported: a function of SciPy's is gone. This
     makes it importable, and warns that it did.

@@ -21,10 +21,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..arguments import ArgumentError, BackendError, InputError, integer
+from ..banks.signals import dense, lowpass_band, morlet_band, periodised, wavelet_along
+from ..program.packing import Band
+from ..program.signals import Morlet
 from ..transforms.base import KYMATIO_BUFFER, Learning
 from ..transforms.harmonic3d import HarmonicScattering3D
 from ..transforms.scattering1d import Scattering1D
 from ..transforms.scattering2d import Scattering2D
+from ..transforms.timefrequency import TimeFrequencyScattering
 from ..typing import Backend
 from .backends import Pad2D, backend1d, backend2d, backend3d
 
@@ -200,6 +204,123 @@ class _DensityModule(_Module, _Sides, HarmonicScattering3D):
         return {**found, "tensor_gaussian_filter": self.gaussian_filters}
 
 
+class _JointModule(_Module, TimeFrequencyScattering):
+    _primitives = backend1d
+    learned = None
+    r_psi, sigma0, alpha = math.sqrt(0.5), 0.1, 5.0
+    max_order, oversampling_fr = 2, 0
+
+    def __init__(self, **options: Any) -> None:
+        build: Any = TimeFrequencyScattering.__init__  # whose overloads tell out_types apart
+        build(self, **options)
+        _same_places(self)
+
+    @property
+    def pad_left(self) -> int:
+        """Samples before the signal."""
+        return self._plan.time.before
+
+    @property
+    def pad_right(self) -> int:
+        """Samples behind it."""
+        return self._N_padded - self._plan.time.N - self.pad_left
+
+    @property
+    def ind_start(self) -> dict[int, int]:
+        """The first sample of the signal itself, by resolution."""
+        return {res: self._plan.time.inside(res)[0] for res in self._resolutions()}
+
+    @property
+    def ind_end(self) -> dict[int, int]:
+        """Behind its last sample."""
+        return {res: self._plan.time.inside(res)[1] for res in self._resolutions()}
+
+    def _resolutions(self) -> range:
+        return range(max(self.log2_T, self.J) + 1)
+
+    @property
+    def _N_padded(self) -> int:
+        return self._plan.time.padded
+
+    @property
+    def _N_padded_fr(self) -> int:
+        return self._plan.padded
+
+    @property
+    def log2_stride(self) -> int:
+        """Of the coefficients in time."""
+        return self._plan.time.coarsest if self.average else self.log2_T
+
+    @property
+    def log2_stride_fr(self) -> int:
+        """Along log-frequency."""
+        return self._plan.coarsest if self.average_fr == "local" else self.log2_F
+
+    @property
+    def phi_f(self) -> dict[str, Any]:
+        """The low-pass as Kymatio lists it, at all resolutions."""
+        deepest = max(psi.j for bank in self._plan.time.banks for psi in bank)
+        band = lowpass_band(self._N_padded, self.T)
+        return _filter(
+            band, self._N_padded, max(deepest, 1 + self.log2_T), 0, 0.1 / self.T, self.log2_T
+        )
+
+    @property
+    def psi1_f(self) -> list[dict[str, Any]]:
+        """The wavelets in time of the first order."""
+        return [_wavelet(psi, self._N_padded, 1) for psi in self._plan.time.banks[0]]
+
+    @property
+    def psi2_f(self) -> list[dict[str, Any]]:
+        """Those of the second."""
+        first, second = self._plan.time.banks
+        before = min(max(psi.j for psi in first), 1 + self.log2_T)
+        return [_wavelet(psi, self._N_padded, max(min(before, psi.j), 1)) for psi in second]
+
+    @property
+    def filters_fr(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The average along log-frequency, and the filters there."""
+        plan, N = self._plan, self._N_padded_fr
+        deepest = max(psi.j for psi in plan.bank[1:])
+
+        def low(width: float, j: int, more: int) -> dict[str, Any]:
+            return _filter(lowpass_band(N, width), N, max(more, 1 + j), 0, 0.1 / width, j)
+
+        average = low(plan.F, self.log2_F, 0)
+        bands = [_filter(wavelet_along(plan, n), N, 1, *plan.bank[n]) for n in
+                 range(1, len(plan.bank))]  # fmt: skip
+        return average, [low(1 << plan.J, plan.J, deepest), *bands]
+
+    def load_filters(self) -> None:
+        """Nothing: the filters are as the module is."""
+
+    def _kymatio_filters(self) -> list[dict[str, Any]]:
+        average, bank = self.filters_fr
+        filters = [self.phi_f, *self.psi1_f, *self.psi2_f, average, *bank]
+        return [{"levels": [level.to(self._phi_0) for level in f["levels"]]} for f in filters]
+
+
+def _same_places(module: TimeFrequencyScattering[Any]) -> None:
+    """Whether Kymatio names the same places ``n1``."""
+    if module.format == "time" and module.average_fr == "local":
+        if module.stride_fr < 1 << module.J_fr:
+            raise ArgumentError(
+                "TimeFrequencyScattering: of spin 0 Kymatio lists too few places where format is "
+                f"'time' and stride_fr below 2^J_fr; got {module.stride_fr}"
+            )
+
+
+def _wavelet(psi: Morlet, N: int, levels: int) -> dict[str, Any]:
+    return _filter(morlet_band(N, psi), N, levels, *psi)
+
+
+def _filter(band: Band, N: int, levels: int, xi: float, sigma: float, j: int) -> dict[str, Any]:
+    """As Kymatio's development branch lists it: coarser ones are sums of aliases."""
+    made = (dense(periodised(band, N, res, "sum"), N >> res) for res in range(levels))
+    tensors = [torch.from_numpy(level).float()[:, None] for level in made]
+    return {"levels": tensors, "xi": xi, "sigma": sigma, "j": j, "N": N}
+
+
 class _EndOfConstructors(nn.Module):
     """Between our class and Kymatio's: what follows lends its name, and is not constructed."""
 
@@ -292,19 +413,15 @@ class _Arrays:
             why = f"Input array must have at least {least}"
         raise InputError(f"{self._name()}: x must have shape (..., {sides}); got {found}: {why}")
 
+    def _options(self) -> dict[str, Any]:
+        """What ours is built from."""
+        options = self._given | {k: v for k, v in vars(self).items() if k in _CHANGEABLE}
+        integer(self._name(), "max_order", options["max_order"], 0, 2)
+        return options
+
     def _module(self, dtype: torch.dtype) -> Any:
         """Ours of the attributes as they are now, which is kept while they are."""
-        options = self._given | {k: v for k, v in vars(self).items() if k in _CHANGEABLE}
-        if self._rank == 1:
-            average = options.pop("average", None)
-            if average is not None:
-                T = self._given["T"]
-                options["T"] = (None if T == 0 else T) if average else 0
-            options["aliases"] = "sum" if _adds_aliases(self._theirs) else "mean"
-        powers = options.get("integral_powers")
-        if isinstance(powers, list | np.ndarray):  # as they are now
-            options["integral_powers"] = tuple(powers)
-        integer(self._name(), "max_order", options["max_order"], 0, 2)
+        options = self._options()
         if options != self._made_of:
             self._made, self._made_of = {}, options
         if dtype not in self._made:
@@ -316,7 +433,9 @@ class _Arrays:
 
 
 # What may be assigned afterwards, in Kymatio too
-_CHANGEABLE = ("max_order", "average", "oversampling", "out_type", "method", "integral_powers")
+_CHANGEABLE = (
+    "max_order", "average", "oversampling", "out_type", "format", "method", "integral_powers"
+)  # fmt: skip
 
 
 def _as_arrays(S: Any) -> Any:
@@ -344,9 +463,40 @@ class _ImageArrays(_Arrays):
 class _SignalArrays(_Arrays):
     _rank, _module_class, _filter_names = 1, Scattering1D, ("phi_f", "psi1_f", "psi2_f")
 
+    def _options(self) -> dict[str, Any]:
+        options = super()._options()
+        average = options.pop("average", None)
+        if average is not None:
+            T = self._given["T"]
+            options["T"] = (None if T == 0 else T) if average else 0
+        return options | {"aliases": "sum" if _adds_aliases(self._theirs) else "mean"}
+
+
+class _JointArrays(_Arrays):
+    _rank, _module_class, _filter_names = 1, _JointModule, ("filters_fr",)
+
+    def _name(self) -> str:
+        return "TimeFrequencyScattering"
+
+    def _base(self) -> Any:
+        name = "kymatio.scattering1d.frontend.base_frontend"
+        return importlib.import_module(name).TimeFrequencyScatteringBase
+
+    def _options(self) -> dict[str, Any]:
+        options = super()._options()
+        del options["max_order"]  # Kymatio takes it from its class of signals, and ignores it
+        return options
+
 
 class _DensityArrays(_Arrays):
     _rank, _module_class, _filter_names = 3, _DensityModule, ("filters", "gaussian_filters")
+
+    def _options(self) -> dict[str, Any]:
+        options = super()._options()
+        powers = options["integral_powers"]
+        if isinstance(powers, list | np.ndarray):  # as they are now
+            options["integral_powers"] = tuple(powers)
+        return options
 
     def _name(self) -> str:
         return "HarmonicScattering3D"
@@ -422,20 +572,21 @@ def _adds_aliases(theirs: Any) -> bool:
 
 def _replacements() -> dict[str, Replacement]:
     kinds = (
-        (1, "", (_SignalModule,), (_SignalArrays,)),
-        (2, "", (_ImageModule,), (_ImageArrays,)),
-        (3, "Harmonic", (_DensityModule,), (_DensityArrays,)),
+        (1, "Scattering{}1D", _SignalModule, _SignalArrays),
+        (2, "Scattering{}2D", _ImageModule, _ImageArrays),
+        (3, "HarmonicScattering{}3D", _DensityModule, _DensityArrays),
+        (1, "TimeFrequencyScattering{}", _JointModule, _JointArrays),  # the development branch's
     )
     found = {}
-    for rank, kind, module, arrays in kinds:
-        for prefix, frontend, name, bases in (
-            ("", "torch", "ScatteringTorch", module),
-            ("NumPy", "numpy", "ScatteringNumPy", arrays),
-            ("Sklearn", "sklearn", "ScatteringTransformer", (_Estimator, *arrays)),
+    for rank, name, module, arrays in kinds:
+        for prefix, frontend, word, bases in (
+            ("", "torch", "Torch", (module,)),
+            ("NumPy", "numpy", "NumPy", (arrays,)),
+            ("Sklearn", "sklearn", "Transformer", (_Estimator, arrays)),
         ):
             place = f"kymatio.scattering{rank}d.frontend.{frontend}_frontend"
-            called = f"{prefix}{kind}Scattering{rank}D"
-            found[called] = Replacement(place, f"{kind}{name}{rank}D", bases)
+            called = f"{prefix}{name.format('')}"
+            found[called] = Replacement(place, name.format(word), bases)
     return found
 
 
