@@ -6,6 +6,8 @@ in float64. The implementations are
 
     scatcuda        the native engine of the device
     kymatio         kymatio.torch.Scattering2D of Kymatio 0.3.0, left out when it cannot be imported
+                    (jointly in time and frequency its development branch's, where the variable
+                    KYMATIO_DEVELOPMENT has the place of a checkout)
     per-path loop   on a GPU, stands in for Kymatio where that cannot be imported: per_path.py
     twin            scatcuda's plain-PyTorch twin: backend="reference", or scatcuda.reference; of
                     order 3 scatcuda.Cascade, the cascade by the stages' operators
@@ -23,7 +25,11 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import itertools
 import math
+import os
+import random
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -290,6 +296,78 @@ def setup_densities(problem: Problem, device: torch.device, wants_gradient: bool
     modules = {name: _densities(name, *sizes).to(device) for name in names}
     exact = scatcuda.HarmonicScattering3D(*sizes, backend="reference").double().to(device)
     return _with_peers(problem, problem.images(device).abs(), modules, exact, wants_gradient)
+
+
+#: The place of a checkout of Kymatio's development branch, which is on no package index
+DEVELOPMENT = "KYMATIO_DEVELOPMENT"
+
+
+@functools.cache
+def _development(problem: Problem, J_fr: int) -> Any:
+    """Kymatio's TimeFrequencyScattering; None without a checkout."""
+    place = os.environ.get(DEVELOPMENT)
+    if place is None:
+        return None
+    installed = {name: sys.modules.pop(name) for name in [*sys.modules] if _is_kymatio(name)}
+    sys.path.insert(0, place)
+    try:
+        kind = importlib.import_module("kymatio.torch").TimeFrequencyScattering
+        return kind(J=problem.J, J_fr=J_fr, Q=problem.L, shape=problem.shape[0])
+    finally:
+        sys.path.remove(place)
+        for name in [*sys.modules]:
+            if _is_kymatio(name):
+                del sys.modules[name]
+        sys.modules.update(installed)
+
+
+def _is_kymatio(name: str) -> bool:
+    return name.partition(".")[0] == "kymatio"
+
+
+def setup_joint(
+    problem: Problem, device: torch.device, J_fr: int = 3, wants_gradient: bool = False
+) -> Work:
+    """Signals x [batch, N] -> S [batch, C, N / 2^J], jointly in time and log-frequency; or the
+    gradient of <g, S x>."""
+    build = functools.partial(
+        scatcuda.TimeFrequencyScattering,
+        J=problem.J, J_fr=J_fr, Q=problem.L, shape=problem.shape[0],
+    )  # fmt: skip
+    modules = {OURS: build().to(device), "twin": build(backend="reference").to(device)}
+    theirs = _development(problem, J_fr) if device.type == "cpu" else None
+    modules |= {} if theirs is None else {"kymatio": theirs}
+    exact = build(backend="reference").double().to(device)
+    return _with_peers(problem, problem.images(device), modules, exact, wants_gradient)
+
+
+def setup_joint_path(problem: Problem, device: torch.device, J_fr: int = 3) -> Work:
+    """A random joint path, another one in each call (ours), against all of them. What is checked
+    is the last path."""
+    build = functools.partial(
+        scatcuda.TimeFrequencyScattering,
+        J=problem.J, J_fr=J_fr, Q=problem.L, shape=problem.shape[0],
+        format="joint", out_type="dict",
+    )  # fmt: skip
+    x, whole = problem.images(device), build().to(device)
+    last = whole.joint_meta()["key"][-1]
+    drawn = [path for path in whole.joint_meta()["key"] if len(path) == 2]
+    random.Random(0).shuffle(drawn)
+    modules = {path: build(paths=[path]).to(device) for path in drawn}
+    turn = itertools.cycle(drawn)
+
+    def values(found: dict[Any, Tensor]) -> Tensor:
+        return problem.some(found[last] if last in found else modules[last](x)[last])
+
+    def exact() -> Tensor:
+        only = build(paths=[last], backend="reference").double().to(device)
+        return problem.some(only(x.double())[last])
+
+    peers = {
+        OURS: Peer(lambda: modules[next(turn)](x)),
+        "whole": Peer(functools.partial(whole, x)),
+    }
+    return Work(peers, exact, values, problem.batch)
 
 
 def setup_backend(problem: Problem, device: torch.device) -> Work:
@@ -639,6 +717,17 @@ def _molecules(problem: Problem, target: float | None, **options: Any) -> list[C
     ]
 
 
+def _joint(
+    problem: Problem, target: float | None, back: float | None, **options: Any
+) -> list[Case]:
+    """Signals jointly in time and frequency: the transform, and with its gradient."""
+    with_gradient = functools.partial(setup_joint, wants_gradient=True)
+    return [
+        Case(f"joint {problem}", setup_joint, problem, "joint", target, **options),
+        Case(f"joint gradient {problem}", with_gradient, problem, "joint", back, **options),
+    ]
+
+
 def _backend(problem: Problem, **options: Any) -> list[Case]:
     """A case of Kymatio's own class: there is none where Kymatio is not."""
     if importlib.util.find_spec("kymatio") is None:
@@ -658,6 +747,7 @@ DIGITS = Problem(J=2, shape=(32, 32), batch=96)
 PHOTOS = Problem(J=3, shape=(224, 224), batch=4)
 PHOTO = Problem(J=3, shape=(224, 224), batch=1)
 DEEP = Problem(J=4, shape=(64, 64), batch=4)
+SOUNDS = Problem(J=6, shape=(4096,), batch=4, L=8)
 
 MANY_RGB = Problem(J=2, shape=(32, 32), batch=1024, colour=True)
 PHOTOS_RGB = Problem(J=3, shape=(224, 224), batch=64, colour=True)
@@ -686,6 +776,9 @@ CASES: list[Case] = [
     *_sounds(Problem(8, (2048,), 32, 8), 22, 20, slow=True),
     *_sounds(Problem(6, (1024,), 32, 1), 15, 13, slow=True),
     *_sounds(Problem(10, (65536,), 4, 8), 10, 6, slow=True),
+    *_joint(SOUNDS, 30, 30),
+    Case(f"joint path {SOUNDS}", setup_joint_path, SOUNDS, "paths", 1 / 0.03, rival="whole"),
+    *_joint(Problem(8, (16384,), 1, 8), 30, 30, slow=True),
     *_molecules(Problem(2, (32, 32, 32), 1, 2), 4),
     *_molecules(Problem(2, (64, 64, 64), 1, 3), 4, slow=True),
     *(
@@ -728,6 +821,7 @@ CASES: list[Case] = [
     _transform(replace(PHOTOS_RGB, J=4), device="cuda", slow=True),
     *_sounds(Problem(6, (8192,), 256, 8), None, None, device="cuda"),
     *_sounds(Problem(6, (1024,), 1024, 1), None, None, device="cuda", slow=True),
+    *_joint(replace(SOUNDS, batch=64), None, None, device="cuda"),
     *_molecules(Problem(2, (64, 64, 64), 8, 3), None, device="cuda"),
     _transform(replace(MANY_RGB, shape=(28, 28)), device="cuda"),
     _transform(replace(PHOTOS_RGB, shape=(64, 64), batch=256), device="cuda", slow=True),

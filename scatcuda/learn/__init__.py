@@ -2,7 +2,8 @@
 
 Scikit-learn's users find estimators: `ScatteringTransformer`, `Standardizer`, `RidgeClassifier`,
 `LinearClassifier`, `PCAAffineClassifier`, kept by `save` and `load`. PyTorch's users find modules,
-`Hybrid`, `alexnet`, `inception`, `resnet`, and `fit`, `predict`, `evaluate`. The
+`Hybrid`, `alexnet`, `inception`, `resnet`, and `fit`, `predict`, `evaluate`, and the loss
+`ScatteringDistance`. The
 command ``scatcuda train`` is `run_experiment` with some `Options`; `scatcuda.learn.analysis`
 measures what depth (`separation`) and deformations (`stability`) do.
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # what is found below, for type checkers
     from .classifiers.pca import PCAAffineClassifier as PCAAffineClassifier
     from .classifiers.ridge import RidgeClassifier as RidgeClassifier
     from .classifiers.standardizer import Standardizer as Standardizer
+    from .distance import ScatteringDistance as ScatteringDistance
     from .experiments.evaluation import evaluate_run as evaluate_run
     from .experiments.experiment import run_experiment as run_experiment
     from .experiments.options import Options as Options
@@ -49,6 +51,7 @@ _HOME = {
     "PCAAffineClassifier": "classifiers.pca",
     "Recipe": "fitting.recipe",
     "RidgeClassifier": "classifiers.ridge",
+    "ScatteringDistance": "distance",
     "ScatteringTransformer": "extraction.transformer",
     "Standardizer": "classifiers.standardizer",
     "WaveletCascade": "cascade",

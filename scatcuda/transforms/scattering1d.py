@@ -464,6 +464,23 @@ class Scattering1D(Learning, Generic[Output]):
         """
         if self.trainable == "filters":
             raise ValueError("of_length: filters that are learned value by value have one length")
+        chosen = self._plan.chosen
+        return self._again(N, None if chosen is None else list(chosen))
+
+    def of_paths(self, paths: Any) -> Scattering1D[Output]:
+        """The same transform of some paths alone, as ``paths=`` chooses them.
+
+        Example:
+            >>> Scattering1D(J=3, shape=128, Q=4).of_paths([(2,), (0, 1)]).output_shape
+            (2, 16)
+        """
+        if self.learned is not None:
+            raise ValueError(
+                "of_paths: filters that are learned belong to the paths that they have"
+            )
+        return self._again(self._plan.N, paths)
+
+    def _again(self, N: int, paths: Any) -> Scattering1D[Output]:
         plan = self._plan
         T: Any = {"local": plan.T, "global": "global", "none": 0}[plan.average]
         build: Any = Scattering1D  # whose overloads tell out_types apart
@@ -471,8 +488,7 @@ class Scattering1D(Learning, Generic[Output]):
             plan.J, N, plan.Q, T, plan.max_order, None, plan.finer, self.out_type,
             self._backend, aliases=self.aliases,
             stride=None if plan.stride is None else 1 << plan.stride, padding=self.padding,
-            criterion=plan.criterion,
-            paths=None if plan.chosen is None else list(plan.chosen), tier=self._tier,
+            criterion=plan.criterion, paths=paths, tier=self._tier,
             workspace=self._workspace or None, trainable=self.trainable,
         )  # fmt: skip
         if self.learned is None:

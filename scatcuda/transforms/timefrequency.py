@@ -377,6 +377,28 @@ class TimeFrequencyScattering(Transform, Generic[Output]):
         """The same as calling the module (Kymatio's name)."""
         return self(x)
 
+    def of_paths(self, paths: Any) -> TimeFrequencyScattering[Output]:
+        """The same transform of some joint paths alone, as ``paths=`` chooses them.
+
+        Example:
+            >>> scattering = TimeFrequencyScattering(J=6, J_fr=3, Q=8, shape=4096, format="joint")
+            >>> scattering.of_paths([(3, 2)]).output_shape
+            (1, 15, 64)
+        """
+        plan, build = self._plan, cast("Any", TimeFrequencyScattering)
+        T, F = (
+            {"local": width, "global": "global", "none": 0}[average]
+            for average, width in ((plan.time.average, plan.time.T), (plan.average, plan.F))
+        )
+        made: Any = build(
+            J=self.J, J_fr=self.J_fr, Q=self.Q, shape=self.shape, T=T, F=F, Q_fr=self.Q_fr,
+            stride=None if plan.time.stride is None else 1 << plan.time.stride,
+            stride_fr=None if plan.stride is None else 1 << plan.stride,
+            out_type=self.out_type, format=self.format, backend=self._backend,
+            padding=self.padding, paths=paths, tier=self._tier, workspace=self._workspace or None,
+        )  # fmt: skip
+        return made.to(self._phi_0)
+
     def extra_repr(self) -> str:
         plan = self._plan
         T, F = (
