@@ -2,6 +2,7 @@
 against the interpreter; what Kymatio gets wrong; paths; the module's life; mistakes."""
 
 import copy
+import importlib
 import math
 import pickle
 import warnings
@@ -320,3 +321,67 @@ def test_wrong_input():
 def test_too_short_a_signal_is_told():
     with pytest.warns(UserWarning, match="TimeFrequencyScattering: signals of 20 samples"):
         TimeFrequencyScattering(J=3, J_fr=1, Q=2, shape=20)
+
+
+# --- in place of Kymatio's ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def development_class(monkeypatch):
+    """A stand-in for the class of Kymatio's development branch, which 0.3.0 has not."""
+    theirs = pytest.importorskip("kymatio.torch")
+    frontend = importlib.import_module("kymatio.scattering1d.frontend.torch_frontend")
+    kymatio = importlib.import_module("scatcuda.frontends.kymatio")
+
+    class TimeFrequencyScatteringTorch(torch.nn.Module):
+        def __init__(self, J, J_fr, Q, shape, T=None, stride=None, Q_fr=1, F=None, stride_fr=None,
+                     out_type="array", format="time", backend="torch"):  # fmt: skip
+            super().__init__()
+            self.own = True
+
+    kind = TimeFrequencyScatteringTorch
+    kind.__module__ = frontend.__name__
+    monkeypatch.setattr(frontend, kind.__name__, kind, raising=False)
+    monkeypatch.setattr(theirs, "TimeFrequencyScattering", kind, raising=False)
+    monkeypatch.setattr(theirs, "__all__", [*theirs.__all__, "TimeFrequencyScattering"])
+    kymatio._both.cache_clear()
+    yield kind
+    kymatio._both.cache_clear()
+
+
+@pytest.mark.filterwarnings("ignore:.*sph_harm")
+def test_accelerated(development_class):
+    """What the branch itself computes is in tests/kymatio_development.npz."""
+    from scatcuda.kymatio import FallbackWarning, accelerate
+
+    x = signal().float()
+    with accelerate():
+        ours = development_class(4, 2, 4, 128, format="joint")  # by position, as theirs
+        again = pickle.loads(pickle.dumps(ours))
+        with pytest.warns(FallbackWarning, match="stride_fr below 2.J_fr; got 1"):
+            assert development_class(4, 2, 4, 128, stride_fr=1).own
+    assert isinstance(ours, development_class) and isinstance(ours, TimeFrequencyScattering)
+    expected = TimeFrequencyScattering(**SMALL, format="joint")(x)
+    assert torch.equal(ours(x), expected) and torch.equal(again(x), expected)
+    assert torch.equal(ours.scattering(x), expected)
+    assert development_class(4, 2, 4, 128).own
+    signals = Scattering1D(4, 128, Q=4, aliases="sum")
+    for name in ("pad_left", "pad_right", "ind_start", "ind_end", "log2_T"):
+        assert getattr(ours, name) == getattr(signals, name)
+    assert (ours.log2_stride, ours.log2_stride_fr, ours._N_padded_fr, ours.max_order) == (
+        4,
+        2,
+        52,
+        2,
+    )
+    for name in ("psi1_f", "psi2_f"):
+        for one, other in zip(getattr(ours, name), getattr(signals, name), strict=True):
+            assert one["j"] == other["j"] and torch.equal(one["levels"][0], other["levels"][0])
+    assert torch.equal(ours.phi_f["levels"][0], signals.phi_f["levels"][0])
+    average, bank = ours.filters_fr
+    assert [psi["xi"] for psi in bank] == [psi.xi for psi in ours._plan.bank]
+    assert average["j"] == 2 and len(average["levels"][1]) == 26
+    names = [name for name in ours.state_dict() if name.startswith("tensor")]
+    levels = [f["levels"] for f in (ours.phi_f, *ours.psi1_f, *ours.psi2_f, average, *bank)]
+    assert len(names) == sum(map(len, levels))
+    ours.load_state_dict(ours.state_dict())

@@ -11,6 +11,7 @@ from scatcuda.cli import bench as bench_module
 from scatcuda.cli import main
 from scatcuda.cli.bench import bench, bench_text
 from scatcuda.draw.bank import filters_report
+from scatcuda.draw.joint import draw_solid_harmonics, joint_filters_report
 from scatcuda.draw.signals import draw_scalogram, signal_filters_report
 from scatcuda.files import read_tensors
 
@@ -81,6 +82,30 @@ def test_filters_of_signals(tmp_path):
     assert tensors["phi"].shape == tensors["psi2"].shape[1:]
     with pytest.raises(ValueError, match="output must end in"):
         signal_filters_report(3, 200, output=tmp_path / "bank.txt")
+
+
+def test_filters_in_time_and_frequency_and_of_densities(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    text = joint_filters_report(6, 3, 4096, 8, tmp_path / "joint.png")
+    assert "4 wavelets that follow a smaller scale, 0.005 to 0.044 cycles a sample" in text
+    assert "4 wavelets of either spin" in text and "120 places for 38" in text
+    assert "41 joint ones: 5 of order 1, 36 of order 2; 152 channels" in text
+    draw_solid_harmonics(tmp_path / "solid.png", L=1)
+    pictures = [tmp_path / "joint.png", tmp_path / "solid.png", tmp_path / "c.png"]
+    assert main(["filters", "--degrees", "0", "--output", str(pictures[2])]) == 0
+    assert "1 solid harmonics of degrees 0 to 0" in capsys.readouterr().out
+    assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
+    assert main(["filters", "--J", "4", "--Q", "4", "--J-fr", "2", "--length", "500"]) == 0
+    assert "of either spin" in capsys.readouterr().out
+    for wrong, words in (
+        (["filters", "--J-fr", "2"], "J_fr is of signals, with Q"),
+        (["filters", "--degrees", "2"], "degrees are of densities, and want an output"),
+        (["filters", "--J", "1", "--Q", "1", "--J-fr", "1", "--output", "c.png"], "no wavelet"),
+    ):
+        assert main(wrong) == 1
+        assert words in capsys.readouterr().err
+    with pytest.raises(ValueError, match="L must be"):
+        draw_solid_harmonics(tmp_path / "a.png", L=9)
 
 
 @pytest.mark.parametrize(("N", "J", "Q"), [(4096, 6, 8), (300, 2, 1), (20_000, 5, (12, 2))])

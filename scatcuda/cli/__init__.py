@@ -464,7 +464,9 @@ def _filters(commands: Any) -> None:
         "a picture, or the filters themselves.",
         "examples:\n  scatcuda filters --J 3 --shape 64,64 --output filters.png\n"
         "  scatcuda filters --filters tight --output bank.safetensors\n"
-        "  scatcuda filters --J 8 --Q 8 1 --length 8192 --output signals.png\n",
+        "  scatcuda filters --J 8 --Q 8 1 --length 8192 --output signals.png\n"
+        "  scatcuda filters --J 6 --Q 8 --J-fr 3 --length 4096 --output joint.png\n"
+        "  scatcuda filters --degrees 3 --output harmonics.png\n",
     )  # fmt: skip
     _problem(parser)
     _bank(parser)
@@ -473,16 +475,32 @@ def _filters(commands: Any) -> None:
         help="of signals: wavelets an octave, of each order",
     )  # fmt: skip
     parser.add_argument("--length", type=_integer(2, limits.SIDE), metavar="N", help="of signals, with --Q: samples (default: 8192)")  # fmt: skip # noqa: E501
+    parser.add_argument("--J-fr", type=_integer(1, limits.SCALES), metavar="N", help="of signals, with --Q: those joint in time and log-frequency")  # fmt: skip # noqa: E501
+    parser.add_argument("--degrees", type=_integer(0, 8), metavar="L", help="of densities: solid harmonics up to this degree")  # fmt: skip # noqa: E501
     parser.add_argument("--output", type=_text, metavar="FILE", help="ends in .png or .safetensors")
 
 
 def _run_filters(
     J: int, L: int, shape: Sequence[int], filters: BankName, output: str | None,
-    Q: list[int] | None = None, length: int | None = None,
+    Q: list[int] | None = None, length: int | None = None, J_fr: int | None = None,
+    degrees: int | None = None,
 ) -> None:  # fmt: skip
     from ..draw.bank import filters_report
+    from ..draw.joint import draw_solid_harmonics, joint_filters_report
     from ..draw.signals import signal_filters_report
 
+    if degrees is not None:
+        if Q or output is None:
+            raise ValueError("filters: degrees are of densities, and want an output, a picture")
+        draw_solid_harmonics(output, degrees)
+        count = (degrees + 1) ** 2
+        say(f"{printable(output)}: {count} solid harmonics of degrees 0 to {degrees}")
+        return
+    if J_fr is not None:
+        if not Q:
+            raise ValueError("filters: J_fr is of signals, with Q")
+        say(joint_filters_report(J, J_fr, length or 8192, tuple(Q), output))
+        return
     if Q:
         if (L, tuple(shape), filters) != (8, (32, 32), "morlet"):
             raise ValueError("filters: L, shape and filters are of images; with Q, say length")
