@@ -31,8 +31,9 @@ struct Groups {
       SignalGroup<T> group{};
       group.spectrum = arena.take<Element<T>>(walk.blocks());
       if (backward) group.grad_spectrum = arena.take<Element<T>>(walk.strands() * walk.blocks());
-      group.stored = arena.take<T>(beside<T> * walk.groups().numbers());
-      if (backward) group.grad_stored = arena.take<T>(beside<T> * walk.groups().numbers());
+      const int64_t numbers = min(beside<T>, B) * walk.groups().numbers();
+      group.stored = arena.take<T>(numbers);
+      if (backward) group.grad_stored = arena.take<T>(numbers);
       if (groups != nullptr) new (groups + i) SignalGroup<T>(group);
     }
     for (int64_t i = 0; i < threads; ++i) {
@@ -128,9 +129,11 @@ int64_t backward_signals(const Program& p, const Bank<T>& bank, int64_t psi_entr
       const int64_t bundles = (now - 1) * each + walk.bundles(all.groups[now - 1].count);
       in_turn(executor, min(all.threads, bundles), bundles,
               [&](int64_t t, int64_t i) { walk.forward(of(i / each), i % each, all.rooms[t]); });
-      const int64_t signals = (now - 1) * beside<T> + all.groups[now - 1].count;
-      in_turn(executor, min(all.threads, signals), signals, [&](int64_t t, int64_t i) {
-        walk.gather_back(of(i / beside<T>), i % beside<T>, all.rooms[t]);
+      for (int64_t i = 0; i < now; ++i) {
+        std::fill_n(all.groups[i].grad_stored, all.groups[i].count * numbers, T(0));
+      }
+      all.each_step(executor, now, [&](const auto& group, int64_t i, int step, const auto& room) {
+        walk.gather_back(group, i, step, room);
       });
     }
     if (filters) {

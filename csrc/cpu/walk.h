@@ -205,7 +205,7 @@ class Walk {
     });
     if (s.grid.middle == 1) return;
     team.over(s.grid.first, [&](int64_t first, int64_t last, int64_t t) {
-      wavelet_middle<1, T, Slots>(s.grid, wavelet, lines_[s.line[1]], first, last, own[t]);
+      wavelet_middle<1, T, Slots>(s.grid, fold, wavelet, lines_[s.line[1]], first, last, own[t]);
     });
   }
 

@@ -182,7 +182,7 @@ class WalkBack : private Walk<T> {
     const Plane<T> wavelet = this->wavelet_of(level, l, chunk);
     if (s.grid.middle > 1) {
       team.over(s.grid.first, [&](int64_t first, int64_t last, int64_t t) {
-        wavelet_middle<-1, T, Slots>(s.grid, wavelet, lines_[s.line[1]], first, last, own[t]);
+        wavelet_middle<-1, T, Slots>(s.grid, fold, wavelet, lines_[s.line[1]], first, last, own[t]);
       });
     }
     T* to_psi = grad.psi == nullptr ? nullptr : grad.psi + (psi.psi - bank_.psi);

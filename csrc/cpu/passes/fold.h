@@ -37,6 +37,13 @@ struct Folding {
     const int64_t high = side - kept + low();
     return !crop ? k - k % kept + kept : k < low() ? low() : k < high ? high : side;
   }
+  // Whether a bin that falls on bin c is kept: before head, or from tail on
+  bool meets(const int64_t* ends, int64_t c) const {
+    for (int64_t k = alias(c); k < side; k += apart()) {
+      if (k < ends[0] || k >= ends[1]) return true;
+    }
+    return false;
+  }
   // The first bin c, beyond 0, where a cropped box that begins or ends at bin k does so
   int64_t edge(int64_t k) const {
     if (!crop) return k % kept;
@@ -98,6 +105,7 @@ struct Fold {
   Folding first, middle, last;
   int64_t edges[3];  // rows where what falls on them changes: the box begins or ends, or the crop
   bool flat;
+  const int64_t *front, *left;  // ends of the box along the middle and the last axis
 
   // `ends` as a Box has them: of a middle axis of one line a box may have kept none
   Fold(const Grid& from, const Step& s, const int64_t* const (&ends)[3])
@@ -105,7 +113,14 @@ struct Fold {
         middle{from.middle, s.grid.middle, s.crop_middle},
         last{from.last, s.grid.last, s.crop_last},
         edges{first.edge(ends[0][0]), first.edge(ends[0][1]), s.crop_first ? first.low() : 0},
-        flat(from.middle == 1 && ends[1][0] == ends[1][1] && !s.crop_first && !s.crop_last) {}
+        flat(from.middle == 1 && ends[1][0] == ends[1][1] && !s.crop_first && !s.crop_last),
+        front(ends[1]),
+        left(ends[2]) {}
+  // Whether W is not 0 there for want of filters; images have none such worth the question
+  bool meets(int64_t c1, int64_t c2) const {
+    return flat || (middle.meets(front, c1) && last.meets(left, c2));
+  }
+  bool meets(int64_t c2) const { return flat || last.meets(left, c2); }
 };
 
 // Where a kept bin of an axis is stored; −1 where it is not
@@ -177,14 +192,24 @@ void wavelet_columns(const Spectrum<T>& spectrum, const Box<T>& box, const Fold&
   for (int64_t group = first; group < last; ++group) {
     TiledColumns<T, Slots> target;
     target.stride = out.stride;
+    bool met = fold.flat;
+    for (int i = 0; i < Slots && !met; ++i) {
+      const int64_t c = min(group * Slots + i, count - 1);
+      met = fold.meets(c / columns, c % columns);
+    }
     for (int i = 0; i < Slots; ++i) {
       const int64_t c = min(group * Slots + i, count - 1), c1 = count == columns ? 0 : c / columns;
       const int64_t c2 = c - c1 * columns;
+      target.p[i] = out.p + c1 * middle + c2 * tile_rows * 2 * Q;
+      if (!met) continue;
       const auto sum = fold.flat ? fold_column<Q, true, T> : fold_column<Q, false, T>;
       sum(spectrum, box, fold, c1, c2, own.line + i * Q);
-      target.p[i] = out.p + c1 * middle + c2 * tile_rows * 2 * Q;
     }
-    transform_line<1>(down, Line<T>{own.line}, target, own.work, own.spare);
+    if (met) {
+      transform_line<1>(down, Line<T>{own.line}, target, own.work, own.spare);
+    } else {
+      for (int64_t k = 0; k < down.n; ++k) target.store(k, Complex<Vector<T, full_lanes<T>>>{});
+    }
   }
 }
 
@@ -317,10 +342,13 @@ void wavelet_columns_adjoint(const Plane<T>& wavelet, const Box<T>& box, const F
   for (int64_t group = first; group < last; ++group) {
     TiledColumns<T, Slots> source;
     source.stride = wavelet.stride;
+    bool met = fold.flat;
     for (int i = 0; i < Slots; ++i) {
       const int64_t c = min(group * Slots + i, total - 1), c1 = c / columns;
       source.p[i] = wavelet.p + c1 * middle + (c - c1 * columns) * tile_rows * 2 * Q;
+      met = met || fold.meets(c1, c - c1 * columns);
     }
+    if (!met) continue;
     transform_line<-1>(down, source, Line<T>{own.line}, own.work, own.spare);
     for (int i = 0; i < Slots && group * Slots + i < total; ++i) {
       const int64_t c = group * Slots + i, c1 = c / columns, c2 = c % columns;

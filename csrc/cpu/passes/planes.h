@@ -7,18 +7,25 @@
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
-// DFT of W along the middle axis, in place, for first-axis rows [first, last)
+// DFT of W along the middle axis, in place, for first-axis rows [first, last); where W is 0 it
+// stays
 template <int Sign, class T, int Slots>
-void wavelet_middle(const Grid& grid, const Plane<T>& wavelet, const LineTransform<T>& along,
-                    int64_t first, int64_t last, const ThreadBuffers<T>& own) {
+void wavelet_middle(const Grid& grid, const Fold& fold, const Plane<T>& wavelet,
+                    const LineTransform<T>& along, int64_t first, int64_t last,
+                    const ThreadBuffers<T>& own) {
   constexpr int Q = full_lanes<T> / Slots;
   for (int64_t r = first; r < last; ++r) {
     T* row = wavelet.p + r / tile_rows * wavelet.stride + r % tile_rows * 2 * Q;
     for (int64_t c = 0; c < grid.last; c += Slots) {
       SlotLines<T, Slots> line;
       line.stride = middle_of_tiles<T>(grid, Q);
-      for (int i = 0; i < Slots; ++i)
-        line.p[i] = row + min(c + i, grid.last - 1) * tile_rows * 2 * Q;
+      bool met = false;
+      for (int i = 0; i < Slots; ++i) {
+        const int64_t column = min(c + i, grid.last - 1);
+        line.p[i] = row + column * tile_rows * 2 * Q;
+        met = met || fold.meets(column);
+      }
+      if (!met) continue;
       transform_line<Sign>(along, line, line, own.work, own.spare);
     }
   }

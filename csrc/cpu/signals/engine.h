@@ -36,7 +36,8 @@ bool are_signals(const Program& p) {
   for (int i = 0; fit && i < p.step_count; ++i) {
     const Step& s = p.steps[i];
     if (s.kind == Kind::wavelet) {
-      const bool folded = !s.crop_last || s.fold.last == 1, left = s.rho == Rho::none && s.stored && s.level > 1;
+      const bool folded = !s.crop_last || s.fold.last == 1,
+                 left = s.rho == Rho::none && s.stored && s.level > 1;
       fit = (left || (s.rho == Rho::modulus && !s.stored)) && folded && can(s.grid.last);
     } else if (s.kind == Kind::group) {
       fit = is_along(p, s);

@@ -300,6 +300,7 @@ class GroupWalk {
  public:
   GroupWalk(const Program& p, const Bank<T>& bank, Arena& arena) : p_(p), bank_(bank) {
     place_ = arena.take<int64_t>(p.step_count);
+    families_ = arena.take<int>(p.step_count);
     sets_ = arena.take<AxisFilters<T>>(p.set_count);
     for (int i = 0; i < p.step_count; ++i) {
       const Step& s = p.steps[i];
@@ -316,9 +317,13 @@ class GroupWalk {
       const AxisFilters<T> set(p.sets[s.set], bank, arena);
       if (sets_ != nullptr) sets_[s.set] = set;
     }
+    if (families_ != nullptr) find_families();
   }
 
   int steps() const { return steps_; }
+  // The first of the group steps that must take turns with this one: they add to the gradients of
+  // the same planes, or of some that another one of them adds to
+  int family_of(int index) const { return families_[index]; }
   int64_t numbers() const { return numbers_; }  // of the planes of a signal
   GroupRoom<T> room(bool backward, Arena& arena) const {
     GroupRoom<T> room;
@@ -403,6 +408,24 @@ class GroupWalk {
     }
   };
 
+  void find_families() const {
+    for (int i = 0; i < steps_; ++i) families_[i] = i;
+    for (bool more = true; more;) {
+      more = false;
+      for (int i = 0; i < steps_; ++i) {
+        for (int k = 0; k < i; ++k) {
+          if (families_[i] == families_[k] || !meet(step(i), step(k))) continue;
+          families_[i] = families_[k] = std::min(families_[i], families_[k]);
+          more = true;
+        }
+      }
+    }
+  }
+  static bool meet(const Step& a, const Step& b) {
+    const int* end = a.sources + a.source_count;
+    return std::any_of(b.sources, b.sources + b.source_count,
+                       [&](int source) { return std::find(a.sources, end, source) != end; });
+  }
   const Step& step(int index) const {
     int i = 0;
     for (;; ++i) {
@@ -472,6 +495,7 @@ class GroupWalk {
   const Program& p_;
   const Bank<T>& bank_;
   int64_t* place_;  // of the planes of each step, in a signal's
+  int* families_;
   AxisFilters<T>* sets_;
   int steps_ = 0;
   int64_t numbers_ = 0, longest_ = 0, outputs_ = 1;

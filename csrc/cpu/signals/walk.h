@@ -247,11 +247,12 @@ class SignalWalk {
     propagate(first.step, length, bundle, room);
   }
 
-  // The gradients of the planes that a signal's groups gather
-  void gather_back(const SignalGroup<T>& group, int64_t signal, const SignalRoom<T>& room) const {
+  // The gradients of the planes that a signal's groups of a family gather
+  void gather_back(const SignalGroup<T>& group, int64_t signal, int family,
+                   const SignalRoom<T>& room) const {
     const int64_t at = signal * groups_.numbers();
-    std::fill_n(group.grad_stored + at, groups_.numbers(), T(0));
-    for (int step = 0; step < groups_.steps(); ++step) {
+    for (int step = family; step < groups_.steps(); ++step) {
+      if (groups_.family_of(step) != family) continue;
       groups_.backward(step, group.stored + at, group.gS + signal * p_.channels * p_.unit,
                        group.grad_stored + at, spreads_, room.group);
     }
