@@ -147,8 +147,8 @@ def measured(
     x = features(Z.astype(np.int64), R, transform, folder)
     kinds = np.stack([(Z == z).sum(1) for z in np.unique(Z[Z > 0])], 1)
     return {
-        "numbers of atoms": errors(kinds, energy[:, 0]),
         "scattering": errors(x, energy[:, 0]),
+        "numbers of atoms": errors(kinds, energy[:, 0]),
     }
 
 

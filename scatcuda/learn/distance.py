@@ -61,12 +61,14 @@ class ScatteringDistance(nn.Module):
             raise ArgumentError(f"{_CALLER}: transform must average its coefficients; got T = 0")
         if isinstance(transform, Scattering1D) and transform.learned is not None:
             raise ArgumentError(f"{_CALLER}: transform must have fixed filters")
-        self.transform = transform.of_paths(_every(transform))
+        self.transform: Scattering1D[Any] | TimeFrequencyScattering[Any] = transform.of_paths(
+            _every(transform)
+        )
         self.transform.out_type = "array"
         if isinstance(self.transform, TimeFrequencyScattering):
             self.transform.format = "time"
         self._every = _every(self.transform)
-        self.paths = None
+        self.paths: int | None = None
         if paths is not None:
             self.paths = integer(_CALLER, "paths", paths, 1, len(self._every))
         if compression is not None:
@@ -78,7 +80,7 @@ class ScatteringDistance(nn.Module):
                 raise ArgumentError(
                     f"{_CALLER}: compression must be positive and finite; got {compression!r}"
                 )
-        self.compression = compression
+        self.compression: float | None = compression
         self._draws = torch.Generator().manual_seed(
             integer(_CALLER, "seed", seed, 0, (1 << 63) - 1)
         )
