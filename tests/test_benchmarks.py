@@ -7,6 +7,7 @@ import dataclasses
 import gc
 import json
 import math
+import os
 import shutil
 import sys
 from collections import Counter
@@ -83,7 +84,8 @@ def test_implementations_agree_with_float64(case, nothing_is_made):
     exact = work.exact()
     assert exact.dtype in (torch.float64, torch.complex128)
     assert next(iter(work.peers)) == OURS
-    assert case.rival in work.peers or registry.kymatio_missing()
+    away = case.kind == "joint" and registry.DEVELOPMENT not in os.environ
+    assert case.rival in work.peers or registry.kymatio_missing() or away
     for name, peer in work.peers.items():
         if peer.slow:  # compiling takes half a minute
             continue
