@@ -471,7 +471,7 @@ class Scattering1D(Learning, Generic[Output]):
         """The same transform of some paths alone, as ``paths=`` chooses them.
 
         Example:
-            >>> Scattering1D(J=3, shape=128, Q=4).of_paths([(2,), (0, 1)]).output_shape
+            >>> Scattering1D(J=3, shape=128, Q=4).of_paths([(2,), (0, 3)]).output_shape
             (2, 16)
         """
         if self.learned is not None:

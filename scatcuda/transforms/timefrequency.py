@@ -105,7 +105,7 @@ class TimeFrequencyScattering(Transform, Generic[Output]):
         >>> scattering(torch.randn(2, 4096)).shape
         torch.Size([2, 41, 15, 64])
         >>> scattering.meta()["spin"][-2:], scattering.meta()["key"][-1]
-        (array([-1., -1.]), (6, 6))
+        (array([-1., -1.]), (6, 8))
     """
 
     @overload
