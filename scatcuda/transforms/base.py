@@ -11,18 +11,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
 from typing_extensions import Self
 
-from ..arguments import ArgumentError, BackendError, InputError, channels_last
+from .. import limits, ops
+from ..arguments import ArgumentError, BackendError, InputError, channels_last, integer
+from ..ops import reference
 from ..ops.constants import beside, computed_in, constants, has_values
+from ..program.packing import Packed
+from ..typing import Backend, Tier
 
 if TYPE_CHECKING:
     from ..banks.learned import LearnedFilters
+
+# How the coefficients are computed. Kymatio's names for its PyTorch backends, and those of ours for
+# it, mean the native engines: the numbers are the same and so is the reason to ask for them.
+_BACKENDS: dict[Backend, Callable[..., Tensor]] = {
+    "native": ops.scattering,
+    "torch": ops.scattering,
+    "torch_skcuda": ops.scattering,
+    "torch_scatcuda": ops.scattering,
+    "reference": reference.scattering,
+}
 
 #: Kymatio's checkpoints hold filters by such names
 KYMATIO_BUFFER = re.compile(r"tensor(\d+|_gaussian_filter)")
@@ -158,7 +172,36 @@ class Transform(nn.Module):
         )
 
 
-class Learning(Transform):
+class Engined(Transform):
+    """A transform that is a program of the operator ``scattering``."""
+
+    _caller: str  # its name in errors
+
+    def _use(self, backend: Any, tier: Any, workspace: Any) -> None:
+        """How it is computed, as the constructor was told."""
+        self.backend = backend
+        self._tier: Tier = one_of(self._caller, "tier", tier, get_args(Tier))
+        self._workspace: int | None = None
+        if workspace is not None:
+            self._workspace = integer(self._caller, "workspace", workspace, 1)
+            limits.at_most(self._caller, "workspace", self._workspace, limits.BYTES)
+
+    @property
+    def backend(self) -> Backend:
+        """How the coefficients are computed; can be assigned."""
+        return self._backend
+
+    @backend.setter
+    def backend(self, value: Any) -> None:
+        self._backend: Backend = backend_name(self._caller, value, _BACKENDS)
+
+    def _scattered(self, x: Tensor, packed: Packed, program: str) -> Tensor:
+        """What the program makes of ``x``, by the backend."""
+        options = self._tier, self._workspace or 0
+        return _BACKENDS[self._backend](x, *packed, program, *options)
+
+
+class Learning(Engined):
     """A transform whose filters may be learned."""
 
     learned: LearnedFilters | None

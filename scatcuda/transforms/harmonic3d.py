@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,27 +13,19 @@ import torch
 from torch import Tensor
 from torch.fx import Proxy
 
-from .. import limits, ops
+from .. import limits
 from ..arguments import ArgumentError, boolean, integer, plain
 from ..banks.harmonics import solid_harmonics
-from ..ops import reference
 from ..program.densities import DensityPlan, Harmonics, densities
 from ..program.packing import Packed, pack_program
 from ..typing import Backend, BackendObject, Tier
-from .base import Transform, backend_name, one_of
+from .base import Engined, one_of
 
 _CALLER = "HarmonicScattering3D"
 _DEGREES = 64  # of which the polynomials keep float64's digits
-_BACKENDS: dict[Backend, Callable[..., Tensor]] = {
-    "native": ops.scattering,
-    "torch": ops.scattering,
-    "torch_skcuda": ops.scattering,
-    "torch_scatcuda": ops.scattering,
-    "reference": reference.scattering,
-}
 
 
-class HarmonicScattering3D(Transform):
+class HarmonicScattering3D(Engined):
     """Solid harmonic scattering of real densities ``[..., M, N, O]``, invariant to translations and
     rotations: integrals of ``U^q``,
 
@@ -117,13 +109,11 @@ class HarmonicScattering3D(Transform):
             boolean(_CALLER, "fold", fold),
         )
         self.input_shape: tuple[int, ...] = self._plan.shape
-        self._backend: Backend = backend_name(_CALLER, backend, _BACKENDS)
-        self._tier: Tier = one_of(_CALLER, "tier", tier, ("auto", "general", "fused"))
-        self._workspace = 0 if workspace is None else integer(_CALLER, "workspace", workspace, 1)
-        limits.at_most(_CALLER, "workspace", self._workspace, limits.BYTES)
+        self._use(backend, tier, workspace)
         self._program, self._sets = densities(self._plan)
         self._start()
 
+    _caller = _CALLER
     frontend_name = "torch"  # Kymatio's word
     points = None
 
@@ -197,11 +187,6 @@ class HarmonicScattering3D(Transform):
         return self._plan.fold
 
     @property
-    def backend(self) -> Backend:
-        """How the coefficients are computed."""
-        return self._backend
-
-    @property
     def output_shape(self) -> tuple[int, ...]:
         """``(paths, L + 1, powers)``; with ``order_0`` ``(1 + paths (L + 1), powers)``."""
         paths, degrees, powers = len(self._plan.paths), self.L + 1, len(self._plan.powers)
@@ -237,7 +222,7 @@ class HarmonicScattering3D(Transform):
             return self._leaf(x)
         packed = Packed(*(getattr(self, f"_{name}") for name in Packed._fields))
         x = self._checked(x, packed.phi)
-        S = _BACKENDS[self._backend](x, *packed, self._program.text, self._tier, self._workspace)
+        S = self._scattered(x, packed, self._program.text)
         if self.fold:
             S = S * self._voxels
         return S.unflatten(-1, self.output_shape)

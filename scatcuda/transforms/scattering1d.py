@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.fx import Proxy
 from typing_extensions import TypeVar
 
-from .. import limits, ops
+from .. import limits
 from ..arguments import ArgumentError, boolean, integer, plain, scales
 from ..banks.learned_signals import SIGNAL_KINDS, LearnedSignals
 from ..banks.signals import (
@@ -25,7 +25,6 @@ from ..banks.signals import (
     pack_signals,
     periodised,
 )
-from ..ops import reference
 from ..program.images import Path
 from ..program.joint import JointPlan
 from ..program.packing import Band, Packed
@@ -33,18 +32,11 @@ from ..program.paths import where
 from ..program.signals import Criterion, Morlet, SignalPlan, cascades_of, half_support, morlets
 from ..program.steps import PADDING
 from ..typing import Backend, BackendObject, Tier, Trainable
-from .base import Learning, backend_name, one_of
+from .base import Learning, one_of
 from .streaming import Stream
 
 _CALLER = "Scattering1D"
 _OUT_TYPES = ("array", "list", "dict")
-_BACKENDS: dict[Backend, Callable[..., Tensor]] = {
-    "native": ops.scattering,
-    "torch": ops.scattering,
-    "torch_skcuda": ops.scattering,
-    "torch_scatcuda": ops.scattering,  # scatcuda.kymatio.backend1d
-    "reference": reference.scattering,
-}
 
 
 class Coefficient(TypedDict):
@@ -189,11 +181,8 @@ class Scattering1D(Learning, Generic[Output]):
             )
         self.input_shape: tuple[int, ...] = (N,)
         self.out_type: str = one_of(_CALLER, "out_type", out_type, _OUT_TYPES)
-        self.backend = backend
+        self._use(backend, tier, workspace)
         self._aliases: Aliases = one_of(_CALLER, "aliases", aliases, get_args(Aliases))
-        self._tier: Tier = one_of(_CALLER, "tier", tier, get_args(Tier))
-        self._workspace = 0 if workspace is None else integer(_CALLER, "workspace", workspace, 1)
-        limits.at_most(_CALLER, "workspace", self._workspace, limits.BYTES)
         self._write()
         self._trainable = trainable
         self.learned: LearnedSignals | None = None
@@ -218,6 +207,7 @@ class Scattering1D(Learning, Generic[Output]):
         self._write()
         self._follow(anew=True)
 
+    _caller = _CALLER
     frontend_name = "torch"  # Kymatio's word
 
     # --- what it is ---
@@ -295,15 +285,6 @@ class Scattering1D(Learning, Generic[Output]):
     def stride(self) -> int:
         """Samples from one coefficient to the next."""
         return 1 << self._plan.coarsest
-
-    @property
-    def backend(self) -> Backend:
-        """How the coefficients are computed."""
-        return self._backend
-
-    @backend.setter
-    def backend(self, value: Any) -> None:
-        self._backend: Backend = backend_name(_CALLER, value, _BACKENDS)
 
     @property
     def aliases(self) -> Aliases:
@@ -489,7 +470,7 @@ class Scattering1D(Learning, Generic[Output]):
             self._backend, aliases=self.aliases,
             stride=None if plan.stride is None else 1 << plan.stride, padding=self.padding,
             criterion=plan.criterion, paths=paths, tier=self._tier,
-            workspace=self._workspace or None, trainable=self.trainable,
+            workspace=self._workspace, trainable=self.trainable,
         )  # fmt: skip
         if self.learned is None:
             return made.to(self._phi_0)
@@ -546,7 +527,7 @@ class Scattering1D(Learning, Generic[Output]):
         return [Packed(*(getattr(self, f"_{name}_{i}") for name in Packed._fields)) for i in count]
 
     def _run(self, x: Tensor, packed: Packed, text: str) -> Tensor:
-        S = _BACKENDS[self._backend](x, *packed, text, self._tier, self._workspace)
+        S = self._scattered(x, packed, text)
         if self._plan.average == "global":
             S = S[..., None]
             ends = self._lengths if self.learned is None else self._ends().to(S)

@@ -13,11 +13,10 @@ from torch import Tensor
 from torch.fx import Proxy
 from typing_extensions import TypeVar
 
-from .. import banks, limits, ops
+from .. import banks
 from ..arguments import integer, pair
 from ..banks import learned as learnable
 from ..banks.packing import pack
-from ..ops import reference
 from ..program.packing import Packed
 from ..program.paths import most_order
 from ..program.plan import checked_plan, plan_of
@@ -33,17 +32,8 @@ from ..typing import (
     Trainable,
     Wavelet,
 )
-from .base import Learning, backend_name, one_of
+from .base import Learning, one_of
 
-# How the coefficients are computed. Kymatio's names for its PyTorch backends mean the native
-# engines: the numbers are the same and so is the reason to ask for them.
-_BACKENDS: dict[Backend, Callable[..., Tensor]] = {
-    "native": ops.scattering,
-    "torch": ops.scattering,
-    "torch_skcuda": ops.scattering,
-    "torch_scatcuda": ops.scattering,  # scatcuda.kymatio.backend2d
-    "reference": reference.scattering,
-}
 _CALLER = "Scattering2D"
 _OUT_TYPES = get_args(OutType)
 
@@ -183,13 +173,8 @@ class Scattering2D(Learning, Generic[Output]):
         self._shape = pair(_CALLER, shape)
         self.input_shape: tuple[int, int] = (plan.M, plan.N)
         self._program = plan.program
-        self.backend = backend
+        self._use(backend, tier, workspace)
         self.out_type: OutType = one_of(_CALLER, "out_type", out_type, _OUT_TYPES)
-        self._tier: Tier = one_of(_CALLER, "tier", tier, get_args(Tier))
-        self._workspace = workspace
-        if workspace is not None:
-            self._workspace = integer(_CALLER, "workspace", workspace, 1)
-            limits.at_most(_CALLER, "workspace", self._workspace, limits.BYTES)
         self._filters = _bank_or_name(filters, (plan.J, plan.L, *plan.padded))
         self._trainable = trainable
         self._forget()
@@ -200,6 +185,7 @@ class Scattering2D(Learning, Generic[Output]):
             kind = learnable.KINDS[one_of(_CALLER, "trainable", trainable, learnable.KINDS)]
             self.learned = kind(plan, self._filters)
 
+    _caller = _CALLER
     frontend_name = "torch"  # Kymatio's word
 
     if TYPE_CHECKING:
@@ -250,15 +236,6 @@ class Scattering2D(Learning, Generic[Output]):
     def pre_pad(self) -> bool:
         """Whether the images come padded."""
         return self._plan.pre_pad
-
-    @property
-    def backend(self) -> Backend:
-        """How the coefficients are computed."""
-        return self._backend
-
-    @backend.setter
-    def backend(self, value: Any) -> None:
-        self._backend = backend_name(_CALLER, value, _BACKENDS)
 
     @property
     def tier(self) -> Tier:
@@ -359,8 +336,7 @@ class Scattering2D(Learning, Generic[Output]):
         else:
             packed = learned.packed()
             x = self._checked(x, packed.phi)
-        options = self._tier, self._workspace or 0
-        S: Any = _BACKENDS[self._backend](x, *packed, self._program, *options)
+        S: Any = self._scattered(x, packed, self._program)
         if self.out_type == "array":
             return S
         one_of(_CALLER, "out_type", self.out_type, _OUT_TYPES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Generic, Literal, NamedTuple, cast, overload
 
@@ -13,17 +13,16 @@ from torch import Tensor
 from torch.fx import Proxy
 from typing_extensions import TypeVar
 
-from .. import limits, ops
+from .. import limits
 from ..arguments import ArgumentError, integer, scales
 from ..banks.signals import pack_joint
-from ..ops import reference
 from ..program.images import Path
 from ..program.joint import Joint, JointPlan, Kind, averaging, joint_of
 from ..program.packing import Packed
 from ..program.signals import SignalPlan, half_support
 from ..program.steps import PADDING
 from ..typing import Backend, BackendObject, Tier
-from .base import Transform, backend_name, one_of
+from .base import Engined, one_of
 from .scattering1d import (
     averaging_of,
     chosen_of,
@@ -36,13 +35,6 @@ from .scattering1d import (
 _CALLER = "TimeFrequencyScattering"
 _OUT_TYPES = ("array", "list", "dict")
 _FORMATS = ("time", "joint")
-_BACKENDS: dict[Backend, Callable[..., Tensor]] = {
-    "native": ops.scattering,
-    "torch": ops.scattering,
-    "torch_skcuda": ops.scattering,
-    "torch_scatcuda": ops.scattering,
-    "reference": reference.scattering,
-}
 
 Listed = list[dict[str, Any]]
 Named = dict[tuple[int, ...], Tensor]
@@ -61,7 +53,7 @@ class Row(NamedTuple):
     n1: range
 
 
-class TimeFrequencyScattering(Transform, Generic[Output]):
+class TimeFrequencyScattering(Engined, Generic[Output]):
     """Joint time-frequency scattering of real signals: the scalogram ``U1(n1, t) =
     |x * psi_n1|(t)`` is filtered by wavelets of time and log-frequency ``n1``,
 
@@ -182,15 +174,13 @@ class TimeFrequencyScattering(Transform, Generic[Output]):
             )
         self._plan = plan
         self.input_shape: tuple[int, ...] = (N,)
-        self._backend: Backend = backend_name(_CALLER, backend, _BACKENDS)
-        self._tier: Tier = one_of(_CALLER, "tier", tier, ("auto", "general", "fused"))
-        self._workspace = 0 if workspace is None else integer(_CALLER, "workspace", workspace, 1)
-        limits.at_most(_CALLER, "workspace", self._workspace, limits.BYTES)
+        self._use(backend, tier, workspace)
         self._out_type: str = one_of(_CALLER, "out_type", out_type, _OUT_TYPES)
         self._format: str = one_of(_CALLER, "format", format, _FORMATS)
         self._lay_out()
         self._start()
 
+    _caller = _CALLER
     frontend_name = "torch"  # Kymatio's word
 
     # --- what it is ---
@@ -266,11 +256,6 @@ class TimeFrequencyScattering(Transform, Generic[Output]):
     def padding(self) -> str:
         """How a signal goes on."""
         return PADDING[self._plan.time.pad]
-
-    @property
-    def backend(self) -> Backend:
-        """How the coefficients are computed."""
-        return self._backend
 
     @property
     def out_type(self) -> str:
@@ -395,7 +380,7 @@ class TimeFrequencyScattering(Transform, Generic[Output]):
             stride=None if plan.time.stride is None else 1 << plan.time.stride,
             stride_fr=None if plan.stride is None else 1 << plan.stride,
             out_type=self.out_type, format=self.format, backend=self._backend,
-            padding=self.padding, paths=paths, tier=self._tier, workspace=self._workspace or None,
+            padding=self.padding, paths=paths, tier=self._tier, workspace=self._workspace,
         )  # fmt: skip
         return made.to(self._phi_0)
 
@@ -503,7 +488,7 @@ class TimeFrequencyScattering(Transform, Generic[Output]):
         """The rows ``[..., rows, n]`` of a program, averaged along log-frequency."""
         joint = self._joints[i]
         packed = Packed(*(getattr(self, f"_{name}_{i}") for name in Packed._fields))
-        S = _BACKENDS[self._backend](x, *packed, self._texts[i], self._tier, self._workspace)
+        S = self._scattered(x, packed, self._texts[i])
         if self.average == "global":
             S = (S * getattr(self, f"_points_{i}"))[..., None]
         first = joint.planes[0].first if joint.planes else S.shape[-2]
