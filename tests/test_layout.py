@@ -128,9 +128,37 @@ def private(name: str, path: Path) -> Iterator[str]:
             yield f"{path}:{node.lineno}: {ast.unparse(node)}"
 
 
+def attributes(path: Path) -> tuple[set[str], set[str]]:
+    """Private names that a module gives to something, and those that it asks others for."""
+    given, asked = set(), set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            given.add(node.name)
+        elif isinstance(node, ast.Name):
+            given.add(node.id)
+        elif isinstance(node, ast.Attribute) and re.match("_[a-z]", node.attr):
+            own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            (given if own else asked).add(node.attr)
+    return given, asked
+
+
 def test_no_private_name_of_another_module():
     found = [use for name, path in modules(PACKAGE).items() for use in private(name, path)]
     assert found == []
+
+
+def test_no_private_attribute_of_another_package():
+    """What begins with an underscore stays in its folder, where something has it."""
+    folders: dict[Path, tuple[set[str], set[str]]] = {}
+    for path in modules(PACKAGE).values():
+        given, asked = folders.setdefault(path.parent, (set(), set()))
+        for names, own in zip((given, asked), attributes(path), strict=True):
+            names |= own
+    everywhere = set().union(*(given for given, _ in folders.values()))
+    strangers = {
+        str(folder): (asked & everywhere) - given for folder, (given, asked) in folders.items()
+    }
+    assert {folder: names for folder, names in strangers.items() if names} == {}
 
 
 def test_no_test_imports_a_test():

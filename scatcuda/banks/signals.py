@@ -98,6 +98,13 @@ def periodised(band: Band, N: int, res: int, aliases: Aliases) -> Band:
     return Band(found.first, found.values / (1 << res)) if aliases == "mean" else found
 
 
+def levels_of(band: Band, N: int, count: int, aliases: Aliases) -> list[Tensor]:
+    """A filter of ``N`` bins at so many resolutions, as Kymatio lists it: ``[N / 2^res, 1]``,
+    float32."""
+    levels = (dense(periodised(band, N, res, aliases), N >> res) for res in range(count))
+    return [_tensor(level).float()[:, None] for level in levels]
+
+
 def lowpass_band(N: int, T: float) -> Band:
     """The Gaussian low-pass."""
     return Band(0, gaussian(N, 0.1 / T))

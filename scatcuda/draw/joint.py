@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ..arguments import integer
 from ..banks.harmonics import real_harmonics
-from ..banks.signals import dense, morlet_band, wavelet_along
 from ..terminal import printable
 from ..transforms.timefrequency import TimeFrequencyScattering
 from .style import GREY, Sheet, drawn, shade
@@ -44,16 +43,15 @@ def joint_filters_report(
         paths       41 joint ones: 5 of order 1, 36 of order 2; 152 channels of format "time"
     """
     scattering = TimeFrequencyScattering(J=J, J_fr=J_fr, Q=Q, shape=N)
-    plan = scattering._plan
-    second = sorted({path[0] for path in plan.paths if len(path) == 2})
-    xi = [plan.time.banks[1][n2].xi for n2 in second] or [0.0]
-    xi_fr = [psi.xi for psi in plan.bank if psi.xi > 0]
-    orders = [len(path) for path in plan.paths]
+    second, along = _second(scattering), scattering.filters_fr[1]
+    xi = [psi["xi"] for psi in second] or [0.0]
+    xi_fr = [psi["xi"] for psi in along if psi["xi"] > 0]
+    orders = scattering.joint_meta()["order"].tolist()
     lines = {
         "along time": f"{len(second)} wavelets that follow a smaller scale, {min(xi):.3f} to "
         f"{max(xi):.3f} cycles a sample",
         "along n1": f"{len(xi_fr)} wavelets of either spin, {min(xi_fr):.3f} to {max(xi_fr):.3f} "
-        f"cycles a place; {plan.padded} places for {len(plan.time.banks[0])}",
+        f"cycles a place; {along[0]['N']} places for {len(scattering.psi1_f)}",
         "paths": f"{len(orders) - 1} joint ones: {orders.count(1)} of order 1, {orders.count(2)} "
         f'of order 2; {scattering.output_shape[0]} channels of format "time"',
     }
@@ -73,37 +71,38 @@ def draw_joint_wavelets(
 
     Raises: as :func:`scatcuda.draw.bank.draw_bank`; ValueError: there is no joint wavelet.
     """
-    plan = scattering._plan
-    second = sorted({path[0] for path in plan.paths if len(path) == 2})[:3]
-    several = [n for n, psi in enumerate(plan.bank) if psi.xi > 0][:4]
+    second = _second(scattering)[:3]
+    by_xi = {psi["xi"]: psi for psi in scattering.filters_fr[1]}
+    several = [xi for xi in by_xi if xi > 0][:4]
     if not second:
         raise ValueError("draw_joint_wavelets: of J = 1 no wavelet follows another")
-    widest = 4 / plan.time.banks[1][second[-1]].sigma / (2 * np.pi)
+    widest = 4 / second[-1]["sigma"] / (2 * np.pi)
     note = f"J = {scattering.J}, J_fr = {scattering.J_fr}, Q = {scattering.Q[0]}: "
     with drawn(path, Sheet.size(1)) as figure:
         sheet = Sheet(figure, title, note + "real part, over time and down log-frequency")
         for column, (spin, name) in enumerate(((1, "One spin"), (-1, "The other"))):
             rows = [
-                torch.cat([
-                    _joint(plan, n2, n_fr if spin > 0 else n_fr + (len(plan.bank) - 1) // 2, widest)
-                    for n_fr in several
-                ], 1)
-                for n2 in second
-            ]  # fmt: skip
-            xi = ", ".join(f"{plan.bank[n].xi:.2g}" for n in several)
-            axes = sheet.panel(0, 2 * column, name, f"ξ_fr = {spin * 1:+d} · ({xi})", 2)
+                torch.cat([_joint(psi, by_xi[spin * xi], widest) for xi in several], 1)
+                for psi in second
+            ]
+            frequencies = ", ".join(f"{xi:.2g}" for xi in several)
+            axes = sheet.panel(0, 2 * column, name, f"ξ_fr = {spin:+d} · ({frequencies})", 2)
             shade(axes, torch.cat(rows), "bilinear")
             axes.set_xlabel(f"{2 * widest * len(several):.0f} samples", color=GREY)
 
 
-def _joint(plan: Any, n2: int, n_fr: int, widest: float) -> Tensor:
+def _second(scattering: TimeFrequencyScattering[Any]) -> list[dict[str, Any]]:
+    """The wavelets in time that follow another one."""
+    used = {int(n2) for n2 in scattering.joint_meta()["n2"] if n2 >= 0}
+    return [psi for n2, psi in enumerate(scattering.psi2_f) if n2 in used]
+
+
+def _joint(psi: dict[str, Any], along: dict[str, Any], widest: float) -> Tensor:
     """A wavelet ``[places, samples]``, its largest value 1."""
-    parts: list[NDArray[np.complex128]] = []
-    for band, side, reach, count in (
-        (morlet_band(plan.time.padded, plan.time.banks[1][n2]), plan.time.padded, widest, _TILE[0]),
-        (wavelet_along(plan, n_fr), plan.padded, _PLACES, _TILE[1]),
-    ):
-        parts.append(_at(dense(band, side), np.linspace(-reach, reach, count)))
+    parts = [
+        _at(f["levels"][0][:, 0].double().numpy(), np.linspace(-reach, reach, count))
+        for f, reach, count in ((psi, widest, _TILE[0]), (along, _PLACES, _TILE[1]))
+    ]
     wave = torch.from_numpy(np.outer(parts[1], parts[0])).real
     return wave / wave.abs().max()
 

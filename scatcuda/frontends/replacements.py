@@ -21,9 +21,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..arguments import ArgumentError, BackendError, InputError, integer
-from ..banks.signals import dense, lowpass_band, morlet_band, periodised, wavelet_along
-from ..program.packing import Band
-from ..program.signals import Morlet
 from ..transforms.base import KYMATIO_BUFFER, Learning
 from ..transforms.harmonic3d import HarmonicScattering3D
 from ..transforms.scattering1d import Scattering1D
@@ -213,30 +210,14 @@ class _JointModule(_Module, TimeFrequencyScattering):
     def __init__(self, **options: Any) -> None:
         build: Any = TimeFrequencyScattering.__init__  # whose overloads tell out_types apart
         build(self, **options)
-        _same_places(self)
 
-    @property
-    def pad_left(self) -> int:
-        """Samples before the signal."""
-        return self._plan.time.before
-
-    @property
-    def pad_right(self) -> int:
-        """Samples behind it."""
-        return self._N_padded - self._plan.time.N - self.pad_left
-
-    @property
-    def ind_start(self) -> dict[int, int]:
-        """The first sample of the signal itself, by resolution."""
-        return {res: self._plan.time.inside(res)[0] for res in self._resolutions()}
-
-    @property
-    def ind_end(self) -> dict[int, int]:
-        """Behind its last sample."""
-        return {res: self._plan.time.inside(res)[1] for res in self._resolutions()}
-
-    def _resolutions(self) -> range:
-        return range(max(self.log2_T, self.J) + 1)
+    def _lay_out(self) -> None:
+        if self.format == "time" and self.average_fr == "local" and self.stride_fr < 1 << self.J_fr:
+            raise ArgumentError(
+                "TimeFrequencyScattering: of spin 0 Kymatio lists too few places where format is "
+                f"'time' and stride_fr below 2^J_fr; got {self.stride_fr}"
+            )
+        super()._lay_out()
 
     @property
     def _N_padded(self) -> int:
@@ -246,51 +227,6 @@ class _JointModule(_Module, TimeFrequencyScattering):
     def _N_padded_fr(self) -> int:
         return self._plan.padded
 
-    @property
-    def log2_stride(self) -> int:
-        """Of the coefficients in time."""
-        return self._plan.time.coarsest if self.average else self.log2_T
-
-    @property
-    def log2_stride_fr(self) -> int:
-        """Along log-frequency."""
-        return self._plan.coarsest if self.average_fr == "local" else self.log2_F
-
-    @property
-    def phi_f(self) -> dict[str, Any]:
-        """The low-pass as Kymatio lists it, at all resolutions."""
-        deepest = max(psi.j for bank in self._plan.time.banks for psi in bank)
-        band = lowpass_band(self._N_padded, self.T)
-        return _filter(
-            band, self._N_padded, max(deepest, 1 + self.log2_T), 0, 0.1 / self.T, self.log2_T
-        )
-
-    @property
-    def psi1_f(self) -> list[dict[str, Any]]:
-        """The wavelets in time of the first order."""
-        return [_wavelet(psi, self._N_padded, 1) for psi in self._plan.time.banks[0]]
-
-    @property
-    def psi2_f(self) -> list[dict[str, Any]]:
-        """Those of the second."""
-        first, second = self._plan.time.banks
-        before = min(max(psi.j for psi in first), 1 + self.log2_T)
-        return [_wavelet(psi, self._N_padded, max(min(before, psi.j), 1)) for psi in second]
-
-    @property
-    def filters_fr(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """The average along log-frequency, and the filters there."""
-        plan, N = self._plan, self._N_padded_fr
-        deepest = max(psi.j for psi in plan.bank[1:])
-
-        def low(width: float, j: int, more: int) -> dict[str, Any]:
-            return _filter(lowpass_band(N, width), N, max(more, 1 + j), 0, 0.1 / width, j)
-
-        average = low(plan.F, self.log2_F, 0)
-        bands = [_filter(wavelet_along(plan, n), N, 1, *plan.bank[n]) for n in
-                 range(1, len(plan.bank))]  # fmt: skip
-        return average, [low(1 << plan.J, plan.J, deepest), *bands]
-
     def load_filters(self) -> None:
         """Nothing: the filters are as the module is."""
 
@@ -298,27 +234,6 @@ class _JointModule(_Module, TimeFrequencyScattering):
         average, bank = self.filters_fr
         filters = [self.phi_f, *self.psi1_f, *self.psi2_f, average, *bank]
         return [{"levels": [level.to(self._phi_0) for level in f["levels"]]} for f in filters]
-
-
-def _same_places(module: TimeFrequencyScattering[Any]) -> None:
-    """Whether Kymatio names the same places ``n1``."""
-    if module.format == "time" and module.average_fr == "local":
-        if module.stride_fr < 1 << module.J_fr:
-            raise ArgumentError(
-                "TimeFrequencyScattering: of spin 0 Kymatio lists too few places where format is "
-                f"'time' and stride_fr below 2^J_fr; got {module.stride_fr}"
-            )
-
-
-def _wavelet(psi: Morlet, N: int, levels: int) -> dict[str, Any]:
-    return _filter(morlet_band(N, psi), N, levels, *psi)
-
-
-def _filter(band: Band, N: int, levels: int, xi: float, sigma: float, j: int) -> dict[str, Any]:
-    """As Kymatio's development branch lists it: coarser ones are sums of aliases."""
-    made = (dense(periodised(band, N, res, "sum"), N >> res) for res in range(levels))
-    tensors = [torch.from_numpy(level).float()[:, None] for level in made]
-    return {"levels": tensors, "xi": xi, "sigma": sigma, "j": j, "N": N}
 
 
 class _EndOfConstructors(nn.Module):

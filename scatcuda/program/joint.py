@@ -144,7 +144,8 @@ class JointPlan:
         return Kind(self.resolution(path[-1]), later)
 
     def end(self, path: Path) -> int:
-        """The resolution in time of a path's coefficients."""
+        """The resolution in time of a path's planes, or of its coefficients where they are averaged
+        over some samples."""
         plan = self.time
         if plan.average == "local":
             return plan.coarsest
@@ -189,7 +190,6 @@ class Joint(NamedTuple):
     #: As of Cascade; of order -2 wavelets along n1
     sets: tuple[tuple[int, int, tuple[int, ...]], ...]
     matrices: tuple[tuple[int, bool], ...]  # as of Cascade
-    end: int  # the resolution in time
     planes: tuple[Planes, ...]  # order 0 is the first channel, and in none of these
 
 
@@ -279,7 +279,7 @@ def _joint(plan: JointPlan, paths: tuple[Path, ...], end: int) -> Joint:
     sides = () if signals.average == "global" else (high - low,)
     tables = tuple(b.sets), tuple(b.matrices), tuple(steps)
     program = Program(b.axes, channels, sides, *tables)
-    return Joint(program, tuple(sets), tuple(matrices), end, tuple(planes))
+    return Joint(program, tuple(sets), tuple(matrices), tuple(planes))
 
 
 def averaging(plan: JointPlan, resolution: int) -> NDArray[np.float64]:

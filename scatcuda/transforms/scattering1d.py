@@ -17,14 +17,7 @@ from typing_extensions import TypeVar
 from .. import limits
 from ..arguments import ArgumentError, boolean, integer, plain, scales
 from ..banks.learned_signals import SIGNAL_KINDS, LearnedSignals
-from ..banks.signals import (
-    Aliases,
-    dense,
-    lowpass_band,
-    morlet_band,
-    pack_signals,
-    periodised,
-)
+from ..banks.signals import Aliases, levels_of, lowpass_band, morlet_band, pack_signals
 from ..program.images import Path
 from ..program.joint import JointPlan
 from ..program.packing import Band, Packed
@@ -574,11 +567,7 @@ class Scattering1D(Learning, Generic[Output]):
         return morlets(self.J, self.Q[order])
 
     def _levels(self, band: Band, deepest: int) -> list[Tensor]:
-        N = self._plan.padded
-        levels = (
-            dense(periodised(band, N, res, self.aliases), N >> res) for res in range(deepest + 1)
-        )
-        return [torch.from_numpy(level).float()[:, None] for level in levels]
+        return levels_of(band, self._plan.padded, deepest + 1, self.aliases)
 
 
 # --- arguments --------------------------------------------------------------------------------

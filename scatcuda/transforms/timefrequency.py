@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Generic, Literal, NamedTuple, cast, overload
 
@@ -15,11 +15,11 @@ from typing_extensions import TypeVar
 
 from .. import limits
 from ..arguments import ArgumentError, integer, scales
-from ..banks.signals import pack_joint
+from ..banks.signals import levels_of, lowpass_band, morlet_band, pack_joint, wavelet_along
 from ..program.images import Path
 from ..program.joint import Joint, JointPlan, Kind, averaging, joint_of
-from ..program.packing import Packed
-from ..program.signals import SignalPlan, half_support
+from ..program.packing import Band, Packed
+from ..program.signals import Morlet, SignalPlan, half_support
 from ..program.steps import PADDING
 from ..typing import Backend, BackendObject, Tier
 from .base import Engined, one_of
@@ -235,12 +235,12 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
     @property
     def stride(self) -> int:
         """Samples from one coefficient to the next."""
-        return 1 << self._plan.time.coarsest
+        return 1 << self.log2_stride
 
     @property
     def stride_fr(self) -> int:
         """Places from one coefficient to the next."""
-        return 1 << self._plan.coarsest
+        return 1 << self.log2_stride_fr
 
     @property
     def log2_T(self) -> int:
@@ -251,6 +251,70 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
     def log2_F(self) -> int:
         """The largest power of two in ``F``."""
         return self._plan.log2_F
+
+    @property
+    def pad_left(self) -> int:
+        """Samples before the signal."""
+        return self._plan.time.before
+
+    @property
+    def pad_right(self) -> int:
+        """Samples behind it."""
+        return self._plan.time.padded - self._plan.time.N - self.pad_left
+
+    @property
+    def ind_start(self) -> dict[int, int]:
+        """The first sample of the signal itself, by resolution."""
+        return {res: self._plan.time.inside(res)[0] for res in self._resolutions()}
+
+    @property
+    def ind_end(self) -> dict[int, int]:
+        """Behind its last sample."""
+        return {res: self._plan.time.inside(res)[1] for res in self._resolutions()}
+
+    @property
+    def log2_stride(self) -> int:
+        """Of the coefficients in time."""
+        return self._plan.time.coarsest if self.average == "local" else self.log2_T
+
+    @property
+    def log2_stride_fr(self) -> int:
+        """Along log-frequency."""
+        return self._plan.coarsest if self.average_fr == "local" else self.log2_F
+
+    @property
+    def phi_f(self) -> dict[str, Any]:
+        """The low-pass as Kymatio lists it, at all resolutions."""
+        deepest = max(psi.j for bank in self._plan.time.banks for psi in bank)
+        N, T, j = self._plan.time.padded, self.T, self.log2_T
+        return _listed(lowpass_band(N, T), N, max(deepest, 1 + j), Morlet(0, 0.1 / T, j))
+
+    @property
+    def psi1_f(self) -> list[dict[str, Any]]:
+        """The wavelets in time of the first order."""
+        return self._wavelets(0, lambda psi: 1)
+
+    @property
+    def psi2_f(self) -> list[dict[str, Any]]:
+        """Those of the second."""
+        before = min(max(psi.j for psi in self._plan.time.banks[0]), 1 + self.log2_T)
+        return self._wavelets(1, lambda psi: max(min(before, psi.j), 1))
+
+    @property
+    def filters_fr(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The average along log-frequency, and the filters there."""
+        plan, N = self._plan, self._plan.padded
+        deepest = max(psi.j for psi in plan.bank[1:])
+
+        def low(width: float, j: int, more: int) -> dict[str, Any]:
+            psi = Morlet(0, 0.1 / width, j)
+            return _listed(lowpass_band(N, width), N, max(more, 1 + j), psi)
+
+        average = low(plan.F, self.log2_F, 0)
+        bands = [
+            _listed(wavelet_along(plan, n), N, 1, psi) for n, psi in enumerate(plan.bank) if psi.xi
+        ]
+        return average, [low(1 << plan.J, plan.J, deepest), *bands]
 
     @property
     def padding(self) -> str:
@@ -264,8 +328,7 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
 
     @out_type.setter
     def out_type(self, value: str) -> None:
-        self._out_type = one_of(_CALLER, "out_type", value, _OUT_TYPES)
-        self._changed()
+        self._change(_out_type=one_of(_CALLER, "out_type", value, _OUT_TYPES))
 
     @property
     def format(self) -> str:
@@ -274,8 +337,7 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
 
     @format.setter
     def format(self, value: str) -> None:
-        self._format = one_of(_CALLER, "format", value, _FORMATS)
-        self._changed()
+        self._change(_format=one_of(_CALLER, "format", value, _FORMATS))
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -284,7 +346,7 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
         n = self._plan.time.outputs
         if self.format == "time":
             return len(self._rows), n
-        return len(self._rows), self._rows[0].rows if self._rows else 0, n
+        return len(self._rows), self._rows[0].rows, n
 
     def output_size(self, detail: bool = False) -> int | tuple[int, ...]:
         """The number of channels; with ``detail`` that of each order."""
@@ -324,7 +386,13 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
         return found | dict(zip(names, along, strict=True))
 
     def joint_meta(self) -> dict[str, Any]:
-        """Of the joint paths, whatever the format: see :meth:`JointPlan.meta`."""
+        """The joint paths, whatever the format.
+
+        Returns: ``"key"``, ``()``, ``(n_fr,)`` or ``(n2, n_fr)``, as ``paths`` takes them; of each
+            ``"order"``; ``"n2"``, ``"j"`` and ``"xi"`` of the wavelet in time that is not the first
+            one; ``"n_fr"``, ``"spin"``, ``"j_fr"``, ``"xi_fr"`` and ``"sigma_fr"`` of that along
+            log-frequency; NaN where there is none.
+        """
         return self._plan.meta()
 
     # --- what it does ---
@@ -402,6 +470,14 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
     _phi_0: Tensor
     _index: Tensor
 
+    def _resolutions(self) -> range:
+        return range(max(self.log2_T, self.J) + 1)
+
+    def _wavelets(self, order: int, levels: Callable[[Morlet], int]) -> list[dict[str, Any]]:
+        N = self._plan.time.padded
+        bank = self._plan.time.banks[order]
+        return [_listed(morlet_band(N, psi), N, levels(psi), psi) for psi in bank]
+
     def _why_not(self, x: Tensor) -> str:
         return "" if x.ndim else ": it should have at least one axis"  # as Kymatio says
 
@@ -411,14 +487,25 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
                 f"{_CALLER}: Cannot convert to out_type='array' where nothing is averaged over "
                 "time, T = 0. Please set out_type to 'list' or 'dict'"
             )
+        if self.format == "joint" and not any(self._plan.paths):
+            raise ValueError(
+                f"{_CALLER}: out_type='array' of format='joint' leaves order 0 out, and paths "
+                "chooses nothing else"
+            )
         if self.format == "joint" and not self.average_fr:
             raise ValueError(
                 f"{_CALLER}: Cannot convert to format='joint' with out_type='array' and F=0. "
                 "Either set format='time', out_type='dict', or out_type='list'"
             )
 
-    def _changed(self) -> None:
-        self._lay_out()
+    def _change(self, **changes: Any) -> None:
+        before = {name: getattr(self, name) for name in changes}
+        vars(self).update(changes)
+        try:
+            self._lay_out()
+        except ValueError:  # it stays as it was
+            vars(self).update(before)
+            raise
         self._follow(anew=True)
 
     def _lay_out(self) -> None:
@@ -549,10 +636,15 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
         for planes in joint.planes:
             places, first = plan.padded >> planes.kind.resolution, planes.first
             for path in planes.paths:
-                end = plan.time.banks[1][path[0]].j if len(path) == 2 else plan.time.log2_T
-                points[first : first + places] = padded >> end
+                points[first : first + places] = padded >> plan.end(path)
                 first += places
         return points
+
+
+def _listed(band: Band, N: int, levels: int, psi: Morlet) -> dict[str, Any]:
+    """A filter as Kymatio lists it."""
+    made = {"levels": levels_of(band, N, levels, "sum"), "N": N}
+    return made | psi._asdict()
 
 
 def _quality(Q_fr: Any) -> int:
