@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -310,17 +311,7 @@ def of_signals(seed: int, dtype: torch.dtype = torch.float64) -> tuple[Program, 
     side = 2 ** rng.randint(3, 11)
     before, after = rng.choice([(0, 0), (side // 4, side // 3), (1, 0)])
     b = Builder(Axis(side - before - after, rng.choice("rszp"), before, after) if before else side)
-    outputs = rng.choice([0, 1, 3, 8, 13])
-    matrices: dict[int, int] = {}
-
-    def average(source: int) -> None:
-        (grid,) = b.grid(source)
-        if not outputs:
-            return b.mean(source)
-        if grid not in matrices or rng.random() < 0.2:
-            matrices[grid] = b.matrix(outputs, grid, rng.choice([0, 1, 2, 5, grid]))
-        b.average(source, matrices[grid])
-        return None
+    average = _averages(b, rng)
 
     def grow(source: int, level: int, budget: int) -> None:
         for i in range(rng.randint(1, 2)):
@@ -339,13 +330,8 @@ def of_signals(seed: int, dtype: torch.dtype = torch.float64) -> tuple[Program, 
     return program, _narrowed(program, random_tables(program.text, seed, dtype), rng)
 
 
-def of_groups(seed: int, dtype: torch.dtype = torch.float64) -> tuple[Program, Packed]:
-    """Of one axis as well: planes that wavelets leave complex, of one length whatever they come
-    from, gathered in any order along axes of any length, filtered there and averaged."""
-    rng = random.Random(seed)
-    side = 2 ** rng.randint(4, 12)
-    before = rng.choice([0, side // 4])
-    b = Builder(Axis(side - 2 * before, rng.choice("rszp"), before, before) if before else side)
+def _averages(b: Builder, rng: random.Random) -> Callable[[int], None]:
+    """Averages planes: all to as many outputs, by few matrices, or by their means."""
     outputs = rng.choice([0, 1, 3, 8, 13])
     matrices: dict[int, int] = {}
 
@@ -357,6 +343,18 @@ def of_groups(seed: int, dtype: torch.dtype = torch.float64) -> tuple[Program, P
             matrices[grid] = b.matrix(outputs, grid, rng.choice([0, 1, 2, 5, grid]))
         b.average(source, matrices[grid])
         return None
+
+    return average
+
+
+def of_groups(seed: int, dtype: torch.dtype = torch.float64) -> tuple[Program, Packed]:
+    """Of one axis as well: planes that wavelets leave complex, of one length whatever they come
+    from, gathered in any order along axes of any length, filtered there and averaged."""
+    rng = random.Random(seed)
+    side = 2 ** rng.randint(4, 12)
+    before = rng.choice([0, side // 4])
+    b = Builder(Axis(side - 2 * before, rng.choice("rszp"), before, before) if before else side)
+    average = _averages(b, rng)
 
     if rng.random() < 0.7:
         average(X)

@@ -224,6 +224,8 @@ def test_far_too_narrow_or_wide(sigma_0):
 def test_powers_and_order_are_assigned():
     """As Kymatio's programs do."""
     S, x = HarmonicScattering3D(2, (8, 6, 4), L=1), torch.rand(8, 6, 4)
+    S.backend = "reference"
+    S.backend = "native"
     S.max_order, S.method, S.integral_powers = 1, "integral", np.array([1.0, 3.0])
     expected = HarmonicScattering3D(2, (8, 6, 4), L=1, max_order=1, integral_powers=(1, 3))(x)
     assert torch.equal(S(x), expected) and S.output_shape == expected.shape
@@ -231,6 +233,24 @@ def test_powers_and_order_are_assigned():
         with pytest.raises(ValueError, match=f"{name} must be"):
             setattr(S, name, value)
     assert torch.equal(S(x), expected)
+
+
+def test_as_features():
+    from scatcuda.learn import ScatteringTransformer
+
+    S, x = HarmonicScattering3D(1, (8, 6, 4), L=1), np.random.default_rng(0).random((3, 8, 6, 4))
+    transformer = ScatteringTransformer(scattering=S, dtype="float64")
+    found = transformer.fit_transform(x)
+    expected = S.double()(torch.from_numpy(x)).flatten(1).numpy()
+    np.testing.assert_array_equal(found, expected)
+    names = transformer.get_feature_names_out()
+    assert len(set(names)) == found.shape[1] and names[0] == "j0_at_0_0"
+    several = transformer.fit_transform(x[:, None].repeat(2, 1))
+    np.testing.assert_array_equal(several, np.hstack([expected, expected]))
+    with pytest.raises(ValueError, match="pool must be None where scattering takes densities"):
+        ScatteringTransformer(scattering=S, pool="mean").fit(x)
+    with pytest.raises(ValueError, match="X must be densities"):
+        ScatteringTransformer(scattering=S).fit(x[0])
 
 
 def test_any_batch_and_strides():

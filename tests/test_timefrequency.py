@@ -248,6 +248,10 @@ def test_as_a_module():
     with pytest.raises(ValueError, match="format must be one of 'time', 'joint'"):
         S.format = "other"
     assert S.format == "joint" and "J_fr=2" in repr(S)
+    S.backend = "reference"
+    torch.testing.assert_close(S(x), joint(x))
+    with pytest.raises(ValueError, match="TimeFrequencyScattering: backend must be one of"):
+        S.backend = "skcuda"
 
 
 @pytest.mark.parametrize(
@@ -303,6 +307,26 @@ def test_what_cannot_be_stacked():
         TimeFrequencyScattering(**SMALL, T=0)(x)
     with pytest.raises(ValueError, match="Cannot convert to format='joint'"):
         TimeFrequencyScattering(**SMALL, F=0, format="joint")(x)
+
+
+def test_order_0_alone_has_no_axis_of_log_frequency():
+    S = TimeFrequencyScattering(**SMALL, format="joint", paths=[()])
+    with pytest.raises(ValueError, match="leaves order 0 out, and paths chooses nothing else"):
+        S(signal().float())
+    S.out_type = "dict"
+    assert list(S(signal().float())) == [()]
+
+
+@pytest.mark.parametrize("format", ["time", "joint"])
+def test_as_features(format):
+    from scatcuda.learn import ScatteringTransformer
+
+    S = TimeFrequencyScattering(**SMALL, format=format)
+    transformer = ScatteringTransformer(scattering=S, pool="mean", log=True)
+    rows = transformer.fit_transform(np.random.default_rng(0).normal(size=(3, 128)))
+    names = transformer.get_feature_names_out().tolist()
+    assert rows.shape == (3, len(S.meta()["key"])) == (3, len(set(names)))
+    assert names[-1] == ("n4_fr6" if format == "joint" else "n8_n4_fr6")
 
 
 def test_wrong_input():
@@ -381,6 +405,13 @@ def test_accelerated(development_class):
     average, bank = ours.filters_fr
     assert [psi["xi"] for psi in bank] == [psi.xi for psi in ours._plan.bank]
     assert average["j"] == 2 and len(average["levels"][1]) == 26
+    ours.backend = "torch"
+    with accelerate():
+        narrow = development_class(4, 2, 4, 128, stride_fr=1, format="joint")
+    expected = narrow(x)
+    with pytest.raises(ValueError, match="stride_fr below"):
+        narrow.format = "time"
+    assert narrow.format == "joint" and torch.equal(narrow(x), expected)
     names = [name for name in ours.state_dict() if name.startswith("tensor")]
     levels = [f["levels"] for f in (ours.phi_f, *ours.psi1_f, *ours.psi2_f, average, *bank)]
     assert len(names) == sum(map(len, levels))

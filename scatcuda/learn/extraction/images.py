@@ -5,7 +5,7 @@
 
 A lazy array has `len()`, `.shape` and slices; only the slices that are asked for are read. Pixels
 arrive as the floats that the transforms see: uint8 divided by 255, floats as they are. Samples of
-signals are taken as they are, whole numbers too.
+signals and of densities, which have an axis more, are taken as they are, whole numbers too.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ from .shard import named
 _WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
+#: What is read, by the axes of one, and several
+NOUNS = {1: ("signal", "signals"), 2: ("image", "images"), 3: ("density", "densities")}
+
+
 class ImageSource:
     """Images to be read in batches.
 
@@ -32,7 +36,8 @@ class ImageSource:
             tensor, what NumPy makes an array of, or a lazy array. uint8 or floating.
         shape: ``(M, N)`` or ``(C, M, N)``; ``None``: from ``X``.
         caller: heads the errors.
-        rank: 2, or 1 for signals ``[n, N]``, ``[n, C, N]``, ``shape`` ``(N,)`` or ``(C, N)``.
+        rank: 2, or 1 for signals ``[n, N]``, ``[n, C, N]``, ``shape`` ``(N,)`` or ``(C, N)``, or 3
+            for densities, with a side more.
     Raises: TypeError, ValueError: ``X`` is nothing of this kind.
     Example:
         >>> source = ImageSource(np.full((5, 16), 255, dtype=np.uint8), shape=(4, 4))
@@ -48,7 +53,7 @@ class ImageSource:
         rank: int = 2,
     ) -> None:
         self._caller, self._rank = caller, rank
-        noun, sides = ("images", "M, N") if rank == 2 else ("signals", "N")
+        noun, sides = NOUNS[rank][1], ", ".join("MNO"[:rank]) if rank > 1 else "N"
         lazy = hasattr(X, "shape") and hasattr(X, "__getitem__") and not hasattr(X, "__array__")
         if not isinstance(X, (Tensor, np.ndarray)) and not lazy:
             X = np.asarray(X)
@@ -58,19 +63,20 @@ class ImageSource:
         if shape is not None:
             shape = tuple(integer(caller, "shape", side, 1) for side in shape)
             if len(shape) not in (rank, rank + 1):
-                kinds = "(M, N) or (C, M, N)" if rank == 2 else "(N,) or (C, N)"
+                kinds = f"({sides}{',' * (rank == 1)}) or (C, {sides})"
                 raise ValueError(f"{caller}: shape must be {kinds}; got {shape}")
             if size[1:] not in (shape, (math.prod(shape),)):
                 raise ValueError(
                     f"{caller}: X must be {noun} [n, {', '.join(map(str, shape))}] or rows "
-                    f"[n, {math.prod(shape)}]; got {list(size)}{channels_last(size[1:])}"
+                    f"[n, {math.prod(shape)}]; got {list(size)}"
+                    f"{channels_last(size[1:]) if rank == 2 else ''}"
                 )
         elif len(size) not in (rank + 1, rank + 2):
             raise ValueError(
                 f"{caller}: X must be {noun} [n, {sides}] or [n, C, {sides}], or rows with "
                 f"shape=({sides}) given; got {list(size)}"
             )
-        elif len(size) == 4 and channels_last(size[1:]):
+        elif rank == 2 and len(size) == 4 and channels_last(size[1:]):
             # A few columns of many colours would do as images where J is small.
             raise ValueError(
                 f"{caller}: X must be images [n, C, M, N]; got {list(size)}{channels_last(size)}, "
@@ -131,7 +137,7 @@ class ImageSource:
         real = (
             dtype.is_floating_point if isinstance(dtype, torch.dtype) else dtype.kind == "f"
         ) and str(dtype) not in ("float128", "longdouble")
-        if self._rank == 1:
+        if self._rank != 2:
             whole = getattr(dtype, "kind", "") in "iu" or dtype in _WHOLE
             if not real and not whole:
                 raise TypeError(f"{self._caller}: X must be of real numbers; got {dtype}")

@@ -28,7 +28,7 @@ from ...transforms.base import checked_output
 from ...transforms.scattering1d import Scattering1D
 from ...transforms.scattering2d import Scattering2D
 from ...typing import BankName, FeatureType, Pooling
-from .images import ImageSource
+from .images import NOUNS, ImageSource
 from .pooling import KINDS, Pool, meta_of, pooled_paths
 
 try:
@@ -58,7 +58,8 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
 
     Where ``Q`` is given, or ``scattering`` takes signals, so does the transformer: ``[n, N]`` or
     ``[n, C, N]``, scattered by :class:`~scatcuda.Scattering1D`, channel by channel; ``shape`` is
-    ``(N,)`` or ``(C, N)`` then.
+    ``(N,)`` or ``(C, N)`` then. Where ``scattering`` takes densities ``[n, M, N, O]``, so does it,
+    and ``pool`` must be None: their coefficients are integrals.
 
     Args:
         J: number of scales; coefficients are averaged over about ``2^J`` pixels. None where
@@ -136,7 +137,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         self._check_arguments()
         images = ImageSource(X, self.shape, _NAME, self._rank)
         if len(images) == 0:
-            noun = "image" if self._rank == 2 else "signal"
+            noun = NOUNS[self._rank][0]
             raise ValueError(f"{_NAME}: X must hold at least one {noun}; got 0 sample(s)")
         self._module(images.shape)  # says what is wrong with its arguments
         self.shape_ = images.shape
@@ -193,6 +194,10 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
             parts = [
                 [f"j{j}" for j in key[:half]] + [f"turn{d}" for d in key[half:]]
                 for half, key in halves
+            ]
+        elif "n_fr" in meta:  # of format "time" a path begins with n1, of "joint" it has an axis
+            parts = [
+                [*(f"n{n}" for n in key[:-1]), f"fr{key[-1]}"] if key else [] for key in meta["key"]
             ]
         else:
             columns = ["n"] if "xi" in meta else [n for n in ("j", "theta") if n in meta]
@@ -267,9 +272,9 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
     def _images(self, X: Any) -> ImageSource:
         images = ImageSource(X, self.shape, _NAME, self._rank)
         if images.shape != tuple(self.shape_):
-            noun = "images" if self._rank == 2 else "signals"
+            nouns = NOUNS[self._rank][1]
             raise ValueError(
-                f"{_NAME}: X must hold {noun} of shape {tuple(self.shape_)}, as in fit; "
+                f"{_NAME}: X must hold {nouns} of shape {tuple(self.shape_)}, as in fit; "
                 f"got {images.shape}"
             )
         return images
@@ -320,10 +325,11 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
 
     @property
     def _rank(self) -> int:
-        """Axes of what is transformed: 1 for signals."""
+        """Axes of what is transformed: 1 for signals, 3 for densities."""
         made = self.scattering is not None and not isinstance(self.scattering, nn.Module)
         said = self.shape if made else getattr(self.scattering, "input_shape", None)
-        return 1 if self.Q is not None or len(said or ()) == 1 else 2
+        axes = len(said or ())
+        return 1 if self.Q is not None or axes == 1 else 3 if axes == 3 and not made else 2
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -341,6 +347,11 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
             raise ValueError(f"{_NAME}: dtype must be one of {list(_DTYPES)}; got {self.dtype!r}")
         if self.pool not in KINDS:
             raise ValueError(f"{_NAME}: pool must be one of {list(KINDS)}; got {self.pool!r}")
+        if self.pool is not None and self._rank == 3:
+            raise ValueError(
+                f"{_NAME}: pool must be None where scattering takes densities, whose coefficients "
+                f"are integrals; got {self.pool!r}"
+            )
         boolean(_NAME, "log", self.log)
         integer(_NAME, "batch_size", self.batch_size, 1)
 
