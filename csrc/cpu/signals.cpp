@@ -31,7 +31,7 @@ struct Groups {
       SignalGroup<T> group{};
       group.spectrum = arena.take<Element<T>>(walk.blocks());
       if (backward) group.grad_spectrum = arena.take<Element<T>>(walk.strands() * walk.blocks());
-      const int64_t numbers = min(beside<T>, B) * walk.groups().numbers();
+      const int64_t numbers = min(beside<T>, B) * walk.gathering().numbers();
       group.stored = arena.take<T>(numbers);
       if (backward) group.grad_stored = arena.take<T>(numbers);
       if (groups != nullptr) new (groups + i) SignalGroup<T>(group);
@@ -45,7 +45,7 @@ struct Groups {
   // f(signals, the number of one among them, the number of a group step, a room) for all of these
   template <class F>
   void each_step(const Executor& executor, int64_t now, F&& f) const {
-    const int64_t steps = walk.groups().steps();
+    const int64_t steps = walk.gathering().steps();
     const int64_t signals = (now - 1) * beside<T> + groups[now - 1].count, total = signals * steps;
     in_turn(executor, min(threads, total), total, [&](int64_t t, int64_t i) {
       const int64_t signal = i % signals;
@@ -72,7 +72,7 @@ int64_t forward_signals(const Program& p, const Bank<T>& bank, int64_t B, const 
   const SignalWalk<T> walk(p, bank, false, false, false, arena);
   const Groups all(p, walk, B, false, executor.threads, arena);
   if (workspace == nullptr) return arena.used();
-  const int64_t numbers = walk.groups().numbers();
+  const int64_t numbers = walk.gathering().numbers();
   for (int64_t first = 0; first < all.count; first += all.at_once) {
     all.place(first, [&](SignalGroup<T>& group, int64_t b) {
       group.x = x + b * p.signal.last;
@@ -90,8 +90,8 @@ int64_t forward_signals(const Program& p, const Bank<T>& bank, int64_t B, const 
     });
     if (numbers > 0)
       all.each_step(executor, now, [&](const auto& group, int64_t i, int step, const auto& room) {
-        walk.groups().forward(step, group.stored + i * numbers, group.S + i * p.channels * p.unit,
-                              room.group);
+        walk.gathering().forward(step, group.stored + i * numbers,
+                                 group.S + i * p.channels * p.unit, room.group);
       });
   }
   return arena.used();
@@ -106,7 +106,7 @@ int64_t backward_signals(const Program& p, const Bank<T>& bank, int64_t psi_entr
   Arena arena(workspace);
   const SignalWalk<T> walk(p, bank, true, with_psi, with_phi, arena);
   const Groups all(p, walk, B, true, executor.threads, arena);
-  const int64_t strands = walk.strands(), numbers = walk.groups().numbers();
+  const int64_t strands = walk.strands(), numbers = walk.gathering().numbers();
   FilterSums<T>* sums = filters ? arena.take<FilterSums<T>>(strands) : nullptr;
   for (int64_t i = 0; filters && i < strands; ++i) {
     const FilterSums<T> sum = walk.filter_sums(arena);

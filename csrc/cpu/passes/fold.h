@@ -105,7 +105,7 @@ struct Fold {
   Folding first, middle, last;
   int64_t edges[3];  // rows where what falls on them changes: the box begins or ends, or the crop
   bool flat;
-  const int64_t *front, *left;  // ends of the box along the middle and the last axis
+  const int64_t *middle_ends, *last_ends;  // of the box
 
   // `ends` as a Box has them: of a middle axis of one line a box may have kept none
   Fold(const Grid& from, const Step& s, const int64_t* const (&ends)[3])
@@ -114,13 +114,14 @@ struct Fold {
         last{from.last, s.grid.last, s.crop_last},
         edges{first.edge(ends[0][0]), first.edge(ends[0][1]), s.crop_first ? first.low() : 0},
         flat(from.middle == 1 && ends[1][0] == ends[1][1] && !s.crop_first && !s.crop_last),
-        front(ends[1]),
-        left(ends[2]) {}
-  // Whether W is not 0 there for want of filters; images have none such worth the question
+        middle_ends(ends[1]),
+        last_ends(ends[2]) {}
+  // Whether a filter reaches column (c1, c2), or any of c2: elsewhere W is 0, and need not be
+  // transformed. Not asked of images, whose filters together reach nearly all columns.
   bool meets(int64_t c1, int64_t c2) const {
-    return flat || (middle.meets(front, c1) && last.meets(left, c2));
+    return flat || (middle.meets(middle_ends, c1) && last.meets(last_ends, c2));
   }
-  bool meets(int64_t c2) const { return flat || last.meets(left, c2); }
+  bool meets(int64_t c2) const { return flat || last.meets(last_ends, c2); }
 };
 
 // Where a kept bin of an axis is stored; −1 where it is not

@@ -15,11 +15,11 @@
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
-constexpr int places = vector_bytes == 64 ? 6 : 3;  // of a group, in registers at a time
-constexpr int64_t chunk = 2048;                     // points in time at a time
+constexpr int most_places = vector_bytes == 64 ? 6 : 3;  // of a group, in registers at a time
+constexpr int64_t most_points = 2048;                    // in time, at a time
 // From a row of them to the next: an odd number of vectors, so that rows do not meet in the cache
 template <class T>
-constexpr int64_t row = chunk + full_lanes<T>;
+constexpr int64_t row_pitch = most_points + full_lanes<T>;
 
 // A set of filters along the axis of a group
 template <class T>
@@ -99,7 +99,7 @@ struct Taps {
   int64_t count = 0;
   const T **re, **im;
   T **grad_re, **grad_im;
-  T* factors;  // [count][2][places]
+  T* factors;  // [count][2][most_places]
 
   Taps() = default;
   Taps(int64_t length, Arena& arena)
@@ -107,15 +107,15 @@ struct Taps {
         im(arena.take<const T*>(length)),
         grad_re(arena.take<T*>(length)),
         grad_im(arena.take<T*>(length)),
-        factors(arena.take<T>(2 * places * length)) {}
+        factors(arena.take<T>(2 * most_places * length)) {}
 };
 
 // Of a thread
 template <class T>
 struct GroupRoom {
   Taps<T> taps;
-  T* U;        // [2][places][row]: of a filter and of its partner
-  T* outputs;  // backward: the gradients of their averages, [outputs][2][places]
+  T* U;        // [2][most_places][row_pitch]: of a filter and of its partner
+  T* outputs;  // backward: the gradients of their averages, [outputs][2][most_places]
 };
 
 // f(r, A + i B, A − i B) for the places r at a vector of points
@@ -123,16 +123,16 @@ template <class T, class F>
 SCATCUDA_INLINE void convolved(const Taps<T>& taps, int64_t t, F&& f) {
   constexpr int W = full_lanes<T>;
   using V = Vector<T, W>;
-  V a_re[places] = {}, a_im[places] = {}, b_re[places] = {}, b_im[places] = {};
+  V a_re[most_places] = {}, a_im[most_places] = {}, b_re[most_places] = {}, b_im[most_places] = {};
   const T* a = taps.factors;
-  for (int64_t i = 0; i < taps.count; ++i, a += 2 * places) {
+  for (int64_t i = 0; i < taps.count; ++i, a += 2 * most_places) {
     const V re = load<W>(taps.re[i] + t), im = load<W>(taps.im[i] + t);
-    unroll<places>([&](auto r) SCATCUDA_LAMBDA {
+    unroll<most_places>([&](auto r) SCATCUDA_LAMBDA {
       a_re[r] += a[r] * re, a_im[r] += a[r] * im;
-      b_re[r] += a[places + r] * re, b_im[r] += a[places + r] * im;
+      b_re[r] += a[most_places + r] * re, b_im[r] += a[most_places + r] * im;
     });
   }
-  unroll<places>([&](auto r) SCATCUDA_LAMBDA {
+  unroll<most_places>([&](auto r) SCATCUDA_LAMBDA {
     f(r, Complex<V>{a_re[r] - b_im[r], a_im[r] + b_re[r]},
       Complex<V>{a_re[r] + b_im[r], a_im[r] - b_re[r]});
   });
@@ -146,9 +146,9 @@ SCATCUDA_KERNEL void convolve(const Taps<T>& taps, int64_t first, int64_t count,
   for (int64_t t = 0; t < count; t += W) {
     convolved(taps, first + t,
               [&](auto r, const Complex<V>& up, const Complex<V>& down) SCATCUDA_LAMBDA {
-                store(U + r * row<T> + t, square_root(V(up.re * up.re + up.im * up.im)));
+                store(U + r * row_pitch<T> + t, square_root(V(up.re * up.re + up.im * up.im)));
                 if constexpr (!Both) return;
-                store(U + (places + r) * row<T> + t,
+                store(U + (most_places + r) * row_pitch<T> + t,
                       square_root(V(down.re * down.re + down.im * down.im)));
               });
   }
@@ -162,25 +162,25 @@ SCATCUDA_KERNEL void convolve_adjoint(const Taps<T>& taps, int64_t first, int64_
   using V = Vector<T, W>;
   for (int64_t t = 0; t < count; t += W) {
     // y (gU / |y|) of both spins: their sum goes back by a, their difference by b
-    V sum_re[places], sum_im[places], odd_re[places], odd_im[places];
+    V sum_re[most_places], sum_im[most_places], odd_re[most_places], odd_im[most_places];
     convolved(taps, first + t,
               [&](auto r, const Complex<V>& up, const Complex<V>& down) SCATCUDA_LAMBDA {
                 const auto sent = [&](const Complex<V>& y, const T* from) SCATCUDA_LAMBDA {
                   const V square = y.re * y.re + y.im * y.im;
                   return V(square == T(0) ? V{} : load<W>(from + t) / square_root(square));
                 };
-                const V by = sent(up, grad_u + r * row<T>);
+                const V by = sent(up, grad_u + r * row_pitch<T>);
                 sum_re[r] = odd_re[r] = up.re * by, sum_im[r] = odd_im[r] = up.im * by;
                 if constexpr (!Both) return;
-                const V other = sent(down, grad_u + (places + r) * row<T>);
+                const V other = sent(down, grad_u + (most_places + r) * row_pitch<T>);
                 sum_re[r] += down.re * other, sum_im[r] += down.im * other;
                 odd_re[r] -= down.re * other, odd_im[r] -= down.im * other;
               });
     for (int64_t i = 0; i < taps.count; ++i) {
-      const T *a = taps.factors + i * 2 * places, *b = a + places;
+      const T *a = taps.factors + i * 2 * most_places, *b = a + most_places;
       T *to_re = taps.grad_re[i] + first + t, *to_im = taps.grad_im[i] + first + t;
       V re = load<W>(to_re), im = load<W>(to_im), odd{}, turned{};
-      unroll<places>([&](auto r) SCATCUDA_LAMBDA {
+      unroll<most_places>([&](auto r) SCATCUDA_LAMBDA {
         re += a[r] * sum_re[r], im += a[r] * sum_im[r];
         odd += b[r] * odd_im[r], turned += b[r] * odd_re[r];
       });
@@ -222,7 +222,7 @@ SCATCUDA_KERNEL void average_chunk(const RowLowpass<T>& a, const T* U, int64_t f
     const int64_t rows = min(int64_t{block}, a.outputs - o);
     const T* taps[block];
     unroll<block>([&](auto i) SCATCUDA_LAMBDA { taps[i] = a.row(min(o + i, a.outputs - 1)); });
-    V sum[places][block] = {};
+    V sum[most_places][block] = {};
     bool met = false;
     const Band span = a.span(o, rows);
     const bool round = span.last - span.first + 2 * W > span.size;  // its ends would meet
@@ -235,14 +235,14 @@ SCATCUDA_KERNEL void average_chunk(const RowLowpass<T>& a, const T* U, int64_t f
         };
         V v[block];
         unroll<block>([&](auto i) SCATCUDA_LAMBDA { v[i] = loaded(taps[i] + t); });
-        unroll<places>([&](auto r) SCATCUDA_LAMBDA {
-          const V u = loaded(U + r * row<T> + t - first);
+        unroll<most_places>([&](auto r) SCATCUDA_LAMBDA {
+          const V u = loaded(U + r * row_pitch<T> + t - first);
           unroll<block>([&](auto i) SCATCUDA_LAMBDA { sum[r][i] += v[i] * u; });
         });
       }
     }
     if (!met) continue;
-    unroll<places>([&](auto r) SCATCUDA_LAMBDA {
+    unroll<most_places>([&](auto r) SCATCUDA_LAMBDA {
       if (r >= count) return;
       const auto sums = total<block, W, T>(gather_pieces<T>(sum[r]));
       T* to = S[r] + o;
@@ -261,7 +261,7 @@ void mean_chunk(const T* U, int64_t points, T scale, T* const* S, int64_t count)
   constexpr int W = full_lanes<T>;
   for (int64_t r = 0; r < count; ++r) {
     Vector<T, W> sum{};
-    for (int64_t t = 0; t < points; t += W) sum += load_some(U + r * row<T> + t, points - t);
+    for (int64_t t = 0; t < points; t += W) sum += load_some(U + r * row_pitch<T> + t, points - t);
     for (int i = 0; i < W; ++i) *S[r] += scale * sum[i];
   }
 }
@@ -278,16 +278,16 @@ SCATCUDA_KERNEL void spread_chunk(const Spread<T>& a, const T* g, int64_t first,
       const int64_t* met = a.reach + i / Spread<T>::block * 2;
       if (met[0] < met[1]) low = min(low, met[0]), high = max(high, met[1]);
     }
-    V sum[2 * places] = {};
+    V sum[2 * most_places] = {};
     for (Band b(min(low, high), high, a.outputs); b.left(); b.go_round()) {
       for (int64_t o = b.first, end = b.end(); o < end; ++o) {
         const V taps = load_some(a.row(o) + t, last - t);
-        const T* sent = g + o * 2 * places;
-        unroll<2 * places>([&](auto r) SCATCUDA_LAMBDA { sum[r] += taps * sent[r]; });
+        const T* sent = g + o * 2 * most_places;
+        unroll<2 * most_places>([&](auto r) SCATCUDA_LAMBDA { sum[r] += taps * sent[r]; });
       }
     }
-    unroll<2 * places>([&](auto r)
-                           SCATCUDA_LAMBDA { store(grad_u + r * row<T> + t - first, sum[r]); });
+    unroll<2 * most_places>(
+        [&](auto r) SCATCUDA_LAMBDA { store(grad_u + r * row_pitch<T> + t - first, sum[r]); });
   }
 }
 
@@ -328,8 +328,8 @@ class GroupWalk {
   GroupRoom<T> room(bool backward, Arena& arena) const {
     GroupRoom<T> room;
     room.taps = Taps<T>(longest_, arena);
-    room.U = arena.take<T>(2 * places * row<T>);
-    room.outputs = backward ? arena.take<T>(2 * places * outputs_) : nullptr;
+    room.U = arena.take<T>(2 * most_places * row_pitch<T>);
+    room.outputs = backward ? arena.take<T>(2 * most_places * outputs_) : nullptr;
     return room;
   }
   // A plane of a wavelet step, its real part; the imaginary one lies behind
@@ -351,8 +351,8 @@ class GroupWalk {
                  b.partner < 0 ? convolve<false>(taps, first, last - first, room.U)
                                : convolve<true>(taps, first, last - first, room.U);
                  for (int side = 0; side < (b.partner < 0 ? 1 : 2); ++side) {
-                   const T* U = room.U + side * places * row<T>;
-                   T* to[places];
+                   const T* U = room.U + side * most_places * row_pitch<T>;
+                   T* to[most_places];
                    for (int64_t r = 0; r < b.count; ++r) {
                      const int64_t plane = b.plane(s, side == 0 ? b.filter : b.partner, r);
                      to[r] = S + channel_of(average, &s, plane) * p_.unit;
@@ -376,19 +376,19 @@ class GroupWalk {
     const int64_t outputs = average.outputs.last;
     for_blocks(s, stored, grad_stored, room,
                [&](const Block& b, const Taps<T>& taps, int64_t first, int64_t last) {
-                 std::fill_n(room.outputs, 2 * places * outputs, T(0));
+                 std::fill_n(room.outputs, 2 * most_places * outputs, T(0));
                  for (int side = 0; side < (b.partner < 0 ? 1 : 2); ++side) {
                    for (int64_t r = 0; r < b.count; ++r) {
                      const int64_t plane = b.plane(s, side == 0 ? b.filter : b.partner, r);
                      const T* g = gS + channel_of(average, &s, plane) * p_.unit;
                      for (int64_t o = 0; o < outputs; ++o) {
-                       room.outputs[(2 * o + side) * places + r] = g[o];
+                       room.outputs[(2 * o + side) * most_places + r] = g[o];
                      }
                    }
                  }
                  if (mean) {
-                   for (int r = 0; r < 2 * places; ++r) {
-                     std::fill_n(room.U + r * row<T>, round_up(last - first, W),
+                   for (int r = 0; r < 2 * most_places; ++r) {
+                     std::fill_n(room.U + r * row_pitch<T>, round_up(last - first, W),
                                  room.outputs[r] / static_cast<T>(s.grid.last));
                    }
                  } else {
@@ -403,8 +403,8 @@ class GroupWalk {
   struct Block {  // places first … first + count − 1 of a filter, and of its partner
     int64_t group, filter, partner, first, count;
     int64_t plane(const Step& s, int64_t filter_, int64_t r) const {
-      const int64_t places_ = s.digit[2];
-      return (group * s.digit[1] + filter_) * places_ + first + r;
+      const int64_t all = s.digit[2];
+      return (group * s.digit[1] + filter_) * all + first + r;
     }
   };
 
@@ -445,15 +445,15 @@ class GroupWalk {
     const AxisFilters<T>& set = sets_[s.set];
     const int64_t P = s.grid.last;
     Taps<T> taps = room.taps;
-    for (int64_t first = 0; first < P; first += chunk) {
+    for (int64_t first = 0; first < P; first += most_points) {
       for (int64_t g = 0; g < s.groups; ++g) {
         for (int64_t k = 0; k < set.count; ++k) {
           const int64_t partner = set.partner[k];
           if (partner >= 0 && partner < k) continue;
-          for (int64_t i = 0; i < s.digit[2]; i += places) {
-            const Block b{g, k, partner, i, min(int64_t{places}, s.digit[2] - i)};
+          for (int64_t i = 0; i < s.digit[2]; i += most_places) {
+            const Block b{g, k, partner, i, min(int64_t{most_places}, s.digit[2] - i)};
             find_taps(s, set, b, stored, grad_stored, &taps);
-            if (taps.count > 0) f(b, taps, first, min(first + chunk, P));
+            if (taps.count > 0) f(b, taps, first, min(first + most_points, P));
           }
         }
       }
@@ -467,12 +467,12 @@ class GroupWalk {
     for (int64_t i = 0; i < s.length; ++i) {
       const int64_t entry = s.table[b.group * s.length + i];
       if (entry < 0) continue;
-      T* factors = taps->factors + count * 2 * places;
+      T* factors = taps->factors + count * 2 * most_places;
       bool met = false;
-      for (int64_t r = 0; r < places; ++r) {
+      for (int64_t r = 0; r < most_places; ++r) {
         int64_t d = (b.first + min(r, b.count - 1)) * s.every - i;
         d = d < 0 ? d + side : d;
-        factors[r] = even[d], factors[places + r] = odd[d];
+        factors[r] = even[d], factors[most_places + r] = odd[d];
         met |= min(d, side - d) <= reach;
       }
       if (!met) continue;

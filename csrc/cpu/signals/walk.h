@@ -80,7 +80,7 @@ class SignalWalk {
              Arena& arena)
       : p_(p),
         bank_(bank),
-        groups_(p, bank, arena),
+        gathering_(p, bank, arena),
         backward_(backward),
         with_psi_(with_psi),
         with_phi_(with_phi) {
@@ -159,7 +159,7 @@ class SignalWalk {
     return sums;
   }
   int64_t blocks() const { return p_.padded.last / p; }  // of a signal's spectrum
-  const GroupWalk<T>& groups() const { return groups_; }
+  const GroupWalk<T>& gathering() const { return gathering_; }
 
   SignalRoom<T> room(Arena& arena) const {
     SignalRoom<T> room{};
@@ -177,7 +177,7 @@ class SignalWalk {
                   arena.take<Element<T>>(most_side)};
     room.points = arena.take<Lanes<T>>(points / pieces<T>);
     room.lanes = arena.take<Lanes<T>>(outputs);
-    if (groups_.steps() > 0) room.group = groups_.room(backward_, arena);
+    if (gathering_.steps() > 0) room.group = gathering_.room(backward_, arena);
     room.padded = arena.take<T>(n * P);
     room.product = arena.take<Element<T>>(product / p + 1);
     if (backward_) room.back = arena.take<Element<T>>(longest);
@@ -250,11 +250,11 @@ class SignalWalk {
   // The gradients of the planes that a signal's groups of a family gather
   void gather_back(const SignalGroup<T>& group, int64_t signal, int family,
                    const SignalRoom<T>& room) const {
-    const int64_t at = signal * groups_.numbers();
-    for (int step = family; step < groups_.steps(); ++step) {
-      if (groups_.family_of(step) != family) continue;
-      groups_.backward(step, group.stored + at, group.gS + signal * p_.channels * p_.unit,
-                       group.grad_stored + at, spreads_, room.group);
+    const int64_t at = signal * gathering_.numbers();
+    for (int step = family; step < gathering_.steps(); ++step) {
+      if (gathering_.family_of(step) != family) continue;
+      gathering_.backward(step, group.stored + at, group.gS + signal * p_.channels * p_.unit,
+                          group.grad_stored + at, spreads_, room.group);
     }
   }
 
@@ -581,7 +581,7 @@ class SignalWalk {
       const int64_t offset = first.signal[plane] * p_.channels * p_.unit;
       bundle->S[plane] = group.S == nullptr ? nullptr : group.S + offset;
       bundle->gS[plane] = group.gS == nullptr ? nullptr : group.gS + offset;
-      bundle->stored[plane] = stored + first.signal[plane] * groups_.numbers();
+      bundle->stored[plane] = stored + first.signal[plane] * gathering_.numbers();
     }
     return first;
   }
@@ -863,8 +863,8 @@ class SignalWalk {
   Parts parts_of(int index, const Bundle<T>& bundle) const {
     Parts parts;
     for (int i = 0; i < n; ++i) {
-      parts.re[i] = groups_.plane(bundle.stored[i], index, bundle.plane[i]);
-      parts.im[i] = parts.re[i] + groups_.pitch(p_.steps[index]);
+      parts.re[i] = gathering_.plane(bundle.stored[i], index, bundle.plane[i]);
+      parts.im[i] = parts.re[i] + gathering_.pitch(p_.steps[index]);
     }
     return parts;
   }
@@ -961,7 +961,7 @@ class SignalWalk {
 
   const Program& p_;
   const Bank<T>& bank_;
-  const GroupWalk<T> groups_;
+  const GroupWalk<T> gathering_;
   const bool backward_, with_psi_, with_phi_;
   int64_t filter_count_ = 0;
   const T** factors_;
