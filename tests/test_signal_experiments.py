@@ -21,7 +21,7 @@ def tone(rng, step: float, length: int) -> np.ndarray:
 def folder(tmp_path):
     rng = np.random.default_rng(0)
     (tmp_path / "recordings").mkdir()
-    for speaker in ("ann", "bob"):
+    for speaker in ("ann", "bob", "eve"):
         for digit in (0, 1):
             for take in range(8):
                 name = tmp_path / f"recordings/{digit}_{speaker}_{take}.wav"

@@ -90,8 +90,8 @@ def integrals(R: Tensor, charges: Tensor, transform: HarmonicScattering3D) -> Te
 
 def features(
     Z: NDArray[Any], R: NDArray[Any], transform: HarmonicScattering3D, folder: Path
-) -> NDArray[np.float32]:
-    """Rows ``[n, d]``, made where the folder has them not."""
+) -> tuple[NDArray[np.float32], int]:
+    """Rows ``[n, d]``, made where the folder has them not; and how many were made."""
     sigma = transform.sigma_0
     scaled = aligned(R, Z) * voxels_an_angstrom(R, Z, sigma)
     reach = np.abs(scaled).max((0, 1)) + 3 * sigma
@@ -100,7 +100,7 @@ def features(
     content = hashlib.sha256(scaled.astype("<f8").tobytes() + Z.astype("<i8").tobytes())
     how = {"how": f"{transform!r} of {content.hexdigest()}"}
     folder.mkdir(parents=True, exist_ok=True)
-    rows, start = [], time.perf_counter()
+    rows, made, start = [], 0, time.perf_counter()
     for first in range(0, len(Z), SHARD):
         file = folder / f"{first:05d}.safetensors"
         if not file.exists():
@@ -115,6 +115,7 @@ def features(
             part = file.with_suffix(".part")
             save_file({"features": torch.stack(several)}, part, metadata=how)
             part.rename(file)
+            made += len(several)
             print(
                 f"{first + len(several)} molecules, {time.perf_counter() - start:.0f} s", flush=True
             )
@@ -123,7 +124,7 @@ def features(
                 raise ValueError(f"{file} has features of other molecules, or another transform's")
             rows.append(shard.get_tensor("features"))
     found: NDArray[np.float32] = torch.cat(rows).numpy()
-    return found
+    return found, made
 
 
 def errors(x: NDArray[Any], energy: NDArray[Any], seed: int = 0) -> tuple[float, float]:
@@ -144,7 +145,8 @@ def measured(
     """MAE and RMSE of the atoms' numbers alone, and of the integrals."""
     with np.load(data, allow_pickle=False) as file:
         Z, R, energy = (file[name][:molecules] for name in ("Z", "R", "target"))
-    x = features(Z.astype(np.int64), R, transform, folder)
+    x, made = features(Z.astype(np.int64), R, transform, folder)
+    print(f"integrals of {len(x)} molecules, {made} of them made now", flush=True)
     kinds = np.stack([(Z == z).sum(1) for z in np.unique(Z[Z > 0])], 1)
     return {
         "scattering": errors(x, energy[:, 0]),

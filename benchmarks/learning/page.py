@@ -84,12 +84,21 @@ def _accuracies(entries: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+_SOURCES = {"qm7": "molecules.py"}
+
+
 def _signals(entries: list[dict[str, Any]]) -> str:
-    lines = ["## Signals", "", "| experiment | of | found | bar |", "|---|---|---|---|"]
+    lines = [
+        "## Signals and molecules",
+        "",
+        "| experiment | of | found | bar |",
+        "|---|---|---|---|",
+    ]
     for entry in entries:
-        bars = [verdict["text"].partition("at least ")[2] for verdict in entry["verdicts"]]
+        bars = [verdict["text"].partition(", ")[2] for verdict in entry["verdicts"]]
+        source = _SOURCES.get(entry.get("name"), "signals.py")
         for i, (what, words) in enumerate(entry["lines"]):
-            title = f"[{entry['title']}](signals.py)" if i == 0 else ""
+            title = f"[{entry['title']}]({source})" if i == 0 else ""
             lines.append(f"| {title} | {what} | {words} | {bars[i] if i < len(bars) else ''} |")
     return "\n".join(lines) + "\n"
 
