@@ -572,7 +572,7 @@ def test_module(monkeypatch):
     x, given = torch.rand(8, 9), []
     for backend, native_one in (("native", module), ("reference", None)):
         monkeypatch.setitem(
-            sys.modules["scatcuda.transforms.scattering2d"]._BACKENDS,
+            sys.modules["scatcuda.transforms.base"]._BACKENDS,
             backend,
             lambda *arguments: given.append(arguments[-2:]) or ops.scattering(*arguments),
         )

@@ -25,7 +25,7 @@ import scatcuda
 from scatcuda import _C, Scattering2D, banks
 from scatcuda import typing as names
 from scatcuda.banks import learned as learnable
-from scatcuda.transforms import scattering2d
+from scatcuda.transforms import base
 
 ROOT = Path(__file__).parents[1]
 TYPED = ROOT / "tests" / "typed"
@@ -162,7 +162,7 @@ def test_nothing_public_returns_any():
 
 def test_what_is_checked_is_what_is_annotated():
     tables = {
-        names.Backend: scattering2d._BACKENDS,
+        names.Backend: base._BACKENDS,
         names.BankName: banks.BUILT_IN,
         names.Trainable: learnable.KINDS,
     }
