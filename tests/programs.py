@@ -124,9 +124,10 @@ class _Writer:
         whole = side > length  # and any step will do
         every = self.rng.choice([s for s in range(1, length + 1) if whole or length % s == 0])
         count = self.size(5, 64)
-        rho = self.rng.choice(["modulus", "none"])
+        rho = self.rng.choice(["modulus", "none", "mean"])
+        places = [] if rho == "mean" else [-(-length // every)]
         level = max(self.planes[n].level for n in names)
-        made = _Step([groups, count, -(-length // every)], grid, rho == "modulus", level, False)
+        made = _Step([groups, count, *places], grid, rho != "none", level, False)
         if made.gathered:
             index = self.set(count, side)
             size = f"{groups}x{length}"

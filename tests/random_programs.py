@@ -135,10 +135,13 @@ class _Drawn:
             return rng.choice((None, ~plane, plane, plane))
 
         table = [[entry() for _ in range(length)] for _ in range(groups)]
+        if length % 2 == 0 and rng.random() < 0.5:  # as of angles, half a turn and its conjugate
+            halves = [row[: length // 2] for row in table]
+            table = [[*half, *(None if e is None else ~e for e in half)] for half in halves]
         filters = b.set(rng.choice((1, 2, 3)), length + rng.choice((0, 0, 1, 2, 4)))
         every = rng.choice([s for s in (1, 2, 3) if length % s == 0])
-        made = b.group(sources, table, filters, every, rng.choice(("modulus", "none")))
-        if b.steps[made].rho == "modulus":
+        made = b.group(sources, table, filters, every, rng.choice(("modulus", "none", "mean")))
+        if b.steps[made].rho != "none":
             self.average(made)
         return made
 

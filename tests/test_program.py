@@ -211,7 +211,7 @@ BAD: list[tuple[str, str]] = [
     (GOOD + "group 0 1x2 0,1 2 2 none", "it must keep every s-th place, as in /2; got '2'"),
     (GOOD + "group 0 1x2 0,1 2 /3 none", "the places that are one must be an integer from 1 to 2"),
     (GOOD + "group 0 1x4 0,1,0,1 2 /3 none", "it keeps every 3th of 4 places"),
-    (GOOD + "group 0 1x2 0,1 2 /1 norm", "rho must be modulus or none; got 'norm'"),
+    (GOOD + "group 0 1x2 0,1 2 /1 norm", "rho must be modulus, none or mean; got 'norm'"),
     (GOOD + "wavelet x 0 /1 /1 none;group 0,1 1x2 0,3 2 /1 none", "its sources 0 and 1"),
     (GOOD + "group 0 1x2 0,1 2 /1 modulus;wavelet 1 1 /1 /1 modulus", "which is no wavelet"),
     # pairs
@@ -408,7 +408,7 @@ def test_powers_and_the_mean():
 
 
 @pytest.mark.parametrize("rank", [1, 2])
-@pytest.mark.parametrize("rho", ["modulus", "none"])
+@pytest.mark.parametrize("rho", ["modulus", "none", "mean"])
 def test_groups(rank, rho):
     """Planes gathered, some conjugate, some zero, padded to a longer axis, every second kept."""
     sides = (6, 4)[:rank]
@@ -417,7 +417,7 @@ def test_groups(rank, rho):
     V = b.wavelet(X, b.set(2, *sides))
     table = [[0, ~1, None], [4, 3, ~2]]
     G = b.group([Z, V], table, b.set(2, 5), every=2, rho=rho)
-    if rho == "modulus":
+    if rho != "none":
         b.mean(G)
     else:
         b.pair(G, G, [(0, 0), (1, 4), (7, 2)], imaginary=True)
@@ -439,8 +439,10 @@ def test_groups(rank, rho):
     W = np.fft.ifft(gathered * psi[2].numpy().reshape(2, 5, *(1,) * rank), axis=3)[:, :, :, :3:2]
     U = W.reshape(2, 8, *sides)
     found = run(program, x, packed)
-    if rho == "modulus":
+    if rho != "none":
         expected = np.abs(U).mean(axes)
+        if rho == "mean":
+            expected = expected.reshape(2, 4, 2).mean(-1)
     else:
         pairs = [(U[:, i] * U[:, j].conj()).mean(axes) for i, j in ((0, 0), (1, 4), (7, 2))]
         expected = np.stack([part for z in pairs for part in (z.real, z.imag)], 1)

@@ -328,7 +328,7 @@ class Reader {
     expect(source < 0 || is_real(at(source)), "it needs real planes, and those of step ", source,
            " are complex");
   }
-  static bool is_real(const Step& s) { return s.rho == Rho::modulus || s.rho == Rho::norm; }
+  static bool is_real(const Step& s) { return parts_of(s) == 1; }
 
   int set_of(const char* what) {
     const int64_t index = integer_of(word(what), 0, most_steps, "a set");
@@ -450,13 +450,14 @@ class Reader {
     s.every = integer_of(every.substr(1), 1, s.length, "the places that are one");
     expect(filters.points > s.length || s.length % s.every == 0, "it keeps every ", s.every,
            "th of ", s.length, " places, which does not divide them");
-    const string_view rho = word("modulus or none");
-    expect(rho == "modulus" || rho == "none", "rho must be modulus or none; got ", quoted(rho));
-    s.rho = rho == "modulus" ? Rho::modulus : Rho::none;
+    const string_view rho = word("modulus, none or mean");
+    expect(rho == "modulus" || rho == "none" || rho == "mean",
+           "rho must be modulus, none or mean; got ", quoted(rho));
+    s.rho = rho == "modulus" ? Rho::modulus : rho == "none" ? Rho::none : Rho::mean;
     s.planes = 1;
     append_digit(s, s.groups);
     append_digit(s, filters.count);
-    append_digit(s, ceil_div(s.length, s.every));
+    if (s.rho != Rho::mean) append_digit(s, places_of(s));
     store(s);
   }
 

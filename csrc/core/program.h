@@ -24,13 +24,14 @@
 //                            of the first plane and what each digit of a plane's number adds
 //   group 3,4 2x4 0,~3,-,1,… 5 /2 modulus   sources, whose planes are counted on; planes gathered,
 //                            ~ for a conjugate, - for zero; the set, whose grid is the axis, longer
-//                            where it is padded with zeros behind; every 2nd is kept; modulus, none
+//                            where it is padded with zeros behind; every 2nd is kept; modulus,
+//                            none, or mean, of the moduli of all places
 //   pair 1 2 0:3,1:4 at 7    see Step
 //
 // A wavelet step filters the signal or another wavelet step's planes, real ones; group and pair
 // take any. Steps, sets and matrices are numbered from 0 each. The planes of a wavelet step have
 // its source's numbers with one digit more, the filter (norm: without); those of a group step have
-// three: group, filter, place.
+// three: group, filter, place (mean: without).
 #pragma once
 
 #include <memory>
@@ -88,7 +89,7 @@ struct LinePlan {
 };
 
 enum class Kind { wavelet, group, average, pair };
-enum class Rho { none, modulus, norm, phase };
+enum class Rho { none, modulus, norm, phase, mean };
 enum class Mean { matrices, mean, powers };
 
 struct Step {
@@ -181,6 +182,9 @@ SCATCUDA_HD constexpr int64_t points_of(const Grid& g) { return g.first * g.midd
 
 // Real planes have one, complex ones two.
 constexpr int parts_of(const Step& s) { return s.rho == Rho::none || s.rho == Rho::phase ? 2 : 1; }
+
+// Of a group, how many it keeps
+constexpr int64_t places_of(const Step& s) { return ceil_div(s.length, s.every); }
 
 // Whether a band [low, high) of points modulo `side` is one: it may begin before the first point or
 // end behind the last.

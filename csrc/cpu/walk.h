@@ -45,6 +45,7 @@ class Walk {
     lines_ = arena.take<LineTransform<T>>(p.line_count);
     layouts_ = arena.take<Layout<T>>(p.step_count);
     lowpasses_ = arena.take<PlaneLowpass<T>>(p.step_count);
+    if (p.gathered) arrange_groups(arena);
     if (lines_ == nullptr || layouts_ == nullptr) return;
     for (int i = 0; i < p.line_count; ++i) {
       const LinePlan& line = p.lines[i];
@@ -299,6 +300,26 @@ class Walk {
 
   // --- steps that gather ---
 
+  // Of short axes, their filters by the definition
+  void arrange_groups(Arena& arena) {
+    mixtures_ = arena.take<Mixture<T>>(p_.step_count);
+    AxisFilters<T>* sets = arena.take<AxisFilters<T>>(p_.set_count);
+    for (int i = 0; i < p_.step_count; ++i) {
+      const Step& s = p_.steps[i];
+      if (mixtures_ != nullptr) mixtures_[i] = Mixture<T>();
+      if (s.kind != Kind::group || p_.sets[s.set].points > Mixture<T>::longest) continue;
+      bool known = false;
+      for (int k = 0; k < i; ++k)
+        known |= p_.steps[k].kind == Kind::group && p_.steps[k].set == s.set;
+      if (!known) {
+        const AxisFilters<T> made(p_.sets[s.set], bank_, arena);
+        if (sets != nullptr) sets[s.set] = made;
+      }
+      const Mixture<T> mixture(s, p_.sets[s.set], sets == nullptr ? nullptr : sets + s.set, arena);
+      if (mixtures_ != nullptr) mixtures_[i] = mixture;
+    }
+  }
+
   Group<T> group_of(int index, T* stored, Planes<T>* sources) const {
     static const int64_t whole[] = {1, 1};
     const Step& s = p_.steps[index];
@@ -311,7 +332,8 @@ class Walk {
             lines_[s.group_line],
             sources,
             p_.steps,
-            planes_of(p_, stored, index)};
+            planes_of(p_, stored, index),
+            mixtures_[index]};
   }
 
   void group(int index, const SignalBuffers<T>& signal, const Own* own, const Team& team,
@@ -363,8 +385,9 @@ class Walk {
   const Program& p_;
   const Bank<T>& bank_;
   LineTransform<T>* lines_;
-  Layout<T>* layouts_;          // of each step
-  PlaneLowpass<T>* lowpasses_;  // of each step's average
+  Layout<T>* layouts_;              // of each step
+  PlaneLowpass<T>* lowpasses_;      // of each step's average
+  Mixture<T>* mixtures_ = nullptr;  // of each group step
 };
 
 }  // namespace SCATCUDA_ISA

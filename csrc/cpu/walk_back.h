@@ -193,6 +193,18 @@ class WalkBack : private Walk<T> {
               });
   }
 
+  // Whether anything goes back through the values of a group, and not through what it gathers
+  bool needs_values(int index, const Gradients<T>& grad) const {
+    if (p_.steps[index].kind != Kind::group) return false;
+    bool taken = grad.phi != nullptr || lowpasses_[index].power_count > 0;
+    for (int i = index + 1; i < p_.step_count; ++i) {
+      const Step& s = p_.steps[i];
+      if (s.kind == Kind::pair) taken = taken || s.source == index || s.other == index;
+      for (int k = 0; k < s.source_count; ++k) taken = taken || s.sources[k] == index;
+    }
+    return taken;
+  }
+
   // --- averages ---
 
   // reduced [middle, first, n · Q] = what a tile of gradients sends back through the first and
@@ -369,7 +381,7 @@ class WalkBack : private Walk<T> {
     const Own& here = own[team.home()];
     this->paths(signal, own, team, nullptr);
     for (int i = 0; i < p_.step_count; ++i) {
-      if (p_.steps[i].kind == Kind::group) this->group(i, signal, own, team, nullptr);
+      if (needs_values(i, grad)) this->group(i, signal, own, team, nullptr);
     }
     const int64_t numbers = planes_of<T>(p_, nullptr, p_.step_count).points;
     for (int64_t i = 0; i < numbers; ++i) signal.grad_stored[i] = 0;

@@ -263,7 +263,8 @@ def _lowest(side: int, m: int, device: torch.device) -> Tensor:
 
 
 def _grouped(U: Tensor, psi: Tensor, step: Group, rank: int) -> Tensor:
-    """``[..., all planes, *grid]`` to ``[..., groups * filters * places, *grid]``."""
+    """``[..., all planes, *grid]`` to ``[..., groups * filters * places, *grid]``; of means there
+    is one place."""
     dim, count = -rank - 1, U.shape[-rank - 1]
     entries = [count if e is None else e if e >= 0 else ~e for e in step.table]
     U = torch.cat([U, torch.zeros_like(U.narrow(dim, 0, 1))], dim)
@@ -275,7 +276,11 @@ def _grouped(U: Tensor, psi: Tensor, step: Group, rank: int) -> Tensor:
     U_hat = torch.fft.fft(U, n=psi.shape[1], dim=dim).unsqueeze(dim - 1)
     W = torch.fft.ifft(U_hat * psi.view(*psi.shape, *(1,) * rank), dim=dim)
     W = W.index_select(dim, torch.arange(0, step.length, step.every, device=W.device))
-    return (modulus(W) if step.rho == "modulus" else W).flatten(dim - 2, dim)
+    if step.rho != "none":
+        W = modulus(W)
+    if step.rho == "mean":
+        W = W.mean(dim, keepdim=True)
+    return W.flatten(dim - 2, dim)
 
 
 def _averaged(U: Tensor, matrices: Sequence[Tensor], powers: Sequence[float], rank: int) -> Tensor:

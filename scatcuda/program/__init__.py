@@ -6,7 +6,8 @@ files and to programs without Python, :func:`parse` reads it again. ``J``, ``L``
 words of the builders, such as :func:`images`; nobody who runs a program knows them.
 
 The planes of a step are numbered by digits, the last one fastest: a ``wavelet`` step adds one to
-those of its source, the filter (``norm``: none); ``group`` has group, filter and place instead.
+those of its source, the filter (``norm``: none); ``group`` has group, filter and place (``mean``:
+no place) instead.
 Spectra that are cropped keep, of ``m`` bins, those from ``-floor(m / 2)`` to ``ceil(m / 2) - 1``,
 and are divided by ``k`` as in the mean over ``k`` aliases.
 """

@@ -207,11 +207,12 @@ def _groups(padded: tuple[int, ...], sets: Sequence[Set], step: Group, made: Mad
     expect(1 <= step.every <= length, told)
     told = f"it keeps every {step.every}th of {length} places, which does not divide them"
     expect(filters.sides[0] > length or length % step.every == 0, told)
-    told = f"rho must be modulus or none; got {quoted(step.rho)}"
-    expect(step.rho in ("modulus", "none"), told)
-    digits = (step.groups, filters.count, -(-length // step.every))
+    told = f"rho must be modulus, none or mean; got {quoted(step.rho)}"
+    expect(step.rho in ("modulus", "none", "mean"), told)
+    places = () if step.rho == "mean" else (-(-length // step.every),)
+    digits = (step.groups, filters.count, *places)
     level = max(planes.level for planes in sources)
-    found = Planes(sources[0].grid, digits, step.rho == "modulus", level, group=True)
+    found = Planes(sources[0].grid, digits, step.rho != "none", level, group=True)
     for planes in (*sources, found):
         _check_gathered(planes)
     return found

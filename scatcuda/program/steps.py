@@ -94,7 +94,7 @@ class Wavelet:
 class Group:
     """Planes gathered along an axis of their own, filtered there, every s-th kept. ``table`` has
     ``length`` entries for each group: a plane's number, ``~plane`` for its conjugate, None for
-    zero."""
+    zero. With ``mean`` for rho a group and a filter make one plane, the mean of the moduli."""
 
     verb: ClassVar[str] = "group"
     sources: tuple[int, ...]
@@ -102,7 +102,7 @@ class Group:
     table: tuple[int | None, ...]
     set: int
     every: int = 1
-    rho: str = "modulus"  # or none
+    rho: str = "modulus"  # or none, mean
     groups: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

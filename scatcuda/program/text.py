@@ -155,7 +155,7 @@ class _Reader:
         told = f"it must keep every s-th place, as in /2; got {quoted(every)}"
         expect(every[:1] == "/", told)
         kept = integer(every[1:], 1, limits.FILTERS, "the places that are one")
-        return Group(sources, length, table, index, kept, self._word("modulus or none"))
+        return Group(sources, length, table, index, kept, self._word("modulus, none or mean"))
 
     def _average(self) -> Average:
         source = self._source()

@@ -1,8 +1,10 @@
 // Steps that take many planes at once: how wavelet steps store theirs; and groups, along an axis of
-// planes: gather, DFT, filters, inverse DFT, every s-th place, ρ, a vector of neighbouring points
-// at a time. With the adjoints. Twin: reference.group.
+// planes: gather, filters, every s-th place, ρ, a vector of neighbouring points at a time. Short
+// axes are filtered by the definition (mix.h), others, and where the filters learn, by their DFT.
+// With the adjoints. Twin: reference.group.
 #pragma once
 
+#include "mix.h"
 #include "planes.h"
 
 namespace scatcuda {
@@ -87,6 +89,7 @@ struct Group {
   const Planes<T>* sources;  // of each of the step's sources
   const Step* steps;
   Planes<T> out;
+  const Mixture<T>& mixture;
 
   static constexpr int W = full_lanes<T>;
   using V = Vector<T, W>;
@@ -105,25 +108,197 @@ struct Group {
       f(i, sources[source], plane, entry % 2 != 0);
     }
   }
+  int64_t places() const { return places_of(step); }
+  bool by_definition() const { return mixture.factors != nullptr; }
+  // The plane of place i of filter k
+  int64_t plane(int64_t g, int64_t k, int64_t i) const {
+    const int64_t family = g * set.count + k;
+    return step.rho == Rho::mean ? family : family * places() + i;
+  }
 
+  // Blocks of W points from `first` on
+  void run(int64_t first, int64_t last, const ThreadBuffers<T>& own) const {
+    for (int64_t g = 0; g < step.groups && by_definition(); ++g) mix(g, first, last, own);
+    if (by_definition()) return;
+    for (int64_t block = first; block < last; ++block) {
+      const int64_t u = block * W, count = min(W, out.points - u);
+      for (int64_t g = 0; g < step.groups; ++g) {
+        spectrum(g, u, count, own);
+        for (int64_t k = 0; k < set.count; ++k) {
+          filtered(k, own);
+          V sum{};
+          for (int64_t i = 0; i < places(); ++i) {
+            const Complex<V> z = Line<T>{own.line}.load(i * step.every);
+            if (step.rho == Rho::none) {
+              store_points(out.of(plane(g, k, i), 0) + u, count, z.re);
+              store_points(out.of(plane(g, k, i), 1) + u, count, z.im);
+              continue;
+            }
+            const V size = modulus_of(z);
+            sum += size;
+            if (step.rho == Rho::modulus) store_points(out.of(plane(g, k, i), 0) + u, count, size);
+          }
+          if (step.rho == Rho::mean) {
+            store_points(out.of(plane(g, k, 0), 0) + u, count, V(sum / static_cast<T>(places())));
+          }
+        }
+      }
+    }
+  }
+
+  // Adds to the gradients of the sources' planes and, where it is wanted, of the set
+  void run_adjoint(const Planes<T>& grad_out, const Planes<T>* grad_sources, T* grad_psi,
+                   int64_t first, int64_t last, const ThreadBuffers<T>& own) const {
+    const bool mixes = by_definition() && grad_psi == nullptr;
+    for (int64_t g = 0; g < step.groups && mixes; ++g) {
+      mix_adjoint(g, grad_out, grad_sources, first, last, own);
+    }
+    if (mixes) return;
+    const Line<T> line{own.line}, total{own.start};
+    for (int64_t block = first; block < last; ++block) {
+      const int64_t u = block * W, count = min(W, out.points - u);
+      for (int64_t g = 0; g < step.groups; ++g) {
+        spectrum(g, u, count, own);
+        for (int64_t m = 0; m < axis.n; ++m) total.store(m, {V{}, V{}});
+        for (int64_t k = 0; k < set.count; ++k) {
+          back_to_spectrum(g, k, u, count, grad_out, own);
+          bins([&](int64_t m, int64_t entry) {
+            const T w = filters.psi[entry + k];
+            const Complex<V> z = line.load(m), sum = total.load(m);
+            total.store(m, {sum.re + z.re * w, sum.im + z.im * w});
+            if (grad_psi == nullptr) return;
+            const Complex<V> f = Line<T>{own.group}.load(m);
+            const V products = f.re * z.re + f.im * z.im;
+            for (int l = 0; l < W; ++l) grad_psi[entry + k] += products[l];
+          });
+        }
+        transform_line<1>(axis, total, line, own.work, own.spare);
+        gathered(g, [&](int64_t i, const Planes<T>& from, int64_t number, bool conjugate) {
+          add(grad_sources[&from - sources], number, conjugate, u, count, line.load(i));
+        });
+      }
+    }
+  }
+
+ private:
   static V load_points(const T* p, int64_t count) {
+    if (count == W) return load<W>(p);
     V v{};
     std::memcpy(&v, p, static_cast<size_t>(count) * sizeof(T));
     return v;
   }
   static void store_points(T* p, int64_t count, const V& v) {
+    if (count == W) return store(p, v);
     std::memcpy(p, &v, static_cast<size_t>(count) * sizeof(T));
   }
+  static Complex<V> taken(const Planes<T>& from, int64_t number, bool conjugate, int64_t u,
+                          int64_t count) {
+    const V re = load_points(from.of(number, 0) + u, count);
+    if (from.parts == 1) return {re, V{}};
+    const V im = load_points(from.of(number, 1) + u, count);
+    return {re, conjugate ? -im : im};
+  }
+  static void add(const Planes<T>& to, int64_t number, bool conjugate, int64_t u, int64_t count,
+                  const Complex<V>& z) {
+    T* re = to.of(number, 0) + u;
+    store_points(re, count, V(load_points(re, count) + z.re));
+    if (to.parts == 1) return;
+    T* im = to.of(number, 1) + u;
+    store_points(im, count, V(load_points(im, count) + (conjugate ? -z.im : z.im)));
+  }
+
+  // --- by the definition ---
+
+  // A plane that is gathered, real or complex; none where the axis has a zero
+  struct Plain {
+    T *re = nullptr, *im = nullptr;
+    bool conjugate = false;
+
+    Complex<V> load(int64_t u, int64_t count) const {
+      if (re == nullptr) return {V{}, V{}};
+      const V z_re = load_points(re + u, count);
+      if (im == nullptr) return {z_re, V{}};
+      const V z_im = load_points(im + u, count);
+      return {z_re, conjugate ? -z_im : z_im};
+    }
+    void add(int64_t u, int64_t count, const Complex<V>& z) const {
+      if (re != nullptr) store_points(re + u, count, V(load_points(re + u, count) + z.re));
+      if (im == nullptr) return;
+      const V old = load_points(im + u, count);
+      store_points(im + u, count, conjugate ? V(old - z.im) : V(old + z.im));
+    }
+  };
+  // Those of group g, of the planes of each source
+  struct Gathered {
+    Plain plane[Mixture<T>::longest];
+
+    Gathered(const Group& group, int64_t g, const Planes<T>* planes) {
+      group.gathered(g, [&](int64_t i, const Planes<T>& from, int64_t number, bool conjugate) {
+        if (i >= group.mixture.sources) return;
+        const Planes<T>& of = planes[&from - group.sources];
+        plane[i] = {of.of(number, 0), of.parts == 2 ? of.of(number, 1) : nullptr, conjugate};
+      });
+    }
+  };
+  // f(point, number of points) for blocks of points of a group, whose planes own.group has
+  template <class F>
+  void for_blocks(const Gathered& from, int64_t first, int64_t last, const ThreadBuffers<T>& own,
+                  F&& f) const {
+    for (int64_t block = first; block < last; ++block) {
+      const int64_t u = block * W, count = min(W, out.points - u);
+      for (int64_t i = 0; i < mixture.sources; ++i) {
+        Line<T>{own.group}.store(i, from.plane[i].load(u, count));
+      }
+      f(u, count);
+    }
+  }
+  void mix(int64_t g, int64_t first, int64_t last, const ThreadBuffers<T>& own) const {
+    for_blocks(Gathered(*this, g, sources), first, last, own, [&](int64_t u, int64_t count) {
+      for (int64_t k = 0; k < set.count; ++k) {
+        if (step.rho == Rho::mean) {
+          const V sum = mixture.moduli(k, own.group);
+          store_points(out.of(plane(g, k, 0), 0) + u, count, V(sum / static_cast<T>(places())));
+          continue;
+        }
+        mixture.each(k, own.group, [&](int64_t i, const Complex<V>& y) {
+          T* to = out.of(plane(g, k, i), 0) + u;
+          store_points(to, count, step.rho == Rho::modulus ? modulus_of(y) : y.re);
+          if (step.rho == Rho::none) store_points(to + out.points, count, y.im);
+        });
+      }
+    });
+  }
+  void mix_adjoint(int64_t g, const Planes<T>& grad_out, const Planes<T>* grad_sources,
+                   int64_t first, int64_t last, const ThreadBuffers<T>& own) const {
+    const Line<T> total{own.start};
+    const Gathered to(*this, g, grad_sources);
+    for_blocks(Gathered(*this, g, sources), first, last, own, [&](int64_t u, int64_t count) {
+      for (int64_t i = 0; i < mixture.sources; ++i) total.store(i, {V{}, V{}});
+      for (int64_t k = 0; k < set.count; ++k) {
+        if (step.rho == Rho::mean) {
+          const V grad = load_points(grad_out.of(plane(g, k, 0), 0) + u, count);
+          mixture.moduli_adjoint(k, own.group, V(grad / static_cast<T>(places())), own.start);
+          continue;
+        }
+        mixture.each_adjoint(k, own.group, own.start, [&](int64_t i, const Complex<V>& y) {
+          const T* from = grad_out.of(plane(g, k, i), 0) + u;
+          const V grad = load_points(from, count);
+          return step.rho == Rho::modulus ? along(y, grad)
+                                          : Complex<V>{grad, load_points(from + out.points, count)};
+        });
+      }
+      for (int64_t i = 0; i < mixture.sources; ++i) to.plane[i].add(u, count, total.load(i));
+    });
+  }
+
+  // --- by the DFT along the axis ---
 
   // own.group ← the spectrum along the axis of group g at points u … u + count − 1
   void spectrum(int64_t g, int64_t u, int64_t count, const ThreadBuffers<T>& own) const {
     const Line<T> line{own.line};
     for (int64_t i = 0; i < axis.n; ++i) line.store(i, {V{}, V{}});
-    gathered(g, [&](int64_t i, const Planes<T>& from, int64_t plane, bool conjugate) {
-      const V re = load_points(from.of(plane, 0) + u, count);
-      V im{};
-      if (from.parts == 2) im = load_points(from.of(plane, 1) + u, count);
-      line.store(i, {re, conjugate ? -im : im});
+    gathered(g, [&](int64_t i, const Planes<T>& from, int64_t number, bool conjugate) {
+      line.store(i, taken(from, number, conjugate, u, count));
     });
     transform_line<-1>(axis, line, Line<T>{own.group}, own.work, own.spare);
   }
@@ -146,86 +321,24 @@ struct Group {
     });
     transform_line<1>(axis, line, line, own.work, own.spare);
   }
-  int64_t places() const { return ceil_div(step.length, step.every); }
-
-  // Blocks of W points from `first` on
-  void run(int64_t first, int64_t last, const ThreadBuffers<T>& own) const {
-    for (int64_t block = first; block < last; ++block) {
-      const int64_t u = block * W, count = min(W, out.points - u);
-      for (int64_t g = 0; g < step.groups; ++g) {
-        spectrum(g, u, count, own);
-        for (int64_t k = 0; k < set.count; ++k) {
-          filtered(k, own);
-          for (int64_t i = 0; i < places(); ++i) {
-            const Complex<V> z = Line<T>{own.line}.load(i * step.every);
-            const int64_t plane = (g * set.count + k) * places() + i;
-            const bool modulus = step.rho == Rho::modulus;
-            const V re = modulus ? square_root(V(z.re * z.re + z.im * z.im)) : z.re;
-            store_points(out.of(plane, 0) + u, count, re);
-            if (!modulus) store_points(out.of(plane, 1) + u, count, z.im);
-          }
-        }
-      }
-    }
-  }
-
-  // Adds to the gradients of the sources' planes and, where it is wanted, of the set
-  void run_adjoint(const Planes<T>& grad_out, const Planes<T>* grad_sources, T* grad_psi,
-                   int64_t first, int64_t last, const ThreadBuffers<T>& own) const {
-    const Line<T> line{own.line}, total{own.start};
-    for (int64_t block = first; block < last; ++block) {
-      const int64_t u = block * W, count = min(W, out.points - u);
-      for (int64_t g = 0; g < step.groups; ++g) {
-        spectrum(g, u, count, own);
-        for (int64_t m = 0; m < axis.n; ++m) total.store(m, {V{}, V{}});
-        for (int64_t k = 0; k < set.count; ++k) {
-          back_to_spectrum(g, k, u, count, grad_out, own);
-          bins([&](int64_t m, int64_t entry) {
-            const T w = filters.psi[entry + k];
-            const Complex<V> z = line.load(m), sum = total.load(m);
-            total.store(m, {sum.re + z.re * w, sum.im + z.im * w});
-            if (grad_psi == nullptr) return;
-            const Complex<V> f = Line<T>{own.group}.load(m);
-            const V products = f.re * z.re + f.im * z.im;
-            for (int l = 0; l < W; ++l) grad_psi[entry + k] += products[l];
-          });
-        }
-        transform_line<1>(axis, total, line, own.work, own.spare);
-        gathered(g, [&](int64_t i, const Planes<T>& from, int64_t plane, bool conjugate) {
-          const Planes<T>& to = grad_sources[&from - sources];
-          const Complex<V> z = line.load(i);
-          T* re = to.of(plane, 0) + u;
-          store_points(re, count, V(load_points(re, count) + z.re));
-          if (to.parts == 1) return;
-          T* im = to.of(plane, 1) + u;
-          store_points(im, count, V(load_points(im, count) + (conjugate ? -z.im : z.im)));
-        });
-      }
-    }
-  }
-
- private:
   // own.line ← the DFT along the axis of what the planes of filter k were given
   void back_to_spectrum(int64_t g, int64_t k, int64_t u, int64_t count, const Planes<T>& grad_out,
                         const ThreadBuffers<T>& own) const {
     const Line<T> line{own.line};
-    const bool modulus = step.rho == Rho::modulus;
-    if (modulus) filtered(k, own);
+    if (step.rho != Rho::none) filtered(k, own);
     for (int64_t i = 0; i < axis.n; ++i) {
       if (i % step.every != 0 || i >= step.length) {
         line.store(i, {V{}, V{}});
         continue;
       }
-      const int64_t plane = (g * set.count + k) * places() + i / step.every;
-      const V re = load_points(grad_out.of(plane, 0) + u, count);
-      if (!modulus) {
-        line.store(i, {re, load_points(grad_out.of(plane, 1) + u, count)});
+      const T* from = grad_out.of(plane(g, k, i / step.every), 0) + u;
+      const V re = load_points(from, count);
+      if (step.rho == Rho::none) {
+        line.store(i, {re, load_points(from + out.points, count)});
         continue;
       }
-      const Complex<V> z = line.load(i);
-      const V square = z.re * z.re + z.im * z.im;
-      const V turn = square == T(0) ? V{} : re / square_root(square);
-      line.store(i, {z.re * turn, z.im * turn});
+      const V grad = step.rho == Rho::mean ? re / static_cast<T>(places()) : re;
+      line.store(i, along(line.load(i), grad));
     }
     transform_line<-1>(axis, line, line, own.work, own.spare);
   }

@@ -126,7 +126,7 @@ class Groups {
     a.table = table.gathered, a.taken = table.taken, a.order = table.order, a.taps = table.taps;
     a.y = y, a.images = w_.images, a.points = w_.plane(i).points();
     a.groups = to_int(s.groups), a.length = to_int(s.length), a.every = to_int(s.every);
-    a.count = to_int(s.digit[1]), a.places = to_int(s.digit[2]);
+    a.count = to_int(s.digit[1]), a.places = to_int(places_of(s));
     a.period = to_int(w_.p.sets[s.set].points);
     return a;
   }

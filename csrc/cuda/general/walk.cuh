@@ -135,8 +135,11 @@ class Walk {
     const int64_t points = w_.plane(i).points();
     return w_.template take<Complex<T>>(w_.size * w_.planes(i) * filters(i) * points);
   }
-  // Of each of its planes: numbers of W
-  int64_t filters(int i) const { return step(i).rho == Rho::norm ? set(i).count : 1; }
+  // Planes of W that make one of its own
+  int64_t filters(int i) const {
+    const Step& s = step(i);
+    return s.rho == Rho::norm ? set(i).count : s.rho == Rho::mean ? places_of(s) : 1;
+  }
 
   // --- padding ---
 
@@ -261,8 +264,8 @@ class Walk {
     if (step(i).rho == Rho::modulus) {
       w_.queue.run(modulus_kernel<T>, items(count), stage_threads, 0, count, w, u);
     } else {
-      w_.queue.run(norm_kernel<T>, items(count), stage_threads, 0, count,
-                   static_cast<int>(filters(i)), points, w, u);
+      w_.queue.run(step(i).rho == Rho::norm ? norm_kernel<T> : mean_kernel<T>, items(count),
+                   stage_threads, 0, count, static_cast<int>(filters(i)), points, w, u);
     }
   }
   // W is replaced by its gradient, from that of U
@@ -271,8 +274,9 @@ class Walk {
     if (step(i).rho == Rho::modulus) {
       w_.queue.run(modulus_backward_kernel<T>, items(count), stage_threads, 0, count, grad, w, w);
     } else {
-      w_.queue.run(norm_backward_kernel<T>, items(count), stage_threads, 0, count,
-                   static_cast<int>(filters(i)), points, grad, w);
+      w_.queue.run(step(i).rho == Rho::norm ? norm_backward_kernel<T> : mean_backward_kernel<T>,
+                   items(count), stage_threads, 0, count, static_cast<int>(filters(i)), points,
+                   grad, w);
     }
   }
 

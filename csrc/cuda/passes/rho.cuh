@@ -2,6 +2,7 @@
 //
 //   modulus  U = |W|              gW = g W/|W|
 //   norm     U = ( Σ |W_ψ|² )^½   gW_ψ = g W_ψ/U, over the filters ψ of a set
+//   mean     U = Σ |W_k| / n      gW_k = g W_k/|W_k| / n, over the n places k of a group
 //   phase    V = |W| e^{ip arg W}
 //
 // Gradients are 0 where U is.
@@ -46,6 +47,18 @@ __global__ void __launch_bounds__(stage_threads)
     T sum = 0;
     for (int q = 0; q < filters; ++q) sum += square_of(from[q * points]);
     out[i] = sqrt(sum);
+  });
+}
+
+// z [planes, places, points] -> out [planes, points], of which there are `count`
+template <class T>
+__global__ void __launch_bounds__(stage_threads)
+    mean_kernel(int64_t count, int places, int64_t points, const Complex<T>* z, T* out) {
+  each_item(count, [&](int64_t i) {
+    const Complex<T>* from = z + i / points * places * points + i % points;
+    T sum = 0;
+    for (int k = 0; k < places; ++k) sum += sqrt(square_of(from[k * points]));
+    out[i] = sum / static_cast<T>(places);
   });
 }
 
@@ -117,6 +130,17 @@ __global__ void __launch_bounds__(stage_threads)
       Complex<T>& w = from[q * points];
       w = {scale * w.re * factor, scale * w.im * factor};
     }
+  });
+}
+
+// z [planes, places, points] is replaced by its gradient; grad [planes, points]
+template <class T>
+__global__ void __launch_bounds__(stage_threads)
+    mean_backward_kernel(int64_t count, int places, int64_t points, const T* grad, Complex<T>* z) {
+  each_item(count, [&](int64_t i) {
+    Complex<T>* from = z + i / points * places * points + i % points;
+    const T g = grad[i] / static_cast<T>(places);
+    for (int k = 0; k < places; ++k) from[k * points] = directed(from[k * points], g);
   });
 }
 
