@@ -17,6 +17,7 @@ from .ops import reference
 from .paths import cmake_prefix_path, get_include, library_path
 from .transforms.cascade import Cascade
 from .transforms.harmonic3d import HarmonicScattering3D
+from .transforms.rototranslation import RotoTranslationScattering2D
 from .transforms.scattering1d import Scattering1D
 from .transforms.scattering2d import Scattering2D
 from .transforms.timefrequency import TimeFrequencyScattering
@@ -33,6 +34,7 @@ except ValueError as _error:
 __all__ = [
     "Cascade",
     "HarmonicScattering3D",
+    "RotoTranslationScattering2D",
     "Scattering1D",
     "Scattering2D",
     "TimeFrequencyScattering",

@@ -6,6 +6,7 @@ torch.Size([2, 8, 40, 40])
 """
 
 from ..program.plan import padded_shape
+from .angles import angular_bank
 from .bank import FilterBank, frame_bounds, littlewood_paley, support
 from .lowpass import crop, lowpass_matrix, separable_factors
 from .morlet import BUILT_IN, Recipe, morlet_bank, recipe, tight_bank
@@ -14,6 +15,7 @@ __all__ = [
     "BUILT_IN",
     "FilterBank",
     "Recipe",
+    "angular_bank",
     "crop",
     "frame_bounds",
     "littlewood_paley",

@@ -62,7 +62,7 @@ def pack(bank: _Bank, plan: Plan, dtype: torch.dtype) -> Packed:
     """
     finite("phi", bank.phi)
     phi = banded(bank.phi, plan, dtype)
-    return Packed(*_boxed(bank, plan, dtype), *phi)
+    return Packed(*boxed(bank, plan.tables(), plan.padded, dtype), *phi)
 
 
 def banded(phi: Tensor, plan: Plan, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -77,15 +77,16 @@ def banded(phi: Tensor, plan: Plan, dtype: torch.dtype) -> tuple[Tensor, Tensor]
     return torch.cat(taps).to(dtype), torch.cat(bands)
 
 
-def _boxed(bank: _Bank, plan: Plan, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """``Packed.psi`` and ``Packed.psi_support``."""
-    tables = plan.tables()
+def boxed(
+    bank: _Bank, tables: Sequence[Table], padded: tuple[int, int], dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """``Packed.psi`` and ``Packed.psi_support`` of some tables of a bank at its padded size."""
     made: dict[Table, tuple[list[int], Tensor]] = {}
     # The finest scale last: most of what is kept is its own, and is not there yet while the
     # coarser ones take their room.
-    for j in reversed(range(plan.J)):
-        if here := [table for table in tables if table[1] == j]:
-            made |= _boxes(bank.scale(j), here, plan, dtype)
+    for j in sorted({j for _, j, _ in tables}, reverse=True):
+        here = [table for table in tables if table[1] == j]
+        made |= _boxes(bank.scale(j), here, padded, dtype)
     lanes = {table: limits.lanes(len(table[2])) for table in tables}
     total = sum(len(entries) * lanes[table] for table, (_, entries) in made.items())
     psi = torch.empty(total, dtype=dtype, device="cpu")
@@ -101,7 +102,7 @@ def _boxed(bank: _Bank, plan: Plan, dtype: torch.dtype) -> tuple[Tensor, Tensor]
 
 
 def _boxes(
-    psi: Tensor, tables: list[Table], plan: Plan, dtype: torch.dtype
+    psi: Tensor, tables: list[Table], padded: tuple[int, int], dtype: torch.dtype
 ) -> dict[Table, tuple[list[int], Tensor]]:
     """For tables of a scale: the box ``(head, tail, left, right)`` outside which those of its
     wavelets ``psi [L, Mp, Np]`` are kept, and what is kept ``[columns * rows, angles]``, over the
@@ -109,7 +110,7 @@ def _boxes(
     made = {}
     largest = {res: _peaks(psi, res) for res, _, _ in tables}
     for res, j, angles in tables:
-        sides = plan.sides(res)
+        sides = padded[0] >> res, padded[1] >> res
         peaks = [peak[list(angles)] for peak in largest[res]]
         least = negligible(dtype) * peaks[0].amax(1, keepdim=True)
         finite("psi", least)

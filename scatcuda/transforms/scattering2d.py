@@ -175,7 +175,7 @@ class Scattering2D(Learning, Generic[Output]):
         self._program = plan.program
         self._use(backend, tier, workspace)
         self.out_type: OutType = one_of(_CALLER, "out_type", out_type, _OUT_TYPES)
-        self._filters = _bank_or_name(filters, (plan.J, plan.L, *plan.padded))
+        self._filters = bank_or_name(_CALLER, filters, (plan.J, plan.L, *plan.padded))
         self._trainable = trainable
         self._forget()
         self.learned: learnable.LearnedFilters | None = None
@@ -440,19 +440,20 @@ def _levels(f: Tensor, count: int) -> list[NDArray[np.float32]]:
     return [banks.crop(f, res).to(torch.float32).numpy() for res in range(count)]
 
 
-def _bank_or_name(
-    value: BankName | banks.FilterBank, wanted: tuple[int, int, int, int]
+def bank_or_name(
+    caller: str, value: BankName | banks.FilterBank, wanted: tuple[int, int, int, int]
 ) -> BankName | banks.FilterBank:
+    """The name of a bank, or one with ``psi`` of this shape."""
     if isinstance(value, str):
-        return one_of(_CALLER, "filters", value, banks.BUILT_IN)
+        return one_of(caller, "filters", value, banks.BUILT_IN)
     if not isinstance(value, banks.FilterBank):
         raise TypeError(
-            "Scattering2D: filters must be 'morlet', 'tight' or a FilterBank; "
+            f"{caller}: filters must be 'morlet', 'tight' or a FilterBank; "
             f"got {type(value).__name__}"
         )
     if tuple(value.psi.shape) != wanted:
         raise ValueError(
-            f"Scattering2D: the psi of filters must have shape (J, L, Mp, Np) = {wanted}; "
+            f"{caller}: the psi of filters must have shape (J, L, Mp, Np) = {wanted}; "
             f"got {tuple(value.psi.shape)}"
         )
     return value

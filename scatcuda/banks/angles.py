@@ -1,0 +1,139 @@
+"""Wavelets of angles, filters along the 2 L angles of a whole turn; and how they are packed with
+those of space."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .. import limits
+from ..arguments import angles, finite, integer
+from ..program.packing import Packed, integers, pack_matrix, pack_set
+from ..program.rotations import Cascade, RotationPlan
+from .bank import FilterBank
+from .lowpass import crop, lowpass_matrix, separable_factors
+from .morlet import Recipe
+from .packing import boxed
+
+_SIGMA = 2 / math.sqrt(3)  # of the narrowest wavelet, in angles
+_PERIODS = range(-3, 4)  # of what is as wide as the axis 1e-16 is left
+
+
+def angular_bank(L: int, K: int | None = None) -> Tensor:
+    """A low-pass and ``K`` wavelets of angles, real and in Fourier: of ``2 L`` angles a whole turn,
+
+    ``psi_k(w) = c sum_p exp(-(w + 2 pi p - (3 pi / 4) / 2^k)^2 s_k^2 / 2) - kappa_k exp(-(w + 2 pi
+    p)^2 s_k^2 / 2)``, ``s_k = 2^k 2 / sqrt(3)``,
+
+    ``kappa_k`` such that the mean of a wavelet vanishes, ``c`` such that the largest ``sum_k
+    psi_k^2`` is 2. The low-pass is a Gaussian as wide as the last wavelet but one, ``phi(0) = 1``.
+
+    Args:
+        L: number of angles in [0, pi).
+        K: number of wavelets; None: ``log2 L``, rounded down, but at least 1.
+    Returns: ``[1 + K, 2 L]``, phi first, float64.
+    Raises: TypeError, ValueError: ``L`` or ``K`` is no positive integer, or ``2^K`` more than
+        ``2 L``.
+    Source: L. Sifre and S. Mallat, "Rotation, scaling and deformation invariant scattering for
+        texture discrimination", CVPR 2013; constants of their program ScatNet.
+    Example:
+        >>> bank = angular_bank(8)
+        >>> bank.shape, bank[:, 0].tolist()
+        (torch.Size([4, 16]), [1.0, 0.0, 0.0, 0.0])
+        >>> sums = bank[0] ** 2 + (bank[1:] ** 2 + bank[1:, -torch.arange(16)] ** 2).sum(0) / 2
+        >>> round(float(sums.min()), 2), round(float(sums.max()), 2)
+        (0.74, 1.0)
+    """
+    L = angles("angular_bank", L)
+    limits.at_most("angular_bank", "L", L, limits.FILTERS // 2)
+    K = wavelets_of_angles("angular_bank", L, K)
+    w = 2 * math.pi * torch.arange(2 * L, dtype=torch.float64, device="cpu") / (2 * L)
+
+    def gaussian(center: float, sigma: float) -> Tensor:
+        turns = (((w + 2 * math.pi * p - center) * sigma) ** 2 / -2 for p in _PERIODS)
+        return torch.stack([torch.exp(turn) for turn in turns]).sum(0)
+
+    psi = []
+    for k in range(K):
+        sigma = _SIGMA * 2**k
+        wave, mean = gaussian(0.75 * math.pi / 2**k, sigma), gaussian(0, sigma)
+        psi.append(wave - wave[0] / mean[0] * mean)
+        psi[-1][0] = 0  # what is subtracted for; rounding is left
+    bank = torch.stack(psi)
+    bank *= (2 / (bank**2).sum(0).max()).sqrt()
+    phi = gaussian(0, _SIGMA * 2.0 ** (K - 2))
+    return torch.cat([(phi / phi[0])[None], bank])
+
+
+def wavelets_of_angles(caller: str, L: int, K: int | None) -> int:
+    """The number of them, checked."""
+    if K is None:
+        return max(L.bit_length() - 1, 1)
+    return integer(caller, "K", K, 1, (2 * L).bit_length() - 1)
+
+
+def pack_rotations(
+    plan: RotationPlan, made: Cascade, bank: FilterBank | Recipe, scatnet: bool, dtype: torch.dtype
+) -> Packed:
+    """Filters and matrices of a program of :mod:`scatcuda.program.rotations`. ``scatnet``: as large
+    as ScatNet has them, where subsampling by ``2^d`` multiplies by ``2^d``, wavelets are divided by
+    the root of ``max sum psi^2 / 2`` over all of them, and a mean of angles is a quarter of their
+    sum.
+
+    Raises: ValueError: the low-pass is none, or a value is not finite.
+    """
+    finite("phi", bank.phi)
+    factors = separable_factors(bank.phi)
+    psi, support = boxed(bank, made.tables, plan.padded, dtype)
+    if scatnet:
+        gain = _scatnet_gain(plan, bank)
+        starts = [*support[:, 0].tolist(), psi.numel()]
+        for (res, j, _), first, last in zip(made.tables, starts, starts[1:], strict=False):
+            psi[first:last] *= gain * 2 ** (j - res)
+    angular = angular_bank(plan.L, plan.K)
+    if scatnet and plan.average == "space+angle":
+        angular = angular * (plan.L / 2)
+    boxes, tables = support.flatten().tolist(), [psi]
+    smoothing = (
+        crop(bank.phi, res)[None] * (2 ** (plan.J - res) if scatnet else 1)
+        for res in made.smoothing
+    )
+    # Half a turn is a period of the first order, whose own average is that of its planes.
+    along = (_of_half_a_turn(angular) if n == plan.L else angular for n in made.along)
+    for table in (*smoothing, *along):
+        box, values = pack_set(table, dtype)
+        boxes += [sum(t.numel() for t in tables), *box]
+        tables.append(values)
+    taps, bands = [], []
+    for res, is_row in made.matrices:
+        matrix = _averaging(plan, res, factors[is_row], int(is_row))
+        if scatnet and plan.average != "none" and not is_row:  # once, of both axes together
+            matrix = matrix * 2 ** (plan.J - res)
+        numbers, band = pack_matrix(matrix, dtype)
+        taps.append(numbers.to(dtype))
+        bands.append(band)
+    return Packed(torch.cat(tables), integers(boxes), torch.cat(taps), torch.cat(bands))
+
+
+def _of_half_a_turn(angular: Tensor) -> Tensor:
+    bank = angular[:, ::2].clone()
+    bank[0] = angular[0, 0]
+    return bank
+
+
+def _averaging(plan: RotationPlan, res: int, factor: Tensor, axis: int) -> Tensor:
+    """What planes of a resolution are averaged by along an axis, ``[outputs, inputs]``."""
+    side, inside = plan.padded[axis] >> res, plan.inside(axis, res)
+    if not plan.mean and res < plan.J and plan.average != "none":
+        return lowpass_matrix(factor, res, plan.J, unpad=plan.pad != "p")
+    places = torch.eye(side, dtype=torch.float64, device="cpu")[inside.start : inside.stop]
+    return places.mean(0, keepdim=True) if plan.mean else places
+
+
+def _scatnet_gain(plan: RotationPlan, bank: FilterBank | Recipe) -> float:
+    sums = torch.zeros(plan.padded, dtype=torch.float64, device="cpu")
+    for j in range(plan.J):
+        sums += (bank.scale(j) ** 2).sum(0)
+    return float((2 / sums.max()).sqrt())
