@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import scatcuda
+from scatcuda import banks
 
 
 class PerPath(nn.Module):
@@ -52,6 +53,67 @@ class PerPath(nn.Module):
                     S2.append(average(propagate(u1_hat, n2, j1), j2))
         S = torch.stack([*S0, *S1, *S2], -3)
         return S.reshape(*x.shape[:-2], *S.shape[1:])
+
+
+class PerAngle(nn.Module):
+    """Means of roto-translation scattering ``x [..., M, N] -> [..., C]``, image by image and angle
+    by angle, in plain PyTorch: what the papers' programs do, which no package does."""
+
+    def __init__(self, J: int, shape: tuple[int, int], L: int) -> None:
+        super().__init__()
+        ours = scatcuda.RotoTranslationScattering2D(J, shape, L, pool="mean")
+        padded = banks.padded_shape(shape, J)
+        before = [(side - size) // 2 for side, size in zip(padded, shape, strict=True)]
+        after = [p - size - b for p, size, b in zip(padded, shape, before, strict=True)]
+        self.pad = nn.ReflectionPad2d((before[1], after[1], before[0], after[0]))
+        self.inside = [
+            [
+                slice(-(-b >> j), (b + size - 1 >> j) + 1)
+                for b, size in zip(before, shape, strict=True)
+            ]
+            for j in range(J)
+        ]
+        psi = ours.bank.psi
+        self.register_buffer("psi", psi.float())
+        for j1 in range(1, J):
+            self.register_buffer(f"psi_{j1}", banks.crop(psi[j1 + 1 :], j1).float())
+        self.register_buffer("angular", ours.angular.float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        images = [self._of_one(one) for one in x.reshape(-1, *x.shape[-2:])]
+        return torch.stack(images).reshape(*x.shape[:-2], -1)
+
+    def _of_one(self, x: Tensor) -> Tensor:
+        psi, (J, L) = dict(self.named_buffers()), self.psi.shape[:2]
+        x_hat = torch.fft.fft2(self.pad(x[None, None])[0, 0])
+        first, second = [x.mean()], []
+        for j1 in range(J):
+            U = torch.fft.ifft2(_folded(x_hat * psi["psi"][j1], j1)).abs()
+            first += [self._mean(U, j1), *self._along(torch.cat([U, U]), 1, j1)]
+            U_hat = torch.fft.fft2(U)[:, None]
+            for j2 in range(j1 + 1, J):
+                table = psi["psi"][j2] if j1 == 0 else psi[f"psi_{j1}"][j2 - j1 - 1]
+                W = torch.fft.ifft2(_folded(U_hat * table, j2 - j1))
+                for alpha in range(L):
+                    half = [W[t, (t + alpha) % L] for t in range(L)]
+                    half = [z.conj() if t + alpha >= L else z for t, z in enumerate(half)]
+                    z = torch.stack(half)
+                    second += self._along(torch.cat([z, z.conj()]), 0, j2)
+        return torch.stack(first + second)
+
+    def _along(self, z: Tensor, skipped: int, j: int) -> list[Tensor]:
+        """Means of the moduli, one for each filter of angles but those that are left out."""
+        spectra = torch.fft.fft(z, dim=0) * self.angular[skipped:, :, None, None]
+        return [self._mean(one, j) for one in torch.fft.ifft(spectra, dim=1).abs()]
+
+    def _mean(self, planes: Tensor, j: int) -> Tensor:
+        rows, columns = self.inside[j]
+        return planes[..., rows, columns].mean()
+
+
+def _folded(u_hat: Tensor, octaves: int) -> Tensor:
+    k, (M, N) = 1 << octaves, u_hat.shape[-2:]
+    return u_hat.unflatten(-1, (k, N // k)).unflatten(-3, (k, M // k)).mean((-4, -2))
 
 
 def spectrum(u: Tensor) -> Tensor:

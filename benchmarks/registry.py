@@ -43,7 +43,7 @@ from scatcuda.kymatio import backend2d
 from scatcuda.ops import reference
 
 from . import process
-from .per_path import PerPath
+from .per_path import PerAngle, PerPath
 
 OURS = "scatcuda"
 STAND_IN = "per-path loop"
@@ -286,6 +286,52 @@ def _densities(name: str, J: int, shape: tuple[int, ...], L: int) -> Any:
         return importlib.import_module("kymatio.torch").HarmonicScattering3D(J, shape, L)
     backend: Any = "reference" if name == "twin" else "native"
     return scatcuda.HarmonicScattering3D(J, shape, L, backend=backend)
+
+
+def _rotations(problem: Problem, **options: Any) -> Any:
+    J, L, shape = problem.J, problem.L, problem.shape
+    return scatcuda.RotoTranslationScattering2D(J, shape, L, pool="mean", **options)
+
+
+def setup_rotations(problem: Problem, device: torch.device, wants_gradient: bool = False) -> Work:
+    """Images x [batch, M, N] -> means [batch, C] of roto-translation scattering; or the gradient of
+    <g, S x>."""
+    loop = PerAngle(problem.J, problem.shape, problem.L)
+    modules = {OURS: _rotations(problem), STAND_IN: loop}
+    if wants_gradient:  # of ours alone: the loop's are the same, but for 0
+        modules["twin"] = _rotations(problem, backend="reference")
+    modules = {name: module.to(device) for name, module in modules.items()}
+    exact = _rotations(problem, backend="reference").double().to(device)
+    return _with_peers(problem, problem.images(device), modules, exact, wants_gradient)
+
+
+def setup_rotations_beside(problem: Problem, device: torch.device, backward: bool = False) -> Work:
+    """Roto-translation scattering (ours) against plain scattering of the same scales and angles; or
+    its backward pass against its forward pass."""
+    ours, x = _rotations(problem).to(device), problem.images(device)
+    plain = scatcuda.Scattering2D(problem.J, problem.shape, problem.L).to(device)
+    exact = _rotations(problem, backend="reference").double().to(device)
+    S = ours(x.requires_grad_(backward))
+    g = torch.rand_like(S)
+
+    def back() -> Tensor:
+        return torch.autograd.grad(S, x, g, retain_graph=True)[0]
+
+    def forward() -> Tensor:
+        return ours(x.detach())
+
+    def other() -> Tensor:  # answers with what is known
+        (forward if backward else functools.partial(plain, x))()
+        return found
+
+    some = problem.some(x).double()
+    right = functools.partial(exact, some)
+    if backward:
+        right = functools.partial(gradient, exact, some.requires_grad_(), problem.some(g).double())
+    run = back if backward else forward
+    found = run()
+    rival = "forward" if backward else "plain"
+    return Work({OURS: Peer(run), rival: Peer(other)}, right, problem.some, problem.batch)
 
 
 def setup_densities(problem: Problem, device: torch.device, wants_gradient: bool = False) -> Work:
@@ -717,6 +763,23 @@ def _molecules(problem: Problem, target: float | None, **options: Any) -> list[C
     ]
 
 
+def _turns(problem: Problem, **options: Any) -> list[Case]:
+    """Images along positions and angles: the transform, beside plain scattering, of which it may
+    take six times; with its gradient; and the backward pass, which may take three times the
+    forward."""
+    with_gradient = functools.partial(setup_rotations, wants_gradient=True)
+    beside = functools.partial(setup_rotations_beside, backward=True)
+    made = [
+        Case(f"rotations {problem}", setup_rotations, problem, "rotations", 12, **options),
+        Case(f"rotations' gradient {problem}", with_gradient, problem, "rotations", **options),
+    ]
+    made = [replace(case, rival=STAND_IN) for case in made]
+    plain = Case(f"rotations beside plain {problem}", setup_rotations_beside, problem, "beside")
+    back = Case(f"rotations' backward {problem}", beside, problem, "backward")
+    plain = replace(plain, target=1 / 6, rival="plain", **options)
+    return [*made, plain, replace(back, target=1 / 3, rival="forward", **options)]
+
+
 def _joint(
     problem: Problem, target: float | None, back: float | None, **options: Any
 ) -> list[Case]:
@@ -747,6 +810,7 @@ DIGITS = Problem(J=2, shape=(32, 32), batch=96)
 PHOTOS = Problem(J=3, shape=(224, 224), batch=4)
 PHOTO = Problem(J=3, shape=(224, 224), batch=1)
 DEEP = Problem(J=4, shape=(64, 64), batch=4)
+TEXTURES = Problem(J=5, shape=(200, 200), batch=4)
 SOUNDS = Problem(J=6, shape=(4096,), batch=4, L=8)
 
 MANY_RGB = Problem(J=2, shape=(32, 32), batch=1024, colour=True)
@@ -779,6 +843,7 @@ CASES: list[Case] = [
     *_joint(SOUNDS, 30, 30),
     Case(f"joint path {SOUNDS}", setup_joint_path, SOUNDS, "paths", 1 / 0.03, rival="whole"),
     *_joint(Problem(8, (16384,), 1, 8), 30, 30, slow=True),
+    *_turns(TEXTURES),
     *_molecules(Problem(2, (32, 32, 32), 1, 2), 4),
     *_molecules(Problem(2, (64, 64, 64), 1, 3), 4, slow=True),
     *(
@@ -823,6 +888,7 @@ CASES: list[Case] = [
     *_sounds(Problem(6, (1024,), 1024, 1), None, None, device="cuda", slow=True),
     *_joint(replace(SOUNDS, batch=64), None, None, device="cuda"),
     *_molecules(Problem(2, (64, 64, 64), 8, 3), None, device="cuda"),
+    *_turns(replace(TEXTURES, batch=32), device="cuda"),
     _transform(replace(MANY_RGB, shape=(28, 28)), device="cuda"),
     _transform(replace(PHOTOS_RGB, shape=(64, 64), batch=256), device="cuda", slow=True),
     _transform(replace(PHOTOS_RGB, shape=(128, 128)), device="cuda", slow=True),

@@ -26,6 +26,7 @@ TITLES = {
     "training": "A step of training, compiled, between a convolution and a linear classifier",
     "signals": "Signals, each an image of one line, and their gradients",
     "joint": "Signals jointly in time and log-frequency, each an image of one line",
+    "rotations": "Images along positions and angles, and their gradients",
     "densities": "Densities, each an image, and their gradients",
     "backend": "Kymatio's class, our backend object (scatcuda) against its own",
     "operator": "Operators",
