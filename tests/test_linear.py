@@ -30,7 +30,9 @@ from scatcuda.learn.classifiers import estimator as shared
 from scatcuda.learn.classifiers.linear import LinearClassifier
 from scatcuda.learn.classifiers.pca import PCAAffineClassifier
 from scatcuda.learn.classifiers.ridge import RidgeClassifier
+from scatcuda.learn.classifiers.selection import OrthogonalLeastSquares
 from scatcuda.learn.classifiers.standardizer import Standardizer
+from scatcuda.learn.classifiers.views import ManyViews
 
 CLASSIFIERS = [
     RidgeClassifier(),
@@ -39,6 +41,8 @@ CLASSIFIERS = [
     LinearClassifier("log"),
     PCAAffineClassifier(),
     PCAAffineClassifier(2),
+    PCAAffineClassifier("all"),
+    ManyViews(RidgeClassifier(1.0), views=1),
 ]
 ALPHAS = (1e-3, 1e-1, 3.0, 100.0)
 
@@ -55,7 +59,13 @@ EXPECTED = {
 
 
 @parametrize_with_checks(
-    [Standardizer(), *CLASSIFIERS[:1], *CLASSIFIERS[2:5]],
+    [
+        Standardizer(),
+        OrthogonalLeastSquares(2),
+        *CLASSIFIERS[:1],
+        *CLASSIFIERS[2:5],
+        *CLASSIFIERS[-1:],
+    ],
     expected_failed_checks=lambda estimator: EXPECTED.get(type(estimator), {}),
     xfail_strict=True,
 )
@@ -738,7 +748,7 @@ WRONG = [
     (LinearClassifier("hinge"), x0, y0, ValueError, "loss must be 'squared_hinge' or 'log'"),
     (LinearClassifier(C=0), x0, y0, ValueError, "C must be positive; got 0"),
     (PCAAffineClassifier(-1), x0, y0, ValueError, "n_components must be at least 0; got -1"),
-    (PCAAffineClassifier("all"), x0, y0, ValueError, "n_components must be 'cv' or an integer"),
+    (PCAAffineClassifier("some"), x0, y0, ValueError, "n_components must be 'cv', 'all' or an"),
     (PCAAffineClassifier(max_components=2.5), x0, y0, TypeError, "max_components must be an int"),
     (Standardizer(-1), x0, y0, ValueError, "floor must be 0 or more; got -1"),
     (RidgeClassifier(), x0[0], y0, ValueError, r"X must be a dense tensor \[n, d\].*\[3\]"),

@@ -29,7 +29,9 @@ from scatcuda.data import DataError
 from scatcuda.learn.classifiers.linear import LinearClassifier
 from scatcuda.learn.classifiers.pca import PCAAffineClassifier
 from scatcuda.learn.classifiers.ridge import RidgeClassifier
+from scatcuda.learn.classifiers.selection import OrthogonalLeastSquares
 from scatcuda.learn.classifiers.standardizer import Standardizer
+from scatcuda.learn.classifiers.views import ManyViews
 from scatcuda.learn.extraction.transformer import ScatteringTransformer
 from scatcuda.learn.saving import load, save
 
@@ -42,6 +44,9 @@ ESTIMATORS = [
     PCAAffineClassifier(1),
     make_pipeline(Standardizer(floor=0.2), RidgeClassifier()),
     RidgeClassifier(class_weight="balanced"),
+    ManyViews(PCAAffineClassifier(1), views=2),
+    ManyViews(LogisticRegression(), views=2, combine="mean"),
+    make_pipeline(OrthogonalLeastSquares(2), PCAAffineClassifier("all")),
 ]
 THEIRS = [
     [StandardScaler()],

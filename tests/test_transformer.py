@@ -234,10 +234,10 @@ def test_a_pickle_holds_no_filters():
 def test_the_module_is_made_once():
     x = images()
     transformer = ScatteringTransformer(J=2).fit(x)
-    made = transformer._module(transformer.shape_)
+    (made,) = transformer._modules(transformer.shape_)
     transformer.fit(x).transform(x)
-    assert transformer._module(transformer.shape_) is made
-    assert transformer.set_params(J=1).fit(x)._module(transformer.shape_) is not made
+    assert transformer._modules(transformer.shape_)[0] is made
+    assert transformer.set_params(J=1).fit(x)._modules(transformer.shape_)[0] is not made
 
 
 @pytest.mark.parametrize(

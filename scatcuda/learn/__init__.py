@@ -1,11 +1,11 @@
 """Learning on scattering coefficients: ``ŷ = Classifier(Φ x)``.
 
-Scikit-learn's users find estimators: `ScatteringTransformer`, `Standardizer`, `RidgeClassifier`,
-`LinearClassifier`, `PCAAffineClassifier`, kept by `save` and `load`. PyTorch's users find modules,
-`Hybrid`, `alexnet`, `inception`, `resnet`, and `fit`, `predict`, `evaluate`, and the loss
-`ScatteringDistance`. The
-command ``scatcuda train`` is `run_experiment` with some `Options`; `scatcuda.learn.analysis`
-measures what depth (`separation`) and deformations (`stability`) do.
+Scikit-learn's users find estimators: `ScatteringTransformer`, `Standardizer`,
+`OrthogonalLeastSquares`, `RidgeClassifier`, `LinearClassifier`, `PCAAffineClassifier`, `ManyViews`,
+kept by `save` and `load`. PyTorch's users find modules, `Hybrid`, `alexnet`, `inception`, `resnet`,
+`ScalePyramid`, and `fit`, `predict`, `evaluate`, and the loss `ScatteringDistance`. The command
+``scatcuda train`` is `run_experiment` with some `Options`; `scatcuda.learn.analysis` measures what
+depth (`separation`) and deformations (`stability`) do.
 
 Needs more than the transform: ``pip install scatcuda[learn]``.
 """
@@ -20,7 +20,9 @@ if TYPE_CHECKING:  # what is found below, for type checkers
     from .classifiers.linear import LinearClassifier as LinearClassifier
     from .classifiers.pca import PCAAffineClassifier as PCAAffineClassifier
     from .classifiers.ridge import RidgeClassifier as RidgeClassifier
+    from .classifiers.selection import OrthogonalLeastSquares as OrthogonalLeastSquares
     from .classifiers.standardizer import Standardizer as Standardizer
+    from .classifiers.views import ManyViews as ManyViews
     from .distance import ScatteringDistance as ScatteringDistance
     from .experiments.evaluation import evaluate_run as evaluate_run
     from .experiments.experiment import run_experiment as run_experiment
@@ -28,6 +30,7 @@ if TYPE_CHECKING:  # what is found below, for type checkers
     from .extraction.features import extract as extract
     from .extraction.features import load_features as load_features
     from .extraction.pooling import pool as pool
+    from .extraction.pyramid import ScalePyramid as ScalePyramid
     from .extraction.transformer import ScatteringTransformer as ScatteringTransformer
     from .fitting.augment import Augment as Augment
     from .fitting.checkpoint import load_weights as load_weights
@@ -47,10 +50,13 @@ _HOME = {
     "Augment": "fitting.augment",
     "Hybrid": "networks.models",
     "LinearClassifier": "classifiers.linear",
+    "ManyViews": "classifiers.views",
     "Options": "experiments.options",
+    "OrthogonalLeastSquares": "classifiers.selection",
     "PCAAffineClassifier": "classifiers.pca",
     "Recipe": "fitting.recipe",
     "RidgeClassifier": "classifiers.ridge",
+    "ScalePyramid": "extraction.pyramid",
     "ScatteringDistance": "distance",
     "ScatteringTransformer": "extraction.transformer",
     "Standardizer": "classifiers.standardizer",

@@ -25,6 +25,8 @@ from ..files.reading import parsed_json
 
 _MODULES = {
     "LinearClassifier": "scatcuda.learn.classifiers.linear",
+    "ManyViews": "scatcuda.learn.classifiers.views",
+    "OrthogonalLeastSquares": "scatcuda.learn.classifiers.selection",
     "PCAAffineClassifier": "scatcuda.learn.classifiers.pca",
     "RidgeClassifier": "scatcuda.learn.classifiers.ridge",
     "ScatteringTransformer": "scatcuda.learn.extraction.transformer",
@@ -176,7 +178,10 @@ def _described(estimator: Any, prefix: str, tensors: dict[str, Tensor]) -> dict[
         if not hasattr(estimator, name):
             continue
         value = getattr(estimator, name)
-        if isinstance(value, Tensor):
+        if isinstance(value, BaseEstimator):
+            inside = f"{prefix}{name}/"
+            attributes[name] = {"estimator": _described(value, inside, tensors)}
+        elif isinstance(value, Tensor):
             tensors[prefix + name] = value.detach().cpu().contiguous()
             attributes[name] = {"tensor": None}
         elif isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
@@ -190,23 +195,41 @@ def _described(estimator: Any, prefix: str, tensors: dict[str, Tensor]) -> dict[
                 raise TypeError(f"save: {name} must hold numbers or strings; got {value.dtype}")
         else:
             attributes[name] = {"value": _plain(name, value)}
-    parameters = {
-        name: _plain(name, value) for name, value in estimator.get_params(deep=False).items()
+    return {"class": kind.__name__, "parameters": _parameters(estimator), "attributes": attributes}
+
+
+def _parameters(estimator: Any) -> dict[str, Any]:
+    """Those of an estimator, and of one that is a parameter of it."""
+    return {
+        name: {"class": type(value).__name__, "parameters": _parameters(value)}
+        if isinstance(value, BaseEstimator)
+        else _plain(name, value)
+        for name, value in estimator.get_params(deep=False).items()
     }
-    return {"class": kind.__name__, "parameters": parameters, "attributes": attributes}
+
+
+def _unfitted(step: dict[str, Any]) -> Any:
+    """The estimator of these parameters."""
+    parameters = {
+        name: _unfitted(value) if isinstance(value, dict) and "class" in value else _back(value)
+        for name, value in step["parameters"].items()
+    }
+    return _class(step["class"])[0](**parameters)
 
 
 def _restored(step: dict[str, Any], prefix: str, tensors: dict[str, Tensor]) -> Any:
     """The estimator that `_described` described."""
     if step["class"] == _PASSTHROUGH:
         return _PASSTHROUGH
-    kind, fitted = _class(step["class"])
-    estimator = kind(**{name: _back(value) for name, value in step["parameters"].items()})
+    _, fitted = _class(step["class"])
+    estimator = _unfitted(step)
     for name, stored in step["attributes"].items():
         if name not in fitted:
             raise ValueError(f"{step['class']} has no {name!r}")
-        if "names" in stored:
-            value: Any = _names([str(v) for v in stored["names"]], stored["dtype"])
+        if "estimator" in stored:
+            value: Any = _restored(stored["estimator"], f"{prefix}{name}/", tensors)
+        elif "names" in stored:
+            value = _names([str(v) for v in stored["names"]], stored["dtype"])
         elif "value" in stored:
             value = _back(stored["value"])
         else:

@@ -32,11 +32,12 @@ class PCAAffineClassifier(TensorClassifier):
 
     ``n_components="cv"`` takes the ``D`` with the most right answers on held-out rows: every fifth
     row of each class, then the next, until all were held out or 5000 rows; of equals the smallest.
-    An answer weighs what its row does.
+    An answer weighs what its row does. ``"all"`` takes as many as the rows of the largest class
+    span: of few rows, each the only one of its kind, no direction can be spared.
     ``X`` is best left as it comes from the transform or standardised; either is a choice of metric.
 
     Args:
-        n_components: ``"cv"``, or ``D``, 0 or more.
+        n_components: ``"cv"``, ``"all"``, or ``D``, 0 or more.
         max_components: the largest ``D`` tried.
         class_weight: what the weights of a class's rows are multiplied by: a dict, ``"balanced"``
             for ``Σ w / (K Σ w of the class)``, or ``None``. Only the choice of ``D`` sees it.
@@ -72,7 +73,7 @@ class PCAAffineClassifier(TensorClassifier):
 
     def __init__(
         self,
-        n_components: Literal["cv"] | int = "cv",
+        n_components: Literal["cv", "all"] | int = "cv",
         max_components: int = 200,
         *,
         class_weight: ClassWeight | None = None,
@@ -83,13 +84,14 @@ class PCAAffineClassifier(TensorClassifier):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the rows of ``X [n, d]`` with labels ``y [n]`` and weights ``sample_weight [n]``."""
-        caller, cv = "PCAAffineClassifier", isinstance(self.n_components, str)
+        caller, named = "PCAAffineClassifier", isinstance(self.n_components, str)
         most = integer(caller, "max_components", self.max_components, 0)
-        if cv and self.n_components != "cv":
+        if named and self.n_components not in ("cv", "all"):
             raise ValueError(
-                f"{caller}: n_components must be 'cv' or an integer; got {self.n_components!r}"
+                f"{caller}: n_components must be 'cv', 'all' or an integer; got "
+                f"{self.n_components!r}"
             )
-        D = 0 if cv else integer(caller, "n_components", self.n_components, 0)
+        D = 0 if named else integer(caller, "n_components", self.n_components, 0)
         self.__dict__.pop("cv_accuracy_", None)
         rows, index, weights = self._begin(X, y, sample_weight)
         K = len(self.classes_)
@@ -100,7 +102,9 @@ class PCAAffineClassifier(TensorClassifier):
             if not len(mine):
                 name = to_numpy(self.classes_).tolist()[c]
                 raise ValueError(f"{caller}: the class {name!r} has no row of positive weight")
-        if cv:
+        if self.n_components == "all":
+            D = min(max(map(len, members)) - 1, rows.shape[1])
+        if self.n_components == "cv":
             right = _held_out(rows, weights, members, most)
             self.cv_accuracy_ = like(X, right)
             D = int(right.cpu().numpy().argmax())

@@ -9,6 +9,9 @@ modulus does not tell theta from theta + pi, and the L angles cover half a turn,
 modulo L; what stays is the scales and the angles less the first, modulo L: P = 1 + J +
 L J (J - 1) / 2 channels to order 2, 1 + sum_k C(J, k) L^(k - 1) to any.
 
+Parents: the coefficient of a path over that of the path without its last wavelet tells how its
+energy is parted, whatever there is of it: S2(j1, j2) / S1(j1).
+
 Which channel is which the transform's ``meta()`` says: of some of its paths, or of another
 transform, as many are averaged as there are.
 """
@@ -76,7 +79,8 @@ def pool(
 
 
 class Pool(nn.Module):
-    """:func:`pool` as a layer, with the logarithm of the orders that have a modulus.
+    """:func:`pool` as a layer, with the logarithm of the orders that have a modulus, and orders 2
+    and above over their parents.
 
     ``log`` gives ``log(max(P, 0) + eps)`` of order 1 and above, after the mean. Order 0 is an
     average of pixels, may be negative, and is left as it is. Coefficients scale as the image does,
@@ -86,7 +90,9 @@ class Pool(nn.Module):
     Args:
         kind, J, L, max_order, transform: as for :func:`pool`.
         log: whether to take the logarithm.
-        eps: for ``log``; 1e-6 suits pixels in [0, 1].
+        renormalise: divide coefficients of order 2 and above by those of their paths without the
+            last wavelet, ``P2 / (P1 + eps)``, before the logarithm.
+        eps: for ``log`` and ``renormalise``; 1e-6 suits pixels in [0, 1].
     Raises: TypeError, ValueError: as :func:`pool`; ``eps`` is not positive.
     Example:
         >>> layer = Pool("rotation", J=2, log=True)
@@ -108,13 +114,15 @@ class Pool(nn.Module):
         eps: float = 1e-6,
         *,
         transform: nn.Module | None = None,
+        renormalise: bool = False,
     ) -> None:
         super().__init__()
-        self._channels = _channels("Pool", kind, J, L, max_order, transform)
+        self._channels = _channels("Pool", kind, J, L, max_order, transform, parents=renormalise)
         if not eps > 0:
             raise ValueError(f"Pool: eps must be positive; got {eps!r}")
         self.kind: Pooling | None = kind
         self.log: bool = log
+        self.renormalise: bool = renormalise
         self.eps: float = eps
         groups = self._channels.groups
         self.channels: int = self._channels.channels if groups is None else len(groups)
@@ -122,16 +130,22 @@ class Pool(nn.Module):
     def forward(self, S: Tensor) -> Tensor:
         """Coefficients ``[..., K, m, n]`` pooled, as :func:`pool` says."""
         P = _pooled("Pool", S, self.kind, self._channels)
-        lowest = self._channels.lowest
+        lowest, parents = self._channels.lowest, self._channels.parents
+        axis = -1 - self._channels.rank if self.kind is None else -1
+        if parents:
+            first = self.channels - len(parents)
+            before, after = P.split([first, len(parents)], axis)
+            of = P.index_select(axis, torch.tensor(parents, device="cpu").to(P.device))
+            P = torch.cat([before, after / (of + self.eps)], axis)
         if not self.log or lowest == self.channels:
             return P
-        axis = -1 - self._channels.rank if self.kind is None else -1
         order0, rest = P.split([lowest, self.channels - lowest], axis)
         return torch.cat([order0, (rest.clamp(min=0) + self.eps).log()], axis)
 
     def extra_repr(self) -> str:
         channels = f"{self._channels.channels} to {self.channels} channels"
-        return f"{self.kind!r}, {channels}, log={self.log}, eps={self.eps:g}"
+        found = f"{self.kind!r}, {channels}, log={self.log}, eps={self.eps:g}"
+        return f"{found}, renormalise=True" if self.renormalise else found
 
 
 class _Channels(NamedTuple):
@@ -141,9 +155,18 @@ class _Channels(NamedTuple):
     rank: int  # axes of positions
     lowest: int  # channels of order 0, which come first
     groups: list[list[int]] | None  # those that ``"rotation"`` averages
+    parents: list[int]  # of those of order 2 and above, which come last; empty where not asked for
 
 
-def _channels(caller: str, kind: Any, J: Any, L: Any, max_order: Any, transform: Any) -> _Channels:
+def _channels(
+    caller: str,
+    kind: Any,
+    J: Any,
+    L: Any,
+    max_order: Any,
+    transform: Any,
+    parents: bool = False,
+) -> _Channels:
     if kind is not None and (not isinstance(kind, str) or kind not in KINDS):
         raise ValueError(f"{caller}: kind must be None, 'mean' or 'rotation'; got {kind!r}")
     if (J is None) == (transform is None):
@@ -163,8 +186,10 @@ def _channels(caller: str, kind: Any, J: Any, L: Any, max_order: Any, transform:
     order = meta["order"]
     if (np.diff(order) < 0).any():
         raise ValueError(f"{caller}: the channels of transform must be sorted by their orders")
-    groups = list(pooled_paths(meta, L).values()) if kind == "rotation" else None
-    return _Channels(len(order), rank, int((order == 0).sum()), groups)
+    pooled = pooled_paths(meta, L) if kind == "rotation" else None
+    groups = None if pooled is None else list(pooled.values())
+    of = parents_of(caller, meta, pooled) if parents else []
+    return _Channels(len(order), rank, int((order == 0).sum()), groups, of)
 
 
 def meta_of(caller: str, transform: Any) -> Mapping[str, NDArray[Any]]:
@@ -201,10 +226,61 @@ def pooled_paths(
     return found
 
 
+def parents_of(
+    caller: str,
+    meta: Mapping[str, NDArray[Any]],
+    pooled: Mapping[tuple[int, ...], list[int]] | None = None,
+) -> list[int]:
+    """Of the channels of order 2 and above, which come last, those of their paths without the last
+    wavelet; of roto-translation scattering the average of the same angle or of all. ``pooled``: of
+    the channels of ``"rotation"``.
+
+    Raises: ValueError, TypeError: one is missing, or the channels have no paths of wavelets.
+    """
+    keys: list[tuple[Any, ...]]
+    parent_of: list[tuple[Any, ...]]
+    if pooled is not None:
+        keys = list(pooled)
+        orders = [(len(key) + 1) // 2 for key in keys]
+        parent_of = [
+            (*key[: k - 1], *key[k:-1]) if k > 1 else ()
+            for key, k in zip(keys, orders, strict=True)
+        ]
+    elif {"k", "theta", "j"} <= meta.keys():  # angles along angles
+        low = meta["k"].max()
+        angles = meta.get("angle", np.full(len(meta["k"]), -1))
+        L = 1 + max(angles[meta["order"] == 1], default=0)
+        orders = meta["order"].tolist()
+        keys = [
+            (int(j), int(angle)) if order == 1 and k == low else (None, c)
+            for c, (order, (j, _), k, angle) in enumerate(
+                zip(orders, meta["j"], meta["k"], angles, strict=True)
+            )
+        ]
+        parent_of = [
+            (int(j), int(angle) % int(L) if angle >= 0 else -1)
+            for (j, _), angle in zip(meta["j"], angles, strict=True)
+        ]
+    elif "n" in meta and np.ndim(meta["n"]) == 2 and meta["n"].dtype != object:
+        orders = meta["order"].tolist()
+        keys = [tuple(n[:k].tolist()) for n, k in zip(meta["n"], orders, strict=True)]
+        parent_of = [key[:-1] for key in keys]
+    else:
+        raise TypeError(f"{caller}: renormalise wants a transform with paths, meta()['n']")
+    places = {key: c for c, key in enumerate(keys)}
+    wanted = [parent for parent, k in zip(parent_of, orders, strict=True) if k > 1]
+    if missing := [parent for parent in wanted if parent not in places]:
+        raise ValueError(
+            f"{caller}: renormalise wants the parents of all paths; {missing[0]} is not among the "
+            "channels"
+        )
+    return [places[parent] for parent in wanted]
+
+
 def _pooled(caller: str, S: Any, kind: Pooling | None, channels: _Channels) -> Tensor:
     if not isinstance(S, Tensor):
         raise TypeError(f"{caller}: S must be a torch.Tensor; got {type(S).__name__}")
-    count, rank, lowest, groups = channels
+    count, rank, lowest, groups, _ = channels
     if S.ndim < 1 + rank or S.shape[-1 - rank] != count:
         sides = {1: "n", 2: "m, n", 3: "m, n, o"}.get(rank, "…")
         raise ValueError(
@@ -212,7 +288,7 @@ def _pooled(caller: str, S: Any, kind: Pooling | None, channels: _Channels) -> T
         )
     if kind is None:
         return S
-    S = S.mean(tuple(range(-rank, 0)))
+    S = S.mean(tuple(range(-rank, 0))) if rank else S
     if groups is None or len(groups) == lowest:
         return S
     several = groups[lowest:]

@@ -1,6 +1,6 @@
 """Scattering features of images or signals as a scikit-learn transformer.
 
-    images [n, (C,) M, N]  ->  batches -> device -> S -> pool -> log  ->  rows [n, d]
+    images [n, (C,) M, N]  ->  batches -> device -> scales -> S -> pool -> log  ->  rows [n, d]
 
 NumPy in, NumPy out; a tensor in, a tensor on its device out. Images may come as an array that only
 has a length and can be sliced: no more than two batches of it are in memory at a time.
@@ -30,6 +30,7 @@ from ...transforms.scattering2d import Scattering2D
 from ...typing import BankName, FeatureType, Pooling
 from .images import NOUNS, ImageSource
 from .pooling import KINDS, Pool, meta_of, pooled_paths
+from .pyramid import ScalePyramid
 
 try:
     from sklearn.base import BaseEstimator, TransformerMixin
@@ -81,6 +82,15 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
             module with ``output_shape`` and ``meta()``, or a function of ``(M, N)`` that makes it
             (of signals of ``(N,)``, where ``shape`` says so).
         Q: of signals: wavelets an octave, an integer or one for each order.
+        normalise: take of each image, colour by colour, its mean away and divide by its standard
+            deviation: what light does to textures.
+        renormalise: orders 2 and above over the coefficients of their paths without the last
+            wavelet, see :class:`~scatcuda.learn.extraction.pooling.Pool`.
+        scales: of images: scatter each at so many scales, ``2^(-i / 2)``, and average; wants
+            features without positions: ``pool``, or a transform that has none, a function of
+            ``(M, N)``. See :class:`ScalePyramid`.
+        views: the features of all scales side by side, not their average: so many training images
+            to :class:`ManyViews`.
     Attributes:
         shape_: ``(M, N)`` or ``(C, M, N)``.
         n_features_in_: numbers of an image.
@@ -117,6 +127,10 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         dtype: FeatureType = "float32",
         scattering: nn.Module | Callable[[tuple[int, ...]], nn.Module] | None = None,
         Q: int | tuple[int, ...] | None = None,
+        normalise: bool = False,
+        renormalise: bool = False,
+        scales: int = 1,
+        views: bool = False,
     ) -> None:
         self.J = J
         self.L = L
@@ -130,6 +144,10 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         self.dtype = dtype
         self.scattering = scattering
         self.Q = Q
+        self.normalise = normalise
+        self.renormalise = renormalise
+        self.scales = scales
+        self.views = views
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Takes the size of the images from ``X``, and the scale of their pixels; ``y`` is not
@@ -139,9 +157,14 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         if len(images) == 0:
             noun = NOUNS[self._rank][0]
             raise ValueError(f"{_NAME}: X must hold at least one {noun}; got 0 sample(s)")
-        self._module(images.shape)  # says what is wrong with its arguments
+        for module in self._modules(images.shape):  # says what is wrong with its arguments
+            self._check_pooled(module)
+            self._pooling(module, 1.0)
         self.shape_ = images.shape
         self.n_features_in_ = math.prod(images.shape)
+        self.eps_ = 1e-6
+        if self.normalise:
+            return self
         sample = range(0, len(images), -(-len(images) // _SAMPLED))
         squares = [float(images.read(i, i + 1, torch.float64).square().mean()) for i in sample]
         self.eps_ = 1e-6 * (math.sqrt(sum(squares) / len(squares)) or 1.0)
@@ -172,6 +195,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         (channels, *sides), meta, L = self._channels()
         planes = math.prod(self.shape_[: -self._rank])
+        planes *= self.scales if self.views else 1
         if self.pool is None:
             return planes * channels * math.prod(sides)
         return planes * (channels if self.pool == "mean" else len(pooled_paths(meta, L)))
@@ -195,6 +219,19 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
                 [f"j{j}" for j in key[:half]] + [f"turn{d}" for d in key[half:]]
                 for half, key in halves
             ]
+        elif "k" in meta:  # along angles
+            columns = [n for n in ("theta", "k", "angle") if n in meta]
+            rows = zip(*(meta[name].tolist() for name in columns), strict=True)
+            words = [*zip(("turn", "k", "angle"), columns, strict=False)]
+            parts = [
+                [f"j{value}" for value in j if value >= 0]
+                + [
+                    f"{word}{value}"
+                    for (word, _), value in zip(words, row, strict=True)
+                    if value >= 0
+                ]
+                for j, row in zip(meta["j"].tolist(), rows, strict=True)
+            ]
         elif "n_fr" in meta:  # of format "time" a path begins with n1, of "joint" it has an axis
             parts = [
                 [*(f"n{n}" for n in key[:-1]), f"fr{key[-1]}"] if key else [] for key in meta["key"]
@@ -206,11 +243,13 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
                 for c, order in enumerate(meta["order"])
             ]
         names = ["_".join(part) or "order0" for part in parts]
-        if self.pool is None:
+        if self.pool is None and sides:
             places = ["_".join(map(str, place)) for place in np.ndindex(*sides)]
             names = [f"{name}_at_{place}" for name in names for place in places]
         if len(self.shape_) > self._rank:
             names = [f"c{c}_{name}" for c in range(self.shape_[0]) for name in names]
+        if self.views:
+            names = [f"scale{i}_{name}" for i in range(self.scales) for name in names]
         return np.array(names, dtype=object)
 
     def _rows(
@@ -218,15 +257,26 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
     ) -> Iterator[Tensor]:
         """Features ``[b, d]`` of the images from ``start`` to ``stop - 1``, a batch at a time;
         ``advance`` hears how many are done."""
-        scattering, device = self._module(images.shape), self._torch_device
+        device = self._torch_device
         dtype = torch.float64 if self.dtype == "float64" else torch.float32
-        pooling = Pool(self.pool, log=self.log, eps=self.eps_, transform=scattering)
+        modules = self._modules(images.shape)
+        poolings = [self._pooling(module, self.eps_) for module in modules]
+        pyramid = ScalePyramid(self.scales)
         size = integer(_NAME, "batch_size", self.batch_size, 1)
         before: Tensor | None = None
         for at in range(start, stop, size):
             x = images.read(at, min(at + size, stop), dtype, device)
             with torch.no_grad():
-                features = pooling(scattering(x)).flatten(1)
+                levels = pyramid(self._normalised(x)) if self.scales > 1 else [self._normalised(x)]
+                several = [
+                    pooling(scattering(level)).flatten(1)
+                    for level, scattering, pooling in zip(levels, modules, poolings, strict=True)
+                ]
+                features = several[0]
+                if self.views:
+                    features = torch.cat(several, 1)
+                elif self.scales > 1:
+                    features = torch.stack(several).mean(0)
             # A GPU is still at work on these: meanwhile those before are handed over, and the
             # images after them are read.
             if before is not None:
@@ -269,6 +319,28 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
             f"{self.dtype}, {largest:g} at most: {remedy} the images, to [0, 1] for example"
         )
 
+    def _normalised(self, x: Tensor) -> Tensor:
+        if not self.normalise:
+            return x
+        axes = tuple(range(-self._rank, 0))
+        x = x - x.mean(axes, keepdim=True)
+        size = x.square().mean(axes, keepdim=True).sqrt()
+        return x / size.where(size > 0, 1.0)
+
+    def _pooling(self, module: nn.Module, eps: float) -> Pool:
+        return Pool(
+            self.pool, log=self.log, eps=eps, transform=module, renormalise=self.renormalise
+        )
+
+    def _check_pooled(self, module: nn.Module) -> None:
+        """Of several scales there must be no positions."""
+        sides = checked_output(_NAME, "scattering", module)[1:]
+        if self.scales > 1 and self.pool is None and sides:
+            raise ValueError(
+                f"{_NAME}: pool must be 'mean' or 'rotation' where scales is {self.scales}: images "
+                "of different sizes have different positions"
+            )
+
     def _images(self, X: Any) -> ImageSource:
         images = ImageSource(X, self.shape, _NAME, self._rank)
         if images.shape != tuple(self.shape_):
@@ -289,19 +361,24 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         if self.scattering is None and self.Q is None:
             plan = self._plan(self.shape_)
             return (plan.channels, *plan.output), plan.meta(), plan.L
-        module = self._module(self.shape_)
+        module = self._modules(self.shape_)[0]
         output = checked_output(_NAME, "scattering", module)
         return output, meta_of(_NAME, module), getattr(module, "L", None)
 
-    def _module(self, shape: tuple[int, ...]) -> nn.Module:
-        """The transform, made once for these arguments: its filters take some time."""
-        arguments = (self.J, shape[-self._rank :], self.L, self.max_order, self.filters, self.Q)
+    def _modules(self, shape: tuple[int, ...]) -> list[nn.Module]:
+        """The transform of each scale, made once for these arguments: its filters take some
+        time."""
+        size = shape[-self._rank :]
+        arguments = (self.J, size, self.L, self.max_order, self.filters, self.Q, self.scales)
         key = (*arguments, self.scattering, self._torch_device, self.dtype)
         if self.__dict__.get("_made", (None,))[0] != key:
-            module = self._transform(shape[-self._rank :])
-            module = module.double() if self.dtype == "float64" else module
-            self._made = key, module.to(self._torch_device)
-        return self._made[1]
+            sizes = ScalePyramid(self.scales).sizes(*size) if self.scales > 1 else [size]
+            modules = [self._transform(each) for each in sizes]
+            if self.dtype == "float64":
+                modules = [module.double() for module in modules]
+            self._made = key, [module.to(self._torch_device) for module in modules]
+        found: list[nn.Module] = self._made[1]
+        return found
 
     def _transform(self, size: tuple[int, ...]) -> nn.Module:
         given, J = self.scattering, cast(Any, self.J)
@@ -352,7 +429,16 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
                 f"{_NAME}: pool must be None where scattering takes densities, whose coefficients "
                 f"are integrals; got {self.pool!r}"
             )
-        boolean(_NAME, "log", self.log)
+        for name in ("log", "normalise", "renormalise", "views"):
+            boolean(_NAME, name, getattr(self, name))
+        scales = integer(_NAME, "scales", self.scales, 1, 16)
+        if scales > 1 and self._rank != 2:
+            raise ValueError(f"{_NAME}: scales must be 1 but for images; got {scales}")
+        if scales > 1 and isinstance(self.scattering, nn.Module):
+            raise TypeError(
+                f"{_NAME}: scattering must be a function of (M, N) where scales is {scales}: each "
+                "has its own size"
+            )
         integer(_NAME, "batch_size", self.batch_size, 1)
 
     def loaded(self) -> None:
