@@ -55,7 +55,7 @@ def test_they_tell_tones_apart(name, folder):
         "spoken-digits": "100.0", "mit-bih": "100.00% right", "ucr": "100.0% (J", "qm7": "MAE",
     }[name]  # fmt: skip
     assert right in found["lines"][0][1]
-    assert found["title"] in page._signals([found])
+    assert found["title"] in page._several("Signals", [found])
 
 
 def test_integrals_belong_to_their_molecules(folder):

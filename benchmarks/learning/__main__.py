@@ -2,8 +2,8 @@
 
     python -m benchmarks.learning [NAME ...] [--data-dir DIR] [--results DIR] [--list]
 
-A name is that of a .toml file in this folder, of an experiment in `signals`, `separation`,
-`stability` or `killed`. Every result
+A name is that of a .toml file in this folder, of an experiment in `signals` or `images`,
+`separation`, `stability` or `killed`. Every result
 is kept as JSON; README.md in this folder is written anew from all results that are there.
 """
 
@@ -29,7 +29,7 @@ import scatcuda
 from scatcuda.files import write_text
 from scatcuda.learn.experiments.options import Options, read_config, read_expected
 
-from . import killed, page, signals
+from . import images, killed, page, signals
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "learning"
@@ -37,7 +37,7 @@ RESULTS = HERE.parent / "results" / "learning"
 
 def names() -> list[str]:
     """The experiments there are."""
-    others = *signals.EXPERIMENTS, "separation", "stability", "killed"
+    others = *signals.EXPERIMENTS, *images.EXPERIMENTS, "separation", "stability", "killed"
     return [*sorted(path.stem for path in HERE.glob("*.toml")), *others]
 
 
@@ -63,6 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             found = killed.measure()
         elif name in signals.EXPERIMENTS:
             found = signals.measure(name, args.data_dir)
+        elif name in images.EXPERIMENTS:
+            found = {"kind": "images", **images.EXPERIMENTS[name](args.data_dir)}
+            for what, words in found["lines"]:
+                print(f"   {what:<58} {words}", flush=True)
         elif name in ("separation", "stability"):
             found = _plotted(name, args.data_dir, args.results)
         else:

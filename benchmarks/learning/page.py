@@ -33,9 +33,9 @@ def text(results: Path) -> str:
     if accuracies:
         parts.append(_accuracies(accuracies))
         parts.append(_compared(accuracies))
-    several = [entry for entry in found if entry["kind"] == "signals"]
-    if several:
-        parts.append(_signals(several))
+    for kind, heading in _SEVERAL.items():
+        if several := [entry for entry in found if entry["kind"] == kind]:
+            parts.append(_several(heading, several))
     for entry in found:
         if entry["kind"] == "plotted":
             parts.append(f"## {entry['title']}\n\n{entry['text']}\n")
@@ -87,16 +87,19 @@ def _accuracies(entries: list[dict[str, Any]]) -> str:
 _SOURCES = {"qm7": "molecules.py"}
 
 
-def _signals(entries: list[dict[str, Any]]) -> str:
+_SEVERAL = {"images": "Textures and faces", "signals": "Signals and molecules"}
+
+
+def _several(heading: str, entries: list[dict[str, Any]]) -> str:
     lines = [
-        "## Signals and molecules",
+        f"## {heading}",
         "",
         "| experiment | of | found | bar |",
         "|---|---|---|---|",
     ]
     for entry in entries:
         bars = [verdict["text"].partition(", ")[2] for verdict in entry["verdicts"]]
-        source = _SOURCES.get(entry.get("name"), "signals.py")
+        source = _SOURCES.get(entry.get("name"), f"{entry['kind']}.py")
         for i, (what, words) in enumerate(entry["lines"]):
             title = f"[{entry['title']}]({source})" if i == 0 else ""
             lines.append(f"| {title} | {what} | {words} | {bars[i] if i < len(bars) else ''} |")

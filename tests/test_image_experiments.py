@@ -1,0 +1,94 @@
+"""The experiments with folders of images, on a few that are easily told apart."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import ndimage
+
+from benchmarks.learning import images, page
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Stripes, spots and noise; and faces of bars at places of their own."""
+    rng = np.random.default_rng(0)
+    for name, widths in (("stripes", (8, 0.5)), ("spots", (2.5, 2.5)), ("noise", (0.3, 0.3))):
+        (tmp_path / f"kinds/{name}").mkdir(parents=True)
+        for i in range(8):
+            plane = ndimage.gaussian_filter(rng.standard_normal((48, 48)), widths)
+            grey = 127 + 60 * plane / plane.std()
+            image = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
+            image.save(tmp_path / f"kinds/{name}/{i}.png")
+    for person in range(6):
+        (tmp_path / f"people/{person}").mkdir(parents=True)
+        face = 255 * (ndimage.gaussian_filter(rng.standard_normal((32, 32)), 2) > 0)
+        for i in range(6):
+            moved = np.roll(face, rng.integers(-1, 2, 2), (0, 1)) + 10 * rng.standard_normal(
+                (32, 32)
+            )
+            image = Image.fromarray(moved.clip(0, 255).astype(np.uint8))
+            image.save(tmp_path / f"people/{person}/{i}.png")
+    return tmp_path
+
+
+def test_textures(folder):
+    x, y, found = images.folder_of_images(folder, "kinds", 48)
+    assert x.shape == (24, 48, 48) and found.classes == ("noise", "spots", "stripes")
+    scores = {
+        (name, n): scores.mean()
+        for name, n, scores in images.textures(x, y, J=2, per_class=(4,), splits=2)
+    }
+    assert len(scores) == 10
+    assert scores["roto-translation", 4] > 0.9
+    turned = "roto-translation, test images turned", 4
+    assert scores[turned] > scores["scattering, test images turned", 4]
+
+
+def test_faces(folder):
+    x, y, _ = images.folder_of_images(folder, "people", 32)
+    found = images.faces(x, y, J=2, splits=2)
+    assert found["scattering, ridge"] > 0.9
+    assert 0 <= found["scattering, equal error"] < 0.4
+
+
+def test_equal_error_of_what_is_known_and_of_noise():
+    rng = np.random.default_rng(0)
+    y = np.arange(200) % 10
+    centres = 10 * rng.standard_normal((10, 5))
+    told = centres[y] + rng.standard_normal((200, 5))
+    assert images.equal_error(told, y, told, y) < 0.02
+    assert abs(images.equal_error(told, y, rng.standard_normal((200, 5)), y) - 0.5) < 0.05
+
+
+def test_splits_are_the_ones_that_are_told():
+    y = np.array([0, 1] * 10)
+    train, test = images.drawn(y, 3, seed=1)
+    random = np.random.RandomState(1)
+    first = random.permutation(np.arange(0, 20, 2))[:3]
+    assert train[:3].tolist() == first.tolist()
+    assert sorted([*train, *test]) == list(range(20))
+    assert np.bincount(y[train]).tolist() == [3, 3]
+
+
+def test_a_turn_leaves_what_is_round():
+    at = torch.arange(32) - 15.5
+    round_one = (255 * torch.exp(-(at[:, None] ** 2 + at**2) / 60)).to(torch.uint8)
+    found = images.turned(torch.stack([round_one, round_one]))
+    inside = slice(6, 26)
+    assert (found - round_one.float())[:, inside, inside].abs().max() < 6
+
+
+def test_command_and_page(folder, capsys):
+    images.main(
+        ["textures", str(folder / "kinds"), "--J", "2", "--size", "48", "--per-class", "3",
+         "--splits", "1"]
+    )  # fmt: skip
+    assert "roto-translation" in capsys.readouterr().out
+    images.main(["faces", str(folder / "people"), "--J", "2", "--size", "32", "--splits", "1"])
+    assert "equal error" in capsys.readouterr().out
+    entry = {"kind": "images", "name": "kth-tips", "title": "Textures", "verdicts": [],
+             "lines": [("roto-translation", "99 %")]}  # fmt: skip
+    assert "[Textures](images.py)" in page._several("Textures and faces", [entry])
