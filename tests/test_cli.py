@@ -15,7 +15,7 @@ pytest.importorskip("tqdm")
 
 from scatcuda.cli import main
 from scatcuda.data import audio_dataset
-from scatcuda.learn import ScatteringTransformer, load_features
+from scatcuda.learn import ScatteringTransformer, load_features, run_experiment
 from scatcuda.learn.experiments.options import Options, read_config, read_expected, write_config
 
 ROOT = Path(__file__).parents[1]
@@ -137,7 +137,7 @@ def test_a_hybrid_on_another_transform(transform, tmp_path, capsys, monkeypatch)
     [
         (
             ["--transform", "wavelets"],
-            "transform must be one of scattering2d, cascade, or",
+            "transform must be one of scattering2d, cascade, roto-translation, or",
         ),
         (["--transform", "os.path:no such"], "or package.module:function"),
         (["--transform", "no_such_module:make"], "cannot be imported: No module named"),
@@ -154,7 +154,40 @@ def test_a_transform_that_is_none(options, sentence, tmp_path, capsys):
 
 def test_a_transform_is_of_hybrids(tmp_path, capsys):
     assert run("train", "digits", "--transform", "cascade", "--run", tmp_path / "run") == 1
-    assert "transform is an option of model = hybrid" in capsys.readouterr().err
+    assert "transform = cascade is an option of model = hybrid" in capsys.readouterr().err
+
+
+def test_roto_translation_at_several_scales(tmp_path, capsys):
+    how = ["--transform", "roto-translation", "--J", 1, "--pool", "mean", "--log"]
+    more = ["--normalise", "--renormalise", "--scales", 2, "--views", "--model", "pca"]
+    assert run("train", "digits", "--n", 100, *how, *more, "--run", tmp_path / "run") == 0
+    assert run("eval", tmp_path / "run") == 0
+    capsys.readouterr()
+    assert run("features", "digits", *how, "--scales", 2, "--output", tmp_path / "rows") == 0
+    assert run("features", "digits", *how, "--scales", 3, "--output", tmp_path / "rows") == 1
+    assert "scales" in capsys.readouterr().err
+    options = Options(model="hybrid", transform="roto-translation", J=2, n=(100,), epochs=1)
+    (cell,) = run_experiment(options)
+    assert cell.accuracy > 0.3
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (dict(scales=2), "scales = 2 wants features without positions: pool"),
+        (dict(views=True, pool="mean"), "views are those of several scales"),
+        (dict(scales=17, pool="mean"), "scales must be at least 1 and at most 16"),
+        (dict(normalise=True, model="resnet"), "normalise is an option of linear classifiers'"),
+        (dict(renormalise=True, features="pixels"), "renormalise is an option of linear"),
+        (dict(transform="roto-translation", pool="rotation"), "in transform = roto-translation"),
+        (dict(transform="roto-translation", J=3, max_order=3), "max_order must be at most 2"),
+        (dict(transform="roto-translation", Q=(1,)), "transform is no option of signals"),
+    ],
+    ids=str,
+)
+def test_options_that_do_not_suit(options, told):
+    with pytest.raises(ValueError, match=told):
+        Options(**options)
 
 
 def test_another_experiment_in_the_same_folder(tmp_path, capsys):

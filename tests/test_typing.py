@@ -113,8 +113,9 @@ def test_everything_is_typed(tmp_path):
     found = json.loads(run(*command, "--outputjson", cwd=tmp_path).stdout)["typeCompleteness"]
     assert found["pyTypedPath"] == str(ROOT / "scatcuda" / "py.typed")
     estimators = {
-        "AffineScores", "LinearClassifier", "PCAAffineClassifier", "RidgeClassifier",
-        "ScatteringTransformer", "Standardizer", "TensorClassifier",
+        "AffineScores", "LinearClassifier", "ManyViews", "OrthogonalLeastSquares",
+        "PCAAffineClassifier", "RidgeClassifier", "ScatteringTransformer", "Standardizer",
+        "TensorClassifier",
     }  # fmt: skip
     unknown = [
         f"{symbol['name']}: {[d['message'] for d in symbol['diagnostics']]}"

@@ -31,7 +31,10 @@ examples:
   scatcuda data list                                     which data sets are here
 """
 _SHARED = ("train", "features")  # commands whose work several processes share
-_SCATTERING = ("J", "L", "Q", "max_order", "filters", "pool", "log", "dtype")  # options of features
+_SCATTERING = (  # options of features
+    "transform", "J", "L", "Q", "max_order", "filters", "pool", "scales", "views", "normalise",
+    "renormalise", "log", "dtype",
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -158,7 +161,7 @@ def _train(commands: Any) -> None:
         "data": ("data_dir", "image_size", *OF_FILES, "model", "n", "seeds", "val"),
         "scattering": ("features", *_SCATTERING),
         "linear classifiers": ("alpha", "C"),
-        "networks": ("head", "trainable", "transform", "epochs", "min_steps", "batch_size", "lr",
+        "networks": ("head", "trainable", "epochs", "min_steps", "batch_size", "lr",
                      "momentum", "weight_decay", "label_smoothing", "warmup", "augment", "amp",
                      "compile", "patience"),
         "machine": ("device", "threads"),

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from typing_extensions import assert_type
 
 import scatcuda
-from scatcuda import Scattering2D, banks, data, learn, ops
+from scatcuda import RotoTranslationScattering2D, Scattering2D, banks, data, learn, ops
 from scatcuda.banks.packing import pack
 from scatcuda.config import Launch
 from scatcuda.kymatio import Acceleration, accelerate, backend2d
@@ -47,6 +47,12 @@ def transform() -> None:
     assert_type(S.scattering(x), Tensor)
     assert_type(S(x).square().sum(), Tensor)
     assert_type(S.double().eval().cpu()(x.double()), Tensor)
+
+    turning = RotoTranslationScattering2D(J=1, shape=(8, 8))
+    assert_type(turning(x), Tensor)
+    assert_type(turning.output_shape, tuple[int, ...])
+    moduli = RotoTranslationScattering2D(J=1, shape=(8, 8), average=None, out_type="list")
+    assert_type(moduli(x), list[dict[str, Any]])
 
     listed = Scattering2D(J=1, shape=(8, 8), out_type="list")
     assert_type(listed, Scattering2D[list[Coefficients]])

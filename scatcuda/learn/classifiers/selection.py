@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -66,7 +66,7 @@ class OrthogonalLeastSquares(SelectorMixin, BaseEstimator):
         ([7, 9], torch.Size([300, 2]))
     """
 
-    fitted = ("support_", "chosen_", "n_features_in_", "feature_names_in_")
+    fitted: tuple[str, ...] = ("support_", "chosen_", "n_features_in_", "feature_names_in_")
     n_features_in_: int
     support_: NDArray[np.bool_]
     chosen_: NDArray[np.int64]
@@ -116,6 +116,18 @@ class OrthogonalLeastSquares(SelectorMixin, BaseEstimator):
         self.support_[self.chosen_[self.chosen_ >= 0]] = True
         return self
 
+    if TYPE_CHECKING:  # scikit-learn's, which has no types
+
+        @overload
+        def fit_transform(self, X: Tensor, y: Any) -> Tensor: ...
+        @overload
+        def fit_transform(self, X: Any, y: Any) -> NDArray[Any]: ...
+        def fit_transform(self, X: Any, y: Any) -> Any: ...
+
+    @overload
+    def transform(self, X: Tensor) -> Tensor: ...
+    @overload
+    def transform(self, X: Any) -> NDArray[Any]: ...
     def transform(self, X: Any) -> Any:
         """The chosen columns of ``X [n, d]``."""
         check_is_fitted(self)

@@ -10,6 +10,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from ...arguments import integer
+from ...typing import ClassWeight
 from .estimator import (
     TensorClassifier,
     check_labels,
@@ -61,7 +62,7 @@ class ManyViews(TensorClassifier):
     """
 
     fitted = (*TensorClassifier.fitted, "classifier_")
-    class_weight = None
+    class_weight: ClassWeight | None = None
     classifier_: Any
 
     def __init__(

@@ -19,7 +19,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -37,6 +37,7 @@ from ..classifiers.linear import LinearClassifier
 from ..classifiers.pca import PCAAffineClassifier
 from ..classifiers.ridge import RidgeClassifier
 from ..classifiers.standardizer import Standardizer
+from ..classifiers.views import ManyViews
 from ..extraction.shard import Rows, Shard, free_memory
 from ..extraction.transformer import ScatteringTransformer
 from ..fitting.checkpoint import CHECKPOINT, load_weights
@@ -464,6 +465,9 @@ def transformer_of(options: Options) -> ScatteringTransformer:
         options.J, options.L, options.max_order, None if options.pool == "none" else options.pool,
         log=options.log, filters=options.filters, device=options.device, dtype=options.dtype,
         Q=options.Q or None,
+        scattering=None if options.transform == "scattering2d" else cast(Any, options.transform),
+        normalise=options.normalise, renormalise=options.renormalise, scales=options.scales,
+        views=options.views,
     )  # fmt: skip
 
 
@@ -480,6 +484,10 @@ def _classifier(options: Options, shared: bool) -> Any:
     else:
         loss: Loss = "squared_hinge" if options.model == "svm" else "log"
         classifier = LinearClassifier(loss=loss, C=options.C)
+    if options.views:
+        if shared:
+            raise ValueError("views are learned from in one process")
+        classifier = ManyViews(classifier, options.scales)
     return make_pipeline(Standardizer(distributed=shared), classifier)
 
 

@@ -129,6 +129,17 @@ class Options:
         choices=("none", *get_args(Pooling)),
     )  # fmt: skip
     log: bool = _option(False, "logarithm of orders 1 and above")
+    normalise: bool = _option(False, "each image less its mean, over its deviation")
+    renormalise: bool = _option(False, "order 2 over order 1 of the same first wavelet")
+    scales: int = _option(
+        1,
+        "scatter each image at so many scales, 2^(-i / 2), with pool: their mean",
+        least=1,
+        most=16,
+    )
+    views: bool = _option(
+        False, "linear classifiers: each scale trains and is asked, not their mean"
+    )
     dtype: FeatureType = _option(
         "float16", "of the features of linear classifiers", choices=get_args(FeatureType)
     )
@@ -142,8 +153,8 @@ class Options:
     )  # fmt: skip
 
     transform: str = _option(
-        "scattering2d", "of hybrid: scattering2d, cascade, or package.module:function, called with "
-        "the sides of an image",
+        "scattering2d", "scattering2d, roto-translation; of hybrid also cascade, or "
+        "package.module:function, called with the sides of an image",
     )  # fmt: skip
 
     epochs: int = _option(10, "networks: passes over the training images", least=1)
@@ -211,8 +222,29 @@ def _check_transform(options: Options) -> None:
     """That nothing is asked of a transform which would be passed over."""
     check_name(options.transform)
     fields = {field.name: field.default for field in dataclasses.fields(options)}
+    roto = options.transform == "roto-translation"
     if options.transform != fields["transform"] and options.model != "hybrid":
-        raise ValueError(f"transform is an option of model = hybrid, got {options.model}")
+        if not roto or options.model not in LINEAR:
+            raise ValueError(
+                f"transform = {options.transform} is an option of model = hybrid, got "
+                f"{options.model}"
+            )
+        if options.pool == "rotation":
+            raise ValueError("pool = rotation is in transform = roto-translation already: mean")
+    if roto and options.max_order > 2:
+        raise ValueError(
+            f"max_order must be at most 2 where transform = roto-translation, got "
+            f"{options.max_order}"
+        )
+    if options.scales > 1 and options.pool == "none":
+        raise ValueError(f"scales = {options.scales} wants features without positions: pool")
+    if options.views and options.scales == 1:
+        raise ValueError("views are those of several scales: scales, such as 4")
+    for name in ("normalise", "renormalise", "scales", "views"):
+        if getattr(options, name) != fields[name] and (
+            options.features == "pixels" or options.model not in LINEAR
+        ):
+            raise ValueError(f"{name} is an option of linear classifiers' scattering features")
     own = ["trainable"]
     if is_foreign(options.transform):
         own += ["J", "L", "max_order", "filters"]

@@ -193,8 +193,12 @@ def _manifest(
     how = transformer.get_params()
     for name in ("device", "batch_size"):  # change no row
         del how[name]
-    if how["Q"] is None:  # of images; folders of before do not name it
-        del how["Q"]
+    # Folders of before do not name these.
+    for name, default in (
+        ("Q", None), ("normalise", False), ("renormalise", False), ("scales", 1), ("views", False),
+    ):  # fmt: skip
+        if how[name] == default:
+            del how[name]
     if not isinstance(how["filters"], str):
         raise TypeError("extract: filters must be named, a bank of your own has no name")
     for split in ("train", "test"):

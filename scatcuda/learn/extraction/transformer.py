@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from ...banks import FilterBank
 from ...files.budget import ask
 from ...program.plan import Plan, checked_plan
 from ...transforms.base import checked_output
+from ...transforms.rototranslation import RotoTranslationScattering2D
 from ...transforms.scattering1d import Scattering1D
 from ...transforms.scattering2d import Scattering2D
 from ...typing import BankName, FeatureType, Pooling
@@ -80,7 +81,9 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
             beyond 65504) are an error.
         scattering: another transform than that of ``J``, ``L``, ``max_order`` and ``filters``: a
             module with ``output_shape`` and ``meta()``, or a function of ``(M, N)`` that makes it
-            (of signals of ``(N,)``, where ``shape`` says so).
+            (of signals of ``(N,)``, where ``shape`` says so). Or ``"roto-translation"``:
+            :class:`~scatcuda.RotoTranslationScattering2D` of ``J``, ``L``, ``max_order`` and
+            ``filters``, averaged over angles; ``pool`` is None or ``"mean"`` then.
         Q: of signals: wavelets an octave, an integer or one for each order.
         normalise: take of each image, colour by colour, its mean away and divide by its standard
             deviation: what light does to textures.
@@ -125,7 +128,9 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         device: str | torch.device = "auto",
         batch_size: int = 128,
         dtype: FeatureType = "float32",
-        scattering: nn.Module | Callable[[tuple[int, ...]], nn.Module] | None = None,
+        scattering: (
+            nn.Module | Callable[[tuple[int, ...]], nn.Module] | Literal["roto-translation"] | None
+        ) = None,
         Q: int | tuple[int, ...] | None = None,
         normalise: bool = False,
         renormalise: bool = False,
@@ -328,9 +333,8 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         return x / size.where(size > 0, 1.0)
 
     def _pooling(self, module: nn.Module, eps: float) -> Pool:
-        return Pool(
-            self.pool, log=self.log, eps=eps, transform=module, renormalise=self.renormalise
-        )
+        kind = None if self._is_roto else self.pool  # whose transform pools
+        return Pool(kind, log=self.log, eps=eps, transform=module, renormalise=self.renormalise)
 
     def _check_pooled(self, module: nn.Module) -> None:
         """Of several scales there must be no positions."""
@@ -370,7 +374,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         time."""
         size = shape[-self._rank :]
         arguments = (self.J, size, self.L, self.max_order, self.filters, self.Q, self.scales)
-        key = (*arguments, self.scattering, self._torch_device, self.dtype)
+        key = (*arguments, self.scattering, self.pool, self._torch_device, self.dtype)
         if self.__dict__.get("_made", (None,))[0] != key:
             sizes = ScalePyramid(self.scales).sizes(*size) if self.scales > 1 else [size]
             modules = [self._transform(each) for each in sizes]
@@ -388,6 +392,11 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
             if self.Q is not None:
                 return Scattering1D(J, size[0], self.Q, max_order=self.max_order)
             return Scattering2D(J, size, self.L, self.max_order, filters=self.filters)
+        if isinstance(given, str):
+            return RotoTranslationScattering2D(
+                J, size, self.L, pool=None if self.pool is None else "mean",
+                max_order=self.max_order, filters=self.filters,
+            )  # fmt: skip
         own = (self.J, self.L, self.max_order, self.filters, self.Q)
         if own != (None, 8, 2, "morlet", None):
             raise ValueError(
@@ -403,10 +412,14 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
     @property
     def _rank(self) -> int:
         """Axes of what is transformed: 1 for signals, 3 for densities."""
-        made = self.scattering is not None and not isinstance(self.scattering, nn.Module)
+        made = self.scattering is not None and not isinstance(self.scattering, nn.Module | str)
         said = self.shape if made else getattr(self.scattering, "input_shape", None)
         axes = len(said or ())
         return 1 if self.Q is not None or axes == 1 else 3 if axes == 3 and not made else 2
+
+    @property
+    def _is_roto(self) -> bool:
+        return isinstance(self.scattering, str)
 
     @property
     def _dtype(self) -> torch.dtype:
@@ -429,6 +442,17 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
                 f"{_NAME}: pool must be None where scattering takes densities, whose coefficients "
                 f"are integrals; got {self.pool!r}"
             )
+        if self._is_roto:
+            if self.scattering != "roto-translation":
+                raise ValueError(
+                    f"{_NAME}: scattering must be a transform, a function that makes it, "
+                    f"'roto-translation' or None; got {self.scattering!r}"
+                )
+            if self.pool == "rotation" or self.Q is not None:
+                raise ValueError(
+                    f"{_NAME}: of 'roto-translation' pool must be None or 'mean', and Q None; got "
+                    f"{self.pool!r} and {self.Q!r}"
+                )
         for name in ("log", "normalise", "renormalise", "views"):
             boolean(_NAME, name, getattr(self, name))
         scales = integer(_NAME, "scales", self.scales, 1, 16)
@@ -444,7 +468,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
     def loaded(self) -> None:
         """What a file says is within its budget when it is built, too."""
         self._check_arguments()
-        if self.scattering is not None:
+        if self.scattering is not None and not self._is_roto:
             raise ValueError("scattering is no parameter that a file can hold")
         if self.Q is not None:
             if len(self.shape_) not in (1, 2):

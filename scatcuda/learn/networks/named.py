@@ -11,6 +11,7 @@ from torch import nn
 
 from ...transforms.base import checked_output
 from ...transforms.cascade import Cascade
+from ...transforms.rototranslation import RotoTranslationScattering2D
 from ...transforms.scattering2d import Scattering2D
 from ...typing import BankName
 
@@ -25,6 +26,7 @@ def _cascade(
 TRANSFORMS: dict[str, Callable[..., nn.Module]] = {
     "scattering2d": Scattering2D,
     "cascade": _cascade,
+    "roto-translation": RotoTranslationScattering2D,
 }
 _FOREIGN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
