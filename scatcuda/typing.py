@@ -59,7 +59,7 @@ OnError = Literal["stop", "skip"]
 
 # scatcuda.learn
 Classifier = Literal["ridge", "svm", "logistic", "pca"]
-Network = Literal["hybrid", "alexnet", "inception", "resnet"]
+Network = Literal["hybrid", "alexnet", "deepface", "inception", "resnet"]
 Head = Literal["linear", "mlp", "resnet"]
 Norm = Literal["batch", "group"]
 Loss = Literal["squared_hinge", "log"]

@@ -9,13 +9,14 @@ from torch import nn
 from scatcuda import Cascade, Scattering2D
 from scatcuda.data import digits
 from scatcuda.learn import evaluate, fit, predict
-from scatcuda.learn.networks.blocks import Standardization
+from scatcuda.learn.networks.blocks import LocallyConnected, Standardization
 from scatcuda.learn.networks.hybrids import HEADS, linear_head, resnet_head
 from scatcuda.learn.networks.models import MODELS, Hybrid, build, hybrid
 
 _NAMES = [*(name for name in MODELS if name != "hybrid"), *(f"hybrid-{head}" for head in HEADS)]
 _SMALL = {
     "alexnet": {"width": 8},
+    "deepface": {"width": 4},
     "hybrid-linear": {},
     "hybrid-mlp": {"width": 32},
 }
@@ -31,7 +32,7 @@ def test_shapes(name, shape):
     assert _small(name, shape, 7)(torch.rand(2, *shape)).shape == (2, 7)
 
 
-@pytest.mark.parametrize("name", ["alexnet", "inception", "resnet"])
+@pytest.mark.parametrize("name", ["alexnet", "deepface", "inception", "resnet"])
 def test_large_images(name):
     assert _small(name, (3, 224, 224)).eval()(torch.rand(1, 3, 224, 224)).shape == (1, 10)
 
@@ -41,6 +42,8 @@ def test_large_images(name):
     [
         ("alexnet", (3, 32, 32), 10, 1.47),
         ("alexnet", (3, 224, 224), 1000, 61.1),
+        ("deepface", (1, 32, 32), 40, 1.17),
+        ("deepface", (3, 224, 224), 4030, 117.4),
         ("inception", (3, 32, 32), 10, 0.44),
         ("inception", (3, 224, 224), 1000, 11.7),
         ("resnet", (3, 32, 32), 10, 0.272),
@@ -226,7 +229,7 @@ def test_head_learns_digits(head, options, steps, least):
 @pytest.mark.parametrize(
     "name, classes, shape, options, words",
     [
-        ("vgg", 10, (1, 28, 28), {}, "alexnet, inception, resnet, hybrid, hybrid-linear"),
+        ("vgg", 10, (1, 28, 28), {}, "alexnet, deepface, inception, resnet, hybrid"),
         ("hybrid-tree", 10, (1, 28, 28), {}, "hybrid-mlp"),
         ("resnet-linear", 10, (1, 28, 28), {}, "build: name must be one of"),
         (3, 10, (1, 28, 28), {}, "build: name must be one of"),
@@ -351,3 +354,20 @@ def test_hybrids_of_signals(head):
 def test_group_norm_has_no_running_statistics():
     head = resnet_head(10, (9, 4, 4), width=8, norm="group")
     assert not any(isinstance(module, nn.BatchNorm2d) for module in head.modules())
+
+
+@pytest.mark.parametrize(("sides", "side", "stride"), [((7, 5), 3, 1), ((8, 9), 5, 2)])
+def test_what_is_locally_connected(sides, side, stride):
+    """Where all places have the same weights it is a convolution; and each place has its own."""
+    layer = LocallyConnected(2, 3, sides, side, stride).double()
+    conv = torch.nn.Conv2d(2, 3, side, stride, side // 2).double()
+    with torch.no_grad():
+        layer.weight.copy_(conv.weight.flatten(1).T)
+        layer.bias.copy_(conv.bias[:, None].expand_as(layer.bias))
+    x = torch.randn(4, 2, *sides, dtype=torch.float64)
+    torch.testing.assert_close(layer(x), conv(x))
+    with torch.no_grad():
+        layer.weight[1] += 1
+    changed = (layer(x) - conv(x)).abs().sum((0, 1)).flatten()
+    assert changed[1] > 1e-3 and changed.count_nonzero() <= 1 + (changed < 1e-9).sum()
+    assert (changed[[0, 2]] < 1e-9).all()

@@ -118,8 +118,8 @@ _TRAIN = """\
 Train a classifier or a network and test it.
 
 Images or signals -> scattering -> ridge, svm, logistic or pca; or a network: hybrid (a CNN on
-scattering), alexnet, inception, resnet. For every --n and --seeds: a balanced subset of what there
-is for training, a model, its accuracy on the whole test set."""
+scattering), alexnet, deepface, inception, resnet. For every --n and --seeds: a balanced subset of
+what there is for training, a model, its accuracy on the whole test set."""
 
 _TRAIN_EPILOG = """\
 The run folder holds the configuration (config.toml, to repeat the run with --config), results.json,

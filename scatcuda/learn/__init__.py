@@ -2,10 +2,10 @@
 
 Scikit-learn's users find estimators: `ScatteringTransformer`, `Standardizer`,
 `OrthogonalLeastSquares`, `RidgeClassifier`, `LinearClassifier`, `PCAAffineClassifier`, `ManyViews`,
-kept by `save` and `load`. PyTorch's users find modules, `Hybrid`, `alexnet`, `inception`, `resnet`,
-`ScalePyramid`, and `fit`, `predict`, `evaluate`, and the loss `ScatteringDistance`. The command
-``scatcuda train`` is `run_experiment` with some `Options`; `scatcuda.learn.analysis` measures what
-depth (`separation`) and deformations (`stability`) do.
+kept by `save` and `load`. PyTorch's users find modules, `Hybrid`, `alexnet`, `deepface`,
+`inception`, `resnet`, `ScalePyramid`, and `fit`, `predict`, `evaluate`, and the loss
+`ScatteringDistance`. The command ``scatcuda train`` is `run_experiment` with some `Options`;
+`scatcuda.learn.analysis` measures what depth (`separation`) and deformations (`stability`) do.
 
 Needs more than the transform: ``pip install scatcuda[learn]``.
 """
@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # what is found below, for type checkers
     from .networks.hybrids import hybrid as hybrid
     from .networks.models import Hybrid as Hybrid
     from .networks.models import alexnet as alexnet
+    from .networks.models import deepface as deepface
     from .networks.models import inception as inception
     from .networks.models import resnet as resnet
     from .saving import load as load
@@ -62,6 +63,7 @@ _HOME = {
     "Standardizer": "classifiers.standardizer",
     "WaveletCascade": "cascade",
     "alexnet": "networks.models",
+    "deepface": "networks.models",
     "evaluate": "fitting.inference",
     "evaluate_run": "experiments.evaluation",
     "extract": "extraction.features",

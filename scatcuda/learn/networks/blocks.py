@@ -153,6 +153,48 @@ class InceptionBlock(nn.Module):
         return torch.cat([branch(x) for branch in self.branches], 1)
 
 
+class LocallyConnected(nn.Module):
+    """A convolution whose weights are others at every place: ``y(u) = W_u x(u + v) + b_u``. What it
+    looks for may stand where it stands, as eyes and mouth do in a face that was aligned.
+
+    Args:
+        before, after: channels of input and output.
+        sides: ``(M, N)`` of the input.
+        side: of the square of pixels that a place sees.
+        stride: from one place to the next.
+    Example:
+        >>> layer = LocallyConnected(3, 8, (12, 10), 3, stride=2)
+        >>> layer(torch.rand(4, 3, 12, 10)).shape, layer.sides
+        (torch.Size([4, 8, 6, 5]), (6, 5))
+    """
+
+    if TYPE_CHECKING:
+
+        def __call__(self, x: Tensor) -> Tensor: ...
+
+    def __init__(
+        self, before: int, after: int, sides: tuple[int, int], side: int, stride: int = 1
+    ) -> None:
+        super().__init__()
+        self.side, self.stride = side, stride
+        m, n = (-(-size // stride) for size in sides)
+        self.sides: tuple[int, int] = (m, n)
+        inputs = before * side**2
+        self.weight: nn.Parameter = nn.Parameter(torch.empty(m * n, inputs, after))
+        self.bias: nn.Parameter = nn.Parameter(torch.zeros(after, m * n))
+        nn.init.normal_(self.weight, std=math.sqrt(2 / inputs))  # as He's of convolutions
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, before, M, N]`` to ``[B, after, ceil(M / stride), ceil(N / stride)]``."""
+        patches = torch.nn.functional.unfold(x, self.side, 1, self.side // 2, self.stride)
+        y = torch.bmm(patches.permute(2, 0, 1), self.weight).permute(1, 2, 0) + self.bias
+        return y.unflatten(-1, self.sides)
+
+    def extra_repr(self) -> str:
+        places, inputs, after = self.weight.shape
+        return f"{inputs} -> {after} at {places} places, {self.side}, stride={self.stride}"
+
+
 def like_weights(x: Tensor, network: nn.Module) -> Tensor:
     """`x` in the dtype of the network's weights, if it has any."""
     for weight in network.parameters():

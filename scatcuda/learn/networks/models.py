@@ -1,14 +1,15 @@
-"""Networks: three that learn everything, and one whose first layers are wavelets.
+"""Networks: four that learn everything, and one whose first layers are wavelets.
 
-    alexnet, inception, resnet    y = A ρ W_m … ρ W_1 x, every W learned
-    Hybrid                        y = head(S x), S a scattering transform, fixed or learned
+    alexnet, deepface, …    y = A ρ W_m … ρ W_1 x, every W learned
+    Hybrid                  y = head(S x), S a scattering transform, fixed or learned
 
 Plain modules, sized for the input: images below 96 pixels keep their resolution in the first
 layer, larger ones (224) are first reduced fourfold. Images are ``[B, C, M, N]`` in [0, 1].
 
-Literature: A. Krizhevsky et al., NeurIPS 2012; C. Szegedy et al., CVPR 2015; S. Ioffe and
-C. Szegedy, ICML 2015 (batch normalisation, here behind every convolution); K. He et al.,
-CVPR 2016; E. Oyallon et al., "Scaling the scattering transform: deep hybrid networks", ICCV 2017.
+Literature: A. Krizhevsky et al., NeurIPS 2012; Y. Taigman et al., CVPR 2014; C. Szegedy et al.,
+CVPR 2015; S. Ioffe and C. Szegedy, ICML 2015 (batch normalisation, here behind every convolution);
+K. He et al., CVPR 2016; E. Oyallon et al., "Scaling the scattering transform: deep hybrid
+networks", ICCV 2017.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch import nn
 from ...typing import Network
 from .blocks import (
     InceptionBlock,
+    LocallyConnected,
     ResidualBlock,
     check_options,
     checked_images,
@@ -33,7 +35,17 @@ from .blocks import (
 )
 from .hybrids import HEADS, Hybrid, hybrid
 
-__all__ = ["HEADS", "MODELS", "Hybrid", "alexnet", "build", "hybrid", "inception", "resnet"]
+__all__ = [
+    "HEADS",
+    "MODELS",
+    "Hybrid",
+    "alexnet",
+    "build",
+    "deepface",
+    "hybrid",
+    "inception",
+    "resnet",
+]
 
 
 def alexnet(
@@ -75,6 +87,52 @@ def alexnet(
             nn.Linear(dense, classes),
         )
     )
+
+
+def deepface(
+    classes: int, shape: Sequence[int], width: int | None = None, dropout: float = 0.5
+) -> nn.Sequential:
+    """DeepFace: two convolutions, the first one pooled, three layers of :class:`LocallyConnected`,
+    whose weights are others at every place, and two dense ones: for faces that were aligned.
+
+    Batch normalisation stands behind all but the dense ones. A place sees 3 x 3 of small images; of
+    large ones 11 x 11 with stride 2, then 9, 7, 5 and 5.
+
+    Args:
+        classes: number of classes, people.
+        shape: size ``(C, M, N)`` of an image, each side at least 16.
+        width: channels of all layers but the first, which has twice as many: 16; the dense layer
+            has 16 times as many for small images, 256 for large ones.
+        dropout: share of the inputs of the last layer that are dropped in training.
+    Returns: module ``[B, C, M, N] -> [B, classes]``. Parameters: 1.17 million for 40 classes of
+        1 x 32 x 32 pixels, 117 million for 4030 classes of 3 x 224 x 224 (in the paper 120 million
+        of 3 x 152 x 152).
+    Raises: TypeError, ValueError: an argument is of the wrong type or out of range.
+    Source: Y. Taigman, M. Yang, M. Ranzato and L. Wolf, "DeepFace: closing the gap to human-level
+        performance in face verification", CVPR 2014.
+    Example:
+        >>> deepface(40, (1, 56, 46))(torch.rand(2, 1, 56, 46)).shape
+        torch.Size([2, 40])
+    """
+    classes, C, large = checked_images("deepface", classes, shape, 16)
+    w = positive("deepface", "width", width, 16)
+    p = fraction("deepface", "dropout", dropout)
+    sides = tuple(-(-size // 2) for size in shape[1:])
+    if large:
+        sides = tuple(-(-size // 2) for size in sides)
+    first = conv(C, 2 * w, 11, 2) if large else conv(C, 2 * w, 3)
+    layers: list[nn.Module] = [nn.Sequential(first, nn.MaxPool2d(3, 2, 1))]
+    layers.append(conv(2 * w, w, 9 if large else 3))
+    at = sides[0], sides[1]
+    for side, stride in ((7, 1), (5, 2), (5, 1)):
+        local = LocallyConnected(w, w, at, side if large else 3, stride)
+        layers.append(nn.Sequential(local, nn.BatchNorm2d(w), nn.ReLU()))
+        at = local.sides
+    dense = (256 if large else 16) * w
+    seen = w * at[0] * at[1]
+    representation = nn.Sequential(nn.Flatten(), nn.Linear(seen, dense), nn.ReLU())
+    last = nn.Sequential(nn.Dropout(p), nn.Linear(dense, classes))
+    return initialised(nn.Sequential(*layers, representation, last))
 
 
 def inception(
@@ -159,6 +217,7 @@ def resnet(
 
 MODELS: dict[Network, Callable[..., nn.Module]] = {
     "alexnet": alexnet,
+    "deepface": deepface,
     "inception": inception,
     "resnet": resnet,
     "hybrid": hybrid,
