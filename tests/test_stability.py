@@ -17,6 +17,7 @@ from scatcuda.learn.analysis.stability import (  # fmt: skip
     stability,
     strain,
     table,
+    turn,
     wave_packet,
 )
 from scatcuda.learn.networks.models import resnet
@@ -26,8 +27,9 @@ from scatcuda.learn.networks.models import resnet
 def curves():
     network = resnet(10, (1, 32, 32), width=4, depth=1)
     found = stability(
-        digits()[0][:24], network, J=3, L=4, shifts=(0, 1, 2, 4), strains=(0, 0.1, 0.3)
-    )
+        digits()[0][:24], network, J=3, L=4, shifts=(0, 1, 2, 4), strains=(0, 0.1, 0.3),
+        turns=(0, 10, 30), scalings=(0, 0.05, 0.1),
+    )  # fmt: skip
     return {(curve.change, curve.name): curve for curve in found}
 
 
@@ -37,6 +39,10 @@ def test_scattering_moves_least(curves):
     for change in ("deformation", "dilation"):
         assert curves[change, "scattering"].slope < 0.95 * curves[change, "Fourier modulus"].slope
     assert curves["shift", "Fourier modulus"].slope < 0.1
+    for change in ("rotation", "scaling"):
+        assert curves[change, "scattering"].slope < 0.95 * curves[change, "pixels"].slope
+    turned = curves["rotation", "roto-translation"].y[-1]
+    assert turned < 0.4 * curves["rotation", "scattering"].y[-1]
 
 
 def test_bounds(curves):
@@ -49,7 +55,9 @@ def test_bounds(curves):
 
 
 def test_curves_start_at_zero_and_rise(curves):
-    assert {name for _, name in curves} == {"pixels", "Fourier modulus", "scattering", "network"}
+    assert {name for _, name in curves} == {
+        "pixels", "Fourier modulus", "scattering", "roto-translation", "network",
+    }  # fmt: skip
     assert ("dilation", "network") not in curves
     for (change, name), curve in curves.items():
         assert curve.y[0] == pytest.approx(0, abs=1e-3), (change, name)
@@ -108,6 +116,18 @@ def test_deform():
     )
 
 
+def test_turn():
+    x = torch.rand(2, 3, 12, 12)
+    torch.testing.assert_close(turn(x, 90), x.rot90(1, (-2, -1)), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(turn(x, 180), x.flip(-2, -1), rtol=1e-3, atol=1e-4)
+    u = torch.arange(32) - 15.5
+    blob = torch.exp(-(u[:, None] ** 2 + u**2) / (2 * 4.0**2))[None, None]
+    wider = torch.exp(-(u[:, None] ** 2 + u**2) / (2 * 5.0**2))[None, None]
+    inside = slice(4, 28)
+    found = turn(blob, 30, 0.8)[..., inside, inside]
+    torch.testing.assert_close(found, wider[..., inside, inside], rtol=0, atol=1.5e-2)
+
+
 def test_wave_packet_dilates():
     row = wave_packet(0.1)[0, 0, :, 64]
     frequency = torch.fft.rfft(row).abs().argmax() * 2 * math.pi / 128
@@ -124,7 +144,7 @@ def test_seed_decides():
 def test_table_and_figure(curves, tmp_path):
     found = list(curves.values())
     lines = table(found).splitlines()
-    assert len(lines) == len(found) + 3
+    assert len(lines) == len(found) + 5
     assert f"{found[0].slope:.2f}" in lines[1]
     plot(found, tmp_path / "stability.png")
     assert (tmp_path / "stability.png").read_bytes().startswith(b"\x89PNG")
@@ -138,6 +158,8 @@ def test_table_and_figure(curves, tmp_path):
         ({"shifts": ()}, "shifts must be numbers from 0"),
         ({"shifts": (-1,)}, "shifts must be numbers from 0"),
         ({"strains": (0.5, 1.0)}, "strains must be numbers from 0 and below 1"),
+        ({"turns": (-1,)}, "turns must be numbers from 0"),
+        ({"scalings": (1.0,)}, "scalings must be numbers from 0 and below 1"),
         ({"J": 9}, "at least 2"),
     ],
 )

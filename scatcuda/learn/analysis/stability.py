@@ -1,4 +1,4 @@
-"""Stability: how far a representation moves when an image is shifted or deformed.
+"""Stability: how far a representation moves when an image is shifted, deformed, turned or enlarged.
 
     |Φ x_τ - Φ x| / |Φ x|,   x_τ(u) = x(u - τ(u)),
 
@@ -7,8 +7,11 @@ deformation, the largest norm of its Jacobian. Scattering is Lipschitz: the dist
 faster than ``|c| / 2^J + |∇τ|_∞``. Pixels move at once; the Fourier modulus ignores a shift but not
 the slightest dilation of a high frequency, which the third panel shows with a wave packet.
 
+Turned about its middle an image moves scattering as far as it has angles; roto-translation
+scattering, of which the means over positions and angles are taken, hardly at all.
+
 Literature: S. Mallat, "Group invariant scattering", CPAM 2012, theorems 2.10 and 2.12; J. Bruna
-and S. Mallat, PAMI 2013, section 2.
+and S. Mallat, PAMI 2013, section 2; L. Sifre and S. Mallat, CVPR 2013.
 """
 
 from __future__ import annotations
@@ -23,11 +26,14 @@ from torch import Tensor, nn
 
 from ...arguments import integer
 from ...draw.style import COLOURS, MARKERS, panels
+from ...transforms.rototranslation import RotoTranslationScattering2D
 from ...transforms.scattering2d import Scattering2D
 from .separation import activations, blocks, checked_images, each
 
 SHIFTS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 STRAINS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+TURNS = (0.0, 5.0, 10.0, 15.0, 22.5, 30.0, 45.0, 60.0, 90.0)
+SCALINGS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 _DILATIONS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15)
 _WAVES = 2  # periods of a random deformation across the image, at most
 _PACKET = (128, 8.0, 0.75 * math.pi)  # pixels a side, width and frequency of the wave packet
@@ -40,7 +46,7 @@ class Curve(NamedTuple):
     """Distances ``y`` of a representation against ``x``; ``slope``, the largest ``y / x``, is its
     Lipschitz constant on these images."""
 
-    change: str  # "shift", "deformation" or "dilation"
+    change: str  # "shift", "deformation", "rotation", "scaling" or "dilation"
     name: str
     x: tuple[float, ...]
     y: tuple[float, ...]
@@ -56,8 +62,11 @@ def stability(
     shifts: Sequence[float] = SHIFTS,
     strains: Sequence[float] = STRAINS,
     seed: int = 0,
+    turns: Sequence[float] = TURNS,
+    scalings: Sequence[float] = SCALINGS,
 ) -> list[Curve]:
-    """Measure pixels, the Fourier modulus, scattering and a layer of a network.
+    """Measure pixels, the Fourier modulus, scattering, roto-translation scattering and a layer of a
+    network.
 
     Distances are averages over the images; each image has a direction and a field of its own.
 
@@ -69,6 +78,8 @@ def stability(
         shifts: lengths c in pixels. The images are shifted as if they were periodic.
         strains: ``|∇τ|_∞`` of the deformations, from 0 and below 1.
         seed: of the directions and deformations.
+        turns: degrees of rotations about the middle of an image.
+        scalings: ``ε`` from 0 and below 1: an image is enlarged to ``x((1 - ε) u)``.
     Returns: a :class:`Curve` for each representation and each change; the dilation, of a wave
         packet that the network was not made for, for all but the network.
     Raises: TypeError, ValueError: an argument is of the wrong type or out of range.
@@ -83,6 +94,8 @@ def stability(
     x = checked_images("x", x)
     _check_amounts("shifts", shifts, math.inf)
     _check_amounts("strains", strains, 1.0)
+    _check_amounts("turns", turns, math.inf)
+    _check_amounts("scalings", scalings, 1.0)
     kinds = representations(x.shape[-2:], J, L)
     if network is not None:
         names = blocks(network)
@@ -97,6 +110,10 @@ def stability(
         curves.append(_curve("shift", name, phi, x, shifts, lambda c: shift(x, c, angles)))
     for name, phi in kinds.items():
         curves.append(_curve("deformation", name, phi, x, strains, lambda e: deform(x, e * field)))
+    for name, phi in kinds.items():
+        curves.append(_curve("rotation", name, phi, x, turns, lambda a: turn(x, a)))
+    for name, phi in kinds.items():
+        curves.append(_curve("scaling", name, phi, x, scalings, lambda e: turn(x, 0, 1 - e)))
     packet = wave_packet(0.0)
     for name, phi in representations(packet.shape[-2:], J, L).items():
         curves.append(_curve("dilation", name, phi, packet, _DILATIONS, wave_packet))
@@ -104,12 +121,15 @@ def stability(
 
 
 def representations(shape: Sequence[int], J: int, L: int = 8) -> dict[str, Representation]:
-    """Pixels, Fourier modulus and scattering of images of ``shape (M, N)``, one row an image."""
+    """Pixels, Fourier modulus, scattering and the means of roto-translation scattering of images of
+    ``shape (M, N)``, one row an image."""
     scattering = Scattering2D(J, shape, L)
+    turning = RotoTranslationScattering2D(J, shape, L, pool="mean")
     return {
         "pixels": lambda x: x.flatten(1),
         "Fourier modulus": lambda x: torch.fft.fft2(x, norm="ortho").abs().flatten(1),
         "scattering": lambda x: each(x, lambda batch: [scattering(batch).flatten(1)])[0],
+        "roto-translation": lambda x: each(x, lambda batch: [turning(batch).flatten(1)])[0],
     }
 
 
@@ -197,6 +217,24 @@ def deform(x: Tensor, field: Tensor) -> Tensor:
     )
 
 
+def turn(x: Tensor, degrees: float, scale: float = 1.0) -> Tensor:
+    """``x(s R u)``: turned about the middle of the image, against the clock, and enlarged by ``1 /
+    s``; as :func:`deform`.
+
+    Example:
+        >>> x = torch.rand(1, 1, 8, 8)
+        >>> torch.allclose(turn(x, 90), x.rot90(1, (-2, -1)), atol=1e-5)
+        True
+    """
+    M, N = x.shape[-2:]
+    rows = (torch.arange(M) - (M - 1) / 2)[:, None].expand(M, N)
+    columns = (torch.arange(N) - (N - 1) / 2).expand(M, N)
+    angle = math.radians(degrees)
+    c, s = scale * math.cos(angle), scale * math.sin(angle)
+    field = torch.stack([rows - (c * rows + s * columns), columns - (c * columns - s * rows)])
+    return deform(x, field[None].expand(len(x), -1, -1, -1))
+
+
 def wave_packet(dilation: float) -> Tensor:
     """``g(s u) cos(ξ s u_1)`` with ``s = 1 - ε``, that is ``τ(u) = ε u``: ``[1, 1, M, M]``. Its
     frequency moves by ``ε ξ``, soon further than the packet is wide in Fourier.
@@ -242,6 +280,8 @@ def plot(curves: Sequence[Curve], path: str | Path, note: str = "") -> None:
     changes = {
         "shift": ("Shifts", "shift in pixels"),
         "deformation": ("Smooth deformations", "strain  |∇τ|"),
+        "rotation": ("Rotations", "degrees"),
+        "scaling": ("Enlargements", "strain  |∇τ|"),
         "dilation": ("Dilation of a wave packet", "strain  |∇τ|"),
     }
     names = list(dict.fromkeys(curve.name for curve in curves))
