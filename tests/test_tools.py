@@ -94,11 +94,17 @@ def test_filters_in_time_and_frequency_and_of_densities(tmp_path, capsys):
     pictures = [tmp_path / "joint.png", tmp_path / "solid.png", tmp_path / "c.png"]
     assert main(["filters", "--degrees", "0", "--output", str(pictures[2])]) == 0
     assert "1 solid harmonics of degrees 0 to 0" in capsys.readouterr().out
+    assert main(["filters", "--L", "4", "--K", "2", "--output", str(tmp_path / "d.png")]) == 0
+    assert "2 wavelets of 8 angles" in capsys.readouterr().out
+    pictures.append(tmp_path / "d.png")
     assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
     assert main(["filters", "--J", "4", "--Q", "4", "--J-fr", "2", "--length", "500"]) == 0
     assert "of either spin" in capsys.readouterr().out
     for wrong, words in (
         (["filters", "--J-fr", "2"], "J_fr is of signals, with Q"),
+        (["filters", "--K", "2"], "K is of images, and wants an output"),
+        (["filters", "--L", "2", "--K", "3", "--output", "c.png"], "K must be between 1 and 2"),
+        (["filters", "--L", "17", "--K", "2", "--output", "c.png"], "L must be between 1 and 16"),
         (["filters", "--degrees", "2"], "degrees are of densities, and want an output"),
         (["filters", "--J", "1", "--Q", "1", "--J-fr", "1", "--output", "c.png"], "no wavelet"),
     ):

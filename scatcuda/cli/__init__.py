@@ -469,6 +469,7 @@ def _filters(commands: Any) -> None:
         "  scatcuda filters --filters tight --output bank.safetensors\n"
         "  scatcuda filters --J 8 --Q 8 1 --length 8192 --output signals.png\n"
         "  scatcuda filters --J 6 --Q 8 --J-fr 3 --length 4096 --output joint.png\n"
+        "  scatcuda filters --L 8 --K 3 --output angles.png\n"
         "  scatcuda filters --degrees 3 --output harmonics.png\n",
     )  # fmt: skip
     _problem(parser)
@@ -479,6 +480,7 @@ def _filters(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("--length", type=_integer(2, limits.SIDE), metavar="N", help="of signals, with --Q: samples (default: 8192)")  # fmt: skip # noqa: E501
     parser.add_argument("--J-fr", type=_integer(1, limits.SCALES), metavar="N", help="of signals, with --Q: those joint in time and log-frequency")  # fmt: skip # noqa: E501
+    parser.add_argument("--K", type=_integer(1, 8), metavar="N", help="of images: wavelets along their angles")  # fmt: skip # noqa: E501
     parser.add_argument("--degrees", type=_integer(0, 8), metavar="L", help="of densities: solid harmonics up to this degree")  # fmt: skip # noqa: E501
     parser.add_argument("--output", type=_text, metavar="FILE", help="ends in .png or .safetensors")
 
@@ -486,10 +488,10 @@ def _filters(commands: Any) -> None:
 def _run_filters(
     J: int, L: int, shape: Sequence[int], filters: BankName, output: str | None,
     Q: list[int] | None = None, length: int | None = None, J_fr: int | None = None,
-    degrees: int | None = None,
+    K: int | None = None, degrees: int | None = None,
 ) -> None:  # fmt: skip
     from ..draw.bank import filters_report
-    from ..draw.joint import draw_solid_harmonics, joint_filters_report
+    from ..draw.joint import draw_angular_wavelets, draw_solid_harmonics, joint_filters_report
     from ..draw.signals import signal_filters_report
 
     if degrees is not None:
@@ -498,6 +500,12 @@ def _run_filters(
         draw_solid_harmonics(output, degrees)
         count = (degrees + 1) ** 2
         say(f"{printable(output)}: {count} solid harmonics of degrees 0 to {degrees}")
+        return
+    if K is not None:
+        if Q or output is None:
+            raise ValueError("filters: K is of images, and wants an output, a picture")
+        draw_angular_wavelets(output, L, K)
+        say(f"{printable(output)}: {K} wavelets of {2 * L} angles, and their low-pass")
         return
     if J_fr is not None:
         if not Q:

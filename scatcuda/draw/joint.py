@@ -1,5 +1,5 @@
-"""Wavelets of time and log-frequency, and solid harmonics, in pictures: the command ``scatcuda
-filters`` with ``--J-fr`` or ``--degrees``.
+"""Wavelets of time and log-frequency, of space and angles, and solid harmonics, in pictures: the
+command ``scatcuda filters`` with ``--J-fr``, ``--K`` or ``--degrees``.
 """
 
 from __future__ import annotations
@@ -14,16 +14,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..arguments import integer
+from ..banks.angles import angular_bank
 from ..banks.harmonics import real_harmonics
+from ..banks.morlet import Recipe
 from ..terminal import printable
 from ..transforms.timefrequency import TimeFrequencyScattering
 from .style import GREY, Sheet, drawn, shade
 
-__all__ = ["draw_joint_wavelets", "draw_solid_harmonics", "joint_filters_report"]
+__all__ = [
+    "draw_angular_wavelets",
+    "draw_joint_wavelets",
+    "draw_solid_harmonics",
+    "joint_filters_report",
+]
 
 _TILE = (96, 72)  # points of a wavelet in time and in log-frequency
 _PLACES = 24  # of log-frequency, on either side
 _DEGREES = 8
+_ANGLES, _SPACE = 16, 48  # of a picture; pixels of a wavelet
 
 
 def joint_filters_report(
@@ -113,6 +121,46 @@ def _at(f: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.compl
     kept = np.flatnonzero(np.abs(f) > 1e-6 * np.abs(f).max())
     waves: NDArray[np.complex128] = np.exp(2j * np.pi * np.outer(places, w[kept]))
     return waves @ f[kept].astype(np.complex128)
+
+
+def draw_angular_wavelets(
+    path: str | Path, L: int = 8, K: int | None = None, title: str = "Wavelets of space and angles"
+) -> None:
+    """Draw ``Re psi_theta(u) h(theta)`` for all ``2 L`` angles ``theta`` of a whole turn: a row for
+    the low-pass and for each of ``K`` wavelets ``h`` of angles.
+
+    Args:
+        path: ends in .png.
+        L: number of angles in [0, pi), at most 16.
+        K: number of wavelets of angles; None: ``log2 L``, rounded down.
+    Raises: as :func:`scatcuda.draw.bank.draw_bank` and :func:`scatcuda.banks.angular_bank`.
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     draw_angular_wavelets(f"{folder}/angles.png", L=4)
+    """
+    L = integer("draw_angular_wavelets", "L", L, 1, _ANGLES)
+    along = angular_bank(L, K)
+    h = torch.fft.fftshift(torch.fft.ifft(along), 1)
+    psi = torch.fft.ifft2(Recipe("morlet", (_SPACE, _SPACE), 3, L).scale(2))
+    psi = torch.fft.fftshift(torch.cat([psi, psi.conj()]), (1, 2))
+    rows = []
+    for one in h:
+        waves = (psi * one[:, None, None]).real
+        rows.append(torch.cat([*(waves / waves.abs().max())], 1))
+    side, count = 0.85, len(along)
+    with drawn(path, (side * 2 * L + 1.1, side * count + 1.1)) as figure:
+        height, width = figure.get_figheight(), figure.get_figwidth()
+        figure.text(0.3 / width, 1 - 0.45 / height, title, fontsize=20, fontweight="bold")
+        note = "real part, over the angles of a whole turn; a row for each filter of angles"
+        figure.text(0.3 / width, 1 - 0.75 / height, note, fontsize=11, color=GREY)
+        box = (0.8 / width, 0.1 / height, side * 2 * L / width, side * count / height)
+        axes = figure.add_axes(box, xticks=[], yticks=[])
+        shade(axes, torch.cat(rows), "bilinear")
+        names = ["φ", *(f"k = {k}" for k in range(count - 1))]
+        axes.set_yticks([_SPACE * row + _SPACE // 2 for row in range(count)], names)
+        for edge in axes.spines.values():
+            edge.set_visible(False)
 
 
 def draw_solid_harmonics(path: str | Path, L: int = 3, title: str = "Solid harmonics") -> None:
