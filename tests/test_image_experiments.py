@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from benchmarks.learning import images, page
+from benchmarks.learning import images, layout, page
+from scatcuda.cli import main as command
 
 
 @pytest.fixture
@@ -92,3 +93,21 @@ def test_command_and_page(folder, capsys):
     entry = {"kind": "images", "name": "kth-tips", "title": "Textures", "verdicts": [],
              "lines": [("roto-translation", "99 %")]}  # fmt: skip
     assert "[Textures](images.py)" in page._several("Textures and faces", [entry])
+
+
+def test_a_folder_as_imagenet_has_it(tmp_path, capsys):
+    """Many classes, JPEGs of all sizes: every stage, and the commands that users run."""
+    layout.main(["--classes", "40", "--each", "1", "--batch", "4", "--size", "64",
+                 "--seconds", "0.05"])  # fmt: skip
+    lines = capsys.readouterr().out.splitlines()
+    assert "40 + 40 images [3, 64, 64]" in lines[0] and len(lines) == 8
+    assert all(float(line.split()[-2]) > 0 for line in lines[1:])
+    layout.make(tmp_path / "set", classes=100, each=1)
+    how = ["--image-size", "64", "--J", "3", "--pool", "mean"]
+    asked = ["train", str(tmp_path / "set"), "--run", str(tmp_path / "run"), *how]
+    assert command(asked) == 0
+    assert "n = all" in capsys.readouterr().out
+    folder = str(tmp_path / "rows")
+    more = ["--transform", "roto-translation", "--dtype", "float16", "--output", folder]
+    assert command(["features", str(tmp_path / "set"), *how, *more]) == 0
+    assert "200 rows" in capsys.readouterr().out

@@ -322,6 +322,22 @@ def test_two_processes_are_one(digits, tmp_path):
             done.result()
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_leverages_by_projections(monkeypatch, small_blocks, weighted):
+    """Of many features: the errors of exact leverages to some thousandths, and the same penalty."""
+    x, y = gaussian(600, 60)
+    x, w = x / 20, (1.0 + np.arange(600) % 3 if weighted else None)
+    alphas = np.logspace(-3, 3, 13)
+    exact = RidgeClassifier(alphas=alphas).fit(x, y, w)
+    monkeypatch.setattr("scatcuda.learn.classifiers.ridge._SKETCHED", 50)
+    for kind in (np.float64, np.float32):
+        found = RidgeClassifier(alphas=alphas).fit(x.astype(kind), y, w)
+        np.testing.assert_allclose(found.loo_error_, exact.loo_error_, rtol=1e-2)
+        assert found.alpha_ == exact.alpha_
+        tolerance = 1e-10 if kind == np.float64 else 1e-3
+        np.testing.assert_allclose(found.coef_, exact.coef_, atol=tolerance)
+
+
 def test_distributed_without_a_group(digits):
     for estimator in (RidgeClassifier(distributed=True), Standardizer(distributed=True)):
         with pytest.raises(ValueError, match=r"needs torch\.distributed.init_process_group"):

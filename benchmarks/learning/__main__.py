@@ -3,7 +3,7 @@
     python -m benchmarks.learning [NAME ...] [--data-dir DIR] [--results DIR] [--list]
 
 A name is that of a .toml file in this folder, of an experiment in `signals` or `images`,
-`separation`, `stability` or `killed`. Every result
+`separation`, `stability`, `linearity` or `killed`. Every result
 is kept as JSON; README.md in this folder is written anew from all results that are there.
 """
 
@@ -33,11 +33,12 @@ from . import images, killed, page, signals
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "learning"
+PLOTTED = "separation", "stability", "linearity"
 
 
 def names() -> list[str]:
     """The experiments there are."""
-    others = *signals.EXPERIMENTS, *images.EXPERIMENTS, "separation", "stability", "killed"
+    others = *signals.EXPERIMENTS, *images.EXPERIMENTS, *PLOTTED, "killed"
     return [*sorted(path.stem for path in HERE.glob("*.toml")), *others]
 
 
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             found = {"kind": "images", **images.EXPERIMENTS[name](args.data_dir)}
             for what, words in found["lines"]:
                 print(f"   {what:<58} {words}", flush=True)
-        elif name in ("separation", "stability"):
+        elif name in PLOTTED:
             found = _plotted(name, args.data_dir, args.results)
         else:
             found = _trained(name, args.data_dir)

@@ -36,6 +36,7 @@ from .estimator import (
 from .moments import Mean, Moments
 
 _LAZY = ("coef_", "intercept_", "alpha_", "gcv_error_")
+_SKETCHED, _SKETCH = 8192, 256  # features from which leverages are projected, on so many
 _COLUMNS = 1 << 24  # values in a block of columns: as many as in a block of rows
 
 
@@ -49,6 +50,11 @@ class RidgeClassifier(AffineScores):
     ``n x n`` inner products when ``n < d``, else of the ``d x d`` Gram matrix, with a second pass
     over ``X`` for the leverages. ``X`` goes through in blocks, never copied as a whole. A row that
     weighs much is left out as a whole, and its error weighs as much.
+
+    Of more than 8192 features, and as many rows, eigenvectors would take most of the time. There is
+    a Cholesky factor ``L Lᵀ = XᵀX + α`` of each penalty instead, the smallest alone in float64, and
+    leverages are the squared lengths ``‖Ω L⁻¹ x‖²`` of 256 random projections of ``L⁻¹ x``, 9 %
+    off each, the same for all penalties: the errors agree to some thousandths.
 
     Squared errors were the better guide: on MNIST and Fashion-MNIST with 100 to 1000 rows the ``α``
     with the most right answers left out gave up to 0.35 % less on the test sets, and no more.
@@ -230,6 +236,11 @@ class RidgeClassifier(AffineScores):
             alpha = float(penalties[0])
             self._keep(X, moments, _cholesky(moments, K, alpha), alpha)
             return
+        if rows.shape[1] > _SKETCHED:
+            errors = self._projected_errors(rows, index, weights, penalties)
+            alpha = self._chosen(X, errors, penalties)
+            self._keep(X, moments, _cholesky(moments, K, alpha), alpha)
+            return
         spectrum = _Spectrum(moments, K)
         dtype = working(rows)
         inverse = 1 / (spectrum.values[:, None] + penalties.to(rows.device))  # [d, A]
@@ -250,6 +261,45 @@ class RidgeClassifier(AffineScores):
             process_group("RidgeClassifier").all_reduce(errors)
         alpha = self._chosen(X, errors / (moments.weight * K), penalties)
         self._keep(X, moments, spectrum.weights(alpha), alpha)
+
+    def _projected_errors(
+        self, rows: Tensor, index: Tensor, weights: Tensor | None, penalties: Tensor
+    ) -> Tensor:
+        """Mean squared leave-one-out errors ``[A]``, of projected leverages."""
+        classes, K, moments = len(self.classes_), _columns(self.classes_), self._moments
+        A, dtype, S = len(penalties), working(rows), moments.scatter
+        projection = torch.randn(
+            len(S) - K, _SKETCH, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+        ).to(S.device)
+        # of each penalty weights [K] and L⁻ᵀ Ωᵀ [_SKETCH], side by side
+        both = torch.empty(len(S) - K, A, K + _SKETCH, dtype=dtype, device=S.device)
+        trace, sound = float(S.diagonal()[:-K].sum()), []
+        for i, alpha in enumerate(penalties.tolist()):
+            # of what is this small beside the others float32 would know nothing
+            precise = torch.float64 if alpha < 1e-6 * trace else dtype
+            penalised = S[:-K, :-K].to(precise, copy=True)
+            penalised.diagonal().add_(alpha)
+            factor, failed = torch.linalg.cholesky_ex(penalised)
+            del penalised
+            sound.append(not failed)
+            both[:, i, :K] = torch.cholesky_solve(S[:-K, -K:].to(precise), factor)
+            along = torch.linalg.solve_triangular(factor.mT, projection.to(precise), upper=True)
+            both[:, i, K:] = along / math.sqrt(_SKETCH)
+            del factor, along
+        mean, errors = moments.mean.to(dtype), torch.zeros(A, dtype=torch.float64, device=S.device)
+        for block, y, w in _with_targets(rows, index, weights, classes):
+            found = ((block - mean[:-K]) @ both.flatten(1)).unflatten(1, (A, -1))
+            residual = (y - mean[-K:])[:, None] - found[..., :K]  # [b, A, K]
+            kept = -found[..., K:].square().sum(2) - 1 / moments.weight  # [b, A]
+            kept = (kept if w is None else kept.mul_(w.to(dtype)[:, None])).add_(1)
+            # an estimate may be larger than 1, where no leverage is
+            squares = (residual / kept.clamp_(min=0.01)[:, :, None]).square()
+            squares = squares if w is None else squares.mul_(w.to(dtype)[:, None, None])
+            errors += squares.sum((0, 2), dtype=torch.float64)
+        if self.distributed:
+            process_group("RidgeClassifier").all_reduce(errors)
+        known = torch.tensor(sound, device=errors.device)
+        return (errors / (moments.weight * K)).where(known, torch.inf)
 
     def _fit_dual(
         self, X: Any, rows: Tensor, index: Tensor, weights: Tensor | None, penalties: Tensor
