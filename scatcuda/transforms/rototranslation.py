@@ -263,7 +263,7 @@ class RotoTranslationScattering2D(Engined, Generic[Output]):
             whole turn or, where the other half of it has the same moduli, of half a one.
         Example:
             >>> meta = RotoTranslationScattering2D(J=2, shape=(32, 32)).meta()
-            >>> meta["j"][-1], meta["theta"][-1], meta["k"][-1]
+            >>> meta["j"][-1], int(meta["theta"][-1]), int(meta["k"][-1])
             (array([0, 1]), 7, 2)
         """
         return self._plan.meta()

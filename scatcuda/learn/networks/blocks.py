@@ -176,7 +176,8 @@ class LocallyConnected(nn.Module):
         self, before: int, after: int, sides: tuple[int, int], side: int, stride: int = 1
     ) -> None:
         super().__init__()
-        self.side, self.stride = side, stride
+        self.side: int = side
+        self.stride: int = stride
         m, n = (-(-size // stride) for size in sides)
         self.sides: tuple[int, int] = (m, n)
         inputs = before * side**2
