@@ -332,7 +332,7 @@ def test_leverages_by_projections(monkeypatch, small_blocks, weighted):
     monkeypatch.setattr("scatcuda.learn.classifiers.ridge._SKETCHED", 50)
     for kind in (np.float64, np.float32):
         found = RidgeClassifier(alphas=alphas).fit(x.astype(kind), y, w)
-        np.testing.assert_allclose(found.loo_error_, exact.loo_error_, rtol=1e-2)
+        np.testing.assert_allclose(found.loo_error_, exact.loo_error_, rtol=2e-2)
         assert found.alpha_ == exact.alpha_
         tolerance = 1e-10 if kind == np.float64 else 1e-3
         np.testing.assert_allclose(found.coef_, exact.coef_, atol=tolerance)

@@ -7,6 +7,8 @@ batch and another process. Without weights every row weighs 1.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -41,21 +43,38 @@ class Moments(Mean):
         centre = mean.to(block.dtype)
         block = block - centre
         if weights is None:
-            self.merge(len(block), len(block), mean, block.T @ block)
+            self._merge_block(len(block), len(block), mean, block)
             return
         n, weight = int(weights.count_nonzero()), float(weights.sum())
         if n:
             step = (weights.to(block.dtype) @ block).double() / weight
             block -= step.to(block.dtype)
             block *= weights.sqrt().to(block.dtype)[:, None]
-            self.merge(n, weight, centre.double() + step, block.T @ block)
+            self._merge_block(n, weight, centre.double() + step, block)
 
     def merge(self, n: int, weight: float, mean: Tensor, scatter: Tensor) -> None:
+        share, step = self._merge_means(n, weight, mean)
+        for rows in _strips(len(step)):
+            self.scatter[rows] += scatter[rows]
+            self.scatter[rows].addr_(step[rows], step, alpha=share)
+
+    def _merge_block(self, n: int, weight: float, mean: Tensor, block: Tensor) -> None:
+        """Rows that are centred: of their products, which are symmetric, one half is computed, a
+        strip at a time, so that no other matrix of this size is there."""
+        share, step = self._merge_means(n, weight, mean)
+        for rows in _strips(len(step)):
+            part = block[:, rows].T @ block[:, rows.start :]
+            mine = self.scatter[rows, rows.start :]
+            mine += part
+            mine.addr_(step[rows], step[rows.start :], alpha=share)
+            self.scatter[rows.stop :, rows] = mine[:, len(part) :].T
+
+    def _merge_means(self, n: int, weight: float, mean: Tensor) -> tuple[float, Tensor]:
         total, step = self.weight + weight, mean - self.mean
-        self.scatter += scatter
-        self.scatter.addr_(step, step, alpha=self.weight * weight / total)
+        share = self.weight * weight / total
         self.mean = self.mean + step * (weight / total)
         self.n, self.weight = self.n + n, total
+        return share, step
 
     def all_reduce(self) -> None:
         """Every process then has the moments of all rows."""
@@ -67,3 +86,9 @@ class Moments(Mean):
         self.scatter.addr_(step, step, alpha=self.weight)
         group.all_reduce(self.scatter)
         self.n, self.weight, self.mean = int(sums[-1]), float(sums[-2]), mean
+
+
+def _strips(size: int, strip: int = 512) -> Iterator[slice]:
+    """Rows of a matrix, some at a time."""
+    for first in range(0, size, strip):
+        yield slice(first, min(first + strip, size))
