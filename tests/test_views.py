@@ -3,15 +3,18 @@ features chosen class by class."""
 
 from __future__ import annotations
 
+import copy
 import functools
 
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
 from scatcuda import RotoTranslationScattering2D, Scattering1D, Scattering2D
+from scatcuda.data import DataError
 from scatcuda.learn import (
     ManyViews,
     OrthogonalLeastSquares,
@@ -207,6 +210,18 @@ def test_views_of_two_classes_and_of_others_classifiers():
 def test_mistakes_of_views(model, told):
     with pytest.raises(ValueError, match=f"ManyViews: .*{told}"):
         model.fit(torch.randn(8, 4), torch.arange(8) % 2)
+
+
+def test_views_of_what_has_no_scores(tmp_path):
+    with pytest.raises(TypeError, match="classifier must have decision_function; KNeighbors"):
+        ManyViews(KNeighborsClassifier(), views=2).fit(torch.randn(8, 4), torch.arange(8) % 2)
+    model = ManyViews(RidgeClassifier(1.0), views=2).fit(torch.randn(8, 4), torch.arange(8) % 2)
+    for name, value in (("views", 3), ("combine", "vote"), ("n_features_in_", 6)):
+        damaged = copy.copy(model)
+        setattr(damaged, name, value)
+        save(damaged, tmp_path / "model")
+        with pytest.raises(DataError, match="does not describe an estimator"):
+            load(tmp_path / "model")
 
 
 # --- spaces and choices ---

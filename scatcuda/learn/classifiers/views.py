@@ -83,6 +83,11 @@ class ManyViews(TensorClassifier):
             raise ValueError(
                 f"{_NAME}: combine must be one of 'largest', 'mean'; got {self.combine!r}"
             )
+        if not hasattr(self.classifier, "decision_function"):
+            raise TypeError(
+                f"{_NAME}: classifier must have decision_function; "
+                f"{type(self.classifier).__name__} has not"
+            )
         if y is None:
             raise ValueError(f"{_NAME}: requires y to be passed, but the target y is None")
         if not isinstance(X, Tensor):
@@ -103,6 +108,18 @@ class ManyViews(TensorClassifier):
             more["sample_weight"] = like(X, weights.repeat_interleave(views))
         self.classifier_ = clone(self.classifier).fit(each, repeated, **more)
         return self
+
+    def loaded(self) -> None:
+        """ValueError unless what a file held fits together."""
+        views, each = integer(_NAME, "views", self.views, 1), self.classifier_
+        if self.combine not in ("largest", "mean"):
+            raise ValueError(f"combine is {self.combine!r}")
+        if each.n_features_in_ * views != self.n_features_in_:
+            raise ValueError(
+                f"{self.n_features_in_} features are not {views} views of {each.n_features_in_}"
+            )
+        if len(each.classes_) != len(self.classes_):
+            raise ValueError(f"{len(each.classes_)} classes are not {len(self.classes_)}")
 
     def _scores(self, block: Tensor) -> Tensor:
         each = block.reshape(len(block) * self.views, -1)
