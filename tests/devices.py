@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from oracle import relative_error
 
 from scatcuda import _C
 
@@ -47,3 +48,18 @@ def share(items: Sequence[Any], which: str = SHARE) -> Sequence[Any]:
     """A process's share of the tests, as SCATCUDA_TEST_SHARE says it."""
     number, _, count = which.partition("/")
     return items[int(number) - 1 :: int(count)]
+
+
+def check_transform(make: Any, x: torch.Tensor, device: torch.device) -> None:
+    """Coefficients and the signal's gradient of ``make(backend=…)`` on a device, against the
+    reference in float64."""
+    module, exact = make(backend="native").to(device), make(backend="reference").double()
+    x = x.requires_grad_()
+    wide = x.detach().double().requires_grad_()
+    S, expected = module(x.to(device)), exact(wide)
+    assert S.device.type == device.type
+    assert relative_error(S.cpu(), expected) <= 2 * SINGLE
+    g = torch.rand_like(expected)
+    (ours,) = torch.autograd.grad(S, x, g.to(device, torch.float32))
+    (theirs,) = torch.autograd.grad(expected, wide, g)
+    assert relative_error(ours, theirs) <= 20 * SINGLE

@@ -1,9 +1,10 @@
 """RotoTranslationScattering2D on a GPU: against the reference in float64, with gradients."""
 
+import functools
+
 import pytest
 import torch
-from devices import ENGINES, SINGLE
-from oracle import relative_error
+from devices import ENGINES, check_transform
 
 from scatcuda import RotoTranslationScattering2D
 
@@ -19,17 +20,8 @@ CASES = [
 
 @pytest.mark.parametrize("arguments", CASES, ids=str)
 def test_coefficients_and_gradients(engine, arguments, device):
-    module = RotoTranslationScattering2D(**arguments).to(device)
-    exact = RotoTranslationScattering2D(**arguments, backend="reference").double()
-    x = torch.randn(3, *module.shape, requires_grad=True)
-    wide = x.detach().double().requires_grad_()
-    S, expected = module(x.to(device)), exact(wide)
-    assert S.device.type == device.type
-    assert relative_error(S.cpu(), expected) <= 2 * SINGLE
-    g = torch.rand_like(expected)
-    (ours,) = torch.autograd.grad(S, x, g.to(device, torch.float32))
-    (theirs,) = torch.autograd.grad(expected, wide, g)
-    assert relative_error(ours, theirs) <= 20 * SINGLE
+    make = functools.partial(RotoTranslationScattering2D, **arguments)
+    check_transform(make, torch.randn(3, *arguments["shape"]), device)
 
 
 def test_gradients_of_nothing_are_finite(engine, device):
