@@ -6,6 +6,7 @@ import ast
 import importlib
 import pickle
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -199,3 +200,19 @@ def test_an_old_pickle():
         pickle.loads(b"cscatcuda.plan\nPlan\n.")
         is importlib.import_module("scatcuda.program.plan").Plan
     )
+
+
+def test_nothing_strange_is_kept():
+    """What stands at the top, and no large file: data for measuring do not belong here."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("no git checkout")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    files = [Path(name) for name in listed.stdout.decode().split("\0") if name]
+    assert {path.parts[0] for path in files} <= {
+        ".ci", ".clang-format", ".gitignore", "CHANGELOG.md", "CMakeLists.txt",
+        "CMakePresets.json", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "Makefile",
+        "PIPELINES.md", "README.md", "SECURITY.md", "benchmarks", "cmake", "csrc", "docs",
+        "pyproject.toml", "scatcuda", "setup.py", "tests",
+    }  # fmt: skip
+    there = [path for path in files if (ROOT / path).is_file()]
+    assert not [path for path in there if (ROOT / path).stat().st_size > 1 << 20]

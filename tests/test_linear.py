@@ -324,7 +324,7 @@ def test_two_processes_are_one(digits, tmp_path):
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_leverages_by_projections(monkeypatch, small_blocks, weighted):
-    """Of many features: the errors of exact leverages to some thousandths, and the same penalty."""
+    """Of many features: the errors of exact leverages to two per cent, and the same penalty."""
     x, y = gaussian(600, 60)
     x, w = x / 20, (1.0 + np.arange(600) % 3 if weighted else None)
     alphas = np.logspace(-3, 3, 13)

@@ -236,13 +236,11 @@ def test_rotation_of_angles():
     S = Roto(2, (32, 32), L=4, average="space", pool="mean", padding="periodic").double()
     x = torch.randn(32, 32, dtype=torch.float64)
     before, after = (dict(zip(keys(S), S(y), strict=True)) for y in (x, turned(x)))
-    turns = {(*key[:-1], (key[-1] - 2) % n): key for key, n in periods(S).items()}
+    turns = {(*key[:-1], (key[-1] + 2) % n): key for key, n in periods(S).items()}
     moved = torch.stack([after[turns[key]] if key[0] else after[key] for key in before])
-    other = {(*key[:-1], (key[-1] + 2) % n): key for key, n in periods(S).items()}
-    moved_2 = torch.stack([after[other[key]] if key[0] else after[key] for key in before])
-    right = torch.stack(list(before.values()))
-    assert min(relative_error(moved, right), relative_error(moved_2, right)) <= 2e-6
-    assert relative_error(torch.stack(list(after.values())), right) > 0.01
+    right, still = (torch.stack(list(found.values())) for found in (before, after))
+    assert relative_error(moved, right) <= 2e-6
+    assert relative_error(still, right) > 1e-3  # noise has hardly a direction
 
 
 def periods(S):

@@ -94,20 +94,6 @@ struct Group {
   static constexpr int W = full_lanes<T>;
   using V = Vector<T, W>;
 
-  // f(place, planes of the source, number among them, conjugate) for the places of group g
-  template <class F>
-  void gathered(int64_t g, F&& f) const {
-    for (int64_t i = 0; i < step.length; ++i) {
-      const int64_t entry = step.table[g * step.length + i];
-      if (entry < 0) continue;
-      int64_t plane = entry / 2;
-      int source = 0;
-      for (; plane >= steps[step.sources[source]].planes; ++source) {
-        plane -= steps[step.sources[source]].planes;
-      }
-      f(i, sources[source], plane, entry % 2 != 0);
-    }
-  }
   int64_t places() const { return places_of(step); }
   bool by_definition() const { return mixture.factors != nullptr; }
   // The plane of place i of filter k
@@ -173,9 +159,9 @@ struct Group {
           });
         }
         transform_line<1>(axis, total, line, own.work, own.spare);
-        gathered(g, [&](int64_t i, const Planes<T>& from, int64_t number, bool conjugate) {
-          add(grad_sources[&from - sources], number, conjugate, u, count, line.load(i));
-        });
+        for (int64_t i = 0; i < step.length; ++i) {
+          gathered(g, i, grad_sources).add(u, count, line.load(i));
+        }
       }
     }
   }
@@ -191,23 +177,6 @@ struct Group {
     if (count == W) return store(p, v);
     std::memcpy(p, &v, static_cast<size_t>(count) * sizeof(T));
   }
-  static Complex<V> taken(const Planes<T>& from, int64_t number, bool conjugate, int64_t u,
-                          int64_t count) {
-    const V re = load_points(from.of(number, 0) + u, count);
-    if (from.parts == 1) return {re, V{}};
-    const V im = load_points(from.of(number, 1) + u, count);
-    return {re, conjugate ? -im : im};
-  }
-  static void add(const Planes<T>& to, int64_t number, bool conjugate, int64_t u, int64_t count,
-                  const Complex<V>& z) {
-    T* re = to.of(number, 0) + u;
-    store_points(re, count, V(load_points(re, count) + z.re));
-    if (to.parts == 1) return;
-    T* im = to.of(number, 1) + u;
-    store_points(im, count, V(load_points(im, count) + (conjugate ? -z.im : z.im)));
-  }
-
-  // --- by the definition ---
 
   // A plane that is gathered, real or complex; none where the axis has a zero
   struct Plain {
@@ -228,16 +197,27 @@ struct Group {
       store_points(im + u, count, conjugate ? V(old - z.im) : V(old + z.im));
     }
   };
-  // Those of group g, of the planes of each source
+  // That of place i of group g, of the planes of each source
+  Plain gathered(int64_t g, int64_t i, const Planes<T>* planes) const {
+    const int64_t entry = step.table[g * step.length + i];
+    if (entry < 0) return {};
+    int64_t number = entry / 2;
+    int source = 0;
+    for (; number >= steps[step.sources[source]].planes; ++source) {
+      number -= steps[step.sources[source]].planes;
+    }
+    const Planes<T>& of = planes[source];
+    return {of.of(number, 0), of.parts == 2 ? of.of(number, 1) : nullptr, entry % 2 != 0};
+  }
+
+  // --- by the definition ---
+
+  // Those that are mixed, of group g
   struct Gathered {
     Plain plane[Mixture<T>::longest];
 
     Gathered(const Group& group, int64_t g, const Planes<T>* planes) {
-      group.gathered(g, [&](int64_t i, const Planes<T>& from, int64_t number, bool conjugate) {
-        if (i >= group.mixture.sources) return;
-        const Planes<T>& of = planes[&from - group.sources];
-        plane[i] = {of.of(number, 0), of.parts == 2 ? of.of(number, 1) : nullptr, conjugate};
-      });
+      for (int64_t i = 0; i < group.mixture.sources; ++i) plane[i] = group.gathered(g, i, planes);
     }
   };
   // f(point, number of points) for blocks of points of a group, whose planes own.group has
@@ -296,10 +276,9 @@ struct Group {
   // own.group ← the spectrum along the axis of group g at points u … u + count − 1
   void spectrum(int64_t g, int64_t u, int64_t count, const ThreadBuffers<T>& own) const {
     const Line<T> line{own.line};
-    for (int64_t i = 0; i < axis.n; ++i) line.store(i, {V{}, V{}});
-    gathered(g, [&](int64_t i, const Planes<T>& from, int64_t number, bool conjugate) {
-      line.store(i, taken(from, number, conjugate, u, count));
-    });
+    for (int64_t i = 0; i < axis.n; ++i) {
+      line.store(i, i < step.length ? gathered(g, i, sources).load(u, count) : Complex<V>{});
+    }
     transform_line<-1>(axis, line, Line<T>{own.group}, own.work, own.spare);
   }
   // f(bin, entry of the table) for the bins that the filters keep

@@ -34,7 +34,6 @@ struct Mixture {
   using V = Vector<T, W>;
 
   bool mirrored = false;            // its second half is the conjugate of the first
-  bool holes = false;               // some places of the axis are zero
   int64_t sources = 0, places = 0;  // of a group: planes, and of a filter
   T* factors = nullptr;             // [filters, places / together][sources][4][together]
 
@@ -44,7 +43,6 @@ struct Mixture {
     const int64_t side = set.points, count = set.count;
     mirrored = is_mirrored(s) && side == s.length && s.length / 2 % s.every == 0;
     sources = mirrored ? s.length / 2 : s.length, places = ceil_div(sources, s.every);
-    for (int64_t i = 0; i < s.groups * s.length; ++i) holes = holes || s.table[i] < 0;
     factors = arena.take<T>(count * ceil_div(places, together) * block());
     if (filters == nullptr) return;
     T* to = factors;
