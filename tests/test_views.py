@@ -158,6 +158,21 @@ def test_over_parents_along_angles(average):
         torch.testing.assert_close(found[:, c], expected)
 
 
+@pytest.mark.parametrize("log", [False, True])
+def test_ratios_do_not_see_how_bright_an_image_is(log):
+    S = Scattering2D(2, (16, 16), L=3)
+    x = torch.rand(4, 16, 16)
+    one, many = (
+        Pool("mean", transform=S, renormalise=True, log=log, eps=1e-6 * scale)(S(scale * x))
+        for scale in (1.0, 2.0**12)
+    )
+    second = torch.from_numpy(S.meta()["order"]) == 2
+    torch.testing.assert_close(one[:, second], many[:, second], rtol=1e-6, atol=4e-6 * log)
+    if log:
+        plain = Pool("mean", transform=S, renormalise=True)(S(x))[:, second]
+        torch.testing.assert_close(one[:, second].exp(), plain, rtol=1e-3, atol=1e-5)
+
+
 def test_parents_must_be_there():
     some = Scattering2D(2, (16, 16), paths=lambda meta: meta["order"] == 2)
     with pytest.raises(ValueError, match=r"renormalise wants the parents of all paths; \(0,\)"):

@@ -91,7 +91,7 @@ class Pool(nn.Module):
         kind, J, L, max_order, transform: as for :func:`pool`.
         log: whether to take the logarithm.
         renormalise: divide coefficients of order 2 and above by those of their paths without the
-            last wavelet, ``P2 / (P1 + eps)``, before the logarithm.
+            last wavelet, ``P2 / (P1 + eps)``, or subtract their logarithms.
         eps: for ``log`` and ``renormalise``; 1e-6 suits pixels in [0, 1].
     Raises: TypeError, ValueError: as :func:`pool`; ``eps`` is not positive.
     Example:
@@ -132,15 +132,15 @@ class Pool(nn.Module):
         P = _pooled("Pool", S, self.kind, self._channels)
         lowest, parents = self._channels.lowest, self._channels.parents
         axis = -1 - self._channels.rank if self.kind is None else -1
-        if parents:
-            first = self.channels - len(parents)
-            before, after = P.split([first, len(parents)], axis)
-            of = P.index_select(axis, torch.tensor(parents, device="cpu").to(P.device))
-            P = torch.cat([before, after / (of + self.eps)], axis)
-        if not self.log or lowest == self.channels:
+        if self.log and lowest < self.channels:
+            order0, rest = P.split([lowest, self.channels - lowest], axis)
+            P = torch.cat([order0, (rest.clamp(min=0) + self.eps).log()], axis)
+        if not parents:
             return P
-        order0, rest = P.split([lowest, self.channels - lowest], axis)
-        return torch.cat([order0, (rest.clamp(min=0) + self.eps).log()], axis)
+        before, after = P.split([self.channels - len(parents), len(parents)], axis)
+        of = P.index_select(axis, torch.tensor(parents, device="cpu").to(P.device))
+        # eps belongs to the scale of the image, which a ratio has not
+        return torch.cat([before, after - of if self.log else after / (of + self.eps)], axis)
 
     def extra_repr(self) -> str:
         channels = f"{self._channels.channels} to {self.channels} channels"

@@ -227,14 +227,9 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         elif "k" in meta:  # along angles
             columns = [n for n in ("theta", "k", "angle") if n in meta]
             rows = zip(*(meta[name].tolist() for name in columns), strict=True)
-            words = [*zip(("turn", "k", "angle"), columns, strict=False)]
+            words = ["j", "j", "turn", "k", "angle"][: 2 + len(columns)]
             parts = [
-                [f"j{value}" for value in j if value >= 0]
-                + [
-                    f"{word}{value}"
-                    for (word, _), value in zip(words, row, strict=True)
-                    if value >= 0
-                ]
+                [f"{word}{v}" for word, v in zip(words, (*j, *row), strict=True) if v >= 0]
                 for j, row in zip(meta["j"].tolist(), rows, strict=True)
             ]
         elif "n_fr" in meta:  # of format "time" a path begins with n1, of "joint" it has an axis
