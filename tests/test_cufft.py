@@ -101,6 +101,17 @@ def test_transform(programs, kind, number, function):
     ]
 
 
+def test_no_work_area_for_who_wants_none(programs):
+    """Where no transform of a call wants one, its data begins where the work area would."""
+    lines = run(programs, "plan c2c 4 4 24", "run c2c 4 4 24 16 16 16 64")
+    assert lines[2:] == [
+        "0 bytes",
+        "cufftSetStream plan 1 64",
+        "cufftSetWorkArea plan 1 0",
+        "direction 1 cufftExecC2C plan 1 16 -> 16",
+    ]
+
+
 def made(lines: list[str]) -> list[str]:
     return [line.split(" n ")[1] for line in lines if line.startswith("cufftMakePlanMany64")]
 

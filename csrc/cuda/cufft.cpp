@@ -152,12 +152,14 @@ class Plan {
            t.batch == transform_.batch;
   }
 
-  // Stream and work area are the plan's until its kernels are launched. A complex plan serves both
+  // Stream and work area are the plan's until its kernels are launched. One that wants no work area
+  // is given none: cuFFT refuses to run where data begins in it. A complex plan serves both
   // directions.
   bool run(Direction direction, const void* in, void* out, void* workspace, void* stream) {
     const std::lock_guard<std::mutex> lock(mutex_);
+    void* work = work_bytes_ > 0 ? workspace : nullptr;
     if (!succeeded(library_.cufftSetStream(handle_, stream), "given a stream") ||
-        !succeeded(library_.cufftSetWorkArea(handle_, workspace), "given a work area")) {
+        !succeeded(library_.cufftSetWorkArea(handle_, work), "given a work area")) {
       return false;
     }
     return succeeded(execute(direction, const_cast<void*>(in), out), "run");
