@@ -1,5 +1,8 @@
 // Devices, their memory and their errors.
 #include <atomic>
+#include <mutex>
+#include <set>
+#include <utility>
 
 #include "capture.h"
 #include "driver.h"
@@ -13,6 +16,37 @@ std::atomic<const char*> failure{"no error"};
 std::atomic<int64_t> launched{0};
 
 }  // namespace
+}  // namespace cuda
+
+#if !defined(SCATCUDA_EMULATION)
+// Told once: a call takes longer than many a kernel.
+cudaError_t allow_shared(const void* kernel) {
+  static std::mutex mutex;
+  static std::set<std::pair<const void*, int>> told;
+  int device = 0, most = 0;
+  cudaError_t error = cudaGetDevice(&device);
+  if (error != cudaSuccess) return error;
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (told.count({kernel, device}) > 0) return cudaSuccess;
+  cudaFuncAttributes own{};
+  error = cudaFuncGetAttributes(&own, kernel);
+  if (error == cudaSuccess) {
+    error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  }
+  if (error == cudaSuccess) {
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                 most - static_cast<int>(own.sharedSizeBytes));
+  }
+  if (error == cudaSuccess) {
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                                 cudaSharedmemCarveoutMaxShared);
+  }
+  if (error == cudaSuccess) told.insert({kernel, device});
+  return error;
+}
+#endif
+
+namespace cuda {
 
 Status status_of(cudaError_t error) {
   if (error == cudaSuccess) return Status::ok;

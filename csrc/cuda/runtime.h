@@ -12,26 +12,18 @@
 
 namespace scatcuda {
 
+// Lets a kernel have all the shared memory that a block of the current device may, beside what it
+// declares itself. Not what one launch takes: the limit belongs to the kernel, and another thread
+// may be about to launch it with more.
+cudaError_t allow_shared(const void* kernel);
+
 // kernel<<<grid, block, shared, stream>>>(arguments...)
 template <class... Parameters, class... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared,
                    cudaStream_t stream, Arguments... arguments) {
   const void* function = reinterpret_cast<const void*>(kernel);
   if (shared > 0) {
-    // All that a block of this device may have, not what this launch takes: the limit belongs to
-    // the kernel, and another thread may be about to launch it with more.
-    int device = 0, most = 0;
-    cudaError_t error = cudaGetDevice(&device);
-    if (error == cudaSuccess) {
-      error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-    }
-    if (error == cudaSuccess) {
-      error = cudaFuncSetAttribute(function, cudaFuncAttributeMaxDynamicSharedMemorySize, most);
-    }
-    if (error == cudaSuccess) {
-      error = cudaFuncSetAttribute(function, cudaFuncAttributePreferredSharedMemoryCarveout,
-                                   cudaSharedmemCarveoutMaxShared);
-    }
+    const cudaError_t error = allow_shared(function);
     if (error != cudaSuccess) return error;
   }
   std::tuple<Parameters...> values(arguments...);
