@@ -44,16 +44,16 @@ struct PowerArguments {
   T power[most_powers];
 };
 
-// The sum over a block, in a fixed order, for its first thread. Two in a row need no barrier where
-// they take turns in `memory`.
+// The sum over a block, in a fixed order, for its first thread; for the others a part of it. Two in
+// a row need no barrier where they take turns in `memory`.
 template <class T>
 __device__ __forceinline__ T sum_of_block(T value, T* memory) {
   memory[threadIdx.x] = value;
   for (unsigned step = blockDim.x / 2; step > 0; step /= 2) {
     __syncthreads();
-    if (threadIdx.x < step) memory[threadIdx.x] += memory[threadIdx.x + step];
+    if (threadIdx.x < step) memory[threadIdx.x] = value += memory[threadIdx.x + step];
   }
-  return threadIdx.x == 0 ? memory[0] : T(0);  // to the others it may not be there yet
+  return value;
 }
 
 // Blocks: planes
