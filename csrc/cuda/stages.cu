@@ -88,7 +88,8 @@ Status lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u
   s.inner = {a_n, nullptr, to_int(n), 1, 0, N};
   s.to.planes = 1, s.to.numbers = m * n;
   Queue queue(nullptr, stream);
-  queue.run(lowpass_kernel<T, false, 2>, {B * ceil_div(m, chunk_n) * ceil_div(n, chunk_m)},
+  queue.run(lowpass_kernel<T, false, 2>,
+            {B * ceil_div(m, outputs_together(s.from.inner)) * ceil_div(n, chunk_m)},
             lowpass_threads, 0, a);
   return queue.status();
 }

@@ -77,11 +77,13 @@ class Averages {
   void lowpass(const std::vector<Planes>& of) const {
     int64_t blocks = 0;
     const LowpassArguments<T> a = arguments(of, [&](const LowpassStep<T>& s, int64_t planes) {
-      const int64_t outputs = ceil_div(s.outer.outputs, chunk_n) * s.middle.outputs *
-                              ceil_div(s.inner.outputs, chunk_m);
-      blocks = max(blocks, outputs * (lines() ? ceil_div(planes, chunk_n) : planes));
+      const int64_t across =
+          lines() ? 1
+                  : ceil_div(s.outer.outputs, outputs_together(s.from.inner)) * s.middle.outputs;
+      blocks = max(blocks, ceil_div(s.inner.outputs, chunk_m) * across *
+                               (lines() ? ceil_div(planes, lines_together) : planes));
     });
-    run(of_rank(lowpass_kernel<T, Modulus, 1>, lowpass_kernel<T, Modulus, 2>,
+    run(of_rank(lowpass_lines_kernel<T, Modulus>, lowpass_kernel<T, Modulus, 2>,
                 lowpass_kernel<T, Modulus, 3>),
         {blocks, 1, static_cast<int64_t>(of.size())}, a);
   }
@@ -109,7 +111,7 @@ class Averages {
         turned = max(turned, ceil_div(numbers, lowpass_threads));
       }
       const auto tiles_of = [](const AxisTaps<T>& m, int side) {
-        return ceil_div(side, lowpass_threads) * ceil_div(m.outputs, chunk_n);
+        return ceil_div(side, lowpass_threads) * ceil_div(m.outputs, summed_outputs);
       };
       tiles =
           max(tiles, max(tiles_of(s.inner, s.from.inner),

@@ -5,7 +5,7 @@
 //   gP = Σ gS Q Uᵀ,  gQ = Σ gSᵀ P U
 //
 // With Modulus U = |W|, and gW is what comes back. Of rank 1 planes are lines: they are taken eight
-// at a time, in the place of the columns of one.
+// at a time.
 #pragma once
 
 #include "average.cuh"
@@ -64,103 +64,191 @@ __device__ __forceinline__ T real_at(const void* u, int64_t i) {
   return static_cast<const T*>(u)[i];
 }
 
-// One block computes outputs [chunk_n, chunk_m] of a plane; it goes along the inner side in tiles
-// of as many points as it has threads.
-constexpr int lowpass_threads = 128, chunk_n = 8, chunk_m = 32;
+// Σ_p tap(row, p) t(p) over those of the points [start, start + points) of a line that are in the
+// row's band; t begins with the first of them
+template <class T>
+__device__ __forceinline__ T dot_in_band(const AxisTaps<T>& a, int2 band, int side, int row,
+                                         int start, int points, const T* t) {
+  const T* taps = a.taps + row * a.stride;
+  T sum = 0;
+  for (int first = band.x, last = band.y; last > 0; first = 0, last -= side) {
+    const int end = min(min(last, side), start + points);
+#pragma unroll 4
+    for (int p = max(first, start); p < end; ++p) sum += __ldg(taps + p) * t[p - start];
+  }
+  return sum;
+}
+
+constexpr int lowpass_threads = 128;
+constexpr int chunk_n = 4;   // outputs along the outer side that a thread sums
+constexpr int chunk_m = 32;  // … along the inner side, of a block at most
+constexpr int tap_room = 256;
+
+// A block has so many threads for the points of a row, and with the others takes as many chunks of
+// outputs more.
+SCATCUDA_HD constexpr int lanes_of(int inner) { return inner <= 32 ? 32 : inner <= 64 ? 64 : 128; }
+SCATCUDA_HD constexpr int outputs_together(int inner) {
+  return lowpass_threads / lanes_of(inner) * chunk_n;
+}
 
 // Blocks of a processor that it is to leave registers for
-constexpr int lowpass_blocks(int rank, bool wide) { return rank < 3 ? 8 : wide ? 3 : 4; }
+constexpr int lowpass_blocks(int rank, bool wide) {
+  return rank < 3 ? (wide ? 5 : 8) : (wide ? 4 : 5);
+}
 
-// t = U Qᵀ, S = P t. Blocks: chunks × planes, 1, steps.
+// t = U Qᵀ, S = P t: a thread has a point of the inner side and goes along the outer one, in the
+// band of its outputs, whose taps the block keeps; what comes of a tile of points goes through P.
+// Blocks: chunks × planes, 1, steps.
 template <class T, bool Modulus, int Rank>
 __global__ void __launch_bounds__(lowpass_threads, lowpass_blocks(Rank, sizeof(T) == 8))
     lowpass_kernel(LowpassArguments<T> a) {
-  constexpr bool Lines = Rank == 1;
-  __shared__ T t[chunk_n][lowpass_threads + 1];
+  constexpr int most_groups = lowpass_threads / 32;
+  __shared__ __align__(16) T taps[tap_room][chunk_n];
+  __shared__ T t[most_groups * chunk_n * 33];
+  __shared__ int2 bands[most_groups];
   const LowpassStep<T>& s = a.steps[blockIdx.z];
   Plane from = s.from;
   if (Rank < 3) from.middle = 1;
-  const int chunks_n = Lines ? 1 : static_cast<int>(ceil_div(s.outer.outputs, chunk_n));
+  const int lanes = lanes_of(from.inner), groups = lowpass_threads / lanes;
+  const int together = groups * chunk_n;
+  const int chunks_n = static_cast<int>(ceil_div(s.outer.outputs, together));
   const int chunks_m = static_cast<int>(ceil_div(s.inner.outputs, chunk_m));
   const int chunks = chunks_n * (Rank < 3 ? 1 : s.middle.outputs) * chunks_m;
-  const int64_t planes = a.images * s.to.planes;
-  const int64_t plane = blockIdx.x / chunks * (Lines ? chunk_n : 1);
-  if (plane >= planes) return;
+  const int64_t plane = blockIdx.x / chunks;
+  if (plane >= a.images * s.to.planes) return;
   const int chunk = static_cast<int>(blockIdx.x % chunks);
-  const int n0 = chunk % chunks_n * chunk_n, m0 = chunk / chunks_n % chunks_m * chunk_m;
+  const int n0 = chunk % chunks_n * together, m0 = chunk / chunks_n % chunks_m * chunk_m;
+  const int n1 = min(n0 + together, s.outer.outputs), m1 = min(m0 + chunk_m, s.inner.outputs);
   const int o_middle = Rank < 3 ? 0 : chunk / chunks_n / chunks_m;
-  const int n1 =
-      static_cast<int>(Lines ? min(chunk_n, planes - plane) : min(n0 + chunk_n, s.outer.outputs));
-  const int m1 = min(m0 + chunk_m, s.inner.outputs);
-  const int2 outer = band_of(s.outer.support, from.outer, n0, n1);
+  const int lane = threadIdx.x % lanes, group = threadIdx.x / lanes;
+
+  if (static_cast<int>(threadIdx.x) < groups) {
+    const int first = n0 + static_cast<int>(threadIdx.x) * chunk_n, last = min(first + chunk_n, n1);
+    bands[threadIdx.x] =
+        first < last ? band_of(s.outer.support, from.outer, first, last) : make_int2(0, 0);
+  }
+  __syncthreads();
+  const int2 outer = bands[group];
+  int longest = 0;
+  for (int i = 0; i < groups; ++i) longest = max(longest, bands[i].y - bands[i].x);
   const int2 middle =
       Rank < 3 ? make_int2(0, 1) : band_of(s.middle.support, from.middle, o_middle, o_middle + 1);
   const int2 inner = band_of(s.inner.support, from.inner, m0, m1);
-  const int64_t size = from.points();
+  const int64_t origin = plane * from.points();
+  const int64_t step = from.index(0, 0, 1);
 
-  // outputs of this thread: one of n, every 16th of m
-  constexpr int lanes = lowpass_threads / chunk_n, mine = chunk_m / lanes;
-  const int q = threadIdx.x % chunk_n, i = threadIdx.x / chunk_n;
-  T sum[mine] = {};
-  for (int r0 = inner.x; r0 < inner.y; r0 += lowpass_threads) {
-    const int r = r0 + threadIdx.x;
+  // outputs of this thread: one of n, some of m
+  const int q = threadIdx.x % together, i = threadIdx.x / together;
+  const int rows_apart = lowpass_threads / together, room = tap_room / groups;
+  T sum[chunk_m * most_groups * chunk_n / lowpass_threads] = {};
+  int kept = -1;  // the first of the taps that are there
+  for (int start = 0; start < from.inner; start += lanes) {
+    if (!meets(inner, start, start + lanes, from.inner)) continue;
+    const int r = start + lane;
     T column[chunk_n] = {};
-    if (r < inner.y) {
-      const int64_t line = plane * size + (r < from.inner ? r : r - from.inner);
-      if constexpr (Lines) {
-#pragma unroll
-        for (int o = 0; o < chunk_n; ++o) {
-          if (o < n1) column[o] = real_at<T, Modulus>(s.u, line + o * size);
+    for (int first = 0; first < longest; first += room) {
+      if (kept != first) {
+        __syncthreads();
+        for (int j = lane; j < room * chunk_n; j += lanes) {
+          const int o = n0 + group * chunk_n + j % chunk_n, k = outer.x + first + j / chunk_n;
+          const int c = k < from.outer ? k : k - from.outer;
+          const bool there = o < n1 && k < outer.y;
+          taps[group * room + j / chunk_n][j % chunk_n] =
+              there ? __ldg(s.outer.taps + o * s.outer.stride + c) : T(0);
         }
-      } else {
-#pragma unroll 1
-        for (int k = middle.x; k < middle.y; ++k) {
-          const int b = k < from.middle ? k : k - from.middle;
-          const T tap = Rank < 3 ? T(1) : tap_of(s.middle, o_middle, b);
-#pragma unroll 1
-          for (int first = outer.x, last = outer.y; last > 0; first = 0, last -= from.outer) {
-            for (int c = first; c < min(last, from.outer); ++c) {
-              const T u = tap * real_at<T, Modulus>(s.u, line + from.index(0, b, c));
+        __syncthreads();
+        kept = first;
+      }
+      if (r >= from.inner) continue;
+      const int begin = outer.x + first, end = min(begin + room, outer.y);
+      for (int k = middle.x; k < middle.y; ++k) {
+        const int b = k < from.middle ? k : k - from.middle;
+        const T tap = Rank < 3 ? T(1) : tap_of(s.middle, o_middle, b);
+        const int64_t line = origin + from.index(r, b, 0);
+        const auto add = [&](int c, int64_t at) SCATCUDA_LAMBDA {
+          const T u = tap * real_at<T, Modulus>(s.u, at);
+          const T(&w)[chunk_n] = taps[group * room + c - begin];
 #pragma unroll
-              for (int o = 0; o < chunk_n; ++o) {
-                if (n0 + o < n1)
-                  column[o] += __ldg(s.outer.taps + (n0 + o) * s.outer.stride + c) * u;
-              }
-            }
-          }
-        }
+          for (int o = 0; o < chunk_n; ++o) column[o] += w[o] * u;
+        };
+        const int edge = min(max(from.outer, begin), end);
+#pragma unroll 4
+        for (int c = begin; c < edge; ++c) add(c, line + c * step);
+#pragma unroll 4
+        for (int c = edge; c < end; ++c) add(c, line + (c - from.outer) * step);
       }
     }
+    T* of_group = t + group * chunk_n * (lanes + 1) + lane;
 #pragma unroll
-    for (int o = 0; o < chunk_n; ++o) t[o][threadIdx.x] = column[o];
+    for (int o = 0; o < chunk_n; ++o) of_group[o * (lanes + 1)] = column[o];
     __syncthreads();
-    // points of this tile, up to the edge and round it
-    const int points = min(lowpass_threads, inner.y - r0);
-    const int start = r0 < from.inner ? r0 : r0 - from.inner;
-    const int straight = min(points, from.inner - start);
 #pragma unroll
-    for (int j = 0; j < mine; ++j) {
-      const int row = m0 + i + j * lanes;
-      if (row >= m1) continue;
-      const T* taps = s.inner.taps + row * s.inner.stride + start;
-      for (int p = 0; p < straight; ++p) sum[j] += __ldg(taps + p) * t[q][p];
-      taps -= from.inner;
-      for (int p = straight; p < points; ++p) sum[j] += __ldg(taps + p) * t[q][p];
+    for (int j = 0; j < chunk_m * most_groups * chunk_n / lowpass_threads; ++j) {
+      const int row = m0 + i + j * rows_apart;
+      if (j * rows_apart >= chunk_m || row >= m1) continue;
+      const int2 band = band_of(s.inner.support, from.inner, row, row + 1);
+      const int points = min(lanes, from.inner - start);
+      sum[j] += dot_in_band(s.inner, band, from.inner, row, start, points, t + q * (lanes + 1));
     }
     __syncthreads();
   }
   if (n0 + q >= n1) return;
-  T* out = s.S + s.to.place(Lines ? plane + q : plane) + o_middle * s.middle.step;
+  T* out = s.S + s.to.place(plane) + o_middle * s.middle.step + (n0 + q) * s.outer.step;
   T outside = Rank < 3 ? T(1) : tap_scale(s.middle, from.middle, o_middle);
-  if constexpr (!Lines) {
-    out += (n0 + q) * s.outer.step;
-    outside *= tap_scale(s.outer, from.outer, n0 + q);
+  outside *= tap_scale(s.outer, from.outer, n0 + q);
+#pragma unroll
+  for (int j = 0; j < chunk_m * most_groups * chunk_n / lowpass_threads; ++j) {
+    const int row = m0 + i + j * rows_apart;
+    if (j * rows_apart >= chunk_m || row >= m1) continue;
+    out[row * s.inner.step] = sum[j] * outside * tap_scale(s.inner, from.inner, row);
   }
+}
+
+// The same of lines, so many at a time, in tiles of as many points as there are threads. Blocks:
+// chunks × lines, 1, steps.
+constexpr int lines_together = 8;
+template <class T, bool Modulus>
+__global__ void __launch_bounds__(lowpass_threads, 8) lowpass_lines_kernel(LowpassArguments<T> a) {
+  __shared__ T t[lines_together][lowpass_threads + 1];
+  const LowpassStep<T>& s = a.steps[blockIdx.z];
+  const int size = s.from.inner;
+  const int chunks = static_cast<int>(ceil_div(s.inner.outputs, chunk_m));
+  const int64_t planes = a.images * s.to.planes, plane = blockIdx.x / chunks * lines_together;
+  if (plane >= planes) return;
+  const int m0 = blockIdx.x % chunks * chunk_m, m1 = min(m0 + chunk_m, s.inner.outputs);
+  const int lines = static_cast<int>(min(lines_together, planes - plane));
+  const int2 inner = band_of(s.inner.support, size, m0, m1);
+
+  // outputs of this thread: of one line every 16th
+  constexpr int apart = lowpass_threads / lines_together, mine = chunk_m / apart;
+  const int q = threadIdx.x % lines_together, i = threadIdx.x / lines_together;
+  T sum[mine] = {};
+  for (int start = 0; start < size; start += lowpass_threads) {
+    const int points = min(lowpass_threads, size - start), at = start + threadIdx.x;
+    if (!meets(inner, start, start + points, size)) continue;
+    if (at < size) {
+#pragma unroll
+      for (int l = 0; l < lines_together; ++l) {
+        const int64_t line = (plane + l) * size;
+        t[l][threadIdx.x] = l < lines ? real_at<T, Modulus>(s.u, line + at) : T(0);
+      }
+    }
+    __syncthreads();
+#pragma unroll
+    for (int j = 0; j < mine; ++j) {
+      const int row = m0 + i + j * apart;
+      if (row >= m1) continue;
+      const int2 band = band_of(s.inner.support, size, row, row + 1);
+      sum[j] += dot_in_band(s.inner, band, size, row, start, points, t[q]);
+    }
+    __syncthreads();
+  }
+  if (q >= lines) return;
+  T* out = s.S + s.to.place(plane + q);
 #pragma unroll
   for (int j = 0; j < mine; ++j) {
-    const int row = m0 + i + j * lanes;
-    if (row >= m1) continue;
-    out[row * s.inner.step] = sum[j] * outside * tap_scale(s.inner, from.inner, row);
+    const int row = m0 + i + j * apart;
+    if (row < m1) out[row * s.inner.step] = sum[j] * tap_scale(s.inner, size, row);
   }
 }
 
@@ -271,9 +359,10 @@ struct SummedAxis {
 // gP and gQ inside their bands, added to the partial sums of each slice of planes: those of a slice
 // are summed by blocks of their own. Blocks: tiles of the matrix, slices, steps × axes.
 // Told that three blocks are enough nvcc leaves them their registers; by itself it spills.
+constexpr int summed_outputs = 8;
 template <class T, bool Modulus>
 __global__ void __launch_bounds__(lowpass_threads, 3) lowpass_filter_kernel(LowpassArguments<T> a) {
-  __shared__ T t[chunk_n][lowpass_threads];
+  __shared__ T t[summed_outputs][lowpass_threads];
   const int job = blockIdx.z + a.first_job;
   const LowpassStep<T>& s = a.steps[job / a.axes];
   const Plane from = s.from;
@@ -286,18 +375,18 @@ __global__ void __launch_bounds__(lowpass_threads, 3) lowpass_filter_kernel(Lowp
   const SummedAxis<T> x = is_inner ? outer : inner, y = is_middle ? outer : middle;
   const int across = static_cast<int>(ceil_div(own.side, lowpass_threads));
   if (own.taps.stride < 0) return;  // its rows are turned, see below
-  if (blockIdx.x >= across * ceil_div(own.taps.outputs, chunk_n)) return;
+  if (blockIdx.x >= across * ceil_div(own.taps.outputs, summed_outputs)) return;
   const int i = blockIdx.x % across * lowpass_threads + threadIdx.x;
-  const int o0 = blockIdx.x / across * chunk_n, outputs = own.taps.outputs;
+  const int o0 = blockIdx.x / across * summed_outputs, outputs = own.taps.outputs;
   const int64_t length = int64_t{x.side} * y.side, size = from.points();
-  T sum[chunk_n] = {};
+  T sum[summed_outputs] = {};
   for (int64_t plane = blockIdx.y; plane < a.images * s.to.planes; plane += gridDim.y) {
     const T* grad = s.grad + s.to.place(plane) + o0 * own.taps.step;
     const int64_t origin = plane * size + i * own.step;
     for (int64_t k0 = 0; k0 < length; k0 += lowpass_threads) {
       const int64_t k = k0 + threadIdx.x;
       const int kx = static_cast<int>(k % x.side), ky = static_cast<int>(k / x.side);
-      T value[chunk_n] = {};
+      T value[summed_outputs] = {};
 #pragma unroll 1
       for (int py = 0; py < y.taps.outputs && k < length; ++py) {
         const T tap_y = tap_of(y.taps, py, ky);
@@ -306,13 +395,13 @@ __global__ void __launch_bounds__(lowpass_threads, 3) lowpass_filter_kernel(Lowp
           const T tap = tap_y * tap_of(x.taps, px, kx);
           const T* at = grad + px * x.taps.step + py * y.taps.step;
 #pragma unroll
-          for (int o = 0; o < chunk_n; ++o) {
+          for (int o = 0; o < summed_outputs; ++o) {
             if (o0 + o < outputs) value[o] += tap * __ldg(at + o * own.taps.step);
           }
         }
       }
 #pragma unroll
-      for (int o = 0; o < chunk_n; ++o) t[o][threadIdx.x] = value[o];
+      for (int o = 0; o < summed_outputs; ++o) t[o][threadIdx.x] = value[o];
       __syncthreads();
       const int count = i < own.side ? static_cast<int>(min(length - k0, lowpass_threads)) : 0;
       int left = x.side - static_cast<int>(k0 % x.side);  // of this line of the others' points
@@ -321,7 +410,7 @@ __global__ void __launch_bounds__(lowpass_threads, 3) lowpass_filter_kernel(Lowp
       for (int j = 0; j < count; ++j) {
         const T u = real_at<T, Modulus>(s.u, at);
 #pragma unroll
-        for (int o = 0; o < chunk_n; ++o) sum[o] += t[o][j] * u;
+        for (int o = 0; o < summed_outputs; ++o) sum[o] += t[o][j] * u;
         at += x.step;
         if (--left == 0) left = x.side, at += y.step - x.side * x.step;
       }
@@ -331,7 +420,7 @@ __global__ void __launch_bounds__(lowpass_threads, 3) lowpass_filter_kernel(Lowp
   if (i >= own.side) return;
   T* partial = a.partial + blockIdx.y * a.phi_numbers + own.taps.first;
 #pragma unroll
-  for (int o = 0; o < chunk_n; ++o) {
+  for (int o = 0; o < summed_outputs; ++o) {
     if (o0 + o >= outputs) continue;
     const int2 band = band_of(own.taps.support, own.side, o0 + o, o0 + o + 1);
     if (meets(band, i, i + 1, own.side)) {
