@@ -87,10 +87,13 @@ Status lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u
   s.outer = {a_m, nullptr, to_int(m), n, 0, M};
   s.inner = {a_n, nullptr, to_int(n), 1, 0, N};
   s.to.planes = 1, s.to.numbers = m * n;
+  const int together = outputs_together(s.from.inner, s.from.outer, s.outer.outputs);
+  const int outputs = groups_of(s.from.inner) * together;
+  const auto kernel = together == 4   ? lowpass_kernel<T, false, 2, 4>
+                      : together == 8 ? lowpass_kernel<T, false, 2, 8>
+                                      : lowpass_kernel<T, false, 2, 16>;
   Queue queue(nullptr, stream);
-  queue.run(lowpass_kernel<T, false, 2>,
-            {B * ceil_div(m, outputs_together(s.from.inner)) * ceil_div(n, chunk_m)},
-            lowpass_threads, 0, a);
+  queue.run(kernel, {B * ceil_div(m, outputs) * ceil_div(n, chunk_m)}, lowpass_threads, 0, a);
   return queue.status();
 }
 

@@ -209,7 +209,7 @@ def test_the_fused_tier_keeps_to_shared_memory(case: Case) -> None:
 def test_bands_reach_round_the_edges() -> None:
     """The general low-pass reads the columns that four outputs need, and no others: those at the
     edges of the plane as few as any."""
-    engine, case = emulation.engine("race"), Case(64, 64, 2, L=1, max_order=1, tier="general")
+    engine, case = emulation.engine("race"), Case(64, 64, 3, L=1, max_order=1, tier="general")
     S, report = run(engine, case)
     check(case, S)
     order_0 = next(
@@ -217,11 +217,11 @@ def test_bands_reach_round_the_edges() -> None:
         for name, ran in zip(engine.kernels(report), report["launches"], strict=True)
         if "lowpass" in name
     )
-    bands = problem(case)[1][3].reshape(-1, 2)[16:32]  # of Q
-    assert bands[0, 0] < 0 and bands[-1, 1] > 72
-    columns = [int(bands[i + 3, 1] - bands[i, 0]) for i in (0, 4, 8, 12)]
-    assert columns == [31] * 4  # 19 taps, three steps of four; all 72 where bands cannot wrap
-    assert order_0["traffic"]["workspace"]["read"] == 4 * 72 * sum(columns)
+    bands = problem(case)[1][3].reshape(-1, 2)[8:16]  # of Q
+    assert bands[0, 0] < 0 and bands[-1, 1] > 80
+    columns = [int(bands[i + 3, 1] - bands[i, 0]) for i in (0, 4)]
+    assert columns == [61] * 2  # 37 taps, three steps of eight; all 80 where bands cannot wrap
+    assert order_0["traffic"]["workspace"]["read"] == 4 * 80 * sum(columns)
 
 
 @pytest.mark.proof

@@ -24,7 +24,10 @@ constexpr Bounds family_bounds(int side, int architecture = compiled_for) {
 }
 constexpr Bounds second_bounds(int side) {
   if (side == 18 || side == 20) return {160, 5};
-  return side == 120 ? Bounds{640, 1} : side > 0 ? Bounds{256, 3} : Bounds{512, 1};
+  if (side == 60) return {320, 3};
+  if (side == 120) return {736, 1};
+  if (side == 128) return {704, 1};
+  return side > 0 ? Bounds{256, 3} : Bounds{512, 1};
 }
 
 // Backward: more registers, and shared memory for fewer blocks
@@ -33,7 +36,8 @@ constexpr Bounds family_backward_bounds(int side) {
 }
 constexpr Bounds second_backward_bounds(int side) {
   if (side == 18 || side == 20) return {160, 4};
-  return side == 120 ? Bounds{640, 1} : side > 0 ? Bounds{256, 2} : Bounds{512, 1};
+  if (side == 120 || side == 128) return {640, 1};
+  return side > 0 ? Bounds{256, 2} : Bounds{512, 1};
 }
 
 struct FusedArguments {
@@ -143,14 +147,16 @@ __global__ void arrange_kernel(const __grid_constant__ FusedArguments a);
 struct FamilyKernels {
   FusedKernel spectrum, families;
 };
-// For planes of `side` squared, or of any sides where there are none of their own
-FamilyKernels family_kernels(int64_t side);
-// For planes of `side` squared at resolution coarse, k = 2^(coarse − fine); likewise
+// For planes of `side` squared, or of any sides where there are none of their own; second steps
+// take eight filters side by side, or any number of them
+FamilyKernels family_kernels(int64_t side, bool by_eight);
+// For planes of `side` squared at resolution coarse, k = 2^(coarse − fine), 2^log filters side by
+// side; likewise
 struct SecondKernel {
   FusedKernel kernel;
   Bounds bounds;
 };
-SecondKernel second_kernel_for(int64_t side, int64_t k);
+SecondKernel second_kernel_for(int64_t side, int64_t k, int64_t log);
 
 // Backward, likewise
 FusedKernel families_backward_kernel_for(int64_t side);

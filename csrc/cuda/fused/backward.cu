@@ -27,8 +27,12 @@ FusedKernel families_backward_kernel_for(int64_t side) {
 SecondKernel second_backward_kernel_for(int64_t side, int64_t k) {
   if (side == 18 && k == 2) return found_backward<18, 2>();
   if (side == 20 && k == 2) return found_backward<20, 2>();
+  if (side == 32) return found_backward<32, 0>();
+  if (side == 60 && k == 2) return found_backward<60, 2>();
   if (side == 60) return found_backward<60, 0>();
+  if (side == 64) return found_backward<64, 0>();
   if (side == 120 && k == 2) return found_backward<120, 2>();
+  if (side == 128 && k == 2) return found_backward<128, 2>();
   return found_backward<0, 0>();
 }
 

@@ -23,15 +23,15 @@ inline bool choose_fused(const Cascade& s, const Device& device, Launch* launch)
   const auto in_shared = [&](int64_t bytes) {
     return bytes > device.shared_per_block ? 0 : device.shared_per_processor / (bytes + 1024);
   };
-  // The largest group with which two blocks share a processor, while one waits the other computes;
-  // with `alone`, the largest that a block can have. 0: none.
-  const auto group_for = [&](bool whole, bool alone) -> int64_t {
+  // The largest group with which so many blocks share a processor: while one waits the others
+  // compute. 0: none.
+  const auto group_for = [&](bool whole, int64_t blocks) -> int64_t {
     int64_t best = 0;
     const int64_t most = goes_on(s, 0) ? group_of(s, task, 1, INT32_MAX / 32) : 1;
     for (int64_t group = 1; group <= most; group *= 2) {
       const Shared shared = shared_of(s, task, whole, group);
       const int64_t bytes = max(shared.block, max(shared.before, shared.image));
-      if (in_shared(bytes) >= (alone ? 1 : 2)) best = group;
+      if (in_shared(bytes) >= blocks) best = group;
     }
     return best;
   };
@@ -66,10 +66,11 @@ inline bool choose_fused(const Cascade& s, const Device& device, Launch* launch)
   };
   const bool families = fits(s, 0), seconds = goes_on(s, 0) && fits(s, 1);
   int64_t group = 0;
-  if (families && (group = group_for(true, false)) > 0) return fill_in(true, group);
-  if (seconds && (group = group_for(false, false)) > 0) return fill_in(false, group);
-  if (seconds && (group = group_for(false, true)) > 0) return fill_in(false, group);
-  if (families && (group = group_for(true, true)) > 0) return fill_in(true, group);
+  if (families && (group = group_for(true, 2)) > 0) return fill_in(true, group);
+  for (const int64_t blocks : {3, 2, 1}) {
+    if (seconds && (group = group_for(false, blocks)) > 0) return fill_in(false, group);
+  }
+  if (families && (group = group_for(true, 1)) > 0) return fill_in(true, group);
   return false;
 }
 

@@ -59,7 +59,7 @@ struct Folded {
     Point sum{0.0f, 0.0f};
 #pragma unroll(Columns)
     for (int i = 0; i < times_k; ++i) {
-      const int cc = c + i * outer, mirrored = cc == 0 ? 0 : fine_outer - cc;
+      const int cc = c + i * outer, mirrored = i == 0 && c == 0 ? 0 : fine_outer - cc;
       const Point* here = spectrum.data + cc * spectrum.stride + r;
       const Point* there = spectrum.data + mirrored * spectrum.stride + fine_inner - r;
       const float* w = psi + ((cc * fine_inner + r) << log) + filter;
@@ -96,7 +96,7 @@ __device__ __forceinline__ void wavelet(Side outer, Side inner, const Source& fo
 }
 
 __device__ __forceinline__ float modulus(const Point& z) {
-  return sqrtf(z.re * z.re + z.im * z.im);
+  return root_of(z.re * z.re + z.im * z.im);
 }
 
 // --- low-pass ---
@@ -356,6 +356,12 @@ __device__ __forceinline__ float* channel(const FusedArguments& a, int image, in
   return a.S + (static_cast<int64_t>(image) * a.channels + c) * a.m * a.n;
 }
 
+// Filters side by side at resolution coarse: 2^Log, where that is known
+template <int Log>
+__device__ __forceinline__ int log_of(const FusedArguments& a, int coarse) {
+  return Log >= 0 ? Log : a.log_group[coarse];
+}
+
 // The side at resolution res, where N is the side at resolution 0
 template <int N, int Res, unsigned Radices>
 __device__ __forceinline__ Side<(N >> Res), Radices> side_at(const Passes (&passes)[most_levels],
@@ -415,7 +421,7 @@ __global__ void __launch_bounds__(family_bounds(0).threads, family_bounds(0).blo
 }
 
 // All filters to `coarse` and beyond, from Û1 in shared memory; `rest` is room for a low-pass
-template <int N, int Fine, int Coarse>
+template <int N, int Log, int Fine, int Coarse>
 __device__ __forceinline__ void second_steps(const FusedArguments& a, int fine, int coarse,
                                              int image, int filter, const Spectrum& spectrum,
                                              const PlaneRoots& roots, unsigned char* rest,
@@ -425,7 +431,7 @@ __device__ __forceinline__ void second_steps(const FusedArguments& a, int fine, 
     const auto outer = side_at<N, Coarse, side_by_side>(a.outer, coarse);
     const auto inner = side_at<N, Coarse, side_by_side>(a.inner, coarse);
     const Lowpass lowpass(rest, a, coarse, outer, inner);
-    const int log = a.log_group[coarse], k = 1 << (coarse - fine);
+    const int log = log_of<Log>(a, coarse), k = 1 << (coarse - fine);
     constexpr int K = N > 0 && Coarse == Fine + 1 ? 2 : 0;
     const float* psi = a.psi_second + second_offset(a, fine, coarse);
     float* S = channel(a, image, a.cascade.channel(fine, filter, coarse));
@@ -437,13 +443,13 @@ __device__ __forceinline__ void second_steps(const FusedArguments& a, int fine, 
                     S + static_cast<int64_t>(first) * a.m * a.n);
     }
     if constexpr (N > 0) {
-      second_steps<N, Fine, Coarse + 1>(a, fine, coarse + 1, image, filter, spectrum, roots, rest,
-                                        tile);
+      second_steps<N, Log, Fine, Coarse + 1>(a, fine, coarse + 1, image, filter, spectrum, roots,
+                                             rest, tile);
     }
   }
 }
 
-template <int N, int Fine>
+template <int N, int Log, int Fine>
 __device__ __forceinline__ void family(const FusedArguments& a, int fine, int image, int filter) {
   const auto outer = side_at<N, Fine, in_pairs>(a.outer, fine);
   const auto inner = side_at<N, Fine, in_pairs>(a.inner, fine);
@@ -472,43 +478,45 @@ __device__ __forceinline__ void family(const FusedArguments& a, int fine, int im
   const Spectrum u1_hat{tile, pitch_of(inner.size()), outer.size(), inner.size()};
   Point* planes = reinterpret_cast<Point*>(area);
   if constexpr (N > 0) {
-    second_steps<N, Fine, Fine + 1>(a, fine, fine + 1, image, filter, u1_hat, roots, rest, planes);
+    second_steps<N, Log, Fine, Fine + 1>(a, fine, fine + 1, image, filter, u1_hat, roots, rest,
+                                         planes);
   } else {
     for (int coarse = fine + 1; coarse < a.levels; ++coarse) {
-      second_steps<0, 0, 0>(a, fine, coarse, image, filter, u1_hat, roots, rest, planes);
+      second_steps<0, Log, 0, 0>(a, fine, coarse, image, filter, u1_hat, roots, rest, planes);
     }
   }
 }
-template <int N, int Fine>
+template <int N, int Log, int Fine>
 __device__ __forceinline__ void family_of(const FusedArguments& a, int fine, int image,
                                           int filter) {
   if constexpr (N == 0) {
-    family<0, 0>(a, fine, image, filter);
+    family<0, Log, 0>(a, fine, image, filter);
   } else if constexpr ((N >> Fine) % 2 == 0 && (N >> Fine) >= 6) {
     if (fine == Fine) {
-      family<N, Fine>(a, fine, image, filter);
+      family<N, Log, Fine>(a, fine, image, filter);
     } else {
-      family_of<N, Fine + 1>(a, fine, image, filter);
+      family_of<N, Log, Fine + 1>(a, fine, image, filter);
     }
   }
 }
 
 // Blocks in the order fine, image, ψ1: the dearest families begin first.
-template <int N>
+template <int N, int Log>
 __global__ void __launch_bounds__(family_bounds(N).threads, family_bounds(N).blocks)
     families_kernel(const __grid_constant__ FusedArguments a) {
   const int filter = blockIdx.x % a.filters, image = blockIdx.x / a.filters % a.B;
-  family_of<N, 0>(a, blockIdx.x / a.filters / a.B, image, filter);
+  family_of<N, Log, 0>(a, blockIdx.x / a.filters / a.B, image, filter);
 }
 
 // N: the side at resolution coarse where both are the same and known, else 0. K = 2^(coarse − fine)
 // or 0.
-template <int N, int K>
+template <int N, int K, int Log>
 __global__ void __launch_bounds__(second_bounds(N).threads, second_bounds(N).blocks)
     second_kernel(const __grid_constant__ FusedArguments a) {
   const auto outer = side_at<N, 0, side_by_side>(a.outer, a.coarse);
   const auto inner = side_at<N, 0, side_by_side>(a.inner, a.coarse);
-  const int log = a.log_group[a.coarse], group = 1 << log, groups = (a.filters + group - 1) / group;
+  const int log = log_of<Log>(a, a.coarse), group = 1 << log,
+            groups = (a.filters + group - 1) / group;
   const int first = blockIdx.x % groups * group, plane = blockIdx.x / groups;
   Point* tile = reinterpret_cast<Point*>(shared_memory);
   unsigned char* rest = shared_memory + tile_bytes(outer.size(), inner.size(), group);
@@ -516,7 +524,9 @@ __global__ void __launch_bounds__(second_bounds(N).threads, second_bounds(N).blo
   rest += lowpass_bytes(outer.size(), inner.size(), a.m, a.n);
   const PlaneRoots roots(rest, a, a.coarse, outer.size(), inner.size());
   __syncthreads();
-  const int fine_outer = a.Np >> a.fine, fine_inner = a.Mp >> a.fine, half = fine_inner / 2 + 1;
+  constexpr int fine = N * K;  // the side of the source, 0: it is not known
+  const int fine_outer = fine > 0 ? fine : a.Np >> a.fine;
+  const int fine_inner = fine > 0 ? fine : a.Mp >> a.fine, half = fine_inner / 2 + 1;
   const Spectrum spectrum{a.u_hat + static_cast<int64_t>(plane) * fine_outer * half, half,
                           fine_outer, fine_inner};
   const float* psi =

@@ -95,14 +95,16 @@ inline int64_t family_steps(const Cascade& s, const Launch& launch) {
 // --- threads and registers ---
 
 // The kernel for second steps to one resolution
-inline SecondKernel second_of(const Cascade& s, Task task, int64_t fine, int64_t coarse) {
+inline SecondKernel second_of(const Cascade& s, Task task, int64_t fine, int64_t coarse,
+                              int64_t log) {
   const int64_t side = s.rows(coarse) == s.columns(coarse) ? s.rows(coarse) : 0,
                 k = int64_t{1} << (coarse - fine);
-  return task == Task::forward ? second_kernel_for(side, k) : second_backward_kernel_for(side, k);
+  return task == Task::forward ? second_kernel_for(side, k, log)
+                               : second_backward_kernel_for(side, k);
 }
 // Bounds of families or, where they are not whole, of second at coarse = 1
 inline Bounds bounds_of(const Cascade& s, Task task, bool whole, int architecture) {
-  if (!whole) return second_of(s, task, 0, 1).bounds;
+  if (!whole) return second_of(s, task, 0, 1, -1).bounds;
   const int side = s.Mp == s.Np ? static_cast<int>(s.Mp) : 0;  // others take what they may
   return task == Task::forward ? family_bounds(side, architecture) : family_backward_bounds(side);
 }

@@ -40,7 +40,9 @@ class Fused : public Ends<float> {
     }
     const Shared shared = shared_of(s_, launch_.task, true, launch_.group);
     const int64_t side = s_.Mp == s_.Np ? s_.Mp : 0;
-    const FamilyKernels kernels = family_kernels(side);
+    bool by_eight = true;
+    for (int res = 1; res < a_.levels; ++res) by_eight = by_eight && a_.log_group[res] == 3;
+    const FamilyKernels kernels = family_kernels(side, by_eight);
     if (forward || s_.depth > 0) {
       queue_.run(kernels.spectrum, {a_.B}, launch_.threads, shared.before, a_);
     }
@@ -68,7 +70,7 @@ class Fused : public Ends<float> {
     a.first_channel = static_cast<int>(average.channel);
     a.channel_step = s.source < 0 ? 0 : static_cast<int>(average.stride[0]);
     const int64_t group = int64_t{1} << a.log_group[a.coarse];
-    const SecondKernel found = second_of(s_, launch_.task, a.fine, a.coarse);
+    const SecondKernel found = second_of(s_, launch_.task, a.fine, a.coarse, a.log_group[a.coarse]);
     queue_.run(found.kernel, {images * a.planes * ceil_div(s_.filters, group)},
                min(launch_.threads, found.bounds.threads),
                second_bytes(s_, launch_.task, a.coarse, group), a);

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "../passes/lowpass.cuh"
+#include "../passes/reach.cuh"
 #include "wave.cuh"
 
 namespace scatcuda {
@@ -46,6 +46,7 @@ class Averages {
     if (w_.task == Task::backward_with_filters) {
       partial_ = w_.template take<T>(slices_of(w_.p) * w_.p.phi_numbers);
     }
+    if (w_.p.rank == 2 && w_.task != Task::forward && w_.walks) find_reaches();
   }
 
   bool has_matrices(int i) const {
@@ -75,28 +76,38 @@ class Averages {
   // The low-pass of the planes of several steps, at most `most_together`
   template <bool Modulus>
   void lowpass(const std::vector<Planes>& of) const {
-    int64_t blocks = 0;
-    const LowpassArguments<T> a = arguments(of, [&](const LowpassStep<T>& s, int64_t planes) {
-      const int64_t across =
-          lines() ? 1
-                  : ceil_div(s.outer.outputs, outputs_together(s.from.inner)) * s.middle.outputs;
-      blocks = max(blocks, ceil_div(s.inner.outputs, chunk_m) * across *
-                               (lines() ? ceil_div(planes, lines_together) : planes));
-    });
-    run(of_rank(lowpass_lines_kernel<T, Modulus>, lowpass_kernel<T, Modulus, 2>,
-                lowpass_kernel<T, Modulus, 3>),
-        {blocks, 1, static_cast<int64_t>(of.size())}, a);
+    for (const int together : {4, 8, 16}) {
+      std::vector<Planes> some;
+      for (const Planes& planes : of) {
+        if (outputs_together(planes.step) == together) some.push_back(planes);
+      }
+      if (some.empty()) continue;
+      int64_t blocks = 0;
+      const LowpassArguments<T> a = arguments(some, [&](const LowpassStep<T>& s, int64_t planes) {
+        const int outputs = groups_of(s.from.inner) * together;
+        const int64_t across = ceil_div(s.outer.outputs, outputs) * s.middle.outputs;
+        blocks = max(blocks, ceil_div(s.inner.outputs, chunk_m) *
+                                 (lines() ? ceil_div(planes, lines_together) : planes * across));
+      });
+      const auto planes = together == 4   ? lowpass_kernel<T, Modulus, 2, 4>
+                          : together == 8 ? lowpass_kernel<T, Modulus, 2, 8>
+                                          : lowpass_kernel<T, Modulus, 2, 16>;
+      run(of_rank(lowpass_lines_kernel<T, Modulus>, planes, lowpass_kernel<T, Modulus, 3, 4>),
+          {blocks, 1, static_cast<int64_t>(some.size())}, a);
+    }
   }
   template <bool Modulus>
   void lowpass_backward(const std::vector<Planes>& of) const {
     int64_t blocks = 0;
     const LowpassArguments<T> a = arguments(of, [&](const LowpassStep<T>& s, int64_t planes) {
-      const int64_t lines_of = int64_t{s.from.inner} * s.from.middle;
-      const int64_t columns = lines() ? 1 : ceil_div(s.from.outer, spread_columns);
-      blocks = max(blocks, ceil_div(lines_of * columns, lowpass_threads) *
-                               (lines() ? ceil_div(planes, spread_columns) : planes));
+      const int64_t points = int64_t{s.from.inner} * s.from.middle;
+      const int64_t columns = ceil_div(s.from.outer, spread_columns);
+      blocks = max(blocks,
+                   w_.p.rank == 2 ? planes * ceil_div(s.from.outer, reach_points)
+                   : lines() ? ceil_div(points, lowpass_threads) * ceil_div(planes, spread_columns)
+                             : ceil_div(points * columns, lowpass_threads) * planes);
     });
-    run(of_rank(lowpass_backward_kernel<T, Modulus, 1>, lowpass_backward_kernel<T, Modulus, 2>,
+    run(of_rank(lowpass_backward_kernel<T, Modulus, 1>, planes_backward_kernel<T, Modulus>,
                 lowpass_backward_kernel<T, Modulus, 3>),
         {blocks, 1, static_cast<int64_t>(of.size())}, a);
   }
@@ -152,6 +163,13 @@ class Averages {
   }
   // Planes of rank 1 are lines
   bool lines() const { return w_.p.rank == 1; }
+  // See lowpass.cuh
+  int outputs_together(int i) const {
+    if (w_.p.rank != 2) return 4;
+    const Plane from = w_.plane(i);
+    return scatcuda::outputs_together(from.inner, from.outer,
+                                      static_cast<int>(w_.average(i)->outputs.last));
+  }
 
   template <class Kernel>
   Kernel of_rank(Kernel one, Kernel two, Kernel three) const {
@@ -160,6 +178,26 @@ class Averages {
   template <class Kernel>
   void run(Kernel kernel, Blocks blocks, const LowpassArguments<T>& a) const {
     w_.queue.run(kernel, blocks, lowpass_threads, 0, a);
+  }
+
+  // Backward, of planes: which outputs of each matrix reach where
+  void find_reaches() {
+    for (int first = 0; first < w_.p.matrix_count; first += reaches_together) {
+      Reaches some{};
+      int64_t most = 0, count = min(reaches_together, w_.p.matrix_count - first);
+      for (int i = 0; i < count; ++i) {
+        const Matrix& m = w_.p.matrices[first + i];
+        const int64_t runs = ceil_div(m.inputs, reach_points);
+        reaches_.push_back(w_.template take<int2>(runs));
+        some.of[i] = {w_.bank.phi_support + 2 * m.row, static_cast<int>(m.outputs),
+                      static_cast<int>(m.inputs), reaches_.back()};
+        most = max(most, runs);
+      }
+      w_.queue.run(reach_kernel, {ceil_div(most, stage_threads), count}, stage_threads, 0, some);
+    }
+  }
+  const int2* reach(int matrix) const {
+    return matrix < 0 || reaches_.empty() ? nullptr : reaches_[static_cast<size_t>(matrix)];
   }
 
   Channels channels(int i) const {
@@ -195,6 +233,7 @@ class Averages {
       const AxisTaps<T> last = taps(average.matrix[2], 1);
       s.inner = lines() ? last : first, s.outer = lines() ? AxisTaps<T>{} : last;
       s.middle = taps(average.matrix[1], outputs.last);
+      s.inner_reach = reach(average.matrix[0]), s.outer_reach = reach(average.matrix[2]);
       s.S = w_.S + first_number(planes.step), s.grad = w_.grad + first_number(planes.step);
       s.to = channels(planes.step);
       each(s, w_.images * s.to.planes);
@@ -216,6 +255,7 @@ class Averages {
 
   Wave<T>& w_;
   T* partial_ = nullptr;
+  std::vector<int2*> reaches_;
 };
 
 }  // namespace cuda

@@ -160,11 +160,21 @@ class Walk {
   }
   void pad(const void* x, Pixels pixels, T* u) {
     const PadArguments a = padding();
+    if (p_.rank == 1) {
+      const int64_t count = w_.images * a.inner.padded;
+      return w_.queue.run(pad_lines_kernel<T>, items(count), stage_threads, 0, a.inner, count, x,
+                          pixels, u);
+    }
     w_.queue.run(pad_kernel<T>, tiles(w_.images, a.inner.padded, a.middle.padded, a.outer.padded),
                  pad_tile * pad_rows, 0, a, x, pixels, u);
   }
   void unpad(const T* u) {
     const PadArguments a = padding();
+    if (p_.rank == 1) {
+      const int64_t count = w_.images * a.inner.size;
+      return w_.queue.run(unpad_lines_kernel<T>, items(count), stage_threads, 0, a.inner, count, u,
+                          w_.gradients.x);
+    }
     w_.queue.run(unpad_kernel<T>, tiles(w_.images, a.inner.size, a.middle.size, a.outer.size),
                  pad_tile * pad_rows, 0, a, u, w_.gradients.x);
   }

@@ -52,6 +52,7 @@ struct Wave {
   const Bank<T>& bank;
   const int64_t psi_entries, size;  // signals at most
   const Task task;
+  const bool walks;  // not all of it is fused
   Queue& queue;
   Workspace& workspace;
   std::vector<Stored> stored;
@@ -69,6 +70,7 @@ struct Wave {
         psi_entries(entries),
         size(launch.wave),
         task(launch.task),
+        walks(!launch.whole),
         queue(q),
         workspace(w) {
     for (int i = -1; i < p.step_count; ++i) {

@@ -44,6 +44,7 @@ struct LowpassStep {
   const T* more;  // gradients of u by another way, or null
   Plane from;
   AxisTaps<T> inner, middle, outer;
+  const int2 *inner_reach, *outer_reach;  // of planes, backward
   T* S;
   const T* grad;
   Channels to;
@@ -60,7 +61,7 @@ struct LowpassArguments {
 
 template <class T, bool Modulus>
 __device__ __forceinline__ T real_at(const void* u, int64_t i) {
-  if constexpr (Modulus) return sqrt(square_of(static_cast<const Complex<T>*>(u)[i]));
+  if constexpr (Modulus) return root_of(square_of(static_cast<const Complex<T>*>(u)[i]));
   return static_cast<const T*>(u)[i];
 }
 
@@ -80,80 +81,89 @@ __device__ __forceinline__ T dot_in_band(const AxisTaps<T>& a, int2 band, int si
 }
 
 constexpr int lowpass_threads = 128;
-constexpr int chunk_n = 4;   // outputs along the outer side that a thread sums
-constexpr int chunk_m = 32;  // … along the inner side, of a block at most
-constexpr int tap_room = 256;
+constexpr int chunk_m = 32;  // outputs along the inner side of a block at most
 
-// A block has so many threads for the points of a row, and with the others takes as many chunks of
-// outputs more.
+// A block has so many threads for the points of a row; the others take further outputs.
 SCATCUDA_HD constexpr int lanes_of(int inner) { return inner <= 32 ? 32 : inner <= 64 ? 64 : 128; }
-SCATCUDA_HD constexpr int outputs_together(int inner) {
-  return lowpass_threads / lanes_of(inner) * chunk_n;
+SCATCUDA_HD constexpr int groups_of(int inner) { return lowpass_threads / lanes_of(inner); }
+// Outputs along the outer side that a thread sums at a time: few where their bands are short, and
+// where most of a band is zeros of their neighbours; many where every point is in most bands, for
+// each is read, and its modulus taken, once for them all.
+inline int outputs_together(int inner, int outer, int outputs) {
+  const int mine = static_cast<int>(ceil_div(outputs, groups_of(inner)));
+  return mine <= 4 || outer > 6 * outputs ? 4 : mine <= 8 ? 8 : 16;
 }
 
 // Blocks of a processor that it is to leave registers for
-constexpr int lowpass_blocks(int rank, bool wide) {
-  return rank < 3 ? (wide ? 5 : 8) : (wide ? 4 : 5);
+constexpr int lowpass_blocks(int rank, int together, bool wide) {
+  return wide ? 3 : rank == 3 || together == 8 ? 5 : together == 16 ? 4 : 6;
 }
 
 // t = U Qᵀ, S = P t: a thread has a point of the inner side and goes along the outer one, in the
 // band of its outputs, whose taps the block keeps; what comes of a tile of points goes through P.
 // Blocks: chunks × planes, 1, steps.
-template <class T, bool Modulus, int Rank>
-__global__ void __launch_bounds__(lowpass_threads, lowpass_blocks(Rank, sizeof(T) == 8))
+template <class T, bool Modulus, int Rank, int Together>
+__global__ void __launch_bounds__(lowpass_threads, lowpass_blocks(Rank, Together, sizeof(T) == 8))
     lowpass_kernel(LowpassArguments<T> a) {
-  constexpr int most_groups = lowpass_threads / 32;
-  __shared__ __align__(16) T taps[tap_room][chunk_n];
-  __shared__ T t[most_groups * chunk_n * 33];
-  __shared__ int2 bands[most_groups];
+  constexpr int most_groups = lowpass_threads / 32, tap_room = 2048 / Together;
+  constexpr int mine = chunk_m * most_groups * Together / lowpass_threads;
+  __shared__ __align__(16) T taps[tap_room][Together];
+  __shared__ T t[most_groups * Together * 33];
+  __shared__ int2 bands[most_groups * Together + chunk_m];
   const LowpassStep<T>& s = a.steps[blockIdx.z];
   Plane from = s.from;
   if (Rank < 3) from.middle = 1;
-  const int lanes = lanes_of(from.inner), groups = lowpass_threads / lanes;
-  const int together = groups * chunk_n;
-  const int chunks_n = static_cast<int>(ceil_div(s.outer.outputs, together));
+  const int lanes = lanes_of(from.inner), groups = groups_of(from.inner);
+  const int outputs = groups * Together;
+  const int chunks_n = static_cast<int>(ceil_div(s.outer.outputs, outputs));
   const int chunks_m = static_cast<int>(ceil_div(s.inner.outputs, chunk_m));
   const int chunks = chunks_n * (Rank < 3 ? 1 : s.middle.outputs) * chunks_m;
   const int64_t plane = blockIdx.x / chunks;
   if (plane >= a.images * s.to.planes) return;
   const int chunk = static_cast<int>(blockIdx.x % chunks);
-  const int n0 = chunk % chunks_n * together, m0 = chunk / chunks_n % chunks_m * chunk_m;
-  const int n1 = min(n0 + together, s.outer.outputs), m1 = min(m0 + chunk_m, s.inner.outputs);
+  const int n0 = chunk % chunks_n * outputs, m0 = chunk / chunks_n % chunks_m * chunk_m;
+  const int n1 = min(n0 + outputs, s.outer.outputs), m1 = min(m0 + chunk_m, s.inner.outputs);
   const int o_middle = Rank < 3 ? 0 : chunk / chunks_n / chunks_m;
   const int lane = threadIdx.x % lanes, group = threadIdx.x / lanes;
 
-  if (static_cast<int>(threadIdx.x) < groups) {
-    const int first = n0 + static_cast<int>(threadIdx.x) * chunk_n, last = min(first + chunk_n, n1);
-    bands[threadIdx.x] =
-        first < last ? band_of(s.outer.support, from.outer, first, last) : make_int2(0, 0);
+  // The bands of all outputs, each read by a thread of its own
+  int2* bands_m = bands + outputs;
+  static_assert(most_groups * Together + chunk_m <= lowpass_threads);
+  if (const int o = static_cast<int>(threadIdx.x); o < outputs) {
+    bands[o] = n0 + o < n1 ? band_in(s.outer.support, from.outer, n0 + o) : make_int2(0, 0);
+  } else if (const int row = o - outputs; row < m1 - m0) {
+    bands_m[row] = band_in(s.inner.support, from.inner, m0 + row);
   }
   __syncthreads();
-  const int2 outer = bands[group];
+  const int2 outer = band_of(bands + group * Together, Together, from.outer);
   int longest = 0;
-  for (int i = 0; i < groups; ++i) longest = max(longest, bands[i].y - bands[i].x);
+  for (int i = 0; i < groups; ++i) {
+    const int2 band = band_of(bands + i * Together, Together, from.outer);
+    longest = max(longest, band.y - band.x);
+  }
+  const int2 inner = band_of(bands_m, m1 - m0, from.inner);
   const int2 middle =
       Rank < 3 ? make_int2(0, 1) : band_of(s.middle.support, from.middle, o_middle, o_middle + 1);
-  const int2 inner = band_of(s.inner.support, from.inner, m0, m1);
   const int64_t origin = plane * from.points();
   const int64_t step = from.index(0, 0, 1);
 
   // outputs of this thread: one of n, some of m
-  const int q = threadIdx.x % together, i = threadIdx.x / together;
-  const int rows_apart = lowpass_threads / together, room = tap_room / groups;
-  T sum[chunk_m * most_groups * chunk_n / lowpass_threads] = {};
+  const int q = threadIdx.x % outputs, i = threadIdx.x / outputs;
+  const int apart = lowpass_threads / outputs, room = tap_room / groups;
+  T sum[mine] = {};
   int kept = -1;  // the first of the taps that are there
   for (int start = 0; start < from.inner; start += lanes) {
     if (!meets(inner, start, start + lanes, from.inner)) continue;
     const int r = start + lane;
-    T column[chunk_n] = {};
+    T column[Together] = {};
     for (int first = 0; first < longest; first += room) {
       if (kept != first) {
         __syncthreads();
-        for (int j = lane; j < room * chunk_n; j += lanes) {
-          const int o = n0 + group * chunk_n + j % chunk_n, k = outer.x + first + j / chunk_n;
+        for (int j = lane; j < room * Together; j += lanes) {
+          const int o = n0 + group * Together + j % Together, k = outer.x + first + j / Together;
           const int c = k < from.outer ? k : k - from.outer;
           const bool there = o < n1 && k < outer.y;
-          taps[group * room + j / chunk_n][j % chunk_n] =
+          taps[group * room + j / Together][j % Together] =
               there ? __ldg(s.outer.taps + o * s.outer.stride + c) : T(0);
         }
         __syncthreads();
@@ -164,31 +174,32 @@ __global__ void __launch_bounds__(lowpass_threads, lowpass_blocks(Rank, sizeof(T
       for (int k = middle.x; k < middle.y; ++k) {
         const int b = k < from.middle ? k : k - from.middle;
         const T tap = Rank < 3 ? T(1) : tap_of(s.middle, o_middle, b);
-        const int64_t line = origin + from.index(r, b, 0);
-        const auto add = [&](int c, int64_t at) SCATCUDA_LAMBDA {
-          const T u = tap * real_at<T, Modulus>(s.u, at);
-          const T(&w)[chunk_n] = taps[group * room + c - begin];
+        int64_t at = origin + from.index(r, b, begin < from.outer ? begin : begin - from.outer);
+        const T(*w)[Together] = taps + group * room;
+        // up to the edge and round it
+        for (int c = begin, edge = begin < from.outer ? from.outer : end; c < end; edge = end) {
+          const int last = min(edge, end);
+#pragma unroll(Together == 4 ? 8 : 4)
+          for (; c < last; ++c, at += step, ++w) {
+            const T u = tap * real_at<T, Modulus>(s.u, at);
 #pragma unroll
-          for (int o = 0; o < chunk_n; ++o) column[o] += w[o] * u;
-        };
-        const int edge = min(max(from.outer, begin), end);
-#pragma unroll 4
-        for (int c = begin; c < edge; ++c) add(c, line + c * step);
-#pragma unroll 4
-        for (int c = edge; c < end; ++c) add(c, line + (c - from.outer) * step);
+            for (int o = 0; o < Together; ++o) column[o] += (*w)[o] * u;
+          }
+          at -= from.outer * step;
+        }
       }
     }
-    T* of_group = t + group * chunk_n * (lanes + 1) + lane;
+    T* of_group = t + group * Together * (lanes + 1) + lane;
 #pragma unroll
-    for (int o = 0; o < chunk_n; ++o) of_group[o * (lanes + 1)] = column[o];
+    for (int o = 0; o < Together; ++o) of_group[o * (lanes + 1)] = column[o];
     __syncthreads();
+    const int points = min(lanes, from.inner - start);
 #pragma unroll
-    for (int j = 0; j < chunk_m * most_groups * chunk_n / lowpass_threads; ++j) {
-      const int row = m0 + i + j * rows_apart;
-      if (j * rows_apart >= chunk_m || row >= m1) continue;
-      const int2 band = band_of(s.inner.support, from.inner, row, row + 1);
-      const int points = min(lanes, from.inner - start);
-      sum[j] += dot_in_band(s.inner, band, from.inner, row, start, points, t + q * (lanes + 1));
+    for (int j = 0; j < mine; ++j) {
+      const int row = i + j * apart;
+      if (row >= m1 - m0) continue;
+      sum[j] += dot_in_band(s.inner, band_of(bands_m + row, 1, from.inner), from.inner, m0 + row,
+                            start, points, t + q * (lanes + 1));
     }
     __syncthreads();
   }
@@ -197,10 +208,9 @@ __global__ void __launch_bounds__(lowpass_threads, lowpass_blocks(Rank, sizeof(T
   T outside = Rank < 3 ? T(1) : tap_scale(s.middle, from.middle, o_middle);
   outside *= tap_scale(s.outer, from.outer, n0 + q);
 #pragma unroll
-  for (int j = 0; j < chunk_m * most_groups * chunk_n / lowpass_threads; ++j) {
-    const int row = m0 + i + j * rows_apart;
-    if (j * rows_apart >= chunk_m || row >= m1) continue;
-    out[row * s.inner.step] = sum[j] * outside * tap_scale(s.inner, from.inner, row);
+  for (int j = 0; j < mine; ++j) {
+    const int row = m0 + i + j * apart;
+    if (row < m1) out[row * s.inner.step] = sum[j] * outside * tap_scale(s.inner, from.inner, row);
   }
 }
 
@@ -210,6 +220,7 @@ constexpr int lines_together = 8;
 template <class T, bool Modulus>
 __global__ void __launch_bounds__(lowpass_threads, 8) lowpass_lines_kernel(LowpassArguments<T> a) {
   __shared__ T t[lines_together][lowpass_threads + 1];
+  __shared__ int2 bands[chunk_m];
   const LowpassStep<T>& s = a.steps[blockIdx.z];
   const int size = s.from.inner;
   const int chunks = static_cast<int>(ceil_div(s.inner.outputs, chunk_m));
@@ -217,7 +228,11 @@ __global__ void __launch_bounds__(lowpass_threads, 8) lowpass_lines_kernel(Lowpa
   if (plane >= planes) return;
   const int m0 = blockIdx.x % chunks * chunk_m, m1 = min(m0 + chunk_m, s.inner.outputs);
   const int lines = static_cast<int>(min(lines_together, planes - plane));
-  const int2 inner = band_of(s.inner.support, size, m0, m1);
+  if (const int row = static_cast<int>(threadIdx.x); m0 + row < m1 && row < chunk_m) {
+    bands[row] = band_in(s.inner.support, size, m0 + row);
+  }
+  __syncthreads();
+  const int2 inner = band_of(bands, m1 - m0, size);
 
   // outputs of this thread: of one line every 16th
   constexpr int apart = lowpass_threads / lines_together, mine = chunk_m / apart;
@@ -236,10 +251,10 @@ __global__ void __launch_bounds__(lowpass_threads, 8) lowpass_lines_kernel(Lowpa
     __syncthreads();
 #pragma unroll
     for (int j = 0; j < mine; ++j) {
-      const int row = m0 + i + j * apart;
-      if (row >= m1) continue;
-      const int2 band = band_of(s.inner.support, size, row, row + 1);
-      sum[j] += dot_in_band(s.inner, band, size, row, start, points, t[q]);
+      const int row = i + j * apart;
+      if (m0 + row >= m1) continue;
+      sum[j] +=
+          dot_in_band(s.inner, band_of(bands + row, 1, size), size, m0 + row, start, points, t[q]);
     }
     __syncthreads();
   }
@@ -256,8 +271,8 @@ __global__ void __launch_bounds__(lowpass_threads, 8) lowpass_lines_kernel(Lowpa
 // time
 constexpr int spread_columns = 8, spread_outputs = 4;
 
-// g = Pᵀ gS Q + more, in place of u; with Modulus g u/|u|. Blocks: tiles × planes, 1, steps. By
-// itself nvcc spills, on sm_100, for more blocks than these.
+// g = Pᵀ gS Q + more, in place of u, of lines or of volumes; with Modulus g u/|u|. Blocks: tiles ×
+// planes, 1, steps. By itself nvcc spills, on sm_100, for more blocks than these.
 template <class T, bool Modulus, int Rank>
 __global__ void __launch_bounds__(lowpass_threads, sizeof(T) == 4 ? 6 : 5)
     lowpass_backward_kernel(LowpassArguments<T> a) {
@@ -344,6 +359,81 @@ __global__ void __launch_bounds__(lowpass_threads, sizeof(T) == 4 ? 6 : 5)
       *w = directed(*w, g);
     } else {
       static_cast<T*>(s.u)[at] = g;
+    }
+  }
+}
+
+constexpr int reach_points = 8;  // of a run, see reach.cuh
+// gU = Pᵀ h, h = gS Q, of the columns that one run has: h of some outputs at a time is kept by the
+// block, whose threads go along the inner side. With Modulus g u/|u|. Blocks: runs × planes, 1,
+// steps.
+constexpr int spread_kept = 64;
+template <class T, bool Modulus>
+__global__ void __launch_bounds__(lowpass_threads, sizeof(T) == 4 ? 6 : 4)
+    planes_backward_kernel(LowpassArguments<T> a) {
+  constexpr int warp = 32;
+  __shared__ __align__(16) T h[spread_kept][reach_points];
+  const LowpassStep<T>& s = a.steps[blockIdx.z];
+  const Plane from{s.from.inner, 1, s.from.outer};
+  const int runs = static_cast<int>(ceil_div(from.outer, reach_points));
+  const int64_t plane = blockIdx.x / runs;
+  if (plane >= a.images * s.to.planes) return;
+  const int run = static_cast<int>(blockIdx.x % runs), c0 = run * reach_points;
+  const int2 across = s.outer_reach[run];
+  const T* grad = s.grad + s.to.place(plane);
+  int kept = -1;
+  for (int start = 0; start < from.inner; start += lowpass_threads) {
+    const int r = start + threadIdx.x;
+    // the same for a warp: of other points the taps are 0
+    int2 down = make_int2(s.inner.outputs, 0);
+    const int first_run = r / warp * (warp / reach_points);
+    for (int i = 0; i < warp / reach_points; ++i) {
+      if ((first_run + i) * reach_points >= from.inner) continue;
+      const int2 reach = s.inner_reach[first_run + i];
+      if (reach.x < reach.y) down = make_int2(min(down.x, reach.x), max(down.y, reach.y));
+    }
+    T sum[reach_points] = {};
+    for (int first = 0; first < s.inner.outputs; first += spread_kept) {
+      const int count = min(spread_kept, s.inner.outputs - first);
+      if (kept != first) {
+        __syncthreads();
+        for (int j = threadIdx.x; j < count * reach_points; j += lowpass_threads) {
+          const int o = first + j / reach_points, c = c0 + j % reach_points;
+          T value = 0;
+          for (int q = across.x; q < across.y && c < from.outer; ++q) {
+            const T tap = __ldg(s.outer.taps + q * s.outer.stride + c);
+            value += tap * tap_scale(s.outer, from.outer, q) *
+                     __ldg(grad + o * s.inner.step + q * s.outer.step);
+          }
+          h[j / reach_points][j % reach_points] = value * tap_scale(s.inner, from.inner, o);
+        }
+        __syncthreads();
+        kept = first;
+      }
+      if (r >= from.inner) continue;
+      const int last = min(down.y, first + count);
+      const T* taps = s.inner.taps + r;
+#pragma unroll 4
+      for (int o = max(down.x, first); o < last; ++o) {
+        const T tap = __ldg(taps + o * s.inner.stride);
+#pragma unroll
+        for (int i = 0; i < reach_points; ++i) sum[i] += tap * h[o - first][i];
+      }
+    }
+    if (r >= from.inner) continue;
+    const int64_t origin = plane * from.points() + from.index(r, 0, c0);
+    const int columns = min(reach_points, from.outer - c0);
+#pragma unroll
+    for (int i = 0; i < reach_points; ++i) {
+      if (i >= columns) continue;
+      const int64_t at = origin + int64_t{i} * from.inner;
+      const T g = sum[i] + (s.more == nullptr ? T(0) : s.more[at]);
+      if constexpr (Modulus) {
+        Complex<T>* w = static_cast<Complex<T>*>(s.u) + at;
+        *w = directed(*w, g);
+      } else {
+        static_cast<T*>(s.u)[at] = g;
+      }
     }
   }
 }

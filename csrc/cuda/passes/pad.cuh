@@ -85,6 +85,17 @@ __global__ void __launch_bounds__(pad_tile* pad_rows)
   }
 }
 
+// The same of lines
+template <class T>
+__global__ void __launch_bounds__(stage_threads)
+    pad_lines_kernel(PaddedAxis axis, int64_t count, const void* x, cuda::Pixels type, T* out) {
+  each_item(count, [&](int64_t i) {
+    const int64_t line = i / axis.padded;
+    const int at = shown(static_cast<int>(i - line * axis.padded), axis);
+    out[i] = at < 0 ? T(0) : pixel<T>(x, type, line * axis.size + at);
+  });
+}
+
 // Every point the sum of the positions that show it
 template <class T>
 __global__ void __launch_bounds__(pad_tile* pad_rows, 4)  // or ptxas would rather spill
@@ -113,6 +124,19 @@ __global__ void __launch_bounds__(pad_tile* pad_rows, 4)  // or ptxas would rath
           tile[at.lane][i];
     }
   }
+}
+
+// The same of lines
+template <class T>
+__global__ void __launch_bounds__(stage_threads)
+    unpad_lines_kernel(PaddedAxis axis, int64_t count, const T* u, T* out) {
+  each_item(count, [&](int64_t i) {
+    const int64_t line = i / axis.size;
+    T sum = 0;
+    each_showing(static_cast<int>(i - line * axis.size), axis,
+                 [&](int at) SCATCUDA_LAMBDA { sum += u[line * axis.padded + at]; });
+    out[i] = sum;
+  });
 }
 
 }  // namespace SCATCUDA_ISA

@@ -35,7 +35,7 @@ __device__ __forceinline__ T square_of(const Complex<T>& z) {
 template <class T>
 __global__ void __launch_bounds__(stage_threads)
     modulus_kernel(int64_t count, const Complex<T>* z, T* out) {
-  each_item(count, [&](int64_t i) { out[i] = sqrt(square_of(z[i])); });
+  each_item(count, [&](int64_t i) { out[i] = root_of(square_of(z[i])); });
 }
 
 // z [planes, filters, points] -> out [planes, points], of which there are `count`
@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(stage_threads)
     const Complex<T>* from = z + i / points * filters * points + i % points;
     T sum = 0;
     for (int q = 0; q < filters; ++q) sum += square_of(from[q * points]);
-    out[i] = sqrt(sum);
+    out[i] = root_of(sum);
   });
 }
 
@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(stage_threads)
   each_item(count, [&](int64_t i) {
     const Complex<T>* from = z + i / points * places * points + i % points;
     T sum = 0;
-    for (int k = 0; k < places; ++k) sum += sqrt(square_of(from[k * points]));
+    for (int k = 0; k < places; ++k) sum += root_of(square_of(from[k * points]));
     out[i] = sum / static_cast<T>(places);
   });
 }

@@ -131,7 +131,7 @@ __device__ __forceinline__ void modulus_pairs(int P, Point* line) {
   const int half = P / 2;
   for (int p = threadIdx.x; p < half; p += blockDim.x) {
     const Point a = line[place_of(p)], b = line[place_of(p + half)];
-    line[place_of(p)] = {sqrtf(square_of(a)), sqrtf(square_of(b))};
+    line[place_of(p)] = {root_of(square_of(a)), root_of(square_of(b))};
   }
   __syncthreads();
 }
