@@ -121,10 +121,11 @@ LONG = (
 
 @pytest.hookimpl(trylast=True)  # after what -k and -m leave
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    rank = {name: i for i, name in enumerate(LONG)}
-    items.sort(key=lambda item: rank.get(item.path.stem, len(LONG)))
     if not devices.WANTED:
+        rank = {name: i for i, name in enumerate(LONG)}
+        items.sort(key=lambda item: rank.get(item.path.stem, len(LONG)))
         return
+    # on a GPU in the order in which their files were named: time there may run out
     gpu = Path(__file__).parent / "gpu"
     there = [
         item for item in items if gpu in item.path.parents or item.get_closest_marker("everywhere")

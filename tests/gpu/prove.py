@@ -52,7 +52,7 @@ TOOL_SECONDS = 230
 GRACE = 10  # in which a step that is interrupted writes down what it knows
 LAST_CASE = 15  # a benchmark case that begins later than this before the end will not end
 LOG_BYTES = 8 << 20  # of a step: compute-sanitizer can say the same thing a million times
-PROCESSES = 12  # of tests at most: each has its context on the GPU
+PROCESSES = 16  # of tests at most: each has its context on the GPU
 
 
 def obstacle(dry: bool = False) -> str | None:

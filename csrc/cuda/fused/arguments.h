@@ -19,6 +19,8 @@ constexpr int compiled_for = __CUDA_ARCH__ / 10;  // 90 for sm_90
 constexpr int compiled_for = 0;  // the host
 #endif
 constexpr Bounds family_bounds(int side, int architecture = compiled_for) {
+  // two blocks of 64² pixels share a processor
+  if (side == 72 || side == 80) return {320, 2};
   // with the registers of five blocks it would spill from sm_100 on
   return side == 36 || side == 40 ? Bounds{160, architecture < 100 ? 5 : 4} : Bounds{512, 1};
 }

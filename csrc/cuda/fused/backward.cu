@@ -12,7 +12,7 @@ SecondKernel found_backward() {
 
 }  // namespace
 
-// Of the sides in families.cu and second.cu those of images of 28², 32² and 224² pixels
+// Of the sides in families.cu and second.cu those that are met most
 FusedKernel families_backward_kernel_for(int64_t side) {
   switch (side) {
     case 36:
@@ -27,10 +27,14 @@ FusedKernel families_backward_kernel_for(int64_t side) {
 SecondKernel second_backward_kernel_for(int64_t side, int64_t k) {
   if (side == 18 && k == 2) return found_backward<18, 2>();
   if (side == 20 && k == 2) return found_backward<20, 2>();
+  if (side == 20) return found_backward<20, 0>();
   if (side == 32) return found_backward<32, 0>();
+  if (side == 36) return found_backward<36, 0>();
+  if (side == 40) return found_backward<40, 0>();
   if (side == 60 && k == 2) return found_backward<60, 2>();
   if (side == 60) return found_backward<60, 0>();
   if (side == 64) return found_backward<64, 0>();
+  if (side == 72 && k == 2) return found_backward<72, 2>();
   if (side == 120 && k == 2) return found_backward<120, 2>();
   if (side == 128 && k == 2) return found_backward<128, 2>();
   return found_backward<0, 0>();

@@ -58,8 +58,12 @@ class Fused : public Ends<float> {
     queue_.run(image_backward_kernel_of(), {a_.B}, launch_.threads, shared.image, a_);
   }
 
-  // Of the cascade the steps that end a chain
-  bool takes(int step) const override { return p_.steps[step].child_count == 0; }
+  // Of the cascade the steps that end a chain. Of a filter that is folded by eight or more nearly
+  // all is zero: the general tier knows where.
+  bool takes(int step) const override {
+    const Step& s = p_.steps[step];
+    return s.child_count == 0 && level(step) - level(s.source) < 3;
+  }
   void run(int step, int64_t images, const Point* u_hat, Point* g_hat) const override {
     const Step& s = p_.steps[step];
     const Step& average = p_.steps[s.average];

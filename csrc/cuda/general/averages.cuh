@@ -63,8 +63,15 @@ class Averages {
   void forward(int i, T* u) const {
     if (w_.average(i) == nullptr) return;
     if (has_matrices(i)) return lowpass<false>({{i, u}});
-    const PowerArguments<T> a = powers(i, u, nullptr);
-    w_.queue.run(power_kernel<T>, {w_.images * w_.planes(i)}, power_threads, 0, a);
+    PowerArguments<T> a = powers(i, u, nullptr);
+    const int64_t planes = w_.images * w_.planes(i);
+    a.slices = static_cast<int>(max(min(a.points / 4096, 64), 1));
+    const Workspace::Scope scope(w_.workspace);
+    if (a.slices > 1) a.partial = w_.template take<T>(w_.size * w_.planes(i) * a.powers * a.slices);
+    w_.queue.run(power_kernel<T>, {planes * a.slices}, power_threads, 0, a);
+    if (a.slices == 1) return;
+    a.count = planes;
+    w_.queue.run(power_sums_kernel<T>, items(planes * a.powers), stage_threads, 0, a);
   }
   // gU of real planes, in place; `more` may be they where there are no powers
   void backward(int i, T* u, const T* more) const {

@@ -21,7 +21,7 @@ class Groups {
   // Y, before ρ
   void forward(int i, Bins y) const {
     const GroupArguments<T> a = arguments(i, y);
-    w_.queue.run(mix_kernel<T, false>, blocks(i, a.count * a.places), stage_threads, 0, a);
+    w_.queue.run(mix_kernel<T, false>, blocks(i, a.count * a.places), mix_threads, 0, a);
   }
   // From gY to the gradients of the planes that were taken, and of the filters
   void backward(int i, Bins grad_y) const {
@@ -30,7 +30,7 @@ class Groups {
     const Prepared& table = prepared(i);
     GroupArguments<T> a = arguments(i, grad_y);
     a.x = w_.template take<Complex<T>>(w_.size * s.groups * s.length * a.points);
-    w_.queue.run(mix_kernel<T, true>, blocks(i, s.length), stage_threads, 0, a);
+    w_.queue.run(mix_kernel<T, true>, blocks(i, s.length), mix_threads, 0, a);
     w_.queue.run(give_back_kernel<T>,
                  {w_.images * table.planes * ceil_div(a.points, stage_threads)}, stage_threads, 0,
                  a, static_cast<int>(table.planes));
@@ -63,7 +63,7 @@ class Groups {
   }
   Blocks blocks(int i, int64_t planes) const {
     return {w_.images * w_.p.steps[i].groups * ceil_div(planes, mixed_together) *
-            ceil_div(w_.plane(i).points(), stage_threads)};
+            mix_tiles(w_.plane(i).points())};
   }
 
   void prepare(int i) {

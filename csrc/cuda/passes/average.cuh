@@ -37,6 +37,8 @@ struct PowerArguments {
   const T* more;          // gradients of u by another way, or null
   int64_t points, count;  // of all planes: backward
   T* S;
+  T* partial;  // [planes, powers, slices]; where there is one slice none
+  int slices;
   const T* grad;
   Channels to;
   bool mean;
@@ -56,20 +58,44 @@ __device__ __forceinline__ T sum_of_block(T value, T* memory) {
   return value;
 }
 
-// Blocks: planes
+// x^p, 0 < x or 0 ≤ p
+template <class T>
+__device__ __forceinline__ T power_of(T x, T p) {
+  if (p == T(0)) return T(1);
+  if (p == T(1)) return x;
+  if (p == T(2)) return x * x;
+  if (p == T(0.5)) return root_of(x);
+  return pow(x, p);
+}
+
+// Of a plane in slices the sums of each. Blocks: slices × planes
 template <class T>
 __global__ void __launch_bounds__(power_threads) power_kernel(PowerArguments<T> a) {
   __shared__ T memory[2][power_threads];
-  const T* u = a.u + blockIdx.x * a.points;
-  T* to = a.S + a.to.place(blockIdx.x);
+  const int64_t plane = blockIdx.x / a.slices, slice = blockIdx.x - plane * a.slices;
+  const int64_t length = ceil_div(a.points, a.slices);
+  const int64_t first = slice * length, last = min(first + length, a.points);
+  const T* u = a.u + plane * a.points;
+  T* to = a.slices > 1 ? a.partial + plane * a.powers * a.slices + slice : a.S + a.to.place(plane);
   for (int q = 0; q < a.powers; ++q) {
     T sum = 0;
-    for (int64_t i = threadIdx.x; i < a.points; i += power_threads) {
-      sum += a.mean ? u[i] : pow(fabs(u[i]), a.power[q]);
+    for (int64_t i = first + threadIdx.x; i < last; i += power_threads) {
+      sum += a.mean ? u[i] : power_of(fabs(u[i]), a.power[q]);
     }
     sum = sum_of_block(sum, memory[q % 2]);
-    if (threadIdx.x == 0) to[q] = a.mean ? sum / static_cast<T>(a.points) : sum;
+    if (threadIdx.x != 0) continue;
+    to[q * a.slices] = a.mean && a.slices == 1 ? sum / static_cast<T>(a.points) : sum;
   }
+}
+// … and their sums, in a fixed order: a thread each, of `count` planes
+template <class T>
+__global__ void __launch_bounds__(stage_threads) power_sums_kernel(PowerArguments<T> a) {
+  each_item(a.count * a.powers, [&](int64_t i) {
+    const T* partial = a.partial + i * a.slices;
+    T sum = 0;
+    for (int slice = 0; slice < a.slices; ++slice) sum += partial[slice];
+    a.S[a.to.place(i / a.powers) + i % a.powers] = a.mean ? sum / static_cast<T>(a.points) : sum;
+  });
 }
 
 template <class T>
@@ -82,7 +108,7 @@ __global__ void __launch_bounds__(stage_threads) power_backward_kernel(PowerArgu
     } else if (a.powers > 0 && a.u[i] != T(0)) {
       const T size = fabs(a.u[i]), sign = a.u[i] < T(0) ? T(-1) : T(1);
       for (int q = 0; q < a.powers; ++q) {
-        g += sign * grad[q] * a.power[q] * pow(size, a.power[q] - 1);
+        g += sign * grad[q] * a.power[q] * power_of(size, a.power[q] - 1);
       }
     }
     a.u[i] = g;

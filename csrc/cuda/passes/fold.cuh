@@ -147,12 +147,12 @@ __global__ void __launch_bounds__(stage_threads, sizeof(T) == 4 ? 3 : 2)
 
 // ĝÛ at one bin
 template <class T, bool Packed>
-__device__ __forceinline__ Complex<T> unfolded(const FoldArguments<T>& a, int64_t plane, int r,
-                                               int b, int c) {
+__device__ __forceinline__ Complex<T> unfolded(const FoldArguments<T>& a, const Box* boxes,
+                                               int64_t plane, int r, int b, int c) {
   Complex<T> all{};
   for (int i = 0; i < a.count; ++i) {
     const FoldedStep<T>& s = a.steps[i];
-    const Box box = a.template box<Packed>(s);
+    const Box& box = boxes[i];
     const int64_t entry = box.entry(r, b, c);
     const int row = s.inner.to(r, a.from.inner), line = s.middle.to(b, a.from.middle);
     const int column = s.outer.to(c, a.from.outer);
@@ -180,17 +180,23 @@ __device__ __forceinline__ Complex<T> unfolded(const FoldArguments<T>& a, int64_
 template <class T, bool Half, bool Packed>
 __global__ void __launch_bounds__(stage_threads, sizeof(T) == 4 ? 4 : 2)
     unfold_kernel(FoldArguments<T> a) {
+  __shared__ __align__(8) unsigned char memory[most_together * sizeof(Box)];
+  Box* boxes = reinterpret_cast<Box*>(memory);
+  if (const int i = static_cast<int>(threadIdx.x); i < a.count) {
+    boxes[i] = a.template box<Packed>(a.steps[i]);
+  }
+  __syncthreads();
   const Plane kept = Half ? a.from.half() : a.from;
   const int64_t bins = kept.points(), tiles = ceil_div(bins, stage_threads);
   const int64_t plane = blockIdx.x / tiles;
   const int64_t bin = blockIdx.x % tiles * stage_threads + threadIdx.x;
   if (bin >= bins) return;
   const auto [r, b, c] = place_in(kept, bin);
-  Complex<T> g = unfolded<T, Packed>(a, plane, r, b, c);
+  Complex<T> g = unfolded<T, Packed>(a, boxes, plane, r, b, c);
   if constexpr (Half) {
     const Complex<T> other =
-        unfolded<T, Packed>(a, plane, r == 0 ? 0 : a.from.inner - r, b == 0 ? 0 : a.from.middle - b,
-                            c == 0 ? 0 : a.from.outer - c);
+        unfolded<T, Packed>(a, boxes, plane, r == 0 ? 0 : a.from.inner - r,
+                            b == 0 ? 0 : a.from.middle - b, c == 0 ? 0 : a.from.outer - c);
     g = {T(0.5) * (g.re + other.re), T(0.5) * (g.im - other.im)};
   }
   Complex<T>& to = a.u_hat[plane * bins + bin];

@@ -89,44 +89,70 @@ __global__ void __launch_bounds__(stage_threads)
   });
 }
 
-// Y, or with Adjoint gX. Blocks: points × planes by `mixed_together` × groups × images.
-constexpr int mixed_together = 8;
+// Y, or with Adjoint gX. A thread computes so many planes at so many points, from taps that the
+// block keeps; where nothing is gathered nothing is added. Blocks: points × planes × groups ×
+// images.
+constexpr int mixed_together = 8, mixed_points = 2, mixed_kept = 32, mix_threads = 128;
+inline int64_t mix_tiles(int64_t points) { return ceil_div(points, mix_threads * mixed_points); }
 template <class T, bool Adjoint>
-__global__ void __launch_bounds__(stage_threads) mix_kernel(GroupArguments<T> a) {
+__global__ void __launch_bounds__(mix_threads, sizeof(T) == 4 ? 6 : 4)
+    mix_kernel(GroupArguments<T> a) {
+  __shared__ __align__(16) Complex<T> taps[mixed_kept][mixed_together];
+  __shared__ Gathered from[mixed_kept];
   const int ins = Adjoint ? a.count * a.places : a.length;
   const int outs = Adjoint ? a.length : a.count * a.places;
-  const int64_t tiles = ceil_div(a.points, stage_threads), chunks = ceil_div(outs, mixed_together);
-  const int64_t u = blockIdx.x % tiles * stage_threads + threadIdx.x,
-                line = blockIdx.x / tiles / chunks;
+  const int64_t tiles = ceil_div(a.points, mix_threads * mixed_points);
+  const int64_t chunks = ceil_div(outs, mixed_together), line = blockIdx.x / tiles / chunks;
+  const int64_t u = blockIdx.x % tiles * (mix_threads * mixed_points) + threadIdx.x;
   const int first = static_cast<int>(blockIdx.x / tiles % chunks) * mixed_together;
-  if (u >= a.points) return;
-  // where in `taps` the filter of a plane of Y begins, and its place
-  int filter[mixed_together], place[mixed_together];
+  const int64_t image = line / a.groups;
+  const int group = static_cast<int>(line - image * a.groups);
+  Complex<T> sum[mixed_points][mixed_together] = {};
+  for (int begin = 0; begin < ins; begin += mixed_kept) {
+    const int count = min(mixed_kept, ins - begin);
+    __syncthreads();
+    for (int j = threadIdx.x; j < count * mixed_together; j += mix_threads) {
+      const int in = begin + j / mixed_together;
+      const int out = min(first + j % mixed_together, outs - 1);
+      const int i = Adjoint ? out : in, y = Adjoint ? in : out;  // plane of X, and of Y
+      const int t = y % a.places * a.every - i;
+      const Complex<T> h = a.taps[y / a.places * a.period + (t < 0 ? t + a.period : t)];
+      taps[j / mixed_together][j % mixed_together] = {h.re, Adjoint ? -h.im : h.im};
+    }
+    for (int j = threadIdx.x; j < count; j += mix_threads) {
+      const int64_t at = 2 * (line * ins + begin + j) * a.points;
+      from[j] = Adjoint ? Gathered{at, 0} : a.table[group * a.length + begin + j];
+    }
+    __syncthreads();
+    for (int j = 0; j < count; ++j) {
+      const int64_t at = from[j].at;
+      if (at < 0) continue;
+      const Complex<T>* source =
+          (Adjoint ? a.y : a.base) + at / 2 + (Adjoint ? 0 : image * from[j].step) + u;
+      const T sign = at % 2 == 0 ? T(1) : T(-1);
 #pragma unroll
-  for (int q = 0; q < mixed_together; ++q) {
-    const int o = min(first + q, outs - 1);
-    filter[q] = Adjoint ? 0 : o / a.places * a.period;
-    place[q] = Adjoint ? -o : o % a.places * a.every;
-  }
-  Complex<T> sum[mixed_together] = {};
-  for (int i = 0; i < ins; ++i) {
-    const Complex<T> x =
-        Adjoint ? a.y[(line * ins + i) * a.points + u]
-                : a.gathered(line / a.groups, static_cast<int>(line % a.groups) * a.length + i, u);
-    const int begin = Adjoint ? i / a.places * a.period : 0;
-    const int shift = Adjoint ? i % a.places * a.every : -i;
+      for (int p = 0; p < mixed_points; ++p) {
+        Complex<T> x{};
+        if (u + p * mix_threads < a.points) x = source[p * mix_threads];
+        x.im *= sign;
 #pragma unroll
-    for (int q = 0; q < mixed_together; ++q) {
-      const int t = place[q] + shift;
-      const Complex<T> h = a.taps[begin + filter[q] + (t < 0 ? t + a.period : t)];
-      const T im = Adjoint ? -h.im : h.im;
-      sum[q] = {sum[q].re + h.re * x.re - im * x.im, sum[q].im + h.re * x.im + im * x.re};
+        for (int q = 0; q < mixed_together; ++q) {
+          const Complex<T> h = taps[j][q];
+          Complex<T>& to = sum[p][q];
+          to = {to.re + h.re * x.re - h.im * x.im, to.im + h.re * x.im + h.im * x.re};
+        }
+      }
     }
   }
   Complex<T>* out = Adjoint ? a.x : a.y;
 #pragma unroll
   for (int q = 0; q < mixed_together; ++q) {
-    if (first + q < outs) out[(line * outs + first + q) * a.points + u] = sum[q];
+    if (first + q >= outs) continue;
+#pragma unroll
+    for (int p = 0; p < mixed_points; ++p) {
+      const int64_t at = u + p * mix_threads;
+      if (at < a.points) out[(line * outs + first + q) * a.points + at] = sum[p][q];
+    }
   }
 }
 
