@@ -84,6 +84,28 @@ __device__ __forceinline__ Complex<T> bin_of(const Complex<T>* u_hat, const Plan
   return {x.re, -x.im};
 }
 
+// Four numbers of a table one after the other, read at once where they lie so
+template <class T>
+struct Four {
+  T x[4];
+};
+template <class T>
+__device__ __forceinline__ bool lies_by_fours(const T* p, int64_t lanes) {
+  return reinterpret_cast<uintptr_t>(p) % 16 == 0 && lanes % 4 == 0;
+}
+template <class T>
+__device__ __forceinline__ Four<T> four_at(const T* p, bool by_fours) {
+  if (!by_fours) return {__ldg(p), __ldg(p + 1), __ldg(p + 2), __ldg(p + 3)};
+  if constexpr (sizeof(T) == 4) {
+    const float4 w = __ldg(reinterpret_cast<const float4*>(p));
+    return {w.x, w.y, w.z, w.w};
+  } else {
+    const double2 v = __ldg(reinterpret_cast<const double2*>(p));
+    const double2 w = __ldg(reinterpret_cast<const double2*>(p) + 1);
+    return {v.x, v.y, w.x, w.y};
+  }
+}
+
 // Filters that a thread computes from one reading of the spectrum
 constexpr int filters_together(int lanes) { return lanes < 8 ? 4 : 8; }
 
@@ -111,6 +133,7 @@ __global__ void __launch_bounds__(stage_threads, sizeof(T) == 4 ? 3 : 2)
   const Aliases middle = Middle ? s.middle.aliases(at.b, from.middle) : Aliases{0, 1};
   const Aliases inner = s.inner.aliases(at.r, from.inner);
   const int lines = Middle ? box.middle.count : 1;
+  const bool by_fours = lies_by_fours(psi, s.lanes);
   Complex<T> sum[Filters] = {};
   for (int i = 0; i < outer.count; ++i) {
     const int c = outer.first + i * to.outer, column = box.outer.number(c);
@@ -123,15 +146,15 @@ __global__ void __launch_bounds__(stage_threads, sizeof(T) == 4 ? 3 : 2)
         if (row < 0) continue;
         const Complex<T> x = bin_of<T, Half>(u_hat, from, r, b, c);
         const int64_t entry = (int64_t{column} * lines + line) * box.inner.count + row;
+        Four<T> w{};
 #pragma unroll
         for (int q = 0; q < Filters; ++q) {
-          T w;
           if constexpr (Packed) {
-            w = __ldg(psi + entry * s.lanes + q);
+            if (q % 4 == 0) w = four_at(psi + entry * s.lanes + q, by_fours);
           } else {
-            w = first + q < s.count ? __ldg(psi + q * points + entry) : T(0);
+            w.x[q % 4] = first + q < s.count ? __ldg(psi + q * points + entry) : T(0);
           }
-          sum[q] = {sum[q].re + x.re * w, sum[q].im + x.im * w};
+          sum[q] = {sum[q].re + x.re * w.x[q % 4], sum[q].im + x.im * w.x[q % 4]};
         }
       }
     }
@@ -162,11 +185,18 @@ __device__ __forceinline__ Complex<T> unfolded(const FoldArguments<T>& a, const 
       const int64_t bins = to.points();
       const Complex<T>* g = s.w + plane * s.count * bins + to.index(row, line, column);
       const T* psi = s.psi + (Packed ? box.first + entry * s.lanes : entry);
-      const int64_t step = Packed ? 1 : a.from.points();
-#pragma unroll 4
-      for (int q = 0; q < s.count; ++q) {
-        const T w = __ldg(psi + q * step);
-        sum = {sum.re + w * g[q * bins].re, sum.im + w * g[q * bins].im};
+      const int64_t step = a.from.points();
+      const bool by_fours = lies_by_fours(psi, s.lanes);
+      for (int first = 0; first < s.count; first += 4) {
+        Four<T> w{};
+        if constexpr (Packed) w = four_at(psi + first, by_fours);
+#pragma unroll
+        for (int q = 0; q < 4; ++q) {
+          if (first + q >= s.count) continue;
+          if constexpr (!Packed) w.x[q] = __ldg(psi + (first + q) * step);
+          const Complex<T> z = g[(first + q) * bins];
+          sum = {sum.re + w.x[q] * z.re, sum.im + w.x[q] * z.im};
+        }
       }
     }
     const T scale = a.scale * static_cast<T>(box.scale);
