@@ -146,6 +146,7 @@ EVERY_KERNEL = [
     (2, False),
     (20, False),
     (49, False),
+    (random_programs.LONG, False),
 ]
 
 
@@ -201,6 +202,10 @@ TINY = [
 ]
 
 
+# Many outputs for each row of a block of the low-pass: eight to a thread, and sixteen
+WIDE = [Case(8, 36, 1, L=1, lead=()), Case(6, 68, 1, L=1, lead=())]
+
+
 def tiny_problem(tier: str, case: Case, workspace: int | None, device: Device) -> None:
     check(case, tier, torch.float32, device, workspace=workspace)
     check_gradients(case, tier, torch.float32, device, workspace=workspace or 0)
@@ -214,7 +219,9 @@ def tiny_problem_with_filters(case: Case, dtype: torch.dtype, device: Device) ->
 # The sides that have kernels of their own, and the way there, with as few angles as can be
 OWN_SIDES = [
     Case(28, 28, 2, L=1, lead=()),  # families of 36, the last scale of 18 by two
+    Case(28, 28, 2, lead=()),  # … with eight filters side by side
     Case(32, 32, 2, lead=(1,)),  # 40, 20
+    Case(32, 32, 2, L=4, lead=()),
     Case(32, 32, 3, L=1, lead=()),  # 48
     Case(60, 60, 3, L=1, lead=()),  # 72, 18 by four
     Case(64, 64, 2, L=1, lead=()),  # 72, 36
@@ -222,6 +229,8 @@ OWN_SIDES = [
     Case(128, 128, 3, L=1, lead=()),  # 72, 36 by two and by four
     Case(128, 128, 4, L=1, lead=()),  # 80
     Case(224, 224, 3, L=1, lead=()),  # 120, 60 by two and by four
+    Case(224, 224, 3, L=2, lead=()),  # … with two filters side by side
+    Case(224, 224, 4, L=1, lead=()),  # 128, 64 by two and by four, 32 by two and by four
     Case(256, 256, 4, L=1, lead=()),  # 72 by four
     Case(256, 256, 5, L=1, lead=()),  # 80 by four
 ]
@@ -270,7 +279,7 @@ def tiny_stages(dtype: torch.dtype, device: Device) -> None:
 #: every kernel: functions and their arguments, but for the device.
 SANITIZED = [
     *((tiny_problem, given) for given in product(TIERS, TINY, (None, 1))),
-    *((tiny_problem_with_filters, given) for given in product(TINY[:3], LIMITS)),
+    *((tiny_problem_with_filters, given) for given in product([*TINY[:3], *WIDE], LIMITS)),
     *((kernels_of_one_side, (case,)) for case in OWN_SIDES),
     *((tiny_program, given) for given in product(EVERY_KERNEL, LIMITS)),
     *((tiny_signals, (seed,)) for seed in SIGNALS[4:8]),

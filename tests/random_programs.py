@@ -14,6 +14,7 @@ from scatcuda.program.packing import Packed, pack_program
 
 SIZES = {1: (12, 30, 64, 96), 2: (6, 9, 12, 20), 3: (4, 6, 8)}
 POWERS = ((1,), (2,), (0.5, 1, 2), (3, 1.5))
+LONG = -1  # in the place of a seed: lines so long that a GPU's blocks share their sums
 MOST_CHANNELS = 4000
 
 
@@ -26,7 +27,7 @@ class Case(NamedTuple):
 def case(seed: int, dtype: torch.dtype, gathering: bool = False, batch: int = 2) -> Case:
     """The same for both dtypes, but for rounding."""
     rng, generator = random.Random(seed), torch.Generator().manual_seed(seed)
-    p = program(rng, gathering)
+    p = long_lines() if seed == LONG else program(rng, gathering)
 
     def normal(*sides: int) -> Tensor:
         return torch.randn(*sides, dtype=torch.float64, generator=generator)
@@ -55,6 +56,13 @@ def program(rng: random.Random, gathering: bool = False) -> Program:
             continue
         if p.channels <= MOST_CHANNELS:
             return p
+
+
+def long_lines() -> Program:
+    b = Builder(Axis(8200))
+    b.powers(X, *POWERS[2])
+    b.mean(b.wavelet(X, b.set(1, 8200), [1], "modulus"))
+    return b.build()
 
 
 class _Drawn:

@@ -67,7 +67,7 @@ BACKWARD = {
 # forward, in what cascades of images have not
 PROGRAMS = {
     "a plane of a group not conjugated": Mistake(
-        "passes/group.cuh", "gathered(", "z.im : {}", "-z.im", "z.im", "general"
+        "passes/group.cuh", "    mix_kernel(", "T(1) : {}", "T(-1)", "T(1)", "general"
     ),
     "planes of a pair shifted the other way": Mistake(
         "passes/pair.cuh", "pair_kernel", "i), h, {})", "1", "-1", "general"

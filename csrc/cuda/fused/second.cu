@@ -5,15 +5,22 @@ namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 namespace {
 
-// Log: the usual number of filters side by side, where the kernel is worth another one for it
+// Log: the usual number of filters side by side, where the kernel is worth another one for it.
+// Folds by eight and more are left to the general tier, or to the kernel for any side.
 template <int N, int K, int Log = -1>
 SecondKernel found(int64_t log) {
   if (Log >= 0 && log == Log) return {second_kernel<N, K, Log>, second_bounds(N)};
   return {second_kernel<N, K, -1>, second_bounds(N)};
 }
-template <int N, int Log2, int Log4>
+template <int N, int Log = -1>
 SecondKernel known(int64_t k, int64_t log) {
-  return k == 2 ? found<N, 2, Log2>(log) : k == 4 ? found<N, 4, Log4>(log) : found<N, 0>(log);
+  return k == 2 ? found<N, 2, Log>(log) : k == 4 ? found<N, 4, Log>(log) : found<0, 0>(log);
+}
+// A plane that leaves no room for a second one
+template <int N>
+SecondKernel alone(int64_t k, int64_t log) {
+  return k == 2 && log == 0 ? SecondKernel{second_kernel<N, 2, 0>, second_bounds(N)}
+                            : found<0, 0>(log);
 }
 
 }  // namespace
@@ -23,25 +30,25 @@ SecondKernel known(int64_t k, int64_t log) {
 SecondKernel second_kernel_for(int64_t side, int64_t k, int64_t log) {
   switch (side) {
     case 18:
-      return known<18, 3, -1>(k, log);
+      return k == 2 ? found<18, 2, 3>(log) : known<18>(k, log);
     case 20:
-      return known<20, 3, -1>(k, log);
+      return k == 2 ? found<20, 2, 3>(log) : known<20>(k, log);
     case 32:
-      return known<32, -1, -1>(k, log);
+      return known<32>(k, log);
     case 36:
-      return known<36, -1, -1>(k, log);
+      return known<36>(k, log);
     case 60:
-      return known<60, 1, 1>(k, log);
+      return known<60, 1>(k, log);
     case 64:
-      return known<64, -1, -1>(k, log);
+      return known<64>(k, log);
     case 72:
-      return known<72, -1, -1>(k, log);
+      return known<72>(k, log);
     case 80:
-      return known<80, -1, -1>(k, log);
+      return known<80>(k, log);
     case 120:
-      return k == 2 ? found<120, 2, 0>(log) : found<120, 0>(log);
+      return alone<120>(k, log);
     case 128:
-      return k == 2 ? found<128, 2, 0>(log) : found<128, 0>(log);
+      return alone<128>(k, log);
     default:
       return found<0, 0>(log);
   }

@@ -104,7 +104,7 @@ inline SecondKernel second_of(const Cascade& s, Task task, int64_t fine, int64_t
 }
 // Bounds of families or, where they are not whole, of second at coarse = 1
 inline Bounds bounds_of(const Cascade& s, Task task, bool whole, int architecture) {
-  if (!whole) return second_of(s, task, 0, 1, -1).bounds;
+  if (!whole) return second_of(s, task, 0, 1, 0).bounds;
   const int side = s.Mp == s.Np ? static_cast<int>(s.Mp) : 0;  // others take what they may
   return task == Task::forward ? family_bounds(side, architecture) : family_backward_bounds(side);
 }
