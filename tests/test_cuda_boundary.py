@@ -128,7 +128,7 @@ def test_scattering(boundary, lead, dtype):
     double = " double" if dtype == torch.float64 else ""
     assert boundary.calls()[-5:] == [
         "guard -1",
-        f"choose{double} rank 2, 16 channels, {images} images, sm_90, tier 0, budget {100 * MIB}",
+        f"choose{double} rank 2, 16 channels, {images} images, sm_90, tier 0, budget {4096 * MIB}",
         f"workspace_bytes wave {images}",
         f"scattering wave {images}, {100 * images} bytes",
         "guard ends",
@@ -277,13 +277,13 @@ def test_nothing_reaches_the_engine_of_nothing(boundary):
 @pytest.mark.parametrize(
     ("tier", "workspace", "environment", "told"),
     [
-        ("auto", 0, {}, (0, 100 * MIB)),  # twice an L2 cache of 50 MiB
-        ("general", 0, {}, (1, 100 * MIB)),
+        ("auto", 0, {}, (0, 4096 * MIB)),  # of 80 GiB a sixteenth is more
+        ("general", 0, {}, (1, 4096 * MIB)),
         ("fused", 12345, {}, (2, 12345)),
         ("auto", 0, {"SCATCUDA_TIER": "fused", "SCATCUDA_WORKSPACE": "777"}, (2, 777)),
         ("general", 5, {"SCATCUDA_TIER": "fused", "SCATCUDA_WORKSPACE": "777"}, (1, 5)),
-        ("auto", 0, {"SCATCUDA_TIER": "", "SCATCUDA_WORKSPACE": ""}, (0, 100 * MIB)),
-        ("auto", 0, {"SCATCUDA_TIER": "auto", "SCATCUDA_WORKSPACE": "0"}, (0, 100 * MIB)),
+        ("auto", 0, {"SCATCUDA_TIER": "", "SCATCUDA_WORKSPACE": ""}, (0, 4096 * MIB)),
+        ("auto", 0, {"SCATCUDA_TIER": "auto", "SCATCUDA_WORKSPACE": "0"}, (0, 4096 * MIB)),
     ],
 )
 def test_tier_and_workspace(boundary, monkeypatch, tier, workspace, environment, told):

@@ -99,12 +99,12 @@ def test_steps(calls, capsys, tmp_path):
     (build, alone, *shares, bench), seconds, environments = zip(*calls.asked, strict=True)
     assert build[1:] == ["setup.py", "build_ext", "--inplace"]
     assert environments[0] == {"SCATCUDA_CUDA": "1", "SCATCUDA_ARCHS": "native"}
-    assert alone[alone.index("-m", 3) + 1] == "alone" and len(shares) == 3
+    assert alone[alone.index("-m", 3) + 1] == "alone and not slow" and len(shares) == 3
     for tests in (alone, *shares):
         assert tests[1:3] == ["-m", "pytest"] and "--durations=10" in tests
         assert [Path(word).name for word in tests[3:5]] == list(prove.FIRST)
         assert any(word.startswith("--junitxml=") for word in tests)
-    assert {tests[tests.index("-m", 3) + 1] for tests in shares} == {"not alone"}
+    assert {tests[tests.index("-m", 3) + 1] for tests in shares} == {"not alone and not slow"}
     assert sorted(e["SCATCUDA_TEST_SHARE"] for e in environments[2:5]) == ["1/3", "2/3", "3/3"]
     assert {e["SCATCUDA_TEST_DEVICE"] for e in environments[1:5]} == {"cuda"}
     assert bench[1:5] == ["-m", "benchmarks", "--device", "cuda"]
@@ -131,6 +131,12 @@ def test_what_is_known_is_written_down_at_once(calls, tmp_path):
     calls.run("--only", "build")
     assert (tmp_path / "build.log").read_text() == "this is setup.py\n"  # of the last time alone
     assert (tmp_path / "tests.log").exists()
+
+
+def test_slow_tests_where_they_are_asked_for(calls):
+    assert calls.run("--slow", "--only", "tests") == 0
+    asked = [command[command.index("-m", 3) + 1] for command, *_ in calls.asked]
+    assert asked == ["alone", "not alone", "not alone", "not alone"]
 
 
 def test_quick_steps(calls, capsys):

@@ -11,6 +11,13 @@ inline namespace SCATCUDA_ISA {
 
 constexpr int stage_threads = 256;  // of a block, where nothing else is said
 
+// What nvcc leaves registers for may depend on it.
+#if defined(__CUDA_ARCH__)
+constexpr int compiled_for = __CUDA_ARCH__ / 10;  // 90 for sm_90
+#else
+constexpr int compiled_for = 0;  // the host
+#endif
+
 // √x, on a GPU to 2^-23 of it: the exact one takes eight instructions more
 template <class T>
 __device__ __forceinline__ T root_of(T x) {

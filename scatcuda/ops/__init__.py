@@ -49,7 +49,8 @@ def scattering(
             ``SCATCUDA_TIER`` says, else the engine's choice.
         workspace: bytes of GPU memory that the CUDA engine may take beside its output; it takes
             fewer signals at a time, never less than one. 0: what ``SCATCUDA_WORKSPACE`` says, else
-            twice the L2 cache. Like ``tier`` it changes nothing on other devices.
+            a sixteenth of that memory, 4 GiB at most. Like ``tier`` it changes nothing on other
+            devices.
     Returns: ``[..., channels, *sides]``.
     Raises:
         RuntimeError: an argument does not fit the program, or CUDA cannot do it.

@@ -88,8 +88,8 @@ class Scattering2D(Learning, Generic[Output]):
             energy; or a :class:`~scatcuda.banks.FilterBank` of your own at the padded size.
         tier: how the CUDA engine computes: ``"general"``, ``"fused"``, or ``"auto"``, its choice;
             see :func:`scatcuda.ops.scattering`. Nothing changes on other devices.
-        workspace: bytes that the CUDA engine may take beside its output; ``None``, twice its
-            L2 cache. Nothing changes on other devices.
+        workspace: bytes that the CUDA engine may take beside its output; ``None``, a
+            sixteenth of the GPU's memory, 4 GiB at most. Nothing changes on other devices.
         trainable: what is learned, starting with ``filters``, by the parameters of the submodule
             ``learned``. ``"filters"``: every value of the bank,
             :class:`~scatcuda.banks.learned.FreeFilters`; ``"wavelets"``: frequency, orientation,

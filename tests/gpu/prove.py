@@ -1,6 +1,6 @@
 """`make gpu`: what only an NVIDIA GPU can prove, with the Python and PyTorch that are there.
 
-    python tests/gpu/prove.py [--only STEPS] [--tool TOOLS] [--quick] [--dry-run]
+    python tests/gpu/prove.py [--only STEPS] [--tool TOOLS] [--quick] [--slow] [--dry-run]
                               [--results DIRECTORY] [-k EXPRESSION] [--cases SUBSTRING]
 
 Builds in place for the GPU that is there, runs the tests of this folder, the benchmarks, and the
@@ -220,6 +220,7 @@ class Proof:
     budget: dict[str, int] = field(default_factory=dict)  # of the first three steps, in their order
     dry: bool = False
     quick: bool = False
+    slow: bool = False
     words: str = ""  # -k
     about: dict[str, Any] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
@@ -311,7 +312,7 @@ def tests(proof: Proof) -> bool:
     statuses: list[int | None] = []
 
     def pytest(name: str, marks: str, share: str) -> int | None:
-        marks += " and not slow" if proof.quick else ""
+        marks += "" if proof.slow else " and not slow"
         command = [sys.executable, "-m", "pytest", *files(), "-v", "-rfE", "--tb=short"]
         command += ["-m", marks, "-p", "no:cacheprovider", "--durations=10"]
         command += [f"--junitxml={folder / name}.xml", *(["-k", proof.words] * bool(proof.words))]
@@ -507,6 +508,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--only", action="append", default=[], metavar="STEPS", help=", ".join(STEPS))
     add("--tool", action="append", default=[], metavar="TOOLS", help=", ".join(TOOLS))
     add("--quick", action="store_true", help="in three minutes, without the sanitizer")
+    add("--slow", action="store_true", help="those tests too that take minutes")
     add("--dry-run", action="store_true", help="on the CPU, to see that it all goes together")
     add("--results", metavar="DIRECTORY", help="default: build/gpu, figures benchmarks/results")
     add("-k", default="", metavar="EXPRESSION", help="only such tests")
@@ -572,7 +574,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tools = options.tools if "sanitizer" in options.steps else []
     for name in [*options.steps, *tools]:  # a log is one run's
         (where / f"{name}.log").unlink(missing_ok=True)
-    proof = Proof(where, budget, options.dry_run, options.quick, options.k, start=began)
+    how = options.dry_run, options.quick, options.slow, options.k
+    proof = Proof(where, budget, *how, start=began)
     proof.about = described(options, budget)
     proof.write()
     run = {

@@ -1,6 +1,7 @@
 // What the launches of the fused tier hand to its kernels, and the shared memory these take.
 #pragma once
 
+#include "../bank.cuh"
 #include "cascade.h"
 #include "tile.cuh"
 
@@ -13,11 +14,6 @@ inline namespace SCATCUDA_ISA {
 struct Bounds {
   int threads, blocks;
 };
-#if defined(__CUDA_ARCH__)
-constexpr int compiled_for = __CUDA_ARCH__ / 10;  // 90 for sm_90
-#else
-constexpr int compiled_for = 0;  // the host
-#endif
 constexpr Bounds family_bounds(int side, int architecture = compiled_for) {
   // two blocks of 64² pixels share a processor
   if (side == 72 || side == 80) return {320, 2};

@@ -109,10 +109,15 @@ __device__ __forceinline__ Four<T> four_at(const T* p, bool by_fours) {
 // Filters that a thread computes from one reading of the spectrum
 constexpr int filters_together(int lanes) { return lanes < 8 ? 4 : 8; }
 
+// Blocks of a processor that it is to leave registers for
+constexpr int fold_blocks(bool middle, bool wide) {
+  return wide || (middle && compiled_for == 75) ? 2 : 3;
+}
+
 // Packed: psi is [kept, lanes], a bank's table, otherwise [count, from]. Middle: there is such a
 // side; without it there are registers for more blocks. Blocks: bins × planes, filters, steps.
 template <class T, bool Half, bool Packed, bool Middle, int Filters>
-__global__ void __launch_bounds__(stage_threads, sizeof(T) == 4 ? 3 : 2)
+__global__ void __launch_bounds__(stage_threads, fold_blocks(Middle, sizeof(T) == 8))
     filter_fold_kernel(FoldArguments<T> a) {
   const FoldedStep<T>& s = a.steps[blockIdx.z];
   Plane from = a.from, to = s.to(from);

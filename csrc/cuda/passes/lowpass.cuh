@@ -96,7 +96,9 @@ inline int outputs_together(int inner, int outer, int outputs) {
 
 // Blocks of a processor that it is to leave registers for
 constexpr int lowpass_blocks(int rank, int together, bool wide) {
-  return wide ? 3 : rank == 3 || together == 8 ? 5 : together == 16 ? 4 : 6;
+  const int many = compiled_for < 100 ? 4 : 2;
+  if (wide) return together == 16 ? 2 : 3;
+  return rank == 3 || together == 8 ? 5 : together == 16 ? many : 6;
 }
 
 // t = U Qᵀ, S = P t: a thread has a point of the inner side and goes along the outer one, in the

@@ -242,7 +242,7 @@ typedef struct scatcuda_fft {
 typedef struct scatcuda_cuda_options {
   int64_t size; /* sizeof(scatcuda_cuda_options) */
   scatcuda_tier tier;
-  int64_t workspace; /* bytes the workspace may take; 0: a choice by the size of the L2 cache */
+  int64_t workspace; /* bytes the workspace may take; 0: a sixteenth of the GPU's, 4 GiB at most */
   const scatcuda_fft* fft; /* NULL: cuFFT, opened when it is first needed */
 } scatcuda_cuda_options;
 
