@@ -38,6 +38,9 @@ __all__ = [
 
 Result = TypeVar("Result")
 
+# Asked beforehand: Dynamo of PyTorch 2.11 does not trace the question.
+_AUTOCAST = frozenset(d for d in ("cpu", "cuda", "meta") if torch.amp.is_autocast_available(d))
+
 _ALIVE_BYTES = 256 << 20  # what a gradient may keep alive at a time
 _LONG = 1 << 22  # numbers of a matrix of turned rows, from which on it is not written out
 
@@ -48,7 +51,7 @@ def in_full_precision(f: Callable[..., Result]) -> Callable[..., Result]:
     @wraps(f)
     def run(x: Tensor, *args: Any) -> Result:
         device = x.device.type
-        known = torch.amp.is_autocast_available(device)
+        known = device in _AUTOCAST or torch.amp.is_autocast_available(device)
         with torch.autocast(device, enabled=False) if known else nullcontext():
             return f(x, *args)
 
@@ -221,7 +224,7 @@ def parsed(caller: str, text: str) -> Program:
 def leading(caller: str, p: Program, shape: torch.Size) -> torch.Size:
     """The leading dimensions of signals of this shape."""
     lead = shape[: max(len(shape) - p.rank, 0)]
-    if shape[len(lead) :] != p.signal:
+    if tuple(shape[len(lead) :]) != tuple(p.signal):
         raise ArgumentError(
             f"{caller}: x must be of signals of {' x '.join(map(str, p.signal))}; got shape "
             f"{tuple(shape)}"
