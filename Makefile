@@ -8,8 +8,9 @@
 #                environment of its own: TORCH=2.14.1 (5.5 GB) says which
 #   make learn   the experiments of benchmarks/learning; DATA=directory of data sets, ARGS=names
 #   make gpu     on an NVIDIA GPU: build, tests, benchmarks, compute-sanitizer, with the Python and
-#                PyTorch that are there; QUICK=1 for a short run, ONLY=build,tests for some of it,
-#                TOOL=memcheck, DRY=1 to try it on a CPU, RESULTS=directory for logs and figures
+#                PyTorch that are there; QUICK=1 for a short run, ARGS=--slow for a long one,
+#                ONLY=build,tests for some of it, TOOL=memcheck, DRY=1 to try it on a CPU,
+#                RESULTS=directory for logs and figures
 #   make fuzz    hostile plan files, guided by coverage: RUNS=1000000 of them; needs clang++ (Debian's
 #                clang and libclang-rt-14-dev)
 #   make kernels what nvcc makes of the CUDA kernels: registers, spills, occupancy

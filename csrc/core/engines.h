@@ -110,8 +110,8 @@ struct Device {
 Status device_limits(int index, Device* device);
 
 // What the workspace may take by default: a sixteenth of the memory, which leaves a network and its
-// gradients theirs, and no more than large waves gain by. On an H200 images of 224² take 1.5 times
-// as long with 128 MB as with 4 GB: the L2 cache helps less than launches that fill the GPU.
+// gradients theirs, and no more than large waves gain by: on an H200 they did up to 4 GB, for
+// launches that fill the GPU help more than intermediates that stay in its L2 cache.
 inline int64_t default_budget(const Device& device) {
   const int64_t most = int64_t{4} << 30, part = device.memory_bytes / 16;
   return part < most ? part : most;

@@ -144,20 +144,21 @@ struct Box {
   }
 };
 
-// The points of a line of `size` that some outputs of a low-pass need: [x, y) modulo size, x
-// inside, y − x at most size; all of them without a table. To go through them:
-//
-//   for (int first = band.x, last = band.y; last > 0; first = 0, last -= size)
-//     for (int k = first; k < min(last, size); ++k) …
-//
-// A band in the table that reaches outside is not followed: all is needed, and the taps are NaN.
+// Output o's band of a low-pass as the table has it, all of a line of `size` without a table. One
+// that reaches outside is not followed: all is needed, and the taps are NaN.
 __device__ __forceinline__ int2 band_in(const int64_t* support, int size, int o) {
   if (support == nullptr) return make_int2(0, size);
   const int64_t low = support[2 * o], high = support[2 * o + 1];
   if (!is_band(low, high, size)) return make_int2(0, size);
   return make_int2(static_cast<int>(low), static_cast<int>(high));
 }
-// What `count` bands of a table, band(0) …, need together
+// The points of a line of `size` that some outputs of a low-pass need: [x, y) modulo size, x
+// inside, y − x at most size; all of them without a table. To go through them:
+//
+//   for (int first = band.x, last = band.y; last > 0; first = 0, last -= size)
+//     for (int k = first; k < min(last, size); ++k) …
+//
+// Here of `count` bands as the table has them, band(0) …
 template <class F>
 __device__ __forceinline__ int2 band_of(int count, int size, F band) {
   int low = size, high = -size;

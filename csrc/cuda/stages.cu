@@ -89,11 +89,9 @@ Status lowpass(int64_t B, int64_t M, int64_t N, int64_t m, int64_t n, const T* u
   s.to.planes = 1, s.to.numbers = m * n;
   const int together = outputs_together(s.from.inner, s.from.outer, s.outer.outputs);
   const int outputs = groups_of(s.from.inner) * together;
-  const auto kernel = together == 4   ? lowpass_kernel<T, false, 2, 4>
-                      : together == 8 ? lowpass_kernel<T, false, 2, 8>
-                                      : lowpass_kernel<T, false, 2, 16>;
   Queue queue(nullptr, stream);
-  queue.run(kernel, {B * ceil_div(m, outputs) * ceil_div(n, chunk_m)}, lowpass_threads, 0, a);
+  queue.run(planes_kernel<T, false>(together), {B * ceil_div(m, outputs) * ceil_div(n, chunk_m)},
+            lowpass_threads, 0, a);
   return queue.status();
 }
 

@@ -51,6 +51,17 @@ FORWARD = {
     ),
 }  # fmt: skip
 BACKWARD = {
+    "the last output that reaches a run of points forgotten": Mistake(
+        "passes/reach.cuh", "reach_kernel(", "high = {};", "o + 1", "o", "general"
+    ),
+    "gradients of a low-pass kept from the outputs before": Mistake(
+        "passes/lowpass.cuh",
+        "planes_backward_kernel(",
+        "const int o = first + {}",
+        "j / reach_points",
+        "0 * j",
+        "general",
+    ),
     "a mirrored gradient not conjugated": Mistake(
         "passes/fold.cuh", "unfold_kernel", "{}", "g.im - other.im", "g.im + other.im", "general"
     ),

@@ -96,10 +96,8 @@ class Averages {
         blocks = max(blocks, ceil_div(s.inner.outputs, chunk_m) *
                                  (lines() ? ceil_div(planes, lines_together) : planes * across));
       });
-      const auto planes = together == 4   ? lowpass_kernel<T, Modulus, 2, 4>
-                          : together == 8 ? lowpass_kernel<T, Modulus, 2, 8>
-                                          : lowpass_kernel<T, Modulus, 2, 16>;
-      run(of_rank(lowpass_lines_kernel<T, Modulus>, planes, lowpass_kernel<T, Modulus, 3, 4>),
+      run(of_rank(lowpass_lines_kernel<T, Modulus>, planes_kernel<T, Modulus>(together),
+                  lowpass_kernel<T, Modulus, 3, 4>),
           {blocks, 1, static_cast<int64_t>(some.size())}, a);
     }
   }

@@ -216,6 +216,14 @@ __global__ void __launch_bounds__(lowpass_threads, lowpass_blocks(Rank, Together
   }
 }
 
+// That of planes for so many outputs together
+template <class T, bool Modulus>
+auto planes_kernel(int together) {
+  return together == 4   ? lowpass_kernel<T, Modulus, 2, 4>
+         : together == 8 ? lowpass_kernel<T, Modulus, 2, 8>
+                         : lowpass_kernel<T, Modulus, 2, 16>;
+}
+
 // The same of lines, so many at a time, in tiles of as many points as there are threads. Blocks:
 // chunks × lines, 1, steps.
 constexpr int lines_together = 8;
