@@ -224,42 +224,46 @@ SCATCUDA_INLINE void butterfly(Complex<T>* x) {
   }
 }
 
-// Radices with a butterfly of their own, dearest first: few passes cost less than cheap passes,
-// because each one goes through the first-level cache. Any other prime goes by the definition.
-constexpr int butterfly_radices[] = {16, 15, 12, 10, 9, 8, 6, 13, 11, 7, 5, 4, 3, 2};
+// The butterflies, and what a pass of each takes with its twiddles and as the last one, without: in
+// picoseconds a point of 16 floats, as `python -m benchmarks.stages --radices` has measured them
+// (AVX-512, AMD Zen 5). Each pass goes through the first-level cache, but the large ones spill
+// registers, those with twiddles more: so a large radix comes last.
+struct Cost {
+  int radix, twiddled, last;
+};
+constexpr Cost pass_costs[] = {{1, 800, 900},    {2, 810, 1140},   {3, 870, 1150},   {4, 1030, 1190},
+                               {5, 1550, 1240},  {6, 1280, 1050},  {7, 1410, 1230},  {8, 1160, 1220},
+                               {9, 1660, 1160},  {10, 1670, 1310}, {11, 2760, 2090}, {12, 1630, 1100},
+                               {13, 3510, 3030}, {15, 2510, 1900}, {16, 2360, 1650}};
 
 SCATCUDA_HD constexpr bool has_butterfly(int n) {
-  for (int r : butterfly_radices) {
-    if (r == n) return true;
-  }
-  return n == 1;
-}
-
-// n = a product of exactly `passes` butterflies, as even as can be; false if there is none
-SCATCUDA_HD constexpr bool split_evenly(int n, int passes, int largest, Radices& out) {
-  if (passes == 1) {
-    if (n > largest || !has_butterfly(n)) return false;
-    out.radix[out.count++] = n;
-    return true;
-  }
-  int power = 1;  // the smallest first factor that leaves the rest possible: power^passes ≥ n
-  for (;; ++power) {
-    int64_t p = 1;
-    for (int i = 0; i < passes; ++i) p *= power;
-    if (p >= n) break;
-  }
-  for (int r = power; r <= largest; ++r) {
-    if (n % r != 0 || !has_butterfly(r)) continue;
-    const int before = out.count;
-    out.radix[out.count++] = r;
-    if (split_evenly(n / r, passes - 1, r, out)) return true;
-    out.count = before;
+  for (const Cost& c : pass_costs) {
+    if (c.radix == n) return true;
   }
   return false;
 }
 
+// The cheapest passes for n points, small radices first; `passes` has those before them, whose
+// `cost` it is. `best` holds what was found so far.
+SCATCUDA_HD constexpr void search_radices(int n, int cost, Radices& passes, Radices& best,
+                                          int& best_cost) {
+  const int least = passes.count == 0 ? 2 : passes.radix[passes.count - 1];
+  if (passes.count + 1 == max_passes) return;
+  for (const Cost& c : pass_costs) {
+    if (c.radix == n && passes.count > 0 && cost + c.last < best_cost) {
+      best = passes, best_cost = cost + c.last;
+      best.radix[best.count++] = n;
+    }
+    if (c.radix < least || n % c.radix != 0 || cost + c.twiddled >= best_cost) continue;
+    passes.radix[passes.count++] = c.radix;
+    search_radices(n / c.radix, cost + c.twiddled, passes, best, best_cost);
+    --passes.count;
+  }
+}
+
+// Primes without a butterfly come first, by the definition.
 SCATCUDA_HD constexpr Radices factorize(int n) {
-  Radices out;
+  Radices primes;
   int smooth = 1;  // the part of n that butterflies can do
   for (int p = 2; n > 1; ++p) {
     if (static_cast<int64_t>(p) * p > n) p = n;
@@ -268,14 +272,19 @@ SCATCUDA_HD constexpr Radices factorize(int n) {
       if (p <= 13) {
         smooth *= p;
       } else {
-        out.radix[out.count++] = p;
+        primes.radix[primes.count++] = p;
       }
     }
   }
-  for (int passes = 1; smooth > 1 && !split_evenly(smooth, passes, 16, out); ++passes) {
+  Radices best, passes;
+  int cost = 1 << 30;
+  if (primes.count > 0 && has_butterfly(smooth)) {
+    best.radix[best.count++] = smooth;
+  } else {
+    search_radices(smooth, 0, passes, best, cost);
   }
-  if (smooth == 1 || out.count == 1) out.radix[out.count++] = 1;
-  return out;
+  for (int i = 0; i < best.count; ++i) primes.radix[primes.count++] = best.radix[i];
+  return primes;
 }
 
 }  // namespace SCATCUDA_ISA

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "../core/fft.h"
+#include "stopwatch.h"
 
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {

@@ -60,8 +60,12 @@ class Walk {
 
   void operator()(const T* x, T* S, const SignalBuffers<T>& signal, const Own* own,
                   const Team& team) const {
-    pad(p_, x, signal.width, signal.padded);
+    {
+      SCATCUDA_STAGE(pad);
+      pad(p_, x, signal.width, signal.padded);
+    }
     if (p_.average >= 0) {
+      SCATCUDA_STAGE(lowpass_columns);
       const Step& average = p_.steps[p_.average];
       average_plane(lowpass_of(average, p_.padded), signal.padded, signal.width, signal.lowpassed,
                     signal.lowpassed_2, S + average.channel * p_.unit);
@@ -122,6 +126,7 @@ class Walk {
     return spectrum_at(level.u_hat + i * layouts_[index].u_hat, p_.steps[index].grid);
   }
   Spectrum<T> spectrum_of(const SignalBuffers<T>& signal, const Own& own) const {
+    SCATCUDA_STAGE(signal_spectrum);
     const Spectrum<T> x_hat = spectrum_at(signal.spectrum, p_.padded);
     plane_spectrum(lines_of(p_.line), signal.padded, signal.width, signal.half, x_hat, own);
     return x_hat;
@@ -233,6 +238,7 @@ class Walk {
   void propagate(int index, const Spectrum<T>& source, int64_t plane, int64_t first_chunk,
                  int64_t last_chunk, const LevelBuffers<T>& level, const Own* own, const Team& team,
                  T* S) const {
+    SCATCUDA_STEP(index);
     const Step& s = p_.steps[index];
     const Layout<T>& l = layouts_[index];
     with_slots<T>(l.slots, [&](auto slots) {

@@ -31,7 +31,10 @@ class WalkBack : private Walk<T> {
   // three may be null.
   void operator()(const T* x, const T* gS, const Gradients<T>& grad, const SignalBuffers<T>& signal,
                   const Own* own, const Team& team) const {
-    pad(p_, x, signal.width, signal.padded);
+    {
+      SCATCUDA_STAGE(pad);
+      pad(p_, x, signal.width, signal.padded);
+    }
     if (p_.gathered) gathered(signal, gS, grad, own, team);
     if (grad.phi != nullptr && p_.average >= 0) {
       average_filters(p_.steps[p_.average], p_.padded, signal,
@@ -46,6 +49,7 @@ class WalkBack : private Walk<T> {
         back(p_.children[i], x_hat, to_x_hat, 0, gS, grad, signal.level, own, team);
       }
       if (grad.x == nullptr) return;
+      SCATCUDA_STAGE(signal_adjoint);
       hermitian_part(to_x_hat, x_hat, p_.padded.first / 2 + 1, p_.padded.last);
       plane_spectrum_adjoint(lines_of(p_.line), x_hat, signal.half, signal.width, signal.padded,
                              own[team.home()]);
@@ -61,6 +65,7 @@ class WalkBack : private Walk<T> {
   void back(int index, const Spectrum<T>& source, const Spectrum<T>& to_source, int64_t plane,
             const T* gS, const Gradients<T>& grad, const LevelBuffers<T>& level, const Own* own,
             const Team& team) const {
+    SCATCUDA_STEP(index);
     const Step& s = p_.steps[index];
     const Layout<T>& l = layouts_[index];
     with_slots<T>(l.slots, [&](auto slots) {
@@ -98,11 +103,15 @@ class WalkBack : private Walk<T> {
       for (int64_t i = first; i < last; ++i) {
         const Spectrum<T> u_hat = u_hat_of(level, index, i);
         const Spectrum<T> to_u_hat = spectrum_at(next.grad_source, s.grid);
-        clear(to_u_hat);
+        {
+          SCATCUDA_STAGE(mirror);
+          clear(to_u_hat);
+        }
         for (int child = 0; child < s.child_count; ++child) {
           back(s.children[child], u_hat, to_u_hat, plane * family + i, gS, grad, next, own,
                Team(nullptr, t));
         }
+        SCATCUDA_STAGE(mirror);
         hermitian_part(to_u_hat, u_hat, s.grid.first, s.grid.last / 2 + 1);
       }
     });
@@ -123,6 +132,7 @@ class WalkBack : private Walk<T> {
     Spread<T> across{};
     across.inputs = s.grid.last;
     if (s.average >= 0) {
+      SCATCUDA_STAGE(spread);
       if (a.across.matrix != nullptr) across = spreads_[p_.steps[s.average].matrix[2]];
       const Own& here = own[team.home()];
       gather_filters<Q>(gS + this->place_of_plane(s, plane * family + lane), min(Q, family - lane),

@@ -204,8 +204,10 @@ void wavelet_columns(const Spectrum<T>& spectrum, const Box<T>& box, const Fold&
       target.p[i] = out.p + c1 * middle + c2 * tile_rows * 2 * Q;
       if (!met) continue;
       const auto sum = fold.flat ? fold_column<Q, true, T> : fold_column<Q, false, T>;
+      SCATCUDA_STAGE(fold);
       sum(spectrum, box, fold, c1, c2, own.line + i * Q);
     }
+    SCATCUDA_STAGE(columns);
     if (met) {
       transform_line<1>(down, Line<T>{own.line}, target, own.work, own.spare);
     } else {
@@ -350,7 +352,11 @@ void wavelet_columns_adjoint(const Plane<T>& wavelet, const Box<T>& box, const F
       met = met || fold.meets(c1, c - c1 * columns);
     }
     if (!met) continue;
-    transform_line<-1>(down, source, Line<T>{own.line}, own.work, own.spare);
+    {
+      SCATCUDA_STAGE(columns_adjoint);
+      transform_line<-1>(down, source, Line<T>{own.line}, own.work, own.spare);
+    }
+    SCATCUDA_STAGE(unfold);
     for (int i = 0; i < Slots && group * Slots + i < total; ++i) {
       const int64_t c = group * Slots + i, c1 = c / columns, c2 = c % columns;
       T* slot = own.line + i * Q;

@@ -222,6 +222,7 @@ template <int Q, class T>
 SCATCUDA_KERNEL void finish(const PlaneLowpass<T>& a, const Plane<T>& reduced, int64_t filters,
                             int64_t apart, const ThreadBuffers<T>& own, T* S) {
   const int64_t stride = reduced.stride, n = a.outputs.last, rows = a.outputs.first;
+  SCATCUDA_STAGE(lowpass_columns);
   if (a.down.matrix == nullptr) sum_rows(reduced, a.grid.first * a.grid.middle, own.tile);
   for (int64_t r = 0; a.down.matrix != nullptr && r < a.grid.middle; ++r) {
     lowpass_columns(a.down, reduced.p + r * a.grid.first * stride, stride, stride,
@@ -233,6 +234,7 @@ SCATCUDA_KERNEL void finish(const PlaneLowpass<T>& a, const Plane<T>& reduced, i
     tile = own.tile_2;
   }
   const int64_t area = rows * a.outputs.middle * n;
+  SCATCUDA_STAGE(coefficients);
   for (int64_t o = 0; o < rows * a.outputs.middle; ++o) {
     const T* from = tile + (o % a.outputs.middle * rows + o / a.outputs.middle) * stride;
     for (int64_t i = 0; i < n; i += Q) {

@@ -73,7 +73,11 @@ void spectrum_columns(const Plane<T>& u_hat, const LineTransform<T>& down, const
       if (i % Q == 0) source.p[i / Q] = column_of(u_hat, grid, c, Q);
       target[i] = out.p + i % Q * apart + c * out.column;
     }
-    transform_line<-1>(down, source, line, own.work, own.spare);
+    {
+      SCATCUDA_STAGE(spectra_columns);
+      transform_line<-1>(down, source, line, own.work, own.spare);
+    }
+    SCATCUDA_STAGE(spectra);
     line.store(down.n, line.load(0));
     for (int64_t k = 0; k <= down.n; k += W) {
       for (int part = 0; part < 2; ++part) {
@@ -105,6 +109,7 @@ void spectrum_columns_adjoint(const Spectrum<T>& spectra, int64_t apart,
       if (i % Q == 0) target.p[i / Q] = column_of(u_hat, grid, c, Q);
       source[i] = spectra.p + i % Q * apart + c * spectra.column;
     }
+    SCATCUDA_STAGE(spectra_columns_inverse);
     for (int64_t k = 0; k < down.n; k += W) {
       for (int part = 0; part < 2; ++part) {
         V rows[W];

@@ -150,6 +150,7 @@ void wavelet_rows(const Rows<T>& rows, int64_t first, int64_t last, const Thread
       }
       // a half beyond the last row repeats it, and only where its spectrum shares the transform
       if (half >= halves && rows.u_hat.p == nullptr) continue;
+      SCATCUDA_STAGE(rows);
       T* u = own.line + half * W;
       if (rows.norm) {
         norm_row<T, Slots>(rows, r, u, own);
@@ -159,6 +160,7 @@ void wavelet_rows(const Rows<T>& rows, int64_t first, int64_t last, const Thread
       }
     }
     if (rows.reduced.p != nullptr && rows.powers == nullptr) {
+      SCATCUDA_STAGE(lowpass_rows);
       const auto along = halves == 2 ? lowpass_rows<2, T, Slots> : lowpass_rows<1, T, Slots>;
       along(rows.lowpass, own.line, target);
     } else if (rows.reduced.p != nullptr) {
@@ -166,6 +168,7 @@ void wavelet_rows(const Rows<T>& rows, int64_t first, int64_t last, const Thread
       along(rows.powers, rows.power_count, rows.scale, own.line, across.n, target);
     }
     if (rows.u_hat.p == nullptr) continue;
+    SCATCUDA_STAGE(rows_forward);
     transform_line<-1>(across, line, line, own.work, own.spare);
     const SlotLines<T, Slots> spectra[] = {rows.template spectra<Slots>(start),
                                            rows.template spectra<Slots>(start + Slots)};
@@ -310,6 +313,7 @@ void wavelet_rows_adjoint(const Rows<T>& rows, const Spread<T>& spread, int64_t 
   for (int64_t group = first; group < last; ++group) {
     const bool further = rows.u_hat.p != nullptr;
     if (further) {
+      SCATCUDA_STAGE(rows_inverse);
       // two rows of spectra of real rows, A and B, as the one of a + i b
       const auto a_rows = rows.template spectra<Slots>(2 * group * Slots);
       const auto b_rows = rows.template spectra<Slots>((2 * group + 1) * Slots);
@@ -336,9 +340,16 @@ void wavelet_rows_adjoint(const Rows<T>& rows, const Spread<T>& spread, int64_t 
       if (rows.norm) norm_row<T, Slots>(rows, r, own.norm, own);
       for (int64_t chunk = 0; chunk < rows.chunks; ++chunk) {
         const auto plane = rows.template source<Slots>(r, chunk);
-        transform_line<1>(across, plane, line, own.work, own.spare);
+        {
+          SCATCUDA_STAGE(rows);
+          transform_line<1>(across, plane, line, own.work, own.spare);
+        }
         if (chunk == 0) filters(r, g);
-        turn(rows, spread, g, more ? back : nullptr, rows.norm ? own.norm : nullptr, line);
+        {
+          SCATCUDA_STAGE(turn);
+          turn(rows, spread, g, more ? back : nullptr, rows.norm ? own.norm : nullptr, line);
+        }
+        SCATCUDA_STAGE(rows_adjoint);
         transform_line<-1>(across, line, plane, own.work, own.spare);
       }
     }

@@ -1,0 +1,67 @@
+// Where a call's time goes, by step of the program and by stage, in builds that ask for it
+// (SCATCUDA_STOPWATCH: see benchmarks/stages.py). Elsewhere it is nothing.
+//
+//   SCATCUDA_STEP(index);     what follows in this scope is of this step; −1: of the signal
+//   SCATCUDA_STAGE(columns);  and of this stage, but for what stages within it take
+#pragma once
+
+#if defined(SCATCUDA_STOPWATCH)
+#include <x86intrin.h>
+
+#include <cstdint>
+
+namespace scatcuda {
+
+#define SCATCUDA_STAGES(X)                                                                    \
+  X(pad) X(signal_spectrum) X(fold) X(columns) X(rows) X(lowpass_rows) X(rows_forward)        \
+  X(spectra_columns) X(spectra) X(lowpass_columns) X(coefficients) X(spectra_columns_inverse) \
+  X(rows_inverse) X(spread) X(turn) X(rows_adjoint) X(columns_adjoint) X(unfold) X(mirror)    \
+  X(signal_adjoint) X(line) X(group) X(pair) X(rest)
+enum class Stage {
+#define SCATCUDA_NAME(name) name,
+  SCATCUDA_STAGES(SCATCUDA_NAME)
+#undef SCATCUDA_NAME
+};
+
+// Of one thread
+struct Stopwatch {
+  static constexpr int most_steps = 64, stages = static_cast<int>(Stage::rest) + 1;
+  int64_t ticks[most_steps][stages] = {};
+  int64_t* now = &ticks[0][stages - 1];
+  int64_t since = 0;
+  int step = 0;
+
+  int64_t* turn_to(int64_t* next) {
+    const int64_t time = static_cast<int64_t>(__rdtsc());
+    *now += time - since, since = time;
+    int64_t* before = now;
+    now = next;
+    return before;
+  }
+};
+inline Stopwatch stopwatch;
+
+struct StageScope {
+  int64_t* before;
+  explicit StageScope(Stage stage)
+      : before(stopwatch.turn_to(stopwatch.ticks[stopwatch.step] + static_cast<int>(stage))) {}
+  ~StageScope() { stopwatch.turn_to(before); }
+};
+struct StepScope {
+  int before = stopwatch.step;
+  explicit StepScope(int step) {
+    stopwatch.step = step + 1 < Stopwatch::most_steps ? step + 1 : Stopwatch::most_steps - 1;
+  }
+  ~StepScope() { stopwatch.step = before; }
+};
+#define SCATCUDA_JOIN(a, b) a##b
+#define SCATCUDA_SCOPE(line) SCATCUDA_JOIN(scope_, line)
+#define SCATCUDA_STAGE(name) \
+  const ::scatcuda::StageScope SCATCUDA_SCOPE(__LINE__)(::scatcuda::Stage::name)
+#define SCATCUDA_STEP(index) const ::scatcuda::StepScope SCATCUDA_SCOPE(__LINE__)(index)
+
+}  // namespace scatcuda
+#else
+#define SCATCUDA_STAGE(name)
+#define SCATCUDA_STEP(index)
+#endif
