@@ -6,6 +6,12 @@
 
 namespace scatcuda {
 
+const Executor here{1,
+                    [](void*, int64_t tasks, void (*body)(void*, int64_t), void* closure) {
+                      for (int64_t task = 0; task < tasks; ++task) body(closure, task);
+                    },
+                    nullptr};
+
 scatcuda_status read_program(const std::string& text, const scatcuda_tables& tables,
                              ProgramPointer* program, Sizes* sizes, scatcuda_message* message) {
   if (tables.type != SCATCUDA_FLOAT32 && tables.type != SCATCUDA_FLOAT64) {
@@ -73,6 +79,21 @@ scatcuda_status make_plan(const std::string& text, const scatcuda_tables& tables
   if (error != nullptr) {
     scatcuda_plan_destroy(p);
     return fail(message, SCATCUDA_BAD_PLAN, "%s", error);
+  }
+  const bool laid_out = with_type(tables.type, [&](auto number) {
+    using T = decltype(number);
+    const int64_t numbers = cpu::laid_out_numbers(*p->program, p->bank<T>());
+    void* to = nullptr;
+    if (numbers == 0) return true;
+    if (posix_memalign(&to, 64, static_cast<size_t>(numbers) * sizeof(T)) != 0) return false;
+    p->layout.reset(to);
+    cpu::lay_out(*p->program, p->bank<T>(), static_cast<T*>(to), here);
+    p->laid_out = to;
+    return true;
+  });
+  if (!laid_out) {
+    scatcuda_plan_destroy(p);
+    return fail(message, SCATCUDA_NO_MEMORY, "no memory for the filters of a plan once more");
   }
   *plan = p;
   return SCATCUDA_OK;

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <string>
 
@@ -28,10 +29,12 @@ struct Filtered {
   Sizes sizes;
   const void *psi, *phi;
   const int64_t *psi_support, *phi_support;
+  const void* laid_out = nullptr;  // see Bank
 
   template <class T>
   Bank<T> bank() const {
-    return {static_cast<const T*>(psi), psi_support, static_cast<const T*>(phi), phi_support};
+    return {static_cast<const T*>(psi), psi_support, static_cast<const T*>(phi), phi_support,
+            static_cast<const T*>(laid_out)};
   }
 };
 
@@ -40,6 +43,7 @@ struct Filtered {
 // At the beginning of a block of memory that holds the tables, too
 struct scatcuda_plan : scatcuda::Filtered {
   std::string text;  // of the program
+  std::unique_ptr<void, decltype(&std::free)> layout{nullptr, std::free};
 };
 
 namespace scatcuda {
@@ -128,6 +132,9 @@ struct Places {
     end = behind(phi_support, sizes.phi_support);
   }
 };
+
+// Runs tasks one after the other
+extern const Executor here;
 
 // f(T{}) for the number type of a plan
 template <class F>

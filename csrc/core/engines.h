@@ -27,6 +27,9 @@ struct Bank {
   const int64_t* psi_support;  // of each set: its first number in psi; head, tail of every axis
   const T* phi;                // the matrices one after the other
   const int64_t* phi_support;  // of each matrix row first and last + 1 non-zero, modulo its length
+  // psi once more, as the CPU engine's folds of images read it (cpu::lay_out); where it is null,
+  // they lay it out anew in every call
+  const T* laid_out = nullptr;
 };
 
 // run(self, tasks, body, closure) runs body(closure, 0), …, body(closure, tasks − 1), at once where
@@ -51,6 +54,13 @@ const char* isa();
 
 template <class T>
 int64_t workspace_bytes(const Program& program, int64_t B, int64_t threads);
+
+// The numbers of Bank::laid_out for the boxes of a bank; 0 where the engine does not want it. The
+// same on all processors.
+template <class T>
+int64_t laid_out_numbers(const Program& program, const Bank<T>& bank);
+template <class T>
+void lay_out(const Program& program, const Bank<T>& bank, T* out, const Executor& executor);
 
 // x [B, signal] -> S [B, channels, sides], both contiguous. The workspace is 64-byte aligned.
 template <class T>

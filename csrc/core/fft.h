@@ -231,10 +231,10 @@ SCATCUDA_INLINE void butterfly(Complex<T>* x) {
 struct Cost {
   int radix, twiddled, last;
 };
-constexpr Cost pass_costs[] = {{1, 800, 900},    {2, 810, 1140},   {3, 870, 1150},   {4, 1030, 1190},
-                               {5, 1550, 1240},  {6, 1280, 1050},  {7, 1410, 1230},  {8, 1160, 1220},
-                               {9, 1660, 1160},  {10, 1670, 1310}, {11, 2760, 2090}, {12, 1630, 1100},
-                               {13, 3510, 3030}, {15, 2510, 1900}, {16, 2360, 1650}};
+constexpr Cost pass_costs[] = {
+    {1, 800, 900},    {2, 810, 1140},   {3, 870, 1150},   {4, 1030, 1190},  {5, 1550, 1240},
+    {6, 1280, 1050},  {7, 1410, 1230},  {8, 1160, 1220},  {9, 1660, 1160},  {10, 1670, 1310},
+    {11, 2760, 2090}, {12, 1630, 1100}, {13, 3510, 3030}, {15, 2510, 1900}, {16, 2360, 1650}};
 
 SCATCUDA_HD constexpr bool has_butterfly(int n) {
   for (const Cost& c : pass_costs) {
@@ -278,7 +278,7 @@ SCATCUDA_HD constexpr Radices factorize(int n) {
   }
   Radices best, passes;
   int cost = 1 << 30;
-  if (primes.count > 0 && has_butterfly(smooth)) {
+  if (smooth == 1 || (primes.count > 0 && has_butterfly(smooth))) {
     best.radix[best.count++] = smooth;
   } else {
     search_radices(smooth, 0, passes, best, cost);

@@ -691,8 +691,7 @@ int64_t most_signals(const Program& p) {
 
 int64_t lanes_of(int64_t count) { return count <= 4 ? 4 : count <= 8 ? 8 : round_up(count, 16); }
 
-const char* support_error(const Program& p, int64_t psi_entries, const int64_t* psi_support,
-                          const int64_t* phi_support) {
+const char* psi_support_error(const Program& p, int64_t psi_entries, const int64_t* psi_support) {
   for (int i = 0; i < p.set_count; ++i) {
     const Set& set = p.sets[i];
     const int64_t* box = psi_support + set.row;
@@ -708,6 +707,13 @@ const char* support_error(const Program& p, int64_t psi_entries, const int64_t* 
       return "psi_support has a box that reaches outside psi";
     }
   }
+  return nullptr;
+}
+
+const char* support_error(const Program& p, int64_t psi_entries, const int64_t* psi_support,
+                          const int64_t* phi_support) {
+  const char* error = psi_support_error(p, psi_entries, psi_support);
+  if (error != nullptr) return error;
   for (int i = 0; i < p.matrix_count; ++i) {
     const Matrix& m = p.matrices[i];
     const int64_t* band = phi_support + 2 * m.row;
@@ -718,6 +724,19 @@ const char* support_error(const Program& p, int64_t psi_entries, const int64_t* 
     }
   }
   return nullptr;
+}
+
+int64_t table_numbers(const Program& p, const int64_t* psi_support) {
+  int64_t end = 0;
+  for (int i = 0; i < p.set_count; ++i) {
+    const int64_t* box = psi_support + p.sets[i].row;
+    int64_t kept = p.sets[i].lanes;
+    for (int axis = 0; axis < p.sets[i].axes; ++axis) {
+      kept *= p.sets[i].side[axis] - box[2 + 2 * axis] + box[1 + 2 * axis];
+    }
+    end = max(end, box[0] + kept);
+  }
+  return end;
 }
 
 }  // namespace scatcuda

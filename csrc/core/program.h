@@ -172,6 +172,11 @@ ProgramPointer parse_program(const std::string& text, std::string* why);
 // `psi_entries` is the length of psi. The CPU engine trusts its tables.
 const char* support_error(const Program& program, int64_t psi_entries, const int64_t* psi_support,
                           const int64_t* phi_support);
+const char* psi_support_error(const Program& program, int64_t psi_entries,
+                              const int64_t* psi_support);
+
+// How many numbers of psi the tables of a support that fits are
+int64_t table_numbers(const Program& program, const int64_t* psi_support);
 
 int64_t most_signals(const Program& program);  // of a batch
 int64_t lanes_of(int64_t count);

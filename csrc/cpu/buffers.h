@@ -230,10 +230,10 @@ struct SignalBuffers : PlaneBuffers<T> {
 template <class T>
 struct ThreadBuffers {
   static constexpr int W = full_lanes<T>;
-  T *line, *work, *spare;  // one line of complex vectors each
-  T* start = nullptr;      // backward: a line, what two rows of U are sent back from the next order
-  T* norm = nullptr;       // backward: a line, the norms of a row
-  T* tile = nullptr;       // coefficients before their filters are parted, after each axis
+  T *line, *work, *spare, *mirror;  // one line of complex vectors each
+  T* start = nullptr;  // backward: a line, what two rows of U are sent back from the next order
+  T* norm = nullptr;   // backward: a line, the norms of a row
+  T* tile = nullptr;   // coefficients before their filters are parted, after each axis
   T* tile_2 = nullptr;
   T* lowpassed = nullptr;        // backward: |W| Qᵀ, for the low-pass' own gradient
   T* group = nullptr;            // a line, the spectrum along the axis of a group
@@ -251,6 +251,7 @@ struct ThreadBuffers {
     line = arena.take<T>(length);
     work = arena.take<T>(length);
     spare = arena.take<T>(length);
+    mirror = arena.take<T>(length);
     if (pass != Pass::forward) start = arena.take<T>(length), norm = arena.take<T>(length);
     int64_t tiles = 0, tiles_2 = 0, lowpasses = 0;
     for (int i = 0; i < p.step_count; ++i) {

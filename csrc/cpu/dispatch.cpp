@@ -88,6 +88,14 @@ template <class T>
 void modulus_backward(int64_t count, const T* g, const T* z, T* out, const Executor& executor) {
   engine<T>().modulus_backward(count, g, z, out, executor);
 }
+template <class T>
+int64_t laid_out_numbers(const Program& program, const Bank<T>& bank) {
+  return engine<T>().laid_out_numbers(program, bank);
+}
+template <class T>
+void lay_out(const Program& program, const Bank<T>& bank, T* out, const Executor& executor) {
+  engine<T>().lay_out(program, bank, out, executor);
+}
 
 #define SCATCUDA_INSTANTIATE(T)                                                                   \
   template int64_t workspace_bytes<T>(const Program&, int64_t, int64_t);                          \
@@ -101,6 +109,8 @@ void modulus_backward(int64_t count, const T* g, const T* z, T* out, const Execu
                                T*, const Executor&);                                              \
   template void filter_fold_backward<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*,    \
                                         const T*, const T*, T*, T*, const Executor&);             \
+  template int64_t laid_out_numbers<T>(const Program&, const Bank<T>&);                           \
+  template void lay_out<T>(const Program&, const Bank<T>&, T*, const Executor&);                  \
   template void modulus<T>(int64_t, const T*, T*, const Executor&);                               \
   template void modulus_backward<T>(int64_t, const T*, const T*, T*, const Executor&);
 SCATCUDA_INSTANTIATE(float)

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <new>
+#include <vector>
 
 #include "signals/engine.h"
 #include "stages.h"
@@ -65,6 +66,7 @@ int64_t forward(const Program& p, const Bank<T>& bank, int64_t B, const T* x, T*
   const int64_t threads = share ? executor.threads : max(1, min(executor.threads, B));
   const Crew crew(p, Pass::forward, share, threads, arena);
   if (workspace == nullptr) return arena.used();
+  walk.lay_out(executor);
   const int64_t points = points_of(p.signal), results = p.channels * p.unit;
   crew.each(executor, B, [&](int64_t b, const auto& signal, const auto* own, const Team& team) {
     walk(x + b * points, S + b * results, signal, own, team);
@@ -95,6 +97,7 @@ int64_t backward(const Program& p, const Bank<T>& bank, int64_t psi_entries, boo
   const Crew crew(p, pass, share, threads, arena);
   T* sums = filters ? arena.take<T>(groups * entries) : nullptr;
   if (workspace == nullptr) return arena.used();
+  walk.lay_out(executor);
 
   const int64_t points = points_of(p.signal), results = p.channels * p.unit;
   crew.each(executor, groups,
@@ -118,6 +121,21 @@ int64_t backward(const Program& p, const Bank<T>& bank, int64_t psi_entries, boo
     (i < psi_entries ? gradients.psi[i] : gradients.phi[i - psi_entries]) = total;
   }
   return arena.used();
+}
+
+int64_t numbers_to_lay_out(const Program& p, const Bank<T>& bank) {
+  return are_signals<T>(p) ? 0 : laid_out_numbers(p, bank);
+}
+
+void lay_all_out(const Program& p, const Bank<T>& bank, T* out, const Executor& executor) {
+  for_mirrored<T>(p, [&](int i, Mirrored<T> fold) {
+    std::vector<int64_t> before(static_cast<size_t>(fold.pairs() + 1));
+    const Box<T> psi = box_of(p, bank, p.steps[i], 0);
+    fold.before = before.data();
+    const int64_t numbers = fold.take_box(psi.ends);
+    lay_out(fold, psi, out, Team(&executor, 0));
+    out += numbers;
+  });
 }
 
 int64_t workspace_bytes(const Program& p, int64_t B, int64_t threads) {
@@ -164,8 +182,9 @@ Status scattering_backward(const Program& p, const Bank<T>& bank, int64_t psi_en
 #define SCATCUDA_PASTE(isa, real) engine_##isa##_##real
 #define SCATCUDA_ENGINE(isa, real) SCATCUDA_PASTE(isa, real)
 const Engine<T> SCATCUDA_ENGINE(SCATCUDA_ISA, SCATCUDA_REAL) = {
-    workspace_bytes,     scattering,         backward_workspace_bytes,
-    scattering_backward, filter_fold<T>,     filter_fold_backward<T>,
-    modulus<T>,          modulus_backward<T>};
+    workspace_bytes,     scattering,          backward_workspace_bytes,
+    scattering_backward, filter_fold<T>,      filter_fold_backward<T>,
+    modulus<T>,          modulus_backward<T>, numbers_to_lay_out,
+    lay_all_out};
 
 }  // namespace scatcuda

@@ -47,6 +47,20 @@ SCATCUDA_INLINE void store(T* p, const V& v) {
   std::memcpy(p, &v, sizeof v);
 }
 
+// A vector that is used more than once stays in a register: compilers may read it again for each
+// use, as the operand of an instruction, where loads are what there is too much of.
+template <class V>
+SCATCUDA_INLINE V held(V v) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(v));
+#elif defined(__SSE2__)
+  asm("" : "+x"(v));
+#elif defined(__aarch64__)
+  asm("" : "+w"(v));
+#endif
+  return v;
+}
+
 template <int Lanes, class T>
 SCATCUDA_INLINE Vector<T, Lanes> concatenate(Vector<T, Lanes / 2> a, Vector<T, Lanes / 2> b) {
   if constexpr (Lanes == 16) {

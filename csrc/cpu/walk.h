@@ -46,6 +46,7 @@ class Walk {
     layouts_ = arena.take<Layout<T>>(p.step_count);
     lowpasses_ = arena.take<PlaneLowpass<T>>(p.step_count);
     if (p.gathered) arrange_groups(arena);
+    arrange_mirrored(arena);
     if (lines_ == nullptr || layouts_ == nullptr) return;
     for (int i = 0; i < p.line_count; ++i) {
       const LinePlan& line = p.lines[i];
@@ -56,6 +57,26 @@ class Walk {
       if (s.kind == Kind::wavelet) layouts_[i] = Layout<T>(p, s, pass);
       lowpasses_[i] = s.average < 0 ? PlaneLowpass<T>{} : lowpass_of(p.steps[s.average], s.grid);
     }
+  }
+
+  // Lays the filters out as their folds read them, unless they are; to be called before all else
+  void lay_out(const Executor& executor) const {
+    SCATCUDA_STAGE(layout);
+    if (mirrored_ == nullptr) return;
+    const T* from = bank_.laid_out == nullptr ? laid_out_ : bank_.laid_out;
+    int64_t sum = 0;
+    for_mirrored<T>(p_, [&](int i, const Mirrored<T>&) {
+      const Box<T> psi = box(p_.steps[i], 0);
+      Mirrored<T>& fold = mirrored_[i];
+      fold.psi = from + sum;
+      if (bank_.laid_out == nullptr) {
+        const int64_t numbers = fold.take_box(psi.ends);
+        scatcuda::lay_out(fold, psi, laid_out_ + sum, Team(&executor, 0));
+        sum += numbers;
+      } else {
+        sum += fold.take_box(psi.ends);
+      }
+    });
   }
 
   void operator()(const T* x, T* S, const SignalBuffers<T>& signal, const Own* own,
@@ -112,16 +133,13 @@ class Walk {
     }
     return a;
   }
+  // How the columns of its W are made in pairs, null where they are not
+  const Mirrored<T>* mirrored(const Step& s) const {
+    return mirrored_ == nullptr ? nullptr : mirrored_ + (&s - p_.steps);
+  }
   // Planes that a step makes of one of its source's
   int64_t family_of(const Step& s) const { return s.rho == Rho::norm ? 1 : p_.sets[s.set].count; }
-  Box<T> box(const Step& s, int64_t first_lane) const {
-    static const int64_t whole[] = {1, 1};
-    const Set& set = p_.sets[s.set];
-    const int64_t* row = bank_.psi_support + set.row + 1;
-    return {bank_.psi + row[-1] + first_lane,
-            set.lanes,
-            {p_.rank > 1 ? row : whole, p_.rank > 2 ? row + 2 : whole, row + 2 * (p_.rank - 1)}};
-  }
+  Box<T> box(const Step& s, int64_t first_lane) const { return box_of(p_, bank_, s, first_lane); }
   Spectrum<T> u_hat_of(const LevelBuffers<T>& level, int index, int64_t i) const {
     return spectrum_at(level.u_hat + i * layouts_[index].u_hat, p_.steps[index].grid);
   }
@@ -203,8 +221,15 @@ class Walk {
   void filter(const Step& s, const Layout<T>& l, const Spectrum<T>& source, int64_t chunk,
               const LevelBuffers<T>& level, const Own* own, const Team& team) const {
     const Box<T> psi = box(s, chunk * l.Q);
-    const Fold fold(source.grid, s, psi.ends);
     const Plane<T> wavelet = wavelet_of(level, l, chunk);
+    if (const Mirrored<T>* fold = mirrored(s)) {
+      team.over(PairGroups<T, Slots>::count(*fold), [&](int64_t first, int64_t last, int64_t t) {
+        mirrored_columns<T, Slots>(source, *fold, chunk * l.Q, lines_[s.line[0]], wavelet, first,
+                                   last, own[t]);
+      });
+      return;
+    }
+    const Fold fold(source.grid, s, psi.ends);
     team.over(ceil_div(s.grid.middle * s.grid.last, Slots), [&](int64_t first, int64_t last,
                                                                 int64_t t) {
       wavelet_columns<T, Slots>(source, psi, fold, lines_[s.line[0]], wavelet, first, last, own[t]);
@@ -304,6 +329,18 @@ class Walk {
     }
   }
 
+  // Room for the filters as the folds of images read them
+  void arrange_mirrored(Arena& arena) {
+    const int64_t numbers = most_laid_out<T>(p_);
+    if (numbers == 0) return;
+    mirrored_ = arena.take<Mirrored<T>>(p_.step_count);
+    for_mirrored<T>(p_, [&](int i, Mirrored<T> fold) {
+      fold.before = arena.take<int64_t>(fold.pairs() + 1);
+      if (mirrored_ != nullptr) mirrored_[i] = fold;
+    });
+    laid_out_ = arena.take<T>(numbers);
+  }
+
   // --- steps that gather ---
 
   // Of short axes, their filters by the definition
@@ -391,9 +428,11 @@ class Walk {
   const Program& p_;
   const Bank<T>& bank_;
   LineTransform<T>* lines_;
-  Layout<T>* layouts_;              // of each step
-  PlaneLowpass<T>* lowpasses_;      // of each step's average
-  Mixture<T>* mixtures_ = nullptr;  // of each group step
+  Mirrored<T>* mirrored_ = nullptr;  // of each wavelet step, or of none
+  T* laid_out_ = nullptr;            // their filters, where the bank does not have them
+  Layout<T>* layouts_;               // of each step
+  PlaneLowpass<T>* lowpasses_;       // of each step's average
+  Mixture<T>* mixtures_ = nullptr;   // of each group step
 };
 
 }  // namespace SCATCUDA_ISA

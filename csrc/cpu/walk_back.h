@@ -17,6 +17,7 @@ class WalkBack : private Walk<T> {
 
  public:
   using Own = ThreadBuffers<T>;
+  using Base::lay_out;
 
   WalkBack(const Program& p, const Bank<T>& bank, Pass pass, Arena& arena)
       : Base(p, bank, pass, arena) {
@@ -44,13 +45,14 @@ class WalkBack : private Walk<T> {
       const Spectrum<T> x_hat = this->spectrum_of(signal, own[team.home()]);
       const Spectrum<T> to_x_hat =
           spectrum_at(grad.x == nullptr ? nullptr : signal.level.grad_source, p_.padded);
-      if (grad.x != nullptr) clear(to_x_hat);
+      if (grad.x != nullptr) clear(to_x_hat, half());
       for (int i = 0; i < p_.child_count; ++i) {
         back(p_.children[i], x_hat, to_x_hat, 0, gS, grad, signal.level, own, team);
       }
       if (grad.x == nullptr) return;
       SCATCUDA_STAGE(signal_adjoint);
-      hermitian_part(to_x_hat, x_hat, p_.padded.first / 2 + 1, p_.padded.last);
+      const auto take = half() ? take_half<T> : hermitian_part<T>;
+      take(to_x_hat, x_hat, p_.padded.first / 2 + 1, p_.padded.last);
       plane_spectrum_adjoint(lines_of(p_.line), x_hat, signal.half, signal.width, signal.padded,
                              own[team.home()]);
     }
@@ -60,8 +62,11 @@ class WalkBack : private Walk<T> {
   }
 
  private:
+  // Whether gradients of spectra are those of real planes, so that half of them is enough
+  bool half() const { return this->mirrored_ != nullptr; }
+
   // One step on one plane of its source: what S, and all that follows, send back to the source's
-  // spectrum
+  // spectrum, or to half of it
   void back(int index, const Spectrum<T>& source, const Spectrum<T>& to_source, int64_t plane,
             const T* gS, const Gradients<T>& grad, const LevelBuffers<T>& level, const Own* own,
             const Team& team) const {
@@ -105,14 +110,15 @@ class WalkBack : private Walk<T> {
         const Spectrum<T> to_u_hat = spectrum_at(next.grad_source, s.grid);
         {
           SCATCUDA_STAGE(mirror);
-          clear(to_u_hat);
+          clear(to_u_hat, half());
         }
         for (int child = 0; child < s.child_count; ++child) {
           back(s.children[child], u_hat, to_u_hat, plane * family + i, gS, grad, next, own,
                Team(nullptr, t));
         }
         SCATCUDA_STAGE(mirror);
-        hermitian_part(to_u_hat, u_hat, s.grid.first, s.grid.last / 2 + 1);
+        const auto take = half() ? take_half<T> : hermitian_part<T>;
+        take(to_u_hat, u_hat, s.grid.first, s.grid.last / 2 + 1);
       }
     });
     // the filters of the lanes beside the others may be anything: they take no part
@@ -188,14 +194,21 @@ class WalkBack : private Walk<T> {
                       const Spectrum<T>& to_source, int64_t chunk, const Gradients<T>& grad,
                       const LevelBuffers<T>& level, const Own* own, const Team& team) const {
     const Box<T> psi = box(s, chunk * l.Q);
-    const Fold fold(source.grid, s, psi.ends);
     const Plane<T> wavelet = this->wavelet_of(level, l, chunk);
+    T* to_psi = grad.psi == nullptr ? nullptr : grad.psi + (psi.psi - bank_.psi);
+    if (const Mirrored<T>* fold = this->mirrored(s)) {
+      team.over(PairGroups<T, Slots>::count(*fold), [&](int64_t first, int64_t last, int64_t t) {
+        mirrored_columns_adjoint<T, Slots>(wavelet, psi, *fold, chunk * l.Q, lines_[s.line[0]],
+                                           to_source, source, to_psi, first, last, own[t]);
+      });
+      return;
+    }
+    const Fold fold(source.grid, s, psi.ends);
     if (s.grid.middle > 1) {
       team.over(s.grid.first, [&](int64_t first, int64_t last, int64_t t) {
         wavelet_middle<-1, T, Slots>(s.grid, fold, wavelet, lines_[s.line[1]], first, last, own[t]);
       });
     }
-    T* to_psi = grad.psi == nullptr ? nullptr : grad.psi + (psi.psi - bank_.psi);
     team.over(ceil_div(s.grid.middle * s.grid.last, Slots),
               [&](int64_t first, int64_t last, int64_t t) {
                 wavelet_columns_adjoint<T, Slots>(wavelet, psi, fold, lines_[s.line[0]], to_source,

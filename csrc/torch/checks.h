@@ -142,10 +142,15 @@ struct Scattering {
   std::vector<int64_t> sizes;  // of S
 };
 
-inline Scattering check_scattering(const char* op, const Tensor& x, const std::string& text) {
+inline ProgramPointer check_program(const char* op, const std::string& text) {
   std::string why;
-  const ProgramPointer found = parse_program(text, &why);
+  ProgramPointer found = parse_program(text, &why);
   STD_TORCH_CHECK(found != nullptr, op, ": ", why);
+  return found;
+}
+
+inline Scattering check_scattering(const char* op, const Tensor& x, const std::string& text) {
+  const ProgramPointer found = check_program(op, text);
   const Program& p = *found;
   bool fits = x.dim() >= p.rank;
   std::vector<int64_t> signal;

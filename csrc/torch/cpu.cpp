@@ -5,6 +5,12 @@
 namespace scatcuda {
 namespace {
 
+// Where lay_out begins behind the tables, at a multiple of a cache line
+template <class T>
+int64_t place_of_laid_out(const Program& p, const Bank<T>& bank) {
+  return round_up(table_numbers(p, bank.psi_support), 16);
+}
+
 struct Cpu {
   const char* const op;
   const Executor executor{static_cast<int64_t>(torch::stable::get_num_threads()),
@@ -41,11 +47,15 @@ struct Cpu {
     with_real(op, "x", x, false, f);
   }
 
-  // The engine trusts its tables.
+  // The engine trusts its tables. Behind those of psi may be what lay_out has given.
   template <class T>
-  void check_support(const Scattering& s, const Tensor& psi, const Bank<T>& bank) const {
+  void check_support(const Scattering& s, const Tensor& psi, Bank<T>& bank) const {
     const char* error = support_error(*s.program, psi.numel(), bank.psi_support, bank.phi_support);
     STD_TORCH_CHECK(error == nullptr, op, ": ", error);
+    const int64_t begin = place_of_laid_out(*s.program, bank);
+    if (psi.numel() > begin && psi.numel() == begin + cpu::laid_out_numbers(*s.program, bank)) {
+      bank.laid_out = bank.psi + begin;
+    }
   }
 
   void check(Status status) const {
@@ -92,7 +102,36 @@ struct Cpu {
   }
 };
 
+// psi, and behind it what the engine wants to read instead: its filters in the order in which the
+// folds of images take them
+Tensor lay_out(const Tensor& psi, const Tensor& psi_support, StringHandle program) {
+  const Cpu device("lay_out", "psi", psi);
+  const ProgramPointer p = check_program(device.op, take(program));
+  Tensor out;
+  with_real(device.op, "psi", psi, false, [&](auto real) {
+    using T = decltype(real);
+    check_table(device.op, "psi", psi, psi, real_type<T>, -1);
+    check_table(device.op, "psi_support", psi_support, psi, ScalarType::Long,
+                p->psi_support_numbers);
+    const Bank<T> bank{data_of<T>(psi), data_of<int64_t>(psi_support), nullptr, nullptr};
+    const char* error = psi_support_error(*p, psi.numel(), bank.psi_support);
+    STD_TORCH_CHECK(error == nullptr, device.op, ": ", error);
+    const int64_t begin = place_of_laid_out(*p, bank);
+    const int64_t numbers = psi.numel() > begin ? 0 : cpu::laid_out_numbers(*p, bank);
+    out = device.allocate("output", {numbers > 0 ? begin + numbers : psi.numel()}, real_type<T>);
+    T* to = mutable_data_of<T>(out);
+    std::copy_n(bank.psi, psi.numel(), to);
+    if (numbers == 0) return;
+    std::fill(to + psi.numel(), to + begin, T(0));
+    cpu::lay_out(*p, bank, to + begin, device.executor);
+  });
+  return out;
+}
+
 }  // namespace
 }  // namespace scatcuda
 
-STABLE_TORCH_LIBRARY_IMPL(scatcuda, CPU, m) { scatcuda::implement<scatcuda::Cpu>(m); }
+STABLE_TORCH_LIBRARY_IMPL(scatcuda, CPU, m) {
+  scatcuda::implement<scatcuda::Cpu>(m);
+  m.impl("lay_out", TORCH_BOX(&scatcuda::lay_out));
+}

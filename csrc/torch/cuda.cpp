@@ -80,7 +80,7 @@ class Gpu {
   }
 
   template <class T>
-  void check_support(const Scattering&, const Tensor&, const Bank<T>&) const {}
+  void check_support(const Scattering&, const Tensor&, Bank<T>&) const {}
 
   template <class T>
   void scattering(const Scattering& s, const Wish& wish, const Bank<T>& bank, int64_t psi_entries,

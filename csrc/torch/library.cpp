@@ -6,6 +6,10 @@
 //                  filters are packed as by scatcuda.packing. `tier` (auto, general, fused) and
 //                  `workspace` (bytes, 0 for the default) say how the CUDA engine runs; on other
 //                  devices they are checked and change nothing
+//   lay_out        psi -> psi for many calls on the CPU: behind its tables, which keep their
+//   places,
+//                  what the engine makes of them else in every call. Fixed filters alone are laid
+//                  out: a gradient of psi is that of its tables
 //   filter_fold    x_hat [B, M, N] complex, psi [L, M, N] real -> [B, L, M/k, N/k] complex
 //   modulus        z complex -> |z| real
 //   lowpass        u [B, M, N], a_m [m, M], a_n [n, N] -> a_m u a_nᵀ [B, m, n]; the CPU engine
@@ -28,6 +32,7 @@ STABLE_TORCH_LIBRARY(scatcuda, m) {
       "scattering_backward(Tensor grad, Tensor x, Tensor psi, Tensor psi_support, Tensor phi, "
       "Tensor phi_support, str program, bool with_x, bool with_psi, bool with_phi, "
       "str tier='auto', int workspace=0) -> (Tensor, Tensor, Tensor)");
+  m.def("lay_out(Tensor psi, Tensor psi_support, str program) -> Tensor");
   m.def("filter_fold(Tensor x_hat, Tensor psi, int k) -> Tensor");
   m.def(
       "filter_fold_backward(Tensor grad, Tensor x_hat, Tensor psi, int k, bool with_x, "

@@ -30,7 +30,7 @@ Tensor scattering(const Tensor& x, const Tensor& psi, const Tensor& psi_support,
   Tensor S;
   device.with_type(x, psi, [&](auto real) {
     using T = decltype(real);
-    const Bank<T> bank = check_bank<T>(s, x, psi, psi_support, phi, phi_support);
+    Bank<T> bank = check_bank<T>(s, x, psi, psi_support, phi, phi_support);
     device.check_support(s, psi, bank);
     const Tensor input = dense(x);
     S = device.allocate("output", s.sizes, real_type<T>);
@@ -56,7 +56,7 @@ std::tuple<Tensor, Tensor, Tensor> scattering_backward(const Tensor& grad, const
   std::tuple<Tensor, Tensor, Tensor> found;
   device.with_type(x, psi, [&](auto real) {
     using T = decltype(real);
-    const Bank<T> bank = check_bank<T>(s, x, psi, psi_support, phi, phi_support);
+    Bank<T> bank = check_bank<T>(s, x, psi, psi_support, phi, phi_support);
     device.check_support(s, psi, bank);
     const Tensor input = dense(x), g = dense(grad);
     found = {allocate_gradient(device, with_x, x, real_type<T>),

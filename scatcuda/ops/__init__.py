@@ -68,6 +68,27 @@ def scattering(
     return _call(_operators.scattering.default, tensors, program, tier, workspace)
 
 
+def laid_out(packed: Packed, program: str) -> Packed:
+    """The same filters for many calls on a CPU: behind the tables of ``psi``, which keep their
+    places, what the engine makes of them in every call else. Up to 64 MB are.
+
+    It is for filters that do not change: the operator takes what is added for a constant, and a
+    gradient of ``psi`` is that of the tables.
+
+    Args:
+        packed: as :func:`scatcuda.program.packing.pack_program` makes it, on the CPU.
+        program: the text of the transform.
+    Raises: RuntimeError: the filters do not fit the program.
+    Example:
+        >>> import scatcuda
+        >>> S = scatcuda.Scattering2D(J=1, shape=(8, 8))
+        >>> packed = S._packed
+        >>> packed.psi.shape, laid_out(packed, S._program).psi.shape
+        (torch.Size([1152]), torch.Size([2496]))
+    """
+    return packed._replace(psi=_operators.lay_out(packed.psi, packed.psi_support, program))
+
+
 def scattering2d(
     x: Tensor,
     psi: Tensor,

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.fx import Proxy
 from typing_extensions import TypeVar
 
-from .. import banks
+from .. import banks, ops
 from ..arguments import ArgumentError, angles, boolean, channels_last, integer, pair, scales
 from ..banks.angles import angular_bank, pack_rotations, wavelets_of_angles
 from ..program.packing import Packed
@@ -351,6 +351,8 @@ class RotoTranslationScattering2D(Engined, Generic[Output]):
                 packed = self._packed(i, dtype)
             except ValueError as error:
                 raise ValueError(f"{_CALLER}: filters cannot be used: {error}") from error
+            if self.backend != "reference":
+                packed = ops.laid_out(packed, self._texts[i])
             made |= {f"_{name}_{i}": tensor for name, tensor in packed._asdict().items()}
             kept = set(self._plan.kept(cascade))
             index = [c for c, channel in enumerate(cascade.channels) if channel in kept]

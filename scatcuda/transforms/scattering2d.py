@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.fx import Proxy
 from typing_extensions import TypeVar
 
-from .. import banks
+from .. import banks, ops
 from ..arguments import integer, pair
 from ..banks import learned as learnable
 from ..banks.packing import pack
@@ -390,7 +390,8 @@ class Scattering2D(Learning, Generic[Output]):
     def _packed(self) -> Packed:
         if self.learned is not None:
             return self.learned.packed()
-        return Packed(self._psi, self._psi_support, self._phi, self._phi_support)
+        tables = self._psi[: self._tables]
+        return Packed(tables, self._psi_support, self._phi, self._phi_support)
 
     def _make(self, dtype: torch.dtype) -> dict[str, Tensor]:
         try:
@@ -398,6 +399,9 @@ class Scattering2D(Learning, Generic[Output]):
         except ValueError as error:
             raise ValueError(f"Scattering2D: filters cannot be used: {error}") from error
         self._forget()
+        self._tables = packed.psi.numel()
+        if self._backend != "reference":
+            packed = ops.laid_out(packed, self._program)
         return {f"_{name}": tensor for name, tensor in packed._asdict().items()}
 
     def _recipe(self) -> banks.FilterBank | banks.Recipe:

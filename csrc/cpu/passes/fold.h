@@ -6,6 +6,7 @@
 // may run on any thread, and every number is summed in an order that does not depend on them.
 #pragma once
 
+#include "../../core/engines.h"
 #include "spectrum.h"
 
 namespace scatcuda {
@@ -18,6 +19,17 @@ struct Box {
   int64_t lanes;
   const int64_t* ends[3];  // head, tail of the first, middle and last axis
 };
+
+// A step's, from a filter on
+template <class T>
+Box<T> box_of(const Program& p, const Bank<T>& bank, const Step& s, int64_t first_lane) {
+  static const int64_t whole[] = {1, 1};
+  const Set& set = p.sets[s.set];
+  const int64_t* row = bank.psi_support + set.row + 1;
+  return {bank.psi + row[-1] + first_lane,
+          set.lanes,
+          {p.rank > 1 ? row : whole, p.rank > 2 ? row + 2 : whole, row + 2 * (p.rank - 1)}};
+}
 
 // How an axis of `side` bins becomes one of `kept`: side/kept aliases fall together, or the lowest
 // are cropped.
@@ -66,20 +78,22 @@ struct Terms {
 template <int Plain, int Mirrored, int Q, class T>
 SCATCUDA_KERNEL void add_terms(const Terms<T>& terms, int64_t part, int64_t lanes, int64_t rows,
                                bool begin, T* slot) {
-  constexpr int W = full_lanes<T>;
+  constexpr int W = full_lanes<T>, count = Plain + Mirrored;
   using H = Vector<T, Q>;
+  const T *psi[count + 1], *spectrum[count + 1];  // which no store can change
+  unroll<count>([&](auto n)
+                    SCATCUDA_LAMBDA { psi[n] = terms.psi[n], spectrum[n] = terms.spectrum[n]; });
   for (int64_t i = 0; i < rows; ++i) {
     H re{}, im{};
     if (!begin) re = load<Q>(slot), im = load<Q>(slot + W);
-    unroll<Plain>([&](auto n) SCATCUDA_LAMBDA {
-      const H w = load<Q>(terms.psi[n] + i * lanes);
-      re += terms.spectrum[n][i] * w;
-      im += terms.spectrum[n][i + part] * w;
-    });
-    unroll<Mirrored>([&](auto n) SCATCUDA_LAMBDA {
-      const H w = load<Q>(terms.psi[Plain + n] + i * lanes);
-      re += terms.spectrum[Plain + n][-i] * w;
-      im -= terms.spectrum[Plain + n][part - i] * w;
+    unroll<count>([&](auto n_) SCATCUDA_LAMBDA {
+      constexpr int n = decltype(n_)::value;
+      const H w = held(load<Q>(psi[n] + i * lanes));
+      if constexpr (n < Plain) {
+        re += spectrum[n][i] * w, im += spectrum[n][i + part] * w;
+      } else {
+        re += spectrum[n][-i] * w, im -= spectrum[n][part - i] * w;
+      }
     });
     store(slot, re), store(slot + W, im);
     slot += 2 * W;
@@ -99,12 +113,10 @@ void add_terms(Terms<T>& terms, int64_t part, int64_t lanes, int64_t rows, bool 
   terms.plain = terms.mirrored = 0;
 }
 
-// How all axes are folded. What is flat has no middle axis and no crop, as images have none: the
-// compiler is told, so that nothing asks for them.
+// How all axes are folded. (Images, which have no middle axis and no crop, are mirror.h's.)
 struct Fold {
   Folding first, middle, last;
   int64_t edges[3];  // rows where what falls on them changes: the box begins or ends, or the crop
-  bool flat;
   const int64_t *middle_ends, *last_ends;  // of the box
 
   // `ends` as a Box has them: of a middle axis of one line a box may have kept none
@@ -113,15 +125,14 @@ struct Fold {
         middle{from.middle, s.grid.middle, s.crop_middle},
         last{from.last, s.grid.last, s.crop_last},
         edges{first.edge(ends[0][0]), first.edge(ends[0][1]), s.crop_first ? first.low() : 0},
-        flat(from.middle == 1 && ends[1][0] == ends[1][1] && !s.crop_first && !s.crop_last),
         middle_ends(ends[1]),
         last_ends(ends[2]) {}
   // Whether a filter reaches column (c1, c2), or any of c2: elsewhere W is 0, and need not be
-  // transformed. Not asked of images, whose filters together reach nearly all columns.
+  // transformed.
   bool meets(int64_t c1, int64_t c2) const {
-    return flat || (middle.meets(middle_ends, c1) && last.meets(last_ends, c2));
+    return middle.meets(middle_ends, c1) && last.meets(last_ends, c2);
   }
-  bool meets(int64_t c2) const { return flat || last.meets(last_ends, c2); }
+  bool meets(int64_t c2) const { return last.meets(last_ends, c2); }
 };
 
 // Where a kept bin of an axis is stored; −1 where it is not
@@ -130,21 +141,20 @@ SCATCUDA_INLINE int64_t place_of(const int64_t* ends, int64_t k) {
 }
 
 // slot[i] = Σ over the aliases of (i, c1, c2): spectrum · ψ̂, Q lanes
-template <int Q, bool Flat, class T>
+template <int Q, class T>
 void fold_column(const Spectrum<T>& spectrum, const Box<T>& box, const Fold& fold, int64_t c1,
                  int64_t c2, T* slot) {
   constexpr int W = full_lanes<T>;
   // All in locals: asked of `box` and `fold` for every alias they cost a third of the pass.
   const Grid grid = spectrum.grid;
   const int64_t head = box.ends[0][0], tail = box.ends[0][1], gap = tail - head;
-  const int64_t front = Flat ? 1 : box.ends[1][0], back = Flat ? 1 : box.ends[1][1];
+  const int64_t front = box.ends[1][0], back = box.ends[1][1];
   const int64_t left = box.ends[2][0], right = box.ends[2][1];
-  const int64_t side1 = Flat ? 1 : grid.middle, middles = side1 - back + front;
+  const int64_t side1 = grid.middle, middles = side1 - back + front;
   const int64_t height = grid.first - gap, lanes = box.lanes, rows = fold.first.kept;
-  const int64_t apart0 = Flat ? rows : fold.first.apart();
-  const int64_t apart1 = Flat ? 1 : fold.middle.apart(), from1 = Flat ? 0 : fold.middle.alias(c1);
-  const int64_t apart2 = Flat ? fold.last.kept : fold.last.apart();
-  const int64_t from2 = Flat ? c2 : fold.last.alias(c2);
+  const int64_t apart0 = fold.first.apart();
+  const int64_t apart1 = fold.middle.apart(), from1 = fold.middle.alias(c1);
+  const int64_t apart2 = fold.last.apart(), from2 = fold.last.alias(c2);
   for (int64_t first = 0, last; first < rows; first = last) {
     last = rows;
     for (int64_t edge : fold.edges) {
@@ -156,7 +166,7 @@ void fold_column(const Spectrum<T>& spectrum, const Box<T>& box, const Fold& fol
       add_terms<Q>(terms, spectrum.im, lanes, last - first, begin, slot + 2 * W * first);
       begin = false;
     };
-    const int64_t from0 = Flat ? first : fold.first.alias(first);
+    const int64_t from0 = fold.first.alias(first);
     for (int64_t k2 = from2; k2 < grid.last; k2 += apart2) {
       if (k2 >= left && k2 < right) continue;
       const int64_t at2 = k2 < left ? k2 : k2 - right + left;
@@ -193,7 +203,7 @@ void wavelet_columns(const Spectrum<T>& spectrum, const Box<T>& box, const Fold&
   for (int64_t group = first; group < last; ++group) {
     TiledColumns<T, Slots> target;
     target.stride = out.stride;
-    bool met = fold.flat;
+    bool met = false;
     for (int i = 0; i < Slots && !met; ++i) {
       const int64_t c = min(group * Slots + i, count - 1);
       met = fold.meets(c / columns, c % columns);
@@ -203,9 +213,8 @@ void wavelet_columns(const Spectrum<T>& spectrum, const Box<T>& box, const Fold&
       const int64_t c2 = c - c1 * columns;
       target.p[i] = out.p + c1 * middle + c2 * tile_rows * 2 * Q;
       if (!met) continue;
-      const auto sum = fold.flat ? fold_column<Q, true, T> : fold_column<Q, false, T>;
       SCATCUDA_STAGE(fold);
-      sum(spectrum, box, fold, c1, c2, own.line + i * Q);
+      fold_column<Q>(spectrum, box, fold, c1, c2, own.line + i * Q);
     }
     SCATCUDA_STAGE(columns);
     if (met) {
@@ -258,17 +267,16 @@ SCATCUDA_INLINE void unfold_rows(const T* slot, const T* psi, int64_t lanes, int
 
 // f(k1, k2, k0, row, count, entry) for every run of bins (k0 …, k1, k2) of the box that falls on
 // rows row … row + count − 1 of column (c1, c2); `entry` is its first one in the table
-template <bool Flat, class T, class F>
+template <class T, class F>
 SCATCUDA_INLINE void for_runs(const Box<T>& box, const Fold& fold, int64_t c1, int64_t c2, F&& f) {
   const int64_t side = fold.first.side, head = box.ends[0][0], tail = box.ends[0][1];
-  const int64_t front = Flat ? 1 : box.ends[1][0], back = Flat ? 1 : box.ends[1][1];
+  const int64_t front = box.ends[1][0], back = box.ends[1][1];
   const int64_t left = box.ends[2][0], right = box.ends[2][1];
   const int64_t ends[2][2] = {{0, head}, {tail, side}};
-  const int64_t side1 = Flat ? 1 : fold.middle.side, middles = side1 - back + front;
-  const int64_t height = side - tail + head, side2 = fold.last.side, kept = fold.first.kept;
-  const int64_t apart1 = Flat ? 1 : fold.middle.apart(), from1 = Flat ? 0 : fold.middle.alias(c1);
-  const int64_t apart2 = Flat ? fold.last.kept : fold.last.apart();
-  const int64_t from2 = Flat ? c2 : fold.last.alias(c2);
+  const int64_t side1 = fold.middle.side, middles = side1 - back + front;
+  const int64_t height = side - tail + head, side2 = fold.last.side;
+  const int64_t apart1 = fold.middle.apart(), from1 = fold.middle.alias(c1);
+  const int64_t apart2 = fold.last.apart(), from2 = fold.last.alias(c2);
   for (int64_t k2 = from2; k2 < side2; k2 += apart2) {
     if (k2 >= left && k2 < right) continue;
     const int64_t at2 = k2 < left ? k2 : k2 - right + left;
@@ -278,8 +286,8 @@ SCATCUDA_INLINE void for_runs(const Box<T>& box, const Fold& fold, int64_t c1, i
       int64_t entry = (at2 * middles + at1) * height;
       for (const auto& [begin, end] : ends) {
         for (int64_t k0 = begin, count; k0 < end; k0 += count, entry += count) {
-          const int64_t row = Flat ? k0 % kept : fold.first.bin(k0);
-          count = min(end, Flat ? k0 - row + kept : fold.first.until(k0)) - k0;
+          const int64_t row = fold.first.bin(k0);
+          count = min(end, fold.first.until(k0)) - k0;
           if (row >= 0) f(k1, k2, k0, row, count, entry);
         }
       }
@@ -287,49 +295,49 @@ SCATCUDA_INLINE void for_runs(const Box<T>& box, const Fold& fold, int64_t c1, i
   }
 }
 
-template <int Q, bool Flat, class T>
+template <int Q, class T>
 SCATCUDA_KERNEL void unfold_column(const T* slot, const Box<T>& box, const Fold& fold, int64_t c1,
                                    int64_t c2, const Spectrum<T>& out) {
   constexpr int W = full_lanes<T>;
-  for_runs<Flat>(box, fold, c1, c2,
-                 [&](int64_t k1, int64_t k2, int64_t k0, int64_t row, int64_t count, int64_t entry)
-                     SCATCUDA_LAMBDA {
-                       const T* psi = box.psi + entry * box.lanes;
-                       T* to = out.at(k1, k2) + k0;
-                       int64_t i = 0;
-                       for (; i + Q <= count; i += Q) {
-                         unfold_rows<Q>(slot + 2 * W * (row + i), psi + i * box.lanes, box.lanes, Q,
-                                        to + i, out.im);
-                       }
-                       if (i < count) {
-                         unfold_rows<Q>(slot + 2 * W * (row + i), psi + i * box.lanes, box.lanes,
-                                        count - i, to + i, out.im);
-                       }
-                     });
+  for_runs(box, fold, c1, c2,
+           [&](int64_t k1, int64_t k2, int64_t k0, int64_t row, int64_t count, int64_t entry)
+               SCATCUDA_LAMBDA {
+                 const T* psi = box.psi + entry * box.lanes;
+                 T* to = out.at(k1, k2) + k0;
+                 int64_t i = 0;
+                 for (; i + Q <= count; i += Q) {
+                   unfold_rows<Q>(slot + 2 * W * (row + i), psi + i * box.lanes, box.lanes, Q,
+                                  to + i, out.im);
+                 }
+                 if (i < count) {
+                   unfold_rows<Q>(slot + 2 * W * (row + i), psi + i * box.lanes, box.lanes,
+                                  count - i, to + i, out.im);
+                 }
+               });
 }
 
 // gψ̂(k) += Re(conj spectrum(k) · slot(alias of k)), the filters apart
-template <int Q, bool Flat, class T>
+template <int Q, class T>
 SCATCUDA_KERNEL void filter_column(const T* slot, const Spectrum<T>& spectrum, const Box<T>& box,
                                    const Fold& fold, T* grad, int64_t c1, int64_t c2) {
   constexpr int W = full_lanes<T>;
   const Grid& grid = spectrum.grid;
-  for_runs<Flat>(
-      box, fold, c1, c2,
-      [&](int64_t k1, int64_t k2, int64_t k0, int64_t row, int64_t count, int64_t entry)
-          SCATCUDA_LAMBDA {
-            const bool mirrored = k2 > grid.last / 2;
-            const int64_t step = mirrored ? -1 : 1;
-            const T* s = mirrored ? spectrum.at(k1 > 0 ? grid.middle - k1 : 0, grid.last - k2) +
+  for_runs(box, fold, c1, c2,
+           [&](int64_t k1, int64_t k2, int64_t k0, int64_t row, int64_t count, int64_t entry)
+               SCATCUDA_LAMBDA {
+                 const bool mirrored = k2 > grid.last / 2;
+                 const int64_t step = mirrored ? -1 : 1;
+                 const T* s = mirrored
+                                  ? spectrum.at(k1 > 0 ? grid.middle - k1 : 0, grid.last - k2) +
                                         grid.first - k0
                                   : spectrum.at(k1, k2) + k0;
-            for (int64_t i = 0; i < count; ++i) {
-              const T* z = slot + 2 * W * (row + i);
-              T* to = grad + (entry + i) * box.lanes;
-              const T re = s[i * step], im = static_cast<T>(step) * s[i * step + spectrum.im];
-              store(to, load<Q>(to) + (re * load<Q>(z) + im * load<Q>(z + W)));
-            }
-          });
+                 for (int64_t i = 0; i < count; ++i) {
+                   const T* z = slot + 2 * W * (row + i);
+                   T* to = grad + (entry + i) * box.lanes;
+                   const T re = s[i * step], im = static_cast<T>(step) * s[i * step + spectrum.im];
+                   store(to, load<Q>(to) + (re * load<Q>(z) + im * load<Q>(z + W)));
+                 }
+               });
 }
 
 // `out`, the gradient of the spectrum, takes its part; so does `grad_psi`, the table's gradient.
@@ -345,7 +353,7 @@ void wavelet_columns_adjoint(const Plane<T>& wavelet, const Box<T>& box, const F
   for (int64_t group = first; group < last; ++group) {
     TiledColumns<T, Slots> source;
     source.stride = wavelet.stride;
-    bool met = fold.flat;
+    bool met = false;
     for (int i = 0; i < Slots; ++i) {
       const int64_t c = min(group * Slots + i, total - 1), c1 = c / columns;
       source.p[i] = wavelet.p + c1 * middle + (c - c1 * columns) * tile_rows * 2 * Q;
@@ -360,10 +368,8 @@ void wavelet_columns_adjoint(const Plane<T>& wavelet, const Box<T>& box, const F
     for (int i = 0; i < Slots && group * Slots + i < total; ++i) {
       const int64_t c = group * Slots + i, c1 = c / columns, c2 = c % columns;
       T* slot = own.line + i * Q;
-      const auto unfold = fold.flat ? unfold_column<Q, true, T> : unfold_column<Q, false, T>;
-      const auto filter = fold.flat ? filter_column<Q, true, T> : filter_column<Q, false, T>;
-      if (out.p != nullptr) unfold(slot, box, fold, c1, c2, out);
-      if (grad_psi != nullptr) filter(slot, spectrum, box, fold, grad_psi, c1, c2);
+      if (out.p != nullptr) unfold_column<Q>(slot, box, fold, c1, c2, out);
+      if (grad_psi != nullptr) filter_column<Q>(slot, spectrum, box, fold, grad_psi, c1, c2);
     }
   }
 }

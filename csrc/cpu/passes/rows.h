@@ -6,8 +6,8 @@
 // rows are transformed as one complex one.
 #pragma once
 
-#include "fold.h"
 #include "lowpass.h"
+#include "mirror.h"
 
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {

@@ -156,13 +156,36 @@ void plane_spectrum_adjoint(const Lines<T>& lines, const Spectrum<T>& spectrum, 
   }
 }
 
+// h = g, of which columns 0 … last/2 are there and which belongs to a real plane, in rows
+// 0 … rows − 1 of columns 0 … columns − 1; without a middle axis. A part of row 0 is in row
+// `first`.
+template <class T>
+void take_half(const Spectrum<T>& g, const Spectrum<T>& h, int64_t rows, int64_t columns) {
+  const Grid& grid = g.grid;
+  for (int64_t k2 = 0; k2 < columns; ++k2) {
+    const bool mirrored = k2 > grid.last / 2;
+    const T* a = g.at(0, mirrored ? grid.last - k2 : k2);
+    T* to = h.at(0, k2);
+    for (int64_t part = 0; part < 2; ++part, a += g.im, to += h.im) {
+      if (!mirrored) {
+        to[0] = a[0] + a[grid.first];
+        for (int64_t k0 = 1; k0 < rows; ++k0) to[k0] = a[k0];
+        continue;
+      }
+      const T sign = part == 0 ? T(1) : T(-1);
+      to[0] = sign * (a[0] + a[grid.first]);
+      for (int64_t k0 = 1; k0 < rows; ++k0) to[k0] = sign * a[grid.first - k0];
+    }
+  }
+}
+
 // Every column of a sum of gradients, or those that a spectrum keeps, become 0.
 template <class T>
 void clear(const Spectrum<T>& sum, bool kept = false) {
   for (int64_t c = 0; c < (kept ? sum.kept() : sum.grid.middle * sum.grid.last); ++c) {
     for (int64_t part = 0; part < 2; ++part) {
       T* to = sum.p + c * sum.column + part * sum.im;
-      for (int64_t r = 0; r < sum.grid.first; ++r) to[r] = 0;
+      for (int64_t r = 0; r <= sum.grid.first; ++r) to[r] = 0;
     }
   }
 }
