@@ -118,10 +118,23 @@ def in_lanes(psi: Tensor) -> Tensor:
 
 
 def pack_matrix(matrix: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The numbers of a matrix ``[outputs, inputs]`` and the bands ``[outputs, 2]`` it keeps."""
+    """The numbers of a matrix ``[outputs, inputs]`` and the bands ``[outputs, 2]`` it keeps.
+
+    The sum of each row stays: what is dropped is added to its largest number. Most of what a
+    modulus or an image gives to an average is its mean, so that twice as much can be dropped as of
+    filters, and a coefficient is nearer to the true one than if half of it were dropped alone.
+    Differentiable.
+
+    Example:
+        >>> taps, band = pack_matrix(torch.tensor([[1e-9, 0.5, 1e-9, 0.25]]), torch.float32)
+        >>> band, taps.sum()
+        (tensor([[1, 4]]), tensor(0.7500))
+    """
     size = matrix.abs()
-    kept = size > negligible(dtype) * size.amax()
-    return torch.where(kept, matrix, 0.0).flatten(), bands(kept)
+    kept = size > 2 * negligible(dtype) * size.amax()
+    taps = torch.where(kept, matrix, 0.0)
+    dropped = (matrix - taps).sum(1, keepdim=True) * kept.any(1, keepdim=True)
+    return taps.scatter_add(1, size.argmax(1, keepdim=True), dropped).flatten(), bands(kept)
 
 
 def pack_turned(row: Tensor, matrix: Matrix, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -117,20 +117,22 @@ template <class T>
 SCATCUDA_KERNEL void lowpass_columns(const RowLowpass<T>& a, const T* in, int64_t in_stride,
                                      int64_t width, T* out, int64_t out_stride) {
   constexpr int W = full_lanes<T>;
-  int64_t o = 0;
-  const auto rows = [&](auto block) SCATCUDA_LAMBDA {
-    int64_t c = 0;
-    const auto vectors = [&](auto count) SCATCUDA_LAMBDA {
+  int64_t c = 0;
+  // all outputs of some columns, which stay in the first-level cache
+  const auto vectors = [&](auto count) SCATCUDA_LAMBDA {
+    int64_t o = 0;
+    const auto rows = [&](auto block) SCATCUDA_LAMBDA {
       lowpass_columns_block<block, count>(a, o, in + c, in_stride, out + c, out_stride);
-      c += count * W;
+      o += block;
     };
-    while (c + 4 * W <= width) vectors(std::integral_constant<int, 4>{});
-    if (c + 2 * W <= width) vectors(std::integral_constant<int, 2>{});
-    if (c < width) vectors(std::integral_constant<int, 1>{});
-    o += block;
+    while (o + 4 <= a.outputs) rows(std::integral_constant<int, 4>{});
+    while (o + 2 <= a.outputs) rows(std::integral_constant<int, 2>{});
+    while (o < a.outputs) rows(std::integral_constant<int, 1>{});
+    c += count * W;
   };
-  while (o + 2 <= a.outputs) rows(std::integral_constant<int, 2>{});
-  while (o < a.outputs) rows(std::integral_constant<int, 1>{});
+  while (c + 4 * W <= width) vectors(std::integral_constant<int, 4>{});
+  if (c + 2 * W <= width) vectors(std::integral_constant<int, 2>{});
+  if (c < width) vectors(std::integral_constant<int, 1>{});
 }
 
 // f(v ↦ v^q) of what is not negative: small multiples of ½ by products and a root
