@@ -93,6 +93,8 @@ struct Layout {
   int64_t reduced_stride = 0, reduced = 0;  // U after the low-pass of the last axis, real
   int64_t across_stride = 0, across = 0;  // U after the last axis' DFT [last/2 + 1, middle, first]
   int64_t u_hat = 0;                      // Û of one filter, a Spectrum
+  bool twice =
+      false;  // whether two source planes may be filtered at once: both W stay in the cache
 
   Layout(const Program& p, const Step& s, Pass pass) {
     constexpr int64_t W = full_lanes<T>;
@@ -110,6 +112,9 @@ struct Layout {
       reduced_stride = round_up(p.steps[s.average].outputs.last * Q, W);
       reduced = s.grid.first * s.grid.middle * reduced_stride;
     }
+    constexpr int64_t most_twice = (int64_t{400} << 10) / static_cast<int64_t>(sizeof(T));
+    twice = p.rank == 2 && pass == Pass::forward && s.level > 1 && !further && !s.stored &&
+            s.rho == Rho::modulus && wavelet <= most_twice;
     if (!further) return;
     across_stride = spread<T>(s.grid.middle * middle_across<T>(s.grid, Q));
     across = (s.grid.last / 2 + 1) * across_stride;
@@ -121,18 +126,20 @@ struct Layout {
 template <class T>
 struct LevelBuffers {
   T* wavelet = nullptr;
+  T* wavelet_2 = nullptr;  // of two source planes at once, the second's
   T* reduced = nullptr;
   T* across = nullptr;
   T* u_hat = nullptr;
   T* grad_source = nullptr;  // backward: the gradient of the spectrum that they take
 
   LevelBuffers(const Program& p, int level, Pass pass, Arena& arena) {
-    int64_t waves = 0, reduces = 0, acrosses = 0, u_hats = 0, grads = 0;
+    int64_t waves = 0, seconds = 0, reduces = 0, acrosses = 0, u_hats = 0, grads = 0;
     for (int i = 0; i < p.step_count; ++i) {
       const Step& s = p.steps[i];
       if (s.kind != Kind::wavelet || s.level != level) continue;
       const Layout<T> l(p, s, pass);
       waves = max(waves, l.kept_chunks * l.wavelet);
+      if (l.twice) seconds = max(seconds, l.wavelet);
       reduces = max(reduces, l.reduced);
       acrosses = max(acrosses, l.across);
       u_hats = max(u_hats, l.chunks * l.Q * l.u_hat);
@@ -140,6 +147,7 @@ struct LevelBuffers {
       grads = max(grads, pass == Pass::forward ? 0 : spectrum_numbers<T>(from, true));
     }
     wavelet = arena.take<T>(waves);
+    wavelet_2 = arena.take<T>(seconds);
     reduced = arena.take<T>(reduces);
     across = arena.take<T>(acrosses);
     u_hat = arena.take<T>(u_hats);
@@ -230,7 +238,8 @@ struct SignalBuffers : PlaneBuffers<T> {
 template <class T>
 struct ThreadBuffers {
   static constexpr int W = full_lanes<T>;
-  T *line, *work, *spare, *mirror;  // one line of complex vectors each
+  T *line, *work, *spare;         // one line of complex vectors each
+  T *mirror, *line_2, *mirror_2;  // likewise: with one slot, the opposite columns; of two spectra
   T* start = nullptr;  // backward: a line, what two rows of U are sent back from the next order
   T* norm = nullptr;   // backward: a line, the norms of a row
   T* tile = nullptr;   // coefficients before their filters are parted, after each axis
@@ -252,6 +261,8 @@ struct ThreadBuffers {
     work = arena.take<T>(length);
     spare = arena.take<T>(length);
     mirror = arena.take<T>(length);
+    line_2 = arena.take<T>(length);
+    mirror_2 = arena.take<T>(length);
     if (pass != Pass::forward) start = arena.take<T>(length), norm = arena.take<T>(length);
     int64_t tiles = 0, tiles_2 = 0, lowpasses = 0;
     for (int i = 0; i < p.step_count; ++i) {

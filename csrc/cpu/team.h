@@ -11,6 +11,7 @@ class Team {
  public:
   Team(const Executor* executor, int64_t home) : executor_(executor), home_(home) {}
   int64_t home() const { return home_; }
+  int64_t threads() const { return executor_ == nullptr ? 1 : executor_->threads; }
   template <class F>
   void over(int64_t count, F&& f) const {
     if (executor_ == nullptr) {

@@ -199,33 +199,40 @@ class Walk {
     for (int i = 0; i < p_.child_count; ++i) {
       const int index = p_.children[i];
       const Step& s = p_.steps[index];
-      propagate(index, x_hat, 0, 0, layouts_[index].chunks, signal.level, own, team, S);
+      propagate(index, x_hat, 0, 0, 0, layouts_[index].chunks, signal.level, own, team, S);
       const int64_t parts = parts_below(s);
       if (parts == 0) continue;
-      team.over(family_of(s) * parts, [&](int64_t first, int64_t last, int64_t t) {
+      // pairs of planes, where there are enough of them for all threads
+      const int64_t family = family_of(s), pairs = ceil_div(family, 2);
+      const int64_t together = pairs * parts >= 4 * team.threads() || team.threads() == 1 ? 2 : 1;
+      team.over(ceil_div(family, together) * parts, [&](int64_t first, int64_t last, int64_t t) {
         for (int64_t at = first; at < last; ++at) {
           int64_t part = at % parts;
           int child = 0;
           for (; part >= parts_alone(s.children[child]); ++child) {
             part -= parts_alone(s.children[child]);
           }
-          descend(s.children[child], part, u_hat_of(signal.level, index, at / parts), at / parts,
-                  own, t, S);
+          const int64_t plane = at / parts * together;
+          descend(s.children[child], part, u_hat_of(signal.level, index, plane),
+                  layouts_[index].u_hat, plane, min(together, family - plane), own, t, S);
         }
       });
     }
   }
 
-  // W of one chunk: the source's spectrum times ψ̂, folded, inverse DFT but for the last axis
+  // W of one chunk: the source's spectrum times ψ̂, folded, inverse DFT but for the last axis. Of
+  // two sources, `apart` numbers from each other, unless that is 0.
   template <int Slots>
-  void filter(const Step& s, const Layout<T>& l, const Spectrum<T>& source, int64_t chunk,
-              const LevelBuffers<T>& level, const Own* own, const Team& team) const {
+  void filter(const Step& s, const Layout<T>& l, const Spectrum<T>& source, int64_t apart,
+              int64_t chunk, const LevelBuffers<T>& level, const Own* own, const Team& team) const {
     const Box<T> psi = box(s, chunk * l.Q);
     const Plane<T> wavelet = wavelet_of(level, l, chunk);
     if (const Mirrored<T>* fold = mirrored(s)) {
       team.over(PairGroups<T, Slots>::count(*fold), [&](int64_t first, int64_t last, int64_t t) {
-        mirrored_columns<T, Slots>(source, *fold, chunk * l.Q, lines_[s.line[0]], wavelet, first,
-                                   last, own[t]);
+        const Plane<T> out[] = {wavelet, {level.wavelet_2, l.wavelet_stride}};
+        const auto columns =
+            apart == 0 ? mirrored_columns<T, Slots, 1> : mirrored_columns<T, Slots, 2>;
+        columns(source, apart, *fold, chunk * l.Q, lines_[s.line[0]], out, first, last, own[t]);
       });
       return;
     }
@@ -259,10 +266,11 @@ class Walk {
     });
   }
 
-  // One step on one plane of its source: U, A U and Û, of some chunks of its filters
-  void propagate(int index, const Spectrum<T>& source, int64_t plane, int64_t first_chunk,
-                 int64_t last_chunk, const LevelBuffers<T>& level, const Own* own, const Team& team,
-                 T* S) const {
+  // One step on one plane of its source: U, A U and Û, of some chunks of its filters. On that and
+  // the next, `apart` numbers on, unless that is 0.
+  void propagate(int index, const Spectrum<T>& source, int64_t apart, int64_t plane,
+                 int64_t first_chunk, int64_t last_chunk, const LevelBuffers<T>& level,
+                 const Own* own, const Team& team, T* S) const {
     SCATCUDA_STEP(index);
     const Step& s = p_.steps[index];
     const Layout<T>& l = layouts_[index];
@@ -270,7 +278,7 @@ class Walk {
       constexpr int Slots = decltype(slots)::value, Q = full_lanes<T> / Slots;
       const bool norm = s.rho == Rho::norm;
       for (int64_t chunk = first_chunk; chunk < last_chunk; ++chunk) {
-        filter<Slots>(s, l, source, chunk, level, own, team);
+        filter<Slots>(s, l, source, apart, chunk, level, own, team);
         if (norm && chunk + 1 < last_chunk) continue;
         const int64_t lane = norm ? 0 : chunk * Q, family = family_of(s);
         const bool averaged = s.average >= 0 && S != nullptr;
@@ -294,6 +302,11 @@ class Walk {
         if (!averaged) continue;
         finish<Q>(a, rows.reduced, min(Q, family - lane), apart_of(s), own[team.home()],
                   S + place_of_plane(s, plane * family + lane));
+        if (apart == 0) continue;
+        rows.wavelet.p = level.wavelet_2;
+        rectify<Slots>(rows, s, l, chunk, level, own, team);
+        finish<Q>(a, rows.reduced, min(Q, family - lane), apart_of(s), own[team.home()],
+                  S + place_of_plane(s, (plane + 1) * family + lane));
       }
     });
   }
@@ -310,20 +323,29 @@ class Walk {
     return parts;
   }
 
-  // A step on one plane of its source, and all that follows, on thread t
-  void descend(int index, int64_t part, const Spectrum<T>& source, int64_t plane, const Own* own,
-               int64_t t, T* S) const {
+  // A step on one plane of its source, or on that and the next, `apart` numbers on, and all that
+  // follows, on thread t
+  void descend(int index, int64_t part, Spectrum<T> source, int64_t apart, int64_t plane,
+               int64_t planes, const Own* own, int64_t t, T* S) const {
     const Step& s = p_.steps[index];
     const LevelBuffers<T>& level = own[t].levels[s.level - 2];
     const int64_t parts = parts_alone(index);
-    propagate(index, source, plane, part, parts == 1 ? layouts_[index].chunks : part + 1, level,
-              own, Team(nullptr, t), S);
-    const int64_t family = s.child_count > 0 ? family_of(s) : 0;
-    for (int64_t i = 0; i < family; ++i) {
-      for (int child = 0; child < s.child_count; ++child) {
-        for (int64_t each = 0; each < parts_alone(s.children[child]); ++each) {
-          descend(s.children[child], each, u_hat_of(level, index, i), plane * family + i, own, t,
-                  S);
+    const int64_t last = parts == 1 ? layouts_[index].chunks : part + 1;
+    const Team alone(nullptr, t);
+    if (planes == 2 && layouts_[index].twice && mirrored_ != nullptr && s.average >= 0 &&
+        S != nullptr) {
+      propagate(index, source, apart, plane, part, last, level, own, alone, S);
+      return;
+    }
+    for (int64_t k = 0; k < planes; ++k, ++plane, source.p += apart) {
+      propagate(index, source, 0, plane, part, last, level, own, alone, S);
+      const int64_t family = s.child_count > 0 ? family_of(s) : 0;
+      for (int64_t i = 0; i < family; i += 2) {
+        for (int child = 0; child < s.child_count; ++child) {
+          for (int64_t each = 0; each < parts_alone(s.children[child]); ++each) {
+            descend(s.children[child], each, u_hat_of(level, index, i), layouts_[index].u_hat,
+                    plane * family + i, min(2, family - i), own, t, S);
+          }
         }
       }
     }

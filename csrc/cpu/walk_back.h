@@ -78,17 +78,18 @@ class WalkBack : private Walk<T> {
       const bool norm = s.rho == Rho::norm, further = s.child_count > 0;
       if (norm || further) {
         for (int64_t chunk = 0; chunk < l.chunks; ++chunk) {
-          this->template filter<Slots>(s, l, source, chunk, level, own, team);
+          this->template filter<Slots>(s, l, source, 0, chunk, level, own, team);
           if (!further || (norm && chunk + 1 < l.chunks)) continue;
           Rows<T> rows = this->rows_of(s, l, level, norm ? 0 : chunk, lowpasses_[index]);
           rows.reduced.p = nullptr;
+          rows.kept = !norm;
           this->template rectify<Slots>(rows, s, l, norm ? 0 : chunk, level, own, team);
         }
       }
       if (further) families(index, plane, gS, grad, level, own, team);
       for (int64_t chunk = 0; chunk < l.chunks; ++chunk) {
         if (!norm && !further) {
-          this->template filter<Slots>(s, l, source, chunk, level, own, team);
+          this->template filter<Slots>(s, l, source, 0, chunk, level, own, team);
         }
         if (!norm || chunk == 0)
           turn_planes<Slots>(index, plane, chunk, gS, grad, level, own, team);
@@ -147,6 +148,7 @@ class WalkBack : private Walk<T> {
       spread_down(p_.steps[s.average], a, {level.reduced, l.reduced_stride}, here);
     }
     Rows<T> rows = this->rows_of(s, l, level, norm ? 0 : chunk, a);
+    rows.kept = s.child_count > 0 && !norm;
     if (s.stored) {
       rows.gradient = planes_of(p_, own[team.home()].grad_stored, index);
       rows.plane = plane * family + lane;

@@ -180,46 +180,55 @@ struct PairVectors {
 };
 
 // line[i] = (or += unless `Begin`) Σ_terms spectrum · (ψ̂(k), ψ̂(−k)) over `rows` rows; of the
-// filters there are `stored` numbers a bin
-template <int Plain, int Mirrored, bool Begin, int Slots, class T>
+// filters there are `stored` numbers a bin. The same of as many spectra, `apart` numbers from each
+// other, as there are lines, or pairs of them.
+template <int Plain, int Mirrored, bool Begin, int Slots, int Spectra, class T>
 SCATCUDA_KERNEL void add_aliases(const T* psi, int64_t stored, const T* const* spectra,
-                                 int64_t part, int64_t rows, T* const* lines) {
+                                 int64_t part, int64_t apart, int64_t rows, T* const* lines) {
   using Pair = PairVectors<T, Slots>;
   constexpr int W = Pair::W, count = Plain + Mirrored, vectors = Pair::vectors, Q2 = Pair::lanes;
+  constexpr int sums = Spectra * vectors;
   using H = Vector<T, Q2>;
   if constexpr (vectors == 1) stored = Q2;  // they fill the vector: known to the compiler
   const T* spectrum[count + 1];             // which no store can change
-  T* line[vectors];
+  T* line[sums];
   unroll<count>([&](auto n) SCATCUDA_LAMBDA { spectrum[n] = spectra[n]; });
-  unroll<vectors>([&](auto v) SCATCUDA_LAMBDA { line[v] = lines[v]; });
+  unroll<sums>([&](auto v) SCATCUDA_LAMBDA { line[v] = lines[v]; });
   for (int64_t i = 0; i < rows; ++i) {
-    H re[vectors] = {}, im[vectors] = {};
+    H re[sums] = {}, im[sums] = {};
     if constexpr (!Begin) {
-      unroll<vectors>([&](auto v) SCATCUDA_LAMBDA {
+      unroll<sums>([&](auto v) SCATCUDA_LAMBDA {
         re[v] = load<Q2>(line[v] + 2 * W * i), im[v] = load<Q2>(line[v] + 2 * W * i + W);
       });
     }
     unroll<count>([&](auto n_) SCATCUDA_LAMBDA {
       constexpr int n = decltype(n_)::value;
       constexpr bool plain = n < Plain;
-      const T a = spectrum[n][plain ? i : -i], b = spectrum[n][plain ? i + part : part - i];
-      unroll<vectors>([&](auto v) SCATCUDA_LAMBDA {
-        const H w = held(load<Q2>(psi + v * (stored / 2)));
-        re[v] += a * w;
-        im[v] = plain ? im[v] + b * w : im[v] - b * w;
+      H w[vectors];
+      unroll<vectors>([&](auto v)
+                          SCATCUDA_LAMBDA { w[v] = held(load<Q2>(psi + v * (stored / 2))); });
+      unroll<Spectra>([&](auto s) SCATCUDA_LAMBDA {
+        const T* at = spectrum[n] + s * apart;
+        const T a = at[plain ? i : -i], b = at[plain ? i + part : part - i];
+        unroll<vectors>([&](auto v_) SCATCUDA_LAMBDA {
+          constexpr int v = decltype(v_)::value, to = decltype(s)::value * vectors + v;
+          re[to] += a * w[v];
+          im[to] = plain ? im[to] + b * w[v] : im[to] - b * w[v];
+        });
       });
       psi += stored;
     });
-    unroll<vectors>([&](auto v) SCATCUDA_LAMBDA {
+    unroll<sums>([&](auto v) SCATCUDA_LAMBDA {
       store(line[v] + 2 * W * i, re[v]), store(line[v] + 2 * W * i + W, im[v]);
     });
   }
 }
 
-// The first: W(·, c), and conj W(−·, −c) beside it or, with one slot, in the second line
-template <int Slots, class T>
-SCATCUDA_KERNEL void fold_pair(const Spectrum<T>& spectrum, const Mirrored<T>& fold, int64_t filter,
-                               int64_t c, T* const* lines) {
+// The first: W(·, c), and conj W(−·, −c) beside it or, with one slot, in the second line; of one
+// spectrum or of two, `apart` numbers from each other, which share what is read of the filters
+template <int Slots, int Spectra, class T>
+SCATCUDA_KERNEL void fold_pair(const Spectrum<T>& spectrum, int64_t apart, const Mirrored<T>& fold,
+                               int64_t filter, int64_t c, T* const* lines) {
   constexpr int some = Aliases::most + 1;
   const int64_t M = spectrum.grid.first, N = spectrum.grid.last, rows = fold.to.first;
   const int64_t column = spectrum.column, part = spectrum.im;
@@ -236,9 +245,9 @@ SCATCUDA_KERNEL void fold_pair(const Spectrum<T>& spectrum, const Mirrored<T>& f
       constexpr int plain = kind_ / some, mirrored = kind_ % some;
       if constexpr (plain + mirrored < some) {
         if (kind != kind_) return;
-        const auto add = begin ? add_aliases<plain, mirrored, true, Slots, T>
-                               : add_aliases<plain, mirrored, false, Slots, T>;
-        add(psi, 2 * fold.lanes, spectra, part, rows, lines);
+        const auto add = begin ? add_aliases<plain, mirrored, true, Slots, Spectra, T>
+                               : add_aliases<plain, mirrored, false, Slots, Spectra, T>;
+        add(psi, 2 * fold.lanes, spectra, part, apart, rows, lines);
       }
     });
     psi += rows * aliases.count() * 2 * fold.lanes;
@@ -280,7 +289,7 @@ struct PairGroups {
 
   // f(columns, line) for the lines of a group: one, or with one slot two
   template <class F>
-  SCATCUDA_INLINE void for_lines(const Plane<T>& plane, int64_t group, const ThreadBuffers<T>& own,
+  SCATCUDA_INLINE void for_lines(const Plane<T>& plane, int64_t group, T* const (&lines)[2],
                                  F&& f) const {
     const auto at = [&](int64_t c) { return plane.p + c * tile_rows * 2 * Q; };
     for (int line = 0; line < (Slots == 1 ? 2 : 1); ++line) {
@@ -289,34 +298,41 @@ struct PairGroups {
         const int64_t c = column(group, i / 2);
         columns.columns.p[i] = at((Slots == 1 ? line : i % 2) == 0 ? c : fold.opposite(c));
       }
-      f(columns, line == 0 ? own.line : own.mirror);
+      f(columns, lines[line]);
     }
   }
-  // f(c, lines) for the pairs of a group
+  // f(c, slot, mirror) for the pairs of a group
   template <class F>
-  SCATCUDA_INLINE void for_pairs(int64_t group, const ThreadBuffers<T>& own, F&& f) const {
+  SCATCUDA_INLINE void for_pairs(int64_t group, T* const (&lines)[2], F&& f) const {
     for (int i = 0; i < pairs; ++i) {
-      T* lines[] = {own.line + 2 * i * Q, Slots == 1 ? own.mirror : own.line + (2 * i + 1) * Q};
-      f(column(group, i), lines);
+      T* slot = lines[0] + 2 * i * Q;
+      f(column(group, i), slot, Slots == 1 ? lines[1] : slot + Q);
     }
   }
 };
 
-// Groups of pairs of columns of W, from `first` on
-template <class T, int Slots>
-void mirrored_columns(const Spectrum<T>& spectrum, const Mirrored<T>& fold, int64_t filter,
-                      const LineTransform<T>& down, const Plane<T>& out, int64_t first,
-                      int64_t last, const ThreadBuffers<T>& own) {
+// Groups of pairs of columns of W, from `first` on; of one spectrum, or of two, `apart` numbers
+// from each other
+template <class T, int Slots, int Spectra>
+void mirrored_columns(const Spectrum<T>& spectrum, int64_t apart, const Mirrored<T>& fold,
+                      int64_t filter, const LineTransform<T>& down, const Plane<T>* out,
+                      int64_t first, int64_t last, const ThreadBuffers<T>& own) {
   const PairGroups<T, Slots> groups{fold};
+  T* const lines[2][2] = {{own.line, own.mirror}, {own.line_2, own.mirror_2}};
   for (int64_t group = first; group < last; ++group) {
-    groups.for_pairs(group, own, [&](int64_t c, T* const* lines) {
+    groups.for_pairs(group, lines[0], [&](int64_t c, T* slot, T* mirror) {
       SCATCUDA_STAGE(fold);
-      fold_pair<Slots>(spectrum, fold, filter, c, lines);
+      const int64_t at = slot - own.line;
+      T* one[] = {slot, own.line_2 + at};
+      T* two[] = {slot, mirror, own.line_2, own.mirror_2};
+      fold_pair<Slots, Spectra>(spectrum, apart, fold, filter, c, Slots == 1 ? two : one);
     });
     SCATCUDA_STAGE(columns);
-    groups.for_lines(out, group, own, [&](const auto& columns, T* line) {
-      transform_line<1>(down, Line<T>{line}, columns, own.work, own.spare);
-    });
+    for (int s = 0; s < Spectra; ++s) {
+      groups.for_lines(out[s], group, lines[s], [&](const auto& columns, T* line) {
+        transform_line<1>(down, Line<T>{line}, columns, own.work, own.spare);
+      });
+    }
   }
 }
 
@@ -425,16 +441,17 @@ void mirrored_columns_adjoint(const Plane<T>& wavelet, const Box<T>& box, const 
                               const Spectrum<T>& spectrum, T* grad_psi, int64_t first, int64_t last,
                               const ThreadBuffers<T>& own) {
   const PairGroups<T, Slots> groups{fold};
+  T* const lines[] = {own.line, own.mirror};
   for (int64_t group = first; group < last; ++group) {
-    groups.for_lines(wavelet, group, own, [&](const auto& columns, T* line) {
+    groups.for_lines(wavelet, group, lines, [&](const auto& columns, T* line) {
       SCATCUDA_STAGE(columns_adjoint);
       transform_line<-1>(down, columns, Line<T>{line}, own.work, own.spare);
     });
     SCATCUDA_STAGE(unfold);
     int64_t done = group * groups.pairs;
-    groups.for_pairs(group, own, [&](int64_t c, T* const* lines) {
+    groups.for_pairs(group, lines, [&](int64_t c, const T* slot, const T* mirror) {
       if (c < done++) return;  // a last one that is repeated
-      unfold_pair<Slots>(lines[0], lines[1], box, fold, filter, c, out, spectrum, grad_psi);
+      unfold_pair<Slots>(slot, mirror, box, fold, filter, c, out, spectrum, grad_psi);
     });
   }
 }

@@ -28,6 +28,7 @@ struct Rows {
   Plane<T> u_hat;                  // [last/2 + 1, middle, first] after the DFT; null likewise
   Planes<T> gradient{};            // backward: what steps that gather send back to planes
   int64_t plane = 0, filters = 0;  // from `plane` on; null likewise
+  bool kept = false;               // backward: what the inverse DFT makes of W is left in its place
 
   int64_t count() const { return grid.first * grid.middle; }
   T* row_of_reduced(int64_t r) const {
@@ -90,6 +91,16 @@ struct ModulusLine {
   }
 };
 
+// The same, and leaves z where it came from.
+template <class T, int Slots>
+struct KeptLine {
+  SlotLines<T, Slots> place;
+  ModulusLine<T> modulus;
+  SCATCUDA_INLINE void store(int64_t k, const Complex<Vector<T, full_lanes<T>>>& z) const {
+    place.store(k, z), modulus.store(k, z);
+  }
+};
+
 // Adds |z|² to the real (or imaginary) parts of a line.
 template <class T>
 struct EnergyLine {
@@ -143,7 +154,8 @@ void wavelet_rows(const Rows<T>& rows, int64_t first, int64_t last, const Thread
     const int64_t start = 2 * group * Slots;
     T* target[2][Slots];
     const int halves = start + Slots < rows.count() ? 2 : 1;
-    for (int half = 0; half < 2; ++half) {
+    // the second half first: where it repeats the last row, that is still what it was
+    for (int half = 1; half >= 0; --half) {
       const int64_t r = start + half * Slots;
       for (int i = 0; i < Slots; ++i) {
         target[half][i] = rows.row_of_reduced(r + i);
@@ -152,11 +164,13 @@ void wavelet_rows(const Rows<T>& rows, int64_t first, int64_t last, const Thread
       if (half >= halves && rows.u_hat.p == nullptr) continue;
       SCATCUDA_STAGE(rows);
       T* u = own.line + half * W;
+      const auto source = rows.template source<Slots>(r, 0);
       if (rows.norm) {
         norm_row<T, Slots>(rows, r, u, own);
+      } else if (rows.kept && r < rows.count()) {
+        transform_line<1>(across, source, KeptLine<T, Slots>{source, {u}}, own.work, own.spare);
       } else {
-        transform_line<1>(across, rows.template source<Slots>(r, 0), ModulusLine<T>{u}, own.work,
-                          own.spare);
+        transform_line<1>(across, source, ModulusLine<T>{u}, own.work, own.spare);
       }
     }
     if (rows.reduced.p != nullptr && rows.powers == nullptr) {
@@ -342,7 +356,11 @@ void wavelet_rows_adjoint(const Rows<T>& rows, const Spread<T>& spread, int64_t 
         const auto plane = rows.template source<Slots>(r, chunk);
         {
           SCATCUDA_STAGE(rows);
-          transform_line<1>(across, plane, line, own.work, own.spare);
+          if (rows.kept) {
+            for (int64_t c = 0; c < across.n; ++c) line.store(c, plane.load(c));
+          } else {
+            transform_line<1>(across, plane, line, own.work, own.spare);
+          }
         }
         if (chunk == 0) filters(r, g);
         {
