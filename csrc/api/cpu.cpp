@@ -29,9 +29,9 @@ int64_t bytes_for(const scatcuda_plan& plan, bool forward, bool psi, bool phi, i
   return with_type(plan.type, [&](auto number) {
     using T = decltype(number);
     const Program& program = *plan.program;
-    if (forward) return cpu::workspace_bytes<T>(program, batch, threads);
+    if (forward) return cpu::workspace_bytes<T>(program, batch, threads, plan.laid_out != nullptr);
     return cpu::backward_workspace_bytes<T>(program, psi ? plan.psi_entries : 0, phi, batch,
-                                            threads);
+                                            threads, plan.laid_out != nullptr);
   });
 }
 

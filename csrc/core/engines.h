@@ -52,8 +52,9 @@ namespace cpu {
 // "avx512", "avx2" or "baseline": the best this processor has, or what SCATCUDA_CPU_ISA asks for.
 const char* isa();
 
+// `laid_out`: the bank will have that. Else there is room for it, more than most boxes need.
 template <class T>
-int64_t workspace_bytes(const Program& program, int64_t B, int64_t threads);
+int64_t workspace_bytes(const Program& program, int64_t B, int64_t threads, bool laid_out = false);
 
 // The numbers of Bank::laid_out for the boxes of a bank; 0 where the engine does not want it. The
 // same on all processors.
@@ -70,7 +71,7 @@ Status scattering(const Program& program, const Bank<T>& bank, int64_t B, const 
 // `psi_entries`: the length of bank.psi where its gradient is wanted, else 0
 template <class T>
 int64_t backward_workspace_bytes(const Program& program, int64_t psi_entries, bool with_phi,
-                                 int64_t B, int64_t threads);
+                                 int64_t B, int64_t threads, bool laid_out = false);
 
 // x [B, signal], g [B, channels, sides] -> gradients of <g, S x>
 template <class T>

@@ -49,8 +49,8 @@ const Engine<T>& engine() {
 const char* isa() { return chosen().isa; }
 
 template <class T>
-int64_t workspace_bytes(const Program& program, int64_t B, int64_t threads) {
-  return engine<T>().workspace_bytes(program, B, threads);
+int64_t workspace_bytes(const Program& program, int64_t B, int64_t threads, bool laid_out) {
+  return engine<T>().workspace_bytes(program, B, threads, laid_out);
 }
 template <class T>
 Status scattering(const Program& program, const Bank<T>& bank, int64_t B, const T* x, T* S,
@@ -59,8 +59,8 @@ Status scattering(const Program& program, const Bank<T>& bank, int64_t B, const 
 }
 template <class T>
 int64_t backward_workspace_bytes(const Program& program, int64_t psi_entries, bool with_phi,
-                                 int64_t B, int64_t threads) {
-  return engine<T>().backward_workspace_bytes(program, psi_entries, with_phi, B, threads);
+                                 int64_t B, int64_t threads, bool laid_out) {
+  return engine<T>().backward_workspace_bytes(program, psi_entries, with_phi, B, threads, laid_out);
 }
 template <class T>
 Status scattering_backward(const Program& program, const Bank<T>& bank, int64_t psi_entries,
@@ -98,10 +98,11 @@ void lay_out(const Program& program, const Bank<T>& bank, T* out, const Executor
 }
 
 #define SCATCUDA_INSTANTIATE(T)                                                                   \
-  template int64_t workspace_bytes<T>(const Program&, int64_t, int64_t);                          \
+  template int64_t workspace_bytes<T>(const Program&, int64_t, int64_t, bool);                    \
   template Status scattering<T>(const Program&, const Bank<T>&, int64_t, const T*, T*, void*,     \
                                 int64_t, const Executor&);                                        \
-  template int64_t backward_workspace_bytes<T>(const Program&, int64_t, bool, int64_t, int64_t);  \
+  template int64_t backward_workspace_bytes<T>(const Program&, int64_t, bool, int64_t, int64_t,   \
+                                               bool);                                             \
   template Status scattering_backward<T>(const Program&, const Bank<T>&, int64_t, int64_t,        \
                                          const T*, const T*, const Gradients<T>&, void*, int64_t, \
                                          const Executor&);                                        \

@@ -138,14 +138,23 @@ void lay_all_out(const Program& p, const Bank<T>& bank, T* out, const Executor& 
   });
 }
 
-int64_t workspace_bytes(const Program& p, int64_t B, int64_t threads) {
-  return forward(p, {}, B, nullptr, nullptr, nullptr, {threads, nullptr});
+// A bank of which is only known whether it is laid out
+Bank<T> unread(bool laid_out) {
+  static const T some{};
+  Bank<T> bank{};
+  if (laid_out) bank.laid_out = &some;
+  return bank;
+}
+
+int64_t workspace_bytes(const Program& p, int64_t B, int64_t threads, bool laid_out) {
+  return forward(p, unread(laid_out), B, nullptr, nullptr, nullptr, {threads, nullptr});
 }
 
 Status scattering(const Program& p, const Bank<T>& bank, int64_t B, const T* x, T* S,
                   void* workspace, int64_t bytes, const Executor& executor) {
   if (B == 0) return Status::ok;
-  if (workspace == nullptr || bytes < workspace_bytes(p, B, executor.threads)) {
+  if (workspace == nullptr ||
+      bytes < workspace_bytes(p, B, executor.threads, bank.laid_out != nullptr)) {
     return Status::workspace_too_small;
   }
   forward(p, bank, B, x, S, workspace, executor);
@@ -153,8 +162,8 @@ Status scattering(const Program& p, const Bank<T>& bank, int64_t B, const T* x, 
 }
 
 int64_t backward_workspace_bytes(const Program& p, int64_t psi_entries, bool with_phi, int64_t B,
-                                 int64_t threads) {
-  return backward(p, {}, psi_entries, with_phi, B, nullptr, nullptr, {}, nullptr,
+                                 int64_t threads, bool laid_out) {
+  return backward(p, unread(laid_out), psi_entries, with_phi, B, nullptr, nullptr, {}, nullptr,
                   {threads, nullptr});
 }
 
@@ -169,7 +178,8 @@ Status scattering_backward(const Program& p, const Bank<T>& bank, int64_t psi_en
     return Status::ok;
   }
   if (workspace == nullptr ||
-      bytes < backward_workspace_bytes(p, psi_entries, with_phi, B, executor.threads)) {
+      bytes < backward_workspace_bytes(p, psi_entries, with_phi, B, executor.threads,
+                                       bank.laid_out != nullptr)) {
     return Status::workspace_too_small;
   }
   backward(p, bank, psi_entries, with_phi, B, x, g, gradients, workspace, executor);

@@ -7,11 +7,11 @@ namespace scatcuda {
 
 template <class T>
 struct Engine {
-  int64_t (*workspace_bytes)(const Program&, int64_t B, int64_t threads);
+  int64_t (*workspace_bytes)(const Program&, int64_t B, int64_t threads, bool laid_out);
   Status (*scattering)(const Program&, const Bank<T>&, int64_t B, const T* x, T* S, void* workspace,
                        int64_t bytes, const Executor&);
   int64_t (*backward_workspace_bytes)(const Program&, int64_t psi_entries, bool with_phi, int64_t B,
-                                      int64_t threads);
+                                      int64_t threads, bool laid_out);
   Status (*scattering_backward)(const Program&, const Bank<T>&, int64_t psi_entries, int64_t B,
                                 const T* x, const T* g, const Gradients<T>&, void* workspace,
                                 int64_t bytes, const Executor&);

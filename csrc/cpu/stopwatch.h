@@ -1,43 +1,50 @@
 // Where a call's time goes, by step of the program and by stage, in builds that ask for it
-// (SCATCUDA_STOPWATCH: see benchmarks/stages.py). Elsewhere it is nothing.
+// (SCATCUDA_STOPWATCH: benchmarks/stages.py). Elsewhere it is nothing.
 //
-//   SCATCUDA_STEP(index);     what follows in this scope is of this step; −1: of the signal
+//   SCATCUDA_STEP(index);     what follows in this scope is of this step
 //   SCATCUDA_STAGE(columns);  and of this stage, but for what stages within it take
 #pragma once
 
 #if defined(SCATCUDA_STOPWATCH)
-#include <x86intrin.h>
-
+#include <chrono>
 #include <cstdint>
+
+#if defined(__x86_64__)
+#include <x86intrin.h>
+#endif
 
 namespace scatcuda {
 
 #define SCATCUDA_STAGES(X)                                                                         \
   X(layout)                                                                                        \
-  X(pad)                                                                                           \
-  X(signal_spectrum)                                                                               \
-  X(fold)                                                                                          \
-  X(columns)                                                                                       \
-  X(rows) X(lowpass_rows) X(rows_forward) X(spectra_columns) X(spectra) X(lowpass_columns)         \
-      X(coefficients) X(spectra_columns_inverse) X(rows_inverse) X(spread) X(turn) X(rows_adjoint) \
-          X(columns_adjoint) X(unfold) X(mirror) X(signal_adjoint) X(line) X(group) X(pair)        \
-              X(rest)
+  X(pad) X(signal_spectrum) X(fold) X(columns) X(rows) X(lowpass_rows) X(rows_forward)             \
+      X(spectra_columns) X(spectra) X(lowpass_columns) X(coefficients) X(spectra_columns_inverse)  \
+          X(rows_inverse) X(spread) X(turn) X(rows_adjoint) X(columns_adjoint) X(unfold) X(mirror) \
+              X(signal_adjoint) X(rest)
 enum class Stage {
 #define SCATCUDA_NAME(name) name,
   SCATCUDA_STAGES(SCATCUDA_NAME)
 #undef SCATCUDA_NAME
 };
 
-// Of one thread
+inline int64_t ticks_now() {
+#if defined(__x86_64__)
+  return static_cast<int64_t>(__rdtsc());
+#else
+  return std::chrono::steady_clock::now().time_since_epoch().count();
+#endif
+}
+
+// Of one thread. Row 0 is the signal's, row i + 1 that of step i.
 struct Stopwatch {
-  static constexpr int most_steps = 64, stages = static_cast<int>(Stage::rest) + 1;
-  int64_t ticks[most_steps][stages] = {};
+  static constexpr int most_steps = 256, stages = static_cast<int>(Stage::rest) + 1;
+  int64_t ticks[most_steps + 1][stages] = {};
   int64_t* now = &ticks[0][stages - 1];
   int64_t since = 0;
   int step = 0;
 
   int64_t* turn_to(int64_t* next) {
-    const int64_t time = static_cast<int64_t>(__rdtsc());
+    const int64_t time = ticks_now();
     *now += time - since, since = time;
     int64_t* before = now;
     now = next;
@@ -55,7 +62,7 @@ struct StageScope {
 struct StepScope {
   int before = stopwatch.step;
   explicit StepScope(int step) {
-    stopwatch.step = step + 1 < Stopwatch::most_steps ? step + 1 : Stopwatch::most_steps - 1;
+    stopwatch.step = step + 1 < Stopwatch::most_steps ? step + 1 : Stopwatch::most_steps;
   }
   ~StepScope() { stopwatch.step = before; }
 };

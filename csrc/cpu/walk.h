@@ -360,7 +360,7 @@ class Walk {
       fold.before = arena.take<int64_t>(fold.pairs() + 1);
       if (mirrored_ != nullptr) mirrored_[i] = fold;
     });
-    laid_out_ = arena.take<T>(numbers);
+    if (bank_.laid_out == nullptr) laid_out_ = arena.take<T>(numbers);
   }
 
   // --- steps that gather ---

@@ -66,7 +66,8 @@ struct Cpu {
   template <class T>
   void scattering(const Scattering& s, const Wish&, const Bank<T>& bank, int64_t, const Tensor& x,
                   T* S) const {
-    const int64_t bytes = cpu::workspace_bytes<T>(*s.program, s.B, executor.threads);
+    const int64_t bytes =
+        cpu::workspace_bytes<T>(*s.program, s.B, executor.threads, bank.laid_out != nullptr);
     const Workspace workspace(bytes);
     check(cpu::scattering<T>(*s.program, bank, s.B, data_of<T>(x), S, workspace.data(), bytes,
                              executor));
@@ -77,8 +78,9 @@ struct Cpu {
                            int64_t psi_entries, const Tensor& x, const T* g,
                            const Gradients<T>& gradients) const {
     const int64_t entries = gradients.psi != nullptr ? psi_entries : 0;
-    const int64_t bytes = cpu::backward_workspace_bytes<T>(
-        *s.program, entries, gradients.phi != nullptr, s.B, executor.threads);
+    const int64_t bytes =
+        cpu::backward_workspace_bytes<T>(*s.program, entries, gradients.phi != nullptr, s.B,
+                                         executor.threads, bank.laid_out != nullptr);
     const Workspace workspace(bytes);
     check(cpu::scattering_backward<T>(*s.program, bank, entries, s.B, data_of<T>(x), g, gradients,
                                       workspace.data(), bytes, executor));

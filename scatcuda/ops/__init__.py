@@ -70,7 +70,7 @@ def scattering(
 
 def laid_out(packed: Packed, program: str) -> Packed:
     """The same filters for many calls on a CPU: behind the tables of ``psi``, which keep their
-    places, what the engine makes of them in every call else. Up to 64 MB are.
+    places, what the engine makes of them in every call else. Of more than 256 MB nothing is.
 
     It is for filters that do not change: the operator takes what is added for a constant, and a
     gradient of ``psi`` is that of the tables.

@@ -113,7 +113,8 @@ void add_terms(Terms<T>& terms, int64_t part, int64_t lanes, int64_t rows, bool 
   terms.plain = terms.mirrored = 0;
 }
 
-// How all axes are folded. (Images, which have no middle axis and no crop, are mirror.h's.)
+// How all axes are folded. (Images, which have no
+// middle axis and no crop, are mirror.h's, unless their filters are too many to lay out.)
 struct Fold {
   Folding first, middle, last;
   int64_t edges[3];  // rows where what falls on them changes: the box begins or ends, or the crop

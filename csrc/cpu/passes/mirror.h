@@ -36,7 +36,7 @@ struct Mirrored {
   const T* psi = nullptr;
 
   // Of a program; beyond that its filters stay as they are
-  static constexpr int64_t most_numbers_laid_out = (int64_t{64} << 20) / sizeof(T);
+  static constexpr int64_t most_numbers_laid_out = (int64_t{256} << 20) / sizeof(T);
 
   Mirrored() = default;
   Mirrored(const Grid& from_, const Step& s, const Set& set)
