@@ -97,7 +97,7 @@ int stages(const std::string& folder, int64_t B, double least) {
                read_array<T>(folder + "/phi"), read_array<int64_t>(folder + "/phi_support")};
   if (const int64_t numbers = engine.laid_out_numbers(p, bank)) {
     T* laid_out = room<T>(numbers);
-    engine.lay_out(p, bank, laid_out, here);
+    engine.lay_out(p, bank, laid_out);
     bank.laid_out = laid_out;
   }
   const T *x = read_array<T>(folder + "/x"), *g = read_array<T>(folder + "/g");

@@ -121,6 +121,8 @@ def test_refused() -> None:
         ops.laid_out(packed, "x 4")
     with pytest.raises(RuntimeError, match="lay_out: psi must be"):
         ops.laid_out(packed._replace(psi=packed.psi.half()), program)
+    with pytest.raises(RuntimeError, match="laid_out: psi must not require a gradient"):
+        ops.laid_out(packed._replace(psi=packed.psi.requires_grad_()), program)
 
 
 def test_too_much_stays() -> None:

@@ -37,6 +37,7 @@ OPERATORS: dict[str, tuple[Any, ...]] = {
     "modulus": (Z,),
     "modulus_backward": (Z.real.contiguous(), Z),
     "lowpass": (Z.real.contiguous(), *MATRICES),
+    "lay_out": (BANK.psi, BANK.psi_support, PLAN.program),
 }
 
 

@@ -6,12 +6,6 @@
 
 namespace scatcuda {
 
-const Executor here{1,
-                    [](void*, int64_t tasks, void (*body)(void*, int64_t), void* closure) {
-                      for (int64_t task = 0; task < tasks; ++task) body(closure, task);
-                    },
-                    nullptr};
-
 scatcuda_status read_program(const std::string& text, const scatcuda_tables& tables,
                              ProgramPointer* program, Sizes* sizes, scatcuda_message* message) {
   if (tables.type != SCATCUDA_FLOAT32 && tables.type != SCATCUDA_FLOAT64) {
@@ -87,7 +81,7 @@ scatcuda_status make_plan(const std::string& text, const scatcuda_tables& tables
     if (numbers == 0) return true;
     if (posix_memalign(&to, 64, static_cast<size_t>(numbers) * sizeof(T)) != 0) return false;
     p->layout.reset(to);
-    cpu::lay_out(*p->program, p->bank<T>(), static_cast<T*>(to), here);
+    cpu::lay_out(*p->program, p->bank<T>(), static_cast<T*>(to));
     p->laid_out = to;
     return true;
   });

@@ -133,9 +133,6 @@ struct Places {
   }
 };
 
-// Runs tasks one after the other
-extern const Executor here;
-
 // f(T{}) for the number type of a plan
 template <class F>
 auto with_type(scatcuda_type type, F&& f) {

@@ -61,7 +61,7 @@ int64_t workspace_bytes(const Program& program, int64_t B, int64_t threads, bool
 template <class T>
 int64_t laid_out_numbers(const Program& program, const Bank<T>& bank);
 template <class T>
-void lay_out(const Program& program, const Bank<T>& bank, T* out, const Executor& executor);
+void lay_out(const Program& program, const Bank<T>& bank, T* out);
 
 // x [B, signal] -> S [B, channels, sides], both contiguous. The workspace is 64-byte aligned.
 template <class T>

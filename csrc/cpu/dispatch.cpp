@@ -93,8 +93,8 @@ int64_t laid_out_numbers(const Program& program, const Bank<T>& bank) {
   return engine<T>().laid_out_numbers(program, bank);
 }
 template <class T>
-void lay_out(const Program& program, const Bank<T>& bank, T* out, const Executor& executor) {
-  engine<T>().lay_out(program, bank, out, executor);
+void lay_out(const Program& program, const Bank<T>& bank, T* out) {
+  engine<T>().lay_out(program, bank, out);
 }
 
 #define SCATCUDA_INSTANTIATE(T)                                                                   \
@@ -111,7 +111,7 @@ void lay_out(const Program& program, const Bank<T>& bank, T* out, const Executor
   template void filter_fold_backward<T>(int64_t, int64_t, int64_t, int64_t, int64_t, const T*,    \
                                         const T*, const T*, T*, T*, const Executor&);             \
   template int64_t laid_out_numbers<T>(const Program&, const Bank<T>&);                           \
-  template void lay_out<T>(const Program&, const Bank<T>&, T*, const Executor&);                  \
+  template void lay_out<T>(const Program&, const Bank<T>&, T*);                                   \
   template void modulus<T>(int64_t, const T*, T*, const Executor&);                               \
   template void modulus_backward<T>(int64_t, const T*, const T*, T*, const Executor&);
 SCATCUDA_INSTANTIATE(float)

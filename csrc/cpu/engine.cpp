@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <new>
-#include <vector>
 
 #include "signals/engine.h"
 #include "stages.h"
@@ -127,14 +126,14 @@ int64_t numbers_to_lay_out(const Program& p, const Bank<T>& bank) {
   return are_signals<T>(p) ? 0 : laid_out_numbers(p, bank);
 }
 
-void lay_all_out(const Program& p, const Bank<T>& bank, T* out, const Executor& executor) {
+void lay_all_out(const Program& p, const Bank<T>& bank, T* out) {
   for_mirrored<T>(p, [&](int i, Mirrored<T> fold) {
-    std::vector<int64_t> before(static_cast<size_t>(fold.pairs() + 1));
     const Box<T> psi = box_of(p, bank, p.steps[i], 0);
-    fold.before = before.data();
-    const int64_t numbers = fold.take_box(psi.ends);
-    lay_out(fold, psi, out, Team(&executor, 0));
-    out += numbers;
+    fold.take_box(psi.ends);
+    for (int64_t c = 0; c < fold.pairs(); ++c) {
+      lay_out(fold, psi, c, out);
+      out += fold.aliases(c) * fold.to.first * 2 * fold.lanes;
+    }
   });
 }
 

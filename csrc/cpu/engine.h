@@ -23,7 +23,7 @@ struct Engine {
   void (*modulus)(int64_t count, const T* z, T* out, const Executor&);
   void (*modulus_backward)(int64_t count, const T* g, const T* z, T* out, const Executor&);
   int64_t (*laid_out_numbers)(const Program&, const Bank<T>&);
-  void (*lay_out)(const Program&, const Bank<T>&, T* out, const Executor&);
+  void (*lay_out)(const Program&, const Bank<T>&, T* out);
 };
 
 extern const Engine<float> engine_baseline_float, engine_avx2_float, engine_avx512_float;

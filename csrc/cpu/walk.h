@@ -71,7 +71,11 @@ class Walk {
       fold.psi = from + sum;
       if (bank_.laid_out == nullptr) {
         const int64_t numbers = fold.take_box(psi.ends);
-        scatcuda::lay_out(fold, psi, laid_out_ + sum, Team(&executor, 0));
+        Team(&executor, 0).over(fold.pairs(), [&](int64_t first, int64_t last, int64_t) {
+          for (int64_t c = first; c < last; ++c) {
+            scatcuda::lay_out(fold, psi, c, laid_out_ + (fold.of(c) - from));
+          }
+        });
         sum += numbers;
       } else {
         sum += fold.take_box(psi.ends);

@@ -125,7 +125,7 @@ Tensor lay_out(const Tensor& psi, const Tensor& psi_support, StringHandle progra
     std::copy_n(bank.psi, psi.numel(), to);
     if (numbers == 0) return;
     std::fill(to + psi.numel(), to + begin, T(0));
-    cpu::lay_out(*p, bank, to + begin, device.executor);
+    cpu::lay_out(*p, bank, to + begin);
   });
   return out;
 }

@@ -78,7 +78,7 @@ def laid_out(packed: Packed, program: str) -> Packed:
     Args:
         packed: as :func:`scatcuda.program.packing.pack_program` makes it, on the CPU.
         program: the text of the transform.
-    Raises: RuntimeError: the filters do not fit the program.
+    Raises: RuntimeError: the filters do not fit the program, or require a gradient.
     Example:
         >>> import scatcuda
         >>> S = scatcuda.Scattering2D(J=1, shape=(8, 8))
@@ -86,6 +86,8 @@ def laid_out(packed: Packed, program: str) -> Packed:
         >>> packed.psi.shape, laid_out(packed, S._program).psi.shape
         (torch.Size([1152]), torch.Size([2496]))
     """
+    if packed.psi.requires_grad:
+        raise RuntimeError("laid_out: psi must not require a gradient; fixed filters are laid out")
     return packed._replace(psi=_operators.lay_out(packed.psi, packed.psi_support, program))
 
 

@@ -257,7 +257,7 @@ def build(
     device = [*flags, "-DSCATCUDA_EMULATION", "-Wno-unknown-pragmas", "-fno-extern-tls-init"]
     shared, units = (
         [native.Unit(f"host_{source.stem}", source, [*flags, "-O1"]) for source in sources]
-        for sources in ((*core, HERE / "driver.cpp"), host)
+        for sources in ((*core, HERE / "driver.cpp", HERE / "no_cpu.cpp"), host)
     )
     scheduler, race = HERE / "emulator.cpp", HERE / "race.cpp"
     made = {}

@@ -57,15 +57,20 @@ struct Mirrored {
   // `ends` as a Box has them; returns the numbers of the filters
   int64_t take_box(const int64_t* const (&ends)[3]) {
     widen(from.first, ends[0], head, tail), widen(from.last, ends[2], left, right);
-    int64_t down = 0, sum = 0;
-    for (int64_t k1 = 0; k1 < from.first; k1 += to.first) down += k1 < head || k1 + to.first > tail;
+    int64_t sum = 0;
     for (int64_t c = 0; c < pairs(); ++c) {
       if (before != nullptr) before[c] = sum;
-      for (int64_t k2 = c; k2 < from.last; k2 += to.last)
-        sum += k2 < left || k2 >= right ? down : 0;
+      sum += aliases(c);
     }
     if (before != nullptr) before[pairs()] = sum;
     return sum * to.first * 2 * lanes;
+  }
+  // Those of column c of which anything is kept
+  int64_t aliases(int64_t c) const {
+    int64_t down = 0, along = 0;
+    for (int64_t k1 = 0; k1 < from.first; k1 += to.first) down += k1 < head || k1 + to.first > tail;
+    for (int64_t k2 = c; k2 < from.last; k2 += to.last) along += k2 < left || k2 >= right;
+    return down * along;
   }
 
   // f(begin, aliases) for all aliases of column c of which anything is kept, at most Aliases::most
@@ -92,13 +97,13 @@ struct Mirrored {
     if (begin || some.count() > 0) f(begin, some);
   }
 
-  // Lays column c out, Q filters from one on
+  // Lays column c out there, Q filters from one on
   template <int Q>
   SCATCUDA_KERNEL void lay_out(const Box<T>& box, int64_t filter, int64_t c, T* out) const {
     const int64_t M = from.first, N = from.last, apart = lanes, rows = to.first;
     const int64_t first = box.ends[0][0], second = box.ends[0][1], gap = second - first;
     const T* const table = box.psi + filter;
-    out += before[c] * rows * 2 * apart + filter;
+    out += filter;
     for_aliases(c, [&](bool, const Aliases& some) {
       const T *column[Aliases::most], *mirror[Aliases::most];  // null where the box has none
       const auto at = [&](int64_t k2) {
@@ -157,19 +162,12 @@ int64_t laid_out_numbers(const Program& p, const Bank<T>& bank) {
   return sum;
 }
 
-// Lays the filters of a step out
+// Lays column c of a step's filters out there
 template <class T>
-void lay_out(const Mirrored<T>& fold, const Box<T>& box, T* out, const Team& team) {
-  const auto of = [&](auto Q) {
-    team.over(fold.pairs(), [&](int64_t first, int64_t last, int64_t) {
-      for (int64_t c = first; c < last; ++c) {
-        for (int64_t f = 0; f < fold.lanes; f += Q) fold.template lay_out<Q>(box, f, c, out);
-      }
-    });
-  };
-  if (fold.lanes == 4) return of(std::integral_constant<int, 4>{});
-  if (fold.lanes == 8) return of(std::integral_constant<int, 8>{});
-  of(std::integral_constant<int, 16>{});
+void lay_out(const Mirrored<T>& fold, const Box<T>& box, int64_t c, T* out) {
+  if (fold.lanes == 4) return fold.template lay_out<4>(box, 0, c, out);
+  if (fold.lanes == 8) return fold.template lay_out<8>(box, 0, c, out);
+  for (int64_t f = 0; f < fold.lanes; f += 16) fold.template lay_out<16>(box, f, c, out);
 }
 
 // Of the pair of columns that one line, or with one slot two, takes: the lanes of both in a vector
