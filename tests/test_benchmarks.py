@@ -8,6 +8,7 @@ import gc
 import json
 import math
 import os
+import re
 import shutil
 import sys
 from collections import Counter
@@ -761,3 +762,41 @@ def test_a_case_of_one_build_alone_is_left_out(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         builds.main([str(builds.ROOT), str(builds.ROOT), "--only", "^call 8x8 J=1"])
     assert "both builds have no such case" in capsys.readouterr().err
+
+
+def test_what_is_known_of_stages():
+    """Operations and bytes of an image, by hand."""
+    from benchmarks import stages
+
+    S = scatcuda.Scattering2D(2, (16, 16), L=4)
+    assert list(stages.paths(S).values()) == ["image", "0", "1", "01"]
+    sides = [(4, 24), (4, 12), (16, 12)]  # planes and padded side of every step
+    lines = [planes * side * 5 * side * math.log2(side) for planes, side in sides]
+    filters = [(1, 4 * 24 * 24), (1, 4 * 24 * 24), (4, 4 * 24 * 24)]  # sources, kept values
+    work = stages.known(S)
+    assert work["columns"][0] == work["rows"][0] == pytest.approx(sum(lines))
+    assert work["rows"][1] == 4 * sum(2 * planes * side**2 for planes, side in sides)
+    assert work["rows_forward"][0] == pytest.approx(lines[0] / 2)
+    assert work["fold"] == (4 * sum(n * m for n, m in filters), 4 * sum(n * m for n, m in filters))
+    taps = [kept.sum().item() for kept in (S._phi_support[:, 1] - S._phi_support[:, 0]).split(4)]
+    outputs = [(planes, side, taps[2 * (side == 12) + 1]) for planes, side in sides]
+    assert work["lowpass_rows"][0] == sum(2 * n * side * kept for n, side, kept in outputs)
+    assert {"-mavx2", "-mavx512f"} <= set(stages.flags("SCATCUDA_avx512"))
+
+
+@pytest.mark.proof
+def test_stages_of_an_image(tmp_path, capsys):
+    from benchmarks import stages
+
+    small = ["--shape", "12", "12", "--J", "2", "--L", "3", "--batch", "2", "--seconds", "0.01"]
+    found = tmp_path / "stages.json"
+    assert stages.main([*small, "--isa", "baseline", "--json", str(found)]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^forward: [0-9.]+ us an image$", printed, re.MULTILINE)
+    for name, measured in json.loads(found.read_text()).items():
+        parts = sum(sum(times.values()) for times in measured["stages"].values())
+        assert parts == pytest.approx(measured["microseconds"], rel=0.05), name
+    assert {"fold", "columns", "rows", "lowpass_rows"} <= measured["stages"].keys()
+    for wrong in (["--isa", "vax"], ["--batch", "0"], ["--J", "99"]):
+        with pytest.raises(SystemExit, match="2"):
+            stages.main(wrong)

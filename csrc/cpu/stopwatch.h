@@ -15,13 +15,13 @@
 
 namespace scatcuda {
 
-#define SCATCUDA_STAGES(X)                                                                         \
-  X(layout)                                                                                        \
-  X(pad)                                                                                           \
-  X(signal_spectrum) X(fold) X(columns) X(rows) X(lowpass_rows) X(rows_forward) X(spectra_columns) \
-      X(spectra) X(lowpass_columns) X(coefficients) X(spectra_columns_inverse) X(rows_inverse)     \
-          X(spread) X(turn) X(rows_adjoint) X(columns_adjoint) X(unfold) X(mirror)                 \
-              X(signal_adjoint) X(rest)
+#define SCATCUDA_STAGES(X)                                                                    \
+  X(layout)                                                                                   \
+  X(pad)                                                                                      \
+  X(signal_spectrum)                                                                          \
+  X(fold) X(columns) X(rows) X(lowpass_rows) X(rows_forward) X(spectra_columns) X(spectra)    \
+      X(lowpass_columns) X(coefficients) X(spectra_columns_inverse) X(rows_inverse) X(spread) \
+          X(turn) X(rows_adjoint) X(columns_adjoint) X(unfold) X(mirror) X(signal_adjoint) X(rest)
 enum class Stage {
 #define SCATCUDA_NAME(name) name,
   SCATCUDA_STAGES(SCATCUDA_NAME)

@@ -28,8 +28,8 @@ template <class T>
 struct Mirrored {
   Grid from{}, to{};
   int64_t lanes = 0;
-  int64_t head = 0, tail = 0, left = 0,
-          right = 0;          // the box of its filters and their mirror images
+  // The box of its filters and their mirror images
+  int64_t head = 0, tail = 0, left = 0, right = 0;
   int64_t* before = nullptr;  // [pairs + 1]: aliases of the columns before c
   // The filters as for_aliases goes: for all r, of all aliases at a time, ψ̂(k) and ψ̂(−k), each as
   // in the table, 0 where the box keeps none
