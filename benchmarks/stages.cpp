@@ -13,6 +13,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,8 @@ namespace {
 
 using T = SCATCUDA_REAL;
 
+#define SCATCUDA_WORDS(...) #__VA_ARGS__
+#define SCATCUDA_TEXT(words) SCATCUDA_WORDS(words)
 #define SCATCUDA_PASTE(isa, real) engine_##isa##_##real
 #define SCATCUDA_ENGINE(isa, real) SCATCUDA_PASTE(isa, real)
 const Engine<T>& engine = SCATCUDA_ENGINE(SCATCUDA_ISA, SCATCUDA_REAL);
@@ -58,11 +61,9 @@ U* read_array(const std::string& name) {
 
 template <class F>
 void watch(const char* pass, int64_t images, double least, F&& run) {
-  static const char* const names[] = {
-#define SCATCUDA_NAME(name) #name,
-      SCATCUDA_STAGES(SCATCUDA_NAME)
-#undef SCATCUDA_NAME
-  };
+  std::vector<std::string> names;
+  std::istringstream list(SCATCUDA_TEXT(SCATCUDA_STAGES));
+  for (std::string name; std::getline(list >> std::ws, name, ',');) names.push_back(name);
   run();
   stopwatch = Stopwatch();
   int64_t runs = 0;
@@ -77,7 +78,8 @@ void watch(const char* pass, int64_t images, double least, F&& run) {
     for (int stage = 0; stage < Stopwatch::stages; ++stage) {
       const int64_t ticks = stopwatch.ticks[step][stage];
       if (ticks > 0) {
-        std::printf("%d %s %.4f\n", step - 1, names[stage], static_cast<double>(ticks) * tick);
+        std::printf("%d %s %.4f\n", step - 1, names[static_cast<size_t>(stage)].c_str(),
+                    static_cast<double>(ticks) * tick);
       }
     }
   }

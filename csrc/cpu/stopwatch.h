@@ -15,18 +15,11 @@
 
 namespace scatcuda {
 
-#define SCATCUDA_STAGES(X)                                                                    \
-  X(layout)                                                                                   \
-  X(pad)                                                                                      \
-  X(signal_spectrum)                                                                          \
-  X(fold) X(columns) X(rows) X(lowpass_rows) X(rows_forward) X(spectra_columns) X(spectra)    \
-      X(lowpass_columns) X(coefficients) X(spectra_columns_inverse) X(rows_inverse) X(spread) \
-          X(turn) X(rows_adjoint) X(columns_adjoint) X(unfold) X(mirror) X(signal_adjoint) X(rest)
-enum class Stage {
-#define SCATCUDA_NAME(name) name,
-  SCATCUDA_STAGES(SCATCUDA_NAME)
-#undef SCATCUDA_NAME
-};
+#define SCATCUDA_STAGES                                                                            \
+  layout, pad, signal_spectrum, fold, columns, rows, lowpass_rows, rows_forward, spectra_columns,  \
+      spectra, lowpass_columns, coefficients, spectra_columns_inverse, rows_inverse, spread, turn, \
+      rows_adjoint, columns_adjoint, unfold, mirror, signal_adjoint, rest
+enum class Stage { SCATCUDA_STAGES };
 
 inline int64_t ticks_now() {
 #if defined(__x86_64__)
