@@ -65,10 +65,10 @@ void watch(const char* pass, int64_t images, double least, F&& run) {
   std::istringstream list(SCATCUDA_TEXT(SCATCUDA_STAGES));
   for (std::string name; std::getline(list >> std::ws, name, ',');) names.push_back(name);
   run();
-  stopwatch = Stopwatch();
   int64_t runs = 0;
   const double start = seconds();
-  const int64_t first = stopwatch.since = ticks_now();
+  stopwatch.start();
+  const int64_t first = stopwatch.since;
   for (; seconds() - start < least; ++runs) run();
   stopwatch.turn_to(stopwatch.now);
   const double time = 1e6 * (seconds() - start) / static_cast<double>(runs * images);

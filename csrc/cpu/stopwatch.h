@@ -37,6 +37,16 @@ struct Stopwatch {
   int64_t since = 0;
   int step = 0;
 
+  Stopwatch() = default;
+  Stopwatch(const Stopwatch&) = delete;  // it points into itself
+  Stopwatch& operator=(const Stopwatch&) = delete;
+
+  void start() {
+    for (auto& row : ticks) {
+      for (int64_t& sum : row) sum = 0;
+    }
+    now = &ticks[0][stages - 1], since = ticks_now();
+  }
   int64_t* turn_to(int64_t* next) {
     const int64_t time = ticks_now();
     *now += time - since, since = time;
