@@ -226,8 +226,9 @@ SCATCUDA_INLINE void butterfly(Complex<T>* x) {
 
 // The butterflies, and what a pass of each takes with its twiddles and as the last one, without: in
 // picoseconds a point of 16 floats, as `python -m benchmarks.stages --radices` has measured them
-// (AVX-512, AMD Zen 5). Each pass goes through the first-level cache, but the large ones spill
-// registers, those with twiddles more: so a large radix comes last.
+// (AVX-512, AMD Zen 5), but for 5, 15 and 16, which in whole transforms are dearer than alone. Each
+// pass goes through the first-level cache, but the large ones spill registers, those with twiddles
+// more: so a large radix comes last.
 struct Cost {
   int radix, twiddled, last;
 };
