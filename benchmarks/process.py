@@ -15,6 +15,7 @@ prints the peak bytes of a whole process that builds a transform with eight angl
 from __future__ import annotations
 
 import ctypes
+import gc
 import functools
 import statistics
 import subprocess
@@ -98,6 +99,7 @@ def _measure_building(J: int, M: int, N: int, L: int, threads: int) -> int:
 
 def _reset_peak() -> int:
     """Start the peak of resident memory afresh; returns its bytes."""
+    gc.collect()  # garbage that goes during a call would hide as much of what it takes
     try:
         # Without this, heap left free by the constructors would hide what the call takes.
         ctypes.CDLL(None).malloc_trim(0)
