@@ -15,8 +15,8 @@ prints the peak bytes of a whole process that builds a transform with eight angl
 from __future__ import annotations
 
 import ctypes
-import gc
 import functools
+import gc
 import statistics
 import subprocess
 import sys
