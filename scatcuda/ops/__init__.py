@@ -24,6 +24,10 @@ from . import autograd, reference
 
 _operators = torch.ops.scatcuda
 
+# Of filters of so many bytes a module keeps what they are laid out as. Of larger ones it would take
+# too much beside them while it is built; they are laid out in every call.
+LAID_OUT = 12 << 20
+
 
 def scattering(
     x: Tensor,
