@@ -785,19 +785,25 @@ def test_what_is_known_of_stages():
 
 
 @pytest.mark.proof
-def test_stages_of_an_image(tmp_path, capsys):
+def test_stages_of_an_image(tmp_path, capfd, monkeypatch):
     from benchmarks import stages
 
+    built = stages.compile_program(tmp_path, "baseline", "float")
+    monkeypatch.setattr(stages, "compile_program", lambda *_: built)
     small = ["--shape", "12", "12", "--J", "2", "--L", "3", "--batch", "2", "--seconds", "0.01"]
     found = tmp_path / "stages.json"
     assert stages.main([*small, "--isa", "baseline", "--json", str(found)]) == 0
-    printed = capsys.readouterr().out
+    printed = capfd.readouterr().out
     assert re.search(r"^forward: [0-9.]+ us an image$", printed, re.MULTILINE)
     for name, measured in json.loads(found.read_text()).items():
         parts = sum(sum(times.values()) for times in measured["stages"].values())
         assert parts == pytest.approx(measured["microseconds"], rel=0.05), name
         last = {"forward": "coefficients", "backward": "unfold"}[name]
         assert {"fold", "columns", "rows", last} <= measured["stages"].keys()
+    assert stages.main(["--isa", "baseline", "--radices"]) == 0
+    rows = [line.split() for line in capfd.readouterr().out.splitlines()[1:]]
+    assert [row[0] for row in rows] == [*map(str, [*range(1, 14), 15, 16])]
+    assert all(float(time) > 0 for row in rows for time in row[1:])
     for wrong in (["--isa", "vax"], ["--batch", "0"], ["--J", "99"]):
         with pytest.raises(SystemExit, match="2"):
             stages.main(wrong)

@@ -171,8 +171,8 @@ class Calls:
         if spoiled:  # a table may contradict another, and each floor makes of it what it likes
             assert all(_largest(t) < 1e30 for t in found), name
             return
-        if name == "lay_out":  # tables, which stay, and others behind them
-            assert torch.equal(found[0][: len(arguments[0])], arguments[0])
+        if name == "lay_out":  # the same numbers in another order, and zeros
+            assert _largest(found[0]) <= _largest(arguments[0])
             return
         expected = getattr(reference, name)(*arguments)
         for ours, theirs in zip(found, _tuple(expected), strict=True):

@@ -126,8 +126,8 @@ def test_refused() -> None:
 
 
 def test_too_much_stays() -> None:
-    """Beyond 256 MB, were every bin of such planes kept."""
-    for side, grows in ((1024, True), (4096, False)):
+    """Beyond 16 MB, were every bin of such planes kept."""
+    for side, grows in ((512, True), (1024, False)):
         text = f"x {side} {side};S 8;psi 8 {side} {side};wavelet x 0 /1 /1 modulus;"
         nothing, support = torch.zeros(0), torch.tensor([0, 1, side, 1, side])
         packed = Packed(torch.ones(8), support, nothing, nothing)

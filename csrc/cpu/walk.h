@@ -69,16 +69,13 @@ class Walk {
       const Box<T> psi = box(p_.steps[i], 0);
       Mirrored<T>& fold = mirrored_[i];
       fold.psi = from + sum;
+      sum += fold.take_box(psi.ends);
       if (bank_.laid_out == nullptr) {
-        const int64_t numbers = fold.take_box(psi.ends);
         Team(&executor, 0).over(fold.pairs(), [&](int64_t first, int64_t last, int64_t) {
           for (int64_t c = first; c < last; ++c) {
             scatcuda::lay_out(fold, psi, c, laid_out_ + (fold.of(c) - from));
           }
         });
-        sum += numbers;
-      } else {
-        sum += fold.take_box(psi.ends);
       }
     });
   }

@@ -104,8 +104,8 @@ struct Cpu {
   }
 };
 
-// psi, and behind it what the engine wants to read instead: its filters in the order in which the
-// folds of images take them
+// What the engine wants to read behind psi instead: its filters in the order in which the folds of
+// images take them. Nothing where it does not, or where something is there already.
 Tensor lay_out(const Tensor& psi, const Tensor& psi_support, StringHandle program) {
   const Cpu device("lay_out", "psi", psi);
   const ProgramPointer p = check_program(device.op, take(program));
@@ -120,12 +120,12 @@ Tensor lay_out(const Tensor& psi, const Tensor& psi_support, StringHandle progra
     STD_TORCH_CHECK(error == nullptr, device.op, ": ", error);
     const int64_t begin = place_of_laid_out(*p, bank);
     const int64_t numbers = psi.numel() > begin ? 0 : cpu::laid_out_numbers(*p, bank);
-    out = device.allocate("output", {numbers > 0 ? begin + numbers : psi.numel()}, real_type<T>);
-    T* to = mutable_data_of<T>(out);
-    std::copy_n(bank.psi, psi.numel(), to);
+    const int64_t gap = begin - psi.numel();
+    out = device.allocate("output", {numbers > 0 ? gap + numbers : 0}, real_type<T>);
     if (numbers == 0) return;
-    std::fill(to + psi.numel(), to + begin, T(0));
-    cpu::lay_out(*p, bank, to + begin);
+    T* to = mutable_data_of<T>(out);
+    std::fill_n(to, gap, T(0));
+    cpu::lay_out(*p, bank, to + gap);
   });
   return out;
 }

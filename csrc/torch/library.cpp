@@ -6,10 +6,9 @@
 //                  filters are packed as by scatcuda.packing. `tier` (auto, general, fused) and
 //                  `workspace` (bytes, 0 for the default) say how the CUDA engine runs; on other
 //                  devices they are checked and change nothing
-//   lay_out        psi -> psi for many calls on the CPU: behind its tables, which keep their
-//   places,
-//                  what the engine makes of them else in every call. Fixed filters alone are laid
-//                  out: a gradient of psi is that of its tables
+//   lay_out        psi -> what to append to it for many calls on the CPU: what the engine makes of
+//                  its tables else in every call; nothing where they are large, or no images'.
+//                  Fixed filters alone are laid out: a gradient of psi is that of its tables
 //   filter_fold    x_hat [B, M, N] complex, psi [L, M, N] real -> [B, L, M/k, N/k] complex
 //   modulus        z complex -> |z| real
 //   lowpass        u [B, M, N], a_m [m, M], a_n [n, N] -> a_m u a_nᵀ [B, m, n]; the CPU engine

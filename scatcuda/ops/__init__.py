@@ -24,10 +24,6 @@ from . import autograd, reference
 
 _operators = torch.ops.scatcuda
 
-# Of filters of so many bytes a module keeps what they are laid out as. Of larger ones it would take
-# too much beside them while it is built; they are laid out in every call.
-LAID_OUT = 12 << 20
-
 
 def scattering(
     x: Tensor,
@@ -74,7 +70,8 @@ def scattering(
 
 def laid_out(packed: Packed, program: str) -> Packed:
     """The same filters for many calls on a CPU: behind the tables of ``psi``, which keep their
-    places, what the engine makes of them in every call else. Of more than 256 MB nothing is.
+    places, what the engine makes of them in every call else. Nothing is added where that is more
+    than 16 MB or the program is none of images: then the engine reads the tables.
 
     It is for filters that do not change: the operator takes what is added for a constant, and a
     gradient of ``psi`` is that of the tables.
@@ -92,7 +89,8 @@ def laid_out(packed: Packed, program: str) -> Packed:
     """
     if packed.psi.requires_grad:
         raise RuntimeError("laid_out: psi must not require a gradient; fixed filters are laid out")
-    return packed._replace(psi=_operators.lay_out(packed.psi, packed.psi_support, program))
+    added = _operators.lay_out(packed.psi, packed.psi_support, program)
+    return packed._replace(psi=torch.cat([packed.psi, added])) if len(added) else packed
 
 
 def scattering2d(

@@ -351,7 +351,7 @@ class RotoTranslationScattering2D(Engined, Generic[Output]):
                 packed = self._packed(i, dtype)
             except ValueError as error:
                 raise ValueError(f"{_CALLER}: filters cannot be used: {error}") from error
-            if self.backend != "reference" and packed.psi.nbytes <= ops.LAID_OUT:
+            if self.backend != "reference":
                 packed = ops.laid_out(packed, self._texts[i])
             made |= {f"_{name}_{i}": tensor for name, tensor in packed._asdict().items()}
             kept = set(self._plan.kept(cascade))

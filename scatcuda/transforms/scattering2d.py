@@ -400,7 +400,7 @@ class Scattering2D(Learning, Generic[Output]):
             raise ValueError(f"Scattering2D: filters cannot be used: {error}") from error
         self._forget()
         self._tables = packed.psi.numel()
-        if self._backend != "reference" and packed.psi.nbytes <= ops.LAID_OUT:
+        if self._backend != "reference":
             packed = ops.laid_out(packed, self._program)
         return {f"_{name}": tensor for name, tensor in packed._asdict().items()}
 

@@ -35,8 +35,9 @@ struct Mirrored {
   // in the table, 0 where the box keeps none
   const T* psi = nullptr;
 
-  // Of a program; beyond that its filters stay as they are
-  static constexpr int64_t most_numbers_laid_out = (int64_t{256} << 20) / sizeof(T);
+  // Of a program; beyond that its filters stay as they are: they would be there twice, and take a
+  // good part of a call to lay out
+  static constexpr int64_t most_numbers_laid_out = (int64_t{16} << 20) / sizeof(T);
 
   Mirrored() = default;
   Mirrored(const Grid& from_, const Step& s, const Set& set)
