@@ -102,8 +102,8 @@ def measure(
 
 
 def known(scattering: scatcuda.Scattering2D) -> dict[str, tuple[float, float]]:
-    """Of a stage the operations and the bytes of an image, see above; of backward, where each
-    is run as often as there, what it is made of is run again."""
+    """``{stage: (operations, bytes)}`` of an image, see above. Backward runs the stages of forward
+    as often as that does."""
     p = program.parse(scattering._program)
     packed = scattering._packed
     size = packed.phi.element_size()
@@ -187,12 +187,7 @@ def table(found: dict[str, Any], scattering: scatcuda.Scattering2D) -> str:
             all_ = sum(times.values())
             cells = "".join(f"{times.get(step, 0):8.1f}" for step in steps)
             flops, numbers = work.get(stage, (0, 0))
-            # a step that others follow is rectified twice on the way back, the first time for them
-            rates = (
-                ""
-                if name == "backward" and stage in ("fold", "rows")
-                else _rates(flops, numbers, all_)
-            )
+            rates = _rates(flops, numbers, all_)
             lines.append(f"{stage:24}{cells}{all_:8.1f} {all_ / total:6.1%}{rates}")
         lines.append("")
     return "\n".join(lines)

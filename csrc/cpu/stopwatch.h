@@ -18,7 +18,7 @@ namespace scatcuda {
 #define SCATCUDA_STAGES                                                                            \
   layout, pad, signal_spectrum, fold, columns, rows, lowpass_rows, rows_forward, spectra_columns,  \
       spectra, lowpass_columns, coefficients, spectra_columns_inverse, rows_inverse, spread, turn, \
-      rows_adjoint, columns_adjoint, unfold, mirror, signal_adjoint, rest
+      rows_adjoint, columns_adjoint, unfold, gradient_spectra, signal_adjoint, rest
 enum class Stage { SCATCUDA_STAGES };
 
 inline int64_t ticks_now() {

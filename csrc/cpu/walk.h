@@ -333,8 +333,7 @@ class Walk {
     const int64_t parts = parts_alone(index);
     const int64_t last = parts == 1 ? layouts_[index].chunks : part + 1;
     const Team alone(nullptr, t);
-    if (planes == 2 && layouts_[index].twice && mirrored_ != nullptr && s.average >= 0 &&
-        S != nullptr) {
+    if (planes == 2 && layouts_[index].twice && mirrored_ != nullptr && S != nullptr) {
       propagate(index, source, apart, plane, part, last, level, own, alone, S);
       return;
     }

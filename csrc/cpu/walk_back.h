@@ -110,14 +110,14 @@ class WalkBack : private Walk<T> {
         const Spectrum<T> u_hat = u_hat_of(level, index, i);
         const Spectrum<T> to_u_hat = spectrum_at(next.grad_source, s.grid);
         {
-          SCATCUDA_STAGE(mirror);
+          SCATCUDA_STAGE(gradient_spectra);
           clear(to_u_hat, half());
         }
         for (int child = 0; child < s.child_count; ++child) {
           back(s.children[child], u_hat, to_u_hat, plane * family + i, gS, grad, next, own,
                Team(nullptr, t));
         }
-        SCATCUDA_STAGE(mirror);
+        SCATCUDA_STAGE(gradient_spectra);
         const auto take = half() ? take_half<T> : hermitian_part<T>;
         take(to_u_hat, u_hat, s.grid.first, s.grid.last / 2 + 1);
       }

@@ -5,7 +5,8 @@ Each is one PyTorch operator ``torch.ops.scatcuda.X`` with native engines for CP
 kernel, a gradient, which is an operator itself, and a rule for ``vmap``. On any other device the
 plain-PyTorch twin in :mod:`scatcuda.reference` computes it; so it does ``lowpass`` on the CPU: two
 matrix products, which the BLAS does best. The twins also give the derivatives in forward mode, and
-those of the gradients.
+those of the gradients. Beside them ``lay_out`` (:func:`laid_out`) prepares fixed filters for the
+CPU engine: it has none of these.
 """
 
 from __future__ import annotations

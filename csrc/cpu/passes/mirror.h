@@ -321,10 +321,11 @@ void mirrored_columns(const Spectrum<T>& spectrum, int64_t apart, const Mirrored
   for (int64_t group = first; group < last; ++group) {
     groups.for_pairs(group, lines[0], [&](int64_t c, T* slot, T* mirror) {
       SCATCUDA_STAGE(fold);
-      const int64_t at = slot - own.line;
-      T* one[] = {slot, own.line_2 + at};
-      T* two[] = {slot, mirror, own.line_2, own.mirror_2};
-      fold_pair<Slots, Spectra>(spectrum, apart, fold, filter, c, Slots == 1 ? two : one);
+      T* slot_2 = own.line_2 + (slot - own.line);
+      T* side_by_side[] = {slot, slot_2};                    // a pair fills one vector,
+      T* opposite[] = {slot, mirror, slot_2, own.mirror_2};  // or two
+      fold_pair<Slots, Spectra>(spectrum, apart, fold, filter, c,
+                                Slots == 1 ? opposite : side_by_side);
     });
     SCATCUDA_STAGE(columns);
     for (int s = 0; s < Spectra; ++s) {
