@@ -178,13 +178,15 @@ class _Writer:
                 f"{self.rng.randrange(a.planes)}:{self.rng.randrange(b.planes)}"
                 for _ in range(pairs)
             )
+        grid = b.grid
         if weighted:
-            count = self.filters(5, 64, b.grid)
-            words += f" weight {self.set(count, *b.grid)}"
+            grid = tuple(self.rng.randint(1 + side // 2, side) for side in grid)
+            count = self.filters(5, 64, grid)
+            words += f" weight {self.set(count, *grid)}"
             pairs *= count
         if self.rng.random() < 0.4:
             shifts = [
-                ",".join(str(self.rng.randrange(side)) for side in b.grid)
+                ",".join(str(self.rng.randrange(side)) for side in grid)
                 for _ in range(self.size(3, 20))
             ]
             words += " shift " + "/".join(shifts)

@@ -160,11 +160,17 @@ class _Drawn:
         counts = [1 if step == X else b._of(step).count for step in (a, other)]
         listed = [tuple(map(rng.randrange, counts)) for _ in range(4)]
         grid = b.grid(a)
+        # weights may have fewer bins than the planes
+        bins = tuple(max(1, side - (a + other + 2) % 3) for side in grid)
+        weight = b.set(rng.choice((1, 2)), *bins) if rng.random() < 0.5 else None
+        shifts = [tuple(map(rng.randrange, grid)) for _ in range(rng.choice((0, 1, 2)))]
+        if weight is not None:
+            shifts = [tuple(h % n for h, n in zip(by, bins, strict=True)) for by in shifts]
         b.pair(
             a,
             other,
             None if counts[0] * counts[1] < 200 else listed,
-            b.set(rng.choice((1, 2)), *grid) if rng.random() < 0.5 else None,
-            [tuple(map(rng.randrange, grid)) for _ in range(rng.choice((0, 1, 2)))],
+            weight,
+            shifts,
             rng.random() < 0.5,
         )

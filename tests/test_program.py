@@ -218,7 +218,7 @@ BAD: list[tuple[str, str]] = [
     (GOOD + "pair 0 x all at 0", "its planes are of .* and of "),
     (GOOD + "pair 0 0 0:1:1 at 0", "a pair must be two planes, as in 0:3; got '0:1:1'"),
     (GOOD + "pair 0 0 0:2 at 0", "a plane must be an integer from 0 to 1; got '?2"),
-    (GOOD + "pair 0 0 all weight 0 at 0", "its set 0 is not for planes of"),
+    (GOOD + "pair 0 0 all weight 0 at 0", "its set 0 has more bins than planes of"),
     (GOOD + "pair 0 0 all weight 9 at 0", "there is no set 9"),
     (GOOD + "pair 0 0 all shift 1 at 0", "a shift must have 2 places, as in 0,3; got '?1"),
     (GOOD + "pair 0 0 all shift 0,3 at 0", "a shift must be an integer from 0 to 2; got '?3"),

@@ -548,9 +548,16 @@ class Reader {
     int64_t filters = 1;
     if (accept("weight")) {
       s.set = set_of("a set");
-      // of two grids the coarser one; that has the bins of both
+      const Set& set = o_.sets[static_cast<size_t>(s.set)];
+      const Grid bins = grid_of(set.side);
       a = {min(a.first, b.first), min(a.middle, b.middle), min(a.last, b.last)};
-      expect_grid(s.set, a);
+      expect(set.axes == p_.rank && bins.first <= a.first && bins.middle <= a.middle &&
+                 bins.last <= a.last,
+             "its set ", s.set, " has more bins than planes of ", sides_of(a));
+      a = bins;
+      for (const int source : {s.source, s.other}) {
+        (source < 0 ? p_.spectral : at(source).spectral) = true;
+      }
       filters = o_.sets[static_cast<size_t>(s.set)].count;
     } else {
       expect(equal(a, b), "its planes are of ", sides_of(a), " and of ", sides_of(b));

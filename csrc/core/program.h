@@ -111,8 +111,9 @@ struct Step {
   int64_t planes = 0;              // the product
   const int* children = nullptr;   // wavelet steps whose source it is
   int child_count = 0;
-  int average = -1;     // the step that averages it
-  bool stored = false;  // group or pair takes its planes
+  int average = -1;       // the step that averages it
+  bool stored = false;    // group or pair takes its planes,
+  bool spectral = false;  // a pair with weights their spectra
 
   // group: planes[table[g · length + i]] for g < groups, i < length
   const int* sources = nullptr;
@@ -130,8 +131,9 @@ struct Step {
   int64_t plane_channels = 1;
 
   // pair: Σ_u U_a(u) conj U_b(u + shift) / points for planes a of `source`, b of `other`; or, for
-  // every filter ψ̂ of `set`, the sum over the bins of Û_a conj Û_b ψ̂ / points². Real and, where
-  // `parts` is 2, imaginary part: channels by pair, filter, shift, part.
+  // every filter ψ̂ of `set`, the sum over its bins, the lowest ones of both grids, of
+  // Û_a conj Û_b ψ̂ / points². Real and, where `parts` is 2, imaginary part: channels by pair,
+  // filter, shift, part.
   int other = -1, parts = 1;
   int64_t pairs = 0, shifts = 0;
   const int64_t *pair = nullptr, *shift = nullptr;  // [pairs, 2]; [shifts, 3]
@@ -156,7 +158,8 @@ struct Program {
   const int* children;  // wavelet steps of the signal
   int child_count;
   int average;    // the step that averages the signal
-  bool stored;    // pair takes the signal
+  bool stored;    // pair takes the signal,
+  bool spectral;  // or, with weights, its spectrum
   bool gathered;  // there is a group or a pair
   int levels;
   int64_t psi_support_numbers, phi_numbers, phi_rows;

@@ -181,18 +181,84 @@ Planes<T> planes_of(const Program& p, T* stored, int index) {
   return {stored + before, points_of(p.steps[index].grid), parts_of(p.steps[index])};
 }
 
-// Room of a pair: a complex plane of either grid and, with weights, four times the bins of its own
-// and the spectra of all planes there, with their gradients
-inline int64_t pair_numbers(const Program& p, const Step& s, Pass pass) {
-  const auto points = [&](int source) {
-    return points_of(source < 0 ? p.padded : p.steps[source].grid);
+// The spectra, over points, of the real planes of a source: for each its columns (k1, k2) of the
+// middle and last axis, k2 = 0 … last/2, real parts along the first axis, then imaginary ones
+template <class T>
+struct HalfSpectra {
+  T* p = nullptr;
+  Grid grid{};
+  int64_t count = 0;
+
+  static int64_t numbers(const Grid& g) { return (g.last / 2 + 1) * g.middle * 2 * g.first; }
+  T* at(int64_t plane, int64_t k1, int64_t k2) const {
+    return p + plane * numbers(grid) + (k2 * grid.middle + k1) * 2 * grid.first;
+  }
+};
+
+// Those of a step, or of the signal (−1), among all that a program keeps
+template <class T>
+HalfSpectra<T> spectra_of(const Program& p, T* spectra, int index) {
+  const auto of = [&](int i) {
+    const Step* s = i < 0 ? nullptr : p.steps + i;
+    const bool kept = s == nullptr ? p.spectral : s->spectral;
+    return HalfSpectra<T>{nullptr, s == nullptr ? p.padded : s->grid,
+                          !kept          ? 0
+                          : s == nullptr ? 1
+                                         : s->planes * parts_of(*s)};
   };
-  const auto count = [&](int source) { return source < 0 ? 1 : p.steps[source].planes; };
-  const int64_t planes = 2 * max(points(s.source), points(s.other));
-  if (s.set < 0) return planes;
-  const int64_t spectra = 2 * points_of(s.grid) * (count(s.source) + count(s.other));
-  return planes + 4 * points_of(s.grid) + (pass == Pass::forward ? 1 : 2) * spectra;
+  int64_t before = 0;
+  for (int i = -1; i < index; ++i) {
+    const HalfSpectra<T> h = of(i);
+    before += h.count * h.numbers(h.grid);
+  }
+  HalfSpectra<T> found = index == p.step_count ? HalfSpectra<T>{} : of(index);
+  found.p = spectra + before;
+  if (index == p.step_count) found.count = before;
+  return found;
 }
+
+// How many bins of a pair's spectra are worked on at a time, of so many real planes
+template <class T>
+int64_t block_length(int64_t planes) {
+  constexpr int64_t W = full_lanes<T>, most = 512;
+  return max(W, min(most, (int64_t{1} << 15) / planes / W * W));
+}
+
+// Room of a pair: a complex plane; with weights, blocks of the spectra of all planes, those of one
+// side turned as well, and their gradients
+template <class T>
+int64_t pair_numbers(const Program& p, const Step& s, Pass pass) {
+  const auto count = [&](int source) {
+    return source < 0 ? 1 : p.steps[source].planes * parts_of(p.steps[source]);
+  };
+  if (s.set < 0) return 2 * points_of(s.grid);
+  const int64_t planes = count(s.source) + count(s.other);
+  const int64_t blocks = 2 * block_length<T>(planes) * (planes + count(s.other));
+  return (pass == Pass::forward ? 1 : 2) * blocks + 2 * (s.grid.first + 1) + full_lanes<T>;
+}
+
+// Room to take the spectrum of a plane, of the largest grid of which that is asked
+template <class T>
+struct PlaneRoom {
+  T *padded = nullptr, *half = nullptr, *spectrum = nullptr;
+
+  PlaneRoom() = default;
+  PlaneRoom(const Program& p, Arena& arena) {
+    int64_t padded_ = 0, half_ = 0, spectrum_ = 0;
+    const auto add = [&](const Grid& g) {
+      const int64_t row = g.middle * round_up(g.last, 2 * full_lanes<T>);
+      padded_ = max(padded_, g.first * row);
+      half_ = max(half_, round_up(g.first / 2 + 1, full_lanes<T>) * 2 * row);
+      spectrum_ = max(spectrum_, spectrum_numbers<T>(g, true));
+    };
+    if (p.spectral) add(p.padded);
+    for (int i = 0; i < p.step_count; ++i) {
+      if (p.steps[i].spectral) add(p.steps[i].grid);
+    }
+    padded = arena.take<T>(padded_), half = arena.take<T>(half_);
+    spectrum = arena.take<T>(spectrum_);
+  }
+};
 
 // A real plane, and what it becomes as it is averaged axis by axis
 template <class T>
@@ -218,7 +284,8 @@ struct SignalBuffers : PlaneBuffers<T> {
   T* half = nullptr;  // [first/2 + 1 (in whole vectors), 2, middle, width]: first axis transformed
   T* spectrum = nullptr;  // x̂, every column
   LevelBuffers<T> level;
-  T *stored = nullptr, *grad_stored = nullptr;  // planes that are gathered, see planes_of
+  T *stored = nullptr, *grad_stored = nullptr;    // planes that are gathered, see planes_of
+  T *spectra = nullptr, *grad_spectra = nullptr;  // of those that are paired, see HalfSpectra
 
   SignalBuffers(const Program& p, Pass pass, Arena& arena)
       : PlaneBuffers<T>(p, p.padded, p.average < 0 ? Grid{0, 0, 0} : p.steps[p.average].outputs,
@@ -228,6 +295,9 @@ struct SignalBuffers : PlaneBuffers<T> {
       const int64_t numbers = planes_of<T>(p, nullptr, p.step_count).points;
       stored = arena.take<T>(numbers);
       if (pass != Pass::forward) grad_stored = arena.take<T>(numbers);
+      const int64_t of_spectra = spectra_of<T>(p, nullptr, p.step_count).count;
+      spectra = arena.take<T>(of_spectra);
+      if (pass != Pass::forward) grad_spectra = arena.take<T>(of_spectra);
     }
     if (p.child_count == 0) return;
     half = arena.take<T>(round_up(p.padded.first / 2 + 1, W) * 2 * p.padded.middle * this->width);
@@ -250,6 +320,7 @@ struct ThreadBuffers {
   Planes<T>* sources = nullptr;  // of a group, and the gradients of theirs
   Planes<T>* grad_sources = nullptr;
   T* pair = nullptr;                            // see Pair
+  PlaneRoom<T> spectrum;                        // of a plane that is paired
   PlaneBuffers<T> plane;                        // of a group
   T *stored = nullptr, *grad_stored = nullptr;  // those of the signal that it works on
   LevelBuffers<T>* levels = nullptr;            // from the second on
@@ -294,7 +365,7 @@ struct ThreadBuffers {
     Grid grid{0, 0, 0}, outputs{0, 0, 0};
     for (int i = 0; i < p.step_count; ++i) {
       const Step& s = p.steps[i];
-      if (s.kind == Kind::pair) pairs = max(pairs, pair_numbers(p, s, pass));
+      if (s.kind == Kind::pair) pairs = max(pairs, pair_numbers<T>(p, s, pass));
       if (s.kind != Kind::group) continue;
       source_count = max(source_count, s.source_count);
       if (s.average < 0) continue;
@@ -306,6 +377,7 @@ struct ThreadBuffers {
     sources = arena.take<Planes<T>>(source_count);
     grad_sources = arena.take<Planes<T>>(source_count);
     pair = arena.take<T>(pairs);
+    spectrum = PlaneRoom<T>(p, arena);
     return PlaneBuffers<T>(p, grid, outputs, arena);
   }
 };

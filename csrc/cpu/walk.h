@@ -45,7 +45,7 @@ class Walk {
     lines_ = arena.take<LineTransform<T>>(p.line_count);
     layouts_ = arena.take<Layout<T>>(p.step_count);
     lowpasses_ = arena.take<PlaneLowpass<T>>(p.step_count);
-    if (p.gathered) arrange_groups(arena);
+    if (p.gathered) arrange_groups(arena), arrange_weights(arena);
     arrange_mirrored(arena);
     if (lines_ == nullptr || layouts_ == nullptr) return;
     for (int i = 0; i < p.line_count; ++i) {
@@ -59,9 +59,20 @@ class Walk {
     }
   }
 
-  // Lays the filters out as their folds read them, unless they are; to be called before all else
+  // Lays the filters out as folds and pairs read them, unless they are; to be called before all
+  // else
   void lay_out(const Executor& executor) const {
     SCATCUDA_STAGE(layout);
+    for (int i = 0; weights_ != nullptr && i < p_.step_count; ++i) {
+      const Step& s = p_.steps[i];
+      if (s.kind != Kind::pair || s.set < 0 || weights_[s.set].filters > 0) continue;
+      const Box<T> filters = box(s, 0);
+      Weights<T>& weights = weights_[s.set];
+      weights.take_box(s.grid, p_.sets[s.set].count, filters.ends);
+      Team(&executor, 0).over(weights.columns(), [&](int64_t first, int64_t last, int64_t) {
+        weights.fill(filters, first, last);
+      });
+    }
     if (mirrored_ == nullptr) return;
     const T* from = bank_.laid_out == nullptr ? laid_out_ : bank_.laid_out;
     int64_t sum = 0;
@@ -93,12 +104,18 @@ class Walk {
                     signal.lowpassed_2, S + average.channel * p_.unit);
     }
     paths(signal, own, team, S);
-    for (int i = 0; p_.gathered && i < p_.step_count; ++i) {
+    if (!p_.gathered) return;
+    for (int i = 0; i < p_.step_count; ++i) {
       if (p_.steps[i].kind == Kind::group) group(i, signal, own, team, S);
-      if (p_.steps[i].kind == Kind::pair) {
-        pair(i, signal, own[team.home()]).run(own[team.home()], S + p_.steps[i].channel);
-      }
     }
+    take_spectra(signal, own, team);
+    team.over(team.threads(), [&](int64_t first, int64_t last, int64_t t) {
+      for (int i = static_cast<int>(first); i < p_.step_count; ++i) {
+        if (p_.steps[i].kind != Kind::pair || i % team.threads() >= last) continue;
+        if (i % team.threads() < first) continue;
+        pair(i, signal, own[t]).run(S + p_.steps[i].channel);
+      }
+    });
   }
 
  protected:
@@ -428,23 +445,51 @@ class Walk {
 
   Pair<T> pair(int index, const SignalBuffers<T>& signal, const Own& own) const {
     const Step& s = p_.steps[index];
-    Pair<T> pair{s,
-                 s.set < 0 ? nullptr : p_.sets + s.set,
-                 {},
-                 side(s.source, signal.stored),
-                 side(s.other, signal.stored),
-                 0,
-                 own.pair,
-                 nullptr,
-                 nullptr};
-    if (pair.set != nullptr) pair.filters = box(s, 0), pair.kept = pair.kept_of(s, pair.filters);
-    pair.arrange();
-    return pair;
+    const auto side = [&](int source) -> typename Pair<T>::Side {
+      return {planes_of(p_, signal.stored, source), spectra_of(p_, signal.spectra, source)};
+    };
+    return {s,
+            s.set < 0 ? nullptr : weights_ + s.set,
+            s.set < 0 ? Box<T>{} : box(s, 0),
+            side(s.source),
+            side(s.other),
+            own.pair};
   }
-  typename Pair<T>::Side side(int source, T* stored) const {
-    const Step* s = source < 0 ? nullptr : p_.steps + source;
-    return {planes_of(p_, stored, source), s == nullptr ? p_.padded : s->grid,
-            lines_of(s == nullptr ? p_.line : s->line), s == nullptr ? 1 : s->planes, nullptr};
+
+  // Room for the weights of pairs, as they are read
+  void arrange_weights(Arena& arena) {
+    weights_ = arena.take<Weights<T>>(p_.set_count);
+    for (int i = 0; weights_ != nullptr && i < p_.set_count; ++i) weights_[i] = Weights<T>();
+    for (int i = 0; i < p_.step_count; ++i) {
+      const Step& s = p_.steps[i];
+      if (s.kind != Kind::pair || s.set < 0) continue;
+      bool known = false;
+      for (int k = 0; k < i; ++k) {
+        known |= p_.steps[k].kind == Kind::pair && p_.steps[k].set == s.set;
+      }
+      if (known) continue;
+      T* table = arena.take<T>(Weights<T>::most_numbers(s.grid, p_.sets[s.set].count));
+      if (weights_ != nullptr) weights_[s.set].table = table;
+    }
+  }
+
+  // The lines of a source's planes
+  Lines<T> lines_of_planes(int source) const {
+    return lines_of(source < 0 ? p_.line : p_.steps[source].line);
+  }
+
+  // Those of all planes that pairs with weights take
+  void take_spectra(const SignalBuffers<T>& signal, const Own* own, const Team& team) const {
+    for (int i = -1; i < p_.step_count; ++i) {
+      const HalfSpectra<T> to = spectra_of(p_, signal.spectra, i);
+      const Planes<T> planes = planes_of(p_, signal.stored, i);
+      team.over(to.count, [&](int64_t first, int64_t last, int64_t t) {
+        for (int64_t k = first; k < last; ++k) {
+          take_spectrum(planes.p + k * planes.points, lines_of_planes(i), own[t].spectrum, to, k,
+                        own[t]);
+        }
+      });
+    }
   }
 
   const Program& p_;
@@ -455,6 +500,7 @@ class Walk {
   Layout<T>* layouts_;               // of each step
   PlaneLowpass<T>* lowpasses_;       // of each step's average
   Mixture<T>* mixtures_ = nullptr;   // of each group step
+  Weights<T>* weights_ = nullptr;    // of each set, filled where a pair takes it
 };
 
 }  // namespace SCATCUDA_ISA

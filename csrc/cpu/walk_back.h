@@ -408,18 +408,33 @@ class WalkBack : private Walk<T> {
     for (int i = 0; i < p_.step_count; ++i) {
       if (needs_values(i, grad)) this->group(i, signal, own, team, nullptr);
     }
-    const int64_t numbers = planes_of<T>(p_, nullptr, p_.step_count).points;
-    for (int64_t i = 0; i < numbers; ++i) signal.grad_stored[i] = 0;
+    this->take_spectra(signal, own, team);
+    const auto clear = [](T* p, int64_t numbers) {
+      for (int64_t i = 0; i < numbers; ++i) p[i] = 0;
+    };
+    clear(signal.grad_stored, planes_of<T>(p_, nullptr, p_.step_count).points);
+    clear(signal.grad_spectra, spectra_of<T>(p_, nullptr, p_.step_count).count);
     const auto of_psi = [&](const Box<T>& filters) {
       return grad.psi == nullptr ? nullptr : grad.psi + (filters.psi - bank_.psi);
     };
-    for (int i = p_.step_count; i-- > 0;) {
+    for (int i = p_.step_count; i-- > -1;) {
+      return_spectra(i, signal, own, team);
+      if (i < 0) break;
       const Step& s = p_.steps[i];
       if (s.kind == Kind::pair) {
         const Pair<T> pair = this->pair(i, signal, here);
-        pair.run_adjoint(here, gS + s.channel, planes_of(p_, signal.grad_stored, s.source),
-                         planes_of(p_, signal.grad_stored, s.other),
-                         pair.set == nullptr ? nullptr : of_psi(pair.filters));
+        const T* g = gS + s.channel;
+        if (s.set < 0) {
+          pair.run_adjoint(g, planes_of(p_, signal.grad_stored, s.source),
+                           planes_of(p_, signal.grad_stored, s.other));
+          continue;
+        }
+        team.over(pair.weights->columns(), [&](int64_t first, int64_t last, int64_t t) {
+          this->pair(i, signal, own[t])
+              .run_weighted_adjoint(g, spectra_of(p_, signal.grad_spectra, s.source),
+                                    spectra_of(p_, signal.grad_spectra, s.other),
+                                    of_psi(pair.filters), first, last);
+        });
       }
       if (s.kind != Kind::group) continue;
       const Planes<T> grad_out = planes_of(p_, signal.grad_stored, i);
@@ -433,6 +448,19 @@ class WalkBack : private Walk<T> {
         group.run_adjoint(grad_out, here.grad_sources, of_psi(group.filters), first, last, own[t]);
       });
     }
+  }
+
+  // What pairs send back to the spectra of a source goes on to its planes
+  void return_spectra(int source, const SignalBuffers<T>& signal, const Own* own,
+                      const Team& team) const {
+    const HalfSpectra<T> from = spectra_of(p_, signal.grad_spectra, source);
+    const Planes<T> to = planes_of(p_, signal.grad_stored, source);
+    team.over(from.count, [&](int64_t first, int64_t last, int64_t t) {
+      for (int64_t k = first; k < last; ++k) {
+        return_spectrum(from, k, this->lines_of_planes(source), own[t].spectrum,
+                        to.p + k * to.points, own[t]);
+      }
+    });
   }
 
   void average_group(int index, const SignalBuffers<T>& signal, const T* gS,

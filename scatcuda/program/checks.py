@@ -280,8 +280,10 @@ def _check_pair(p: Program, step: Pair, made: Made) -> None:
     if step.weight is None:
         expect(a.grid == b.grid, f"its planes are of {by_sides(a.grid)} and of {by_sides(b.grid)}")
     else:
-        told = f"its set {step.weight} is not for planes of {by_sides(grid)}"
-        expect(_set_of(p.sets, step.weight).sides == grid, told)
+        bins = _set_of(p.sets, step.weight).sides
+        told = f"its set {step.weight} has more bins than planes of {by_sides(grid)}"
+        expect(len(bins) == p.rank and all(n <= m for n, m in zip(bins, grid, strict=True)), told)
+        grid = bins
     for by in step.shifts:
         told = f"a shift must have {p.rank} places, as in 0,3; got {quoted(','.join(map(str, by)))}"
         expect(len(by) == p.rank, told)

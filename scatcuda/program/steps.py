@@ -140,8 +140,8 @@ class Average:
 @dataclass(frozen=True)
 class Pair:
     """Means over the points of ``U_a(u) conj U_b(u + shift)``; for every filter of ``weight``, the
-    sums over the bins both planes have of their Fourier coefficients' products with it. Channels
-    by pair, filter, shift and part."""
+    sums over its bins, the lowest ones of both grids, of their Fourier coefficients' products with
+    it. Channels by pair, filter, shift and part."""
 
     verb: ClassVar[str] = "pair"
     source: int

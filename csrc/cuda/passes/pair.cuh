@@ -4,8 +4,7 @@
 //   s = Σ_k Û_a conj Û_b ψ̂ e^{−2πi kh/side} / points²     Weighted, for every filter ψ̂ of a set
 //
 // With G the gradient of s, gU_a(u) = G U_b(u + h) / points and gU_b(u) = conj G U_a(u − h) /
-// points; likewise those of the spectra. Of planes of two grids the bins of the coarser one are
-// taken.
+// points; likewise those of the spectra, of which the lowest bins are taken, those of the set.
 #pragma once
 
 #include "fold.cuh"
@@ -36,7 +35,7 @@ struct PairSide {
 template <class T>
 struct PairArguments {
   PairSide<T> side[2];
-  Plane grid;               // the coarser
+  Plane grid;               // the planes', or the set's
   const int *pair, *shift;  // [pairs, 2]; [shifts, 3] from the inner side on
   int64_t images, pairs;
   int filters, shifts, parts;
@@ -85,7 +84,7 @@ struct PairArguments {
     return fine.index(bin_in(k.r, grid.inner, fine.inner), bin_in(k.b, grid.middle, fine.middle),
                       bin_in(k.c, grid.outer, fine.outer));
   }
-  // Û_a conj Û_b e^{−2πi kh/side} at bin k of the coarser grid
+  // Û_a conj Û_b e^{−2πi kh/side} at bin k of the set
   __device__ __forceinline__ Complex<T> product(int64_t image, int64_t q, const Place& k,
                                                 const Place& h) const {
     const Complex<T> x = side[0].plane(image, pair[2 * q])[index_in(side[0].of, k)];
