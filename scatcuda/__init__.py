@@ -16,6 +16,7 @@ from .frontends import kymatio
 from .ops import reference
 from .paths import cmake_prefix_path, get_include, library_path
 from .transforms.cascade import Cascade
+from .transforms.covariance import ScatteringCovariance
 from .transforms.harmonic3d import HarmonicScattering3D
 from .transforms.rototranslation import RotoTranslationScattering2D
 from .transforms.scattering1d import Scattering1D
@@ -37,6 +38,7 @@ __all__ = [
     "RotoTranslationScattering2D",
     "Scattering1D",
     "Scattering2D",
+    "ScatteringCovariance",
     "TimeFrequencyScattering",
     "banks",
     "cmake_prefix_path",

@@ -36,6 +36,7 @@ __all__ = [
     "Network",
     "Norm",
     "OnError",
+    "Optimiser",
     "OutType",
     "Paths",
     "Pooling",
@@ -43,11 +44,14 @@ __all__ = [
     "Tier",
     "Trainable",
     "Wavelet",
+    "Waves",
 ]
 
 Backend = Literal["native", "torch", "torch_skcuda", "torch_scatcuda", "reference"]
 OutType = Literal["array", "list"]
 BankName = Literal["morlet", "tight"]
+Optimiser = Literal["lbfgs", "adam"]  # of synthesis
+Waves = Literal["morlet", "bump", "gaussian", "shannon"]  # of statistics
 Tier = Literal["auto", "general", "fused"]
 Trainable = Literal["filters", "wavelets"]
 #: Paths as wavelet numbers, or a function of ``meta()`` that says which channels are wanted

@@ -148,8 +148,7 @@ class Recipe:
             psi *= self._gain
 
     def _write_plain(self, j: int, theta: int, psi: np.ndarray) -> None:
-        angle = (int(self._L - self._L / 2 - 1) - theta) * math.pi / self._L
-        _morlet(self._shape, 0.8 * 2**j, angle, 0.75 * math.pi / 2**j, 4 / self._L, psi)
+        oriented_morlet(self._shape, j, directions(self._L)[theta], self._L, psi)
 
     def _tight_gain(self) -> np.ndarray:
         if self._J * self._L * self.phi.numel() <= _KEPT:
@@ -177,6 +176,19 @@ class Recipe:
 def recipe(bank: str | FilterBank, shape: Sequence[int], J: int, L: int) -> FilterBank | Recipe:
     """How to make a bank of :data:`BUILT_IN`; a bank of one's own as it is."""
     return Recipe(bank, shape, J, L) if isinstance(bank, str) else bank
+
+
+def directions(L: int) -> tuple[float, ...]:
+    """Those of the wavelets of a scale, from the first axis to the second, as Kymatio has them."""
+    return tuple((int(L - L / 2 - 1) - theta) * math.pi / L for theta in range(L))
+
+
+def oriented_morlet(
+    shape: Sequence[int], octave: float, angle: float, L: int, out: np.ndarray | None = None
+) -> np.ndarray:
+    """The wavelet at scale ``2^octave`` of one of ``L`` directions, ``[M, N]``, of any sides."""
+    sides, scale = (shape[0], shape[1]), 2**octave
+    return _morlet(sides, 0.8 * scale, angle, 0.75 * math.pi / scale, 4 / L, out)
 
 
 def _morlet(

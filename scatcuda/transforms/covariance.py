@@ -1,0 +1,544 @@
+"""Scattering covariances of periodic or masked fields as a PyTorch module."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.fx import Proxy
+
+from .. import limits
+from ..arguments import ArgumentError, InputError, angles, boolean, integer
+from ..banks.morlet import directions
+from ..banks.oriented import ORIENTED, oriented
+from ..ops.reference import modulus
+from ..program.covariance import CovariancePlan, cropped, index_table
+from ..program.packing import Packed
+from ..typing import Backend, BackendObject, Tier, Waves
+from .base import Engined, one_of
+
+_CALLER = "ScatteringCovariance"
+_COMPLEX = ("S3", "S4")
+_ROUNDING = 1e3  # squares of a unit in the last place that a power may be of nothing
+
+
+class ScatteringCovariance(Engined):
+    """Means, powers and covariances of wavelet coefficients and of their moduli: the statistics
+    that tell a field's texture, from which another one with the same texture can be made
+    (:func:`scatcuda.synthesis.synthesise`). Of images and of signals.
+
+    With ``W_i x = x * psi_i``, ``U_i = |W_i x|`` and ``<>`` the mean over all positions,
+
+    ``S1 = <U_1>``, ``S2 = <|W_1 x|^2>``, ``S3 = <W_2 x conj W_2 U_1>`` for ``j1 <= j2``,
+    ``S4 = <W_3 U_1 conj W_3 U_2>`` for ``j1 <= j2 <= j3``.
+
+    Normalised, S1 is over ``sqrt(S2)``, S3 and S4 are over ``sqrt(P1 P2)``, the powers S2 of the
+    wavelets ``(psi_1, psi_2)`` of their formula. A field's own powers normalise it, or those of a
+    reference: S2 is then over the reference's, and the mean over the root of their sum.
+
+    Planes of scale ``j`` keep the frequencies ``|k| < max(8, N / 2^j)`` of a side ``N``, or as many
+    more as make the side a whole number of times smaller; of a prime one they keep all.
+
+    Args:
+        shape: ``(M, N)`` of images, or ``(N,)`` of signals, at least 16 each. The field is
+            periodic: it goes on at the other end.
+        J: number of octaves; None: ``log2 min(shape) - 1``, rounded down.
+        L: number of angles in [0, pi); None: 4. Signals have one.
+        Q: wavelets an octave; more than 1 is for signals.
+        filters: ``"morlet"``, ``"bump"``, ``"gaussian"`` or ``"shannon"``, see
+            :func:`scatcuda.banks.oriented.oriented`.
+        normalise: whether statistics are normalised.
+        isotropic: whether they are averaged over rotations of all angles together, so that they
+            depend on ``theta2 - theta1`` and ``theta3 - theta1`` alone, and are real.
+        mask: None; or weights ``[*shape]``, 0 or more, of the positions for the means, so that
+            edges and holes take no part. Each scale has the mask's averages over its pixels.
+            Without Parseval's formula, in PyTorch's own operations: slower.
+        oversampling: by how many octaves planes are finer. The distance to statistics of planes
+            of full resolution is printed by ``python -m benchmarks.resolution``.
+        backend, tier, workspace: as for :class:`~scatcuda.Scattering2D`.
+    Raises:
+        TypeError, ValueError: an argument is of the wrong type or out of range; in a call, the
+            input is no real tensor of the right size and device.
+    Source: S. Cheng, R. Morel, E. Allys, B. Ménard and S. Mallat, "Scattering spectra models for
+        physics", PNAS Nexus 2024; of signals R. Morel et al., "Scale dependencies and
+        self-similar models with wavelet scattering spectra", 2022.
+    Example:
+        >>> covariance = ScatteringCovariance((64, 64), J=3)
+        >>> covariance(torch.randn(2, 64, 64)).shape
+        torch.Size([2, 1497])
+        >>> {name: tuple(s.shape) for name, s in covariance.statistics(torch.randn(64, 64)).items()}
+        {'mean': (), 'S1': (3, 4), 'S2': (3, 4), 'S3': (6, 4, 4), 'S4': (10, 4, 4, 4)}
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        J: int | None = None,
+        L: int | None = None,
+        *,
+        Q: int = 1,
+        filters: Waves = "morlet",
+        normalise: bool = True,
+        isotropic: bool = False,
+        mask: Tensor | NDArray[Any] | None = None,
+        oversampling: int = 0,
+        backend: Backend | BackendObject = "native",
+        tier: Tier = "auto",
+        workspace: int | None = None,
+    ) -> None:
+        super().__init__()
+        sides = sides_of(_CALLER, shape)
+        most = int(math.log2(min(sides)))
+        self._J = integer(_CALLER, "J", most - 1 if J is None else J, 1, most)
+        if len(sides) == 1:
+            L = integer(_CALLER, "L of signals", 1 if L is None else L, 1, 1)
+        L = angles(_CALLER, 4 if L is None else L)
+        Q = integer(_CALLER, "Q", Q, 1, 64 if len(sides) == 1 else 1)
+        self._filters: Waves = one_of(_CALLER, "filters", filters, ORIENTED)
+        if Q > 1 and filters != "morlet":
+            raise ArgumentError(f"{_CALLER}: Q must be 1 for filters {filters!r}; got {Q}")
+        self._normalise = boolean(_CALLER, "normalise", normalise)
+        self._isotropic = boolean(_CALLER, "isotropic", isotropic)
+        finer = integer(_CALLER, "oversampling", oversampling, 0, limits.SCALES)
+        self._plan = CovariancePlan(sides, self._J * Q, L, Q, finer)
+        self._scales_of_S3 = _columns(self._plan.pairs)
+        self._scales_of_S4 = _columns(self._plan.triples)
+        numbers = len(self._plan.triples) * L**3
+        limits.at_most(_CALLER, "the number of statistics", numbers, limits.PLANES)
+        self._mask = None if mask is None else _checked_mask(mask, sides)
+        self._program = self._plan.program.text
+        self.input_shape: tuple[int, ...] = sides
+        self._use(backend, tier, workspace)
+        self._start()
+
+    _caller = _CALLER
+
+    # --- what it is ---
+
+    @property
+    def J(self) -> int:
+        """Number of octaves."""
+        return self._J
+
+    @property
+    def L(self) -> int:
+        """Number of angles."""
+        return self._plan.L
+
+    @property
+    def Q(self) -> int:
+        """Wavelets an octave."""
+        return self._plan.Q
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sides of the fields."""
+        return self.input_shape
+
+    @property
+    def filters(self) -> Waves:
+        """The name of the bank."""
+        return self._filters
+
+    @property
+    def normalise(self) -> bool:
+        """Whether statistics are normalised."""
+        return self._normalise
+
+    @property
+    def isotropic(self) -> bool:
+        """Whether they are averaged over rotations."""
+        return self._isotropic
+
+    @property
+    def mask(self) -> Tensor | None:
+        """The weights of the positions."""
+        return self._mask
+
+    @property
+    def oversampling(self) -> int:
+        """By how many octaves planes are finer."""
+        return self._plan.oversampling
+
+    @property
+    def output_shape(self) -> tuple[int]:
+        """``(K,)``, the numbers of a field."""
+        return (len(self.meta()["part"]),)
+
+    def wavelets(self, j: int) -> Tensor:
+        """Those of scale ``j`` of ``J Q``, ``[L, *shape]``, real and in Fourier, float64."""
+        plan = self._plan
+        j = integer(_CALLER, "j", j, 0, plan.scales - 1)
+        along = directions(plan.L) if len(plan.shape) > 1 else (0.0,)
+        return oriented(self._filters, plan.shape, j / plan.Q, along, plan.Q)
+
+    def grid(self, j: int) -> tuple[int, ...]:
+        """Sides of the planes of scale ``j``."""
+        return self._plan.grid(integer(_CALLER, "j", j, 0, self._plan.scales - 1))
+
+    def resized(self, shape: Sequence[int]) -> ScatteringCovariance:
+        """The same statistics of fields of other sides, of which it has as many octaves less as
+        they are smaller; without a mask."""
+        sides = sides_of(_CALLER, shape)
+        less = round(math.log2(min(self.shape) / min(sides)))
+        made = ScatteringCovariance(
+            sides, max(1, min(self.J - less, int(math.log2(min(sides))))), self.L, Q=self.Q,
+            filters=self.filters, normalise=self.normalise, isotropic=self.isotropic,
+            oversampling=self.oversampling, backend=self.backend, tier=self._tier,
+            workspace=self._workspace,
+        )  # fmt: skip
+        return made.to(self._phi.device, self._phi.dtype)
+
+    def meta(self) -> dict[str, NDArray[np.int64] | list[str]]:
+        """What each of the ``K`` numbers of a call is.
+
+        Returns: ``"block"``, names; and int64, -1 where there is none: ``"j1"``, ``"j2"``,
+            ``"j3"``, scales; ``"theta1"``, ``"theta2"``, ``"theta3"``, angles in steps of pi / L,
+            of isotropic statistics the differences to the first; ``"part"``, 0 of real numbers and
+            real parts, 1 of imaginary ones.
+        Example:
+            >>> meta = ScatteringCovariance((32, 32), J=2, L=4, isotropic=True).meta()
+            >>> [str(meta[key][-1]) for key in ("block", "j1", "j2", "j3", "theta1", "theta2")]
+            ['S4', '1', '1', '1', '3', '3']
+        """
+        plan, fewer = self._plan, int(self._isotropic)
+        single: list[tuple[int, ...]] = [(j,) for j in range(plan.scales)]
+        names: dict[str, tuple[list[tuple[int, ...]], int, bool]] = {
+            "mean": ([()], 0, False),
+            "S1": (single, 1 - fewer, False),
+            "S2": (single, 1 - fewer, False),
+            "S3": ([*plan.pairs], 2 - fewer, not fewer),
+            "S4": ([*plan.triples], 3 - fewer, not fewer),
+        }
+        return index_table(names, plan.L)
+
+    # --- what it does ---
+
+    def forward(self, x: Tensor, reference: Tensor | None = None) -> Tensor:
+        """The statistics of the fields ``x [..., *shape]`` as one vector.
+
+        Args:
+            reference: powers ``[..., J Q, L]`` that normalise, see :meth:`power`; None: their own.
+        Returns: ``[..., K]``, as :meth:`meta` lists them.
+        """
+        if isinstance(x, Proxy):
+            return self._leaf(x, reference=reference)
+        return self.join(self.statistics(x, reference))
+
+    def statistics(self, x: Tensor, reference: Tensor | None = None) -> dict[str, Tensor]:
+        """The same in blocks: ``"mean" [...]``; ``"S1"``, ``"S2" [..., J Q, L]``; complex
+        ``"S3" [..., pairs, L, L]`` and ``"S4" [..., triples, L, L, L]``, scales in the order of
+        :func:`itertools.combinations_with_replacement`, angles in that of the formula. Isotropic
+        ones have no first angle and are real."""
+        x = self._checked(x, self._phi)
+        return self._finished(self._moments(x), reference)
+
+    def power(self, x: Tensor) -> Tensor:
+        """``S2 [..., J Q, L]`` of the fields, which normalises others.
+
+        Example: statistics of noise in the units of a field
+            >>> covariance, x = ScatteringCovariance((32, 32)), torch.rand(32, 32)
+            >>> in_units = covariance(torch.randn(32, 32), reference=covariance.power(x))
+        """
+        return self._moments(self._checked(x, self._phi))["S2"]
+
+    def units(self, power: Tensor) -> Tensor:
+        """What a vector of statistics that are not normalised is multiplied by to be in units of
+        these powers: ``[..., K]`` of ``[..., J Q, L]``, or of ``[..., J Q]`` for all angles alike.
+
+        Example:
+            >>> plain, x = ScatteringCovariance((32, 32), normalise=False), torch.rand(32, 32)
+            >>> other, P = ScatteringCovariance((32, 32)), plain.power(x)
+            >>> bool((plain(x) * plain.units(P) - other(x, P)).abs().max() < 1e-5)
+            True
+        """
+        plan = self._plan
+        if power.shape[-1:] == (plan.scales,) and power.shape[-2:] != (plan.scales, plan.L):
+            power = power.unsqueeze(-1).expand(*power.shape, plan.L)
+        if power.shape[-2:] != (plan.scales, plan.L):
+            raise InputError(
+                f"{_CALLER}: power must have shape (..., {plan.scales}, {plan.L}) or (..., "
+                f"{plan.scales}); got {tuple(power.shape)}"
+            )
+        lead = power.shape[:-2]
+        ones = {
+            name: power.new_ones((*lead, *(shape[:-1] if name in _COMPLEX else shape)))
+            for name, (_, shape) in plan.blocks.items()
+        }
+        blocks = self._averaged(self._over(ones, power, True))
+        if not self._isotropic:  # for both parts
+            blocks |= {name: torch.complex(blocks[name], blocks[name]) for name in _COMPLEX}
+        return self.join(blocks)
+
+    def cross(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Statistics of two fields ``[..., *shape]`` together.
+
+        Returns: complex, over the roots of the powers of both where they are normalised: ``"S2"``,
+            ``<W_1 x conj W_1 y>``; ``"S3xy"``, ``<W_2 x conj W_2 |W_1 y|>``, and ``"S3yx"``;
+            ``"S4xy"``, ``<W_3 |W_1 x| conj W_3 |W_2 y|>``, and ``"S4yx"``; shapes as in
+            :meth:`statistics`.
+        Example:
+            >>> covariance, x = ScatteringCovariance((32, 32)), torch.rand(32, 32)
+            >>> covariance.cross(x, 2 * x)["S2"].real.sum().round()
+            tensor(16.)
+        """
+        x, y = self._checked(x, self._phi), self._checked(y, self._phi)
+        both, back = self._direct(x, y), self._direct(y, x)
+        found = {"S2": both["S2"]}
+        for name in _COMPLEX:
+            found |= {f"{name}xy": both[name], f"{name}yx": back[name]}
+        if self._normalise:
+            P, Q = _inverse_root(both["P"]), _inverse_root(back["P"])
+            found["S2"] = found["S2"] * P * Q
+            for name, first, second in (("xy", P, Q), ("yx", Q, P)):
+                found[f"S3{name}"] = self._over_S3(found[f"S3{name}"], second, first)
+                found[f"S4{name}"] = self._over_S4(found[f"S4{name}"], first, second)
+        if self._isotropic:
+            found = {
+                name: s.real.mean(-1) if name == "S2" else isotropic(s, int(name[1]) - 1, self.L)
+                for name, s in found.items()
+            }
+        return found
+
+    def join(self, blocks: dict[str, Tensor]) -> Tensor:
+        """Blocks as one vector ``[..., K]``."""
+        lead = blocks["mean"].ndim
+        parts = [blocks["mean"].unsqueeze(-1), blocks["S1"].flatten(lead)]
+        parts.append(blocks["S2"].flatten(lead))
+        for name in _COMPLEX:
+            block = blocks[name].flatten(lead)
+            parts += [block.real, block.imag] if block.is_complex() else [block]
+        return torch.cat(parts, -1)
+
+    def split(self, vector: Tensor) -> dict[str, Tensor]:
+        """A vector ``[..., K]`` as blocks.
+
+        Raises: ValueError: it has another length.
+        """
+        (K,) = self.output_shape
+        if vector.shape[-1:] != (K,):
+            raise InputError(
+                f"{_CALLER}: a vector of statistics must have shape (..., {K}); got "
+                f"{tuple(vector.shape)}"
+            )
+        plan, fewer = self._plan, int(self._isotropic)
+        shapes = {"S1": (plan.scales,), "S2": (plan.scales,)}
+        shapes |= {"S3": (len(plan.pairs),), "S4": (len(plan.triples),)}
+        blocks, at = {"mean": vector[..., 0]}, 1
+        for name, scales in shapes.items():
+            count = {"S1": 1, "S2": 1, "S3": 2, "S4": 3}[name] - fewer
+            shape = (*scales, *(plan.L,) * count)
+            size = math.prod(shape)
+            parts = [
+                vector[..., at + p * size : at + (p + 1) * size].unflatten(-1, shape)
+                for p in range(1 + (name in _COMPLEX and not fewer))
+            ]
+            at += size * len(parts)
+            blocks[name] = torch.complex(*parts) if len(parts) > 1 else parts[0]
+        return blocks
+
+    def extra_repr(self) -> str:
+        mask = None if self._mask is None else tuple(self._mask.shape)
+        return (
+            f"shape={self.shape}, J={self.J}, L={self.L}, Q={self.Q}, filters={self.filters!r}, "
+            f"normalise={self.normalise}, isotropic={self.isotropic}, mask={mask}, "
+            f"oversampling={self.oversampling}, backend={self.backend!r}, tier={self._tier!r}, "
+            f"workspace={self._workspace}"
+        )
+
+    # --- how ---
+
+    _psi: Tensor
+    _psi_support: Tensor
+    _phi: Tensor
+    _phi_support: Tensor
+
+    def _make(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        if self._mask is not None:
+            made = {f"_wavelets_{j}": self.wavelets(j).to(dtype) for j in range(self._plan.scales)}
+            return {**made, "_phi": torch.zeros(0, dtype=dtype)}
+        packed = self._plan.packed(map(self.wavelets, range(self._plan.scales)), dtype)
+        return {f"_{name}": t for name, t in packed._asdict().items() if name != "phi"} | {
+            "_phi": packed.phi  # what is looked at last tells the dtype
+        }
+
+    def _moments(self, x: Tensor) -> dict[str, Tensor]:
+        """The statistics before they are normalised."""
+        if self._mask is not None:
+            found = self._direct(x, x)
+            return {**found, "S2": found["P"]}
+        packed = Packed(self._psi, self._psi_support, self._phi, self._phi_support)
+        S = self._scattered(x, packed, self._program)
+        blocks = {
+            name: S[..., where].unflatten(-1, shape) if shape else S[..., where].squeeze(-1)
+            for name, (where, shape) in self._plan.blocks.items()
+        }
+        for name in _COMPLEX:
+            blocks[name] = torch.complex(*blocks[name].unbind(-1))
+        return blocks
+
+    def _finished(self, found: dict[str, Tensor], reference: Tensor | None) -> dict[str, Tensor]:
+        blocks = {name: found[name] for name in ("mean", "S1", "S2", *_COMPLEX)}
+        if reference is not None:
+            reference = self._checked_reference(reference, blocks["S2"])
+        if self._normalise:
+            P = blocks["S2"] if reference is None else reference
+            blocks = self._over(blocks, P, reference is not None)
+        return self._averaged(blocks)
+
+    def _over(self, blocks: dict[str, Tensor], P: Tensor, others: bool) -> dict[str, Tensor]:
+        """Statistics over powers; those of others, of which S2 has a part."""
+        root = _inverse_root(P)
+        found = {**blocks, "S1": blocks["S1"] * root}
+        found["S3"] = self._over_S3(blocks["S3"], root, root)
+        found["S4"] = self._over_S4(blocks["S4"], root, root)
+        if others:
+            found["S2"] = blocks["S2"] * root.square()
+            total = P.sum((-2, -1), keepdim=True)
+            found["mean"] = blocks["mean"] * _inverse_root(total)[..., 0, 0]
+        return found
+
+    def _averaged(self, blocks: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Over rotations, where that is wanted."""
+        if not self._isotropic:
+            return blocks
+        found = {**blocks, "S1": blocks["S1"].mean(-1), "S2": blocks["S2"].mean(-1)}
+        for name, count in (("S3", 2), ("S4", 3)):
+            found[name] = isotropic(blocks[name], count, self.L)
+        return found
+
+    def _checked_reference(self, reference: Tensor, like: Tensor) -> Tensor:
+        wanted = like.shape[-2:]
+        if not isinstance(reference, Tensor):
+            raise InputError(
+                f"{_CALLER}: reference must be a torch.Tensor; got {type(reference).__name__}"
+            )
+        lead = reference.shape[:-2]
+        for ours, theirs in zip(reversed(like.shape[:-2]), reversed(lead), strict=False):
+            if theirs not in (1, ours):
+                wanted = torch.Size()
+        if not self._normalise or reference.shape[-2:] != wanted or len(lead) > like.ndim - 2:
+            why = "where normalise is False there is none" if not self._normalise else ""
+            raise InputError(
+                f"{_CALLER}: reference must be powers of shape (..., {like.shape[-2]}, "
+                f"{like.shape[-1]}) that fit x; got {tuple(reference.shape)}{why and '; ' + why}"
+            )
+        return reference.to(like)
+
+    def _over_S3(self, S3: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        j1, j2 = self._scales_of_S3
+        return S3 * first[..., j1, :, None] * second[..., j2, None, :]
+
+    def _over_S4(self, S4: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        j1, j2, _ = self._scales_of_S4
+        return S4 * first[..., j1, :, None, None] * second[..., j2, None, :, None]
+
+    def _direct(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """The moments of two fields, plane by plane: ``"P"`` are the powers of ``x``."""
+        plan, rank = self._plan, len(self._plan.shape)
+        dims, axes = tuple(range(-rank, 0)), range(plan.scales)
+        psi = [self._wavelets_of(j, x) for j in axes]
+        spectra = [torch.fft.fftn(f, dim=dims) for f in (x, y)]
+        weights = [self._weights(plan.grid(j), x) for j in axes]
+
+        def mean(f: Tensor, j: int) -> Tensor:
+            return (f * weights[j]).sum(dims)
+
+        def planes(f_hat: Tensor, j: int, wavelets: Tensor) -> Tensor:
+            """``f * psi`` on the grid of scale j, ``[..., L, *grid]``."""
+            grid = plan.grid(j)
+            ratio = math.prod(grid) / math.prod(f_hat.shape[-rank:])
+            product = cropped(f_hat, grid).unsqueeze(-rank - 1) * cropped(wavelets, grid)
+            return torch.fft.ifftn(product, dim=dims) * ratio
+
+        W = [[planes(f_hat, j, psi[j]) for j in axes] for f_hat in spectra]
+        U = [[modulus(w) for w in several] for several in W]
+        U_hat = [[torch.fft.fftn(u, dim=dims) for u in several] for several in U]
+        S1 = torch.stack([mean(U[0][j], j) for j in axes], -2)
+        P = torch.stack([mean(U[0][j].square(), j) for j in axes], -2)
+        S2 = torch.stack([mean(W[0][j] * W[1][j].conj(), j) for j in axes], -2)
+        S3, S4 = {}, {}
+        for j3 in axes:
+            # of all moduli up to this scale [..., L, L, *grid], by their angle and the wavelet's
+            V = [[planes(u_hat[j], j3, psi[j3]) for j in range(j3 + 1)] for u_hat in U_hat]
+            w = W[0][j3] * weights[j3]
+            for j2 in range(j3 + 1):
+                S3[j2, j3] = (w.unsqueeze(-rank - 2) * V[1][j2].conj()).sum(dims)
+                for j1 in range(j2 + 1):
+                    a = (V[0][j1] * weights[j3]).flatten(-rank).transpose(-3, -2)
+                    b = V[1][j2].flatten(-rank).transpose(-3, -2)
+                    S4[j1, j2, j3] = (a @ b.mH).movedim(-3, -1)
+        mean_x = (x * self._weights(plan.shape, x)).sum(dims)
+        found = {"mean": mean_x, "S1": S1, "S2": S2, "P": P}
+        found["S3"] = torch.stack([S3[pair] for pair in plan.pairs], -3)
+        found["S4"] = torch.stack([S4[triple] for triple in plan.triples], -4)
+        return found
+
+    def _wavelets_of(self, j: int, like: Tensor) -> Tensor:
+        kept = self.__dict__.get(f"_wavelets_{j}")
+        return self.wavelets(j).to(like) if kept is None else kept
+
+    def _weights(self, grid: Sequence[int], like: Tensor) -> Tensor:
+        """Those of the positions of a grid, of sum 1."""
+        if self._mask is None:
+            return like.new_full((1,) * len(grid), 1 / math.prod(grid))
+        sizes = [n for m, side in zip(grid, self.shape, strict=True) for n in (m, side // m)]
+        pooled = self._mask.reshape(sizes).mean(tuple(range(1, 2 * len(grid), 2)))
+        return (pooled / pooled.sum()).to(like)
+
+
+def isotropic(S: Tensor, count: int, L: int) -> Tensor:
+    """The mean over common rotations of ``count`` angles, the last dimensions of ``S``: of the
+    first at fixed differences. It is real: half a turn makes the last wavelet, and with it ``S``,
+    its complex conjugate."""
+    index, S = torch.arange(L, device=S.device), S.real if S.is_complex() else S
+    total = torch.zeros_like(S.select(-count, 0))
+    for first in range(L):
+        turned = S.select(-count, first)
+        for dim in range(1 - count, 0):
+            turned = turned.index_select(dim, (index + first) % L)
+        total = total + turned
+    return total / L
+
+
+def sides_of(caller: str, shape: Sequence[int]) -> tuple[int, ...]:
+    """One or two sides of fields, of 16 or more."""
+    told = f"{caller}: shape must be integers (M, N) or (N,)"
+    try:
+        given = [*shape]
+    except TypeError:
+        raise TypeError(f"{told}; got {shape!r}") from None
+    if len(given) not in (1, 2):
+        raise ArgumentError(f"{told}; got {len(given)} sides")
+    return tuple(integer(caller, "a side of shape", side, 2 * 8, limits.SIDE) for side in given)
+
+
+def _checked_mask(mask: Any, sides: tuple[int, ...]) -> Tensor:
+    try:
+        found = torch.as_tensor(mask).detach().cpu().double()
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(
+            f"{_CALLER}: mask must be a tensor or an array; got {type(mask).__name__}"
+        ) from None
+    if found.shape != sides:
+        raise ArgumentError(f"{_CALLER}: mask must have shape {sides}; got {tuple(found.shape)}")
+    if not (found.isfinite().all() and (found >= 0).all() and found.sum() > 0):
+        raise ArgumentError(f"{_CALLER}: mask must be finite, 0 or more, and not 0 everywhere")
+    return found.clone()
+
+
+def _inverse_root(P: Tensor) -> Tensor:
+    """``1 / sqrt(P)`` of powers ``[..., J Q, L]``, 0 where a field has none, or no more than
+    rounding leaves of the others."""
+    least = _ROUNDING * torch.finfo(P.dtype).eps ** 2
+    there = P > least * P.detach().amax((-2, -1), keepdim=True)
+    return torch.where(there, torch.where(there, P, 1.0).rsqrt(), 0.0)
+
+
+def _columns(rows: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    return [[*column] for column in zip(*rows, strict=True)]
