@@ -1,0 +1,312 @@
+"""Descents on sums of losses, which can be followed, interrupted and taken up again."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..arguments import ArgumentError, integer
+from ..typing import Optimiser
+
+#: of an iteration: its number, the loss, and each of the losses that it is the sum of
+Entry = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A term of what is minimised: ``weight |statistics(of(x)) - target|^2 / |target|^2``, of which
+    the blocks that ``blocks`` gives, if it does, count alike.
+
+    Args:
+        statistics: from fields ``[n, *shape]`` to ``[n, …]``: a module or a function.
+        target: what they should be, ``[…]`` or ``[n, …]``; complex is allowed.
+        weight: a positive number.
+        of: what of the unknown ``x`` is meant; default itself.
+        blocks: how many numbers of the last dimension belong together, one after the other.
+        mean: the mean over all fields at once should be the target, not each field's.
+    Example: as smooth as possible, and 1 on the whole
+        >>> flat = Loss(lambda x: x.diff(dim=1), torch.zeros(3))
+        >>> one = Loss(lambda x: x.mean(1), torch.tensor(1.0))
+        >>> descend(torch.rand(1, 4), [flat, one], steps=30).x.round(decimals=3)
+        tensor([[1., 1., 1., 1.]])
+    """
+
+    statistics: Callable[[Tensor], Tensor]
+    target: Tensor
+    weight: float = 1.0
+    of: Callable[[Tensor], Tensor] | None = None
+    blocks: Sequence[int] | None = None
+    mean: bool = False
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.weight, int | float) and 0 < self.weight < math.inf):
+            raise ArgumentError(f"Loss: weight must be positive and finite; got {self.weight!r}")
+        if not isinstance(self.target, Tensor) or not bool(self.target.isfinite().all()):
+            raise ArgumentError("Loss: target must be a tensor of finite numbers")
+        if self.blocks is not None and sum(self.blocks) != self.target.shape[-1]:
+            raise ArgumentError(
+                f"Loss: blocks must have {self.target.shape[-1]} numbers together, as target has; "
+                f"got {sum(self.blocks)}"
+            )
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The mean over the fields."""
+        target = self.target.detach()
+        found = self.statistics(x if self.of is None else self.of(x))
+        if self.mean:
+            found = found.mean(0, keepdim=True)
+        if found.shape[1:] != target.shape[-found.ndim + 1 :] and found.shape != target.shape:
+            raise ArgumentError(
+                f"Loss: target must have the shape that statistics have, {tuple(found.shape[1:])}; "
+                f"got {tuple(target.shape)}"
+            )
+        if self.blocks is None:
+            return self.weight * _relative(found, target)
+        parts = zip(found.split([*self.blocks], -1), target.split([*self.blocks], -1), strict=True)
+        total = sum(_relative(a, b) for a, b in parts)
+        return self.weight * torch.as_tensor(total)
+
+
+def _relative(found: Tensor, target: Tensor) -> Tensor:
+    found = found.reshape(len(found), -1)
+    target = target.reshape(-1, found.shape[1])
+    size = target.abs().square().sum(-1)
+    # of a target of zeros the distance itself
+    return ((found - target).abs().square().sum(-1) / torch.where(size > 0, size, 1.0)).mean()
+
+
+@dataclass
+class Descent:
+    """Where a descent has come.
+
+    Attributes:
+        x: the fields ``[n, *shape]``.
+        history: of every iteration from 0, the start, ``"iteration"``, ``"loss"`` and, of several
+            losses, ``"loss_0"``, ….
+        seconds: the time it took.
+    """
+
+    x: Tensor
+    history: list[Entry]
+    seconds: float = 0.0
+    state: dict[str, Any] = field(default_factory=dict, repr=False)  # of the optimiser
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a file of safetensors, from which :func:`descend` goes on."""
+        from ..files import write_tensors
+
+        history = torch.tensor([[*entry.values()] for entry in self.history], dtype=torch.float64)
+        tensors = {"x": self.x.detach().cpu(), "history": history}
+        write_tensors(path, {**tensors, **_flattened(self.state)}, {"seconds": repr(self.seconds)})
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Descent:
+        """What was written.
+
+        Raises: scatcuda.files.DataError, ValueError: it is no such file.
+        """
+        from ..files import read_tensors
+
+        tensors, metadata = read_tensors(path)
+        try:
+            x, history = tensors.pop("x"), tensors.pop("history")
+            seconds = float(metadata["seconds"])
+            losses = [f"loss_{i}" for i in range(history.shape[1] - 2)]
+            names = ("iteration", "loss", *losses)
+            rows = [dict(zip(names, row, strict=True)) for row in history.tolist()]
+        except (KeyError, IndexError, ValueError):
+            raise ValueError(f"{os.fspath(path)!r} holds no descent") from None
+        return Descent(x, rows, seconds, _restored(tensors))
+
+
+def descend(
+    start: Tensor,
+    losses: Sequence[Callable[[Tensor], Tensor]],
+    *,
+    steps: int = 300,
+    optimiser: Optimiser = "lbfgs",
+    lr: float | None = None,
+    memory: int = 100,
+    callback: Callable[[Entry, Tensor], object] | None = None,
+    progress: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
+    every: int = 50,
+    resume: Descent | str | os.PathLike[str] | None = None,
+) -> Descent:
+    """Minimise the sum of ``losses`` of a tensor.
+
+    Args:
+        start: where from, ``[n, *shape]``, real and floating.
+        losses: functions of such a tensor to a number, :class:`Loss` for one.
+        steps: iterations at most. It ends before where nothing gets smaller.
+        optimiser: ``"lbfgs"``, with a line search (strong Wolfe); or ``"adam"``.
+        lr: the step's size; default 1 of L-BFGS, a hundredth of the start's deviation of Adam.
+        memory: gradients that L-BFGS remembers.
+        callback: called with every iteration's entry of the history and ``x``; where it returns
+            True the descent ends.
+        progress: a bar on stderr.
+        checkpoint: a file that is written every ``every`` iterations and at the end.
+        resume: a descent, or the file of one, that goes on: as if it had not been interrupted.
+    Raises:
+        ValueError, TypeError: an argument is none of these.
+        FloatingPointError: the loss of the start is not finite.
+    Source: D. C. Liu and J. Nocedal, "On the limited memory BFGS method", 1989.
+    """
+    caller = "descend"
+    if not isinstance(start, Tensor) or not start.is_floating_point():
+        raise TypeError(f"{caller}: start must be a real floating tensor; got {start!r:.80}")
+    if not losses:
+        raise ArgumentError(f"{caller}: losses must not be empty")
+    if optimiser not in ("lbfgs", "adam"):
+        raise ArgumentError(f"{caller}: optimiser must be 'lbfgs' or 'adam'; got {optimiser!r}")
+    if lr is not None and not (isinstance(lr, int | float) and 0 < lr < math.inf):
+        raise ArgumentError(f"{caller}: lr must be positive and finite; got {lr!r}")
+    steps = integer(caller, "steps", steps, 0)
+    every = integer(caller, "every", every, 1)
+    memory = integer(caller, "memory", memory, 1, 1000)
+    began = time.monotonic()
+    with torch.inference_mode(False), torch.enable_grad():
+        x = start.detach().clone().requires_grad_()
+        method: torch.optim.Optimizer
+        if optimiser == "lbfgs":
+            method = torch.optim.LBFGS(
+                [x], lr=lr or 1.0, max_iter=1, max_eval=25, history_size=memory,
+                tolerance_grad=0.0, tolerance_change=0.0, line_search_fn="strong_wolfe",
+            )  # fmt: skip
+        else:
+            size = float(start.detach().std()) if start.numel() > 1 else 1.0
+            method = torch.optim.Adam([x], lr=lr or 0.01 * (size or 1.0))
+        terms = _Terms(x, losses)
+        history: list[Entry] = []
+        spent = 0.0
+        if resume is not None:
+            before = resume if isinstance(resume, Descent) else Descent.load(resume)
+            if before.x.shape != x.shape:
+                raise ArgumentError(
+                    f"{caller}: resume must be of fields {tuple(x.shape)}; got "
+                    f"{tuple(before.x.shape)}"
+                )
+            x.data.copy_(before.x)
+            history, spent = list(before.history), before.seconds
+            if before.state:
+                groups = method.state_dict()["param_groups"]
+                method.load_state_dict({"state": {0: _on(before.state, x)}, "param_groups": groups})
+        terms()
+        if not history:
+            history.append(terms.entry(0))
+        if not math.isfinite(history[-1]["loss"]):
+            raise FloatingPointError(f"{caller}: the loss of the start is {history[-1]['loss']}")
+
+        def reached() -> Descent:
+            state = method.state_dict()["state"].get(0, {})
+            seconds = spent + time.monotonic() - began
+            return Descent(x.detach().clone(), list(history), seconds, dict(state))
+
+        for i in _bar(range(len(history), steps + 1), progress):
+            previous = x.detach().clone()
+            method.step(terms)
+            terms()
+            entry = terms.entry(i)
+            if not math.isfinite(entry["loss"]):
+                x.data.copy_(previous)
+                break
+            history.append(entry)
+            if checkpoint is not None and i % every == 0:
+                reached().save(checkpoint)
+            if callback is not None and callback(entry, x.detach()) is True:
+                break
+            if torch.equal(previous, x.detach()):
+                break
+        found = reached()
+        if checkpoint is not None:
+            found.save(checkpoint)
+    return found
+
+
+class _Terms:
+    """The losses at ``x``, and their gradient. A line search comes back to where it has been."""
+
+    def __init__(self, x: Tensor, losses: Sequence[Callable[[Tensor], Tensor]]) -> None:
+        self.x, self.losses = x, losses
+        self.known: list[tuple[Tensor, Tensor, list[float]]] = []
+        self.values: list[float] = []
+
+    def __call__(self) -> float:
+        x = self.x.detach()
+        here = next((known for known in self.known if torch.equal(known[0], x)), None)
+        if here is None:
+            parts = [loss(self.x) for loss in self.losses]
+            total = torch.stack([part.reshape(()) for part in parts]).sum()
+            (gradient,) = torch.autograd.grad(total, self.x)
+            here = x.clone(), gradient, [float(part.detach()) for part in parts]
+            self.known = [here, *self.known[:2]]
+        self.x.grad, self.values = here[1].clone(), here[2]
+        return sum(self.values)
+
+    def entry(self, i: int) -> Entry:
+        found: Entry = {"iteration": i, "loss": sum(self.values)}
+        if len(self.values) > 1:
+            found |= {f"loss_{k}": value for k, value in enumerate(self.values)}
+        return found
+
+
+def _bar(steps: range, progress: bool) -> Any:
+    if not progress:
+        return steps
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return steps
+    return tqdm(steps, unit="step")
+
+
+def _flattened(state: dict[str, Any]) -> dict[str, Tensor]:
+    """An optimiser's state, tensors and numbers and lists of them, by names."""
+    found: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if value is None or name == "al":  # which L-BFGS only ever writes
+            continue
+        for i, item in enumerate(value) if isinstance(value, list) else [(-1, value)]:
+            if item is None:
+                continue
+            tensor = item if isinstance(item, Tensor) else torch.tensor(item, dtype=torch.float64)
+            kind = "tensor" if isinstance(item, Tensor) else type(item).__name__
+            found[f"state.{name}.{i}.{kind}"] = tensor.detach().cpu().contiguous()
+    return found
+
+
+def _restored(tensors: dict[str, Tensor]) -> dict[str, Any]:
+    state: dict[str, Any] = {}
+    lists: dict[str, dict[int, Any]] = {}
+    for key, tensor in tensors.items():
+        try:
+            _, name, index, kind = key.split(".")
+            value = tensor if kind == "tensor" else {"int": int, "float": float}[kind](tensor)
+            number = int(index)
+        except (KeyError, ValueError, RuntimeError):
+            raise ValueError(f"a descent has no {key!r:.80}") from None
+        if number < 0:
+            state[name] = value
+        else:
+            lists.setdefault(name, {})[number] = value
+    for name, items in lists.items():
+        state[name] = [items[i] for i in sorted(items)]
+    if "n_iter" in state:  # lists that are empty as yet
+        state = {**{name: [] for name in ("old_dirs", "old_stps", "ro")}, **state}
+    return state
+
+
+def _on(state: dict[str, Any], like: Tensor) -> dict[str, Any]:
+    def moved(value: Any) -> Any:
+        if isinstance(value, list):
+            return [moved(item) for item in value]
+        return value.clone().to(like.device) if isinstance(value, Tensor) else value
+
+    return {name: moved(value) for name, value in state.items()}

@@ -1,0 +1,458 @@
+"""Fields of given statistics: textures, noise taken away, mixtures taken apart."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from ..arguments import ArgumentError, InputError, integer
+from ..transforms.covariance import ScatteringCovariance
+from .descent import Descent, Loss, descend
+
+#: what gives the statistics of fields ``[n, *shape]``
+Statistics = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Synthesis(Descent):
+    """Fields that were made, and how near they are.
+
+    Attributes:
+        target: the field whose statistics they were to have; None where only those are known.
+        errors: of each block of statistics, relative to the target's, the L2 distance of the worst
+            field; with ``ensemble`` of their mean.
+    """
+
+    target: Tensor | None = None
+    errors: dict[str, float] = field(default_factory=dict)
+
+    def figure(self, path: str | os.PathLike[str]) -> None:
+        """Draw the target, some of the fields, the descent, power spectra and histograms."""
+        from ..draw.synthesis import draw_synthesis
+
+        draw_synthesis(self, Path(path))
+
+
+def gaussian_like(target: Tensor, n: int = 1, seed: int = 0) -> Tensor:
+    """Gaussian fields ``[n, *shape]`` of the mean and the power spectrum of ``target``: its phases
+    are replaced by those of white noise.
+
+    Example:
+        >>> x = torch.rand(16, 16)
+        >>> made = gaussian_like(x, n=3)
+        >>> made.shape, bool((made.mean((1, 2)) - x.mean()).abs().max() < 1e-5)
+        (torch.Size([3, 16, 16]), True)
+    """
+    dims = tuple(range(-target.ndim, 0))
+    noise = torch.fft.fftn(_noise((n, *target.shape), seed, target), dim=dims)
+    spectrum = torch.fft.fftn(target - target.mean())
+    noise = noise / noise.abs().clamp_min(torch.finfo(target.dtype).tiny)
+    return torch.fft.ifftn(noise * spectrum.abs(), dim=dims).real + target.mean()
+
+
+def power_spectrum(x: Tensor, rank: int | None = None) -> Tensor:
+    """The mean of ``|x_hat|^2 / points`` over rings ``r - 1/2 <= |k| < r + 1/2`` of frequencies,
+    ``[..., r]`` for r from 0 to half the shortest side.
+
+    Args:
+        x: fields ``[..., *shape]``.
+        rank: dimensions of a field; default 2, of tensors of one dimension 1.
+    Example:
+        >>> power_spectrum(torch.ones(8, 8))
+        tensor([64.,  0.,  0.,  0.,  0.])
+    """
+    rank = min(2, x.ndim) if rank is None else rank
+    dims, sides = tuple(range(-rank, 0)), x.shape[-rank:]
+    energy = torch.fft.fftn(x, dim=dims).abs().square() / math.prod(sides)
+    # k in units of the longest wave of the shortest side
+    waves = [torch.fft.fftfreq(n, device=x.device) * min(sides) for n in sides]
+    squares = [wave.reshape(-1, *(1,) * (rank - 1 - i)) ** 2 for i, wave in enumerate(waves)]
+    ring = (sum(squares[1:], squares[0]).sqrt() + 0.5).long().flatten()
+    count = min(sides) // 2 + 1
+    kept = ring < count
+    index = ring[kept]
+    sums = energy.new_zeros(*energy.shape[:-rank], count)
+    sums.index_add_(-1, index, energy.flatten(-rank)[..., kept])
+    return sums / torch.bincount(index, minlength=count)
+
+
+def synthesise(
+    target: Tensor | Mapping[str, Tensor],
+    statistics: Statistics | None = None,
+    *,
+    n: int = 1,
+    shape: Sequence[int] | None = None,
+    init: Literal["gaussian", "noise"] | Tensor = "gaussian",
+    losses: Sequence[Callable[[Tensor], Tensor]] = (),
+    mask: Tensor | None = None,
+    ensemble: bool = False,
+    levels: int = 1,
+    seed: int = 0,
+    **how: Any,
+) -> Synthesis:
+    """Make fields of the same statistics as another one.
+
+    From noise, by gradient descent on ``sum_blocks |s(x) - s(target)|^2 / |s(target)|^2``. With a
+    :class:`~scatcuda.ScatteringCovariance` the statistics are normalised by the powers of the
+    target, which stay as they are.
+
+    Args:
+        target: a field ``[*shape]``, or several ``[k, *shape]``, the mean of whose statistics is
+            wanted; or statistics of a :class:`~scatcuda.ScatteringCovariance` that does not
+            normalise, blocks by name as its method ``statistics`` gives them.
+        statistics: from fields ``[n, *shape]`` to vectors ``[n, K]``, a module or a function;
+            default scattering covariances of all octaves.
+        n: how many.
+        shape: their sides where the target is none of a field; else as the target's.
+        init: where to start: ``"gaussian"``, noise of the target's power spectrum,
+            :func:`gaussian_like`; ``"noise"``, white noise of its mean and variance; or fields.
+        losses: further losses to be added, :class:`Loss` or any function of the fields.
+        mask: 0 where a field stays as it was at the start, 1 where it is made; ``[*shape]``.
+        ensemble: whether the mean of the fields' statistics is wanted, not those of each.
+        levels: how many resolutions to go through, from fields ``2^(levels - 1)`` times smaller on,
+            each beginning with what was made at the one before.
+        seed: of the start.
+        **how: as :func:`descend` takes it: ``steps`` of every level, ``optimiser``, ``callback``,
+            ``progress``, ``checkpoint``, ``resume``, ….
+    Raises:
+        TypeError, ValueError: an argument is none of these.
+    Source: S. Cheng et al., "Scattering spectra models for physics", 2023; S. Zhang and S. Mallat,
+        "Maximum entropy models from phase harmonic covariances", 2021.
+    Example: see :mod:`scatcuda.synthesis`
+    """
+    caller = "synthesise"
+    n, levels = integer(caller, "n", n, 1), integer(caller, "levels", levels, 1, 24)
+    fields: Tensor | None = None
+    model: _Model
+    if isinstance(target, Mapping):
+        if not isinstance(statistics, ScatteringCovariance) or statistics.normalise:
+            raise ArgumentError(
+                f"{caller}: statistics must be a ScatteringCovariance(normalise=False) where "
+                "target is statistics"
+            )
+        if levels > 1:
+            raise ArgumentError(f"{caller}: levels must be 1 where target is statistics")
+        sides = statistics.shape
+        model = _Covariance.of_blocks(statistics, target)
+    else:
+        fields = _checked_fields(caller, target, statistics)
+        sides = tuple(fields.shape[1:])
+        if statistics is None:
+            statistics = ScatteringCovariance(sides).to(fields.device, fields.dtype)
+        if levels > 1:
+            init = _coarser(fields, statistics, n, init, levels, seed, how)
+        model = _model(statistics, fields)
+    if shape is not None and tuple(shape) != tuple(sides):
+        raise ArgumentError(f"{caller}: shape must be {tuple(sides)}; got {tuple(shape)}")
+    start = _start(caller, init, fields, model, (n, *sides), seed)
+    terms: list[Callable[[Tensor], Tensor]] = [
+        Loss(model, model.target, blocks=model.sizes, mean=ensemble),
+        *losses,
+    ]
+    if mask is not None:
+        terms, kept = _masked(caller, terms, mask, start)
+        found = descend(start, terms, **how)
+        found.x = kept(found.x)
+    else:
+        found = descend(start, terms, **how)
+    shown = fields[0] if fields is not None else None
+    with torch.no_grad():
+        errors = model.errors(found.x, ensemble)
+    return Synthesis(found.x, found.history, found.seconds, found.state, shown, errors)
+
+
+def denoise(
+    observed: Tensor, noise: Tensor, statistics: Statistics | None = None, **how: Any
+) -> Synthesis:
+    """What looks like the observed field once noise is added to it: the least that was there.
+
+    Minimises ``mean_i |s(u + noise_i) - s(observed)|^2`` by blocks, from ``u = observed`` on.
+
+    Args:
+        observed: ``[*shape]``.
+        noise: realisations ``[k, *shape]`` of what was added.
+        statistics, **how: as for :func:`synthesise`.
+    Source: B. Regaldo-Saint Blancard et al., "A new approach for the statistical denoising of
+        Planck interstellar dust polarization data", A&A 2021; J.-M. Delouis et al., A&A 2022.
+    Example:
+        >>> clean = torch.sin(torch.arange(32.0))[:, None].expand(32, 32)
+        >>> noise = 0.3 * torch.randn(4, 32, 32)
+        >>> denoise(clean + noise[0], noise[1:], steps=1).x.shape
+        torch.Size([1, 32, 32])
+    """
+    caller = "denoise"
+    fields = _checked_fields(caller, observed, statistics)
+    if noise.ndim != fields.ndim or noise.shape[1:] != fields.shape[1:] or len(fields) != 1:
+        raise InputError(
+            f"{caller}: noise must be [k, *shape] as observed [*shape] is; got "
+            f"{tuple(noise.shape)} and {tuple(observed.shape)}"
+        )
+    if statistics is None:
+        statistics = ScatteringCovariance(fields.shape[1:]).to(fields.device, fields.dtype)
+    model = _model(statistics, fields)
+    loss = Loss(model, model.target, blocks=model.sizes, of=lambda u: u + noise.to(u))
+    found = descend(fields, [loss], **how)
+    with torch.no_grad():
+        errors = model.errors(found.x + noise.to(found.x), False)
+    return Synthesis(found.x, found.history, found.seconds, found.state, fields[0], errors)
+
+
+def separate(
+    mixture: Tensor,
+    first: Tensor,
+    second: Tensor,
+    statistics: Statistics | None = None,
+    *,
+    init: Tensor | None = None,
+    weights: tuple[float, float] = (1.0, 1.0),
+    **how: Any,
+) -> Synthesis:
+    """Take a mixture ``u + v`` apart, of whose components other examples are known: ``u`` has the
+    statistics of ``first``, what is left of the mixture those of ``second``.
+
+    Args:
+        mixture: ``[*shape]``.
+        first, second: examples ``[*shape]`` or ``[k, *shape]``, whose mean statistics are meant.
+        init: the first ``u``; default half the mixture.
+        weights: of the two losses.
+        statistics, **how: as for :func:`synthesise`.
+    Returns: ``x [1, *shape]`` is ``u``; ``mixture - x`` the other.
+    Source: C. Auclair et al., "Separation of dust emission from the cosmic infrared background in
+        Herschel observations with wavelet phase harmonics", A&A 2024.
+    Example:
+        >>> lines, dots = torch.zeros(32, 32), torch.zeros(32, 32)
+        >>> lines[::4], dots[::8, ::8] = 1.0, 1.0
+        >>> separate(lines + dots, lines.roll(1, 0), dots.roll(3, 1), steps=1).x.shape
+        torch.Size([1, 32, 32])
+    """
+    caller = "separate"
+    whole = _checked_fields(caller, mixture, statistics)
+    if statistics is None:
+        statistics = ScatteringCovariance(whole.shape[1:]).to(whole.device, whole.dtype)
+    models = [_model(statistics, _checked_fields(caller, f, statistics)) for f in (first, second)]
+    terms = [
+        Loss(m, m.target, weight, of=of, blocks=m.sizes)
+        for m, weight, of in zip(models, weights, (None, lambda u: whole - u), strict=True)
+    ]
+    start = whole / 2 if init is None else _checked_fields(caller, init, statistics)
+    if start.shape != whole.shape:
+        raise InputError(f"{caller}: init must have the mixture's shape {tuple(mixture.shape)}")
+    found = descend(start, terms, **how)
+    with torch.no_grad():
+        both = models[0].errors(found.x, False), models[1].errors(whole - found.x, False)
+    errors = {
+        f"{name} of {which}": error
+        for which, found_errors in zip(("u", "v"), both, strict=True)
+        for name, error in found_errors.items()
+    }
+    return Synthesis(found.x, found.history, found.seconds, found.state, whole[0], errors)
+
+
+# --- statistics of a target -------------------------------------------------------------------
+
+
+class _Plain:
+    """Any statistics, one block."""
+
+    def __init__(self, statistics: Statistics, fields: Tensor) -> None:
+        self.statistics = statistics
+        with torch.no_grad():
+            self.target = self(fields).mean(0)
+        self.sizes: list[int] | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        found = self.statistics(x)
+        if not isinstance(found, Tensor) or found.shape[:1] != x.shape[:1]:
+            raise InputError("statistics must give a tensor [n, K] for fields [n, *shape]")
+        return found.flatten(1)
+
+    def errors(self, x: Tensor, ensemble: bool) -> dict[str, float]:
+        return {"all": _distance(self(x), self.target, ensemble)}
+
+
+class _Covariance:
+    """Scattering covariances in units of the target's powers, by blocks."""
+
+    def __init__(self, covariance: ScatteringCovariance, power: Tensor) -> None:
+        self.covariance = covariance
+        if covariance.isotropic:
+            power = power.mean(-1, keepdim=True).expand_as(power)
+        self.power = power
+        self.units = None if covariance.normalise else covariance.units(power)
+        sizes: dict[str, int] = {}
+        for name in covariance.meta()["block"]:
+            sizes[str(name)] = sizes.get(str(name), 0) + 1
+        self.names, self.sizes = [*sizes], [*sizes.values()]
+        self.target: Tensor
+
+    @staticmethod
+    def of_fields(covariance: ScatteringCovariance, fields: Tensor) -> _Covariance:
+        with torch.no_grad():
+            found = _Covariance(covariance, covariance.power(fields).mean(0))
+            found.target = found(fields).mean(0)
+        return found
+
+    @staticmethod
+    def of_blocks(covariance: ScatteringCovariance, blocks: Mapping[str, Tensor]) -> _Covariance:
+        with torch.no_grad():
+            try:
+                vector = covariance.join(dict(blocks))
+                power = blocks["S2"]
+                if covariance.isotropic:
+                    power = power.unsqueeze(-1).expand(*power.shape, covariance.L)
+                found = _Covariance(covariance, power)
+                assert found.units is not None
+                found.target = vector * found.units
+            except (KeyError, RuntimeError, AttributeError, IndexError) as error:
+                raise InputError(
+                    "synthesise: target must be blocks as the method statistics() of the same "
+                    f"ScatteringCovariance gives them, of one field: {error}"
+                ) from None
+        if found.target.shape != covariance.output_shape:
+            raise InputError(
+                f"synthesise: target must be {covariance.output_shape[0]} statistics of one field; "
+                f"got {tuple(found.target.shape)}"
+            )
+        return found
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.units is None:
+            return self.covariance(x, self.power)
+        return self.covariance(x) * self.units
+
+    def errors(self, x: Tensor, ensemble: bool) -> dict[str, float]:
+        found = self(x).split(self.sizes, -1)
+        target = self.target.split(self.sizes, -1)
+        return {
+            name: _distance(a, b, ensemble)
+            for name, a, b in zip(self.names, found, target, strict=True)
+        }
+
+
+_Model: TypeAlias = _Plain | _Covariance
+
+
+def _model(statistics: Statistics, fields: Tensor) -> _Model:
+    if isinstance(statistics, ScatteringCovariance):
+        return _Covariance.of_fields(statistics, fields)
+    return _Plain(statistics, fields)
+
+
+def _distance(found: Tensor, target: Tensor, ensemble: bool) -> float:
+    if ensemble:
+        found = found.mean(0, keepdim=True)
+    size = target.norm()
+    return float(((found - target).norm(dim=-1) / (size if size > 0 else 1)).max())
+
+
+# --- where to start ---------------------------------------------------------------------------
+
+
+def _checked_fields(caller: str, x: Any, statistics: Statistics | None) -> Tensor:
+    """Fields ``[k, *shape]``."""
+    if not isinstance(x, Tensor) or not x.is_floating_point() or not bool(x.isfinite().all()):
+        raise InputError(f"{caller}: a field must be a real floating tensor of finite numbers")
+    shape = getattr(statistics, "input_shape", None)
+    rank = len(shape) if shape is not None else min(2, x.ndim)
+    if x.ndim not in (rank, rank + 1) or (shape is not None and x.shape[-rank:] != shape):
+        wanted = "[*shape] or [k, *shape]" if shape is None else f"[{shape}] or [k, {shape}]"
+        raise InputError(f"{caller}: a field must be {wanted}; got shape {tuple(x.shape)}")
+    return x.detach() if x.ndim > rank else x.detach().unsqueeze(0)
+
+
+def _noise(shape: Sequence[int], seed: int, like: Tensor) -> Tensor:
+    """White noise that does not depend on the device."""
+    generator = torch.Generator().manual_seed(integer("synthesise", "seed", seed, 0, 2**63 - 1))
+    made = torch.randn(tuple(shape), generator=generator, dtype=torch.float64, device="cpu")
+    return made.to(like)
+
+
+def _start(
+    caller: str, init: Any, fields: Tensor | None, model: _Model, shape: tuple[int, ...], seed: int
+) -> Tensor:
+    if isinstance(init, Tensor):
+        if tuple(init.shape) not in (shape, shape[1:]) or not init.is_floating_point():
+            raise InputError(f"{caller}: init must be fields {shape}; got {tuple(init.shape)}")
+        return init.detach().expand(shape).to(model.target)
+    if not isinstance(init, str) or init not in ("gaussian", "noise"):
+        raise ArgumentError(f"{caller}: init must be 'gaussian', 'noise' or fields; got {init!r}")
+    if fields is None:  # of the variance that the powers tell
+        assert isinstance(model, _Covariance)
+        found = _noise(shape, seed, model.target)
+        own = model.covariance.power(found[:1])[0]
+        root = (model.power.sum() / own.sum()).sqrt()
+        mean = model.target[0] * model.power.sum().sqrt()
+        return found * root + mean
+    picked = fields[torch.arange(shape[0], device=fields.device) % len(fields)]
+    if init == "noise":
+        dims = tuple(range(1, picked.ndim))
+        deviation, mean = picked.std(dims, keepdim=True), picked.mean(dims, keepdim=True)
+        return _noise(shape, seed, fields) * deviation + mean
+    made = [gaussian_like(f, 1, seed + i)[0] for i, f in enumerate(picked)]
+    return torch.stack(made)
+
+
+def _coarser(
+    fields: Tensor, statistics: Statistics, n: int, init: Any, levels: int, seed: int,
+    how: Mapping[str, Any],
+) -> Tensor:  # fmt: skip
+    """Fields made at half the resolution, enlarged, with the fine details of noise."""
+    caller = "synthesise"
+    if not isinstance(statistics, ScatteringCovariance):
+        raise ArgumentError(f"{caller}: levels need a ScatteringCovariance")
+    sides = tuple(fields.shape[1:])
+    if any(side % 2 or side < 64 for side in sides):
+        raise ArgumentError(
+            f"{caller}: every level halves the sides, which must be even and at least 64; got "
+            f"{sides}"
+        )
+    if how.get("resume") is not None or how.get("checkpoint") is not None:
+        raise ArgumentError(f"{caller}: checkpoint and resume are for levels = 1")
+    half = tuple(side // 2 for side in sides)
+    coarse = _resized(fields, half)
+    smaller = statistics.resized(half)
+    start = _resized(init, half) if isinstance(init, Tensor) else init
+    made = synthesise(coarse, smaller, n=n, init=start, levels=levels - 1, seed=seed, **dict(how)).x
+    noise = _start(caller, "gaussian", fields, _model(statistics, fields), (n, *sides), seed)
+    return _resized(made, sides) + noise - _resized(_resized(noise, half), sides)
+
+
+def _resized(x: Tensor, sides: tuple[int, ...]) -> Tensor:
+    """Fields with as many of their lowest frequencies as fit in ``sides``."""
+    dims = tuple(range(-len(sides), 0))
+    spectrum = torch.fft.fftn(x, dim=dims)
+    for dim, new in zip(dims, sides, strict=True):
+        old = x.shape[dim]
+        kept = min(old, new)
+        low, high = (kept + 1) // 2, kept // 2
+        head = spectrum.narrow(dim, 0, low)
+        tail = spectrum.narrow(dim, old - high, high)
+        gap = list(spectrum.shape)
+        gap[dim] = new - kept
+        spectrum = torch.cat([head, spectrum.new_zeros(gap), tail], dim)
+    scale = math.prod(sides) / math.prod(x.shape[-len(sides) :])
+    return torch.fft.ifftn(spectrum, dim=dims).real * scale
+
+
+def _masked(
+    caller: str, terms: Sequence[Callable[[Tensor], Tensor]], mask: Tensor, start: Tensor
+) -> tuple[list[Callable[[Tensor], Tensor]], Callable[[Tensor], Tensor]]:
+    """The terms of fields that keep the start where the mask is 0."""
+    if not isinstance(mask, Tensor) or mask.shape != start.shape[1:]:
+        raise InputError(f"{caller}: mask must have the shape of a field, {tuple(start.shape[1:])}")
+    weight = mask.to(start)
+
+    def kept(x: Tensor) -> Tensor:
+        return weight * x + (1 - weight) * start
+
+    def masked(term: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        return lambda x: term(kept(x))
+
+    return [masked(term) for term in terms], kept

@@ -1,0 +1,116 @@
+"""From scattering coefficients back to a signal or an image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..arguments import ArgumentError, InputError
+from .descent import Descent, Loss, descend
+from .fields import _noise
+
+
+@dataclass
+class Inversion(Descent):
+    """What was found, and how far its coefficients are from those that were given.
+
+    Attributes:
+        error: ``|S x - S| / |S|`` of the worst signal.
+    """
+
+    error: float = math.inf
+
+
+def invert(
+    S: Tensor,
+    transform: nn.Module | Callable[[Tensor], Tensor],
+    *,
+    init: Literal["noise"] | Tensor = "noise",
+    scale: float = 1.0,
+    mean: float | None = None,
+    seed: int = 0,
+    **how: Any,
+) -> Inversion:
+    """A signal or an image of which the coefficients are known, by gradient descent on
+    ``|S x - S|^2 / |S|^2`` from noise.
+
+    What comes back is what the coefficients tell: one order of a large ``2^J`` loses where things
+    are, two keep much more of it.
+
+    Args:
+        S: ``transform(x)`` of one or several ``x``, ``[*output_shape]`` or ``[n, *output_shape]``.
+        transform: a scattering transform of signals or images, or any differentiable module or
+            function of ``[n, *input_shape]``, whose ``input_shape`` tells what it takes.
+        init: ``"noise"``, white, or ``x`` to begin with.
+        scale: the deviation of the noise.
+        mean: its mean; default 0.
+        seed: of the noise.
+        **how: as :func:`descend` takes it: ``steps``, ``optimiser``, ``callback``, ….
+    Raises:
+        TypeError, ValueError: ``S`` is none of ``transform``, which has no ``input_shape``, or
+            another argument is wrong.
+    Source: J. Bruna and S. Mallat, "Audio texture synthesis with scattering moments", 2013; T.
+        Angles and S. Mallat, "Generative networks as inverse problems with scattering
+        transforms", ICLR 2018.
+    Example:
+        >>> from scatcuda import Scattering2D
+        >>> scattering, x = Scattering2D(J=1, shape=(16, 16)), torch.rand(16, 16)
+        >>> found = invert(scattering(x), scattering, steps=20)
+        >>> found.x.shape, found.error < 0.1
+        (torch.Size([1, 16, 16]), True)
+    """
+    caller = "invert"
+    sides = getattr(transform, "input_shape", None)
+    if isinstance(init, Tensor):
+        sides = tuple(init.shape[-len(sides) :]) if sides is not None else tuple(init.shape[1:])
+    if sides is None:
+        raise ArgumentError(f"{caller}: transform must have an input_shape, or init be given")
+    if not isinstance(S, Tensor) or not S.is_floating_point() or not bool(S.isfinite().all()):
+        raise InputError(f"{caller}: S must be a real floating tensor of finite coefficients")
+    with torch.no_grad():
+        probe = transform(torch.zeros(1, *sides, dtype=S.dtype, device=S.device))
+    if not isinstance(probe, Tensor):
+        raise InputError(
+            f"{caller}: transform must give a tensor (out_type='array'); got {type(probe).__name__}"
+        )
+    each = tuple(probe.shape[1:])
+    if tuple(S.shape) == each:
+        S = S.unsqueeze(0)
+    if tuple(S.shape[1:]) != each or not len(S):
+        raise InputError(
+            f"{caller}: S must be coefficients {each} of the transform, or [n, …] of several; got "
+            f"{tuple(S.shape)}"
+        )
+    shape = (len(S), *sides)
+    if isinstance(init, Tensor):
+        if tuple(init.shape) not in (shape, shape[1:]):
+            raise InputError(f"{caller}: init must be {shape}; got {tuple(init.shape)}")
+        start = init.detach().expand(shape).to(S)
+    elif init == "noise":
+        if not (isinstance(scale, int | float) and 0 < scale < math.inf):
+            raise ArgumentError(f"{caller}: scale must be positive and finite; got {scale!r}")
+        start = scale * _noise(shape, seed, S) + (0.0 if mean is None else float(mean))
+    else:
+        raise ArgumentError(f"{caller}: init must be 'noise' or a tensor; got {init!r}")
+    target = S.detach()
+    found = descend(start, [Loss(transform, target)], **how)
+    with torch.no_grad():
+        away = (transform(found.x) - target).flatten(1).norm(dim=1)
+        size = target.flatten(1).norm(dim=1)
+    error = float((away / torch.where(size > 0, size, 1.0)).max())
+    return Inversion(found.x, found.history, found.seconds, found.state, error)
+
+
+def psnr(x: Tensor, wanted: Tensor, peak: float = 1.0) -> float:
+    """``10 log10(peak^2 / mean |x - wanted|^2)`` in decibels.
+
+    Example:
+        >>> round(psnr(torch.zeros(4), torch.full((4,), 0.1)), 3)
+        20.0
+    """
+    return 10 * math.log10(peak**2 / float((x - wanted).square().mean()))
