@@ -1,0 +1,316 @@
+"""Fields made from statistics: near them, the same from the same seed, taken up again."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from scatcuda import Scattering1D, Scattering2D, ScatteringCovariance
+from scatcuda.files import DataError
+from scatcuda.synthesis import (
+    Descent,
+    Loss,
+    denoise,
+    descend,
+    gaussian_like,
+    invert,
+    power_spectrum,
+    psnr,
+    separate,
+    synthesise,
+)
+
+
+def texture(side=64, seed=0):
+    """A log-normal field of a steep spectrum."""
+    rng = np.random.default_rng(seed)
+    f = np.fft.fftfreq(side)
+    k = np.hypot(f[:, None], f)
+    k[0, 0] = 1
+    x = np.fft.ifft2(np.fft.fft2(rng.standard_normal((side, side))) * k**-1.2).real
+    return torch.from_numpy(np.exp(x / x.std())).float()
+
+
+@pytest.fixture(scope="module")
+def covariance():
+    return ScatteringCovariance((64, 64), J=4)
+
+
+@pytest.fixture(scope="module")
+def made(covariance):
+    return synthesise(texture(), covariance, n=2, steps=120)
+
+
+def test_statistics_of_what_is_made_are_the_targets(covariance, made):
+    x = texture()
+    P = covariance.power(x)
+    wanted, found = covariance.statistics(x, P), covariance.statistics(made.x, P)
+    for name in ("mean", "S1", "S2", "S3", "S4"):
+        errors = (found[name] - wanted[name]).reshape(2, -1).norm(dim=1) / wanted[name].norm()
+        assert float(errors.max()) == pytest.approx(made.errors[name], rel=1e-3, abs=1e-6)
+        assert made.errors[name] <= 0.02, name
+    # … and the fields are others
+    correlation = torch.corrcoef(torch.cat([x[None], made.x]).flatten(1))
+    assert float((correlation - torch.eye(3)).abs().max()) < 0.5
+
+
+def test_power_spectrum_and_histogram_are_the_targets(made):
+    x = texture()
+    ratio = power_spectrum(made.x)[:, 2:24] / power_spectrum(x)[2:24]
+    assert float(ratio.log().abs().mean()) < 0.15
+    q = torch.linspace(0.02, 0.98, 25)
+    apart = torch.stack([y.flatten().quantile(q) for y in (x, *made.x, gaussian_like(x)[0])])
+    off = (apart[1:] - apart[0]).abs().mean(1) / x.std()
+    assert float(off[:2].max()) < 0.12
+    assert float(off[2]) > 2 * float(off[:2].max())  # a Gaussian field has another histogram
+
+
+def test_history_falls(made):
+    losses = [entry["loss"] for entry in made.history]
+    assert [entry["iteration"] for entry in made.history] == list(range(len(losses)))
+    assert losses[-1] < 3e-3 * losses[0]
+    assert all(b <= a for a, b in zip(losses[1:], losses[2:], strict=False))
+
+
+def test_the_same_seed_makes_the_same(covariance):
+    x = texture()
+    a, b, c = (synthesise(x, covariance, steps=5, seed=seed).x for seed in (1, 1, 2))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+@pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
+def test_taken_up_again_it_is_as_if_it_had_gone_on(covariance, optimiser, tmp_path):
+    x = texture()
+    whole = synthesise(x, covariance, steps=12, optimiser=optimiser)
+    path = tmp_path / "half.safetensors"
+    synthesise(x, covariance, steps=7, optimiser=optimiser, checkpoint=path)
+    on = synthesise(x, covariance, steps=12, optimiser=optimiser, resume=path)
+    assert torch.equal(on.x, whole.x)
+    assert on.history == whole.history
+    again = Descent.load(path)
+    assert len(again.history) == 8
+    on = synthesise(x, covariance, steps=12, optimiser=optimiser, resume=again)
+    assert torch.equal(on.x, whole.x)
+
+
+def test_a_file_that_is_no_descent(tmp_path, covariance):
+    path = tmp_path / "no.safetensors"
+    path.write_bytes(b"nothing")
+    with pytest.raises(DataError):
+        Descent.load(path)
+    from scatcuda.files import write_tensors
+
+    for tensors in (
+        {"y": torch.zeros(3)},
+        {"x": torch.zeros(1, 64, 64), "history": torch.zeros(2)},
+        {"x": torch.zeros(1, 64, 64), "history": torch.zeros(2, 2), "odd": torch.zeros(1)},
+        {"x": torch.zeros(1), "history": torch.zeros(1, 2), "state.t.0.code": torch.zeros(1)},
+    ):
+        write_tensors(path, tensors, {"seconds": "1.0"})
+        with pytest.raises(ValueError, match="descent"):
+            Descent.load(path)
+    Descent(torch.zeros(1, 8, 8), [{"iteration": 0.0, "loss": 1.0}]).save(path)
+    with pytest.raises(ValueError, match="resume must be of fields"):
+        synthesise(texture(), covariance, resume=path)
+
+
+def test_starts_masks_and_ensembles(covariance):
+    x = texture()
+    mask = torch.zeros(64, 64)
+    mask[:, 32:] = 1
+    start = texture(seed=5)
+    found = synthesise(x, covariance, init=start, mask=mask, steps=10)
+    assert torch.equal(found.x[0, :, :32], start[:, :32])
+    assert not torch.equal(found.x[0, :, 32:], start[:, 32:])
+    assert found.history[-1]["loss"] < 0.5 * found.history[0]["loss"]
+    white = synthesise(x, covariance, init="noise", steps=0)
+    assert float(white.x.std()) == pytest.approx(float(x.std()), rel=0.05)
+    several = synthesise(x, covariance, n=4, ensemble=True, steps=40)
+    each = [synthesise(x, covariance, init=y, steps=0).errors["S4"] for y in several.x]
+    assert several.errors["S4"] < 0.5 * min(each)  # their mean is nearer than any of them
+    mean = synthesise(torch.stack([x, start]), covariance, steps=0)
+    assert mean.errors["S1"] > 0
+
+
+def test_losses_callbacks_and_the_end(covariance):
+    x, seen = texture(), []
+
+    def callback(entry, fields):
+        seen.append((entry["iteration"], fields.shape))
+        return len(seen) == 3
+
+    positive = lambda y: y.clamp(max=0).square().mean()  # noqa: E731
+    found = synthesise(x, covariance, losses=[positive], callback=callback, steps=50)
+    assert [i for i, _ in seen] == [1, 2, 3]
+    assert set(found.history[-1]) == {"iteration", "loss", "loss_0", "loss_1"}
+    entry = found.history[-1]
+    assert entry["loss"] == pytest.approx(entry["loss_0"] + entry["loss_1"])
+
+
+def test_levels(covariance):
+    x = texture(128)
+    large = ScatteringCovariance((128, 128), J=5)
+    plain = synthesise(x, large, steps=30)
+    found = synthesise(x, large, steps=30, levels=2)
+    assert found.x.shape == (1, 128, 128)
+    assert found.history[0]["loss"] < 0.5 * plain.history[0]["loss"]
+    assert found.errors["S4"] < plain.errors["S4"]
+
+
+@pytest.mark.parametrize("isotropic", [False, True])
+def test_from_statistics_alone(isotropic):
+    x = texture()
+    plain = ScatteringCovariance((64, 64), J=4, normalise=False, isotropic=isotropic)
+    found = synthesise(plain.statistics(x), plain, steps=60)
+    wanted = plain.statistics(x)
+    for name in ("S1", "S2"):
+        away = (plain.statistics(found.x[0])[name] - wanted[name]).norm() / wanted[name].norm()
+        assert float(away) < 0.02
+    assert float(found.x.mean()) == pytest.approx(float(x.mean()), rel=0.02)
+    normal = ScatteringCovariance((64, 64), J=4, isotropic=isotropic)
+    both = (synthesise(x, model, steps=2).history for model in (plain, normal))
+    for ours, theirs in zip(*both, strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-3)
+
+
+def test_signals():
+    t = torch.arange(1024) / 1024
+    x = torch.sin(2 * math.pi * 60 * t) * (1 + torch.sin(2 * math.pi * 4 * t)) + 0.1 * torch.randn(
+        1024, generator=torch.Generator().manual_seed(0)
+    )
+    found = synthesise(x, ScatteringCovariance((1024,), J=7), steps=100)
+    assert found.x.shape == (1, 1024)
+    assert max(found.errors.values()) < 0.1
+
+
+def test_any_statistics():
+    moments = lambda x: torch.stack([x.mean((1, 2)), x.square().mean((1, 2))], 1)  # noqa: E731
+    x = texture()
+    found = synthesise(x, moments, steps=20, init="noise")
+    assert found.errors["all"] < 1e-3
+    with pytest.raises(ValueError, match="statistics must give a tensor"):
+        synthesise(x, lambda y: y.mean(), steps=1)
+
+
+def test_denoise():
+    generator = torch.Generator().manual_seed(0)
+    clean = texture()
+    noise = 0.5 * clean.std() * torch.randn(9, 64, 64, generator=generator)
+    observed = clean + noise[0]
+    found = denoise(observed, noise[1:], steps=40)
+
+    def distance(y):
+        return float((power_spectrum(y)[5:] / power_spectrum(clean)[5:]).log().abs().mean())
+
+    assert distance(found.x[0]) < 0.5 * distance(observed)
+    with pytest.raises(ValueError, match="noise must be"):
+        denoise(observed, noise[0])
+
+
+def test_separate():
+    rng = np.random.default_rng(3)
+
+    def dots(seed):
+        at = np.random.default_rng(seed).random((64, 64)) > 0.99
+        return torch.from_numpy(at * 3.0).float()
+
+    smooth = torch.nn.functional.avg_pool2d(texture(seed=2)[None, None], 5, 1, 2)[0, 0]
+    other = torch.nn.functional.avg_pool2d(texture(seed=4)[None, None], 5, 1, 2)[0, 0]
+    mixture = smooth + dots(1)
+    found = separate(mixture, other, dots(2), steps=60)
+
+    def likeness(a, b):
+        return float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1])
+
+    rest = mixture - found.x[0]
+    assert likeness(rest, dots(1)) > likeness(mixture, dots(1)) + 0.05
+    assert {"S4 of u", "S4 of v"} <= set(found.errors)
+    del rng
+
+
+def test_wrong_arguments(covariance):
+    x = texture()
+    plain = ScatteringCovariance((64, 64), J=4, normalise=False)
+    for arguments, told in (
+        (dict(target=x[:32]), "a field must be"),
+        (dict(target=x.int()), "a field must be a real floating tensor"),
+        (dict(target=x / 0), "of finite numbers"),
+        (dict(n=0), "n must be at least 1"),
+        (dict(init="zeros"), "init must be 'gaussian', 'noise' or fields"),
+        (dict(init=x[:3]), "init must be fields"),
+        (dict(shape=(32, 32)), "shape must be"),
+        (dict(mask=x[:3]), "mask must have the shape of a field"),
+        (dict(steps=-1), "steps must be at least 0"),
+        (dict(optimiser="sgd"), "optimiser must be 'lbfgs' or 'adam'"),
+        (dict(lr=0), "lr must be positive"),
+        (dict(seed=-1), "seed must be"),
+        (dict(levels=3, statistics=lambda y: y.flatten(1)), "levels need a ScatteringCovariance"),
+        (dict(target=plain.statistics(x)), "ScatteringCovariance.normalise=False."),
+        (dict(target={"S2": x}, statistics=plain), "target must be blocks as the method"),
+        (dict(target=plain.statistics(x[None]), statistics=plain), "statistics of one field"),
+    ):
+        given = {"target": x, "statistics": covariance, "steps": 1, **arguments}
+        with pytest.raises((ValueError, TypeError), match=told):
+            synthesise(**given)
+    with pytest.raises(ValueError, match="losses must not be empty"):
+        descend(x, [])
+    with pytest.raises(FloatingPointError, match="the loss of the start is nan"):
+        descend(x, [lambda y: y.sum() * math.nan])
+    with pytest.raises(ValueError, match="weight must be positive"):
+        Loss(torch.abs, x, weight=0)
+    with pytest.raises(ValueError, match="blocks must have"):
+        Loss(torch.abs, x, blocks=[3])
+    with pytest.raises(ValueError, match="target must have the shape"):
+        Loss(torch.abs, x[0])(x[None])
+
+
+# --- inversion --------------------------------------------------------------------------------
+
+
+def image(side=32):
+    x = texture(side)
+    return (x - x.min()) / (x.max() - x.min())
+
+
+def test_two_orders_keep_more_than_one():
+    x = image(64)
+    found = []
+    for order in (1, 2):
+        scattering = Scattering2D(J=3, shape=(64, 64), max_order=order)
+        inverted = invert(scattering(x), scattering, steps=150)
+        away = (scattering(inverted.x[0]) - scattering(x)).norm() / scattering(x).norm()
+        assert inverted.error == pytest.approx(float(away), rel=1e-3)
+        assert inverted.error < 0.03
+        found.append(psnr(inverted.x[0], x))
+    assert found[1] > found[0] + 1
+
+
+def test_signals_come_back():
+    t = torch.arange(512) / 512
+    x = torch.sin(2 * math.pi * (20 + 40 * t) * t)
+    scattering = Scattering1D(J=4, shape=512, Q=4)
+    inverted = invert(scattering(x), scattering, steps=200, scale=0.3)
+    assert inverted.error < 0.05
+    several = invert(scattering(torch.stack([x, x.flip(0)])), scattering, steps=3)
+    assert several.x.shape == (2, 512)
+
+
+def test_inversions_that_cannot_be():
+    scattering = Scattering2D(J=2, shape=(16, 16))
+    S = scattering(torch.rand(16, 16))
+    for arguments, told in (
+        (dict(S=S[:3]), "S must be coefficients .81, 4, 4. of the transform"),
+        (dict(S=S.long()), "S must be a real floating tensor"),
+        (dict(init="zeros"), "init must be 'noise' or a tensor"),
+        (dict(init=torch.rand(15, 16)), "must have shape"),
+        (dict(scale=0.0), "scale must be positive"),
+        (dict(transform=torch.abs), "must have an input_shape, or init be given"),
+        (
+            dict(transform=Scattering2D(J=2, shape=(16, 16), out_type="list")),
+            "must give a tensor .out_type='array'.",
+        ),
+    ):
+        with pytest.raises((ValueError, TypeError), match=told):
+            invert(**{"S": S, "transform": scattering, "steps": 1, **arguments})
