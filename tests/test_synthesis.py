@@ -50,7 +50,7 @@ def test_statistics_of_what_is_made_are_the_targets(covariance, made):
     for name in ("mean", "S1", "S2", "S3", "S4"):
         errors = (found[name] - wanted[name]).reshape(2, -1).norm(dim=1) / wanted[name].norm()
         assert float(errors.max()) == pytest.approx(made.errors[name], rel=1e-3, abs=1e-6)
-        assert made.errors[name] <= 0.04, name
+        assert made.errors[name] <= 0.06, name
     # … and the fields are others
     correlation = torch.corrcoef(torch.cat([x[None], made.x]).flatten(1))
     assert float((correlation - torch.eye(3)).abs().max()) < 0.5
