@@ -18,6 +18,7 @@ from .paths import cmake_prefix_path, get_include, library_path
 from .transforms.cascade import Cascade
 from .transforms.covariance import ScatteringCovariance
 from .transforms.harmonic3d import HarmonicScattering3D
+from .transforms.phases import WaveletPhaseHarmonics
 from .transforms.rototranslation import RotoTranslationScattering2D
 from .transforms.scattering1d import Scattering1D
 from .transforms.scattering2d import Scattering2D
@@ -40,6 +41,7 @@ __all__ = [
     "Scattering2D",
     "ScatteringCovariance",
     "TimeFrequencyScattering",
+    "WaveletPhaseHarmonics",
     "banks",
     "cmake_prefix_path",
     "cpu_isa",

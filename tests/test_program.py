@@ -481,7 +481,9 @@ def test_pairs(sides):
             for side, m in zip(sides, coarse, strict=True)]  # fmt: skip
     Z_hat = np.fft.fftn(z, axes=axes)[np.ix_(range(2), range(3), *bins)] / np.prod(sides)
     C_hat = np.fft.fftn(c, axes=axes) / np.prod(coarse)
-    k = np.stack(np.meshgrid(*(np.fft.fftfreq(m) for m in coarse), indexing="ij"), -1)
+    # shifts are of samples of the signal
+    waves = (np.fft.fftfreq(m) * m / side for m, side in zip(coarse, sides, strict=True))
+    k = np.stack(np.meshgrid(*waves, indexing="ij"), -1)
     for i, j in ((0, 1), (2, 0)):
         for weight in psi[2].numpy():
             for by in shifts[:2]:

@@ -563,6 +563,7 @@ class Reader {
       expect(equal(a, b), "its planes are of ", sides_of(a), " and of ", sides_of(b));
     }
     s.grid = a;
+    if (s.set >= 0) a = p_.padded;
     if (accept("shift")) {
       auto& shifts = o_.integers.emplace_back();
       for (const string_view entry : parted(word("shifts"), '/')) {

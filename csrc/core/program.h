@@ -132,8 +132,8 @@ struct Step {
 
   // pair: Σ_u U_a(u) conj U_b(u + shift) / points for planes a of `source`, b of `other`; or, for
   // every filter ψ̂ of `set`, the sum over its bins, the lowest ones of both grids, of
-  // Û_a conj Û_b ψ̂ / points². Real and, where `parts` is 2, imaginary part: channels by pair,
-  // filter, shift, part.
+  // Û_a conj Û_b ψ̂ / points², shifted by samples of the signal. Real and, where `parts` is 2,
+  // imaginary part: channels by pair, filter, shift, part.
   int other = -1, parts = 1;
   int64_t pairs = 0, shifts = 0;
   const int64_t *pair = nullptr, *shift = nullptr;  // [pairs, 2]; [shifts, 3]

@@ -449,6 +449,7 @@ class Walk {
       return {planes_of(p_, signal.stored, source), spectra_of(p_, signal.spectra, source)};
     };
     return {s,
+            p_.padded,
             s.set < 0 ? nullptr : weights_ + s.set,
             s.set < 0 ? Box<T>{} : box(s, 0),
             side(s.source),

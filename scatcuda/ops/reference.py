@@ -202,7 +202,7 @@ def scattering(
             else:
                 weights = filters_of(packed, p, step.weight)
                 spectra_of_both = spectrum(step.source), spectrum(step.other)
-                means = _weighted_products(*spectra_of_both, weights, step, p.rank)
+                means = _weighted_products(*spectra_of_both, weights, step, p.padded)
             written.append(means.reshape(*lead, -1, 1))
             channels.append(step.channel + torch.arange(means.shape[-1], device=x.device))
         for source in p.last_uses[i]:
@@ -339,8 +339,11 @@ def _products(a: Tensor, b: Tensor, step: Pair, rank: int) -> Tensor:
     return _parts(torch.stack(means, -1), step).flatten(-3)
 
 
-def _weighted_products(a: Tensor, b: Tensor, psi: Tensor, step: Pair, rank: int) -> Tensor:
-    """The same of spectra, for each weight."""
+def _weighted_products(
+    a: Tensor, b: Tensor, psi: Tensor, step: Pair, signal: Sequence[int]
+) -> Tensor:
+    """The same of spectra, for each weight; shifts are of samples of the signal."""
+    rank = len(signal)
     axes = tuple(range(-rank, 0))
     grid = psi.shape[1:]
     spectra = []
@@ -354,8 +357,10 @@ def _weighted_products(a: Tensor, b: Tensor, psi: Tensor, step: Pair, rank: int)
     means = []
     for by in step.shifts or ((0,) * rank,):
         turned = products
-        for n, side, dim in zip(by, grid, axes, strict=True):
-            turn = (torch.arange(side, device=a.device) * -n % side).to(psi.dtype)
+        for n, m, side, dim in zip(by, grid, signal, axes, strict=True):
+            bins = torch.arange(m, device=a.device)
+            bins = bins - m * (bins >= (m + 1) // 2)
+            turn = (bins * -n % side).to(psi.dtype)
             angle = (turn * (2 * math.pi / side)).view(-1, *(1,) * (-1 - dim))
             turned = turned * torch.polar(torch.ones_like(angle), angle) if n else turned
         means.append(turned.sum(axes))

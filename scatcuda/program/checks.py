@@ -283,7 +283,7 @@ def _check_pair(p: Program, step: Pair, made: Made) -> None:
         bins = _set_of(p.sets, step.weight).sides
         told = f"its set {step.weight} has more bins than planes of {by_sides(grid)}"
         expect(len(bins) == p.rank and all(n <= m for n, m in zip(bins, grid, strict=True)), told)
-        grid = bins
+        grid = p.padded
     for by in step.shifts:
         told = f"a shift must have {p.rank} places, as in 0,3; got {quoted(','.join(map(str, by)))}"
         expect(len(by) == p.rank, told)

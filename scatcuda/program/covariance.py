@@ -44,13 +44,7 @@ class CovariancePlan:
         lowest frequencies, one octave more than a scattering transform, ``|k| < max(8, N / 2^j)``:
         a modulus is not band-limited, and products of planes are. As much more is kept as it takes
         for a whole number of samples to become one."""
-
-        def fold(side: int) -> int:
-            kept = -(-(side << self.oversampling) >> (j // self.Q))
-            wanted = min(side, 2 * max(_LEAST, kept))
-            return max(k for k in range(1, side // wanted + 1) if side % k == 0)
-
-        return tuple(map(fold, self.shape))
+        return folds_of(self.shape, j // self.Q, self.oversampling)
 
     def grid(self, j: int) -> tuple[int, ...]:
         """The sides of the planes of scale ``j``."""
@@ -109,6 +103,17 @@ class CovariancePlan:
         psi = list(wavelets)
         energy = [cropped(scale, self.grid(j)).square() for j, scale in enumerate(psi)]
         return pack_program(self.program, [*psi, *energy], [], dtype)
+
+
+def folds_of(shape: tuple[int, ...], octave: int, oversampling: int) -> tuple[int, ...]:
+    """See :meth:`CovariancePlan.folds`."""
+
+    def fold(side: int) -> int:
+        kept = -(-(side << oversampling) >> octave)
+        wanted = min(side, 2 * max(_LEAST, kept))
+        return max(k for k in range(1, side // wanted + 1) if side % k == 0)
+
+    return tuple(map(fold, shape))
 
 
 def cropped(f: Tensor, grid: tuple[int, ...]) -> Tensor:

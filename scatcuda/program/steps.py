@@ -141,7 +141,7 @@ class Average:
 class Pair:
     """Means over the points of ``U_a(u) conj U_b(u + shift)``; for every filter of ``weight``, the
     sums over its bins, the lowest ones of both grids, of their Fourier coefficients' products with
-    it. Channels by pair, filter, shift and part."""
+    it, shifted by samples of the signal. Channels by pair, filter, shift and part."""
 
     verb: ClassVar[str] = "pair"
     source: int

@@ -28,6 +28,69 @@ void phase_power_adjoint(double p, double g_re, double g_im, T& re, T& im) {
   re = static_cast<T>(a * x + b * y), im = static_cast<T>(a * y - b * x);
 }
 
+// The same of a vector and a whole p, by products instead of angles: z / |z|, where it is, and its
+// p-th power
+template <class V>
+SCATCUDA_INLINE void phases(int p, const Complex<V>& z, V& size, Complex<V>& one,
+                            Complex<V>& power) {
+  size = square_root(z.re * z.re + z.im * z.im);
+  const V inverse = size > V{} ? V{} + 1 / size : V{};
+  one = {z.re * inverse, z.im * inverse};
+  Complex<V> square = p < 0 ? Complex<V>{one.re, -one.im} : one;
+  power = {V{} + 1, V{}};
+  for (int n = p < 0 ? -p : p; n > 0; n /= 2) {
+    if (n % 2 == 1) {
+      power = {power.re * square.re - power.im * square.im,
+               power.re * square.im + power.im * square.re};
+    }
+    square = {square.re * square.re - square.im * square.im, 2 * square.re * square.im};
+  }
+}
+// Whether it is one whose products are as exact as angles are
+inline bool is_whole(double p) {
+  return -64 <= p && p <= 64 && p == static_cast<double>(static_cast<int>(p));
+}
+
+// A line of so many numbers becomes [z]^p; or from the gradients g what they send back, in z
+template <class T>
+void phase_line(double p, int64_t length, T* line) {
+  constexpr int W = full_lanes<T>;
+  using V = Vector<T, W>;
+  const bool whole = is_whole(p);
+  for (int64_t i = 0; i < length; i += 2 * W) {
+    if (!whole) {
+      for (int64_t l = i; l < i + W; ++l) phase_power(p, line[l], line[l + W]);
+      continue;
+    }
+    V size;
+    Complex<V> one, power;
+    phases<V>(static_cast<int>(p), {load<W>(line + i), load<W>(line + i + W)}, size, one, power);
+    store(line + i, V(size * power.re)), store(line + i + W, V(size * power.im));
+  }
+}
+template <class T>
+void phase_line_adjoint(double p, int64_t length, const T* g, T* line) {
+  constexpr int W = full_lanes<T>;
+  using V = Vector<T, W>;
+  const bool whole = is_whole(p);
+  for (int64_t i = 0; i < length; i += 2 * W) {
+    if (!whole) {
+      for (int64_t l = i; l < i + W; ++l) {
+        phase_power_adjoint(p, g[l], g[l + W], line[l], line[l + W]);
+      }
+      continue;
+    }
+    V size;
+    Complex<V> one, power;
+    phases<V>(static_cast<int>(p), {load<W>(line + i), load<W>(line + i + W)}, size, one, power);
+    const V re = load<W>(g + i), im = load<W>(g + i + W);
+    const V a = re * power.re + im * power.im;
+    const V b = static_cast<T>(p) * (re * power.im - im * power.re);
+    store(line + i, V(a * one.re + b * one.im));
+    store(line + i + W, V(a * one.im - b * one.re));
+  }
+}
+
 // The planes of a chunk of filters, from `plane` on: z, [z]^p, |z| or the norm of the set
 template <class T, int Slots>
 void store_rows(const Rows<T>& rows, const Step& s, int64_t filters, const Planes<T>& planes,
@@ -42,9 +105,7 @@ void store_rows(const Rows<T>& rows, const Step& s, int64_t filters, const Plane
     } else {
       transform_line<1>(rows.across, source, Line<T>{own.line}, own.work, own.spare);
     }
-    for (int64_t i = 0; s.rho == Rho::phase && i < 2 * W * rows.grid.last; i += 2 * W) {
-      for (int l = 0; l < W; ++l) phase_power(s.phase, own.line[i + l], own.line[i + W + l]);
-    }
+    if (s.rho == Rho::phase) phase_line(s.phase, 2 * W * rows.grid.last, own.line);
     for_stored<T, Slots>(rows, group * Slots, filters, planes, plane, own.line,
                          [](T& from, T& to) { to = from; });
   }
@@ -66,12 +127,7 @@ void store_rows_adjoint(const Rows<T>& rows, const Step& s, int64_t first, int64
     }
     if (s.rho == Rho::phase) {
       transform_line<1>(rows.across, wavelet, line, own.work, own.spare);
-      for (int64_t i = 0; i < length; i += 2 * W) {
-        for (int64_t l = i; l < i + W; ++l) {
-          phase_power_adjoint(s.phase, own.start[l], own.start[l + W], own.line[l],
-                              own.line[l + W]);
-        }
-      }
+      phase_line_adjoint(s.phase, length, own.start, own.line);
       transform_line<-1>(rows.across, line, wavelet, own.work, own.spare);
     } else {
       transform_line<-1>(rows.across, Line<T>{own.start}, wavelet, own.work, own.spare);

@@ -1,7 +1,7 @@
 // Means of products of planes, mean U_a conj U_b, and the adjoint. Without weights they are scalar
 // products over the points. With weights ψ̂ over Fourier bins they are taken there, by Parseval,
 //
-//   C = Σ_k Û_a(k) conj Û_b(k) ψ̂(k) e^{−2πi k·h/side} / points²,
+//   C = Σ_k Û_a(k) conj Û_b(k) ψ̂(k) e^{−2πi k·h/side} / points²,    side: the signal's,
 //
 // of real planes (a complex one is two of them), whose bins k and −k are taken together: with
 // z = Û_a conj Û_b, that of −k is conj z, and the sum over half a plane is
@@ -170,6 +170,7 @@ struct Pair {
     HalfSpectra<T> spectra;
   };
   const Step& step;
+  const Grid& signal;         // of whose samples shifts are, with weights
   const Weights<T>* weights;  // null without
   Box<T> filters;
   Side a, b;
@@ -351,13 +352,14 @@ struct Pair {
                static_cast<double>(side);
       };
       for (int64_t i = 0; i < n; ++i) {
-        const double angle = 2 * trig::pi * part(i <= w.reach[0] ? i : i - n, h[0], w.grid.first);
+        const double angle =
+            2 * trig::pi * part(i <= w.reach[0] ? i : i - n, h[0], pair.signal.first);
         row_turns[2 * i] = static_cast<T>(cos(angle));
         row_turns[2 * i + 1] = static_cast<T>(Sign * sin(angle));
       }
       w.runs(first, last, [&](int64_t e, int64_t k1, int64_t k2, int64_t k0, int64_t count) {
         const double angle =
-            2 * trig::pi * (part(k1, h[1], w.grid.middle) + part(k2, h[2], w.grid.last));
+            2 * trig::pi * (part(k1, h[1], pair.signal.middle) + part(k2, h[2], pair.signal.last));
         const T c = static_cast<T>(cos(angle)), s = static_cast<T>(Sign * sin(angle));
         const T* rows = row_turns + 2 * (k0 < 0 ? k0 + n : k0);
         for (int64_t plane = 0; plane < pair.b.spectra.count; ++plane) {

@@ -115,7 +115,7 @@ class Pairs {
     PairArguments<T> a{};
     a.side[0] = side(s.source, weighted(i));
     a.side[1] = s.other == s.source ? a.side[0] : side(s.other, weighted(i));
-    a.grid = plane_of(w_.p.rank, s.grid);
+    a.grid = plane_of(w_.p.rank, s.grid), a.signal = plane_of(w_.p.rank, w_.p.padded);
     a.pair = prepared(i).pair, a.shift = prepared(i).shift;
     a.images = w_.images, a.pairs = s.pairs, a.filters = 1;
     a.shifts = static_cast<int>(max(s.shifts, 1)), a.parts = s.parts;

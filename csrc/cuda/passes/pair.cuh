@@ -1,7 +1,8 @@
 // Means of products of planes, and the adjoints:
 //
 //   s = Σ_u U_a(u) conj U_b(u + h) / points
-//   s = Σ_k Û_a conj Û_b ψ̂ e^{−2πi kh/side} / points²     Weighted, for every filter ψ̂ of a set
+//   s = Σ_k Û_a conj Û_b ψ̂ e^{−2πi kh/side} / points²     Weighted, for every filter ψ̂ of a set;
+//                                                         the signal's side
 //
 // With G the gradient of s, gU_a(u) = G U_b(u + h) / points and gU_b(u) = conj G U_a(u − h) /
 // points; likewise those of the spectra, of which the lowest bins are taken, those of the set.
@@ -36,6 +37,7 @@ template <class T>
 struct PairArguments {
   PairSide<T> side[2];
   Plane grid;               // the planes', or the set's
+  Plane signal;             // of whose samples shifts are
   const int *pair, *shift;  // [pairs, 2]; [shifts, 3] from the inner side on
   int64_t images, pairs;
   int filters, shifts, parts;
@@ -71,12 +73,14 @@ struct PairArguments {
   // e^{−2πi kh/side}
   __device__ __forceinline__ Complex<T> turn(const Place& k, const Place& h) const {
     if (h.r == 0 && h.b == 0 && h.c == 0) return {T(1), T(0)};
-    const auto part = [](int i, int by, int side) {
-      return static_cast<double>(int64_t{i} * by % side) / side;
+    const auto part = [](int i, int by, int bins, int side) {
+      const int64_t frequency = i < (bins + 1) / 2 ? i : i - bins;
+      return static_cast<double>(frequency * by % side) / side;
     };
     double sine, cosine;
-    sincospi(-2.0 * (part(k.r, h.r, grid.inner) + part(k.b, h.b, grid.middle) +
-                     part(k.c, h.c, grid.outer)),
+    sincospi(-2.0 * (part(k.r, h.r, grid.inner, signal.inner) +
+                     part(k.b, h.b, grid.middle, signal.middle) +
+                     part(k.c, h.c, grid.outer, signal.outer)),
              &sine, &cosine);
     return {static_cast<T>(cosine), static_cast<T>(sine)};
   }
