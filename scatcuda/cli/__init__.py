@@ -1,4 +1,5 @@
-"""The command ``scatcuda``: train, eval, features, filters, export, bench, data, info.
+"""The command ``scatcuda``: train, eval, features, filters, statistics, synthesise, invert, export,
+bench, data, info.
 
 Every error that a user can make is one sentence on stderr and exit status 1, or 2 with the usage;
 SCATCUDA_TRACEBACK=1 shows where it was found.
@@ -21,6 +22,7 @@ from .. import limits
 from ..terminal import printable, say, sentence
 from ..typing import BankName, OnError, Resume, Tier
 from ..version import __version__
+from . import fields
 
 _EPILOG = """\
 examples:
@@ -28,6 +30,7 @@ examples:
   scatcuda train mnist --J 3 --n 300 all --seeds 0 1 2   mean and deviation over three seeds
   scatcuda train mnist --model hybrid --epochs 3         a CNN on the scattering
   scatcuda eval runs/mnist-hybrid                        confusion matrix, worst classes
+  scatcuda synthesise brick.png --output made.png        another image of the same texture
   scatcuda data list                                     which data sets are here
 """
 _SHARED = ("train", "features")  # commands whose work several processes share
@@ -95,7 +98,11 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=f"scatcuda {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_train, _eval, _features, _filters, _scalogram, _export, _bench, _data, _info):
+    for add in (_train, _eval, _features, _filters, _scalogram):
+        add(commands)
+    for add_field in (fields.statistics, fields.synthesise, fields.invert):
+        add_field(commands, _add, _integer, _text)
+    for add in (_export, _bench, _data, _info):
         add(commands)
     return parser
 

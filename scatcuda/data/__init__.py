@@ -27,6 +27,8 @@ A `Dataset` comes from a name or a path (`load`), or from the reader of a format
     npz_dataset and csv_dataset take signals, too
     digits_dataset, textures                          ship with scikit-learn and scikit-image
 
+`read_field` reads one image, map or signal: `.npy`, images, recordings.
+
 Data sets are found by name, `load("mnist")`, under the names that archives and torchvision give
 them: `MNIST/raw`, `EMNIST/raw`, `cifar-10-batches-py`, `stl10_binary`, `SVHN`; `load` has the rule.
 
@@ -41,6 +43,7 @@ from .catalog import Available, available, list_text, load
 from .checks import Check, verify, verify_text
 from .dataset import Dataset, Pairs, Signals, subset
 from .embedded import digits, digits_dataset, textures
+from .field import read_field
 from .folders.audio import Recordings, audio_dataset, blocks
 from .folders.folder import folder_dataset
 from .folders.images import Images, Source
@@ -79,6 +82,7 @@ __all__ = [
     "load",
     "npz_dataset",
     "parquet_dataset",
+    "read_field",
     "read_idx",
     "set_file_budget",
     "stl10_dataset",

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -22,7 +20,8 @@ Statistics = Callable[[Tensor], Tensor]
 
 @dataclass
 class Synthesis(Descent):
-    """Fields that were made, and how near they are.
+    """Fields that were made, and how near they are. :func:`scatcuda.draw.synthesis.draw_synthesis`
+    draws them.
 
     Attributes:
         target: the field whose statistics they were to have; None where only those are known.
@@ -32,12 +31,6 @@ class Synthesis(Descent):
 
     target: Tensor | None = None
     errors: dict[str, float] = field(default_factory=dict)
-
-    def figure(self, path: str | os.PathLike[str]) -> None:
-        """Draw the target, some of the fields, the descent, power spectra and histograms."""
-        from ..draw.synthesis import draw_synthesis
-
-        draw_synthesis(self, Path(path))
 
 
 def gaussian_like(target: Tensor, n: int = 1, seed: int = 0) -> Tensor:
@@ -51,7 +44,7 @@ def gaussian_like(target: Tensor, n: int = 1, seed: int = 0) -> Tensor:
         (torch.Size([3, 16, 16]), True)
     """
     dims = tuple(range(-target.ndim, 0))
-    noise = torch.fft.fftn(_noise((n, *target.shape), seed, target), dim=dims)
+    noise = torch.fft.fftn(white_noise((n, *target.shape), seed, target), dim=dims)
     spectrum = torch.fft.fftn(target - target.mean())
     noise = noise / noise.abs().clamp_min(torch.finfo(target.dtype).tiny)
     return torch.fft.ifftn(noise * spectrum.abs(), dim=dims).real + target.mean()
@@ -367,7 +360,7 @@ def _checked_fields(caller: str, x: Any, statistics: Statistics | None) -> Tenso
     return x.detach() if x.ndim > rank else x.detach().unsqueeze(0)
 
 
-def _noise(shape: Sequence[int], seed: int, like: Tensor) -> Tensor:
+def white_noise(shape: Sequence[int], seed: int, like: Tensor) -> Tensor:
     """White noise that does not depend on the device."""
     generator = torch.Generator().manual_seed(integer("synthesise", "seed", seed, 0, 2**63 - 1))
     made = torch.randn(tuple(shape), generator=generator, dtype=torch.float64, device="cpu")
@@ -385,7 +378,7 @@ def _start(
         raise ArgumentError(f"{caller}: init must be 'gaussian', 'noise' or fields; got {init!r}")
     if fields is None:  # of the variance that the powers tell
         assert isinstance(model, _Covariance)
-        found = _noise(shape, seed, model.target)
+        found = white_noise(shape, seed, model.target)
         own = model.covariance.power(found[:1])[0]
         root = (model.power.sum() / own.sum()).sqrt()
         mean = model.target[0] * model.power.sum().sqrt()
@@ -394,7 +387,7 @@ def _start(
     if init == "noise":
         dims = tuple(range(1, picked.ndim))
         deviation, mean = picked.std(dims, keepdim=True), picked.mean(dims, keepdim=True)
-        return _noise(shape, seed, fields) * deviation + mean
+        return white_noise(shape, seed, fields) * deviation + mean
     made = [gaussian_like(f, 1, seed + i)[0] for i, f in enumerate(picked)]
     return torch.stack(made)
 

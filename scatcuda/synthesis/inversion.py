@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..arguments import ArgumentError, InputError
 from .descent import Descent, Loss, descend
-from .fields import _noise
+from .fields import white_noise
 
 
 @dataclass
@@ -94,7 +94,7 @@ def invert(
     elif init == "noise":
         if not (isinstance(scale, int | float) and 0 < scale < math.inf):
             raise ArgumentError(f"{caller}: scale must be positive and finite; got {scale!r}")
-        start = scale * _noise(shape, seed, S) + (0.0 if mean is None else float(mean))
+        start = scale * white_noise(shape, seed, S) + (0.0 if mean is None else float(mean))
     else:
         raise ArgumentError(f"{caller}: init must be 'noise' or a tensor; got {init!r}")
     target = S.detach()

@@ -1,0 +1,252 @@
+"""The commands about single fields: statistics, synthesise, invert."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+from .. import limits
+from ..terminal import printable, say
+from ..typing import Optimiser, Waves
+
+_ABOUT = "a NumPy array (.npy) of one or two dimensions, an image or a recording"
+
+_STATISTICS = """\
+Compute the scattering covariances of an image or a signal.
+
+S1 to S4, means, powers and covariances of wavelet coefficients and of their moduli; with --wph
+wavelet phase harmonics. A line of text for each block, or with --output every number with what it
+is: a table (.csv) or arrays by name (.npz)."""
+
+_SYNTHESISE = """\
+Make images or signals with the statistics of another one.
+
+From noise, by gradient descent (L-BFGS) on the distance of their scattering covariances. The output
+is a NumPy array (.npy) [n, M, N], or a picture (.png) of the target, what was made, the descent,
+power spectra and histograms. With --checkpoint a run that was stopped is taken up by --resume."""
+
+_INVERT = """\
+Reconstruct an image or a signal from its scattering coefficients: what they keep.
+
+For every --J, of order 1 and of orders 1 and 2, by gradient descent from noise; a picture, and of
+each reconstruction the error of its coefficients and its distance to the original."""
+
+
+def statistics(commands: Any, add: Callable[..., Any], integer: Any, text: Any) -> None:
+    parser = add(
+        commands, "statistics", _run_statistics, _STATISTICS,
+        "examples:\n  scatcuda statistics map.npy --J 5\n"
+        "  scatcuda statistics brick.png --isotropic --output brick.csv\n",
+    )  # fmt: skip
+    parser.add_argument("field", type=text, help=_ABOUT)
+    _covariance(parser, integer)
+    parser.add_argument("--wph", action="store_true", help="wavelet phase harmonics instead")
+    parser.add_argument("--output", type=text, metavar="FILE", help="ends in .csv or .npz")
+
+
+def synthesise(commands: Any, add: Callable[..., Any], integer: Any, text: Any) -> None:
+    parser = add(
+        commands, "synthesise", _run_synthesise, _SYNTHESISE,
+        "examples:\n  scatcuda synthesise brick.png --output made.png\n"
+        "  scatcuda synthesise map.npy --n 4 --steps 500 --output maps.npy\n",
+    )  # fmt: skip
+    parser.add_argument("field", type=text, help=_ABOUT)
+    _covariance(parser, integer)
+    parser.add_argument("--n", type=integer(1), default=1, help="how many (default: %(default)s)")
+    parser.add_argument("--levels", type=integer(1, 16), default=1, help="resolutions to go through (default: %(default)s)")  # fmt: skip # noqa: E501
+    parser.add_argument("--init", choices=("gaussian", "noise"), default="gaussian", help="Gaussian noise of the target's spectrum, or white (default: %(default)s)")  # fmt: skip # noqa: E501
+    parser.add_argument("--ensemble", action="store_true", help="the mean of the statistics counts, not each field's")  # fmt: skip # noqa: E501
+    _descent(parser, integer, text)
+    parser.add_argument("--checkpoint", type=text, metavar="FILE", help="written now and then")
+    parser.add_argument("--resume", type=text, metavar="FILE", help="a checkpoint to go on from")
+    parser.add_argument("--output", type=text, required=True, metavar="FILE", help="ends in .npy or .png")  # fmt: skip # noqa: E501
+
+
+def invert(commands: Any, add: Callable[..., Any], integer: Any, text: Any) -> None:
+    parser = add(
+        commands, "invert", _run_invert, _INVERT,
+        "examples:\n  scatcuda invert photograph.png --J 2 3 4 --output kept.png\n"
+        "  scatcuda invert --demo --output kept.png\n"
+        "  scatcuda invert speech.wav --J 8 --Q 8 --output speech.npy\n",
+    )  # fmt: skip
+    parser.add_argument("field", type=text, nargs="?", help=_ABOUT)
+    parser.add_argument("--demo", action="store_true", help="a digit, a face, a texture and a photograph instead")  # fmt: skip # noqa: E501
+    parser.add_argument("--J", type=integer(1, limits.SCALES), nargs="+", default=[3], metavar="N", help="scales, one or several (default: 3)")  # fmt: skip # noqa: E501
+    parser.add_argument("--L", type=integer(1, 64), default=8, help="angles of images (default: %(default)s)")  # fmt: skip # noqa: E501
+    parser.add_argument("--Q", type=integer(1, 64), default=8, help="wavelets an octave of signals (default: %(default)s)")  # fmt: skip # noqa: E501
+    parser.add_argument("--roto-translation", action="store_true", help="of the roto-translation transform of images")  # fmt: skip # noqa: E501
+    _descent(parser, integer, text)
+    parser.add_argument("--output", type=text, metavar="FILE", help="ends in .png, or .npy for the last reconstruction")  # fmt: skip # noqa: E501
+
+
+def _covariance(parser: argparse.ArgumentParser, integer: Any) -> None:
+    parser.add_argument("--J", type=integer(1, limits.SCALES), metavar="N", help="octaves (default: all)")  # fmt: skip # noqa: E501
+    parser.add_argument("--L", type=integer(1, 64), metavar="N", help="angles (default: 4; signals 1)")  # fmt: skip # noqa: E501
+    parser.add_argument("--filters", choices=get_args(Waves), help="(default: morlet; of phase harmonics bump)")  # fmt: skip # noqa: E501
+    parser.add_argument("--isotropic", action="store_true", help="averaged over rotations")
+
+
+def _descent(parser: argparse.ArgumentParser, integer: Any, text: Any) -> None:
+    parser.add_argument("--steps", type=integer(0), default=300, help="iterations (default: %(default)s)")  # fmt: skip # noqa: E501
+    parser.add_argument("--optimiser", choices=get_args(Optimiser), default="lbfgs", help="(default: %(default)s)")  # fmt: skip # noqa: E501
+    parser.add_argument("--seed", type=integer(0), default=0, help="of the noise (default: %(default)s)")  # fmt: skip # noqa: E501
+    parser.add_argument("--progress", action=argparse.BooleanOptionalAction, default=None, help="a bar on stderr (default: if it is a terminal)")  # fmt: skip # noqa: E501
+
+
+def _shown(progress: bool | None) -> bool:
+    if sys.stderr is None:
+        return False
+    return sys.stderr.isatty() if progress is None else progress
+
+
+def _suffix(output: str | None, *allowed: str) -> str:
+    found = Path(output).suffix.lower() if output else ""
+    if output and found not in allowed:
+        raise ValueError(f"the output's name must end in {' or '.join(allowed)}; got {output}")
+    return found
+
+
+def _run_statistics(
+    field: str, J: int | None, L: int | None, filters: Waves | None, isotropic: bool, wph: bool,
+    output: str | None,
+) -> None:  # fmt: skip
+    import numpy as np
+
+    from ..data.field import read_field
+    from ..files import replaced, write_text
+    from ..transforms.covariance import ScatteringCovariance
+    from ..transforms.phases import WaveletPhaseHarmonics
+
+    suffix = _suffix(output, ".csv", ".npz")
+    x = read_field(field)
+    if wph:
+        if x.ndim != 2 or isotropic:
+            raise ValueError("statistics: phase harmonics are of images, and not isotropic")
+        most = max(1, min(x.shape).bit_length() - 2)
+        module = WaveletPhaseHarmonics(x.shape, J or most, L or 8, filters=filters or "bump")
+        values, table = module(x).numpy(), module.meta()
+        table.pop("tau")
+        kinds = np.array(table["class"])
+    else:
+        covariance = ScatteringCovariance(
+            x.shape, J, L, filters=filters or "morlet", isotropic=isotropic
+        )
+        values, table = covariance(x).numpy(), covariance.meta()
+        kinds = np.array(table["block"])
+    if suffix == ".csv":
+        lines = io.StringIO()
+        writer = csv.writer(lines, lineterminator="\n")
+        parts = ["value"] if not np.iscomplexobj(values) else ["real", "imag"]
+        writer.writerow([*table, *parts])
+        columns = [np.asarray(column).tolist() for column in table.values()]
+        numbers = zip(*([values.tolist()] if len(parts) == 1 else [values.real.tolist(), values.imag.tolist()]), strict=True)  # fmt: skip # noqa: E501
+        for row, value in zip(zip(*columns, strict=True), numbers, strict=True):
+            writer.writerow([*row, *(repr(v) for v in value)])
+        write_text(str(output), lines.getvalue())
+    elif suffix == ".npz":
+        with replaced(str(output)) as temporary, open(temporary, "wb") as stream:
+            arrays: dict[str, Any] = {key: np.asarray(column) for key, column in table.items()}
+            np.savez(stream, values=values, **arrays)
+    say(f"{'field':<10} {' x '.join(map(str, x.shape))}, mean {float(x.mean()):.4g}, deviation {float(x.std()):.4g}")  # fmt: skip # noqa: E501
+    for kind in dict.fromkeys(kinds.tolist()):
+        some = np.abs(values[kinds == kind])
+        say(f"{kind:<10} {len(some):6d} numbers, largest {some.max():.4g}, root mean square {np.sqrt((some**2).mean()):.4g}")  # fmt: skip # noqa: E501
+    if output:
+        say(f"{'written':<10} {printable(output)}")
+
+
+def _run_synthesise(
+    field: str, J: int | None, L: int | None, filters: Waves | None, isotropic: bool, n: int,
+    levels: int, init: Any, ensemble: bool, steps: int, optimiser: Optimiser, seed: int,
+    progress: bool | None, checkpoint: str | None, resume: str | None, output: str,
+) -> None:  # fmt: skip
+    import numpy as np
+
+    from ..data.field import read_field
+    from ..files import replaced
+    from ..synthesis import synthesise
+    from ..transforms.covariance import ScatteringCovariance
+
+    suffix = _suffix(output, ".npy", ".png")
+    x = read_field(field)
+    covariance = ScatteringCovariance(x.shape, J, L, filters=filters or "morlet", isotropic=isotropic)  # fmt: skip # noqa: E501
+    made = synthesise(
+        x, covariance, n=n, levels=levels, init=init, ensemble=ensemble, seed=seed, steps=steps,
+        optimiser=optimiser, progress=_shown(progress), checkpoint=checkpoint, resume=resume,
+    )  # fmt: skip
+    if suffix == ".png":
+        from ..draw.synthesis import draw_synthesis
+
+        draw_synthesis(made, output)
+    else:
+        with replaced(output) as temporary, open(temporary, "wb") as stream:
+            np.save(stream, made.x.numpy())
+    for name, error in made.errors.items():
+        say(f"{name:<10} {error:8.3%} from the target's")
+    loss = made.history[-1]["loss"] / (made.history[0]["loss"] or 1)
+    say(f"{'loss':<10} {loss:.3g} of the start's, {len(made.history) - 1} iterations, {made.seconds:.1f} s")  # fmt: skip # noqa: E501
+    say(f"{'written':<10} {printable(output)}")
+
+
+def _run_invert(
+    field: str | None, demo: bool, J: list[int], L: int, Q: int, roto_translation: bool, steps: int,
+    optimiser: Optimiser, seed: int, progress: bool | None, output: str | None,
+) -> None:  # fmt: skip
+    import numpy as np
+    import torch
+
+    from ..data.field import read_field
+    from ..draw.synthesis import draw_inversions
+    from ..files import replaced
+    from ..synthesis import invert
+    from ..synthesis.inversion import psnr
+    from ..transforms.rototranslation import RotoTranslationScattering2D
+    from ..transforms.scattering1d import Scattering1D
+    from ..transforms.scattering2d import Scattering2D
+
+    suffix = _suffix(output, ".png", ".npy")
+    if demo == (field is not None):
+        raise ValueError("invert: say a field, or --demo")
+    if demo:
+        from ..synthesis.examples import examples
+
+        originals = examples()
+    else:
+        originals = [(Path(str(field)).stem, read_field(str(field)))]
+    rows, last = [], torch.zeros(0)
+    say(f"{'of':<12} {'J':>2} {'order':>5} {'coefficients':>12}   their error   PSNR")
+    for name, x in originals:
+        found = []
+        for scale in J:
+            for order in (1, 2):
+                transform: Any
+                if x.ndim == 1:
+                    transform = Scattering1D(scale, len(x), Q, order)
+                elif roto_translation:
+                    transform = RotoTranslationScattering2D(
+                        scale, x.shape, L, max_order=order, average="space"
+                    )
+                else:
+                    transform = Scattering2D(scale, x.shape, L, order)
+                S = transform(x)
+                made = invert(
+                    S, transform, steps=steps, optimiser=optimiser, seed=seed,
+                    scale=float(x.std()) or 1.0, mean=float(x.mean()), progress=_shown(progress),
+                )  # fmt: skip
+                last = made.x[0]
+                quality = psnr(last, x, float(x.max() - x.min()) or 1.0)
+                say(f"{printable(name):<12} {scale:2d} {order:5d} {S.numel():12d}   {made.error:11.3%}   {quality:4.1f} dB")  # fmt: skip # noqa: E501
+                found.append((f"J = {scale}, order {order}", f"{quality:.1f} dB", last))
+        rows += [(name, x, found[i : i + 2]) for i in range(0, len(found), 2)]
+    if suffix == ".png":
+        draw_inversions(str(output), rows, note=f"reconstructions from scattering coefficients, {steps} iterations")  # fmt: skip # noqa: E501
+    elif suffix == ".npy":
+        with replaced(str(output)) as temporary, open(temporary, "wb") as stream:
+            np.save(stream, last.numpy())
+    if output:
+        say(f"{'written':<12} {printable(output)}")

@@ -1,0 +1,77 @@
+"""One image, map or signal from a file: what statistics and syntheses are made of."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..files.budget import ask
+from ..files.error import DataError
+from ..files.reading import opened, read_whole
+from .folders.audio import blocks, is_audio
+
+_MOST = 600.0  # seconds of a recording
+
+
+def read_field(path: str | os.PathLike[str]) -> Tensor:
+    """A real field ``[M, N]`` or ``[N]``, float32.
+
+    Args:
+        path: a NumPy array (``.npy``) of numbers with one or two dimensions; a recording, mono; or
+            an image, whose grey levels become numbers from 0 to 1.
+    Raises:
+        DataError: the file is missing, damaged, holds no field or takes too much memory.
+        ImportError: images need Pillow, recordings soundfile.
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/map.npy", np.eye(16, 24))
+        ...     read_field(f"{folder}/map.npy").shape
+        torch.Size([16, 24])
+    """
+    name = os.fspath(path)
+    if Path(name).suffix.lower() == ".npy":
+        found = _array(name)
+    elif is_audio(name):
+        pieces = [*blocks(name, _MOST)]
+        if len(pieces) != 1:
+            raise DataError(f"{name}: it must have samples, of {_MOST:g} seconds at most")
+        found = pieces[0]
+    else:
+        from .folders.decode import decoded, dimensions
+
+        raw = read_whole(name)
+        pixels = decoded(raw, name, dimensions(raw, name), 1.0, True)
+        found = torch.from_numpy(np.array(pixels)).float() / 255
+    if not bool(found.isfinite().all()):
+        raise DataError(f"{name}: its numbers must be finite")
+    return found
+
+
+def _array(name: str) -> Tensor:
+    with opened(name, unpack=False) as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            header = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[version](file)
+        except (ValueError, KeyError, EOFError) as error:
+            raise DataError(f"{name}: no NumPy array ({error!s:.200})") from None
+        shape, columns_first, dtype = header
+        if dtype.kind not in "fiub" or len(shape) not in (1, 2) or min(shape) < 1:
+            raise DataError(
+                f"{name}: it must be an array of numbers with one or two dimensions; got shape "
+                f"{shape} of {dtype}"
+            )
+        count = int(np.prod(shape, dtype=object))
+        ask(name, count * (dtype.itemsize + 4))
+        raw = file.read(count * dtype.itemsize)
+    if len(raw) != count * dtype.itemsize:
+        raise DataError(f"{name}: truncated, it has {len(raw)} of {count * dtype.itemsize} bytes")
+    array = np.frombuffer(raw, dtype).reshape(shape, order="F" if columns_first else "C")
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))

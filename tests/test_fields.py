@@ -1,0 +1,174 @@
+"""Single fields: read from files, and the commands about them."""
+
+import csv
+import io
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scatcuda import ScatteringCovariance, WaveletPhaseHarmonics
+from scatcuda.cli import main
+from scatcuda.data import DataError, read_field
+from scatcuda.draw.synthesis import draw_inversions
+from scatcuda.synthesis import synthesise
+from scatcuda.synthesis.examples import examples
+
+
+def noise(*shape):
+    return np.random.default_rng(0).standard_normal(shape)
+
+
+@pytest.fixture
+def brick(tmp_path):
+    path = tmp_path / "map.npy"
+    np.save(path, np.cumsum(noise(32, 32), 0).astype(np.float32))
+    return path
+
+
+def npy(array, **how):
+    file = io.BytesIO()
+    np.save(file, array, **how)
+    return file.getvalue()
+
+
+def test_arrays(tmp_path):
+    for array in (
+        noise(16, 24),
+        noise(24).astype(np.float32),
+        np.asfortranarray(noise(16, 24)),
+        np.arange(40, dtype=np.int16).reshape(5, 8),
+        noise(9).astype(">f8"),
+    ):
+        path = tmp_path / "x.npy"
+        path.write_bytes(npy(array))
+        found = read_field(path)
+        assert found.dtype == torch.float32
+        np.testing.assert_array_equal(found.numpy(), array.astype(np.float32))
+
+
+def test_images_and_recordings(tmp_path):
+    levels = np.random.default_rng(0).integers(0, 256, (20, 30), dtype=np.uint8)
+    Image.fromarray(levels).save(tmp_path / "x.png")
+    np.testing.assert_allclose(read_field(tmp_path / "x.png").numpy(), levels / 255, atol=1e-7)
+    soundfile = pytest.importorskip("soundfile")
+    soundfile.write(tmp_path / "x.wav", 0.1 * noise(500), 8000)
+    assert read_field(tmp_path / "x.wav").shape == (500,)
+
+
+good = npy(noise(8, 8))
+BAD = {
+    "nothing": b"",
+    "text": b"hello",
+    "truncated": good[:-3],
+    "objects": npy(np.array([{}, []], dtype=object), allow_pickle=True),
+    "complex": npy(noise(4, 4) + 1j),
+    "a volume": npy(noise(4, 4, 4)),
+    "empty": npy(noise(0, 4)),
+    "NaN": npy(np.full((4, 4), np.nan)),
+    "too large": good.replace(b"(8, 8)", b"(8, 8000000000000)")[: len(good)],
+    "a negative side": good.replace(b"(8, 8), ", b"(-8, 8),"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_arrays_that_are_none(name, tmp_path):
+    path = tmp_path / "x.npy"
+    path.write_bytes(BAD[name])
+    with pytest.raises(DataError, match=r"x\.npy"):
+        read_field(path)
+
+
+def test_no_file_and_no_image(tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        read_field(tmp_path / "x.npy")
+    (tmp_path / "x.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="not an image"):
+        read_field(tmp_path / "x.png")
+
+
+def test_statistics_as_tables(brick, tmp_path, capsys):
+    x = read_field(brick)
+    assert main(["statistics", str(brick), "--J", "3", "--output", f"{tmp_path}/s.csv"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("field      32 x 32, mean")
+    with open(tmp_path / "s.csv") as file:
+        rows = [*csv.DictReader(file)]
+    module = ScatteringCovariance((32, 32), 3)
+    np.testing.assert_allclose([float(row["value"]) for row in rows], module(x), rtol=1e-6)
+    meta = module.meta()
+    for key, column in meta.items():
+        assert [row[key] for row in rows] == [str(value) for value in column]
+    assert (
+        main(["statistics", str(brick), "--J", "2", "--wph", "--output", f"{tmp_path}/s.npz"]) == 0
+    )
+    with np.load(tmp_path / "s.npz") as kept:
+        wph = WaveletPhaseHarmonics((32, 32), 2, 8)
+        np.testing.assert_allclose(kept["values"], wph(x), rtol=1e-6)
+        assert kept["class"].tolist() == wph.meta()["class"]
+    assert main(["statistics", str(brick), "--isotropic"]) == 0
+
+
+def test_synthesise(brick, tmp_path, capsys):
+    common = ["synthesise", str(brick), "--J", "3", "--no-progress"]
+    out = f"{tmp_path}/made.npy"
+    assert main([*common, "--n", "2", "--steps", "4", "--output", out]) == 0
+    assert "S4" in capsys.readouterr().out
+    x = read_field(brick)
+    wanted = synthesise(x, ScatteringCovariance((32, 32), 3), n=2, steps=4).x
+    np.testing.assert_array_equal(np.load(out), wanted.numpy())
+    kept = f"{tmp_path}/kept.safetensors"
+    assert main([*common, "--steps", "3", "--checkpoint", kept, "--output", out]) == 0
+    assert main([*common, "--steps", "6", "--resume", kept, "--output", out]) == 0
+    wanted = synthesise(x, ScatteringCovariance((32, 32), 3), steps=6).x
+    np.testing.assert_array_equal(np.load(out), wanted.numpy())
+    picture = f"{tmp_path}/made.png"
+    assert main([*common, "--steps", "2", "--output", picture]) == 0
+    assert Image.open(picture).size == (1800, 1000)
+
+
+def test_invert(brick, tmp_path, capsys):
+    out = f"{tmp_path}/back.npy"
+    assert main(["invert", str(brick), "--J", "2", "--steps", "60", "--output", out]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[:3] == ["map", "2", "1"]
+    assert float(lines[2].split()[4].rstrip("%")) < 20
+    assert np.load(out).shape == (32, 32)
+    signal = tmp_path / "signal.npy"
+    np.save(signal, np.sin(np.arange(256.0)))
+    assert main(["invert", str(signal), "--J", "3", "--Q", "2", "--steps", "3"]) == 0
+    picture = f"{tmp_path}/kept.png"
+    how = ["--roto-translation", "--L", "4", "--steps", "2", "--output", picture]
+    assert main(["invert", str(brick), "--J", "2", "3", *how]) == 0
+    assert Image.open(picture).size[0] == 1800
+
+
+def test_the_examples(tmp_path):
+    several = examples(32)
+    assert all(
+        x.shape == (32, 32) and 0 <= float(x.min()) < float(x.max()) <= 1 for _, x in several
+    )
+    rows = [(name, x, [("again", "", x)]) for name, x in several]
+    draw_inversions(tmp_path / "examples.png", rows)
+    assert Image.open(tmp_path / "examples.png").size == (1800, 1888)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["statistics", "MAP", "--output", "x.txt"], "name must end in .csv or .npz"),
+        (["statistics", "MAP", "--wph", "--isotropic"], "phase harmonics are of images"),
+        (["statistics", "MAP", "--J", "9"], "J must be between 1 and 5; got 9"),
+        (["synthesise", "MAP", "--output", "x.jpg"], "name must end in .npy or .png"),
+        (["synthesise", "MAP", "--levels", "3", "--output", "x.npy"], "every level halves"),
+        (["synthesise", "none.npy", "--output", "x.npy"], "no such file"),
+        (["invert"], "say a field, or --demo"),
+        (["invert", "MAP", "--demo"], "say a field, or --demo"),
+        (["invert", "MAP", "--J", "7"], "shape must be at least 2.J"),
+    ],
+)
+def test_what_is_wrong_is_said(arguments, told, brick, capsys):
+    assert main([str(brick) if word == "MAP" else word for word in arguments]) == 1
+    assert re.search(told, capsys.readouterr().err)
