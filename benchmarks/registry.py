@@ -22,6 +22,7 @@ A new kind of case (with a gradient, on another device) is a new set-up function
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
@@ -30,10 +31,11 @@ import math
 import os
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -277,6 +279,87 @@ def setup_signals(problem: Problem, device: torch.device, wants_gradient: bool =
     modules = {name: _signals(name, *sizes).to(device) for name in names}
     exact = scatcuda.Scattering1D(*sizes, backend="reference").double().to(device)
     return _with_peers(problem, problem.images(device), modules, exact, wants_gradient)
+
+
+#: The places of checkouts of packages of statistics, which are on no package index
+COVARIANCES, PHASES = "SCATTERING_TRANSFORM", "PYWPH"
+
+
+@contextlib.contextmanager
+def _from_checkout(variable: str) -> Iterator[bool]:
+    """Whether there is a checkout; what it holds can be imported meanwhile."""
+    place = os.environ.get(variable)
+    if place is None:
+        yield False
+        return
+    sys.path.insert(0, place)
+    try:
+        yield True
+    finally:
+        sys.path.remove(place)
+
+
+def setup_covariances(problem: Problem, device: torch.device, wants_gradient: bool = False) -> Work:
+    """Fields x [batch, M, N] -> S1 to S4 [batch, K]; or the gradient of <g, S x>. The rival, of
+    SihaoCheng/scattering_transform, has other conventions: it answers with what is known."""
+    build = functools.partial(scatcuda.ScatteringCovariance, problem.shape, problem.J, problem.L)
+    modules = {OURS: build().to(device), "twin": build(backend="reference").to(device)}
+    exact = build(backend="reference").double().to(device)
+    x = problem.images(device)
+    work = _with_peers(problem, x, modules, exact, wants_gradient)
+    with _from_checkout(COVARIANCES) as there:
+        if not there or device.type != "cpu":
+            return work
+        np.math = math  # which it asks NumPy for
+        kind = importlib.import_module("scattering.Scattering2d").Scattering2d
+    theirs = kind(*problem.shape, problem.J, problem.L, device="cpu")
+    return _beside(
+        work, "scattering_transform", x, lambda x: theirs.scattering_cov(x)["for_synthesis"]
+    )
+
+
+def setup_phases(problem: Problem, device: torch.device, wants_gradient: bool = False) -> Work:
+    """Fields x [batch, M, N] -> wavelet phase harmonics [batch, K], dn = 2, A = 4; or the gradient
+    of <g, S x>. The rival, pywph, computes at full resolution: it answers with what is known."""
+    build = functools.partial(scatcuda.WaveletPhaseHarmonics, problem.shape, problem.J, problem.L)
+
+    def real(module: Any) -> Callable[[Tensor], Tensor]:
+        return lambda x: torch.view_as_real(module(x)).flatten(-2)
+
+    modules = {OURS: real(build().to(device)), "twin": real(build(backend="reference").to(device))}
+    exact = real(build(backend="reference").double().to(device))
+    x = problem.images(device)
+    work = _with_peers(problem, x, modules, exact, wants_gradient)
+    work.peers["twin"] = replace(work.peers["twin"], slow=True)
+    with _from_checkout(PHASES) as there:
+        if not there or device.type != "cpu":
+            return work
+        kind = importlib.import_module("pywph").WPHOp
+    theirs = kind(*problem.shape, problem.J, L=problem.L, dn=2, A=4, device="cpu")
+    theirs.load_model(["S11", "S00", "S01", "C01", "Cphase"])
+
+    def run(x: Tensor) -> Tensor:
+        if not x.requires_grad:
+            return torch.as_tensor(theirs.apply(x, norm=None))
+        data, chunks = theirs.preconfigure(x, requires_grad=True)
+        return torch.cat(
+            [theirs.apply(data, i, norm=None)[0].flatten() for i in range(chunks)]
+        ).abs()
+
+    return _beside(work, "pywph", x, run)
+
+
+def _beside(work: Work, name: str, x: Tensor, run: Callable[[Tensor], Tensor]) -> Work:
+    """With a peer whose numbers mean something else."""
+    known = work.peers[OURS].run()
+
+    def answer() -> Tensor:
+        found = run(x)
+        if x.requires_grad:
+            torch.autograd.grad(found.square().sum(), x)
+        return known
+
+    return replace(work, peers={**work.peers, name: Peer(answer, slow=True)})
 
 
 @functools.cache
@@ -791,6 +874,23 @@ def _joint(
     ]
 
 
+def _statistics(covariances: Problem, phases: Problem, **options: Any) -> list[Case]:
+    """Statistics of fields, and with their gradients."""
+    cases = []
+    for name, setup, problem, rival in (
+        ("covariances", setup_covariances, covariances, "scattering_transform"),
+        ("phase harmonics", setup_phases, phases, "pywph"),
+    ):
+        target = 8 if options.get("device", "cpu") == "cpu" else None
+        back = functools.partial(setup, wants_gradient=True)
+        cases += [
+            Case(f"{name} {problem}", setup, problem, "statistics", target, rival=rival, **options),
+            Case(f"{name} gradient {problem}", back, problem, "statistics",
+                 target if name == "covariances" else None, rival=rival, **options),
+        ]  # fmt: skip
+    return cases
+
+
 def _backend(problem: Problem, **options: Any) -> list[Case]:
     """A case of Kymatio's own class: there is none where Kymatio is not."""
     if importlib.util.find_spec("kymatio") is None:
@@ -844,6 +944,7 @@ CASES: list[Case] = [
     Case(f"joint path {SOUNDS}", setup_joint_path, SOUNDS, "paths", 1 / 0.03, rival="whole"),
     *_joint(Problem(8, (16384,), 1, 8), 30, 30, slow=True),
     *_turns(TEXTURES),
+    *_statistics(Problem(7, (256, 256), 1, 4), Problem(5, (256, 256), 1, 8)),
     *_molecules(Problem(2, (32, 32, 32), 1, 2), 4),
     *_molecules(Problem(2, (64, 64, 64), 1, 3), 4, slow=True),
     *(
@@ -889,6 +990,7 @@ CASES: list[Case] = [
     *_joint(replace(SOUNDS, batch=64), None, None, device="cuda"),
     *_molecules(Problem(2, (64, 64, 64), 8, 3), None, device="cuda"),
     *_turns(replace(TEXTURES, batch=32), device="cuda"),
+    *_statistics(Problem(7, (256, 256), 16, 4), Problem(5, (256, 256), 4, 8), device="cuda"),
     _transform(replace(MANY_RGB, shape=(28, 28)), device="cuda"),
     _transform(replace(PHOTOS_RGB, shape=(64, 64), batch=256), device="cuda", slow=True),
     _transform(replace(PHOTOS_RGB, shape=(128, 128)), device="cuda", slow=True),

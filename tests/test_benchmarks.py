@@ -26,7 +26,17 @@ sys.path.insert(0, str(ROOT))  # benchmarks/ is not part of the installed packag
 pytest.importorskip("tabulate")
 pytest.importorskip("matplotlib")
 
-from benchmarks import consumer, gpu, plot, process, registry, report, tables, timing  # noqa: E402
+from benchmarks import (  # noqa: E402
+    consumer,
+    gpu,
+    plot,
+    process,
+    registry,
+    report,
+    resolution,
+    tables,
+    timing,
+)  # fmt: skip
 from benchmarks.registry import (  # noqa: E402
     CASES,
     OURS,
@@ -85,7 +95,11 @@ def test_implementations_agree_with_float64(case, nothing_is_made):
     exact = work.exact()
     assert exact.dtype in (torch.float64, torch.complex128)
     assert next(iter(work.peers)) == OURS
-    away = case.kind == "joint" and registry.DEVELOPMENT not in os.environ
+    checkouts = {
+        "joint": {registry.DEVELOPMENT},
+        "statistics": {registry.COVARIANCES, registry.PHASES},
+    }
+    away = not checkouts.get(case.kind, set()) <= set(os.environ)
     assert case.rival in work.peers or registry.kymatio_missing() or away
     for name, peer in work.peers.items():
         if peer.slow:  # compiling takes half a minute
@@ -96,6 +110,16 @@ def test_implementations_agree_with_float64(case, nothing_is_made):
                 peer.run()
         assert values.shape == exact.shape, name
         assert report.relative_error(values, exact) < TOLERANCE, name
+
+
+def test_distances_to_full_resolution_fall_with_oversampling():
+    x = resolution.field(32, 0)
+    near, nearer = (resolution.distances(x, 2, finer) for finer in (0, 1))
+    for name, distance in near.items():
+        assert nearer[name] <= distance < 0.02, name
+    lines = resolution.table(32, 2, 0).splitlines()
+    assert lines[0] == "32 x 32, J = 2, distance to full resolution"
+    assert len(lines) == 3 + len(near)
 
 
 def test_names_are_unique():

@@ -29,11 +29,16 @@ class Problem(NamedTuple):
 @cache
 def problem(seed: int, gathering: bool, dtype: torch.dtype, batch: int = 2) -> Problem:
     p, packed, x = random_programs.case(seed, dtype, gathering, batch)
+    return posed(p.text, packed, x, seed)
+
+
+def posed(text: str, packed: Any, x: Tensor, seed: int) -> Problem:
+    """With a random gradient, and the answers."""
     exact = [t.double() if t.is_floating_point() else t for t in (x, *packed)]
-    S = reference.scattering(*exact, p.text)
-    grad = torch.randn(S.shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
-    found = reference.scattering_backward(grad.double(), *exact, p.text, True, True, True)
-    return Problem(p.text, x, grad, packed, (S, *found))
+    S = reference.scattering(*exact, text)
+    grad = torch.randn(S.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(seed))
+    found = reference.scattering_backward(grad.double(), *exact, text, True, True, True)
+    return Problem(text, x, grad, packed, (S, *found))
 
 
 def run(engine: Any, given: Problem, **kwargs: Any) -> tuple[list[Tensor], list[dict[str, Any]]]:

@@ -12,7 +12,9 @@ import random_programs
 import torch
 
 import emulation
-from emulation.drawn import TOLERANCE, check, error, problem, run
+from emulation.drawn import TOLERANCE, check, error, posed, problem, run
+from scatcuda import ScatteringCovariance, WaveletPhaseHarmonics
+from scatcuda.program.packing import Packed
 
 PLAIN = [(seed, gathering) for seed in range(48) for gathering in (False, True)]
 SANITIZED = PLAIN[:40]
@@ -42,6 +44,28 @@ def test_there_are_all_kinds_of_them() -> None:
 def test_programs(seed: int, gathering: bool, dtype: torch.dtype) -> None:
     given = problem(seed, gathering, dtype)
     check(given, run(emulation.engine("plain"), given)[0])
+
+
+STATISTICS = {
+    "covariances": lambda: ScatteringCovariance((20, 16), J=2, L=2),
+    "covariances of signals": lambda: ScatteringCovariance((48,), J=3),
+    "phase harmonics": lambda: WaveletPhaseHarmonics((16, 18), 2, 2, dn=1, A=2),
+}
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("name", STATISTICS)
+def test_statistics(name: str, dtype: torch.dtype) -> None:
+    module = STATISTICS[name]().to(dtype)
+    packed = Packed(*(getattr(module, f"_{table}") for table in Packed._fields))
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(2, *module.shape, dtype=dtype, generator=generator)
+    given = posed(module._program, packed, x, 0)
+    check(given, run(emulation.engine("plain"), given)[0])
+    engine = emulation.engine("race")
+    found, reports = run(engine, given)
+    check(given, found)
+    assert not [race for report in reports for race in engine.races(report)]
 
 
 @pytest.mark.parametrize("variant", emulation.SANITIZED)
