@@ -16,6 +16,7 @@ from .. import limits
 from ..arguments import ArgumentError, InputError, angles, boolean, integer
 from ..banks.morlet import directions
 from ..banks.oriented import ORIENTED, oriented
+from ..ops.constants import constants
 from ..ops.reference import modulus
 from ..program.covariance import CovariancePlan, cropped, index_table
 from ..program.packing import Packed
@@ -110,7 +111,8 @@ class ScatteringCovariance(Engined):
         self._scales_of_S4 = _columns(self._plan.triples)
         numbers = len(self._plan.triples) * L**3
         limits.at_most(_CALLER, "the number of statistics", numbers, limits.PLANES)
-        self._mask = None if mask is None else _checked_mask(mask, sides)
+        with constants():
+            self._mask = None if mask is None else _checked_mask(mask, sides)
         self._program = self._plan.program.text
         self.input_shape: tuple[int, ...] = sides
         self._use(backend, tier, workspace)
@@ -360,7 +362,10 @@ class ScatteringCovariance(Engined):
 
     def _make(self, dtype: torch.dtype) -> dict[str, Tensor]:
         if self._mask is not None:
-            made = {f"_wavelets_{j}": self.wavelets(j).to(dtype) for j in range(self._plan.scales)}
+            grids = {j: self._plan.grid(j) for j in range(self._plan.scales)}
+            made = {f"_wavelets_{j}": self.wavelets(j).to(dtype) for j in grids}
+            for j, grid in {-1: self.shape, **grids}.items():
+                made[f"_weights_{j}"] = _pooled(self._mask, grid).to(dtype)
             return {**made, "_phi": torch.zeros(0, dtype=dtype)}
         packed = self._plan.packed(map(self.wavelets, range(self._plan.scales)), dtype)
         return {f"_{name}": t for name, t in packed._asdict().items() if name != "phi"} | {
@@ -444,7 +449,7 @@ class ScatteringCovariance(Engined):
         dims, axes = tuple(range(-rank, 0)), range(plan.scales)
         psi = [self._wavelets_of(j, x) for j in axes]
         spectra = [torch.fft.fftn(f, dim=dims) for f in (x, y)]
-        weights = [self._weights(plan.grid(j), x) for j in axes]
+        weights = [self._weights(j, x) for j in axes]
 
         def mean(f: Tensor, j: int) -> Tensor:
             return (f * weights[j]).sum(dims)
@@ -473,7 +478,7 @@ class ScatteringCovariance(Engined):
                     a = (V[0][j1] * weights[j3]).flatten(-rank).transpose(-3, -2)
                     b = V[1][j2].flatten(-rank).transpose(-3, -2)
                     S4[j1, j2, j3] = (a @ b.mH).movedim(-3, -1)
-        mean_x = (x * self._weights(plan.shape, x)).sum(dims)
+        mean_x = (x * self._weights(-1, x)).sum(dims)
         found = {"mean": mean_x, "S1": S1, "S2": S2, "P": P}
         found["S3"] = torch.stack([S3[pair] for pair in plan.pairs], -3)
         found["S4"] = torch.stack([S4[triple] for triple in plan.triples], -4)
@@ -483,13 +488,13 @@ class ScatteringCovariance(Engined):
         kept = self.__dict__.get(f"_wavelets_{j}")
         return self.wavelets(j).to(like) if kept is None else kept
 
-    def _weights(self, grid: Sequence[int], like: Tensor) -> Tensor:
-        """Those of the positions of a grid, of sum 1."""
-        if self._mask is None:
-            return like.new_full((1,) * len(grid), 1 / math.prod(grid))
-        sizes = [n for m, side in zip(grid, self.shape, strict=True) for n in (m, side // m)]
-        pooled = self._mask.reshape(sizes).mean(tuple(range(1, 2 * len(grid), 2)))
-        return (pooled / pooled.sum()).to(like)
+    def _weights(self, j: int, like: Tensor) -> Tensor:
+        """Those of the positions of a scale's grid, or of the field's (-1), of sum 1."""
+        kept = self.__dict__.get(f"_weights_{j}")
+        if kept is not None:
+            return kept
+        grid = self.shape if j < 0 else self._plan.grid(j)
+        return like.new_full((1,) * len(grid), 1 / math.prod(grid))
 
 
 def isotropic(S: Tensor, count: int, L: int) -> Tensor:
@@ -530,6 +535,13 @@ def _checked_mask(mask: Any, sides: tuple[int, ...]) -> Tensor:
     if not (found.isfinite().all() and (found >= 0).all() and found.sum() > 0):
         raise ArgumentError(f"{_CALLER}: mask must be finite, 0 or more, and not 0 everywhere")
     return found.clone()
+
+
+def _pooled(mask: Tensor, grid: Sequence[int]) -> Tensor:
+    """The means of a mask over the pixels of a grid, as weights of sum 1."""
+    sizes = [n for m, side in zip(grid, mask.shape, strict=True) for n in (m, side // m)]
+    pooled = mask.reshape(sizes).mean(tuple(range(1, 2 * len(grid), 2)))
+    return pooled / pooled.sum()
 
 
 def _inverse_root(P: Tensor) -> Tensor:
