@@ -19,6 +19,7 @@ from .transforms.cascade import Cascade
 from .transforms.covariance import ScatteringCovariance
 from .transforms.harmonic3d import HarmonicScattering3D
 from .transforms.phases import WaveletPhaseHarmonics
+from .transforms.reduced import ReducedCovariance
 from .transforms.rototranslation import RotoTranslationScattering2D
 from .transforms.scattering1d import Scattering1D
 from .transforms.scattering2d import Scattering2D
@@ -36,6 +37,7 @@ except ValueError as _error:
 __all__ = [
     "Cascade",
     "HarmonicScattering3D",
+    "ReducedCovariance",
     "RotoTranslationScattering2D",
     "Scattering1D",
     "Scattering2D",

@@ -1,0 +1,199 @@
+"""Scattering covariances along the frequencies of their angles and scales, of which few matter."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..arguments import ArgumentError, InputError, boolean
+from .covariance import ScatteringCovariance
+
+_CALLER = "ReducedCovariance"
+
+
+class ReducedCovariance(nn.Module):
+    """The statistics of a :class:`~scatcuda.ScatteringCovariance` in an orthonormal basis in which
+    those of most fields are smooth: trigonometric along their angles, a cosine transform along the
+    scales ``j1`` at fixed ``j2 - j1`` and ``j3 - j2``; and of these the ones that samples show.
+
+    Half a turn of the last angle of S3 and S4 is complex conjugation: a transform of all ``2 L``
+    angles of a turn, whose even frequencies are of the real part, odd ones of the imaginary part.
+
+    Args:
+        covariance: the statistics.
+        angles, scales: which transforms are applied.
+    Raises: TypeError: an argument is of the wrong type.
+    Source: S. Cheng et al., "Scattering spectra models for physics", 2023, section 3.
+    Example: a few numbers that tell noise from noise
+        >>> reduced = ReducedCovariance(ScatteringCovariance((32, 32), J=2))
+        >>> reduced(torch.randn(4, 32, 32)).shape
+        torch.Size([4, 625])
+        >>> _ = reduced.select(torch.randn(30, 32, 32), threshold=3.0)
+        >>> reduced(torch.randn(4, 32, 32)).shape[-1] < 100
+        True
+    """
+
+    def __init__(
+        self, covariance: ScatteringCovariance, *, angles: bool = True, scales: bool = True
+    ) -> None:
+        super().__init__()
+        if not isinstance(covariance, ScatteringCovariance):
+            raise TypeError(
+                f"{_CALLER}: covariance must be a ScatteringCovariance; got "
+                f"{type(covariance).__name__}"
+            )
+        self.covariance = covariance
+        self.angles = boolean(_CALLER, "angles", angles)
+        self.scales = boolean(_CALLER, "scales", scales)
+        self.input_shape = covariance.input_shape
+        plan, L = covariance._plan, covariance.L
+        whole, half = (trigonometric(L, shift) for shift in (0.0, 0.5))
+        single: list[tuple[int, ...]] = [(j,) for j in range(plan.scales)]
+        kinds: dict[str, Sequence[tuple[int, ...]]] = {
+            "S1": single,
+            "S2": single,
+            "S3": plan.pairs,
+            "S4": plan.triples,
+        }
+        self._along: dict[str, tuple[NDArray[np.float64], ...]] = {
+            "whole": (whole if self.angles else np.eye(L),),
+            "half": (half if self.angles else np.eye(L),),
+        }
+        for name, listed in kinds.items():
+            matrix = along_scales(listed) if self.scales and name in ("S3", "S4") else None
+            self._along[name] = (np.eye(len(listed)) if matrix is None else matrix,)
+        # no buffer: what averages or casts those would change which numbers these are
+        self._kept: Tensor | None = None
+
+    @property
+    def kept(self) -> Tensor | None:
+        """Which numbers are kept, int64; None: all. A ``state_dict`` has it."""
+        return self._kept
+
+    def get_extra_state(self) -> Tensor:
+        return torch.zeros(0, dtype=torch.int64) if self._kept is None else self._kept.cpu()
+
+    def set_extra_state(self, state: Tensor) -> None:
+        (K,) = self.covariance.output_shape
+        if (
+            not isinstance(state, Tensor)
+            or state.dtype != torch.int64
+            or state.ndim != 1
+            or (len(state) and not 0 <= int(state.min()) <= int(state.max()) < K)
+        ):
+            raise ValueError(f"{_CALLER}: the state is not which of {K} numbers are kept")
+        self._kept = state.clone() if len(state) else None
+
+    @property
+    def output_shape(self) -> tuple[int]:
+        """``(K,)``, the numbers of a field."""
+        kept = self.kept
+        return self.covariance.output_shape if kept is None else (len(kept),)
+
+    def forward(self, x: Tensor, reference: Tensor | None = None) -> Tensor:
+        """The numbers of the fields ``x [..., *shape]``, ``[..., K]``.
+
+        Args:
+            reference: as for the covariances.
+        """
+        found = self._transformed(self.covariance.statistics(x, reference))
+        return found if self._kept is None else found.index_select(-1, self._kept.to(x.device))
+
+    def select(self, samples: Tensor, threshold: float = 2.0) -> Tensor:
+        """From now on keeps the numbers whose mean over samples is at least ``threshold`` times
+        their deviation.
+
+        Args:
+            samples: at least two fields ``[n, *shape]``.
+        Returns: which, int64.
+        Raises: ValueError: there are fewer samples, or none is kept.
+        """
+        if samples.ndim != len(self.input_shape) + 1 or len(samples) < 2:
+            raise InputError(
+                f"{_CALLER}: samples must be at least two fields [n, *shape]; got shape "
+                f"{tuple(samples.shape)}"
+            )
+        if not (isinstance(threshold, int | float) and 0 <= threshold < math.inf):
+            raise ArgumentError(
+                f"{_CALLER}: threshold must be 0 or more and finite; got {threshold!r}"
+            )
+        with torch.no_grad():
+            numbers = self._transformed(self.covariance.statistics(samples))
+        ratio = numbers.mean(0).abs() / numbers.std(0).clamp_min(torch.finfo(numbers.dtype).tiny)
+        kept = torch.nonzero(ratio >= threshold).flatten()
+        if not len(kept):
+            raise ArgumentError(
+                f"{_CALLER}: threshold must leave something; the largest ratio is "
+                f"{float(ratio.max()):.3g}, and {threshold} was given"
+            )
+        self._kept = kept.cpu()
+        return self._kept
+
+    def extra_repr(self) -> str:
+        return f"angles={self.angles}, scales={self.scales}, numbers={self.output_shape[0]}"
+
+    def _transformed(self, blocks: dict[str, Tensor]) -> Tensor:
+        fewer = int(self.covariance.isotropic)
+        parts = [blocks["mean"].unsqueeze(-1)]
+        lead = blocks["mean"].ndim
+        for name, count in (("S1", 1), ("S2", 1), ("S3", 2), ("S4", 3)):
+            block = blocks[name]
+            several = [block.real, block.imag] if block.is_complex() else [block]
+            for part, which in zip(several, ("whole", "half"), strict=False):
+                part = self._applied(part, self._along[name][0], lead)
+                for angle in range(count - fewer):
+                    last = angle == count - fewer - 1
+                    matrix = self._along[which if last else "whole"][0]
+                    part = self._applied(part, matrix, lead + 1 + angle)
+                parts.append(part.flatten(lead))
+        return torch.cat(parts, -1)
+
+    @staticmethod
+    def _applied(part: Tensor, matrix: NDArray[np.float64], dim: int) -> Tensor:
+        along = torch.as_tensor(matrix, dtype=part.dtype, device=part.device)
+        return (part.movedim(dim, -1) @ along.mT).movedim(-1, dim)
+
+
+def trigonometric(L: int, shift: float = 0.0) -> NDArray[np.float64]:
+    """An orthonormal basis ``[L, L]`` of functions of ``L`` angles of half a turn: cosines and
+    sines of ``k`` waves; with ``shift`` = 1/2 of ``k + 1/2``, of functions that change their sign
+    with half a turn.
+
+    Example:
+        >>> basis = trigonometric(5, 0.5)
+        >>> bool(np.abs(basis @ basis.T - np.eye(5)).max() < 1e-12)
+        True
+    """
+    theta = 2 * math.pi * np.arange(L) / L
+    rows: list[NDArray[np.float64]] = []
+    for k in itertools.count():
+        frequency = k + shift
+        if frequency > L / 2 or len(rows) == L:
+            break
+        waves: Sequence[Callable[[NDArray[np.float64]], NDArray[np.float64]]] = (np.cos, np.sin)
+        for wave in waves if 0 < frequency < L / 2 else waves[:1]:
+            row = wave(frequency * theta)
+            rows.append(row / np.linalg.norm(row))
+    return np.stack(rows)
+
+
+def along_scales(listed: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
+    """The orthonormal cosine transform along the first of several scales, the others as far from it
+    as they are; where a group's first, second, … scale was, its first, second, … frequency."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for place, scales in enumerate(listed):
+        groups.setdefault(tuple(j - scales[0] for j in scales), []).append(place)
+    matrix = np.zeros((len(listed), len(listed)))
+    for places in groups.values():
+        n = len(places)
+        k = np.arange(n)
+        cosines = np.cos(math.pi * np.outer(k, k + 0.5) / n) * math.sqrt(2 / n)
+        cosines[0] /= math.sqrt(2)
+        matrix[np.ix_(places, places)] = cosines
+    return matrix
