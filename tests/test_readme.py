@@ -34,3 +34,14 @@ def test_the_blocks_run(tmp_path):
     run("\n".join(others), tmp_path)  # those below go on where those above end
     run(learning, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "page", sorted((README.parent / "docs").glob("*.md")), ids=lambda p: p.name
+)
+def test_the_blocks_of_a_page_run(page, tmp_path):
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    run("\n".join(blocks), tmp_path)
+    for picture in re.findall(r"!\[[^]]*\]\(([^)]*)\)", text):
+        assert (page.parent / picture).is_file()

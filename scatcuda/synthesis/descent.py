@@ -30,6 +30,7 @@ class Loss:
         weight: a positive number.
         of: what of the unknown ``x`` is meant; default itself.
         blocks: how many numbers of the last dimension belong together, one after the other.
+        counts: how much each block counts; default 1.
         mean: the mean over all fields at once should be the target, not each field's.
     Example: as smooth as possible, and 1 on the whole
         >>> flat = Loss(lambda x: x.diff(dim=1), torch.zeros(3))
@@ -43,6 +44,7 @@ class Loss:
     weight: float = 1.0
     of: Callable[[Tensor], Tensor] | None = None
     blocks: Sequence[int] | None = None
+    counts: Sequence[float] | None = None
     mean: bool = False
 
     def __post_init__(self) -> None:
@@ -54,6 +56,11 @@ class Loss:
             raise ArgumentError(
                 f"Loss: blocks must have {self.target.shape[-1]} numbers together, as target has; "
                 f"got {sum(self.blocks)}"
+            )
+        if self.counts is not None and len(self.counts) != len(self.blocks or ()):
+            raise ArgumentError(
+                f"Loss: counts must be {len(self.blocks or ())}, one for each of blocks; got "
+                f"{len(self.counts)}"
             )
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -69,8 +76,13 @@ class Loss:
             )
         if self.blocks is None:
             return self.weight * _relative(found, target)
-        parts = zip(found.split([*self.blocks], -1), target.split([*self.blocks], -1), strict=True)
-        total = sum(_relative(a, b) for a, b in parts)
+        parts = zip(
+            self.counts or [1.0] * len(self.blocks),
+            found.split([*self.blocks], -1),
+            target.split([*self.blocks], -1),
+            strict=True,
+        )
+        total = sum(count * _relative(a, b) for count, a, b in parts)
         return self.weight * torch.as_tensor(total)
 
 

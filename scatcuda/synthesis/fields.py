@@ -94,7 +94,7 @@ def synthesise(
 
     From noise, by gradient descent on ``sum_blocks |s(x) - s(target)|^2 / |s(target)|^2``. With a
     :class:`~scatcuda.ScatteringCovariance` the statistics are normalised by the powers of the
-    target, which stay as they are.
+    target, which stay as they are, and S3 and S4 count twice.
 
     Args:
         target: a field ``[*shape]``, or several ``[k, *shape]``, the mean of whose statistics is
@@ -146,7 +146,7 @@ def synthesise(
         raise ArgumentError(f"{caller}: shape must be {tuple(sides)}; got {tuple(shape)}")
     start = _start(caller, init, fields, model, (n, *sides), seed)
     terms: list[Callable[[Tensor], Tensor]] = [
-        Loss(model, model.target, blocks=model.sizes, mean=ensemble),
+        Loss(model, model.target, blocks=model.sizes, counts=model.counts, mean=ensemble),
         *losses,
     ]
     if mask is not None:
@@ -190,7 +190,9 @@ def denoise(
     if statistics is None:
         statistics = ScatteringCovariance(fields.shape[1:]).to(fields.device, fields.dtype)
     model = _model(statistics, fields)
-    loss = Loss(model, model.target, blocks=model.sizes, of=lambda u: u + noise.to(u))
+    loss = Loss(
+        model, model.target, blocks=model.sizes, counts=model.counts, of=lambda u: u + noise.to(u)
+    )
     found = descend(fields, [loss], **how)
     with torch.no_grad():
         errors = model.errors(found.x + noise.to(found.x), False)
@@ -231,7 +233,7 @@ def separate(
         statistics = ScatteringCovariance(whole.shape[1:]).to(whole.device, whole.dtype)
     models = [_model(statistics, _checked_fields(caller, f, statistics)) for f in (first, second)]
     terms = [
-        Loss(m, m.target, weight, of=of, blocks=m.sizes)
+        Loss(m, m.target, weight, of=of, blocks=m.sizes, counts=m.counts)
         for m, weight, of in zip(models, weights, (None, lambda u: whole - u), strict=True)
     ]
     start = whole / 2 if init is None else _checked_fields(caller, init, statistics)
@@ -259,6 +261,7 @@ class _Plain:
         with torch.no_grad():
             self.target = self(fields).mean(0)
         self.sizes: list[int] | None = None
+        self.counts: list[float] | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         found = self.statistics(x)
@@ -283,6 +286,8 @@ class _Covariance:
         for name in covariance.meta()["block"]:
             sizes[str(name)] = sizes.get(str(name), 0) + 1
         self.names, self.sizes = [*sizes], [*sizes.values()]
+        # the others are near long before these: counting twice they come a quarter nearer
+        self.counts: list[float] | None = [1.0 + (name in ("S3", "S4")) for name in sizes]
         self.target: Tensor
 
     @staticmethod
