@@ -198,7 +198,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
     def n_features_out(self) -> int:
         """``d``, the length of a row of features."""
         check_is_fitted(self)
-        (channels, *sides), meta, L = self._channels()
+        (channels, *sides), meta, L = self.channels()
         planes = math.prod(self.shape_[: -self._rank])
         planes *= self.scales if self.views else 1
         if self.pool is None:
@@ -216,7 +216,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
             ['order0', 'j0', 'j1', 'j0_j1_turn0']
         """
         check_is_fitted(self)
-        (_, *sides), meta, L = self._channels()
+        (_, *sides), meta, L = self.channels()
         if self.pool == "rotation":
             keys = pooled_paths(meta, L)
             halves = [((len(key) + 1) // 2, key) for key in keys]
@@ -354,7 +354,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         J: Any = self.J  # whose check says that None is no integer
         return checked_plan(_NAME, J, shape[-2:], self.L, self.max_order, False)
 
-    def _channels(self) -> tuple[tuple[int, ...], Mapping[str, NDArray[Any]], int | None]:
+    def channels(self) -> tuple[tuple[int, ...], Mapping[str, NDArray[Any]], int | None]:
         """Of the transform its ``output_shape``, ``meta()`` and number of angles; of ours without
         making its filters."""
         if self.scattering is None and self.Q is None:

@@ -1,0 +1,152 @@
+"""What networks and classifiers see: gradients to pixels, images of units, sums of a decision."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+pytest.importorskip("sklearn")
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from scatcuda import Scattering2D
+from scatcuda.learn import (
+    LinearClassifier,
+    RidgeClassifier,
+    ScatteringTransformer,
+    Standardizer,
+)
+from scatcuda.learn.analysis.explain import (
+    Layer,
+    contributions,
+    draw_contributions,
+    maximise,
+    saliency,
+)
+from scatcuda.synthesis import invert
+
+
+@pytest.fixture(scope="module")
+def digits():
+    found = load_digits()
+    return found.images.astype(np.float32) / 16, found.target
+
+
+def hybrid():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        Scattering2D(J=1, shape=(8, 8), L=4), nn.Flatten(), nn.Linear(80, 16), nn.ReLU(),
+        nn.Linear(16, 3),
+    )  # fmt: skip
+
+
+LINEAR = {
+    "ridge": lambda: [Standardizer(), RidgeClassifier()],
+    "scikit-learn's": lambda: [StandardScaler(), LogisticRegression(max_iter=50)],
+    "twice standardised": lambda: [StandardScaler(), StandardScaler(), RidgeClassifier()],
+    "alone": lambda: [RidgeClassifier()],
+    "svm": lambda: [Standardizer(), LinearClassifier()],
+}
+
+
+@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize("classes", [10, 2])
+def test_contributions_add_up_to_the_decision(name, classes, digits):
+    X, y = digits
+    some = np.flatnonzero(y < classes)[:300]
+    model = make_pipeline(ScatteringTransformer(J=1, L=4), *LINEAR[name]())
+    model.fit(X[some], y[some])
+    x = X[some[7]]
+    why = contributions(model, x)
+    assert why.target == model.predict(x[None])[0]
+    assert why.score == pytest.approx(why.base + float(why.parts.sum()), rel=1e-6)
+    scores = np.atleast_1d(np.asarray(model.decision_function(x[None]))[0])
+    assert why.score == pytest.approx(
+        float(np.abs(scores).max() if classes == 2 else scores.max()), rel=1e-3
+    )
+    assert why.positions.shape == (4, 4)
+    assert why.heat().shape == (8, 8)
+    torch.testing.assert_close(why.positions.sum(), why.parts.sum())
+    first = np.asarray(why.meta["order"]) == 1
+    torch.testing.assert_close(
+        why.by_angle().sum().double(), why.parts[:, first].sum(), rtol=1e-4, atol=1e-6
+    )
+    other = contributions(model, x, target=0)
+    assert other.target == 0
+
+
+def test_second_orders_and_colours(digits, tmp_path):
+    X, y = digits
+    colour = np.broadcast_to(X.repeat(4, 1).repeat(4, 2)[:, None], (len(X), 3, 32, 32)).copy()
+    model = make_pipeline(ScatteringTransformer(J=2, L=4), Standardizer(), RidgeClassifier())
+    model.fit(colour[:200], y[:200])
+    why = contributions(model, colour[3])
+    assert why.parts.shape == (3, 25, 8, 8)
+    second = np.asarray(why.meta["order"]) == 2
+    torch.testing.assert_close(
+        why.by_scales().sum().double(), why.parts[:, second].sum(), rtol=1e-4, atol=1e-6
+    )
+    assert why.by_scales()[1:].abs().sum() == 0  # j1 < j2
+    draw_contributions(why, colour[3], tmp_path / "why.png")
+    assert Image.open(tmp_path / "why.png").size == (1800, 556)
+
+
+def test_saliency_is_the_gradient_through_the_scattering():
+    model = hybrid().double()
+    x = torch.rand(2, 8, 8, dtype=torch.float64)
+    found = saliency(model, x, target=1)
+    v = torch.randn_like(x)
+    difference = (model(x + 1e-6 * v)[:, 1] - model(x - 1e-6 * v)[:, 1]).sum() / 2e-6
+    torch.testing.assert_close((found * v).sum(), difference, rtol=1e-5, atol=1e-8)
+    winners = model(x).argmax(1)
+    torch.testing.assert_close(saliency(model, x), saliency(model, x, target=winners))
+    smooth = [saliency(model, x, 0, noise=0.1, samples=4, seed=seed) for seed in (1, 1, 2)]
+    assert torch.equal(smooth[0], smooth[1])
+    assert not torch.equal(smooth[0], smooth[2])
+
+
+def test_what_excites_a_unit():
+    model = hybrid()
+    found = maximise(lambda x: model(x)[:, 2], (8, 8), n=2, steps=60)
+    assert found.x.shape == (2, 8, 8)
+    assert 0 <= float(found.x.min()) <= float(found.x.max()) <= 1
+    others = model(torch.rand(200, 8, 8))[:, 2]
+    assert float(model(found.x)[:, 2].detach().min()) > float(others.max())
+
+
+def test_a_layer_is_inverted():
+    model = hybrid().train()
+    layer, x = Layer(model, "2", (8, 8)), torch.rand(1, 8, 8)
+    known = layer(x).detach()
+    assert known.shape == (1, 16)
+    found = invert(known, layer, steps=100, scale=0.3, mean=0.5)
+    assert found.error < 0.01
+    assert model.training
+
+
+def test_what_cannot_be_explained(digits):
+    X, y = digits
+    plain = make_pipeline(StandardScaler(), RidgeClassifier()).fit(X.reshape(len(X), -1), y)
+    pooled = make_pipeline(ScatteringTransformer(J=1, pool="mean"), RidgeClassifier()).fit(X, y)
+    good = make_pipeline(ScatteringTransformer(J=1), RidgeClassifier()).fit(X[:100], y[:100])
+    for pipeline, target, told in (
+        (plain, None, "begins with a ScatteringTransformer"),
+        (pooled, None, "must have pool=None"),
+        (good, 11, "target must be one of"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=told):
+            contributions(pipeline, X[0], target)
+    with pytest.raises(ValueError, match="name must be one of"):
+        Layer(hybrid(), "9", (8, 8))
+    with pytest.raises(ValueError, match="target must be a class from 0 to 2"):
+        saliency(hybrid(), torch.rand(1, 8, 8), 3)
+    with pytest.raises(ValueError, match="model must give scores"):
+        saliency(lambda x: x, torch.rand(1, 8, 8))
+    with pytest.raises(ValueError, match="score must give one number"):
+        maximise(lambda x: x, (8, 8))
+    for wrong in (dict(shape=(8,)), dict(levels=(1.0, 0.0)), dict(smoothness=-1.0)):
+        with pytest.raises(ValueError, match="maximise"):
+            maximise(lambda x: x.mean((1, 2)), **{"shape": (8, 8), **wrong})
