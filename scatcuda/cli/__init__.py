@@ -1,5 +1,5 @@
-"""The command ``scatcuda``: train, eval, features, filters, statistics, synthesise, invert, export,
-bench, data, info.
+"""The command ``scatcuda``: train, eval, features, filters, statistics, synthesise, invert,
+generate, export, bench, data, info.
 
 Every error that a user can make is one sentence on stderr and exit status 1, or 2 with the usage;
 SCATCUDA_TRACEBACK=1 shows where it was found.
@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (_train, _eval, _features, _filters, _scalogram):
         add(commands)
-    for add_field in (fields.statistics, fields.synthesise, fields.invert):
+    for add_field in (fields.statistics, fields.synthesise, fields.invert, fields.generate):
         add_field(commands, _add, _integer, _text)
     for add in (_export, _bench, _data, _info):
         add(commands)

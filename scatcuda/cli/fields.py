@@ -1,4 +1,4 @@
-"""The commands about single fields: statistics, synthesise, invert."""
+"""The commands that open the black box: statistics, synthesise, invert, generate."""
 
 from __future__ import annotations
 
@@ -35,6 +35,14 @@ Reconstruct an image or a signal from its scattering coefficients: what they kee
 
 For every --J, of order 1 and of orders 1 and 2, by gradient descent from noise; a picture, and of
 each reconstruction the error of its coefficients and its distance to the original."""
+
+
+_GENERATE = """\
+Train a generator that inverts whitened scattering, and make images from noise.
+
+The embedding is fixed, only its inverse is learned. The picture has test images over what comes of
+their embeddings, images of noise over the training images nearest to them, and straight lines
+between embeddings."""
 
 
 def statistics(commands: Any, add: Callable[..., Any], integer: Any, text: Any) -> None:
@@ -82,6 +90,25 @@ def invert(commands: Any, add: Callable[..., Any], integer: Any, text: Any) -> N
     parser.add_argument("--roto-translation", action="store_true", help="of the roto-translation transform of images")  # fmt: skip # noqa: E501
     _descent(parser, integer, text)
     parser.add_argument("--output", type=text, metavar="FILE", help="ends in .png, or .npy for the last reconstruction")  # fmt: skip # noqa: E501
+
+
+def generate(commands: Any, add: Callable[..., Any], integer: Any, text: Any) -> None:
+    parser = add(
+        commands, "generate", _run_generate, _GENERATE,
+        "examples:\n  scatcuda generate digits --J 1 --dims 32 --output digits.png\n"
+        "  scatcuda generate mnist --n 10000 --output mnist.png --save mnist.safetensors\n",
+    )  # fmt: skip
+    parser.add_argument("data", type=text, help="data set: see scatcuda data list, or a path")
+    parser.add_argument("--data-dir", type=text, metavar="DIR", help="folder of data sets")
+    parser.add_argument("--J", type=integer(1, limits.SCALES), default=3, help="scales (default: %(default)s)")  # fmt: skip # noqa: E501
+    parser.add_argument("--L", type=integer(1, 64), default=8, help="angles (default: %(default)s)")
+    parser.add_argument("--dims", type=integer(1), default=128, metavar="N", help="numbers of an embedding (default: %(default)s)")  # fmt: skip # noqa: E501
+    parser.add_argument("--n", type=integer(2), metavar="N", help="training images (default: all)")
+    parser.add_argument("--width", type=integer(1), default=64, help="channels of the generator (default: %(default)s)")  # fmt: skip # noqa: E501
+    parser.add_argument("--epochs", type=integer(0), default=20, help="(default: %(default)s)")
+    parser.add_argument("--seed", type=integer(0), default=0, help="(default: %(default)s)")
+    parser.add_argument("--output", type=text, required=True, metavar="FILE.png", help="the picture")  # fmt: skip # noqa: E501
+    parser.add_argument("--save", type=text, metavar="FILE", help="the model, as safetensors")
 
 
 def _covariance(parser: argparse.ArgumentParser, integer: Any) -> None:
@@ -250,3 +277,42 @@ def _run_invert(
             np.save(stream, last.numpy())
     if output:
         say(f"{'written':<12} {printable(output)}")
+
+
+def _run_generate(
+    data: str, data_dir: str | None, J: int, L: int, dims: int, n: int | None, width: int,
+    epochs: int, seed: int, output: str, save: str | None,
+) -> None:  # fmt: skip
+    import torch
+    from torch import Tensor
+
+    from ..data import load
+    from ..learn.generative import GenerativeScattering, draw_generated
+
+    _suffix(output, ".png")
+    dataset = load(data, data_dir)
+
+    def images(x: Any) -> Tensor:
+        found = torch.as_tensor(x)
+        if found.ndim not in (3, 4):
+            raise ValueError("generate: data must be images")
+        return found.float() / 255 if found.dtype == torch.uint8 else found.float().clamp(0, 1)
+
+    train, test = images(dataset.train_x[slice(n)]), images(dataset.test_x[slice(512)])
+    if len(test) < 16:
+        raise ValueError(f"generate: data must have 16 test images; got {len(test)}")
+
+    def tell(epoch: int, loss: float) -> None:
+        say(f"epoch {epoch + 1:3d}   mean error {loss:.4f}")
+
+    model = GenerativeScattering(J, L, dims, width=width, epochs=epochs, seed=seed)
+    model.fit(train, tell)
+    if save:
+        model.save(save)
+        say(f"{'kept':<10} {printable(save)}")
+    draw_generated(model, test, output)
+    shown = test[:512]
+    away = float((model.reconstruct(shown) - shown).abs().mean())
+    blank = float((train.mean(0) - shown).abs().mean())
+    say(f"{'test':<10} mean error {away:.4f}; of the mean image {blank:.4f}")
+    say(f"{'written':<10} {printable(output)}")

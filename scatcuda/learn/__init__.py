@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # what is found below, for type checkers
     from .fitting.inference import predict as predict
     from .fitting.recipe import Recipe as Recipe
     from .fitting.training import fit as fit
+    from .generative import GenerativeScattering as GenerativeScattering
     from .networks.hybrids import hybrid as hybrid
     from .networks.models import Hybrid as Hybrid
     from .networks.models import alexnet as alexnet
@@ -50,6 +51,7 @@ if TYPE_CHECKING:  # what is found below, for type checkers
 
 _HOME = {
     "Augment": "fitting.augment",
+    "GenerativeScattering": "generative",
     "Hybrid": "networks.models",
     "LinearClassifier": "classifiers.linear",
     "ManyViews": "classifiers.views",

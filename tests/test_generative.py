@@ -1,0 +1,121 @@
+"""A generator that inverts whitened scattering."""
+
+import pytest
+import torch
+from PIL import Image
+
+pytest.importorskip("sklearn")
+pytest.importorskip("safetensors")
+from sklearn.datasets import load_digits
+
+from scatcuda.cli import main
+from scatcuda.files import DataError, write_tensors
+from scatcuda.learn import GenerativeScattering
+from scatcuda.learn.generative import Generator, draw_generated
+
+
+@pytest.fixture(scope="module")
+def x():
+    return torch.from_numpy(load_digits().images).float() / 16
+
+
+@pytest.fixture(scope="module")
+def model(x):
+    made = GenerativeScattering(J=1, L=4, dims=32, width=16, epochs=20, batch_size=32)
+    return made.fit(x[:1400])
+
+
+def test_the_embedding_is_white(model, x):
+    z = model.embed(x[:1400])
+    torch.testing.assert_close(z.mean(0), torch.zeros(32), atol=1e-3, rtol=0)
+    torch.testing.assert_close(z.T @ z / len(z), torch.eye(32), atol=1e-2, rtol=0)
+    few = GenerativeScattering(J=1, L=4, dims=8, epochs=0).fit(x[:50])  # fewer than coefficients
+    z = few.embed(x[:50])
+    torch.testing.assert_close(z.T @ z / 50, torch.eye(8), atol=1e-2, rtol=0)
+
+
+def test_it_inverts_images_that_it_has_not_seen(model, x):
+    assert model.history[-1] < 0.6 * model.history[0]
+    test = x[1400:]
+    found = (model.reconstruct(test) - test).abs().mean()
+    assert found < 0.5 * (x[:1400].mean(0) - test).abs().mean()
+
+
+def test_samples_lines_and_nearest_images(model, x):
+    made = model.sample(40)
+    assert made.shape == (40, 8, 8)
+    assert 0 <= float(made.min()) <= float(made.max()) <= 1
+    assert torch.equal(made, model.sample(40))
+    assert not torch.equal(made, model.sample(40, seed=1))
+    line = model.interpolate(x[3], x[4], 5)
+    torch.testing.assert_close(line[[0, -1]], model.reconstruct(x[3:5]), atol=1e-5, rtol=0)
+    assert torch.equal(model.nearest(x[7:9]), x[7:9])
+    assert (model.nearest(made) - made).abs().mean(dim=(1, 2)).min() > 0  # no copies
+    z = model.embed(model.sample(200))
+    assert 0.3 < float(z.std()) < 1.5  # of a sample the embedding is nearly the noise again
+
+
+def test_the_same_seed_gives_the_same_model(x):
+    a, b, c = (
+        GenerativeScattering(J=1, L=4, dims=8, width=4, epochs=1, seed=s).fit(x[:200]).sample(2)
+        for s in (0, 0, 1)
+    )
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+
+
+def test_colours_and_odd_sides():
+    x = torch.rand(40, 3, 13, 17)
+    model = GenerativeScattering(J=2, L=2, dims=5, width=4, epochs=1).fit(x)
+    assert model.sample(3).shape == (3, 3, 13, 17)
+    assert Generator(4, (1, 4, 4), 2)(torch.randn(2, 4)).shape == (2, 1, 4, 4)
+
+
+def test_files(model, x, tmp_path):
+    path = tmp_path / "model.safetensors"
+    model.save(path)
+    again = GenerativeScattering.load(path)
+    assert torch.equal(again.sample(3), model.sample(3))
+    assert torch.equal(again.reconstruct(x[:4]), model.reconstruct(x[:4]))
+    assert again.history == model.history
+    path.write_bytes(b"no")
+    with pytest.raises(DataError):
+        GenerativeScattering.load(path)
+    write_tensors(path, {"mean": torch.zeros(3)}, {"J": "1"})
+    with pytest.raises(DataError, match="no generative model"):
+        GenerativeScattering.load(path)
+
+
+def test_picture_and_command(model, x, tmp_path, capsys):
+    draw_generated(model, x[1400:], tmp_path / "made.png")
+    assert Image.open(tmp_path / "made.png").size == (1800, 556)
+    out, kept = f"{tmp_path}/digits.png", f"{tmp_path}/digits.safetensors"
+    how = ["--J", "1", "--L", "4", "--dims", "8", "--width", "4", "--epochs", "1"]
+    assert main(["generate", "digits", *how, "--output", out, "--save", kept]) == 0
+    assert "mean error" in capsys.readouterr().out
+    assert GenerativeScattering.load(kept).dims == 8
+    assert main(["generate", "digits", *how, "--output", f"{tmp_path}/x.jpg"]) == 1
+    assert "must end in .png" in capsys.readouterr().err
+
+
+def test_wrong_arguments(model, x):
+    with pytest.raises(ValueError, match="dims must be between 1"):
+        GenerativeScattering(dims=0)
+    with pytest.raises(ValueError, match="lr must be positive"):
+        GenerativeScattering(lr=0.0)
+    with pytest.raises(ValueError, match="call fit first"):
+        GenerativeScattering(J=1).sample(1)
+    fresh = GenerativeScattering(J=1, dims=8)
+    for images, told in (
+        (x[:5], "more images than dims = 8; got 5"),
+        (x[:20] * 2, "of values from 0 to 1"),
+        (x[:20].int(), "must be a floating tensor"),
+        (torch.ones(20, 8, 8), "dims must be at most"),
+        (x[:20] * float("nan"), "of values from 0 to 1"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            fresh.fit(images)
+    with pytest.raises(ValueError, match="as it was fitted to"):
+        model.embed(torch.rand(2, 9, 8))
+    with pytest.raises(ValueError, match=r"z must be .n, 32."):
+        model.decode(torch.rand(2, 31))
