@@ -47,10 +47,10 @@ class Generator(nn.Module):
         super().__init__()
         C, M, N = shape
         doublings = max(0, math.ceil(math.log2(max(M, N) / _SIDE)))
-        self.sides = M, N
-        self.start = -(-M >> doublings), -(-N >> doublings)
+        self.sides: tuple[int, int] = (M, N)
+        self.start: tuple[int, int] = (-(-M >> doublings), -(-N >> doublings))
         channels = [width * 2 ** max(0, min(2, doublings - 1 - i)) for i in range(doublings + 1)]
-        self.first = nn.Linear(dims, channels[0] * self.start[0] * self.start[1])
+        self.first: nn.Linear = nn.Linear(dims, channels[0] * self.start[0] * self.start[1])
         blocks: list[nn.Module] = [nn.BatchNorm2d(channels[0]), nn.ReLU()]
         for before, after in itertools.pairwise(channels):
             blocks += [
@@ -59,8 +59,8 @@ class Generator(nn.Module):
                 nn.BatchNorm2d(after),
                 nn.ReLU(),
             ]
-        self.blocks = nn.Sequential(*blocks)
-        self.last = nn.Conv2d(channels[-1], C, 3, padding=1, padding_mode="reflect")
+        self.blocks: nn.Sequential = nn.Sequential(*blocks)
+        self.last: nn.Conv2d = nn.Conv2d(channels[-1], C, 3, padding=1, padding_mode="reflect")
 
     def forward(self, z: Tensor) -> Tensor:
         x = self.first(z).unflatten(1, (-1, *self.start))
@@ -89,8 +89,19 @@ class GenerativeScattering:
         (torch.Size([3, 8, 8]), torch.Size([5, 8, 8]))
     """
 
+    J: int
+    L: int
+    dims: int
+    width: int
+    epochs: int
+    batch_size: int
+    lr: float
+    seed: int
     generator: Generator
     history: list[float]
+    train_x: Tensor  # [n, C, M, N]
+    mean: Tensor  # [d], of the scattering coefficients
+    whitening: Tensor  # [d, dims]
 
     def __init__(
         self,

@@ -49,9 +49,9 @@ class ReducedCovariance(nn.Module):
                 f"{type(covariance).__name__}"
             )
         self.covariance = covariance
-        self.angles = boolean(_CALLER, "angles", angles)
-        self.scales = boolean(_CALLER, "scales", scales)
-        self.input_shape = covariance.input_shape
+        self.angles: bool = boolean(_CALLER, "angles", angles)
+        self.scales: bool = boolean(_CALLER, "scales", scales)
+        self.input_shape: tuple[int, ...] = covariance.input_shape
         plan, L = covariance._plan, covariance.L
         whole, half = (trigonometric(L, shift) for shift in (0.0, 0.5))
         single: list[tuple[int, ...]] = [(j,) for j in range(plan.scales)]

@@ -10,16 +10,24 @@ namespace cuda {
 template <class T>
 class Pairs {
  public:
-  using Bins = Complex<T>*;
-
   explicit Pairs(Wave<T>& wave) : w_(wave) {
     for (int i = 0; i < w_.p.step_count; ++i) {
       if (w_.p.steps[i].kind == Kind::pair) prepare(i);
     }
   }
 
+  // Those of all planes that pairs with weights take; to be called before them
+  void take_spectra() const {
+    for (const auto& s : w_.stored) {
+      if (!s.spectral) continue;
+      const int64_t size = w_.size * s.numbers * Wave<T>::template bytes<Complex<T>>;
+      w_.queue.copy(s.spectra, s.values, size);
+      w_.transform(Direction::forward, w_.plane(s.step), w_.planes(s.step), s.spectra, s.spectra);
+      if (w_.task != Task::forward) w_.queue.clear(s.of_spectra, size);
+    }
+  }
+
   void forward(int i) const {
-    const Workspace::Scope scope(w_.workspace);
     const PairArguments<T> a = arguments(i);
     const int together = weighted(i) ? paired_filters : 1;
     w_.queue.run(weighted(i) ? pair_kernel<T, true> : pair_kernel<T, false>,
@@ -27,31 +35,35 @@ class Pairs {
                  a);
   }
 
-  // The gradients of the planes of both sources, on top of what is there, and those of the weights
+  // The gradients of the planes of both sources, or of their spectra, on top of what is there, and
+  // those of the weights
   void backward(int i) const {
-    const Workspace::Scope scope(w_.workspace);
     const Step& s = w_.p.steps[i];
     const PairArguments<T> a = arguments(i);
     for (const int side : {0, 1}) {
       const int source = side == 0 ? s.source : s.other;
       if (side == 1 && s.other == s.source) break;
-      const Workspace::Scope inner(w_.workspace);
       const auto& planes = *w_.stored_of(source);
       const Plane of = w_.plane(source);
-      const int64_t count = w_.images * planes.numbers;
-      Bins out =
-          weighted(i) ? w_.template take<Complex<T>>(w_.size * planes.numbers) : planes.gradients;
       w_.queue.run(weighted(i) ? pair_backward_kernel<T, true> : pair_backward_kernel<T, false>,
                    {w_.images * w_.planes(source) * ceil_div(of.points(), pair_threads)},
-                   pair_threads, 0, a, prepared(i).rows[side], of, out);
-      if (!weighted(i)) continue;
-      w_.transform(Direction::inverse, of, w_.planes(source), out, out);
-      w_.queue.run(add_planes_kernel<T>, items(count), stage_threads, 0, count, out,
-                   planes.gradients);
+                   pair_threads, 0, a, prepared(i).rows[side], of,
+                   weighted(i) ? planes.of_spectra : planes.gradients);
     }
     if (!weighted(i) || a.grad_psi == nullptr) return;
     w_.queue.run(pair_filter_kernel<T>, {ceil_div(a.grid.points() * a.filters, pair_threads)},
                  pair_threads, 0, a);
+  }
+
+  // From the gradients of a source's spectra, when all pairs have given to them, to its planes'
+  void return_spectra(int source) const {
+    const auto* planes = w_.stored_of(source);
+    if (planes == nullptr || !planes->spectral) return;
+    const int64_t count = w_.images * planes->numbers;
+    w_.transform(Direction::inverse, w_.plane(source), w_.planes(source), planes->of_spectra,
+                 planes->of_spectra);
+    w_.queue.run(add_planes_kernel<T>, items(count), stage_threads, 0, count, planes->of_spectra,
+                 planes->gradients);
   }
 
  private:
@@ -102,13 +114,7 @@ class Pairs {
   // Planes, or their spectra, of one source
   PairSide<T> side(int source, bool spectra) const {
     const auto& planes = *w_.stored_of(source);
-    const Plane of = w_.plane(source);
-    if (!spectra) return {planes.values, w_.planes(source), of};
-    const int64_t numbers = w_.size * planes.numbers;
-    Bins copy = w_.template take<Complex<T>>(numbers);
-    w_.queue.copy(copy, planes.values, numbers * Wave<T>::template bytes<Complex<T>>);
-    w_.transform(Direction::forward, of, w_.planes(source), copy, copy);
-    return {copy, w_.planes(source), of};
+    return {spectra ? planes.spectra : planes.values, w_.planes(source), w_.plane(source)};
   }
   PairArguments<T> arguments(int i) const {
     const Step& s = w_.p.steps[i];

@@ -58,7 +58,9 @@ class Walk {
     for (int i = 0; i < p_.step_count; ++i) {
       if (p_.steps[i].kind == Kind::group) go_on(i, [&](Bins y) { groups_.forward(i, y); });
     }
-    for (int i = 0; i < p_.step_count && !values_alone_; ++i) {
+    if (values_alone_) return;
+    pairs_.take_spectra();
+    for (int i = 0; i < p_.step_count; ++i) {
       if (p_.steps[i].kind == Kind::pair) pairs_.forward(i);
     }
   }
@@ -375,8 +377,10 @@ class Walk {
     for (const auto& s : w_.stored) {
       w_.queue.clear(s.gradients, w_.images * s.numbers * Wave<T>::template bytes<Complex<T>>);
     }
+    pairs_.take_spectra();
     for (int i = p_.step_count; i-- > 0;) {
       if (step(i).kind == Kind::pair) pairs_.backward(i);
+      pairs_.return_spectra(i);
       if (step(i).kind != Kind::group) continue;
       const Workspace::Scope scope(w_.workspace);
       Bins w = step(i).rho == Rho::none ? gradient(i) : complexes(i);
@@ -386,6 +390,7 @@ class Walk {
       }
       groups_.backward(i, w);
     }
+    pairs_.return_spectra(-1);
   }
   // Of a step whose planes are complex. Nothing is lost where it is replaced: whatever gives to it
   // has done so.

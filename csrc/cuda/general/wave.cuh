@@ -41,11 +41,13 @@ struct Wave {
   static constexpr int64_t bytes = static_cast<int64_t>(sizeof(N));
 
   // Planes of a step, −1: of the signal, that groups and pairs take, as complex ones: so many
-  // numbers of a signal. They are there until the wave is done.
+  // numbers of a signal, and their spectra where pairs with weights take those. They are there
+  // until the wave is done.
   struct Stored {
     int step;
     int64_t numbers;
-    Bins values, gradients;
+    bool spectral;
+    Bins values, gradients, spectra, of_spectra;  // the last: their gradients
   };
 
   const Program& p;
@@ -76,9 +78,12 @@ struct Wave {
     for (int i = -1; i < p.step_count; ++i) {
       if (!(i < 0 ? p.stored : p.steps[i].stored)) continue;
       const int64_t numbers = planes(i) * plane(i).points();
-      Bins values = take<Complex<T>>(size * numbers);
+      const bool spectral = i < 0 ? p.spectral : p.steps[i].spectral, back = task != Task::forward;
+      const auto room = [&](bool wanted) {
+        return wanted ? take<Complex<T>>(size * numbers) : nullptr;
+      };
       stored.push_back(
-          {i, numbers, values, task == Task::forward ? nullptr : take<Complex<T>>(size * numbers)});
+          {i, numbers, spectral, room(true), room(back), room(spectral), room(spectral && back)});
     }
   }
 

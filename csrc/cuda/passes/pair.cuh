@@ -150,8 +150,8 @@ struct PairRows {
   int64_t planes;
 };
 
-// Gradients of the planes of one source, [images, planes, of]: added to what is there, or with
-// Weighted those of their spectra. Blocks: points × planes × images.
+// Gradients of the planes of one source, [images, planes, of], or with Weighted those of their
+// spectra: added to what is there. Blocks: points × planes × images.
 template <class T, bool Weighted>
 __global__ void __launch_bounds__(pair_threads, 4)  // or ptxas would rather spill
     pair_backward_kernel(PairArguments<T> a, PairRows rows, Plane of, Complex<T>* out) {
@@ -198,7 +198,7 @@ __global__ void __launch_bounds__(pair_threads, 4)  // or ptxas would rather spi
   }
   sum = {sum.re * scale, sum.im * scale};
   Complex<T>& to = out[plane * points + i];
-  to = Weighted ? sum : to + sum;
+  to = to + sum;
 }
 
 // gψ̂, added to what is there. Blocks: numbers of the table.

@@ -55,8 +55,9 @@ class Layer(nn.Module):
         if name not in layers or not name:
             known = ", ".join(repr(n) for n in list(layers)[1:9])
             raise ArgumentError(f"Layer: name must be one of {known}, …; got {name!r}")
-        self.network, self.name = network, name
-        self.input_shape = tuple(input_shape)
+        self.network: nn.Module = network
+        self.name: str = name
+        self.input_shape: tuple[int, ...] = tuple(input_shape)
 
     def forward(self, x: Tensor) -> Tensor:
         found: list[Any] = []
