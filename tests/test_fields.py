@@ -130,6 +130,7 @@ def test_synthesise(brick, tmp_path, capsys):
 
 
 def test_invert(brick, tmp_path, capsys):
+    pytest.importorskip("soundfile")
     out = f"{tmp_path}/back.npy"
     assert main(["invert", str(brick), "--J", "2", "--steps", "60", "--output", out]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -139,6 +140,11 @@ def test_invert(brick, tmp_path, capsys):
     signal = tmp_path / "signal.npy"
     np.save(signal, np.sin(np.arange(256.0)))
     assert main(["invert", str(signal), "--J", "3", "--Q", "2", "--steps", "3"]) == 0
+    sound = f"{tmp_path}/again.wav"
+    assert main(["invert", str(signal), "--J", "3", "--steps", "20", "--output", sound]) == 0
+    assert read_field(sound).shape == (256,)
+    assert main(["invert", str(brick), "--output", sound]) == 1
+    assert "is made of a recording or a signal" in capsys.readouterr().err
     picture = f"{tmp_path}/kept.png"
     how = ["--roto-translation", "--L", "4", "--steps", "2", "--output", picture]
     assert main(["invert", str(brick), "--J", "2", "3", *how]) == 0

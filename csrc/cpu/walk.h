@@ -208,8 +208,10 @@ class Walk {
   void paths(const SignalBuffers<T>& signal, const Own* own, const Team& team, T* S) const {
     if (p_.stored) {
       const Planes<T> x = planes_of(p_, signal.stored, -1);
-      for (int64_t u = 0; u < x.points; ++u) {
-        x.p[u] = signal.padded[u / p_.padded.last * signal.width + u % p_.padded.last];
+      const int64_t last = p_.padded.last;
+      for (int64_t row = 0; row < x.points / last; ++row) {
+        std::memcpy(x.p + row * last, signal.padded + row * signal.width,
+                    static_cast<size_t>(last) * sizeof(T));
       }
     }
     if (p_.child_count == 0) return;

@@ -284,8 +284,10 @@ class WalkBack : private Walk<T> {
     for (int64_t i = 0; p_.average < 0 && !add && i < total; ++i) signal.padded[i] = 0;
     if (!p_.stored) return;
     const Planes<T> to_x = planes_of(p_, signal.grad_stored, -1);
-    for (int64_t u = 0; u < to_x.points; ++u) {
-      signal.padded[u / p_.padded.last * signal.width + u % p_.padded.last] += to_x.p[u];
+    const int64_t last = p_.padded.last;
+    for (int64_t row = 0; row < to_x.points / last; ++row) {
+      T* to = signal.padded + row * signal.width;
+      for (int64_t c = 0; c < last; ++c) to[c] += to_x.p[row * last + c];
     }
   }
 

@@ -80,7 +80,7 @@ def invert(commands: Any, add: Callable[..., Any], integer: Any, text: Any) -> N
         commands, "invert", _run_invert, _INVERT,
         "examples:\n  scatcuda invert photograph.png --J 2 3 4 --output kept.png\n"
         "  scatcuda invert --demo --output kept.png\n"
-        "  scatcuda invert speech.wav --J 8 --Q 8 --output speech.npy\n",
+        "  scatcuda invert speech.wav --J 8 --Q 8 --output again.wav\n",
     )  # fmt: skip
     parser.add_argument("field", type=text, nargs="?", help=_ABOUT)
     parser.add_argument("--demo", action="store_true", help="a digit, a face, a texture and a photograph instead")  # fmt: skip # noqa: E501
@@ -89,7 +89,7 @@ def invert(commands: Any, add: Callable[..., Any], integer: Any, text: Any) -> N
     parser.add_argument("--Q", type=integer(1, 64), default=8, help="wavelets an octave of signals (default: %(default)s)")  # fmt: skip # noqa: E501
     parser.add_argument("--roto-translation", action="store_true", help="of the roto-translation transform of images")  # fmt: skip # noqa: E501
     _descent(parser, integer, text)
-    parser.add_argument("--output", type=text, metavar="FILE", help="ends in .png, or .npy for the last reconstruction")  # fmt: skip # noqa: E501
+    parser.add_argument("--output", type=text, metavar="FILE", help="ends in .png; or in .npy, of signals in .wav, for the last reconstruction")  # fmt: skip # noqa: E501
 
 
 def generate(commands: Any, add: Callable[..., Any], integer: Any, text: Any) -> None:
@@ -227,7 +227,8 @@ def _run_invert(
     import numpy as np
     import torch
 
-    from ..data.field import read_field
+    from ..data.field import read_field, write_sound
+    from ..data.folders.audio import is_audio, rate_of
     from ..draw.synthesis import draw_inversions
     from ..files import replaced
     from ..synthesis import invert
@@ -236,7 +237,7 @@ def _run_invert(
     from ..transforms.scattering1d import Scattering1D
     from ..transforms.scattering2d import Scattering2D
 
-    suffix = _suffix(output, ".png", ".npy")
+    suffix = _suffix(output, ".png", ".npy", ".wav")
     if demo == (field is not None):
         raise ValueError("invert: say a field, or --demo")
     if demo:
@@ -245,6 +246,8 @@ def _run_invert(
         originals = examples()
     else:
         originals = [(Path(str(field)).stem, read_field(str(field)))]
+    if suffix == ".wav" and any(x.ndim > 1 for _, x in originals):
+        raise ValueError("invert: a sound, .wav, is made of a recording or a signal")
     rows, last = [], torch.zeros(0)
     say(f"{'of':<12} {'J':>2} {'order':>5} {'coefficients':>12}   their error   PSNR")
     for name, x in originals:
@@ -275,6 +278,8 @@ def _run_invert(
     elif suffix == ".npy":
         with replaced(str(output)) as temporary, open(temporary, "wb") as stream:
             np.save(stream, last.numpy())
+    elif suffix == ".wav":
+        write_sound(str(output), last, rate_of(str(field)) if is_audio(str(field)) else 8000)
     if output:
         say(f"{'written':<12} {printable(output)}")
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..files import replaced
 from ..files.budget import ask
 from ..files.error import DataError
 from ..files.reading import opened, read_whole
@@ -50,6 +51,26 @@ def read_field(path: str | os.PathLike[str]) -> Tensor:
     if not bool(found.isfinite().all()):
         raise DataError(f"{name}: its numbers must be finite")
     return found
+
+
+def write_sound(path: str | os.PathLike[str], x: Tensor, rate: int) -> None:
+    """Write a signal ``[N]`` as a WAV file of 16 bits; louder than 1 it is made as loud as that.
+
+    Raises: ImportError: soundfile is not installed. OSError: the file cannot be written.
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_sound(f"{folder}/a.wav", torch.linspace(-2, 2, 100), 8000)
+        ...     read_field(f"{folder}/a.wav").abs().max().round(decimals=3)
+        tensor(1.)
+    """
+    try:
+        import soundfile
+    except ImportError as error:
+        raise ImportError("sounds need soundfile: pip install scatcuda[audio]") from error
+    loudest = max(1.0, float(x.abs().max()))
+    with replaced(path) as temporary:
+        soundfile.write(temporary, (x / loudest).cpu().numpy(), rate, format="WAV")
 
 
 def _array(name: str) -> Tensor:
