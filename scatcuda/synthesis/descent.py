@@ -15,6 +15,8 @@ from torch import Tensor
 from ..arguments import ArgumentError, integer
 from ..typing import Optimiser
 
+_REMEMBERED = 256 << 20  # bytes of gradients
+
 #: of an iteration: its number, the loss, and each of the losses that it is the sum of
 Entry = dict[str, float]
 
@@ -145,7 +147,7 @@ def descend(
     steps: int = 300,
     optimiser: Optimiser = "lbfgs",
     lr: float | None = None,
-    memory: int = 100,
+    memory: int | None = None,
     callback: Callable[[Entry, Tensor], object] | None = None,
     progress: bool = False,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -160,7 +162,7 @@ def descend(
         steps: iterations at most. It ends before where nothing gets smaller.
         optimiser: ``"lbfgs"``, with a line search (strong Wolfe); or ``"adam"``.
         lr: the step's size; default 1 of L-BFGS, a hundredth of the start's deviation of Adam.
-        memory: gradients that L-BFGS remembers.
+        memory: gradients that L-BFGS remembers; default 300, or as many as 256 MB hold.
         callback: called with every iteration's entry of the history and ``x``; where it returns
             True the descent ends.
         progress: a bar on stderr.
@@ -182,6 +184,8 @@ def descend(
         raise ArgumentError(f"{caller}: lr must be positive and finite; got {lr!r}")
     steps = integer(caller, "steps", steps, 0)
     every = integer(caller, "every", every, 1)
+    if memory is None:  # each takes two of ``start``
+        memory = max(1, min(300, _REMEMBERED // max(1, 2 * start.nbytes)))
     memory = integer(caller, "memory", memory, 1, 1000)
     began = time.monotonic()
     with torch.inference_mode(False), torch.enable_grad():
