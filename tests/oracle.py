@@ -104,3 +104,11 @@ def check_not_a_number_stays(module: torch.nn.Module, bad: float) -> None:
         for spoilt in (1, 2):  # no channel may hide it
             assert (~S[spoilt].isfinite()).flatten(1).any(1).all()
     assert module(torch.rand(2, *module.input_shape)).isfinite().all()  # nor is it left in a buffer
+
+
+def lowest(f: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
+    """As many of the lowest frequencies of the last axes as a grid has, in FFT order."""
+    for axis, m in enumerate(grid, f.ndim - len(grid)):
+        side, low = f.shape[axis], np.arange(m)
+        f = np.take(f, np.where(low < (m + 1) // 2, low, low + side - m), axis)
+    return f

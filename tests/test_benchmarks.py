@@ -34,6 +34,7 @@ from benchmarks import (  # noqa: E402
     registry,
     report,
     resolution,
+    synthesis,
     tables,
     timing,
 )  # fmt: skip
@@ -120,6 +121,25 @@ def test_distances_to_full_resolution_fall_with_oversampling():
     lines = resolution.table(32, 2, 0).splitlines()
     assert lines[0] == "32 x 32, J = 2, distance to full resolution"
     assert len(lines) == 3 + len(near)
+
+
+def test_syntheses_and_inversions(monkeypatch):
+    pytest.importorskip("skimage")
+    few = {name: x for name, x in synthesis.textures(32).items() if name != "gravel"}
+    monkeypatch.setattr(synthesis, "textures", lambda side: few)
+    lines = synthesis.table(32, 2, 3).splitlines()
+    assert [line.split()[-4][-1] for line in lines[1:4]] == ["%"] * 3
+    first, second = (float(re.search(r"([0-9.]+) dB", line)[1]) for line in lines[4:])
+    assert second > first + 1
+
+
+def test_a_peer_of_other_conventions_is_run_and_answers_with_what_is_known():
+    ran, x = [], torch.rand(3, requires_grad=True)
+    work = registry.Work({OURS: registry.Peer(lambda: x.detach() * 2)}, lambda: x)
+    beside = registry._beside(work, "peer", x, lambda x: ran.append(1) or x.square())
+    assert torch.equal(beside.peers["peer"].run(), x.detach() * 2)
+    assert ran == [1]
+    assert list(beside.peers) == [OURS, "peer"]
 
 
 def test_names_are_unique():

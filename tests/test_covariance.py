@@ -8,21 +8,13 @@ import numpy as np
 import pytest
 import torch
 from covariance_peer import maps
+from oracle import lowest
 
 from scatcuda import ScatteringCovariance
 from scatcuda.banks.oriented import ORIENTED, oriented
 from scatcuda.transforms.covariance import isotropic
 
 NAMES = ("mean", "S1", "S2", "S3", "S4")
-
-
-def lowest(f, grid):
-    """The lowest frequencies of the last axes, in FFT order."""
-    for axis, m in enumerate(grid, f.ndim - len(grid)):
-        side = f.shape[axis]
-        low = np.arange(m)
-        f = np.take(f, np.where(low < (m + 1) // 2, low, low + side - m), axis)
-    return f
 
 
 def by_definition(module, x, y=None):
@@ -314,6 +306,8 @@ WRONG = [
     (dict(shape=(32, 32), isotropic=1), "isotropic must be a bool; got 1"),
     (dict(shape=(32, 32), oversampling=-1), "oversampling must be between 0 and"),
     (dict(shape=(32, 32), L=4096), "the number of statistics must be at most"),
+    (dict(shape=(4096,), Q=4), "J Q = 44 scales, whose steps.*must be at most 8192; got 16303"),
+    (dict(shape=(1 << 24,), Q=64), "J Q = 1472 scales, whose steps.*must be at most 8192"),
     (dict(shape=(32, 32), mask=torch.ones(32, 31)), "mask must have shape"),
     (dict(shape=(32, 32), mask=-torch.ones(32, 32)), "mask must be finite, 0 or more"),
     (dict(shape=(32, 32), mask=torch.zeros(32, 32)), "not 0 everywhere"),
@@ -335,7 +329,7 @@ def test_wrong_calls():
     for reference in (torch.rand(4, 3), torch.rand(3, 4, 4), torch.rand(1, 2, 4, 4), 3.0):
         with pytest.raises(ValueError, match="reference must be"):
             module(x, reference)
-    with pytest.raises(ValueError, match="where normalise is False there is none"):
+    with pytest.raises(ValueError, match="where normalise is False there is no"):
         plain(x, torch.rand(4, 4))
     with pytest.raises(ValueError, match="a vector of statistics must have shape"):
         module.split(torch.rand(3))

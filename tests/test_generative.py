@@ -9,7 +9,7 @@ pytest.importorskip("safetensors")
 from sklearn.datasets import load_digits
 
 from scatcuda.cli import main
-from scatcuda.files import DataError, write_tensors
+from scatcuda.files import DataError, read_tensors, write_tensors
 from scatcuda.learn import GenerativeScattering
 from scatcuda.learn.generative import Generator, draw_generated
 
@@ -81,9 +81,19 @@ def test_files(model, x, tmp_path):
     path.write_bytes(b"no")
     with pytest.raises(DataError):
         GenerativeScattering.load(path)
-    write_tensors(path, {"mean": torch.zeros(3)}, {"J": "1"})
-    with pytest.raises(DataError, match="no generative model"):
-        GenerativeScattering.load(path)
+    model.save(path)
+    tensors, facts = read_tensors(path)
+    for name, tensor, fact in (  # a few bytes that claim to be large
+        ("mean", torch.zeros(3), {}),
+        ("train_x", torch.zeros(0, 1, 1 << 20, 1 << 20), {}),
+        ("whitening", tensors["whitening"], {"dims": "65536", "width": "4096"}),
+        ("whitening", tensors["whitening"], {"width": "4096"}),
+        ("whitening", tensors["whitening"], {"lr": "nan"}),
+        ("whitening", tensors["whitening"], {"J": "1e999"}),
+    ):
+        write_tensors(path, {**tensors, name: tensor}, {**facts, **fact})
+        with pytest.raises(DataError, match="no generative model"):
+            GenerativeScattering.load(path)
 
 
 def test_picture_and_command(model, x, tmp_path, capsys):

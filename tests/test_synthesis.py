@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -117,6 +118,22 @@ def test_a_file_that_is_no_descent(tmp_path, covariance):
         synthesise(texture(), covariance, resume=path)
 
 
+def test_what_is_resumed_must_be_of_the_same_descent(covariance):
+    x = texture()
+    begun = synthesise(x, covariance, steps=2)
+    with pytest.raises(ValueError, match="resume must be of the optimiser 'adam'"):
+        synthesise(x, covariance, steps=3, optimiser="adam", resume=begun)
+    begun.state["prev_flat_grad"] = torch.zeros(3)
+    with pytest.raises(ValueError, match="resume has a 'prev_flat_grad' that is of other fields"):
+        synthesise(x, covariance, steps=3, resume=begun)
+
+
+def test_progress_without_tqdm_is_refused(covariance, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    with pytest.raises(ImportError, match="progress needs tqdm"):
+        synthesise(texture(), covariance, steps=1, progress=True)
+
+
 def test_starts_masks_and_ensembles(covariance):
     x = texture()
     mask = torch.zeros(64, 64)
@@ -158,6 +175,9 @@ def test_levels(covariance):
     assert found.x.shape == (1, 128, 128)
     assert found.history[0]["loss"] < 0.5 * plain.history[0]["loss"]
     assert found.errors["S4"] < plain.errors["S4"]
+    several = synthesise(x, large, n=3, steps=15, levels=2, ensemble=True)
+    alone = synthesise(x, large, n=3, steps=0, levels=1, init=several.x)
+    assert several.errors["S4"] < alone.errors["S4"]
 
 
 @pytest.mark.parametrize("isotropic", [False, True])
@@ -166,6 +186,12 @@ def test_from_statistics_alone(isotropic):
     plain = ScatteringCovariance((64, 64), J=4, normalise=False, isotropic=isotropic)
     found = synthesise(plain.statistics(x), plain, steps=60)
     wanted = plain.statistics(x)
+    # a start of the same powers, where white noise has others
+    apart = []
+    for init in ("gaussian", "noise"):
+        start = synthesise(plain.statistics(x), plain, init=init, steps=0).x[0]
+        apart.append((plain.statistics(start)["S2"] / wanted["S2"]).log().abs().mean())
+    assert apart[0] < 0.5 < 1.5 < apart[1]
     for name in ("S1", "S2"):
         away = (plain.statistics(found.x[0])[name] - wanted[name]).norm() / wanted[name].norm()
         assert float(away) < 0.04
@@ -242,7 +268,7 @@ def test_wrong_arguments(covariance):
         (dict(n=0), "n must be at least 1"),
         (dict(init="zeros"), "init must be 'gaussian', 'noise' or fields"),
         (dict(init=x[:3]), "init must be fields"),
-        (dict(shape=(32, 32)), "shape must be"),
+        (dict(levels=2, mask=x), "a mask is for levels = 1; got levels = 2"),
         (dict(mask=x[:3]), "mask must have the shape of a field"),
         (dict(steps=-1), "steps must be at least 0"),
         (dict(optimiser="sgd"), "optimiser must be 'lbfgs' or 'adam'"),

@@ -110,10 +110,11 @@ class Walk {
     }
     take_spectra(signal, own, team);
     team.over(team.threads(), [&](int64_t first, int64_t last, int64_t t) {
-      for (int i = static_cast<int>(first); i < p_.step_count; ++i) {
-        if (p_.steps[i].kind != Kind::pair || i % team.threads() >= last) continue;
-        if (i % team.threads() < first) continue;
-        pair(i, signal, own[t]).run(S + p_.steps[i].channel);
+      for (int64_t start = first; start < last; ++start) {  // every so many steps: they grow
+        for (int64_t i = start; i < p_.step_count; i += team.threads()) {
+          if (p_.steps[i].kind != Kind::pair) continue;
+          pair(static_cast<int>(i), signal, own[t]).run(S + p_.steps[i].channel);
+        }
       }
     });
   }
@@ -463,16 +464,12 @@ class Walk {
   void arrange_weights(Arena& arena) {
     weights_ = arena.take<Weights<T>>(p_.set_count);
     for (int i = 0; weights_ != nullptr && i < p_.set_count; ++i) weights_[i] = Weights<T>();
-    for (int i = 0; i < p_.step_count; ++i) {
-      const Step& s = p_.steps[i];
-      if (s.kind != Kind::pair || s.set < 0) continue;
-      bool known = false;
-      for (int k = 0; k < i; ++k) {
-        known |= p_.steps[k].kind == Kind::pair && p_.steps[k].set == s.set;
-      }
-      if (known) continue;
-      T* table = arena.take<T>(Weights<T>::most_numbers(s.grid, p_.sets[s.set].count));
-      if (weights_ != nullptr) weights_[s.set].table = table;
+    for (int set = 0; set < p_.set_count; ++set) {
+      int i = 0;
+      while (i < p_.step_count && (p_.steps[i].kind != Kind::pair || p_.steps[i].set != set)) ++i;
+      if (i == p_.step_count) continue;
+      T* table = arena.take<T>(Weights<T>::most_numbers(p_.steps[i].grid, p_.sets[set].count));
+      if (weights_ != nullptr) weights_[set].table = table;
     }
   }
 

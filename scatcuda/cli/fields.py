@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import importlib.util
 import io
 import sys
 from collections.abc import Callable
@@ -128,7 +129,9 @@ def _descent(parser: argparse.ArgumentParser, integer: Any, text: Any) -> None:
 def _shown(progress: bool | None) -> bool:
     if sys.stderr is None:
         return False
-    return sys.stderr.isatty() if progress is None else progress
+    if progress is None:
+        return sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
+    return progress
 
 
 def _suffix(output: str | None, *allowed: str) -> str:

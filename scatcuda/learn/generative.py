@@ -272,18 +272,21 @@ class GenerativeScattering:
             found.mean, found.whitening = tensors["mean"], tensors["whitening"]
             found.train_x, found.history = tensors["train_x"], tensors["history"].tolist()
             found._grey = facts["grey"] == "True"
+            if not len(found.train_x):  # of whose sides nothing would vouch
+                raise ValueError("it has no images")
             C, M, N = found.train_x.shape[1:]
             size = found._scattering((M, N)).output_shape
             wanted = (C * math.prod(size), found.dims)
             if tuple(found.whitening.shape) != wanted or found.mean.shape != wanted[:1]:
                 raise ValueError("its whitening is of other images")
-            found.generator = Generator(found.dims, (C, M, N), found.width)
+            with torch.device("meta"):  # the file says how large it is, and may lie
+                found.generator = Generator(found.dims, (C, M, N), found.width)
             weights = {
                 name.removeprefix("generator."): tensor
                 for name, tensor in tensors.items()
                 if name.startswith("generator.")
             }
-            found.generator.load_state_dict(weights)
+            found.generator.load_state_dict(weights, assign=True)
         except (KeyError, ValueError, RuntimeError, TypeError, OverflowError) as error:
             raise DataError(f"{os.fspath(path)}: no generative model ({error!s:.200})") from None
         found.generator.eval()

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..arguments import ArgumentError
 from ..program import Average, Axis, Group, Matrix, Pair, Program, Wavelet, X, parse
-from ..program.packing import Packed, filters_of, matrix_of
+from ..program.packing import Packed, cropped, filters_of, lowest_bins, matrix_of
 from ..program.plan import Plan
 from ..typing import Tier
 
@@ -250,19 +250,13 @@ def _resampled(U_hat: Tensor, psi: Tensor, step: Wavelet) -> Tensor:
     for axis, (k, crop) in enumerate(zip(step.fold, step.crop or (False,) * rank, strict=True)):
         dim, side = axis - rank, U_hat.shape[axis - rank]
         if crop:
-            bins = _lowest(side, side // k, psi.device)
+            bins = lowest_bins(side, side // k, psi.device)
             U_hat, psi = U_hat.index_select(dim, bins), psi.index_select(dim, bins) / k
         sizes += [1 if crop else k, side // k]
     product = U_hat.unsqueeze(-rank - 1) * psi
     if all(k == 1 for k in sizes[::2]):
         return product
     return product.reshape(*product.shape[:-rank], *sizes).mean(tuple(range(-2 * rank, 0, 2)))
-
-
-def _lowest(side: int, m: int, device: torch.device) -> Tensor:
-    """Where the lowest ``m`` frequencies are; the middle one of an even number is negative."""
-    bins = torch.arange(m, device=device)
-    return bins + (side - m) * (bins >= (m + 1) // 2)
 
 
 def _grouped(U: Tensor, psi: Tensor, step: Group, rank: int) -> Tensor:
@@ -346,12 +340,7 @@ def _weighted_products(
     rank = len(signal)
     axes = tuple(range(-rank, 0))
     grid = psi.shape[1:]
-    spectra = []
-    for spectrum in (a, b):
-        spectrum = spectrum / math.prod(spectrum.shape[-rank:])
-        for dim, m in zip(axes, grid, strict=True):
-            spectrum = spectrum.index_select(dim, _lowest(spectrum.shape[dim], m, a.device))
-        spectra.append(spectrum)
+    spectra = [cropped(spectrum / math.prod(spectrum.shape[-rank:]), grid) for spectrum in (a, b)]
     a, b = _paired(spectra[0], spectra[1], step, rank)
     products = (a * b.conj()).unsqueeze(-rank - 1) * psi  # [..., pairs, filters, *grid]
     means = []

@@ -12,17 +12,16 @@ S. Cheng, R. Morel, E. Allys, B. Ménard, S. Mallat, "Scattering spectra models 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .builder import Builder
-from .packing import Packed, pack_program
+from .packing import Packed, cropped, pack_program
 from .steps import X
 from .table import Program
 
@@ -51,11 +50,17 @@ class CovariancePlan:
         return tuple(side // k for side, k in zip(self.shape, self.folds(j), strict=True))
 
     @property
+    def steps(self) -> int:
+        """Those of the program, counted before they are made."""
+        J = self.scales
+        return 1 + 3 * J + math.comb(J + 1, 2) + math.comb(J + 2, 3)
+
+    @cached_property
     def pairs(self) -> list[tuple[int, int]]:
         """Scales ``(j1, j2)`` of S3."""
         return [*itertools.combinations_with_replacement(range(self.scales), 2)]
 
-    @property
+    @cached_property
     def triples(self) -> list[tuple[int, int, int]]:
         """Scales ``(j1, j2, j3)`` of S4."""
         return [*itertools.combinations_with_replacement(range(self.scales), 3)]
@@ -93,16 +98,22 @@ class CovariancePlan:
             "S3": (pairs, L, L, 2),
             "S4": (triples, L, L, L, 2),
         }
-        sizes = [int(np.prod(shape)) for shape in shapes.values()]
+        sizes = [math.prod(shape) for shape in shapes.values()]
         ends = [*itertools.accumulate(sizes)]
         slices = (slice(end - size, end) for end, size in zip(ends, sizes, strict=True))
         return dict(zip(shapes, zip(slices, shapes.values(), strict=True), strict=True))
 
-    def packed(self, wavelets: Iterator[Tensor], dtype: torch.dtype) -> Packed:
+    def packed(self, wavelets: Iterable[Tensor], dtype: torch.dtype) -> Packed:
         """``wavelets`` of one scale after the other, ``[L, *shape]``, real and in Fourier."""
-        psi = list(wavelets)
-        energy = [cropped(scale, self.grid(j)).square() for j, scale in enumerate(psi)]
-        return pack_program(self.program, [*psi, *energy], [], dtype)
+
+        def sets() -> Iterator[Tensor]:
+            energies = []
+            for j, psi in enumerate(wavelets):
+                energies.append(cropped(psi, self.grid(j)).square())
+                yield psi
+            yield from energies
+
+        return pack_program(self.program, sets(), [], dtype)
 
 
 def folds_of(shape: tuple[int, ...], octave: int, oversampling: int) -> tuple[int, ...]:
@@ -114,35 +125,3 @@ def folds_of(shape: tuple[int, ...], octave: int, oversampling: int) -> tuple[in
         return max(k for k in range(1, side // wanted + 1) if side % k == 0)
 
     return tuple(map(fold, shape))
-
-
-def cropped(f: Tensor, grid: tuple[int, ...]) -> Tensor:
-    """The lowest frequencies of ``f [..., *sides]``, in FFT order: as many as ``grid`` has."""
-    for axis, m in enumerate(grid):
-        dim = axis - len(grid)
-        side = f.shape[dim]
-        if m < side:
-            bins = torch.arange(m, device=f.device)
-            f = f.index_select(dim, bins + (side - m) * (bins >= (m + 1) // 2))
-    return f
-
-
-def index_table(
-    names: dict[str, tuple[list[tuple[int, ...]], int, bool]], L: int
-) -> dict[str, NDArray[np.int64] | list[str]]:
-    """What each number of a vector of statistics is: of each block its scales, how many angles a
-    number has, and whether there are two parts."""
-    columns: list[tuple[str, tuple[int, ...], tuple[int, ...], int]] = []
-    for name, (scales, angles, parts) in names.items():
-        for part in range(1 + parts):
-            for j in scales:
-                for theta in itertools.product(range(L), repeat=angles):
-                    columns.append((name, j, theta, part))
-    table: dict[str, NDArray[np.int64] | list[str]] = {"block": [name for name, *_ in columns]}
-    for i in range(3):
-        for key, at in (("j", 1), ("theta", 2)):
-            values = (entry[at] for entry in columns)
-            found = [v[i] if i < len(v) else -1 for v in values]  # type: ignore[arg-type,index]
-            table[f"{key}{i + 1}"] = np.array(found, dtype=np.int64)
-    table["part"] = np.array([part for *_, part in columns], dtype=np.int64)
-    return table

@@ -8,7 +8,7 @@ whole, with the band of each row. :func:`pack_program` packs them, :func:`filter
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -163,25 +163,30 @@ def turned(row: Tensor, matrix: Matrix) -> Tensor:
 
 def pack_program(
     program: Program,
-    psi: Sequence[Tensor | Bands],
+    psi: Iterable[Tensor | Bands],
     matrices: Sequence[Tensor],
     dtype: torch.dtype,
 ) -> Packed:
     """Filters and matrices of a program as the engines read them, on the CPU.
 
     Args:
-        psi: for each set ``[count, *sides]``, real and in Fourier, float64, or so many bands.
+        psi: for each set ``[count, *sides]``, real and in Fourier, float64, or so many bands; one
+            at a time is in memory where they are made one by one.
         matrices: ``[outputs, inputs]``, of turned rows the first, ``[inputs]``; float64.
         dtype: float32 or float64, of the result.
     Raises: ValueError: they are not those that the program has.
     """
-    _check_shapes("psi", psi, [(s.count, *s.sides) for s in program.sets])
     shapes = [(m.inputs,) if m.every else (m.outputs, m.inputs) for m in program.matrices]
     _check_shapes("matrices", matrices, shapes)
-    sets = [
-        pack_bands(several, dtype) if isinstance(several, Bands) else pack_set(several, dtype)
-        for several in psi
-    ]
+    wanted = [(s.count, *s.sides) for s in program.sets]
+    sets: list[tuple[list[int], Tensor]] = []
+    for several in psi:
+        _check_shapes("psi", [several], wanted[len(sets) : len(sets) + 1])
+        if isinstance(several, Bands):
+            sets.append(pack_bands(several, dtype))
+        else:
+            sets.append(pack_set(several, dtype))
+    _check_shapes("psi", [], wanted[len(sets) :])
     lows = [
         pack_turned(taps, matrix, dtype) if matrix.every else pack_matrix(taps, dtype)
         for matrix, taps in zip(program.matrices, matrices, strict=True)
@@ -226,6 +231,21 @@ def filters_of(packed: Packed, program: Program, index: int) -> Tensor:
     places = place.where(kept, psi.shape[0] - 1).flatten()
     found = psi.index_select(0, places).view(count, *sides)
     return found * math.prod(sides)
+
+
+def lowest_bins(side: int, m: int, device: torch.device) -> Tensor:
+    """Where the lowest ``m`` frequencies are; the middle one of an even number is negative."""
+    bins = torch.arange(m, device=device)
+    return bins + (side - m) * (bins >= (m + 1) // 2)
+
+
+def cropped(f: Tensor, grid: Sequence[int]) -> Tensor:
+    """The lowest frequencies of ``f [..., *sides]``, as many as ``grid`` has."""
+    for axis, m in enumerate(grid):
+        dim = axis - len(grid)
+        if m < f.shape[dim]:
+            f = f.index_select(dim, lowest_bins(f.shape[dim], m, f.device))
+    return f
 
 
 def matrix_of(packed: Packed, program: Program, index: int, rows: int | None = None) -> Tensor:

@@ -11,7 +11,7 @@ and shifts these are.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from .builder import Builder
-from .covariance import cropped, folds_of
-from .packing import Packed, pack_program
+from .covariance import folds_of
+from .packing import Packed, cropped, pack_program
 from .steps import X
 from .table import Program
 
@@ -134,7 +134,10 @@ class PhasePlan:
         for (kind, j1, j2), several in groups.items():
             # the mean of a(u) conj b(u + h), of which tau is the shift the other way
             sign = 1 if kind == "Cphase" else -1
-            shifts = {m: tuple(sign * n % s for n, s in zip(self.shift(m), self.shape, strict=True)) for m in several}  # fmt: skip # noqa: E501
+            shifts = {
+                m: tuple(sign * n % side for n, side in zip(self.shift(m), self.shape, strict=True))
+                for m in several
+            }
             listed = [*dict.fromkeys(shifts.values())]
             at = {h: i for i, h in enumerate(listed)}
             diagonal = [(t, t) for t in range(self.L)]
@@ -162,9 +165,16 @@ class PhasePlan:
         index = [places[m] for m in self.moments]
         return b.build(), index, [int(m in conjugates) for m in self.moments]
 
-    def packed(self, wavelets: Sequence[Tensor], dtype: torch.dtype) -> Packed:
-        """``wavelets`` of each scale, ``[L, M, N]``, real and in Fourier."""
-        plain = [cropped(psi, self.grid(j)) for j, psi in enumerate(wavelets)]
-        ones = [torch.ones(1, *self.grid(j), dtype=torch.float64) for j in range(self.J)]
-        sets = [*wavelets, *plain, *(psi.square() for psi in plain), *ones]
-        return pack_program(self.laid_out[0], sets, [], dtype)
+    def packed(self, wavelets: Iterable[Tensor], dtype: torch.dtype) -> Packed:
+        """``wavelets`` of one scale after the other, ``[L, M, N]``, real and in Fourier."""
+
+        def sets() -> Iterator[Tensor]:
+            weights = []
+            for j, psi in enumerate(wavelets):
+                weights.append(cropped(psi, self.grid(j)))
+                yield psi
+            yield from weights
+            yield from (weight.square() for weight in weights)
+            yield from (torch.ones(1, *w.shape[1:], dtype=torch.float64) for w in weights)
+
+        return pack_program(self.laid_out[0], sets(), [], dtype)

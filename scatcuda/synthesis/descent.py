@@ -159,13 +159,14 @@ def descend(
     Args:
         start: where from, ``[n, *shape]``, real and floating.
         losses: functions of such a tensor to a number, :class:`Loss` for one.
-        steps: iterations at most. It ends before where nothing gets smaller.
+        steps: iterations at most, those of what is resumed among them. It ends before where
+            nothing gets smaller.
         optimiser: ``"lbfgs"``, with a line search (strong Wolfe); or ``"adam"``.
         lr: the step's size; default 1 of L-BFGS, a hundredth of the start's deviation of Adam.
         memory: gradients that L-BFGS remembers; default 300, or as many as 256 MB hold.
         callback: called with every iteration's entry of the history and ``x``; where it returns
             True the descent ends.
-        progress: a bar on stderr.
+        progress: a bar on stderr; needs tqdm.
         checkpoint: a file that is written every ``every`` iterations and at the end.
         resume: a descent, or the file of one, that goes on: as if it had not been interrupted.
     Raises:
@@ -212,6 +213,7 @@ def descend(
             x.data.copy_(before.x)
             history, spent = list(before.history), before.seconds
             if before.state:
+                _check_state(before.state, optimiser, x)
                 groups = method.state_dict()["param_groups"]
                 method.load_state_dict({"state": {0: _on(before.state, x)}, "param_groups": groups})
         terms()
@@ -278,8 +280,8 @@ def _bar(steps: range, progress: bool) -> Any:
         return steps
     try:
         from tqdm import tqdm
-    except ImportError:
-        return steps
+    except ImportError as error:
+        raise ImportError("descend: progress needs tqdm: pip install tqdm") from error
     return tqdm(steps, unit="step")
 
 
@@ -317,6 +319,29 @@ def _restored(tensors: dict[str, Tensor]) -> dict[str, Any]:
     if "n_iter" in state:  # lists that are empty as yet
         state = {**{name: [] for name in ("old_dirs", "old_stps", "ro")}, **state}
     return state
+
+
+#: What the optimisers keep: of each name whether it is as large as what is optimised
+_STATES: dict[str, dict[str, bool]] = {
+    "lbfgs": {
+        "func_evals": False, "n_iter": False, "d": True, "t": False, "old_dirs": True,
+        "old_stps": True, "ro": False, "H_diag": False, "prev_flat_grad": True, "prev_loss": False,
+        "al": False,
+    },
+    "adam": {"step": False, "exp_avg": True, "exp_avg_sq": True},
+}  # fmt: skip
+
+
+def _check_state(state: dict[str, Any], optimiser: str, x: Tensor) -> None:
+    """Files may hold anything."""
+    names = _STATES[optimiser]
+    if not set(state) <= set(names):
+        raise ArgumentError(f"descend: resume must be of the optimiser {optimiser!r}")
+    for name, value in state.items():
+        for item in value if isinstance(value, list) else [value]:
+            size = item.numel() if isinstance(item, Tensor) else 1
+            if item is not None and size != (x.numel() if names[name] else 1):
+                raise ArgumentError(f"descend: resume has a {name!r} that is of other fields")
 
 
 def _on(state: dict[str, Any], like: Tensor) -> dict[str, Any]:

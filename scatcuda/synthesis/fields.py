@@ -81,7 +81,6 @@ def synthesise(
     statistics: Statistics | None = None,
     *,
     n: int = 1,
-    shape: Sequence[int] | None = None,
     init: Literal["gaussian", "noise"] | Tensor = "gaussian",
     losses: Sequence[Callable[[Tensor], Tensor]] = (),
     mask: Tensor | None = None,
@@ -103,11 +102,13 @@ def synthesise(
         statistics: from fields ``[n, *shape]`` to vectors ``[n, K]``, a module or a function;
             default scattering covariances of all octaves.
         n: how many.
-        shape: their sides where the target is none of a field; else as the target's.
         init: where to start: ``"gaussian"``, noise of the target's power spectrum,
-            :func:`gaussian_like`; ``"noise"``, white noise of its mean and variance; or fields.
-        losses: further losses to be added, :class:`Loss` or any function of the fields.
+            :func:`gaussian_like`, or where only statistics are known of their powers S2;
+            ``"noise"``, white noise of its mean and variance; or fields.
+        losses: further losses to be added, :class:`Loss` or any function of the fields; of levels
+            at the last.
         mask: 0 where a field stays as it was at the start, 1 where it is made; ``[*shape]``.
+            Without levels.
         ensemble: whether the mean of the fields' statistics is wanted, not those of each.
         levels: how many resolutions to go through, from fields ``2^(levels - 1)`` times smaller on,
             each beginning with what was made at the one before.
@@ -140,10 +141,10 @@ def synthesise(
         if statistics is None:
             statistics = ScatteringCovariance(sides).to(fields.device, fields.dtype)
         if levels > 1:
-            init = _coarser(fields, statistics, n, init, levels, seed, how)
+            if mask is not None:
+                raise ArgumentError(f"{caller}: a mask is for levels = 1; got levels = {levels}")
+            init = _coarser(fields, statistics, n, init, ensemble, levels, seed, how)
         model = _model(statistics, fields)
-    if shape is not None and tuple(shape) != tuple(sides):
-        raise ArgumentError(f"{caller}: shape must be {tuple(sides)}; got {tuple(shape)}")
     start = _start(caller, init, fields, model, (n, *sides), seed)
     terms: list[Callable[[Tensor], Tensor]] = [
         Loss(model, model.target, blocks=model.sizes, counts=model.counts, mean=ensemble),
@@ -282,12 +283,9 @@ class _Covariance:
             power = power.mean(-1, keepdim=True).expand_as(power)
         self.power = power
         self.units = None if covariance.normalise else covariance.units(power)
-        sizes: dict[str, int] = {}
-        for name in covariance.meta()["block"]:
-            sizes[str(name)] = sizes.get(str(name), 0) + 1
-        self.names, self.sizes = [*sizes], [*sizes.values()]
+        self.names, self.sizes = [*covariance.sizes], [*covariance.sizes.values()]
         # the others are near long before these: counting twice they come a quarter nearer
-        self.counts: list[float] | None = [1.0 + (name in ("S3", "S4")) for name in sizes]
+        self.counts: list[float] | None = [1.0 + (name in ("S3", "S4")) for name in self.names]
         self.target: Tensor
 
     @staticmethod
@@ -360,8 +358,10 @@ def _checked_fields(caller: str, x: Any, statistics: Statistics | None) -> Tenso
     shape = getattr(statistics, "input_shape", None)
     rank = len(shape) if shape is not None else min(2, x.ndim)
     if x.ndim not in (rank, rank + 1) or (shape is not None and x.shape[-rank:] != shape):
-        wanted = "[*shape] or [k, *shape]" if shape is None else f"[{shape}] or [k, {shape}]"
-        raise InputError(f"{caller}: a field must be {wanted}; got shape {tuple(x.shape)}")
+        sides = "*shape" if shape is None else ", ".join(map(str, shape))
+        raise InputError(
+            f"{caller}: a field must be [{sides}] or [k, {sides}]; got shape {tuple(x.shape)}"
+        )
     return x.detach() if x.ndim > rank else x.detach().unsqueeze(0)
 
 
@@ -381,13 +381,9 @@ def _start(
         return init.detach().expand(shape).to(model.target)
     if not isinstance(init, str) or init not in ("gaussian", "noise"):
         raise ArgumentError(f"{caller}: init must be 'gaussian', 'noise' or fields; got {init!r}")
-    if fields is None:  # of the variance that the powers tell
+    if fields is None:
         assert isinstance(model, _Covariance)
-        found = white_noise(shape, seed, model.target)
-        own = model.covariance.power(found[:1])[0]
-        root = (model.power.sum() / own.sum()).sqrt()
-        mean = model.target[0] * model.power.sum().sqrt()
-        return found * root + mean
+        return _of_powers(model, shape, seed, init == "gaussian")
     picked = fields[torch.arange(shape[0], device=fields.device) % len(fields)]
     if init == "noise":
         dims = tuple(range(1, picked.ndim))
@@ -397,9 +393,33 @@ def _start(
     return torch.stack(made)
 
 
+def _of_powers(model: _Covariance, shape: tuple[int, ...], seed: int, coloured: bool) -> Tensor:
+    """Noise of the mean and the powers of a target that is not there; white, or of the spectrum
+    that the powers tell of the wavelets' frequencies."""
+    covariance, dims = model.covariance, tuple(range(1, len(shape)))
+    power = model.power.double().cpu()
+    given, expected = torch.zeros(shape[1:]).double(), torch.zeros(shape[1:]).double()
+    for j in range(len(power)):
+        energy = covariance.wavelets(j).square()
+        ratio = power[j] / energy.mean(tuple(range(1, energy.ndim)))  # to that of white noise
+        given += torch.einsum("l,l...->...", ratio, energy)
+        expected += energy.sum(0)
+    if coloured:  # of a real field, both halves of the frequencies alike
+        given, expected = (
+            f + f.flip(*range(f.ndim)).roll((1,) * f.ndim, tuple(range(f.ndim)))
+            for f in (given, expected)
+        )
+        gain = torch.where(expected > 1e-6 * expected.max(), given / expected, 0.0).sqrt()
+    else:
+        gain = (given.sum() / expected.sum()).sqrt().expand(shape[1:])
+    spectrum = torch.fft.fftn(white_noise(shape, seed, model.target), dim=dims)
+    found = torch.fft.ifftn(spectrum * gain.to(model.target), dim=dims).real
+    return found + model.target[0] * model.power.sum().sqrt()
+
+
 def _coarser(
-    fields: Tensor, statistics: Statistics, n: int, init: Any, levels: int, seed: int,
-    how: Mapping[str, Any],
+    fields: Tensor, statistics: Statistics, n: int, init: Any, ensemble: bool, levels: int,
+    seed: int, how: Mapping[str, Any],
 ) -> Tensor:  # fmt: skip
     """Fields made at half the resolution, enlarged, with the fine details of noise."""
     caller = "synthesise"
@@ -417,7 +437,9 @@ def _coarser(
     coarse = _resized(fields, half)
     smaller = statistics.resized(half)
     start = _resized(init, half) if isinstance(init, Tensor) else init
-    made = synthesise(coarse, smaller, n=n, init=start, levels=levels - 1, seed=seed, **dict(how)).x
+    made = synthesise(
+        coarse, smaller, n=n, init=start, ensemble=ensemble, levels=levels - 1, seed=seed, **how
+    ).x
     noise = _start(caller, "gaussian", fields, _model(statistics, fields), (n, *sides), seed)
     return _resized(made, sides) + noise - _resized(_resized(noise, half), sides)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,17 +19,26 @@ from ..banks.morlet import directions
 from ..banks.oriented import ORIENTED, oriented
 from ..ops.constants import constants
 from ..ops.reference import modulus
-from ..program.covariance import CovariancePlan, cropped, index_table
-from ..program.packing import Packed
+from ..program.covariance import CovariancePlan
+from ..program.packing import cropped, filters_of
 from ..typing import Backend, BackendObject, Tier, Waves
-from .base import Engined, one_of
+from .base import one_of
+from .statistics import FieldStatistics
 
 _CALLER = "ScatteringCovariance"
 _COMPLEX = ("S3", "S4")
 _ROUNDING = 1e3  # squares of a unit in the last place that a power may be of nothing
 
 
-class ScatteringCovariance(Engined):
+class _Block(NamedTuple):
+    """Numbers of a kind: their scales, how many angles each has, and whether it has two parts."""
+
+    scales: list[tuple[int, ...]]
+    angles: int
+    parts: int
+
+
+class ScatteringCovariance(FieldStatistics):
     """Means, powers and covariances of wavelet coefficients and of their moduli: the statistics
     that tell a field's texture, from which another one with the same texture can be made
     (:func:`scatcuda.synthesis.synthesise`). Of images and of signals.
@@ -106,11 +116,13 @@ class ScatteringCovariance(Engined):
         self._normalise = boolean(_CALLER, "normalise", normalise)
         self._isotropic = boolean(_CALLER, "isotropic", isotropic)
         finer = integer(_CALLER, "oversampling", oversampling, 0, limits.SCALES)
-        self._plan = CovariancePlan(sides, self._J * Q, L, Q, finer)
-        self._scales_of_S3 = _columns(self._plan.pairs)
-        self._scales_of_S4 = _columns(self._plan.triples)
+        self._plan: CovariancePlan = CovariancePlan(sides, self._J * Q, L, Q, finer)
+        told = f"J Q = {self._J * Q} scales, whose steps, one for three of them,"
+        limits.at_most(_CALLER, told, self._plan.steps, limits.STEPS)
         numbers = len(self._plan.triples) * L**3
         limits.at_most(_CALLER, "the number of statistics", numbers, limits.PLANES)
+        self._scales_of_S3 = _columns(self._plan.pairs)
+        self._scales_of_S4 = _columns(self._plan.triples)
         with constants():
             self._mask = None if mask is None else _checked_mask(mask, sides)
         self._program = self._plan.program.text
@@ -128,24 +140,9 @@ class ScatteringCovariance(Engined):
         return self._J
 
     @property
-    def L(self) -> int:
-        """Number of angles."""
-        return self._plan.L
-
-    @property
     def Q(self) -> int:
         """Wavelets an octave."""
         return self._plan.Q
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Sides of the fields."""
-        return self.input_shape
-
-    @property
-    def filters(self) -> Waves:
-        """The name of the bank."""
-        return self._filters
 
     @property
     def normalise(self) -> bool:
@@ -163,14 +160,17 @@ class ScatteringCovariance(Engined):
         return self._mask
 
     @property
-    def oversampling(self) -> int:
-        """By how many octaves planes are finer."""
-        return self._plan.oversampling
-
-    @property
     def output_shape(self) -> tuple[int]:
         """``(K,)``, the numbers of a field."""
-        return (len(self.meta()["part"]),)
+        return (sum(self.sizes.values()),)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many numbers of a vector each block has, in their order."""
+        return {
+            name: block.parts * len(block.scales) * self.L**block.angles
+            for name, block in self._blocks().items()
+        }
 
     def wavelets(self, j: int) -> Tensor:
         """Those of scale ``j`` of ``J Q``, ``[L, *shape]``, real and in Fourier, float64."""
@@ -208,16 +208,25 @@ class ScatteringCovariance(Engined):
             >>> [str(meta[key][-1]) for key in ("block", "j1", "j2", "j3", "theta1", "theta2")]
             ['S4', '1', '1', '1', '3', '3']
         """
-        plan, fewer = self._plan, int(self._isotropic)
-        single: list[tuple[int, ...]] = [(j,) for j in range(plan.scales)]
-        names: dict[str, tuple[list[tuple[int, ...]], int, bool]] = {
-            "mean": ([()], 0, False),
-            "S1": (single, 1 - fewer, False),
-            "S2": (single, 1 - fewer, False),
-            "S3": ([*plan.pairs], 2 - fewer, not fewer),
-            "S4": ([*plan.triples], 3 - fewer, not fewer),
-        }
-        return index_table(names, plan.L)
+        names: list[str] = []
+        scales: list[tuple[int, ...]] = []
+        angles: list[tuple[int, ...]] = []
+        parts: list[int] = []
+        for name, block in self._blocks().items():
+            of_angles = [*itertools.product(range(self.L), repeat=block.angles)]
+            for part, j, theta in itertools.product(range(block.parts), block.scales, of_angles):
+                names.append(name)
+                scales.append(j)
+                angles.append(theta)
+                parts.append(part)
+
+        def column(rows: list[tuple[int, ...]], i: int) -> NDArray[np.int64]:
+            return np.array([row[i] if i < len(row) else -1 for row in rows], dtype=np.int64)
+
+        table: dict[str, NDArray[np.int64] | list[str]] = {"block": names}
+        for i in range(3):
+            table |= {f"j{i + 1}": column(scales, i), f"theta{i + 1}": column(angles, i)}
+        return {**table, "part": np.array(parts, dtype=np.int64)}
 
     # --- what it does ---
 
@@ -290,7 +299,7 @@ class ScatteringCovariance(Engined):
             tensor(16.)
         """
         x, y = self._checked(x, self._phi), self._checked(y, self._phi)
-        both, back = self._direct(x, y), self._direct(y, x)
+        both, back = self._direct(x, y)
         found = {"S2": both["S2"]}
         for name in _COMPLEX:
             found |= {f"{name}xy": both[name], f"{name}yx": back[name]}
@@ -328,20 +337,18 @@ class ScatteringCovariance(Engined):
                 f"{_CALLER}: a vector of statistics must have shape (..., {K}); got "
                 f"{tuple(vector.shape)}"
             )
-        plan, fewer = self._plan, int(self._isotropic)
-        shapes = {"S1": (plan.scales,), "S2": (plan.scales,)}
-        shapes |= {"S3": (len(plan.pairs),), "S4": (len(plan.triples),)}
-        blocks, at = {"mean": vector[..., 0]}, 1
-        for name, scales in shapes.items():
-            count = {"S1": 1, "S2": 1, "S3": 2, "S4": 3}[name] - fewer
-            shape = (*scales, *(plan.L,) * count)
-            size = math.prod(shape)
-            parts = [
-                vector[..., at + p * size : at + (p + 1) * size].unflatten(-1, shape)
-                for p in range(1 + (name in _COMPLEX and not fewer))
-            ]
-            at += size * len(parts)
-            blocks[name] = torch.complex(*parts) if len(parts) > 1 else parts[0]
+        blocks: dict[str, Tensor] = {}
+        for (name, block), numbers in zip(
+            self._blocks().items(), vector.split([*self.sizes.values()], -1), strict=True
+        ):
+            shape = (len(block.scales), *(self.L,) * block.angles)
+            if name == "mean":
+                blocks[name] = numbers.squeeze(-1)
+            elif block.parts == 1:
+                blocks[name] = numbers.unflatten(-1, shape)
+            else:
+                both = numbers.unflatten(-1, (2, *shape))
+                blocks[name] = torch.complex(*both.unbind(-len(shape) - 1))
         return blocks
 
     def extra_repr(self) -> str:
@@ -355,30 +362,32 @@ class ScatteringCovariance(Engined):
 
     # --- how ---
 
-    _psi: Tensor
-    _psi_support: Tensor
-    _phi: Tensor
-    _phi_support: Tensor
+    def _blocks(self) -> dict[str, _Block]:
+        plan, fewer = self._plan, int(self._isotropic)
+        single: list[tuple[int, ...]] = [(j,) for j in range(plan.scales)]
+        parts = 2 - fewer  # isotropic ones are real
+        return {
+            "mean": _Block([()], 0, 1),
+            "S1": _Block(single, 1 - fewer, 1),
+            "S2": _Block(single, 1 - fewer, 1),
+            "S3": _Block([*plan.pairs], 2 - fewer, parts),
+            "S4": _Block([*plan.triples], 3 - fewer, parts),
+        }
 
     def _make(self, dtype: torch.dtype) -> dict[str, Tensor]:
-        if self._mask is not None:
-            grids = {j: self._plan.grid(j) for j in range(self._plan.scales)}
-            made = {f"_wavelets_{j}": self.wavelets(j).to(dtype) for j in grids}
-            for j, grid in {-1: self.shape, **grids}.items():
-                made[f"_weights_{j}"] = _pooled(self._mask, grid).to(dtype)
-            return {**made, "_phi": torch.zeros(0, dtype=dtype)}
         packed = self._plan.packed(map(self.wavelets, range(self._plan.scales)), dtype)
-        return {f"_{name}": t for name, t in packed._asdict().items() if name != "phi"} | {
-            "_phi": packed.phi  # what is looked at last tells the dtype
-        }
+        weights: dict[str, Tensor] = {}
+        if self._mask is not None:
+            grids = {-1: self.shape, **{j: self._plan.grid(j) for j in range(self._plan.scales)}}
+            weights = {f"_weights_{j}": _pooled(self._mask, g).to(dtype) for j, g in grids.items()}
+        return {**weights, **self._constants_of(packed)}
 
     def _moments(self, x: Tensor) -> dict[str, Tensor]:
         """The statistics before they are normalised."""
         if self._mask is not None:
-            found = self._direct(x, x)
+            (found,) = self._direct(x)
             return {**found, "S2": found["P"]}
-        packed = Packed(self._psi, self._psi_support, self._phi, self._phi_support)
-        S = self._scattered(x, packed, self._program)
+        S = self._scattered(x, self._packed, self._program)
         blocks = {
             name: S[..., where].unflatten(-1, shape) if shape else S[..., where].squeeze(-1)
             for name, (where, shape) in self._plan.blocks.items()
@@ -418,20 +427,15 @@ class ScatteringCovariance(Engined):
         return found
 
     def _checked_reference(self, reference: Tensor, like: Tensor) -> Tensor:
-        wanted = like.shape[-2:]
-        if not isinstance(reference, Tensor):
+        if not self._normalise:
+            raise InputError(f"{_CALLER}: where normalise is False there is no reference")
+        shape = reference.shape if isinstance(reference, Tensor) else ()
+        pairs = zip(reversed(like.shape[:-2]), reversed(shape[:-2]), strict=False)
+        fits = len(shape) <= like.ndim and all(theirs in (1, ours) for ours, theirs in pairs)
+        if shape[-2:] != like.shape[-2:] or not fits:
             raise InputError(
-                f"{_CALLER}: reference must be a torch.Tensor; got {type(reference).__name__}"
-            )
-        lead = reference.shape[:-2]
-        for ours, theirs in zip(reversed(like.shape[:-2]), reversed(lead), strict=False):
-            if theirs not in (1, ours):
-                wanted = torch.Size()
-        if not self._normalise or reference.shape[-2:] != wanted or len(lead) > like.ndim - 2:
-            why = "where normalise is False there is none" if not self._normalise else ""
-            raise InputError(
-                f"{_CALLER}: reference must be powers of shape (..., {like.shape[-2]}, "
-                f"{like.shape[-1]}) that fit x; got {tuple(reference.shape)}{why and '; ' + why}"
+                f"{_CALLER}: reference must be a tensor of powers (..., {like.shape[-2]}, "
+                f"{like.shape[-1]}) that fit x; got {type(reference).__name__} {tuple(shape)}"
             )
         return reference.to(like)
 
@@ -443,50 +447,55 @@ class ScatteringCovariance(Engined):
         j1, j2, _ = self._scales_of_S4
         return S4 * first[..., j1, :, None, None] * second[..., j2, None, :, None]
 
-    def _direct(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """The moments of two fields, plane by plane: ``"P"`` are the powers of ``x``."""
+    def _direct(self, *fields: Tensor) -> list[dict[str, Tensor]]:
+        """The moments of a field plane by plane, or of two: of the first with the second and of the
+        second with the first; ``"P"`` are the powers of the first."""
         plan, rank = self._plan, len(self._plan.shape)
-        dims, axes = tuple(range(-rank, 0)), range(plan.scales)
-        psi = [self._wavelets_of(j, x) for j in axes]
-        spectra = [torch.fft.fftn(f, dim=dims) for f in (x, y)]
-        weights = [self._weights(j, x) for j in axes]
+        dims, scales = tuple(range(-rank, 0)), range(plan.scales)
+        psi = [filters_of(self._packed, plan.program, j) for j in scales]
+        weights = [self._weights(j, fields[0]) for j in scales]
 
-        def mean(f: Tensor, j: int) -> Tensor:
-            return (f * weights[j]).sum(dims)
-
-        def planes(f_hat: Tensor, j: int, wavelets: Tensor) -> Tensor:
+        def planes(f_hat: Tensor, j: int) -> Tensor:
             """``f * psi`` on the grid of scale j, ``[..., L, *grid]``."""
             grid = plan.grid(j)
             ratio = math.prod(grid) / math.prod(f_hat.shape[-rank:])
-            product = cropped(f_hat, grid).unsqueeze(-rank - 1) * cropped(wavelets, grid)
+            product = cropped(f_hat, grid).unsqueeze(-rank - 1) * cropped(psi[j], grid)
             return torch.fft.ifftn(product, dim=dims) * ratio
 
-        W = [[planes(f_hat, j, psi[j]) for j in axes] for f_hat in spectra]
+        spectra = [torch.fft.fftn(f, dim=dims) for f in fields]
+        W = [[planes(f_hat, j) for j in scales] for f_hat in spectra]
         U = [[modulus(w) for w in several] for several in W]
         U_hat = [[torch.fft.fftn(u, dim=dims) for u in several] for several in U]
-        S1 = torch.stack([mean(U[0][j], j) for j in axes], -2)
-        P = torch.stack([mean(U[0][j].square(), j) for j in axes], -2)
-        S2 = torch.stack([mean(W[0][j] * W[1][j].conj(), j) for j in axes], -2)
-        S3, S4 = {}, {}
-        for j3 in axes:
+        orders = [(0, 0)] if len(fields) == 1 else [(0, 1), (1, 0)]
+        S3: list[dict[tuple[int, ...], Tensor]] = [{} for _ in orders]
+        S4: list[dict[tuple[int, ...], Tensor]] = [{} for _ in orders]
+        for j3 in scales:
             # of all moduli up to this scale [..., L, L, *grid], by their angle and the wavelet's
-            V = [[planes(u_hat[j], j3, psi[j3]) for j in range(j3 + 1)] for u_hat in U_hat]
-            w = W[0][j3] * weights[j3]
-            for j2 in range(j3 + 1):
-                S3[j2, j3] = (w.unsqueeze(-rank - 2) * V[1][j2].conj()).sum(dims)
-                for j1 in range(j2 + 1):
-                    a = (V[0][j1] * weights[j3]).flatten(-rank).transpose(-3, -2)
-                    b = V[1][j2].flatten(-rank).transpose(-3, -2)
-                    S4[j1, j2, j3] = (a @ b.mH).movedim(-3, -1)
-        mean_x = (x * self._weights(-1, x)).sum(dims)
-        found = {"mean": mean_x, "S1": S1, "S2": S2, "P": P}
-        found["S3"] = torch.stack([S3[pair] for pair in plan.pairs], -3)
-        found["S4"] = torch.stack([S4[triple] for triple in plan.triples], -4)
-        return found
+            V = [[planes(u_hat[j], j3) for j in range(j3 + 1)] for u_hat in U_hat]
+            for (x, y), third, fourth in zip(orders, S3, S4, strict=True):
+                w = (W[x][j3] * weights[j3]).unsqueeze(-rank - 2)
+                for j2 in range(j3 + 1):
+                    third[j2, j3] = (w * V[y][j2].conj()).sum(dims)
+                    b = V[y][j2].flatten(-rank).transpose(-3, -2)
+                    for j1 in range(j2 + 1):
+                        a = (V[x][j1] * weights[j3]).flatten(-rank).transpose(-3, -2)
+                        fourth[j1, j2, j3] = (a @ b.mH).movedim(-3, -1)
 
-    def _wavelets_of(self, j: int, like: Tensor) -> Tensor:
-        kept = self.__dict__.get(f"_wavelets_{j}")
-        return self.wavelets(j).to(like) if kept is None else kept
+        def means(of: list[Tensor]) -> Tensor:
+            each = (f * w for f, w in zip(of, weights, strict=True))
+            return torch.stack([f.sum(dims) for f in each], -2)
+
+        return [
+            {
+                "mean": (fields[x] * self._weights(-1, fields[x])).sum(dims),
+                "S1": means(U[x]),
+                "P": means([u.square() for u in U[x]]),
+                "S2": means([a * b.conj() for a, b in zip(W[x], W[y], strict=True)]),
+                "S3": torch.stack([third[pair] for pair in plan.pairs], -3),
+                "S4": torch.stack([fourth[triple] for triple in plan.triples], -4),
+            }
+            for (x, y), third, fourth in zip(orders, S3, S4, strict=True)
+        ]
 
     def _weights(self, j: int, like: Tensor) -> Tensor:
         """Those of the positions of a scale's grid, or of the field's (-1), of sum 1."""

@@ -16,25 +16,27 @@ from .. import limits
 from ..arguments import ArgumentError, InputError, angles, integer, pair, plain
 from ..banks.oriented import ORIENTED, oriented
 from ..ops.reference import modulus
-from ..program.covariance import cropped
-from ..program.packing import Packed
+from ..program.packing import cropped, filters_of
 from ..program.phases import CLASSES, PhasePlan
 from ..typing import Backend, BackendObject, Tier, Waves
-from .base import Engined, one_of
+from .base import one_of
+from .statistics import FieldStatistics
 
 _CALLER = "WaveletPhaseHarmonics"
 
 
 class Normalisation(NamedTuple):
     """Means and deviations of a field's planes, by which others' moments are divided: of ``|W x|``
-    and of ``[W x]^p``, ``[..., J, L]`` and ``[..., J, L, powers]``, the latter's powers ``2^i``."""
+    ``[..., J, L]``, and of ``[W x]^p`` ``[..., J, L, J]`` for ``p = 2^i``, 0 for i
+    beyond the scale.
+    """
 
     means: Tensor
     of_moduli: Tensor
     of_phases: Tensor
 
 
-class WaveletPhaseHarmonics(Engined):
+class WaveletPhaseHarmonics(FieldStatistics):
     """Covariances of wavelet coefficients of real periodic images whose phases are multiplied, so
     that those of different scales interfere: what tells filaments from the noise of their spectrum.
 
@@ -114,10 +116,12 @@ class WaveletPhaseHarmonics(Engined):
         finer = integer(_CALLER, "oversampling", oversampling, 0, limits.SCALES)
         about = J * L * (1 + 2 * A * dn) * (1 + J * L)
         limits.at_most(_CALLER, "the number of moments", about, 64 * limits.CHANNELS)
-        self._plan = PhasePlan(sides, J, L, A, dn, dj, dl, names, shifts, finer)
+        self._plan: PhasePlan = PhasePlan(sides, J, L, A, dn, dj, dl, names, shifts, finer)
         program, self._places, self._conjugated = self._plan.laid_out
         if not self._plan.moments:
             raise ArgumentError(f"{_CALLER}: classes {[*classes]} have no moments with J = {J}")
+        told = "the number of products, of which moments are some,"
+        limits.at_most(_CALLER, told, program.channels, 64 * limits.CHANNELS)
         self._program = program.text
         self.input_shape: tuple[int, ...] = sides
         self._use(backend, tier, workspace)
@@ -131,21 +135,6 @@ class WaveletPhaseHarmonics(Engined):
     def J(self) -> int:
         """Number of scales."""
         return self._plan.J
-
-    @property
-    def L(self) -> int:
-        """Number of angles."""
-        return self._plan.L
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Size ``(M, N)`` of the images."""
-        return self.input_shape
-
-    @property
-    def filters(self) -> Waves:
-        """The name of the bank."""
-        return self._filters
 
     @property
     def normalise(self) -> str | None:
@@ -193,8 +182,7 @@ class WaveletPhaseHarmonics(Engined):
         if isinstance(x, Proxy):
             return self._leaf(x, reference=reference)
         x = self._checked(x, self._phi)
-        packed = Packed(self._psi, self._psi_support, self._phi, self._phi_support)
-        S = self._scattered(x, packed, self._program)
+        S = self._scattered(x, self._packed, self._program)
         found = torch.complex(
             S.index_select(-1, self._real), S.index_select(-1, self._real + 1) * self._sign
         )
@@ -232,12 +220,10 @@ class WaveletPhaseHarmonics(Engined):
             x_hat = torch.fft.fft2(x)
             means, moduli, phases = [], [], []
             for j in range(plan.J):
-                psi = self.wavelets(j).to(x)
-                powers = [2**i for i in range(plan.J)]
+                psi = filters_of(self._packed, plan.laid_out[0], j)
                 of_power = []
-                for i, p in enumerate(powers):
-                    # on the grid where it is paired: that of a scale i finer
-                    grid = plan.grid(max(j - i, 0))
+                for i in range(j + 1):  # [W]^(2^i), on the grid where it is paired, of scale j - i
+                    grid = plan.grid(j - i)
                     scale = math.prod(grid) / math.prod(plan.shape)
                     product = cropped(x_hat, grid).unsqueeze(-3) * cropped(psi, grid)
                     W = torch.fft.ifft2(product) * scale
@@ -245,10 +231,11 @@ class WaveletPhaseHarmonics(Engined):
                     if i == 0:
                         means.append(size.mean((-2, -1)))
                         moduli.append(size.var((-2, -1), correction=0).sqrt())
-                    V = torch.polar(size, W.angle() * p) if p > 1 else W
+                    V = torch.polar(size, W.angle() * 2**i) if i else W
                     centre = V.mean((-2, -1)).abs().square()
                     of_power.append((size.square().mean((-2, -1)) - centre).clamp_min(0).sqrt())
-                phases.append(torch.stack(of_power, -1))
+                found_j = torch.stack(of_power, -1)
+                phases.append(torch.nn.functional.pad(found_j, (0, plan.J - j - 1)))
             found = Normalisation(
                 torch.stack(means, -2), torch.stack(moduli, -2), torch.stack(phases, -3)
             )
@@ -282,10 +269,6 @@ class WaveletPhaseHarmonics(Engined):
 
     # --- how ---
 
-    _psi: Tensor
-    _psi_support: Tensor
-    _phi: Tensor
-    _phi_support: Tensor
     _real: Tensor  # of each moment its channel; of which means it is to be freed, by which
     _sign: Tensor  # deviations it is divided
     _first: Tensor
@@ -302,7 +285,7 @@ class WaveletPhaseHarmonics(Engined):
                 return j * L + theta
             return plan.J * L + (j * L + theta) * plan.J + p.bit_length() - 1
 
-        packed = plan.packed([self.wavelets(j) for j in range(plan.J)], dtype)
+        packed = plan.packed(map(self.wavelets, range(plan.J)), dtype)
         moments = plan.moments
         integers = {
             "_real": self._places,
@@ -319,5 +302,4 @@ class WaveletPhaseHarmonics(Engined):
         made["_is_S00"] = torch.tensor(
             [m.kind == "S00" for m in moments], dtype=dtype, device="cpu"
         )
-        made |= {f"_{name}": t for name, t in packed._asdict().items() if name != "phi"}
-        return {**made, "_phi": packed.phi}  # what is looked at last tells the dtype
+        return {**made, **self._constants_of(packed)}

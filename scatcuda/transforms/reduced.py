@@ -53,21 +53,13 @@ class ReducedCovariance(nn.Module):
         self.scales: bool = boolean(_CALLER, "scales", scales)
         self.input_shape: tuple[int, ...] = covariance.input_shape
         plan, L = covariance._plan, covariance.L
-        whole, half = (trigonometric(L, shift) for shift in (0.0, 0.5))
-        single: list[tuple[int, ...]] = [(j,) for j in range(plan.scales)]
-        kinds: dict[str, Sequence[tuple[int, ...]]] = {
-            "S1": single,
-            "S2": single,
-            "S3": plan.pairs,
-            "S4": plan.triples,
-        }
-        self._along: dict[str, tuple[NDArray[np.float64], ...]] = {
-            "whole": (whole if self.angles else np.eye(L),),
-            "half": (half if self.angles else np.eye(L),),
-        }
-        for name, listed in kinds.items():
-            matrix = along_scales(listed) if self.scales and name in ("S3", "S4") else None
-            self._along[name] = (np.eye(len(listed)) if matrix is None else matrix,)
+        # by the part, real or imaginary, and by the block; None: as it is
+        self._of_last_angle: tuple[Tensor | None, ...] = (None, None)
+        self._of_scales: dict[str, Tensor] = {}
+        if self.angles:
+            self._of_last_angle = trigonometric(L), trigonometric(L, 0.5)
+        if self.scales:
+            self._of_scales = {"S3": along_scales(plan.pairs), "S4": along_scales(plan.triples)}
         # no buffer: what averages or casts those would change which numbers these are
         self._kept: Tensor | None = None
 
@@ -144,30 +136,32 @@ class ReducedCovariance(nn.Module):
         lead = blocks["mean"].ndim
         for name, count in (("S1", 1), ("S2", 1), ("S3", 2), ("S4", 3)):
             block = blocks[name]
-            several = [block.real, block.imag] if block.is_complex() else [block]
-            for part, which in zip(several, ("whole", "half"), strict=False):
-                part = self._applied(part, self._along[name][0], lead)
-                for angle in range(count - fewer):
-                    last = angle == count - fewer - 1
-                    matrix = self._along[which if last else "whole"][0]
-                    part = self._applied(part, matrix, lead + 1 + angle)
+            parts_of = (block.real, block.imag) if block.is_complex() else (block,)
+            for part, last in zip(parts_of, self._of_last_angle, strict=False):
+                part = _applied(part, self._of_scales.get(name), lead)
+                for angle in range(1, count - fewer):
+                    part = _applied(part, self._of_last_angle[0], lead + angle)
+                if count > fewer:
+                    part = _applied(part, last, lead + count - fewer)
                 parts.append(part.flatten(lead))
         return torch.cat(parts, -1)
 
-    @staticmethod
-    def _applied(part: Tensor, matrix: NDArray[np.float64], dim: int) -> Tensor:
-        along = torch.as_tensor(matrix, dtype=part.dtype, device=part.device)
-        return (part.movedim(dim, -1) @ along.mT).movedim(-1, dim)
+
+def _applied(part: Tensor, matrix: Tensor | None, dim: int) -> Tensor:
+    """A matrix along a dimension."""
+    if matrix is None:
+        return part
+    return (part.movedim(dim, -1) @ matrix.to(part).mT).movedim(-1, dim)
 
 
-def trigonometric(L: int, shift: float = 0.0) -> NDArray[np.float64]:
-    """An orthonormal basis ``[L, L]`` of functions of ``L`` angles of half a turn: cosines and
-    sines of ``k`` waves; with ``shift`` = 1/2 of ``k + 1/2``, of functions that change their sign
-    with half a turn.
+def trigonometric(L: int, shift: float = 0.0) -> Tensor:
+    """An orthonormal basis ``[L, L]``, float64, of functions of ``L`` angles of half a turn:
+    cosines and sines of ``k`` waves; with ``shift`` = 1/2 of ``k + 1/2``, of functions that change
+    their sign with half a turn.
 
     Example:
         >>> basis = trigonometric(5, 0.5)
-        >>> bool(np.abs(basis @ basis.T - np.eye(5)).max() < 1e-12)
+        >>> bool((basis @ basis.T - torch.eye(5)).abs().max() < 1e-12)
         True
     """
     theta = 2 * math.pi * np.arange(L) / L
@@ -180,10 +174,10 @@ def trigonometric(L: int, shift: float = 0.0) -> NDArray[np.float64]:
         for wave in waves if 0 < frequency < L / 2 else waves[:1]:
             row = wave(frequency * theta)
             rows.append(row / np.linalg.norm(row))
-    return np.stack(rows)
+    return torch.from_numpy(np.stack(rows))
 
 
-def along_scales(listed: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
+def along_scales(listed: Sequence[tuple[int, ...]]) -> Tensor:
     """The orthonormal cosine transform along the first of several scales, the others as far from it
     as they are; where a group's first, second, … scale was, its first, second, … frequency."""
     groups: dict[tuple[int, ...], list[int]] = {}
@@ -196,4 +190,4 @@ def along_scales(listed: Sequence[tuple[int, ...]]) -> NDArray[np.float64]:
         cosines = np.cos(math.pi * np.outer(k, k + 0.5) / n) * math.sqrt(2 / n)
         cosines[0] /= math.sqrt(2)
         matrix[np.ix_(places, places)] = cosines
-    return matrix
+    return torch.from_numpy(matrix)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from devices import ENGINES, check_transform
 
-from scatcuda import ScatteringCovariance, WaveletPhaseHarmonics
+from scatcuda import Scattering2D, ScatteringCovariance, WaveletPhaseHarmonics
 from scatcuda.synthesis import synthesise
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES, indirect=True)
@@ -38,6 +38,16 @@ def test_phase_harmonics(engine, normalise, device):
     z = x.double().requires_grad_()
     make(backend="reference").double()(z).abs().square().sum().backward()
     assert (y.grad.cpu() - z.grad).norm() <= 1e-3 * z.grad.norm()
+
+
+def test_what_excites_a_unit(engine, device):
+    pytest.importorskip("sklearn")
+    from scatcuda.learn.analysis.explain import maximise
+
+    module = Scattering2D(J=1, shape=(8, 8), L=4).to(device)
+    found = maximise(lambda x: module(x)[:, 1].mean((1, 2)), (8, 8), steps=10, device=device)
+    assert found.x.device.type == device.type
+    assert found.history[-1]["loss"] < found.history[0]["loss"]
 
 
 def test_synthesis(engine, device):

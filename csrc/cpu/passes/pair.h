@@ -8,7 +8,7 @@
 //
 //   Σ (ψ̂(k) + ψ̂(−k)) Re z + i (ψ̂(k) − ψ̂(−k)) Im z.
 //
-// Twin: reference.pair.
+// Twins: reference._products, reference._weighted_products.
 #pragma once
 
 #include "group.h"
@@ -27,11 +27,10 @@ struct Weights {
   int64_t apart = 0;  // numbers from one part of one filter to the next
   T* table = nullptr;
 
-  static int64_t most_reach(int64_t side) { return side / 2; }
   // Numbers of the table, whatever the filters keep
   static int64_t most_numbers(const Grid& g, int64_t filters) {
-    const auto all = [](int64_t side) { return 2 * most_reach(side) + 1; };
-    const int64_t entries = all(g.first) * all(g.middle) * (most_reach(g.last) + 1);
+    const auto all = [](int64_t side) { return side / 2 * 2 + 1; };
+    const int64_t entries = all(g.first) * all(g.middle) * (g.last / 2 + 1);
     return 2 * filters * round_up(entries + full_lanes<T>, full_lanes<T>);
   }
 
@@ -43,8 +42,7 @@ struct Weights {
     const int64_t sides[] = {g.first, g.middle, g.last};
     for (int axis = 0; axis < 3; ++axis) {
       const int64_t head = ends[axis][0], tail = ends[axis][1], side = sides[axis];
-      reach[axis] = min(side / 2, max(head - 1, side - tail));
-      if (reach[axis] < 0) reach[axis] = 0;
+      reach[axis] = max(0, min(side / 2, max(head - 1, side - tail)));
     }
     apart = round_up(rows() * columns() + full_lanes<T>, full_lanes<T>);
   }

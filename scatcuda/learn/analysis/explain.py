@@ -84,6 +84,7 @@ def maximise(
     levels: tuple[float, float] = (0.0, 1.0),
     seed: int = 0,
     steps: int = 100,
+    device: str | torch.device = "cpu",
     **how: Any,
 ) -> Descent:
     """Images that excite a unit most: of ``score(x) - smoothness · total variation``.
@@ -96,6 +97,7 @@ def maximise(
         smoothness: how much images that vary from pixel to pixel cost.
         levels: the darkest and the brightest pixel there may be.
         seed: of the noise.
+        device: where the images are.
         steps, **how: as :func:`scatcuda.synthesis.descend` takes them.
     Returns: the descent; ``x`` are the images.
     Raises: ValueError, TypeError: an argument is none of these, or ``score`` gives another shape.
@@ -115,7 +117,7 @@ def maximise(
     if not (isinstance(smoothness, int | float) and 0 <= smoothness < math.inf):
         raise ArgumentError(f"{caller}: smoothness must be 0 or more; got {smoothness!r}")
     generator = torch.Generator().manual_seed(integer(caller, "seed", seed, 0, 2**63 - 1))
-    start = 0.1 * torch.randn(n, *sides, generator=generator)
+    start = 0.1 * torch.randn(n, *sides, generator=generator).to(device)
 
     def image(z: Tensor) -> Tensor:
         return low + (high - low) * torch.sigmoid(4 * z)
