@@ -6,11 +6,13 @@ CMakeLists.txt is the recipe; here CMake is called with what the environment ask
 Environment:
     SCATCUDA_CUDA    auto (default): compile csrc/cuda where there is an nvcc; 0: never; 1: or fail
     SCATCUDA_ARCHS   GPU architectures, default "75;80;86;90;100;120"; native: of the GPUs here
+    SCATCUDA_JAX     auto (default): what scatcuda.jax needs, where jaxlib is; 0: never; 1: or fail
     SCATCUDA_WERROR  1: warnings are errors, and so are spilled registers (the test build)
     CUDA_HOME        a CUDA toolkit; default: /usr/local/cuda, or that of the nvcc on PATH
     CXX, CXXFLAGS    as usual
 """
 
+import importlib.util
 import json
 import os
 import re
@@ -193,6 +195,7 @@ def options() -> dict[str, str]:
         "SCATCUDA_WERROR": "ON" if os.environ.get("SCATCUDA_WERROR") == "1" else "OFF",
         "CMAKE_CXX_FLAGS": os.environ.get("CXXFLAGS", ""),
         "SCATCUDA_CUDA": "OFF",
+        "SCATCUDA_JAX": jax_headers(),
     }
     if cxx := os.environ.get("CXX"):
         given["CMAKE_CXX_COMPILER"] = ";".join(shlex.split(cxx))
@@ -202,6 +205,20 @@ def options() -> dict[str, str]:
         given["CUDAToolkit_ROOT"] = str(home)
         given["CMAKE_CUDA_ARCHITECTURES"] = ";".join(with_ptx(architectures(home)))
     return given
+
+
+def jax_headers() -> str:
+    """The folder of jaxlib's headers of XLA's foreign functions, "" for none."""
+    mode = os.environ.get("SCATCUDA_JAX", "auto")
+    if mode not in ("auto", "0", "1"):
+        raise SystemExit(f"SCATCUDA_JAX must be auto, 0 or 1; got {mode!r}")
+    found = importlib.util.find_spec("jaxlib") if mode != "0" else None
+    for place in (found and found.submodule_search_locations) or ():
+        if Path(place, "include/xla/ffi/api/ffi.h").exists():
+            return str(Path(place, "include"))
+    if mode == "1":
+        raise SystemExit("SCATCUDA_JAX=1, but jaxlib is not here, or too old: pip install jax")
+    return ""
 
 
 def with_ptx(archs: list[str]) -> list[str]:

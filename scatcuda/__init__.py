@@ -70,7 +70,7 @@ __all__ = sorted(_HOME)
 
 # Packages that are imported by their own names, found as attributes too
 _HOME |= dict.fromkeys(("config", "data", "draw", "learn", "limits", "program", "typing"), "")
-_HOME |= dict.fromkeys(("numpy", "synthesis", "transforms"), "") | {"__version__": "version"}
+_HOME |= dict.fromkeys(("jax", "numpy", "synthesis", "transforms"), "") | {"__version__": "version"}
 
 if not TYPE_CHECKING:
     __getattr__ = found_later(__name__, _HOME)

@@ -31,7 +31,8 @@ from numpy.typing import ArrayLike, NDArray
 from .arguments import InputError
 from .environment import check_on_import
 from .frontends import design
-from .frontends.library import get_num_threads, set_num_threads
+from .frontends.library import Plan, get_num_threads, set_num_threads
+from .program.arrays import Packed
 
 __all__ = [
     "HarmonicScattering3D",
@@ -47,7 +48,7 @@ __all__ = [
 check_on_import()
 
 
-class Transform(design.Transform[NDArray[Any]]):
+class Transform(design.Transform[NDArray[Any], Plan]):
     """A transform of arrays; it can be pickled and used by many threads at a time.
 
     Example:
@@ -102,6 +103,9 @@ class Transform(design.Transform[NDArray[Any]]):
         inner[:, channels] = given.reshape(len(signals), -1, *plan.output_shape[1:])
         gradient = plan.backward(signals, inner, get_num_threads())
         return gradient.reshape(*lead, *self.input_shape)
+
+    def _made(self, packed: Packed) -> Plan:
+        return Plan(self._design.program, packed)
 
     def _signals(self, x: ArrayLike) -> tuple[NDArray[Any], tuple[int, ...]]:
         """``[batch, *input_shape]``, contiguous, and the leading dimensions."""

@@ -16,7 +16,7 @@ from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import ParamSpec, TypeVar
+from typing_extensions import ParamSpec, Self, TypeVar
 
 from ..arguments import InputError, channels_last, one_of
 from ..banks.angles import pack_rotations
@@ -32,7 +32,8 @@ from ..program.signals import cascades_of
 from .library import Plan
 
 Array = TypeVar("Array")
-Made = TypeVar("Made", bound="Transform[Any]")
+Engine = TypeVar("Engine")  # what computes it in numbers of one type
+Made = TypeVar("Made", bound="Transform[Any, Any]")
 P = ParamSpec("P")
 Pack = Callable[[np.dtype[Any]], Packed]
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
@@ -53,12 +54,14 @@ class Design:
     dtypes: tuple[np.dtype[Any], ...] = (SINGLE, DOUBLE)  # in which it can be computed
 
 
-class Transform(Generic[Array]):
+class Transform(Generic[Array, Engine]):
     """A transform that is called with arrays; each front end says with which."""
 
-    def __init__(self, design: Design, plan: Plan | None = None) -> None:
+    def __init__(self, design: Design, plan: Engine | None = None) -> None:
         self._design = design
-        self._plans = {} if plan is None else {plan.dtype: plan}
+        self._plans: dict[np.dtype[Any], Engine] = {}
+        if plan is not None:  # of a file, in one type
+            self._plans[design.dtypes[0]] = plan
         self._lock = threading.Lock()
         self._again: Callable[[], Any] | None = None
 
@@ -93,14 +96,21 @@ class Transform(Generic[Array]):
             raise TypeError(f"{self} cannot be pickled: load it where it is wanted")
         return self._again, ()
 
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self  # nothing of it changes
+
     # --- for those who write a front end ---
 
-    def _plan(self, dtype: np.dtype[Any]) -> Plan:
-        """The C library's plan; filters are made when their type is first asked for."""
+    def _plan(self, dtype: np.dtype[Any]) -> Engine:
+        """A plan of the C library; filters are made when their type is first asked for."""
         with self._lock:
             if dtype not in self._plans:
-                self._plans[dtype] = Plan(self._design.program, self._design.pack(dtype))
+                self._plans[dtype] = self._made(self._design.pack(dtype))
             return self._plans[dtype]
+
+    def _made(self, packed: Packed) -> Engine:
+        """The plan of these filters."""
+        raise NotImplementedError
 
     def _checked(self, shape: tuple[int, ...], dtype: Any) -> np.dtype[Any]:
         """In which numbers an input of this shape and type is computed."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..program.arrays import Packed
 
-__all__ = ["Plan", "get_num_threads", "library", "set_num_threads"]
+__all__ = ["Plan", "get_num_threads", "library", "library_file", "set_num_threads"]
 
 _FORWARD, _BACKWARD = 0, 1
 _ALIGNMENT = 64
@@ -79,21 +79,22 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 }  # fmt: skip
 
 
-def library_file() -> Path:
-    """Where the library is."""
-    path = Path(__file__).parents[1] / "lib/libscatcuda.so"
-    if not path.exists():
-        raise ImportError(
-            f"scatcuda: {path.name} is not beside the package: it was not built. Install scatcuda "
-            "again, or where it is run from its sources, call setup.py build_ext --inplace"
-        )
-    return path
+def library_file(name: str = "scatcuda") -> Path | None:
+    """Where a library of the build is, if it has one of this name."""
+    path = Path(__file__).parents[1] / f"lib/lib{name}.so"
+    return path if path.exists() else None
 
 
 @cache
 def library() -> ctypes.CDLL:
     """Functions by their names without ``scatcuda_``."""
-    found = ctypes.CDLL(str(library_file()))
+    path = library_file()
+    if path is None:
+        raise ImportError(
+            "scatcuda: libscatcuda.so is not beside the package, it was not built: install "
+            "scatcuda again, or in its sources call setup.py build_ext --inplace"
+        )
+    found = ctypes.CDLL(str(path))
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(found, f"scatcuda_{name}")
         function.restype, function.argtypes = result, arguments
@@ -162,10 +163,10 @@ class Plan:
         if getattr(self, "_plan", None):
             self._destroy(self._plan)
 
-    @property
-    def address(self) -> int:
-        """Of the C library's plan, as long as this object lives."""
-        return int(self._plan.value or 0)
+    def release(self) -> c_void_p:
+        """The C library's plan, for who destroys it in this object's place."""
+        plan, self._plan = self._plan, c_void_p()
+        return plan
 
     def forward(self, x: NDArray[Any], threads: int) -> NDArray[Any]:
         """``x [batch, *signal]``, contiguous and of the plan's type, to

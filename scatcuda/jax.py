@@ -1,0 +1,191 @@
+"""Scattering transforms of JAX's arrays: the C library behind XLA's foreign functions, on CPUs and,
+where the build has an engine for them, on GPUs. PyTorch is not imported.
+
+The transforms take the arguments of PyTorch's modules of their names and give their numbers; arrays
+of float64, where JAX has them (``jax_enable_x64``), are computed in float64, all others in float32.
+They may stand anywhere in ``jit``, ``vmap`` and ``grad``; the gradient is the engine's own, and has
+none itself. XLA gathers arrays that are sharded, unless ``jax.shard_map`` is told otherwise.
+
+>>> import jax
+>>> import jax.numpy as jnp
+>>> from scatcuda.jax import Scattering2D
+>>> scattering = Scattering2D(J=2, shape=(32, 32))
+>>> images = jax.random.normal(jax.random.key(0), (16, 3, 32, 32))
+>>> jax.jit(scattering)(images).shape
+(16, 3, 81, 8, 8)
+>>> jax.grad(lambda x: scattering(x).sum())(images).shape
+(16, 3, 32, 32)
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import secrets
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .environment import check_on_import
+from .frontends import design
+from .frontends.library import Plan, library_file
+from .program.arrays import Packed
+
+try:
+    import jax
+    import jax.numpy as jnp
+    from jax import ShapeDtypeStruct, ffi
+except ImportError as _error:
+    raise ImportError(
+        "scatcuda.jax needs JAX 0.5 or newer: pip install 'scatcuda[jax]'"
+    ) from _error
+
+__all__ = [
+    "HarmonicScattering3D",
+    "RotoTranslationScattering2D",
+    "Scattering1D",
+    "Scattering2D",
+    "Transform",
+    "load",
+]
+
+check_on_import()
+
+
+class _Kept(NamedTuple):
+    """A plan that the process keeps, as compiled programs name it."""
+
+    fingerprint: int
+    dtype: np.dtype[Any]
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+
+class Transform(design.Transform[jax.Array, _Kept]):
+    """A transform of arrays; it can be pickled, and its object is forgotten by nothing that was
+    compiled: what XLA compiled for it works as long as the process.
+
+    Example:
+        >>> transform: Transform = Scattering2D(J=1, shape=(8, 8))
+        >>> transform, transform.input_shape, transform.output_shape
+        (Scattering2D(J=1, shape=(8, 8), L=8, max_order=1), (8, 8), (9, 4, 4))
+    """
+
+    def __call__(self, x: Any) -> jax.Array:
+        """Scattering coefficients of the signals ``x [..., *input_shape]``.
+
+        Returns: ``[..., *output_shape]``, in float64 of float64, else in float32.
+        Raises: TypeError, ValueError: ``x`` is no such array of real numbers.
+        Example:
+            >>> Scattering2D(J=1, shape=(8, 8))(jnp.ones((2, 8, 8))).shape
+            (2, 9, 4, 4)
+        """
+        signals = jnp.asarray(x)
+        dtype = self._checked(signals.shape, signals.dtype)
+        plan = self._plan(dtype)
+        S: jax.Array = _scattering(plan, signals.astype(dtype))
+        if self._design.kept is not None:
+            S = jnp.take(S, self._design.kept, axis=-len(plan.output_shape))
+        lead = signals.shape[: signals.ndim - len(self.input_shape)]
+        S = S.reshape(*lead, *self.output_shape)
+        if self._design.factors is not None:
+            S = S * jnp.asarray(self._design.factors, S.dtype)
+        return S
+
+    def _made(self, packed: Packed) -> _Kept:
+        return _kept(Plan(self._design.program, packed), _fingerprint(self._design.program, packed))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _scattering(plan: _Kept, x: jax.Array) -> jax.Array:
+    lead = x.shape[: x.ndim - len(plan.input_shape)]
+    result = ShapeDtypeStruct((*lead, *plan.output_shape), plan.dtype)
+    return _call("scatcuda_forward", result, plan, x)
+
+
+def _forward(plan: _Kept, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return _scattering(plan, x), x
+
+
+def _backward(plan: _Kept, x: jax.Array, g: jax.Array) -> tuple[jax.Array]:
+    return (_call("scatcuda_backward", ShapeDtypeStruct(x.shape, plan.dtype), plan, x, g),)
+
+
+_scattering.defvjp(_forward, _backward)
+
+
+def _call(name: str, result: ShapeDtypeStruct, plan: _Kept, *arrays: jax.Array) -> jax.Array:
+    called = ffi.ffi_call(name, result, vmap_method="broadcast_all")
+    found: jax.Array = called(*arrays, plan=np.int64(plan.fingerprint))
+    return found
+
+
+# --- what XLA calls -------------------------------------------------------------------------------
+
+
+@cache
+def _handlers() -> ctypes.CDLL:
+    """The library of ``csrc/jax/handlers.cpp``, whose functions XLA knows by their names then."""
+    path = library_file("scatcuda_jax")
+    if path is None:
+        raise ImportError(
+            "scatcuda.jax: this build has nothing for JAX: install JAX first, then scatcuda again "
+            "with --no-build-isolation"
+        )
+    found = ctypes.CDLL(str(path))
+    found.scatcuda_jax_keep.restype = None
+    found.scatcuda_jax_keep.argtypes = [ctypes.c_int64, ctypes.c_void_p]
+    for task in ("forward", "backward"):
+        for platform, infix in (("cpu", ""), ("CUDA", "cuda_")):
+            handler = ffi.pycapsule(getattr(found, f"scatcuda_jax_{infix}{task}"))
+            ffi.register_ffi_target(f"scatcuda_{task}", handler, platform=platform)
+    return found
+
+
+def _kept(plan: Plan, fingerprint: int) -> _Kept:
+    """The plan as one that the process keeps; the same one twice is kept once."""
+    told = _Kept(fingerprint, plan.dtype, plan.input_shape, plan.output_shape)
+    _handlers().scatcuda_jax_keep(fingerprint, plan.release())
+    return told
+
+
+def _fingerprint(program: str, packed: Packed) -> int:
+    """Of a program and its filters, the same in every process: compiled programs hold it, and may
+    be read from a cache."""
+    digest = hashlib.blake2b(program.encode("ascii"), digest_size=8)
+    for table in packed:
+        digest.update(f"{table.dtype}{table.shape}".encode())
+        digest.update(np.ascontiguousarray(table).data)
+    return int.from_bytes(digest.digest(), "little", signed=True)
+
+
+_named = design.front(Transform, __name__)
+Scattering1D: Callable[..., Transform] = _named("Scattering1D", design.scattering1d)
+Scattering2D: Callable[..., Transform] = _named("Scattering2D", design.scattering2d)
+HarmonicScattering3D: Callable[..., Transform] = _named("HarmonicScattering3D", design.harmonic3d)
+RotoTranslationScattering2D: Callable[..., Transform] = _named(
+    "RotoTranslationScattering2D", design.rototranslation
+)
+
+
+def load(path: str | os.PathLike[str]) -> Transform:
+    """The transform of a plan file, of any kind: ``save_plan`` of a module wrote it, or ``scatcuda
+    export``.
+
+    Args:
+        path: its name. Files are not trusted; see ``SECURITY.md``.
+    Returns: the transform, in the file's type; ``output_shape`` is that of its program.
+    Raises: OSError: it cannot be read; ValueError: it is no plan file, or an altered one.
+    Example:
+        >>> import tempfile, scatcuda
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     scatcuda.Scattering2D(J=1, shape=(8, 8)).save_plan(f"{folder}/plan.scat")
+        ...     load(f"{folder}/plan.scat")(jnp.ones((8, 8))).shape
+        5352
+        (9, 4, 4)
+    """
+    told, plan = design.loaded(path)
+    return Transform(told, _kept(plan, secrets.randbits(62)))

@@ -1,0 +1,173 @@
+"""Scattering as a transformer of scikit-learn on NumPy alone: PyTorch is not imported. With
+networks, GPUs and images in files :class:`scatcuda.learn.ScatteringTransformer` does more.
+
+    rows [n, numbers of a signal]  ->  S  ->  pool  ->  log  ->  rows [n, d]
+
+>>> from scatcuda.sklearn import ScatteringTransformer
+>>> from sklearn.datasets import load_digits
+>>> from sklearn.linear_model import RidgeClassifierCV
+>>> from sklearn.pipeline import make_pipeline
+>>> X, y = load_digits(return_X_y=True)
+>>> model = make_pipeline(ScatteringTransformer(J=1, shape=(8, 8)), RidgeClassifierCV())
+>>> bool(model.fit(X[:900], y[:900]).score(X[900:], y[900:]) > 0.95)
+True
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self
+
+from .arguments import boolean, integer, one_of
+from .numpy import Scattering1D, Scattering2D, Transform
+
+try:
+    from sklearn.base import BaseEstimator, TransformerMixin
+    from sklearn.utils.validation import check_is_fitted
+except ImportError as _error:
+    raise ImportError(
+        "scatcuda.sklearn needs scikit-learn 1.6 or newer: pip install scikit-learn"
+    ) from _error
+
+__all__ = ["ScatteringTransformer"]
+
+_NAME = "ScatteringTransformer"
+
+
+class ScatteringTransformer(TransformerMixin, BaseEstimator):
+    """Scattering coefficients as rows of features, for scikit-learn's pipelines.
+
+    Args:
+        J: number of scales.
+        shape: of a signal that comes as a row of ``X [n, prod(shape)]``, or as ``X [n, *shape]``:
+            ``(M, N)``, or with channels ``(C, M, N)``; with ``Q`` ``(N,)`` or ``(C, N)``. None:
+            ``fit`` takes it from ``X``.
+        L, max_order: as for :func:`scatcuda.numpy.Scattering2D`.
+        Q: of signals: wavelets an octave.
+        pool: None, or ``"mean"`` over positions.
+        log: the logarithm of orders 1 and above, ``log(S + eps_)``.
+        scattering: another transform of :mod:`scatcuda.numpy`, such as
+            ``RotoTranslationScattering2D(3, (64, 64))``; then ``J`` to ``Q`` are not looked at.
+        batch_size: signals computed at a time.
+    Attributes:
+        shape_: that of a signal.
+        n_features_in_: numbers of a signal.
+        eps_: 1e-6 of the root mean square of the training signals.
+    Raises:
+        TypeError, ValueError: in ``fit`` and ``transform``, an argument or ``X`` is not as above.
+    Source: J. Bruna and S. Mallat, "Invariant scattering convolution networks", PAMI 2013.
+    Example:
+        >>> X = np.random.default_rng(0).normal(size=(5, 256))
+        >>> ScatteringTransformer(J=4, Q=4, shape=(256,), pool="mean").fit_transform(X).shape
+        (5, 29)
+    """
+
+    shape_: tuple[int, ...]
+    n_features_in_: int
+    eps_: float
+
+    def __init__(
+        self,
+        J: int = 3,
+        shape: tuple[int, ...] | None = None,
+        L: int = 8,
+        max_order: int = 2,
+        Q: int | tuple[int, ...] | None = None,
+        pool: Literal["mean"] | None = None,
+        log: bool = False,
+        scattering: Transform | None = None,
+        batch_size: int = 128,
+    ) -> None:
+        self.J = J
+        self.shape = shape
+        self.L = L
+        self.max_order = max_order
+        self.Q = Q
+        self.pool = pool
+        self.log = log
+        self.scattering = scattering
+        self.batch_size = batch_size
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Takes the shape of the signals and, for ``log``, their size."""
+        if self.pool is not None:
+            one_of(_NAME, "pool", self.pool, ("mean",))
+        boolean(_NAME, "log", self.log)
+        integer(_NAME, "batch_size", self.batch_size, 1)
+        given = self._array(X)
+        shape = given.shape[1:] if self.shape is None else tuple(self.shape)
+        if not shape or given.shape[1:] not in (shape, (math.prod(shape),)):
+            raise ValueError(
+                f"{_NAME}: X must be [n, *shape] or [n, prod(shape)] with shape = {shape}; got "
+                f"{given.shape}"
+            )
+        if not len(given):
+            raise ValueError(f"{_NAME}: X must have at least one signal; got {given.shape}")
+        self.shape_, self.n_features_in_ = shape, math.prod(shape)
+        size = float(np.sqrt(np.mean(np.square(given, dtype=np.float64))))
+        self.eps_ = 1e-6 * size or 1e-6
+        self._made = self._transform()
+        return self
+
+    def transform(self, X: Any) -> NDArray[Any]:
+        """Features ``[n, d]`` of signals."""
+        check_is_fitted(self, "shape_")
+        given = self._array(X)
+        if given.shape[1:] not in (self.shape_, (self.n_features_in_,)):
+            raise ValueError(
+                f"{_NAME}: X must be [n, *shape] or [n, prod(shape)] with shape = {self.shape_}; "
+                f"got {given.shape}"
+            )
+        step = int(self.batch_size)
+        starts = range(0, max(len(given), 1), step)
+        rows = [self._features(given[first : first + step]) for first in starts]
+        return np.concatenate(rows)
+
+    def _features(self, X: NDArray[Any]) -> NDArray[Any]:
+        made = self._made
+        S = made(X.reshape(len(X), *self.shape_))
+        rank = len(made.output_shape)
+        if self.pool and rank > 1:
+            S = S.mean(tuple(range(S.ndim - rank + 1, S.ndim)), keepdims=True)
+        if self.log:
+            higher = np.asarray(made.meta()["order"]) > 0
+            by_channel = np.moveaxis(S, -rank, 0)  # the same memory
+            by_channel[higher] = np.log(by_channel[higher] + self.eps_)
+        return S.reshape(len(X), -1)
+
+    def _transform(self) -> Transform:
+        rank = 1 if self.Q is not None else 2
+        if self.scattering is not None:
+            if not isinstance(self.scattering, Transform):
+                found = type(self.scattering).__name__
+                raise TypeError(
+                    f"{_NAME}: scattering must be a transform of scatcuda.numpy; got {found}"
+                )
+            sides = self.scattering.input_shape
+            if self.shape_[-len(sides) :] != sides:
+                raise ValueError(
+                    f"{_NAME}: scattering must be of signals of shape {self.shape_}; got one of "
+                    f"{sides}"
+                )
+            return self.scattering
+        if len(self.shape_) < rank:
+            wanted = "two sides, or Q be given of signals" if rank == 2 else "a side"
+            raise ValueError(f"{_NAME}: shape must have {wanted}; got {self.shape_}")
+        if self.Q is not None:
+            return Scattering1D(self.J, self.shape_[-1], self.Q, max_order=self.max_order)
+        return Scattering2D(self.J, self.shape_[-2:], self.L, self.max_order)
+
+    def _array(self, X: Any) -> NDArray[Any]:
+        given = np.asarray(X)
+        if given.ndim < 2 or given.dtype.kind not in "fiub":
+            raise ValueError(
+                f"{_NAME}: X must be an array [n, …] of real numbers; got {given.dtype} "
+                f"{given.shape}"
+            )
+        if given.dtype.kind == "f" and not np.isfinite(given).all():
+            raise ValueError(f"{_NAME}: X must be finite; it holds NaN or infinity")
+        return given

@@ -1,0 +1,450 @@
+"""Front ends: the transforms by PyTorch's modules, by NumPy's and by JAX's arrays are the same."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import multiprocessing
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import scatcuda
+import scatcuda.numpy
+import scatcuda.sklearn
+from scatcuda.banks.boxes import lowest_of
+from scatcuda.banks.morlet import Recipe
+from scatcuda.frontends import library
+
+pytest.importorskip("jax")
+import jax
+import jax.numpy as jnp
+
+import scatcuda.jax
+
+TRANSFORMS = {
+    "images": ("Scattering2D", {"J": 2, "shape": (33, 30), "L": 5}),
+    "images, tight": ("Scattering2D", {"J": 2, "shape": (16, 18), "filters": "tight"}),
+    "images, order 3": ("Scattering2D", {"J": 3, "shape": (24, 24), "L": 2, "max_order": 3}),
+    "images, padded": ("Scattering2D", {"J": 1, "shape": (12, 8), "pre_pad": True}),
+    "images, paths": ("Scattering2D", {"J": 2, "shape": (16, 16), "paths": [(1,), (0, 9), ()]}),
+    "signals": ("Scattering1D", {"J": 5, "shape": 700, "Q": 4}),
+    "signals, sums": ("Scattering1D", {"J": 4, "shape": 300, "T": "global", "aliases": "sum"}),
+    "signals, strides": ("Scattering1D", {"J": 4, "shape": 256, "stride": 4, "padding": "zeros"}),
+    "rotations": ("RotoTranslationScattering2D", {"J": 2, "shape": (24, 20), "L": 4}),
+    "rotations, angles": (
+        "RotoTranslationScattering2D",
+        {"J": 2, "shape": (16, 16), "L": 4, "average": "space", "normalisation": "scatnet"},
+    ),
+    "rotations, means": (
+        "RotoTranslationScattering2D",
+        {"J": 2, "shape": (16, 16), "L": 4, "pool": "mean", "padding": "periodic"},
+    ),
+    "densities": ("HarmonicScattering3D", {"J": 1, "shape": (8, 6, 10), "L": 2, "order_0": True}),
+    "densities, folded": (
+        "HarmonicScattering3D",
+        {"J": 2, "shape": (8, 8, 12), "L": 1, "fold": True, "integral_powers": (1.0, 2.0)},
+    ),
+}
+EVERY = pytest.mark.parametrize("case", TRANSFORMS)
+ARRAYS = pytest.mark.parametrize("front", [scatcuda.numpy, scatcuda.jax], ids=["numpy", "jax"])
+
+
+def made(front: Any, case: str) -> Any:
+    name, arguments = TRANSFORMS[case]
+    return getattr(front, name)(**arguments)
+
+
+def signals(transform: Any, *lead: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(*lead, *transform.input_shape))
+
+
+@pytest.fixture
+def x64():
+    with jax.enable_x64(True):
+        yield
+
+
+def by_torch(case: str, x: np.ndarray, g: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    module = made(scatcuda, case)
+    module = module.double() if x.dtype == np.float64 else module
+    given = torch.from_numpy(x).requires_grad_()
+    S = module(given)
+    S.backward(torch.ones_like(S) if g is None else torch.from_numpy(g))
+    return S.detach().numpy(), given.grad.numpy()
+
+
+def by_arrays(front: Any, case: str, x: np.ndarray, g: np.ndarray) -> tuple[Any, Any]:
+    transform = made(front, case)
+    if front is scatcuda.numpy:
+        return transform(x), transform.gradient(x, g)
+    S, pull_back = jax.vjp(transform, jnp.asarray(x))
+    return np.asarray(S), np.asarray(pull_back(jnp.asarray(g))[0])
+
+
+@ARRAYS
+@EVERY
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_front_ends_agree(front, case, dtype, x64):
+    """Values and gradients are PyTorch's, by the same engine."""
+    transform = made(front, case)
+    x = signals(transform, 2, 3).astype(dtype)
+    g = np.random.default_rng(1).normal(size=(2, 3, *transform.output_shape)).astype(dtype)
+    S, gradient = by_arrays(front, case, x, g)
+    wanted, wanted_gradient = by_torch(case, x, g)
+    assert S.dtype == gradient.dtype == dtype
+    tolerance = 1e-12 if dtype == np.float64 else 1e-6
+    for found, right, most in ((S, wanted, 1), (gradient, wanted_gradient, 2)):
+        assert found.shape == right.shape
+        assert np.abs(found - right).max() <= most * tolerance * np.abs(right).max()
+
+
+@ARRAYS
+@EVERY
+def test_they_say_the_same_of_themselves(front, case):
+    transform, module = made(front, case), made(scatcuda, case)
+    assert transform.input_shape == tuple(module.input_shape)
+    assert transform.output_shape == tuple(module.output_shape)
+    meta, wanted = transform.meta(), module.meta()
+    assert meta.keys() == wanted.keys()
+    for name, values in wanted.items():
+        assert str(meta[name]) == str(values)
+    assert repr(transform).startswith(TRANSFORMS[case][0])
+
+
+@ARRAYS
+def test_leading_dimensions_and_types(front):
+    transform = made(front, "images")
+    x = signals(transform, 4).astype(np.float32)
+    whole = np.asarray(transform(x))
+    assert np.array_equal(transform(x[0]), whole[0])
+    assert transform(x[:0]).shape == (0, *transform.output_shape)
+    assert transform(x.reshape(2, 2, *x.shape[1:])).shape == (2, 2, *transform.output_shape)
+    turned = np.asfortranarray(x)[:, ::-1, ::-1]
+    assert np.array_equal(transform(turned), transform(turned.copy()))
+    pixels = (np.abs(x) * 50).astype(np.uint8)
+    assert np.array_equal(transform(pixels), transform(pixels.astype(np.float32)))
+    half = x.astype(np.float16)
+    assert np.asarray(transform(half)).dtype == np.float32
+    assert np.array_equal(transform(half), transform(half.astype(np.float32)))
+    assert np.array_equal(transform(x > 0), transform((x > 0).astype(np.float32)))
+
+
+@ARRAYS
+def test_what_is_no_signal_is_refused(front):
+    transform = made(front, "images")
+    for wrong, kind, sentence in (
+        (np.zeros((33, 31)), ValueError, r"x must have shape \(..., 33, 30\); got \(33, 31\)"),
+        (np.zeros(33), ValueError, r"x must have shape"),
+        (np.zeros((2, 33, 30, 3)), ValueError, "channels-last"),
+        (np.zeros((33, 30), np.complex64), ValueError, "x must be real; got complex64"),
+    ):
+        with pytest.raises(
+            kind, match=f"Scattering2D: {sentence}" if "x" in sentence else sentence
+        ):
+            transform(wrong)
+    with pytest.raises((TypeError, ValueError)):
+        transform(np.array(["a"]))
+    with pytest.raises(ValueError, match="both sides of shape must be at least 2"):
+        front.Scattering2D(J=5, shape=(8, 8))
+    with pytest.raises(ValueError, match="filters must be one of 'morlet', 'tight'; got 'haar'"):
+        front.Scattering2D(J=1, shape=(8, 8), filters="haar")
+    with pytest.raises(ValueError, match="psi of filters must have shape"):
+        front.Scattering2D(J=1, shape=(8, 8), filters=(np.ones((1, 8, 8, 8)), np.ones((8, 8))))
+    with pytest.raises(ValueError, match="T must not be 0"):
+        front.Scattering1D(J=3, shape=128, T=0)
+    with pytest.raises(TypeError):
+        front.Scattering2D(J=1, shape=(8, 8), backend="native")  # there is one engine
+
+
+def test_gradient_wants_what_the_call_gives():
+    transform = made(scatcuda.numpy, "images")
+    x = signals(transform, 2)
+    with pytest.raises(ValueError, match="g must be an array of real numbers of shape"):
+        transform.gradient(x, np.ones((3, *transform.output_shape)))
+
+
+@ARRAYS
+def test_filters_of_ones_own(front):
+    padded, J, L = scatcuda.banks.padded_shape((16, 12), 2), 2, 3
+    bank = scatcuda.banks.tight_bank(padded, J, L)
+    x = np.random.default_rng(0).normal(size=(2, 16, 12)).astype(np.float32)
+    wanted = scatcuda.Scattering2D(J, (16, 12), L, filters=bank)(torch.from_numpy(x)).numpy()
+    for given in (bank, (bank.psi.numpy(), bank.phi.numpy())):
+        assert np.array_equal(front.Scattering2D(J, (16, 12), L, filters=given)(x), wanted)
+    with pytest.raises(ValueError, match="filters cannot be used: separable_factors"):
+        front.Scattering2D(J, (16, 12), L, filters=(bank.psi, np.eye(*padded)))(x)
+
+
+@ARRAYS
+def test_plan_files(front, tmp_path):
+    covariance = scatcuda.ScatteringCovariance((32, 32), 3, 2, normalise=False)
+    path = tmp_path / "plan.scat"
+    scatcuda.Scattering2D(J=2, shape=(16, 16)).save_plan(path)
+    x = np.random.default_rng(0).normal(size=(3, 16, 16)).astype(np.float32)
+    transform = front.load(path)
+    assert np.array_equal(transform(x), made_by_torch(x))
+    assert transform.output_shape == (81, 4, 4)
+    assert not transform.meta()
+    assert covariance.input_shape == (32, 32)
+    if front is scatcuda.numpy:
+        with pytest.raises(ValueError, match="x must be float32 as the plan is; got float64"):
+            transform(x.astype(np.float64))
+    with pytest.raises(TypeError, match="cannot be pickled: load it"):
+        pickle.dumps(transform)
+    damaged = bytearray(path.read_bytes())
+    damaged[200] ^= 1
+    path.write_bytes(bytes(damaged))
+    with pytest.raises(ValueError):
+        front.load(path)
+    with pytest.raises(OSError):
+        front.load(tmp_path / "nothing.scat")
+
+
+def made_by_torch(x: np.ndarray) -> np.ndarray:
+    return scatcuda.Scattering2D(J=2, shape=(16, 16))(torch.from_numpy(x)).numpy()
+
+
+@ARRAYS
+def test_pickles_and_copies(front):
+    transform = made(front, "signals")
+    x = signals(transform, 2).astype(np.float32)
+    again = pickle.loads(pickle.dumps(transform))
+    assert repr(again) == repr(transform)
+    assert np.array_equal(again(x), transform(x))
+    assert copy.deepcopy(transform) is transform
+
+
+# --- NumPy ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def threads():
+    before = library._threads
+    yield scatcuda.numpy.set_num_threads
+    library._threads = before
+
+
+def test_threads_give_the_same_bits(threads):
+    transform = scatcuda.numpy.Scattering2D(J=2, shape=(32, 32))
+    x = signals(transform, 24)
+    found = []
+    for count in (1, 2, 5):
+        threads(count)
+        assert scatcuda.numpy.get_num_threads() == count
+        S = transform(x)
+        found.append((S, transform.gradient(x, S)))
+    for S, gradient in found[1:]:
+        assert np.array_equal(S, found[0][0])
+        assert np.array_equal(gradient, found[0][1])
+    for wrong in (0, -1, 1.5, "2"):
+        with pytest.raises((TypeError, ValueError), match="set_num_threads: count must be"):
+            threads(wrong)
+
+
+def test_many_threads_call_one_transform(threads):
+    threads(2)
+    transform = scatcuda.numpy.Scattering2D(J=2, shape=(32, 32))
+    x = signals(transform, 8).astype(np.float32)
+    wanted = transform(x)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(np.array_equal(S, wanted) for S in pool.map(transform, [x] * 12))
+
+
+def _in_child(x: np.ndarray) -> np.ndarray:
+    return scatcuda.numpy.Scattering2D(J=2, shape=(32, 32))(x)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning", "ignore:.*fork.*:RuntimeWarning")
+def test_a_child_has_threads_of_its_own(threads):
+    threads(2)
+    x = np.random.default_rng(0).normal(size=(8, 32, 32)).astype(np.float32)
+    wanted = _in_child(x)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert np.array_equal(pool.apply_async(_in_child, (x,)).get(timeout=60), wanted)
+
+
+def test_memory_of_many_transforms_is_given_back():
+    def resident() -> int:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * 4096
+
+    def use() -> None:
+        transform = scatcuda.numpy.Scattering2D(J=2, shape=(64, 64))
+        transform(np.zeros((4, 64, 64), np.float32))
+
+    for _ in range(5):
+        use()
+    gc.collect()
+    before = resident()
+    for _ in range(60):
+        use()
+    gc.collect()
+    assert resident() - before < 16e6  # a plan alone takes 0.8 MB
+
+
+@pytest.mark.parametrize("front", ["numpy", "jax", "sklearn"])
+def test_pytorch_is_not_imported(front):
+    program = (
+        f"import sys, numpy as np, scatcuda.{front} as front\n"
+        "if front.__name__.endswith('sklearn'):\n"
+        "    X = front.ScatteringTransformer(J=1).fit_transform(np.ones((2, 8, 8)))\n"
+        "else:\n"
+        "    for make in (front.Scattering2D(1, (8, 8)), front.Scattering1D(3, 128),\n"
+        "                 front.RotoTranslationScattering2D(1, (8, 8)),\n"
+        "                 front.HarmonicScattering3D(1, (8, 8, 8), L=1)):\n"
+        "        make(np.ones((2, *make.input_shape)))\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_names_are_those_that_are_found():
+    """What is told type checkers is what there is."""
+    for name in scatcuda.__all__:
+        assert getattr(scatcuda, name) is not None
+    for name in scatcuda.banks.__all__:
+        assert getattr(scatcuda.banks, name) is not None
+    assert set(scatcuda.__all__) <= set(dir(scatcuda))
+    with pytest.raises(AttributeError, match="module 'scatcuda' has no attribute 'Scattering4D'"):
+        scatcuda.Scattering4D  # noqa: B018
+
+
+def test_operators_are_there_with_pytorch():
+    program = "import torch, scatcuda; print(torch.ops.scatcuda.scattering.default)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() == "scatcuda.scattering.default", done.stderr
+
+
+# --- JAX ------------------------------------------------------------------------------------------
+
+
+def scattering_by_jax(x: jax.Array, J: int, L: int) -> jax.Array:
+    """``[A x, A|W1 x|, A|W2|W1 x||]`` of images, by JAX's own FFT: filters in Fourier, averages of
+    aliases where planes are subsampled."""
+    sides = x.shape[-2:]
+    padded = scatcuda.banks.padded_shape(sides, J)
+    bank = Recipe("morlet", padded, J, L)
+    surplus = [n - side for n, side in zip(padded, sides, strict=True)]
+    ends = [(more // 2, more - more // 2) for more in surplus]
+    x = jnp.pad(x, [(0, 0)] * (x.ndim - 2) + ends, mode="reflect")
+
+    def filtered(u_hat: jax.Array, f: np.ndarray, res: int, k: int) -> jax.Array:
+        rows, columns = (lowest_of(n, res) for n in padded)
+        product = u_hat[..., None, :, :] * f[:, rows][:, :, columns]
+        m, n = (side // k for side in product.shape[-2:])
+        folded = product.reshape(*product.shape[:-2], k, m, k, n).mean((-4, -2))
+        return jnp.fft.ifft2(folded)
+
+    def average(u: jax.Array, res: int) -> jax.Array:
+        u_hat = jnp.fft.fft2(u)
+        return filtered(u_hat, bank.phi[None], res, 1 << (J - res)).real[..., 0, 1:-1, 1:-1]
+
+    def moduli(u: jax.Array, j: int, res: int) -> jax.Array:  # [..., L, m, n]
+        return jnp.abs(filtered(jnp.fft.fft2(u), bank.scale(j), res, 1 << (j - res)))
+
+    def listed(S: jax.Array) -> jax.Array:
+        return S.reshape(*S.shape[: x.ndim - 2], -1, *S.shape[-2:])
+
+    first, second = [], []
+    for j1 in range(J):
+        U1 = moduli(x, j1, 0)
+        first.append(average(U1, j1))
+        after = [average(moduli(U1, j2, j1), j2) for j2 in range(j1 + 1, J)]
+        if after:  # by (j1, theta1, j2, theta2)
+            second.append(listed(jnp.stack(after, -4)))
+    return jnp.concatenate([average(x, 0)[..., None, :, :], *first, *second], -3)
+
+
+def test_it_is_what_jaxs_own_transforms_give(x64):
+    J, L = 3, 4
+    transform = scatcuda.jax.Scattering2D(J, (32, 40), L)
+    x = signals(transform, 3)
+    g = np.random.default_rng(1).normal(size=(3, *transform.output_shape))
+    right, pull_right = jax.vjp(lambda x: scattering_by_jax(x, J, L), jnp.asarray(x))
+    wanted = pull_right(jnp.asarray(g))[0]
+    for dtype, most in ((np.float64, (1e-12, 1e-12)), (np.float32, (1e-6, 2e-6))):
+        S, pull_back = jax.vjp(transform, jnp.asarray(x, dtype))
+        gradient = pull_back(jnp.asarray(g, dtype))[0]
+        assert jnp.abs(S - right).max() <= most[0] * jnp.abs(right).max()
+        assert jnp.abs(gradient - wanted).max() <= most[1] * jnp.abs(wanted).max()
+
+
+def test_jit_vmap_and_grad():
+    transform = scatcuda.jax.Scattering2D(J=2, shape=(16, 16), L=3)
+    x = jnp.asarray(signals(transform, 2, 3), jnp.float32)
+    S = transform(x)
+    assert jnp.array_equal(jax.jit(transform)(x), S)
+    assert jnp.array_equal(jax.vmap(jax.vmap(transform))(x), S)
+    assert jnp.array_equal(jax.vmap(transform, in_axes=1, out_axes=1)(x), S)
+    assert jnp.array_equal(jax.lax.map(transform, x), S)
+
+    def loss(x: jax.Array) -> jax.Array:
+        return jnp.square(transform(x)).sum()
+
+    gradient = jax.grad(loss)(x)
+    assert jnp.array_equal(jax.jit(jax.grad(loss))(x), gradient)
+    each = jax.vmap(jax.vmap(jax.grad(loss)))(x)
+    assert jnp.abs(each - gradient).max() <= 1e-6 * jnp.abs(gradient).max()
+    step = 1e-2 * gradient / jnp.abs(gradient).max()
+    with jax.enable_x64(True):
+        x, step = x.astype(jnp.float64), step.astype(jnp.float64)
+        ahead = (loss(x + 1e-4 * step) - loss(x - 1e-4 * step)) / 2e-4
+        assert abs(ahead - (jax.grad(loss)(x) * step).sum()) <= 1e-6 * abs(ahead)
+
+
+def test_compiled_programs_outlive_their_transforms():
+    x = jnp.ones((2, 16, 16))
+
+    @jax.jit
+    def features(x: jax.Array) -> jax.Array:
+        return scatcuda.jax.Scattering2D(J=1, shape=(16, 16), L=2)(x)
+
+    wanted = np.asarray(features(x))
+    gc.collect()
+    assert np.array_equal(features(x), wanted)
+
+
+def test_the_same_filters_are_kept_once():
+    made = [scatcuda.jax.Scattering2D(J=1, shape=(16, 16)) for _ in range(2)]
+    other = scatcuda.jax.Scattering2D(J=1, shape=(16, 16), filters="tight")
+    numbers = [t._plan(np.dtype(np.float32)).fingerprint for t in (*made, other)]
+    assert numbers[0] == numbers[1] != numbers[2]
+
+
+# --- scikit-learn ---------------------------------------------------------------------------------
+
+
+def test_scikit_learn_on_numpy_gives_the_features_of_learn():
+    from sklearn.base import clone
+
+    from scatcuda.learn import ScatteringTransformer
+
+    X = np.random.default_rng(0).random((7, 3, 16, 16)).astype(np.float32)
+    for options in ({}, {"pool": "mean"}, {"pool": "mean", "log": True}):
+        found = scatcuda.sklearn.ScatteringTransformer(J=2, batch_size=3, **options)
+        wanted = ScatteringTransformer(J=2, **options).fit_transform(X)
+        np.testing.assert_allclose(clone(found).fit_transform(X), wanted, rtol=1e-4, atol=1e-6)
+    rows = scatcuda.sklearn.ScatteringTransformer(J=2, shape=(3, 16, 16)).fit(X)
+    assert np.array_equal(rows.transform(X.reshape(7, -1)), rows.transform(X))
+
+
+def test_scikit_learn_refuses_what_is_no_data():
+    build = scatcuda.sklearn.ScatteringTransformer
+    for arguments, X, sentence in (
+        ({}, np.ones(5), "X must be an array"),
+        ({"shape": (4, 4)}, np.ones((5, 15)), "X must be"),
+        ({}, np.full((2, 16, 16), np.nan), "X must be finite"),
+        ({}, np.ones((0, 16, 16)), "at least one signal"),
+        ({"pool": "max"}, np.ones((2, 16, 16)), "pool must be one of 'mean'"),
+        ({"scattering": 3}, np.ones((2, 16, 16)), "scattering must be a transform"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=sentence):
+            build(J=2, **arguments).fit(X)
