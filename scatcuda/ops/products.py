@@ -116,9 +116,8 @@ class Parts:
 
 
 # Methods that take both parts alike
-_ALIKE = frozenset(
-    "flatten index_select mean movedim narrow reshape roll sum transpose unflatten unsqueeze".split()
-)
+_ALIKE = set("flatten index_select mean movedim narrow reshape roll sum transpose".split())
+_ALIKE |= {"unflatten", "unsqueeze"}
 
 
 def _gathered(f: Any) -> Callable[..., Parts]:
@@ -140,10 +139,8 @@ def _norm(z: Parts, dim: int) -> Tensor:
 
 def _irfft(z: Parts, n: int) -> Tensor:
     """Of a real signal: bins that stand for two, and zeros for the others."""
-    twice = torch.full((z.shape[-1],), 2.0, device=z.device)
-    twice[0] = 1.0
-    if n % 2 == 0:
-        twice[-1] = 1.0
+    others = (n - 1) // 2
+    twice = torch.tensor([1.0, *[2.0] * others, *[1.0] * (1 - n % 2)], device=z.device)
     z = (z * twice)._each(lambda part: torch.nn.functional.pad(part, (0, n - z.shape[-1])))
     return _inverse(z, [-1]).real
 
@@ -195,8 +192,9 @@ def _turns(numerators: np.ndarray, side: int, like: Any) -> Parts:
     """``exp(-2 pi i n / side)``."""
     real = like if isinstance(like, Tensor) else like.real
     angle = numerators % side * (-2 * np.pi / side)
-    parts = (torch.from_numpy(part).to(real.device, real.dtype) for part in (np.cos(angle), np.sin(angle)))
-    return Parts(*parts)
+    return Parts(np.cos(angle), np.sin(angle))._each(
+        lambda part: torch.from_numpy(part).to(real.device, real.dtype)
+    )
 
 
 def _times(x: Any, matrix: Parts) -> Parts:
