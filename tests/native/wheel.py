@@ -1,7 +1,7 @@
 """A wheel as it is published: built from the source distribution, made fit for other Linux systems
 by auditwheel, and tried in an environment of its own, from another folder.
 
-    cd tests && python -m native.wheel [--cuda]
+    make wheel [CUDA=1]        or, in this folder's parent:  python -m native.wheel [--cuda]
 
 What is made lies in dist/; its tag and sizes are printed. Without ``--cuda`` the CPU's engine alone
 is built. With it the version says for which CUDA, as in 0.1.0+cu130.
@@ -20,7 +20,7 @@ import tempfile
 import venv
 from pathlib import Path
 
-from native import ROOT, settings
+from . import ROOT, settings
 
 BUILD, DIST = ROOT / "build/wheel", ROOT / "dist"
 
