@@ -7,13 +7,15 @@ import csv
 import importlib.util
 import io
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
 from .. import limits
 from ..terminal import printable, say
 from ..typing import Optimiser, Waves
+from .options import add, integer, text
+
+__all__ = ["generate", "invert", "statistics", "synthesise"]
 
 _ABOUT = "a NumPy array (.npy) of one or two dimensions, an image or a recording"
 
@@ -46,37 +48,37 @@ their embeddings, images of noise over the training images nearest to them, and 
 between embeddings."""
 
 
-def statistics(commands: Any, add: Callable[..., Any], integer: Any, text: Any) -> None:
+def statistics(commands: Any) -> None:
     parser = add(
         commands, "statistics", _run_statistics, _STATISTICS,
         "examples:\n  scatcuda statistics map.npy --J 5\n"
         "  scatcuda statistics brick.png --isotropic --output brick.csv\n",
     )  # fmt: skip
     parser.add_argument("field", type=text, help=_ABOUT)
-    _covariance(parser, integer)
+    _covariance(parser)
     parser.add_argument("--wph", action="store_true", help="wavelet phase harmonics instead")
     parser.add_argument("--output", type=text, metavar="FILE", help="ends in .csv or .npz")
 
 
-def synthesise(commands: Any, add: Callable[..., Any], integer: Any, text: Any) -> None:
+def synthesise(commands: Any) -> None:
     parser = add(
         commands, "synthesise", _run_synthesise, _SYNTHESISE,
         "examples:\n  scatcuda synthesise brick.png --output made.png\n"
         "  scatcuda synthesise map.npy --n 4 --steps 500 --output maps.npy\n",
     )  # fmt: skip
     parser.add_argument("field", type=text, help=_ABOUT)
-    _covariance(parser, integer)
+    _covariance(parser)
     parser.add_argument("--n", type=integer(1), default=1, help="how many (default: %(default)s)")
     parser.add_argument("--levels", type=integer(1, 16), default=1, help="resolutions to go through (default: %(default)s)")  # fmt: skip # noqa: E501
     parser.add_argument("--init", choices=("gaussian", "noise"), default="gaussian", help="Gaussian noise of the target's spectrum, or white (default: %(default)s)")  # fmt: skip # noqa: E501
     parser.add_argument("--ensemble", action="store_true", help="the mean of the statistics counts, not each field's")  # fmt: skip # noqa: E501
-    _descent(parser, integer, text)
+    _descent(parser)
     parser.add_argument("--checkpoint", type=text, metavar="FILE", help="written now and then")
     parser.add_argument("--resume", type=text, metavar="FILE", help="a checkpoint to go on from")
     parser.add_argument("--output", type=text, required=True, metavar="FILE", help="ends in .npy or .png")  # fmt: skip # noqa: E501
 
 
-def invert(commands: Any, add: Callable[..., Any], integer: Any, text: Any) -> None:
+def invert(commands: Any) -> None:
     parser = add(
         commands, "invert", _run_invert, _INVERT,
         "examples:\n  scatcuda invert photograph.png --J 2 3 4 --output kept.png\n"
@@ -89,11 +91,11 @@ def invert(commands: Any, add: Callable[..., Any], integer: Any, text: Any) -> N
     parser.add_argument("--L", type=integer(1, 64), default=8, help="angles of images (default: %(default)s)")  # fmt: skip # noqa: E501
     parser.add_argument("--Q", type=integer(1, 64), default=8, help="wavelets an octave of signals (default: %(default)s)")  # fmt: skip # noqa: E501
     parser.add_argument("--roto-translation", action="store_true", help="of the roto-translation transform of images")  # fmt: skip # noqa: E501
-    _descent(parser, integer, text)
+    _descent(parser)
     parser.add_argument("--output", type=text, metavar="FILE", help="ends in .png; or in .npy, of signals in .wav, for the last reconstruction")  # fmt: skip # noqa: E501
 
 
-def generate(commands: Any, add: Callable[..., Any], integer: Any, text: Any) -> None:
+def generate(commands: Any) -> None:
     parser = add(
         commands, "generate", _run_generate, _GENERATE,
         "examples:\n  scatcuda generate digits --J 1 --dims 32 --output digits.png\n"
@@ -112,14 +114,14 @@ def generate(commands: Any, add: Callable[..., Any], integer: Any, text: Any) ->
     parser.add_argument("--save", type=text, metavar="FILE", help="the model, as safetensors")
 
 
-def _covariance(parser: argparse.ArgumentParser, integer: Any) -> None:
+def _covariance(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--J", type=integer(1, limits.SCALES), metavar="N", help="octaves (default: all)")  # fmt: skip # noqa: E501
     parser.add_argument("--L", type=integer(1, 64), metavar="N", help="angles (default: 4; signals 1)")  # fmt: skip # noqa: E501
     parser.add_argument("--filters", choices=get_args(Waves), help="(default: morlet; of phase harmonics bump)")  # fmt: skip # noqa: E501
     parser.add_argument("--isotropic", action="store_true", help="averaged over rotations")
 
 
-def _descent(parser: argparse.ArgumentParser, integer: Any, text: Any) -> None:
+def _descent(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=integer(0), default=300, help="iterations (default: %(default)s)")  # fmt: skip # noqa: E501
     parser.add_argument("--optimiser", choices=get_args(Optimiser), default="lbfgs", help="(default: %(default)s)")  # fmt: skip # noqa: E501
     parser.add_argument("--seed", type=integer(0), default=0, help="of the noise (default: %(default)s)")  # fmt: skip # noqa: E501
