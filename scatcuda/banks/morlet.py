@@ -21,6 +21,7 @@ from torch import Tensor
 
 from .. import limits
 from ..arguments import angles, pair, scales
+from ..terminal import Bar
 from ..typing import BankName
 from .bank import FilterBank, check_divisible, strips
 
@@ -132,8 +133,10 @@ class Recipe:
     def bank(self) -> FilterBank:
         """All scales, float64."""
         psi = np.empty((self._J, self._L, *self._shape))
-        for j, theta in np.ndindex(self._J, self._L):
-            self._write(j, theta, psi[j, theta])
+        with Bar(self._J * self._L, "wavelet") as bar:
+            for j, theta in np.ndindex(self._J, self._L):
+                self._write(j, theta, psi[j, theta])
+                bar.update(1)
         bank = object.__new__(FilterBank)  # whose __init__ copies
         object.__setattr__(bank, "psi", torch.from_numpy(psi))
         object.__setattr__(bank, "phi", self.phi)

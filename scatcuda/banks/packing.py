@@ -31,6 +31,7 @@ from ..program.packing import (
     pack_matrix,
 )
 from ..program.plan import Plan
+from ..terminal import Bar
 from .bank import FilterBank, strips
 from .lowpass import crop, lowest_of, lowpass_matrix, separable_factors, smoothing
 from .morlet import Recipe
@@ -84,9 +85,12 @@ def boxed(
     made: dict[Table, tuple[list[int], Tensor]] = {}
     # The finest scale last: most of what is kept is its own, and is not there yet while the
     # coarser ones take their room.
-    for j in sorted({j for _, j, _ in tables}, reverse=True):
-        here = [table for table in tables if table[1] == j]
-        made |= _boxes(bank.scale(j), here, padded, dtype)
+    scales = sorted({j for _, j, _ in tables}, reverse=True)
+    with Bar(len(scales), "scale") as bar:
+        for j in scales:
+            here = [table for table in tables if table[1] == j]
+            made |= _boxes(bank.scale(j), here, padded, dtype)
+            bar.update(1)
     lanes = {table: limits.lanes(len(table[2])) for table in tables}
     total = sum(len(entries) * lanes[table] for table, (_, entries) in made.items())
     psi = torch.empty(total, dtype=dtype, device="cpu")
