@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import time
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from ..terminal import printable, say
 from ..typing import OnError, Resume
-from .options import add, bar, count, help_of, integer, option, process, text, tuples
+from .documents import Evaluated, Extracted, Trained
+from .options import add, count, help_of, integer, option, process, text, tuples
+from .report import Report, without
 
 __all__ = ["evaluate", "features", "train"]
 
@@ -49,7 +52,7 @@ examples:
 def train(commands: Any) -> None:
     from ..learn.experiments.options import OF_FILES, Options
 
-    parser = add(commands, "train", _run_train, _TRAIN, _TRAIN_EPILOG)
+    parser = add(commands, "train", _run_train, _TRAIN, _TRAIN_EPILOG, Trained)
     parser.add_argument(
         "data", nargs="?", type=text, default=argparse.SUPPRESS, help=help_of(Options, "data")
     )
@@ -64,7 +67,6 @@ def train(commands: Any) -> None:
         "(default: %(default)s)",
     )  # fmt: skip
     run.add_argument("--save-every", type=float, default=60.0, metavar="S", help="seconds between checkpoints (default: %(default)s)")  # fmt: skip # noqa: E501
-    run.add_argument("--progress", action=argparse.BooleanOptionalAction, default=None, help="a bar on stderr (default: if it is a terminal)")  # fmt: skip # noqa: E501
     groups = {
         "data": ("data_dir", "image_size", *OF_FILES, "model", "n", "seeds", "val"),
         "scattering": ("features", *_SCATTERING),
@@ -81,9 +83,8 @@ def train(commands: Any) -> None:
 
 
 def _run_train(
-    config: str | None, run: str | None, resume: Resume, save_every: float, progress: bool | None,
-    **given: Any,
-) -> None:  # fmt: skip
+    config: str | None, run: str | None, resume: Resume, save_every: float, **given: Any
+) -> Report:  # fmt: skip
     from ..learn.experiments.evaluation import about_files
     from ..learn.experiments.experiment import SKIPPED, Cell, run_experiment, summary
     from ..learn.experiments.options import Options, read_config, read_expected
@@ -102,24 +103,24 @@ def _run_train(
                 f"({cell.images} images, {cell.seconds:.1f} s)"
             )
 
-    skipped: list[bool] = []  # of each data set, whether there was anything
+    read: list[Any] = []  # data sets
 
     def found(dataset: Any) -> None:
-        if Place().rank == 0 and not skipped:
+        if Place().rank == 0 and not read:
             for line in about_files(dataset.skipped, dataset.passed):
                 say(line)
-        skipped.append(bool(dataset.skipped))
+        read.append(dataset)
 
     start = time.perf_counter()
     cells = run_experiment(
-        options, where, resume=resume, progress=bar(progress), save_every=save_every, tell=tell,
-        found=found,
+        options, where, resume=resume, save_every=save_every, tell=tell, found=found
     )  # fmt: skip
     took = time.perf_counter() - start
     if Place().rank:
-        return
+        return Report({})
     unmet = []
-    for row in summary(cells):
+    rows = summary(cells)
+    for row in rows:
         least, several = expected.get(str(row["n"])), len(row["seeds"])
         if several > 1 or least is not None:
             spread = f" ± {row['deviation']:.2%}" if several > 1 else ""
@@ -131,10 +132,16 @@ def _run_train(
     if took > expected.get("seconds", took):
         unmet.append(f"{took:.1f} seconds, not {expected['seconds']:g}")
     say(f"{'kept in':<10} {printable(where)}")
-    if any(skipped):
+    if any(dataset.skipped for dataset in read):
         say(f"{'skipped':<10} are listed in {printable(where)}/{SKIPPED}")
+    document: dict[str, Any] = {
+        "run": where, "cells": [dataclasses.asdict(cell) for cell in cells], "summary": rows,
+        "seconds": took, "unmet": unmet, **without(read[-1].skipped, read[-1].passed),
+    }  # fmt: skip
     if unmet:
-        raise ValueError(f"[expect] in {config} is not met: {'; '.join(unmet)}")
+        error = f"[expect] in {config} is not met: {'; '.join(unmet)}"
+        return Report({**document, "error": error}, 1, error)
+    return Report(document)
 
 
 # --- eval -------------------------------------------------------------------------------------
@@ -143,7 +150,7 @@ def _run_train(
 def evaluate(commands: Any) -> None:
     parser = add(
         commands, "eval", _run_eval, "Test what a run trained: accuracy, confusion matrix, worst "
-        "classes.", "example:\n  scatcuda eval runs/mnist-ridge --worst 3\n",
+        "classes.", "example:\n  scatcuda eval runs/mnist-ridge --worst 3\n", Evaluated,
     )  # fmt: skip
     parser.add_argument("run", type=text, help="folder of the run")
     parser.add_argument("--n", type=count, help="of which n (default: the last)")
@@ -160,11 +167,19 @@ def _run_eval(
     run: str, n: int | Literal["all"] | None, seed: int | None, data: str | None,
     data_dir: str | None, on_error: OnError | None, transform: str | None, worst: int,
     device: str | None,
-) -> None:  # fmt: skip
+) -> Evaluated:  # fmt: skip
     from ..learn.experiments.evaluation import evaluate_run
 
     found = evaluate_run(run, n, seed, data, data_dir, device, on_error, transform)
     say(found.text(worst))
+    names = ("name", "recall", "taken_for", "times")
+    return {
+        "run": run, "accuracy": found.accuracy, "images": len(found.truth),
+        "classes": list(found.classes), "confusion": found.confusion.tolist(),
+        "worst": [cast(Any, dict(zip(names, row, strict=True))) for row in found.worst(worst)],
+        "missing": list(found.missing), "new": list(found.new),
+        **without(found.skipped, found.passed),
+    }  # fmt: skip
 
 
 # --- features ---------------------------------------------------------------------------------
@@ -190,7 +205,7 @@ examples:
 def features(commands: Any) -> None:
     from ..learn.experiments.options import OF_FILES, Options
 
-    parser = add(commands, "features", _run_features, _FEATURES, _FEATURES_EPILOG)
+    parser = add(commands, "features", _run_features, _FEATURES, _FEATURES_EPILOG, Extracted)
     parser.add_argument("data", type=text, help="data set: see scatcuda data list, or a path")
     parser.add_argument("--output", type=text, required=True, metavar="DIR", help="where the files go")  # fmt: skip # noqa: E501
     for name in ("data_dir", "image_size", *OF_FILES, *_SCATTERING):
@@ -199,15 +214,11 @@ def features(commands: Any) -> None:
         "--shard-size", type=integer(1), metavar="N",
         help="rows of a file (default: as many as 256 MiB hold)",
     )  # fmt: skip
-    parser.add_argument(
-        "--progress", action=argparse.BooleanOptionalAction, default=None,
-        help="a bar on stderr (default: if it is a terminal)",
-    )  # fmt: skip
     for name in ("device", "threads"):
         option(parser, Options, name)
 
 
-def _run_features(output: str, shard_size: int | None, progress: bool | None, **given: Any) -> None:
+def _run_features(output: str, shard_size: int | None, **given: Any) -> Extracted:
     import torch
 
     from ..data.dataset import rank_of
@@ -220,22 +231,26 @@ def _run_features(output: str, shard_size: int | None, progress: bool | None, **
     if options.threads:
         torch.set_num_threads(options.threads)
     dataset = dataset_of(options, 0)
-    written = extract(
-        dataset, transformer_of(options), output,
-        shard_size=shard_size, progress=bar(progress),
-    )  # fmt: skip
+    written = extract(dataset, transformer_of(options), output, shard_size=shard_size)
     if not process():
         write_skipped(Path(output), dataset)
     rows = len(dataset.train_y) + len(dataset.test_y)
     who = f" by process {process()}" if int(os.environ.get("WORLD_SIZE", 1)) > 1 else ""
     say(f"{'features':<10} {printable(output)}: {rows} rows, {written} files written now{who}")
+    noun: Literal["signals", "images"]
+    noun = "signals" if rank_of(dataset.train_x) == 1 else "images"
+    document: Extracted = {
+        "output": output, "rows": rows, "written": written, "of": noun,
+        "shape": list(dataset.train_x.shape[1:]), "classes": list(dataset.classes),
+        **without(dataset.skipped, dataset.passed),
+    }  # fmt: skip
     if process():
-        return
+        return document
     size = " × ".join(map(str, dataset.train_x.shape[1:]))
     labels = f"{len(dataset.classes)} classes" if dataset.classes else "without labels: -1"
-    noun = "signals" if rank_of(dataset.train_x) == 1 else "images"
     say(f"{'of':<10} {noun} {size}, {labels}")
     for line in about_files(dataset.skipped, dataset.passed):
         say(line)
     if dataset.skipped:
         say(f"{'skipped':<10} are listed in {printable(output)}/{SKIPPED}")
+    return document

@@ -5,28 +5,47 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 from .. import limits
 from ..typing import BankName
+from .documents import described
+from .report import Report
 
 __all__ = [
-    "add", "bank", "bar", "count", "help_of", "integer", "option", "order", "problem", "process",
+    "add", "bank", "count", "help_of", "integer", "option", "order", "problem", "process",
     "shape", "text", "tuples",
 ]  # fmt: skip
 
 
 def add(
-    commands: Any, name: str, command: Callable[..., int | None], about: str, epilog: str = ""
+    commands: Any,
+    name: str,
+    command: Callable[..., Mapping[str, Any] | Report],
+    about: str,
+    epilog: str,
+    *gives: Any,
+    long: bool = True,
 ) -> argparse.ArgumentParser:
-    """A subcommand; its help is the first line of `about` in the list and all of it on its own."""
+    """A subcommand; its help is the first line of `about` in the list and all of it on its own.
+
+    It gives documents of the kinds `gives`; what can take `long` shows a bar.
+    """
     parser = commands.add_parser(
-        name, help=about.partition("\n")[0], description=about, epilog=epilog,
+        name, help=about.partition("\n")[0], description=about,
+        epilog=f"{epilog}\n{described(*gives)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.set_defaults(command=command, name=name)
+    parser.set_defaults(command=command, name=name, gives=gives)
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON document on stdout, see below"
+    )
+    if long:
+        parser.add_argument(
+            "--progress", action=argparse.BooleanOptionalAction, default=None,
+            help="a bar on stderr (default: if it is a terminal and tqdm is installed)",
+        )  # fmt: skip
     return parser
 
 
@@ -93,11 +112,6 @@ def count(given: str) -> int | Literal["all"]:
 def tuples(given: dict[str, Any]) -> dict[str, Any]:
     """What argparse has in lists, as options have it."""
     return {k: tuple(value) if isinstance(value, list) else value for k, value in given.items()}
-
-
-def bar(progress: bool | None) -> bool | None:
-    """Whether a bar is shown: none where stderr is closed."""
-    return progress if sys.stderr else False
 
 
 def process() -> int:

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, cast, get_args
 
 from .. import limits
 from ..terminal import printable, say
 from ..typing import BankName, Tier
+from .documents import (
+    AngularFilters,
+    Available,
+    Benchmarked,
+    Configuration,
+    Exported,
+    HarmonicFilters,
+    ImageFilters,
+    JointFilters,
+    Launched,
+    Scalogram,
+    SignalFilters,
+    Verified,
+)
 from .options import add, bank, integer, order, problem, shape, text
+from .report import Report
 
 __all__ = ["bench", "data", "export", "filters", "info", "scalogram"]
 
@@ -45,6 +61,7 @@ def filters(commands: Any) -> None:
         "  scatcuda filters --J 6 --Q 8 --J-fr 3 --length 4096 --output joint.png\n"
         "  scatcuda filters --L 8 --K 3 --output angles.png\n"
         "  scatcuda filters --degrees 3 --output harmonics.png\n",
+        ImageFilters, SignalFilters, JointFilters, AngularFilters, HarmonicFilters,
     )  # fmt: skip
     problem(parser)
     bank(parser)
@@ -63,10 +80,10 @@ def _run_filters(
     J: int, L: int, shape: Sequence[int], filters: BankName, output: str | None,
     Q: list[int] | None = None, length: int | None = None, J_fr: int | None = None,
     K: int | None = None, degrees: int | None = None,
-) -> None:  # fmt: skip
-    from ..draw.bank import filters_report
-    from ..draw.joint import draw_angular_wavelets, draw_solid_harmonics, joint_filters_report
-    from ..draw.signals import signal_filters_report
+) -> Mapping[str, Any]:  # fmt: skip
+    from ..draw.bank import filters_facts, filters_text
+    from ..draw.joint import draw_angular_wavelets, draw_solid_harmonics, joint_facts, joint_text
+    from ..draw.signals import signal_facts, signal_text
 
     if degrees is not None:
         if Q or output is None:
@@ -74,27 +91,31 @@ def _run_filters(
         draw_solid_harmonics(output, degrees)
         count = (degrees + 1) ** 2
         say(f"{printable(output)}: {count} solid harmonics of degrees 0 to {degrees}")
-        return
+        return {"of": "densities", "degrees": degrees, "harmonics": count, "output": output}
     if K is not None:
         if Q or output is None:
             raise ValueError("filters: K is of images, and wants an output, a picture")
         draw_angular_wavelets(output, L, K)
         say(f"{printable(output)}: {K} wavelets of {2 * L} angles, and their low-pass")
-        return
+        return {"of": "angles", "angles": 2 * L, "wavelets": K, "output": output}
     if J_fr is not None:
         if not Q:
             raise ValueError("filters: J_fr is of signals, with Q")
-        say(joint_filters_report(J, J_fr, length or 8192, tuple(Q), output))
-        return
+        facts = joint_facts(J, J_fr, length or 8192, tuple(Q), output)
+        say(joint_text(facts))
+        return facts
     if Q:
         if (L, tuple(shape), filters) != (8, (32, 32), "morlet"):
             raise ValueError("filters: L, shape and filters are of images; with Q, say length")
-        say(signal_filters_report(J, length or 8192, tuple(Q), output))
-        return
+        facts = signal_facts(J, length or 8192, tuple(Q), output)
+        say(signal_text(facts))
+        return facts
     if length is not None:
         raise ValueError("filters: length is of signals, with Q")
     _check_room("filters", J, L, shape)
-    say(filters_report(J, (shape[0], shape[1]), L, filters, output))
+    facts = filters_facts(J, (shape[0], shape[1]), L, filters, output)
+    say(filters_text(facts))
+    return facts
 
 
 def scalogram(commands: Any) -> None:
@@ -102,7 +123,7 @@ def scalogram(commands: Any) -> None:
         commands, "scalogram", _run_scalogram,
         "Draw a recording: its scalogram, and its scattering over time.\n\nOf a long one the first "
         "seconds, a minute unless told otherwise.",
-        "example:\n  scatcuda scalogram speech.wav --J 8 --Q 12 --output speech.png\n",
+        "example:\n  scatcuda scalogram speech.wav --J 8 --Q 12 --output speech.png\n", Scalogram,
     )  # fmt: skip
     parser.add_argument("recording", type=text, help="WAV, FLAC, OGG; needs soundfile")
     parser.add_argument("--output", type=text, required=True, metavar="FILE.png", help="the picture")  # fmt: skip # noqa: E501
@@ -111,7 +132,7 @@ def scalogram(commands: Any) -> None:
     parser.add_argument("--seconds", type=float, default=60.0, metavar="S", help="of the recording (default: %(default)s)")  # fmt: skip # noqa: E501
 
 
-def _run_scalogram(recording: str, output: str, J: int, Q: list[int], seconds: float) -> None:
+def _run_scalogram(recording: str, output: str, J: int, Q: list[int], seconds: float) -> Scalogram:
     from ..data import DataError, blocks
     from ..data.folders.audio import rate_of
     from ..draw.signals import draw_scalogram
@@ -122,6 +143,7 @@ def _run_scalogram(recording: str, output: str, J: int, Q: list[int], seconds: f
         raise DataError(f"{recording}: it has no samples")
     draw_scalogram(output, x, J, tuple(Q), rate, Path(recording).stem)
     say(f"{printable(output)}: {len(x)} samples, {rate} a second")
+    return {"output": output, "samples": len(x), "rate": rate}
 
 
 _EXPORT = """\
@@ -133,7 +155,7 @@ scatcuda_plan_load reads it in a program without Python; see PIPELINES.md."""
 def export(commands: Any) -> None:
     parser = add(
         commands, "export", _run_export, _EXPORT,
-        "example:\n  scatcuda export plan.scat --J 3 --shape 224,224\n",
+        "example:\n  scatcuda export plan.scat --J 3 --shape 224,224\n", Exported,
     )  # fmt: skip
     parser.add_argument("output", type=text, metavar="FILE", help="the plan file to write")
     problem(parser)
@@ -146,7 +168,9 @@ def export(commands: Any) -> None:
     )  # fmt: skip
 
 
-def _run_export(output: str, dtype: str, shape: tuple[int, int], **problem: Any) -> None:
+def _run_export(
+    output: str, dtype: Literal["float32", "float64"], shape: tuple[int, int], **problem: Any
+) -> Exported:
     import torch
 
     from ..transforms.scattering2d import Scattering2D
@@ -157,6 +181,10 @@ def _run_export(output: str, dtype: str, shape: tuple[int, int], **problem: Any)
     M, N = scattering.input_shape
     C, m, n = scattering.output_shape
     say(f"{printable(output)}: {dtype}, {M} × {N} -> {C} × {m} × {n}, {size:,} bytes")
+    return {
+        "output": output, "dtype": dtype, "input_shape": [M, N], "output_shape": [C, m, n],
+        "bytes": size,
+    }  # fmt: skip
 
 
 def bench(commands: Any) -> None:
@@ -164,7 +192,7 @@ def bench(commands: Any) -> None:
         commands, "bench", _run_bench,
         "Time a problem of your own against plain PyTorch and Kymatio.\n\nIn turn, medians; Kymatio"
         " if it is installed. The suite of all cases is `make bench` in a checkout.",
-        "example:\n  scatcuda bench --J 3 --shape 224,224 --batch 4 --backward\n",
+        "example:\n  scatcuda bench --J 3 --shape 224,224 --batch 4 --backward\n", Benchmarked,
     )  # fmt: skip
     problem(parser)
     order(parser)
@@ -179,7 +207,7 @@ def bench(commands: Any) -> None:
     )
 
 
-def _run_bench(double: bool, **problem: Any) -> None:
+def _run_bench(double: bool, **problem: Any) -> Benchmarked:
     import torch
 
     from . import bench as measured
@@ -187,7 +215,9 @@ def _run_bench(double: bool, **problem: Any) -> None:
     sizes = ("J", "L", "shape", "max_order", "batch")
     _check_room("bench", **{name: problem[name] for name in sizes})
     dtype = torch.float64 if double else torch.float32
-    say(measured.bench_text(measured.bench(**problem, dtype=dtype)))
+    timings = measured.bench(**problem, dtype=dtype)
+    say(measured.bench_text(timings))
+    return {"timings": [cast(Any, asdict(timing)) for timing in timings]}
 
 
 # --- data, info -------------------------------------------------------------------------------
@@ -204,25 +234,29 @@ def data(commands: Any) -> None:
     parser = add(
         commands, "data", _run_data, _DATA,
         "examples:\n  scatcuda data list --data-dir ~/data\n  scatcuda data verify mnist\n",
+        Available, Verified,
     )  # fmt: skip
     parser.add_argument("what", choices=("list", "verify"), help="all, or one to its last byte")
     parser.add_argument("data", nargs="?", type=text, help="of verify: a data set's name or path")
     parser.add_argument("--data-dir", type=text, metavar="DIR", help="folder of data sets, searched first")  # fmt: skip # noqa: E501
 
 
-def _run_data(what: str, data: str | None, data_dir: str | None) -> int:
+def _run_data(what: str, data: str | None, data_dir: str | None) -> Available | Report:
     from ..data import available, list_text, verify, verify_text
 
     if what == "list":
         if data is not None:
             raise ValueError(f"list takes no data set; to look into {data}: data verify {data}")
-        say(list_text(available(data_dir)))
-        return 0
+        found = available(data_dir)
+        say(list_text(found))
+        return {"datasets": [cast(Any, asdict(entry)) for entry in found]}
     if data is None:
         raise ValueError("verify needs a data set, as in: scatcuda data verify mnist")
     checks = verify(data, data_dir)
     say(verify_text(checks))
-    return 0 if all(check.ok for check in checks) else 1
+    ok = all(check.ok for check in checks)
+    document: Verified = {"ok": ok, "checks": [cast(Any, asdict(check)) for check in checks]}
+    return Report(document, 0 if ok else 1)
 
 
 _INFO = """\
@@ -237,6 +271,7 @@ def info(commands: Any) -> None:
     parser = add(
         commands, "info", _run_info, _INFO,
         "example:\n  scatcuda info --J 3 --shape 224,224 --device H100\n",
+        Configuration, Launched, long=False,
     )  # fmt: skip
     parser.add_argument("--J", type=integer(1, limits.SCALES), help="number of scales")
     parser.add_argument("--shape", type=shape, metavar="M,N", help="size of the images")
@@ -251,18 +286,22 @@ def info(commands: Any) -> None:
     )
 
 
-def _run_info(J: int | None, shape: Sequence[int] | None, double: bool, **problem: Any) -> None:
+def _run_info(
+    J: int | None, shape: Sequence[int] | None, double: bool, **problem: Any
+) -> Mapping[str, Any]:
     import torch
 
-    from ..config import cuda_launch, show_config
+    from ..config import configuration, cuda_launch, show_config
 
     if J is None and shape is None:
         show_config()
-        return
+        return configuration()
     if J is None or shape is None:
         raise ValueError("a problem has --J and --shape")
     try:
         dtype = torch.float64 if double else torch.float32
-        say(str(cuda_launch(J, shape, dtype=dtype, **problem)))
+        launch = cuda_launch(J, shape, dtype=dtype, **problem)
     except RuntimeError as error:  # no such GPU here, or no engine for it
         raise ValueError(str(error)) from None
+    say(str(launch))
+    return launch._asdict()
