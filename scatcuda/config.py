@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 
@@ -195,6 +195,25 @@ def show_config() -> None:
         for dtype in (torch.float32, torch.float64):
             launch = cuda_launch(J, (side, side), batch=128, dtype=dtype, device=device)
             say(f"  {side} x {side}, J = {J}, {str(dtype).removeprefix('torch.')}: {launch}")
+
+
+def configuration() -> dict[str, Any]:
+    """What `show_config` prints, for machines.
+
+    Example:
+        >>> configuration()["isa"] == cpu_isa()
+        True
+    """
+    return {
+        "version": __version__,
+        "torch": str(torch.__version__),
+        "build": _C.build_info(),
+        "isa": cpu_isa(),
+        "threads": torch.get_num_threads(),
+        "cuda_architectures": _C.cuda_architectures().split(),
+        "file_budget": file_budget(),
+        "gpus": _gpus_here(),
+    }
 
 
 def _cuda_engine() -> str:

@@ -482,7 +482,7 @@ def test_the_environment_is_the_command_lines_too(name, tmp_path):
         ("sklearn", "scikit-learn", "eval run"),
         ("safetensors", "safetensors", "filters --output bank.safetensors"),
         ("matplotlib", "matplotlib", "filters --output bank.png"),
-        ("tqdm", "tqdm", "features digits --output out"),
+        ("tqdm", "tqdm", "features digits --progress --output out"),
     ],
 )
 def test_a_package_that_is_missing_is_named(missing, package, command, tmp_path):

@@ -28,6 +28,7 @@ from ..program.arrays import (
 )
 from ..program.images import Table
 from ..program.plan import Plan
+from ..terminal import Bar
 
 # Numbers that are worked on at a time, 25 MB of temporaries: a window may be five periods wide.
 _STRIP = 1 << 18
@@ -125,9 +126,12 @@ def boxed(
     made: dict[Table, tuple[list[int], Floats]] = {}
     # The finest scale last: most of what is kept is its own, and is not there yet while the
     # coarser ones take their room.
-    for j in sorted({j for _, j, _ in tables}, reverse=True):
-        here = [table for table in tables if table[1] == j]
-        made |= _boxes(np.asarray(bank.scale(j)), here, padded, dtype)
+    scales = sorted({j for _, j, _ in tables}, reverse=True)
+    with Bar(len(scales), "scale") as bar:
+        for j in scales:
+            here = [table for table in tables if table[1] == j]
+            made |= _boxes(np.asarray(bank.scale(j)), here, padded, dtype)
+            bar.update(1)
     lanes = {table: limits.lanes(len(table[2])) for table in tables}
     total = sum(len(entries) * lanes[table] for table, (_, entries) in made.items())
     psi = np.empty(total, dtype)

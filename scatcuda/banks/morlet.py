@@ -20,6 +20,7 @@ import numpy as np
 
 from .. import limits
 from ..arguments import angles, divisible, pair, scales
+from ..terminal import Bar
 from ..typing import BankName
 from .boxes import strips
 
@@ -134,8 +135,10 @@ class Recipe:
     def bank(self) -> FilterBank:
         """All scales, float64."""
         psi = np.empty((self._J, self._L, *self._shape))
-        for j, theta in np.ndindex(self._J, self._L):
-            self._write(j, theta, psi[j, theta])
+        with Bar(self._J * self._L, "wavelet") as bar:
+            for j, theta in np.ndindex(self._J, self._L):
+                self._write(j, theta, psi[j, theta])
+                bar.update(1)
         from .bank import FilterBank  # of tensors, which programs without PyTorch do not have
 
         return FilterBank.of(psi, self.phi)

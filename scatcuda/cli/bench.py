@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..arguments import device as known_device
 from ..arguments import integer, pair
+from ..terminal import Bar
 from ..transforms.scattering2d import Scattering2D
 from ..typing import Backend
 
@@ -81,9 +82,11 @@ def bench(
         for name, module in peers.items()
     }  # fmt: skip
     turns: dict[str, list[float]] = {name: [] for name in peers}
-    for _ in range(rounds):  # a slow moment of the machine falls on all of them
-        for name, timer in timers.items():
-            turns[name].append(timer.blocked_autorange(min_run_time=seconds).median)
+    with Bar(rounds * len(timers), "turn") as bar:
+        for _ in range(rounds):  # a slow moment of the machine falls on all of them
+            for name, timer in timers.items():
+                turns[name].append(timer.blocked_autorange(min_run_time=seconds).median)
+                bar.update(1)
     found = []
     for name, module in peers.items():
         with torch.no_grad():

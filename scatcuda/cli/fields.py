@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import csv
-import importlib.util
 import io
-import sys
-from collections.abc import Callable
+import itertools
 from pathlib import Path
 from typing import Any, get_args
 
 from .. import limits
-from ..terminal import printable, say
+from ..terminal import Bar, printable, say
 from ..typing import Optimiser, Waves
+from .documents import Generated, Inverted, Statistics, Synthesised
+from .options import add, integer, text
+
+__all__ = ["generate", "invert", "statistics", "synthesise"]
 
 _ABOUT = "a NumPy array (.npy) of one or two dimensions, an image or a recording"
 
@@ -46,42 +48,42 @@ their embeddings, images of noise over the training images nearest to them, and 
 between embeddings."""
 
 
-def statistics(commands: Any, add: Callable[..., Any], integer: Any, text: Any) -> None:
+def statistics(commands: Any) -> None:
     parser = add(
         commands, "statistics", _run_statistics, _STATISTICS,
         "examples:\n  scatcuda statistics map.npy --J 5\n"
-        "  scatcuda statistics brick.png --isotropic --output brick.csv\n",
+        "  scatcuda statistics brick.png --isotropic --output brick.csv\n", Statistics,
     )  # fmt: skip
     parser.add_argument("field", type=text, help=_ABOUT)
-    _covariance(parser, integer)
+    _covariance(parser)
     parser.add_argument("--wph", action="store_true", help="wavelet phase harmonics instead")
     parser.add_argument("--output", type=text, metavar="FILE", help="ends in .csv or .npz")
 
 
-def synthesise(commands: Any, add: Callable[..., Any], integer: Any, text: Any) -> None:
+def synthesise(commands: Any) -> None:
     parser = add(
         commands, "synthesise", _run_synthesise, _SYNTHESISE,
         "examples:\n  scatcuda synthesise brick.png --output made.png\n"
-        "  scatcuda synthesise map.npy --n 4 --steps 500 --output maps.npy\n",
+        "  scatcuda synthesise map.npy --n 4 --steps 500 --output maps.npy\n", Synthesised,
     )  # fmt: skip
     parser.add_argument("field", type=text, help=_ABOUT)
-    _covariance(parser, integer)
+    _covariance(parser)
     parser.add_argument("--n", type=integer(1), default=1, help="how many (default: %(default)s)")
     parser.add_argument("--levels", type=integer(1, 16), default=1, help="resolutions to go through (default: %(default)s)")  # fmt: skip # noqa: E501
     parser.add_argument("--init", choices=("gaussian", "noise"), default="gaussian", help="Gaussian noise of the target's spectrum, or white (default: %(default)s)")  # fmt: skip # noqa: E501
     parser.add_argument("--ensemble", action="store_true", help="the mean of the statistics counts, not each field's")  # fmt: skip # noqa: E501
-    _descent(parser, integer, text)
+    _descent(parser)
     parser.add_argument("--checkpoint", type=text, metavar="FILE", help="written now and then")
     parser.add_argument("--resume", type=text, metavar="FILE", help="a checkpoint to go on from")
     parser.add_argument("--output", type=text, required=True, metavar="FILE", help="ends in .npy or .png")  # fmt: skip # noqa: E501
 
 
-def invert(commands: Any, add: Callable[..., Any], integer: Any, text: Any) -> None:
+def invert(commands: Any) -> None:
     parser = add(
         commands, "invert", _run_invert, _INVERT,
         "examples:\n  scatcuda invert photograph.png --J 2 3 4 --output kept.png\n"
         "  scatcuda invert --demo --output kept.png\n"
-        "  scatcuda invert speech.wav --J 8 --Q 8 --output again.wav\n",
+        "  scatcuda invert speech.wav --J 8 --Q 8 --output again.wav\n", Inverted,
     )  # fmt: skip
     parser.add_argument("field", type=text, nargs="?", help=_ABOUT)
     parser.add_argument("--demo", action="store_true", help="a digit, a face, a texture and a photograph instead")  # fmt: skip # noqa: E501
@@ -89,15 +91,16 @@ def invert(commands: Any, add: Callable[..., Any], integer: Any, text: Any) -> N
     parser.add_argument("--L", type=integer(1, 64), default=8, help="angles of images (default: %(default)s)")  # fmt: skip # noqa: E501
     parser.add_argument("--Q", type=integer(1, 64), default=8, help="wavelets an octave of signals (default: %(default)s)")  # fmt: skip # noqa: E501
     parser.add_argument("--roto-translation", action="store_true", help="of the roto-translation transform of images")  # fmt: skip # noqa: E501
-    _descent(parser, integer, text)
+    _descent(parser)
     parser.add_argument("--output", type=text, metavar="FILE", help="ends in .png; or in .npy, of signals in .wav, for the last reconstruction")  # fmt: skip # noqa: E501
 
 
-def generate(commands: Any, add: Callable[..., Any], integer: Any, text: Any) -> None:
+def generate(commands: Any) -> None:
     parser = add(
         commands, "generate", _run_generate, _GENERATE,
         "examples:\n  scatcuda generate digits --J 1 --dims 32 --output digits.png\n"
         "  scatcuda generate mnist --n 10000 --output mnist.png --save mnist.safetensors\n",
+        Generated,
     )  # fmt: skip
     parser.add_argument("data", type=text, help="data set: see scatcuda data list, or a path")
     parser.add_argument("--data-dir", type=text, metavar="DIR", help="folder of data sets")
@@ -112,26 +115,17 @@ def generate(commands: Any, add: Callable[..., Any], integer: Any, text: Any) ->
     parser.add_argument("--save", type=text, metavar="FILE", help="the model, as safetensors")
 
 
-def _covariance(parser: argparse.ArgumentParser, integer: Any) -> None:
+def _covariance(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--J", type=integer(1, limits.SCALES), metavar="N", help="octaves (default: all)")  # fmt: skip # noqa: E501
     parser.add_argument("--L", type=integer(1, 64), metavar="N", help="angles (default: 4; signals 1)")  # fmt: skip # noqa: E501
     parser.add_argument("--filters", choices=get_args(Waves), help="(default: morlet; of phase harmonics bump)")  # fmt: skip # noqa: E501
     parser.add_argument("--isotropic", action="store_true", help="averaged over rotations")
 
 
-def _descent(parser: argparse.ArgumentParser, integer: Any, text: Any) -> None:
+def _descent(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=integer(0), default=300, help="iterations (default: %(default)s)")  # fmt: skip # noqa: E501
     parser.add_argument("--optimiser", choices=get_args(Optimiser), default="lbfgs", help="(default: %(default)s)")  # fmt: skip # noqa: E501
     parser.add_argument("--seed", type=integer(0), default=0, help="of the noise (default: %(default)s)")  # fmt: skip # noqa: E501
-    parser.add_argument("--progress", action=argparse.BooleanOptionalAction, default=None, help="a bar on stderr (default: if it is a terminal)")  # fmt: skip # noqa: E501
-
-
-def _shown(progress: bool | None) -> bool:
-    if sys.stderr is None:
-        return False
-    if progress is None:
-        return sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None
-    return progress
 
 
 def _suffix(output: str | None, *allowed: str) -> str:
@@ -144,7 +138,7 @@ def _suffix(output: str | None, *allowed: str) -> str:
 def _run_statistics(
     field: str, J: int | None, L: int | None, filters: Waves | None, isotropic: bool, wph: bool,
     output: str | None,
-) -> None:  # fmt: skip
+) -> Statistics:  # fmt: skip
     import numpy as np
 
     from ..data.field import read_field
@@ -153,21 +147,25 @@ def _run_statistics(
     from ..transforms.phases import WaveletPhaseHarmonics
 
     suffix = _suffix(output, ".csv", ".npz")
-    x = read_field(field)
-    if wph:
-        if x.ndim != 2 or isotropic:
-            raise ValueError("statistics: phase harmonics are of images, and not isotropic")
-        most = max(1, min(x.shape).bit_length() - 2)
-        module = WaveletPhaseHarmonics(x.shape, J or most, L or 8, filters=filters or "bump")
+    with Bar(3, "step") as bar:
+        x = read_field(field)
+        bar.update(1)
+        module: WaveletPhaseHarmonics | ScatteringCovariance
+        if wph:
+            if x.ndim != 2 or isotropic:
+                raise ValueError("statistics: phase harmonics are of images, and not isotropic")
+            most = max(1, min(x.shape).bit_length() - 2)
+            module = WaveletPhaseHarmonics(x.shape, J or most, L or 8, filters=filters or "bump")
+        else:
+            module = ScatteringCovariance(
+                x.shape, J, L, filters=filters or "morlet", isotropic=isotropic
+            )
+        bar.update(1)
         values, table = module(x).numpy(), module.meta()
+        bar.update(1)
+    if wph:
         table.pop("tau")
-        kinds = np.array(table["class"])
-    else:
-        covariance = ScatteringCovariance(
-            x.shape, J, L, filters=filters or "morlet", isotropic=isotropic
-        )
-        values, table = covariance(x).numpy(), covariance.meta()
-        kinds = np.array(table["block"])
+    kinds = np.array(table["class" if wph else "block"])
     if suffix == ".csv":
         lines = io.StringIO()
         writer = csv.writer(lines, lineterminator="\n")
@@ -182,19 +180,28 @@ def _run_statistics(
         with replaced(str(output)) as temporary, open(temporary, "wb") as stream:
             arrays: dict[str, Any] = {key: np.asarray(column) for key, column in table.items()}
             np.savez(stream, values=values, **arrays)
-    say(f"{'field':<10} {' x '.join(map(str, x.shape))}, mean {float(x.mean()):.4g}, deviation {float(x.std()):.4g}")  # fmt: skip # noqa: E501
+    document: Statistics = {
+        "shape": list(x.shape), "mean": float(x.mean()), "deviation": float(x.std()), "blocks": [],
+        "output": output,
+    }  # fmt: skip
+    say(f"{'field':<10} {' x '.join(map(str, x.shape))}, mean {document['mean']:.4g}, deviation {document['deviation']:.4g}")  # fmt: skip # noqa: E501
     for kind in dict.fromkeys(kinds.tolist()):
         some = np.abs(values[kinds == kind])
-        say(f"{kind:<10} {len(some):6d} numbers, largest {some.max():.4g}, root mean square {np.sqrt((some**2).mean()):.4g}")  # fmt: skip # noqa: E501
+        largest, mean = float(some.max()), float(np.sqrt((some**2).mean()))
+        say(f"{kind:<10} {len(some):6d} numbers, largest {largest:.4g}, root mean square {mean:.4g}")  # fmt: skip # noqa: E501
+        document["blocks"].append(
+            {"name": kind, "numbers": len(some), "largest": largest, "root_mean_square": mean}
+        )
     if output:
         say(f"{'written':<10} {printable(output)}")
+    return document
 
 
 def _run_synthesise(
     field: str, J: int | None, L: int | None, filters: Waves | None, isotropic: bool, n: int,
     levels: int, init: Any, ensemble: bool, steps: int, optimiser: Optimiser, seed: int,
-    progress: bool | None, checkpoint: str | None, resume: str | None, output: str,
-) -> None:  # fmt: skip
+    checkpoint: str | None, resume: str | None, output: str,
+) -> Synthesised:  # fmt: skip
     import numpy as np
 
     from ..data.field import read_field
@@ -207,7 +214,7 @@ def _run_synthesise(
     covariance = ScatteringCovariance(x.shape, J, L, filters=filters or "morlet", isotropic=isotropic)  # fmt: skip # noqa: E501
     made = synthesise(
         x, covariance, n=n, levels=levels, init=init, ensemble=ensemble, seed=seed, steps=steps,
-        optimiser=optimiser, progress=_shown(progress), checkpoint=checkpoint, resume=resume,
+        optimiser=optimiser, checkpoint=checkpoint, resume=resume,
     )  # fmt: skip
     if suffix == ".png":
         from ..draw.synthesis import draw_synthesis
@@ -221,12 +228,16 @@ def _run_synthesise(
     loss = made.history[-1]["loss"] / (made.history[0]["loss"] or 1)
     say(f"{'loss':<10} {loss:.3g} of the start's, {len(made.history) - 1} iterations, {made.seconds:.1f} s")  # fmt: skip # noqa: E501
     say(f"{'written':<10} {printable(output)}")
+    return {
+        "errors": dict(made.errors), "loss": loss, "iterations": len(made.history) - 1,
+        "seconds": made.seconds, "output": output,
+    }  # fmt: skip
 
 
 def _run_invert(
     field: str | None, demo: bool, J: list[int], L: int, Q: int, roto_translation: bool, steps: int,
-    optimiser: Optimiser, seed: int, progress: bool | None, output: str | None,
-) -> None:  # fmt: skip
+    optimiser: Optimiser, seed: int, output: str | None,
+) -> Inverted:  # fmt: skip
     import numpy as np
     import torch
 
@@ -252,11 +263,12 @@ def _run_invert(
     if suffix == ".wav" and any(x.ndim > 1 for _, x in originals):
         raise ValueError("invert: a sound, .wav, is made of a recording or a signal")
     rows, last = [], torch.zeros(0)
+    document: Inverted = {"reconstructions": [], "output": output}
     say(f"{'of':<12} {'J':>2} {'order':>5} {'coefficients':>12}   their error   PSNR")
-    for name, x in originals:
-        found = []
-        for scale in J:
-            for order in (1, 2):
+    with Bar(2 * len(J) * len(originals), "reconstruction") as bar:
+        for name, x in originals:
+            found = []
+            for scale, order in itertools.product(J, (1, 2)):
                 transform: Any
                 if x.ndim == 1:
                     transform = Scattering1D(scale, len(x), Q, order)
@@ -269,13 +281,18 @@ def _run_invert(
                 S = transform(x)
                 made = invert(
                     S, transform, steps=steps, optimiser=optimiser, seed=seed,
-                    scale=float(x.std()) or 1.0, mean=float(x.mean()), progress=_shown(progress),
+                    scale=float(x.std()) or 1.0, mean=float(x.mean()),
                 )  # fmt: skip
                 last = made.x[0]
                 quality = psnr(last, x, float(x.max() - x.min()) or 1.0)
                 say(f"{printable(name):<12} {scale:2d} {order:5d} {S.numel():12d}   {made.error:11.3%}   {quality:4.1f} dB")  # fmt: skip # noqa: E501
                 found.append((f"J = {scale}, order {order}", f"{quality:.1f} dB", last))
-        rows += [(name, x, found[i : i + 2]) for i in range(0, len(found), 2)]
+                document["reconstructions"].append(
+                    {"of": name, "J": scale, "order": order, "coefficients": S.numel(),
+                     "error": made.error, "psnr": quality}
+                )  # fmt: skip
+                bar.update(1)
+            rows += [(name, x, found[i : i + 2]) for i in range(0, len(found), 2)]
     if suffix == ".png":
         draw_inversions(str(output), rows, note=f"reconstructions from scattering coefficients, {steps} iterations")  # fmt: skip # noqa: E501
     elif suffix == ".npy":
@@ -285,12 +302,13 @@ def _run_invert(
         write_sound(str(output), last, rate_of(str(field)) if is_audio(str(field)) else 8000)
     if output:
         say(f"{'written':<12} {printable(output)}")
+    return document
 
 
 def _run_generate(
     data: str, data_dir: str | None, J: int, L: int, dims: int, n: int | None, width: int,
     epochs: int, seed: int, output: str, save: str | None,
-) -> None:  # fmt: skip
+) -> Generated:  # fmt: skip
     import torch
     from torch import Tensor
 
@@ -324,3 +342,7 @@ def _run_generate(
     blank = float((train.mean(0) - shown).abs().mean())
     say(f"{'test':<10} mean error {away:.4f}; of the mean image {blank:.4f}")
     say(f"{'written':<10} {printable(output)}")
+    return {
+        "history": list(model.history), "test_error": away, "blank_error": blank, "save": save,
+        "output": output,
+    }  # fmt: skip

@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple, overload
 from torch import Tensor
 
 from ..files.error import DataError
-from ..terminal import printable, sentence
+from ..terminal import Bar, printable, sentence
 from .dataset import Dataset
 from .embedded import digits_dataset, textures
 from .folders.audio import audio_dataset, is_audio_folder
@@ -416,21 +416,24 @@ def available(data_dir: str | os.PathLike[str] | None = None) -> list[Available]
         ['digits', 'textures', 'textures-rotated']
     """
     found = []
-    for location in _locations(data_dir):
-        entry = Available(location.name, location.path, location.format)
-        try:
-            data = read(location)
-        except (DataError, ImportError, MemoryError) as error:
-            entry = dataclasses.replace(entry, problem=sentence(error))
-        else:
-            entry = dataclasses.replace(
-                entry,
-                train=len(data.train_y),
-                test=len(data.test_y),
-                shape=tuple(data.train_x.shape[1:]),
-                classes=len(data.classes),
-            )
-        found.append(entry)
+    locations = list(_locations(data_dir))
+    with Bar(len(locations), "data set") as bar:
+        for location in locations:
+            entry = Available(location.name, location.path, location.format)
+            try:
+                data = read(location)
+            except (DataError, ImportError, MemoryError) as error:
+                entry = dataclasses.replace(entry, problem=sentence(error))
+            else:
+                entry = dataclasses.replace(
+                    entry,
+                    train=len(data.train_y),
+                    test=len(data.test_y),
+                    shape=tuple(data.train_x.shape[1:]),
+                    classes=len(data.classes),
+                )
+            found.append(entry)
+            bar.update(1)
     return found
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..files.budget import file_budget
 from ..files.error import DataError
 from ..files.reading import opened
-from ..terminal import printable
+from ..terminal import Bar, printable
 from .catalog import Location, locate, read
 from .folders.parts import passed_text
 from .formats import stl10, svhn
@@ -86,7 +86,12 @@ def verify(
         ok       digits  898 + 899 images [32, 32] float32, 10 classes
     """
     location = locate(name, data_dir)
-    checks = [_file(file, location.name) for file in _files(location)]
+    files = _files(location)
+    checks = []
+    with Bar(len(files), "file") as bar:
+        for file in files:
+            checks.append(_file(file, location.name))
+            bar.update(1)
     checks += [
         Check(str(file), True, f"left out, {reason}") for file, reason in _left_out(location)
     ]

@@ -22,7 +22,9 @@ __all__ = [
     "angles_of",
     "draw_bank",
     "energy",
+    "filters_facts",
     "filters_report",
+    "filters_text",
     "in_frequency",
     "in_space",
     "save_bank",
@@ -56,6 +58,22 @@ def filters_report(
         support    99 %, 57 % of the frequencies, by scale
         memory     108.8 KB, float32, full resolution
     """
+    return filters_text(filters_facts(J, shape, L, kind, output))
+
+
+def filters_facts(
+    J: int,
+    shape: tuple[int, int],
+    L: int = 8,
+    kind: BankName = "morlet",
+    output: str | Path | None = None,
+) -> dict[str, Any]:
+    """What `filters_report` tells, in numbers; arguments, files and errors are the same.
+
+    Example:
+        >>> filters_facts(2, (32, 32))["paths"]
+        [1, 16, 64]
+    """
     if kind not in banks.BUILT_IN:
         raise ValueError(f"filters must be one of {', '.join(banks.BUILT_IN)}, got {kind!r}")
     suffix = Path(output).suffix.lower() if output else ""
@@ -65,31 +83,48 @@ def filters_report(
     J, L = plan.J, plan.L
     bank = banks.BUILT_IN[kind](plan.padded, J, L)
     low, high = banks.frame_bounds(bank)
-    kept = [float(banks.support(psi, _SUPPORT).double().mean()) for psi in bank.psi]
-    counts = [1, J * L, L * L * J * (J - 1) // 2]
-    orders = ", ".join(f"{count} of order {order}" for order, count in enumerate(counts))
-    size = 4 * (bank.psi.numel() + bank.phi.numel())
-    lines = {
-        "bank": f"{kind}: {J} scales, {L} angles, images of {_size((plan.M, plan.N))} padded to "
-        f"{_size(bank.shape)}",
-        "paths": f"{sum(counts)}: {orders}, each {_size(plan.output)}",
-        "energy": f"{low:.3f} to {high:.3f} of every frequency (Littlewood–Paley)",
-        "support": ", ".join(f"{share:.0%}".replace("%", " %") for share in kept)
-        + " of the frequencies, by scale",
-        "memory": f"{size / 1e3:.1f} KB, float32, full resolution"
-        if size < 1e6
-        else f"{size / 1e6:.1f} MB, float32, full resolution",
-    }
     if output:
         if suffix == ".png":
             draw_bank(output, bank, f"{kind.capitalize()} filter bank")
         else:
             save_bank(output, bank)
-        lines["written"] = printable(str(output))
+    return {
+        "of": "images",
+        "filters": kind,
+        "J": J,
+        "L": L,
+        "shape": [plan.M, plan.N],
+        "padded": list(bank.shape),
+        "paths": [1, J * L, L * L * J * (J - 1) // 2],
+        "size": list(plan.output),
+        "energy": [low, high],
+        "support": [float(banks.support(psi, _SUPPORT).double().mean()) for psi in bank.psi],
+        "bytes": 4 * (bank.psi.numel() + bank.phi.numel()),
+        "output": None if output is None else str(output),
+    }
+
+
+def filters_text(facts: dict[str, Any]) -> str:
+    """`filters_facts` in lines."""
+    orders = ", ".join(f"{count} of order {order}" for order, count in enumerate(facts["paths"]))
+    size, (low, high) = facts["bytes"], facts["energy"]
+    lines = {
+        "bank": f"{facts['filters']}: {facts['J']} scales, {facts['L']} angles, images of "
+        f"{_size(facts['shape'])} padded to {_size(facts['padded'])}",
+        "paths": f"{sum(facts['paths'])}: {orders}, each {_size(facts['size'])}",
+        "energy": f"{low:.3f} to {high:.3f} of every frequency (Littlewood–Paley)",
+        "support": ", ".join(f"{share:.0%}".replace("%", " %") for share in facts["support"])
+        + " of the frequencies, by scale",
+        "memory": f"{size / 1e3:.1f} KB, float32, full resolution"
+        if size < 1e6
+        else f"{size / 1e6:.1f} MB, float32, full resolution",
+    }
+    if facts["output"]:
+        lines["written"] = printable(facts["output"])
     return "\n".join(f"{name:<10} {text}" for name, text in lines.items())
 
 
-def _size(shape: tuple[int, ...]) -> str:
+def _size(shape: Sequence[int]) -> str:
     return " × ".join(map(str, shape))
 
 

@@ -25,7 +25,9 @@ __all__ = [
     "draw_angular_wavelets",
     "draw_joint_wavelets",
     "draw_solid_harmonics",
+    "joint_facts",
     "joint_filters_report",
+    "joint_text",
 ]
 
 _TILE = (96, 72)  # points of a wavelet in time and in log-frequency
@@ -50,22 +52,54 @@ def joint_filters_report(
         along n1    4 wavelets of either spin, 0.044 to 0.350 cycles a place; 120 places for 38
         paths       41 joint ones: 5 of order 1, 36 of order 2; 152 channels of format "time"
     """
+    return joint_text(joint_facts(J, J_fr, N, Q, output))
+
+
+def joint_facts(
+    J: int, J_fr: int, N: int, Q: int | tuple[int, ...] = 8, output: str | Path | None = None
+) -> dict[str, Any]:
+    """What `joint_filters_report` tells, in numbers; arguments, files and errors are the same.
+
+    Example:
+        >>> joint_facts(6, 3, 4096)["paths"]
+        [5, 36]
+    """
     scattering = TimeFrequencyScattering(J=J, J_fr=J_fr, Q=Q, shape=N)
     second, along = _second(scattering), scattering.filters_fr[1]
     xi = [psi["xi"] for psi in second] or [0.0]
     xi_fr = [psi["xi"] for psi in along if psi["xi"] > 0]
     orders = scattering.joint_meta()["order"].tolist()
-    lines = {
-        "along time": f"{len(second)} wavelets that follow a smaller scale, {min(xi):.3f} to "
-        f"{max(xi):.3f} cycles a sample",
-        "along n1": f"{len(xi_fr)} wavelets of either spin, {min(xi_fr):.3f} to {max(xi_fr):.3f} "
-        f"cycles a place; {along[0]['N']} places for {len(scattering.psi1_f)}",
-        "paths": f"{len(orders) - 1} joint ones: {orders.count(1)} of order 1, {orders.count(2)} "
-        f'of order 2; {scattering.output_shape[0]} channels of format "time"',
-    }
     if output:
         draw_joint_wavelets(output, scattering)
-        lines["written"] = printable(str(output))
+    return {
+        "of": "joint",
+        "J": scattering.J,
+        "J_fr": scattering.J_fr,
+        "Q": list(scattering.Q),
+        "length": N,
+        "wavelets": [len(second), len(xi_fr)],
+        "frequency": [[float(min(some)), float(max(some))] for some in (xi, xi_fr)],
+        "padded": along[0]["N"],
+        "places": len(scattering.psi1_f),
+        "paths": [orders.count(1), orders.count(2)],
+        "channels": scattering.output_shape[0],
+        "output": None if output is None else str(output),
+    }
+
+
+def joint_text(facts: dict[str, Any]) -> str:
+    """`joint_facts` in lines."""
+    (second, along), (first, other) = facts["wavelets"], facts["paths"]
+    time, frequency = ("{:.3f} to {:.3f}".format(*some) for some in facts["frequency"])
+    lines = {
+        "along time": f"{second} wavelets that follow a smaller scale, {time} cycles a sample",
+        "along n1": f"{along} wavelets of either spin, {frequency} cycles a place; "
+        f"{facts['padded']} places for {facts['places']}",
+        "paths": f"{first + other} joint ones: {first} of order 1, {other} of order 2; "
+        f'{facts["channels"]} channels of format "time"',
+    }
+    if facts["output"]:
+        lines["written"] = printable(facts["output"])
     return "\n".join(f"{name:<11} {text}" for name, text in lines.items())
 
 

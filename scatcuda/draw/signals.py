@@ -14,11 +14,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..terminal import printable
+from ..terminal import Bar, printable
 from ..transforms.scattering1d import Scattering1D
 from .style import BLUE, GREY, PALE, RUST, Sheet, drawn, scale_colours, shade
 
-__all__ = ["draw_scalogram", "draw_signal_bank", "signal_filters_report"]
+__all__ = [
+    "draw_scalogram",
+    "draw_signal_bank",
+    "signal_facts",
+    "signal_filters_report",
+    "signal_text",
+]
 
 _TINY = 1e-20
 _COLUMNS = 1500  # of a picture over time; more are not seen
@@ -42,6 +48,18 @@ def signal_filters_report(
         paths      126: 1 of order 0, 38 of order 1, 87 of order 2, each 64
         energy     0.000 to 0.564 and 0.154 to 0.621 of the frequencies, beyond φ (Littlewood–Paley)
     """
+    return signal_text(signal_facts(J, N, Q, output))
+
+
+def signal_facts(
+    J: int, N: int, Q: int | tuple[int, ...] = 8, output: str | Path | None = None
+) -> dict[str, Any]:
+    """What `signal_filters_report` tells, in numbers; arguments, files and errors are the same.
+
+    Example:
+        >>> signal_facts(6, 4096)["wavelets"]
+        [38, 7]
+    """
     suffix = Path(output).suffix.lower() if output else ""
     if output and suffix not in (".png", ".safetensors"):
         raise ValueError(f"output must end in .png or .safetensors, got {output}")
@@ -50,18 +68,6 @@ def signal_filters_report(
     banks = _banks(scattering)
     xi = [[psi["xi"] for psi in bank] for bank in (scattering.psi1_f, scattering.psi2_f)]
     sizes: Any = scattering.output_size(detail=True)
-    orders = ", ".join(f"{count} of order {order}" for order, count in enumerate(sizes))
-    sums = [_kept(bank, banks[2]) for bank in banks[:2]]
-    padded = scattering.pad_left + N + scattering.pad_right
-    lines = {
-        "bank": f"{len(xi[0])} wavelets of order 1, {len(xi[1])} of order 2; signals of {N} padded "
-        f"to {padded}",
-        "frequency": " and ".join(f"{min(some):.3f} to {max(some):.3f}" for some in xi)
-        + " cycles a sample",
-        "paths": f"{sum(sizes)}: {orders}, each {scattering.output_shape[1]}",
-        "energy": " and ".join(f"{low:.3f} to {high:.3f}" for low, high in map(_bounds, sums))
-        + " of the frequencies, beyond φ (Littlewood–Paley)",
-    }
     if suffix == ".png":
         draw_signal_bank(str(output), scattering)
     elif output:
@@ -69,8 +75,36 @@ def signal_filters_report(
 
         tensors = dict(zip(("psi1", "psi2", "phi"), map(torch.from_numpy, banks), strict=True))
         write_tensors(output, tensors, {"scatcuda": "filters of signals"})
-    if output:
-        lines["written"] = printable(str(output))
+    return {
+        "of": "signals",
+        "J": scattering.J,
+        "Q": list(scattering.Q),
+        "length": N,
+        "padded": scattering.pad_left + N + scattering.pad_right,
+        "wavelets": [len(some) for some in xi],
+        "frequency": [[float(min(some)), float(max(some))] for some in xi],
+        "paths": list(sizes),
+        "size": scattering.output_shape[1],
+        "energy": [list(_bounds(_kept(bank, banks[2]))) for bank in banks[:2]],
+        "output": None if output is None else str(output),
+    }
+
+
+def signal_text(facts: dict[str, Any]) -> str:
+    """`signal_facts` in lines."""
+    first, second = facts["wavelets"]
+    orders = ", ".join(f"{count} of order {order}" for order, count in enumerate(facts["paths"]))
+    lines = {
+        "bank": f"{first} wavelets of order 1, {second} of order 2; signals of {facts['length']} "
+        f"padded to {facts['padded']}",
+        "frequency": " and ".join(f"{low:.3f} to {high:.3f}" for low, high in facts["frequency"])
+        + " cycles a sample",
+        "paths": f"{sum(facts['paths'])}: {orders}, each {facts['size']}",
+        "energy": " and ".join(f"{low:.3f} to {high:.3f}" for low, high in facts["energy"])
+        + " of the frequencies, beyond φ (Littlewood–Paley)",
+    }
+    if facts["output"]:
+        lines["written"] = printable(facts["output"])
     return "\n".join(f"{name:<10} {text}" for name, text in lines.items())
 
 
@@ -189,11 +223,15 @@ def draw_scalogram(
         raise TypeError(f"draw_scalogram: x must be a real signal [N]; got {found}")
     x = x.float()
     (N,) = x.shape
-    S = Scattering1D(J, N, Q)
-    meta = S.meta()
-    fine = Scattering1D(J, N, Q, T=0, max_order=1, out_type="list")(x)
-    U = torch.stack([_columns(path["coef"]) for path in fine[1:]])
-    coefficients = S(x)
+    with Bar(3, "step") as bar:
+        S = Scattering1D(J, N, Q)
+        meta = S.meta()
+        bar.update(1)
+        fine = Scattering1D(J, N, Q, T=0, max_order=1, out_type="list")(x)
+        U = torch.stack([_columns(path["coef"]) for path in fine[1:]])
+        bar.update(1)
+        coefficients = S(x)
+        bar.update(1)
     order = torch.from_numpy(meta["order"])
     first, second = coefficients[order == 1], coefficients[order == 2]
     xi2 = torch.from_numpy(meta["xi"][meta["order"] == 2, 1]) if len(second) else torch.zeros(0)

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from ..arguments import ArgumentError, InputError, integer
 from ..draw.style import Sheet, drawn
 from ..files import DataError, read_tensors, write_tensors
+from ..terminal import Bar
 from ..transforms.scattering2d import Scattering2D
 
 __all__ = ["GenerativeScattering", "draw_generated"]
@@ -195,22 +196,24 @@ class GenerativeScattering:
                 optimiser, self.lr, total_steps=steps + 1
             )
             self.history = []
-            for epoch in range(self.epochs):
-                self.generator.train()
-                total, count = 0.0, 0
-                for index in torch.randperm(len(x)).split(self.batch_size):
-                    if len(index) < 2:  # which batch normalisation cannot do
-                        continue
-                    loss = (self.generator(z[index]) - x[index]).abs().mean()
-                    optimiser.zero_grad()
-                    loss.backward()
-                    optimiser.step()
-                    if schedule.last_epoch < steps:
-                        schedule.step()
-                    total, count = total + float(loss.detach()) * len(index), count + len(index)
-                self.history.append(total / max(count, 1))
-                if tell is not None:
-                    tell(epoch, self.history[-1])
+            with Bar(self.epochs * len(x), "image") as bar:
+                for epoch in range(self.epochs):
+                    self.generator.train()
+                    total, count = 0.0, 0
+                    for index in torch.randperm(len(x)).split(self.batch_size):
+                        if len(index) < 2:  # which batch normalisation cannot do
+                            continue
+                        loss = (self.generator(z[index]) - x[index]).abs().mean()
+                        optimiser.zero_grad()
+                        loss.backward()
+                        optimiser.step()
+                        if schedule.last_epoch < steps:
+                            schedule.step()
+                        total, count = total + float(loss.detach()) * len(index), count + len(index)
+                        bar.update(len(index))
+                    self.history.append(total / max(count, 1))
+                    if tell is not None:
+                        tell(epoch, self.history[-1])
         self.generator.eval()
 
     def decode(self, z: Tensor) -> Tensor:

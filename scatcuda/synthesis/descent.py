@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import ArgumentError, integer
+from ..terminal import Bar, wanted
 from ..typing import Optimiser
 
 _REMEMBERED = 256 << 20  # bytes of gradients
@@ -227,7 +228,7 @@ def descend(
             seconds = spent + time.monotonic() - began
             return Descent(x.detach().clone(), list(history), seconds, dict(state))
 
-        for i in _bar(range(len(history), steps + 1), progress):
+        for i in _counted(range(len(history), steps + 1), progress):
             previous = x.detach().clone()
             method.step(terms)
             terms()
@@ -275,14 +276,11 @@ class _Terms:
         return found
 
 
-def _bar(steps: range, progress: bool) -> Any:
-    if not progress:
-        return steps
-    try:
-        from tqdm import tqdm
-    except ImportError as error:
-        raise ImportError("descend: progress needs tqdm: pip install tqdm") from error
-    return tqdm(steps, unit="step")
+def _counted(steps: range, progress: bool) -> Iterator[int]:
+    with Bar(len(steps), "step", shown=wanted(True) if progress else None) as bar:
+        for i in steps:
+            yield i
+            bar.update(1)
 
 
 def _flattened(state: dict[str, Any]) -> dict[str, Tensor]:

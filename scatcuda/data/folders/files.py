@@ -22,6 +22,7 @@ from typing_extensions import Self
 
 from ...files.error import DataError
 from ...files.reading import read_whole
+from ...terminal import Bar
 
 _BLOCK = 4096  # files
 
@@ -140,9 +141,12 @@ class Files:
     def hashes(self, index: Tensor) -> Iterator[bytes]:
         """Of some files a hash of their bytes each, 16 bytes long."""
         sources = [self.sources[i] for i in index.tolist()]
-        for start in range(0, len(sources), _BLOCK):
-            with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-                yield from pool.map(_hash, sources[start : start + _BLOCK])
+        with Bar(len(sources), "file") as bar:
+            for start in range(0, len(sources), _BLOCK):
+                with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+                    for hashed in pool.map(_hash, sources[start : start + _BLOCK]):
+                        bar.update(1)
+                        yield hashed
 
     def states(self, index: Tensor) -> Tensor:
         """Size, time and number of some of the files ``[n, 3]``: others when one is written to."""
@@ -151,10 +155,13 @@ class Files:
 
     def damaged(self) -> Iterator[tuple[str, DataError]]:
         """Decode every file; those that cannot be, in order, with the reason."""
-        for start in range(0, len(self), _BLOCK):  # not a million tasks at once
-            with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-                found = pool.map(self._problem, self.sources[start : start + _BLOCK])
-                yield from filter(None, found)
+        with Bar(len(self), "file") as bar:
+            for start in range(0, len(self), _BLOCK):  # not a million tasks at once
+                with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+                    for problem in pool.map(self._problem, self.sources[start : start + _BLOCK]):
+                        bar.update(1)
+                        if problem:
+                            yield problem
 
     def _problem(self, source: Source) -> tuple[str, DataError] | None:
         try:

@@ -32,6 +32,7 @@ from ...data.catalog import locate, read
 from ...data.dataset import rank_of
 from ...files import make_folder, write_text
 from ...files.reading import read_json
+from ...terminal import Bar
 from ...typing import Loss, Resume
 from ..classifiers.linear import LinearClassifier
 from ..classifiers.pca import PCAAffineClassifier
@@ -131,25 +132,27 @@ def run_experiment(
         place.first(lambda: _begin(folder, options, resume))
     how = {"save_every": save_every, "resume": resume} if folder else {}
     cells: list[Cell] = []
-    for n, seed in asked:
-        if source.seed not in (None, seed):
-            source = _Source(options, seed)
-            found(source.dataset)
-            if folder:
-                _check_data(folder, source)
-        cell = kept.get((n, seed))
-        if cell is None:
-            inside = cell_folder(folder, n, seed) if folder else None
-            if inside and place.rank == 0:
-                inside.mkdir(exist_ok=True)
-                write_text(inside / DATA, json.dumps(source.identity, indent=1) + "\n")
-            cell = _train(source, n, seed, inside, {**how, "progress": progress})
-            for split in ("train", "test"):
-                source.watch.check(split)
-            if inside and place.rank == 0:
-                write_text(inside / RESULT, json.dumps(dataclasses.asdict(cell), indent=1))
-        cells.append(cell)
-        tell(cell)
+    with Bar(len(asked), "model", done=len(kept)) as bar:
+        for n, seed in asked:
+            if source.seed not in (None, seed):
+                source = _Source(options, seed)
+                found(source.dataset)
+                if folder:
+                    _check_data(folder, source)
+            cell = kept.get((n, seed))
+            if cell is None:
+                inside = cell_folder(folder, n, seed) if folder else None
+                if inside and place.rank == 0:
+                    inside.mkdir(exist_ok=True)
+                    write_text(inside / DATA, json.dumps(source.identity, indent=1) + "\n")
+                cell = _train(source, n, seed, inside, {**how, "progress": progress})
+                for split in ("train", "test"):
+                    source.watch.check(split)
+                if inside and place.rank == 0:
+                    write_text(inside / RESULT, json.dumps(dataclasses.asdict(cell), indent=1))
+                bar.update(1)
+            cells.append(cell)
+            tell(cell)
     if folder and place.rank == 0:
         write_text(folder / RESULTS, json.dumps(summary(cells), indent=1) + "\n")
         write_skipped(folder, source.dataset)

@@ -28,6 +28,7 @@ from ...data import DataError, Dataset
 from ...files import make_folder, open_tensors, sweep, write_tensors, write_text
 from ...files.budget import ask
 from ...files.reading import read_json
+from ...terminal import Bar, wanted
 from ..experiments.identity import Watch, difference, identity
 from .shard import Rows
 from .transformer import ScatteringTransformer
@@ -69,7 +70,7 @@ def extract(
         transformer: is fitted to the training images; its ``dtype`` is that of the files.
         directory: made if need be; one that holds the features of the same is completed.
         shard_size: rows of a file; None: as many as 256 MiB hold.
-        progress: a bar on stderr; None: if stderr is a terminal.
+        progress: a bar on stderr, with tqdm; None: if stderr is a terminal.
     Returns: The number of files written now; 0 if all were there.
     Raises:
         TypeError, ValueError: ``shard_size`` is no positive int; ``directory`` holds others.
@@ -84,8 +85,7 @@ def extract(
         >>> written, x.shape, y.dtype
         (4, torch.Size([899, 81]), torch.int64)
     """
-    from tqdm import tqdm
-
+    shown = wanted(progress)
     if shard_size is not None:
         shard_size = integer("extract", "shard_size", shard_size, 1)
     folder = Path(directory)
@@ -105,8 +105,7 @@ def extract(
     missing = [part for part in mine if not _sound(folder, part, manifest, digest)]
     rows = sum(part.stop - part.start for part in mine)
     done = rows - sum(part.stop - part.start for part in missing)
-    shown = None if progress is None else not progress
-    with tqdm(total=rows, initial=done, unit=" images", unit_scale=True, disable=shown) as bar:
+    with Bar(rows, "image", done=done, shown=shown) as bar:
         for part in missing:
             _write(folder, part, dataset, transformer, digest, watch, bar.update)
     return len(missing)

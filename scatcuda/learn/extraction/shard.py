@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ...data import Pairs
 from ...data.dataset import with_channels
+from ...terminal import Bar
 
 __all__ = ["Images", "Rows", "Shard", "free_memory", "named"]
 
@@ -177,19 +178,22 @@ class Shard:
         """
         kept: Tensor | None = None
         done = 0
-        for x, _ in self.in_order(size, device):
-            part = f(x).to(torch.float16)
-            if not bool(part.isfinite().all()):
-                fine = part.flatten(1).isfinite().all(1)
-                i = int(self.rows[done + int(fine.logical_not().nonzero()[0])])
-                raise ValueError(
-                    f"{self.name}: features of {named(self.x, i)} are beyond float16: scale the "
-                    "images, to [0, 1] for example, or have features in float32, with cache=False"
-                )
-            if kept is None:
-                kept = torch.empty(len(self), *part.shape[1:], dtype=torch.float16)
-            kept[done : done + len(part)] = part
-            done += len(part)
+        with Bar(len(self), "image") as bar:
+            for x, _ in self.in_order(size, device):
+                part = f(x).to(torch.float16)
+                if not bool(part.isfinite().all()):
+                    fine = part.flatten(1).isfinite().all(1)
+                    i = int(self.rows[done + int(fine.logical_not().nonzero()[0])])
+                    raise ValueError(
+                        f"{self.name}: features of {named(self.x, i)} are beyond float16: scale "
+                        "the images, to [0, 1] for example, or have features in float32, with "
+                        "cache=False"
+                    )
+                if kept is None:
+                    kept = torch.empty(len(self), *part.shape[1:], dtype=torch.float16)
+                kept[done : done + len(part)] = part
+                done += len(part)
+                bar.update(len(part))
         assert kept is not None
         return Shard(self.name, (kept, self.y[self.rows]), rank=kept.ndim - 2)
 

@@ -24,6 +24,7 @@ from ...arguments import boolean, integer
 from ...banks import FilterBank
 from ...files.budget import ask
 from ...program.plan import Plan, checked_plan
+from ...terminal import Bar
 from ...transforms.base import checked_output
 from ...transforms.rototranslation import RotoTranslationScattering2D
 from ...transforms.scattering1d import Scattering1D
@@ -191,7 +192,8 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         """Features ``[n, d]`` of the images ``X``, in ``dtype``."""
         check_is_fitted(self)
         images = self._images(X)
-        rows = self._features(images, 0, len(images))
+        with Bar(len(images), NOUNS[self._rank][0]) as bar:
+            rows = self._features(images, 0, len(images), bar.update)
         return rows if isinstance(X, Tensor) else rows.numpy()
 
     @property

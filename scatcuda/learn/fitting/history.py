@@ -7,15 +7,13 @@ import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from ...data import DataError
 from ...draw.style import BLUE, RUST, panels
 from ...files import write_text
 from ...files.reading import parsed_json, read_whole
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
+from ...terminal import Bar, wanted
 
 __all__ = ["HISTORY", "Row", "Teller", "draw_curves", "read_history"]
 
@@ -63,15 +61,10 @@ class Teller:
         progress: bool | None,
         tensorboard: bool | None,
     ) -> None:
-        from tqdm import tqdm
-
         self.directory: Path | None = directory
         self.rows: list[Row] = list(rows)
         self.epochs: int = epochs
-        self.bar: tqdm[Any] = tqdm(
-            total=images, initial=done, unit=" images", unit_scale=True, dynamic_ncols=True,
-            disable=None if progress is None else not progress, smoothing=0.05,
-        )  # fmt: skip
+        self.bar: Bar = Bar(images, "image", done=done, shown=wanted(progress))
         self.events: Any = _events(directory, tensorboard, len(rows)) if directory else None
         if directory:
             lines = "".join(json.dumps(row) + "\n" for row in rows)
@@ -83,8 +76,8 @@ class Teller:
 
     def look(self, epoch: int, loss: float, accuracy: float) -> None:
         """Show where training stands within an epoch, counted from 0."""
-        self.bar.set_description(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
-        self.bar.set_postfix(loss=f"{loss:.4f}", accuracy=f"{accuracy:.2%}", refresh=False)
+        figures = {"loss": f"{loss:.4f}", "accuracy": f"{accuracy:.2%}"}
+        self.bar.tell(f"epoch {epoch + 1}/{self.epochs}", **figures)
 
     def epoch(self, row: Row) -> None:
         self.rows.append(row)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...arguments import device as known_device
 from ...arguments import integer
+from ...terminal import Bar
 from ..extraction.shard import Images, Shard
 from ..networks.blocks import like_weights
 from ..networks.hybrids import Hybrid
@@ -54,8 +55,12 @@ def predict(
     batch_size = integer("predict", "batch_size", batch_size, 1)
     shard = Shard("images", (images, torch.zeros(len(images), dtype=torch.int64)))
     model.to(where).eval()
-    batches = (prepared(x, model) for x, _ in shard.in_order(batch_size, where))
-    return torch.cat([model(x).float().cpu() for x in batches])
+    found = []
+    with Bar(len(images), "image") as bar:
+        for x, _ in shard.in_order(batch_size, where):
+            found.append(model(prepared(x, model)).float().cpu())
+            bar.update(len(x))
+    return torch.cat(found)
 
 
 def evaluate(
@@ -95,7 +100,9 @@ def measure(net: nn.Module, shard: Shard, device: torch.device) -> Tensor:
     """Sums over a shard: loss, right answers, images."""
     net.eval()
     sums = torch.zeros(3, dtype=torch.float64, device=device)
-    for x, y in shard.in_order(BATCH, device):
-        logits = net(prepared(x, net)).float()
-        sums += torch.stack(sums_of(logits, y, F.cross_entropy(logits, y)))
+    with Bar(len(shard), "image") as bar:
+        for x, y in shard.in_order(BATCH, device):
+            logits = net(prepared(x, net)).float()
+            sums += torch.stack(sums_of(logits, y, F.cross_entropy(logits, y)))
+            bar.update(len(y))
     return sums
