@@ -29,6 +29,7 @@ __all__ = [
     "Classifier",
     "Coefficients",
     "FeatureType",
+    "FileFormat",
     "Head",
     "Instructions",
     "Loss",
@@ -70,6 +71,7 @@ Loss = Literal["squared_hinge", "log"]
 ClassWeight = Mapping[Any, float] | Literal["balanced"]
 Pooling = Literal["mean", "rotation"]
 FeatureType = Literal["float16", "float32", "float64"]
+FileFormat = Literal["safetensors", "parquet"]  # of features
 Resume = Literal["auto", "must", "never"]
 
 

@@ -20,7 +20,7 @@ from typing import Any, Literal, NoReturn, get_args
 
 from .. import limits
 from ..terminal import printable, say, sentence
-from ..typing import BankName, OnError, Resume, Tier
+from ..typing import BankName, FileFormat, OnError, Resume, Tier
 from ..version import __version__
 from . import fields
 
@@ -338,7 +338,7 @@ def _run_eval(
 # --- features ---------------------------------------------------------------------------------
 
 _FEATURES = """\
-Write the scattering features of a whole data set as sharded safetensors.
+Write the scattering features of a whole data set as sharded safetensors or Parquet.
 
 Images in directories or archives need neither classes, -1 is the label of what has none, nor a test
 set. Every file is there whole or not at all: the same command completes what a kill, a full disk or
@@ -346,11 +346,13 @@ another process left. Under torchrun the files are dealt out to the processes.""
 
 _FEATURES_EPILOG = """\
 Each file has x [rows, d], y [rows] and index [rows]; scatcuda.learn.load_features reads them all.
+Parquet says in its schema what they are, too: scatcuda.learn.read_features.
 
 examples:
   scatcuda features mnist --J 3 --output features/mnist
   scatcuda features ~/images --J 4 --on-error skip --output features/images
   scatcuda features ~/imagenet --J 5 --pool mean --dtype float16 --output features/imagenet
+  scatcuda features ~/shards --J 3 --pool mean --format parquet --output features/shards
   torchrun --nproc-per-node=4 -m -- scatcuda features cifar10 --output features/cifar10
 """
 
@@ -364,6 +366,10 @@ def _features(commands: Any) -> None:
     for name in ("data_dir", "image_size", *OF_FILES, *_SCATTERING):
         _option(parser, Options, name)
     parser.add_argument(
+        "--format", choices=get_args(FileFormat), default="safetensors",
+        help="of the files (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
         "--shard-size", type=_integer(1), metavar="N",
         help="rows of a file (default: as many as 256 MiB hold)",
     )  # fmt: skip
@@ -375,7 +381,9 @@ def _features(commands: Any) -> None:
         _option(parser, Options, name)
 
 
-def _run_features(output: str, shard_size: int | None, progress: bool | None, **given: Any) -> None:
+def _run_features(
+    output: str, shard_size: int | None, progress: bool | None, format: FileFormat, **given: Any
+) -> None:
     import torch
 
     from ..data.dataset import rank_of
@@ -390,7 +398,7 @@ def _run_features(output: str, shard_size: int | None, progress: bool | None, **
     dataset = dataset_of(options, 0)
     written = extract(
         dataset, transformer_of(options), output,
-        shard_size=shard_size, progress=_bar(progress),
+        shard_size=shard_size, progress=_bar(progress), format=format,
     )  # fmt: skip
     if not _process():
         write_skipped(Path(output), dataset)

@@ -205,9 +205,9 @@ class Columns:
         what = self.get_slice(name)
         dtype, shape = _TORCH[what.get_dtype()], what.get_shape()
         found = torch.empty(self._asked(shape, dtype), dtype=dtype)
-        at = 0
+        values, at = found.numpy(), 0
         for rows in self._batches(name, dtype.itemsize * int(np.prod(shape[1:]))):
-            found[at : at + len(rows)] = torch.from_numpy(rows.reshape(-1, *shape[1:]))
+            values[at : at + len(rows)] = rows.reshape(-1, *shape[1:])
             at += len(rows)
         if at != shape[0]:
             raise DataError(f"{self._file}: {at} rows of column {name}, not {shape[0]}")

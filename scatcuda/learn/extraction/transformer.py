@@ -175,6 +175,31 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         self.eps_ = 1e-6 * (math.sqrt(sum(squares) / len(squares)) or 1.0)
         return self
 
+    def shaped(self, shape: tuple[int, ...], eps: float = 1e-6) -> Self:
+        """Fitted without images: to those of one size, ``(M, N)`` or ``(C, M, N)``, whose ``eps_``
+        is ``eps``. Returns the transformer.
+
+        Example:
+            >>> ScatteringTransformer(J=2, pool="mean").shaped((32, 32)).n_features_out
+            81
+        """
+        self._check_arguments()
+        for module in self._modules(shape) if self.scattering is not None else ():
+            self._check_pooled(module)
+            self._pooling(module, 1.0)
+        self.shape_, self.n_features_in_, self.eps_ = shape, math.prod(shape), eps
+        return self
+
+    def transform_repr(self) -> str:
+        """The transform in words, without its filters being made."""
+        if self.scattering is None and self.Q is None:
+            size = self.shape_[-2:]
+            return (
+                f"Scattering2D(J={self.J}, shape={size}, L={self.L}, max_order={self.max_order}, "
+                f"filters={self.filters!r})"
+            )
+        return repr(self._modules(self.shape_)[0])
+
     if TYPE_CHECKING:  # scikit-learn's, which has no types
 
         @overload
