@@ -31,6 +31,7 @@ __all__ = [
     "Classifier",
     "Coefficients",
     "FeatureType",
+    "FileFormat",
     "Head",
     "Instructions",
     "Loss",
@@ -72,6 +73,7 @@ Loss = Literal["squared_hinge", "log"]
 ClassWeight = Mapping[Any, float] | Literal["balanced"]
 Pooling = Literal["mean", "rotation"]
 FeatureType = Literal["float16", "float32", "float64"]
+FileFormat = Literal["safetensors", "parquet"]  # of features
 Resume = Literal["auto", "must", "never"]
 
 

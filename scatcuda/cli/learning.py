@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from ..terminal import printable, say
-from ..typing import OnError, Resume
+from ..typing import FileFormat, OnError, Resume
 from .documents import Evaluated, Extracted, Trained
 from .options import add, count, help_of, integer, option, process, text, tuples
 from .report import Report, without
@@ -185,7 +185,7 @@ def _run_eval(
 # --- features ---------------------------------------------------------------------------------
 
 _FEATURES = """\
-Write the scattering features of a whole data set as sharded safetensors.
+Write the scattering features of a whole data set as sharded safetensors or Parquet.
 
 Images in directories or archives need neither classes, -1 is the label of what has none, nor a test
 set. Every file is there whole or not at all: the same command completes what a kill, a full disk or
@@ -193,11 +193,13 @@ another process left. Under torchrun the files are dealt out to the processes.""
 
 _FEATURES_EPILOG = """\
 Each file has x [rows, d], y [rows] and index [rows]; scatcuda.learn.load_features reads them all.
+Parquet says in its schema what they are, too: scatcuda.learn.read_features.
 
 examples:
   scatcuda features mnist --J 3 --output features/mnist
   scatcuda features ~/images --J 4 --on-error skip --output features/images
   scatcuda features ~/imagenet --J 5 --pool mean --dtype float16 --output features/imagenet
+  scatcuda features ~/shards --J 3 --pool mean --format parquet --output features/shards
   torchrun --nproc-per-node=4 -m -- scatcuda features cifar10 --output features/cifar10
 """
 
@@ -211,6 +213,10 @@ def features(commands: Any) -> None:
     for name in ("data_dir", "image_size", *OF_FILES, *_SCATTERING):
         option(parser, Options, name)
     parser.add_argument(
+        "--format", choices=get_args(FileFormat), default="safetensors",
+        help="of the files (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
         "--shard-size", type=integer(1), metavar="N",
         help="rows of a file (default: as many as 256 MiB hold)",
     )  # fmt: skip
@@ -218,7 +224,9 @@ def features(commands: Any) -> None:
         option(parser, Options, name)
 
 
-def _run_features(output: str, shard_size: int | None, **given: Any) -> Extracted:
+def _run_features(
+    output: str, shard_size: int | None, format: FileFormat, **given: Any
+) -> Extracted:
     import torch
 
     from ..data.dataset import rank_of
@@ -231,7 +239,9 @@ def _run_features(output: str, shard_size: int | None, **given: Any) -> Extracte
     if options.threads:
         torch.set_num_threads(options.threads)
     dataset = dataset_of(options, 0)
-    written = extract(dataset, transformer_of(options), output, shard_size=shard_size)
+    written = extract(
+        dataset, transformer_of(options), output, shard_size=shard_size, format=format
+    )
     if not process():
         write_skipped(Path(output), dataset)
     rows = len(dataset.train_y) + len(dataset.test_y)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:  # what is found below, for type checkers
     from .extraction.features import load_features as load_features
     from .extraction.pooling import pool as pool
     from .extraction.pyramid import ScalePyramid as ScalePyramid
+    from .extraction.stored import Features as Features
+    from .extraction.stored import read_features as read_features
     from .extraction.transformer import ScatteringTransformer as ScatteringTransformer
     from .fitting.augment import Augment as Augment
     from .fitting.checkpoint import load_weights as load_weights
@@ -52,6 +54,7 @@ if TYPE_CHECKING:  # what is found below, for type checkers
 
 _HOME = {
     "Augment": "fitting.augment",
+    "Features": "extraction.stored",
     "GenerativeScattering": "generative",
     "Hybrid": "networks.models",
     "LinearClassifier": "classifiers.linear",
@@ -79,6 +82,7 @@ _HOME = {
     "load_weights": "fitting.checkpoint",
     "pool": "extraction.pooling",
     "predict": "fitting.inference",
+    "read_features": "extraction.stored",
     "resnet": "networks.models",
     "run_experiment": "experiments.experiment",
     "save": "saving",

@@ -19,7 +19,7 @@ import posixpath
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -37,13 +37,13 @@ _LABEL_BYTES = 1 << 16
 _LABELS = ("label", "cls", "class")
 
 
-def opened_archive(path: str | os.PathLike[str]) -> Tree:
-    """Find the images in an archive.
+def opened_archive(path: str | os.PathLike[str], wanted: Callable[[str], bool] = is_image) -> Tree:
+    """Find the images in an archive, or files of other names that are wanted.
 
     Raises: DataError: it is none, damaged, or would take more memory than the budget.
     """
     name = os.fspath(path)
-    tree = Tree(name)
+    tree = Tree(name, wanted)
     members = _zip_members(name) if name.lower().endswith(".zip") else _tar_members(name)
     sources: dict[str, Source] = {}
     sidecars: dict[str, Source] = {}

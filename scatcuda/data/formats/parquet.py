@@ -8,7 +8,6 @@ its neighbours of the same group of rows, and these are kept for a while.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -24,7 +23,7 @@ import torch
 from ...arguments import integer
 from ...files.budget import ask
 from ...files.error import DataError
-from ...files.reading import opened
+from ...files.tables import open_parquet
 from ...typing import OnError
 from ..dataset import Dataset, assemble
 from ..folders.images import USUAL, Images, common_size
@@ -45,7 +44,6 @@ _STEP = 16  # rows unpacked at a time: a dictionary can make many large ones of 
 _LABEL_STEP = 1 << 12
 _ROW = 200  # bytes of memory that a row takes, without its image
 _SHARDS = 1 << 17
-_THRIFT = 1 << 24  # bytes of a text, elements of a list in a footer
 
 
 def parquet_files(path: Path) -> dict[str, list[Path]]:
@@ -211,7 +209,7 @@ class _Table:
 
     def __init__(self, file: Path, image: str, label: str, kept: _Kept) -> None:
         self.file, self._kept = os.fspath(file), kept
-        with _reading(self.file) as parquet:
+        with open_parquet(self.file) as parquet:
             about = parquet.metadata
             counts = [about.row_group(i).num_rows for i in range(about.num_row_groups)]
             if min(counts, default=0) < 0:
@@ -246,7 +244,7 @@ class _Table:
     def _unpack(self, group: int) -> list[bytes | None]:
         rows: list[bytes | None] = []
         taken = 0
-        with _reading(self.file) as parquet:
+        with open_parquet(self.file) as parquet:
             for batch in _batches(self.file, parquet, [group], self._leaf, _STEP):
                 column = batch.column(0)
                 column = column.field("bytes") if "." in self._leaf else column
@@ -292,29 +290,6 @@ def _check_complete(files: Sequence[Path]) -> None:
             if number not in there:
                 name = f"{match['part']}-{number:05}-of-{match['of']}.parquet"
                 raise DataError(f"{file.parent / name}: no such file, one of {match['of']} shards")
-
-
-@contextlib.contextmanager
-def _reading(file: str) -> Iterator[pyarrow.parquet.ParquetFile]:
-    """An open file; what PyArrow finds wrong with it becomes a DataError."""
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError(
-            "Parquet files need PyArrow, which is not installed: pip install pyarrow "
-            "(or the extra parquet)"
-        ) from error
-    with opened(file, unpack=False) as stream:
-        try:
-            with pyarrow.parquet.ParquetFile(
-                stream, thrift_string_size_limit=_THRIFT, thrift_container_size_limit=_THRIFT
-            ) as parquet:
-                yield parquet
-        except DataError:
-            raise
-        except Exception as error:  # whatever a damaged file makes of its reader
-            said = " ".join(str(error).split())[:99] or type(error).__name__
-            raise DataError(f"{file}: not a Parquet file that can be read ({said})") from None
 
 
 def _batches(

@@ -1,7 +1,10 @@
-"""The features of a whole data set in files: sharded safetensors, resumable at any moment.
+"""The features of a whole data set in files: sharded safetensors or Parquet, resumable at any
+moment.
 
     directory/manifest.json                        what the rows are, and how many
     directory/train-00000-of-00012.safetensors     x [rows, d], y [rows], index [rows]
+    directory/train-00000-of-00012.parquet         the same as columns, the names of image files,
+                                                   and in the schema what the features are
 
 The manifest notes the content of the images, all of it (`identity`): those of others are refused,
 nothing is mixed. Every shard is written whole or not at all, and notes which manifest it belongs to
@@ -18,22 +21,26 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
 from ...arguments import integer
 from ...data import DataError, Dataset
+from ...data.folders.files import Files
 from ...files import make_folder, open_tensors, sweep, write_tensors, write_text
 from ...files.budget import ask
 from ...files.reading import read_json
+from ...files.tables import arrow, open_columns, record_batch, write_batches
 from ...terminal import Bar, wanted
+from ...typing import FileFormat
 from ..experiments.identity import Watch, difference, identity
+from .description import of_transformer
 from .shard import Rows
 from .transformer import ScatteringTransformer
 
-__all__ = ["extract", "load_features"]
+__all__ = ["MANIFEST", "extract", "load_features", "read_manifest"]
 
 MANIFEST = "manifest.json"
 _FORMAT = "scatcuda features 3"
@@ -49,10 +56,11 @@ class _Part(NamedTuple):
     of: int
     start: int
     stop: int
+    files: str  # FileFormat
 
     @property
     def name(self) -> str:
-        return f"{self.split}-{self.number:05d}-of-{self.of:05d}.safetensors"
+        return f"{self.split}-{self.number:05d}-of-{self.of:05d}.{self.files}"
 
 
 def extract(
@@ -62,39 +70,51 @@ def extract(
     *,
     shard_size: int | None = None,
     progress: bool | None = None,
+    format: FileFormat = "safetensors",
 ) -> int:
     """Write the features of a data set's training and test images.
 
-    Args:
-        dataset: images, in memory or lazy, and labels.
-        transformer: is fitted to the training images; its ``dtype`` is that of the files.
-        directory: made if need be; one that holds the features of the same is completed.
-        shard_size: rows of a file; None: as many as 256 MiB hold.
-        progress: a bar on stderr, with tqdm; None: if stderr is a terminal.
-    Returns: The number of files written now; 0 if all were there.
-    Raises:
-        TypeError, ValueError: ``shard_size`` is no positive int; ``directory`` holds others.
-        DataError, OSError: a file cannot be read or written.
-    Example:
-        >>> import tempfile
-        >>> from scatcuda.data import load
-        >>> transformer = ScatteringTransformer(J=2, pool="mean")
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     written = extract(load("digits"), transformer, folder, shard_size=500)
-        ...     x, y = load_features(folder, "test")
-        >>> written, x.shape, y.dtype
-        (4, torch.Size([899, 81]), torch.int64)
+        Args:
+            dataset: images, in memory or lazy, and labels.
+            transformer: is fitted to the training images; its ``dtype`` is that of the files.
+            directory: made if need be; one that holds the features of the same is completed.
+            shard_size: rows of a file; None: as many as 256 MiB hold.
+            progress: a bar on stderr, with tqdm; None: if stderr is a terminal.
+            format: of the files. ``"parquet"``: a column ``x`` of fixed-size lists, ``y`` and
+                ``index``; ``name``, where images are in files; in the metadata of the schema
+                ``transform``, ``arguments`` and ``meta`` as JSON, ``version`` and the names of the
+                ``classes``.
+    from ...terminal import Bar, wanted
+        Returns: The number of files written now; 0 if all were there.
+        Raises:
+            TypeError, ValueError: ``shard_size`` is no positive int, there is no such ``format``;
+                ``directory`` holds others.
+            DataError, OSError: a file cannot be read or written.
+            ImportError: PyArrow, which writes Parquet, is not installed.
+        Example:
+            >>> import tempfile
+            >>> from scatcuda.data import load
+            >>> transformer = ScatteringTransformer(J=2, pool="mean")
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     written = extract(load("digits"), transformer, folder, shard_size=500)
+            ...     x, y = load_features(folder, "test")
+            >>> written, x.shape, y.dtype
+            (4, torch.Size([899, 81]), torch.int64)
     """
     shown = wanted(progress)
     if shard_size is not None:
         shard_size = integer("extract", "shard_size", shard_size, 1)
+    if format not in get_args(FileFormat):
+        raise ValueError(f"extract: format must be one of {get_args(FileFormat)}; got {format!r}")
     folder = Path(directory)
+    if format == "parquet":
+        arrow()
     transformer.fit(dataset.train_x)
     if shard_size is None:
         row = transformer.n_features_out * getattr(torch, transformer.dtype).itemsize
         shard_size = max(1, _SHARD // row)
     watch = Watch(dataset)
-    manifest = _begin(folder, _manifest(dataset, transformer, shard_size))
+    manifest = _begin(folder, _manifest(dataset, transformer, shard_size, format))
     digest = _digest(manifest)
     sweep(folder, {MANIFEST, *(part.name for part in _parts(manifest))})
 
@@ -130,7 +150,14 @@ def _write(
     watch.check(part.split, part.start, part.stop)
     rows = {"x": features, "y": y[index], "index": index}
     # One entry: safetensors writes several in any order, and the same features are the same bytes.
-    write_tensors(folder / part.name, rows, {"scatcuda": f"{digest} {_checksum(rows)}"})
+    noted = {"scatcuda": f"{digest} {_checksum(rows)}"}
+    if part.files == "safetensors":
+        write_tensors(folder / part.name, rows, noted)
+        return
+    about = {**of_transformer(transformer), "classes": json.dumps(list(dataset.classes))}
+    names = {"name": x.files[part.start : part.stop]} if isinstance(x, Files) else {}
+    batch = record_batch({**rows, **names}, {**noted, **about})
+    write_batches(folder / part.name, batch.schema, [batch])
 
 
 def load_features(
@@ -152,12 +179,12 @@ def load_features(
         scatcuda.data.DataError: nowhere/manifest.json: no such file; scatcuda features writes it
     """
     folder = Path(directory)
-    manifest = _read(folder)
+    manifest = read_manifest(folder)
     if split not in manifest["splits"]:
         raise ValueError(f"split must be one of {list(manifest['splits'])}, got {split!r}")
     n, count = manifest["splits"][split]["rows"], _count(manifest, split)
     # A manifest can claim any number of files: no more are asked for than there are, and one.
-    there = {path.name for path in folder.glob(f"{split}-*-of-{count:05d}.safetensors")}
+    there = {path.name for path in folder.glob(f"{split}-*-of-{count:05d}.{_files(manifest)}")}
     absent = next((p.name for p in _parts(manifest, split) if p.name not in there), None)
     if absent:
         raise DataError(
@@ -186,7 +213,7 @@ def load_features(
 
 
 def _manifest(
-    dataset: Dataset[Any], transformer: ScatteringTransformer, shard_size: int
+    dataset: Dataset[Any], transformer: ScatteringTransformer, shard_size: int, files: FileFormat
 ) -> dict[str, Any]:
     """What the rows are: all that decides a single bit of them."""
     how = transformer.get_params()
@@ -210,6 +237,7 @@ def _manifest(
         "transformer": {**how, "shape": list(transformer.shape_)},
         "columns": transformer.n_features_out,
         "dtype": transformer.dtype, "shard_size": shard_size, "splits": what,
+        **({} if files == _USUAL else {"files": files}),
     }  # fmt: skip
 
 
@@ -224,11 +252,11 @@ def _begin(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"extract: {wrong}")
     make_folder(folder)
     if (folder / MANIFEST).exists():
-        there = _read(folder)
+        there = read_manifest(folder)
         changed = _changed(there, manifest)
         if not changed:
             return there
-        if any(folder.glob("*.safetensors")):
+        if any(path for kind in get_args(FileFormat) for path in folder.glob(f"*.{kind}")):
             raise ValueError(
                 f"{folder} holds other features: {changed}; they are kept: take another directory"
             )
@@ -238,14 +266,20 @@ def _begin(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
 
 def _changed(there: dict[str, Any], manifest: dict[str, Any]) -> str:
     """How two manifests differ; the name of the data, which tells nothing of them, may."""
+    if (before := _files(there)) != (now := _files(manifest)):
+        return f"its files are {before}, now {now}"
     for name, value in manifest.items():
         if there[name] != value and name not in ("data", "classes", "splits"):
             return f"{name} is {there[name]!r}, now {value!r}"
-    before, now = ({"classes": m["classes"], **m["splits"]} for m in (there, manifest))
-    return difference(before, now)
+    sets = [{"classes": m["classes"], **m["splits"]} for m in (there, manifest)]
+    return difference(*sets)
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a directory of features says of itself, which is checked.
+
+    Raises: DataError: it says nothing, or something else.
+    """
     path = folder / MANIFEST
     if not path.exists():
         raise DataError(f"{path}: no such file; scatcuda features writes it")
@@ -265,10 +299,10 @@ def _wrong(manifest: Any) -> str:
         return f"expected an object, got {type(manifest).__name__}"
     if manifest.get("format") != _FORMAT:
         return f"expected {_FORMAT!r}, got {_short(manifest.get('format'))}"
-    if manifest.keys() != _FIELDS.keys():
+    if manifest.keys() | {"files"} != _FIELDS.keys():  # manifests of before do not name these
         return f"expected the fields {', '.join(_FIELDS)}, got {_short(', '.join(manifest))}"
     for name, (right, words) in _FIELDS.items():
-        if not right(manifest[name]):
+        if name in manifest and not right(manifest[name]):
             return f"{name} must be {words}, got {_short(manifest[name])}"
     for split, about in manifest["splits"].items():
         if not isinstance(about, dict) or about.keys() != _SPLIT.keys():
@@ -302,6 +336,7 @@ def _text(value: Any) -> bool:
 
 _AGAIN = "run the extraction again, which makes it anew"
 _REMEDY = "extract them anew, into another directory"
+_USUAL: FileFormat = "safetensors"
 _SPLITS = ({"train"}, {"test"}, {"train", "test"})
 _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "format": (_text, "text"),
@@ -314,6 +349,10 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "splits": (
         lambda value: isinstance(value, dict) and set(value) in _SPLITS,
         "an object of train and test",
+    ),
+    "files": (
+        lambda value: _text(value) and value in get_args(FileFormat),
+        f"one of {', '.join(get_args(FileFormat))}",
     ),
 }
 _SPLIT: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -328,6 +367,11 @@ def _digest(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
+def _files(manifest: dict[str, Any]) -> str:
+    """Of which format they are."""
+    return str(manifest.get("files", _USUAL))
+
+
 def _count(manifest: dict[str, Any], split: str) -> int:
     """How many files a split has."""
     return -(-manifest["splits"][split]["rows"] // manifest["shard_size"])
@@ -340,7 +384,8 @@ def _parts(manifest: dict[str, Any], *splits: str) -> Iterator[_Part]:
         rows, count = manifest["splits"][split]["rows"], _count(manifest, split)
         for number in range(count):
             start = number * size
-            yield _Part(split, number, count, start, min(start + size, rows))
+            stop = min(start + size, rows)
+            yield _Part(split, number, count, start, stop, _files(manifest))
 
 
 def _split(dataset: Dataset[Any], split: str) -> tuple[Any, Tensor]:
@@ -350,6 +395,9 @@ def _split(dataset: Dataset[Any], split: str) -> tuple[Any, Tensor]:
 
 
 # --- the files --------------------------------------------------------------------------------
+
+
+_OPENED: dict[str, Callable[..., Any]] = {"safetensors": open_tensors, "parquet": open_columns}
 
 
 @contextmanager
@@ -365,7 +413,7 @@ def _shard(folder: Path, part: _Part, manifest: dict[str, Any], digest: str) -> 
         "index": ("I64", [rows]),
     }
     try:
-        with open_tensors(path) as file:
+        with _OPENED[part.files](path) as file:
             slices = {name: file.get_slice(name) for name in file.keys()}
             found = {name: (s.get_dtype(), s.get_shape()) for name, s in slices.items()}
             if _noted(file)[0] != digest or found != expected:

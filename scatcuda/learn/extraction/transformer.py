@@ -159,9 +159,9 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         """Takes the size of the images from ``X``, and the scale of their pixels; ``y`` is not
         used. Returns the transformer."""
         self._check_arguments()
-        images = ImageSource(X, self.shape, _NAME, self._rank)
+        images = ImageSource(X, self.shape, _NAME, self.rank)
         if len(images) == 0:
-            noun = NOUNS[self._rank][0]
+            noun = NOUNS[self.rank][0]
             raise ValueError(f"{_NAME}: X must hold at least one {noun}; got 0 sample(s)")
         for module in self._modules(images.shape):  # says what is wrong with its arguments
             self._check_pooled(module)
@@ -175,6 +175,31 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         squares = [float(images.read(i, i + 1, torch.float64).square().mean()) for i in sample]
         self.eps_ = 1e-6 * (math.sqrt(sum(squares) / len(squares)) or 1.0)
         return self
+
+    def shaped(self, shape: tuple[int, ...], eps: float = 1e-6) -> Self:
+        """Fitted without images: to those of one size, ``(M, N)`` or ``(C, M, N)``, whose ``eps_``
+        is ``eps``. Returns the transformer.
+
+        Example:
+            >>> ScatteringTransformer(J=2, pool="mean").shaped((32, 32)).n_features_out
+            81
+        """
+        self._check_arguments()
+        for module in self._modules(shape) if self.scattering is not None else ():
+            self._check_pooled(module)
+            self._pooling(module, 1.0)
+        self.shape_, self.n_features_in_, self.eps_ = shape, math.prod(shape), eps
+        return self
+
+    def transform_repr(self) -> str:
+        """The transform in words, without its filters being made."""
+        if self.scattering is None and self.Q is None:
+            size = self.shape_[-2:]
+            return (
+                f"Scattering2D(J={self.J}, shape={size}, L={self.L}, max_order={self.max_order}, "
+                f"filters={self.filters!r})"
+            )
+        return repr(self._modules(self.shape_)[0])
 
     if TYPE_CHECKING:  # scikit-learn's, which has no types
 
@@ -201,7 +226,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         """``d``, the length of a row of features."""
         check_is_fitted(self)
         (channels, *sides), meta, L = self.channels()
-        planes = math.prod(self.shape_[: -self._rank])
+        planes = math.prod(self.shape_[: -self.rank])
         planes *= self.scales if self.views else 1
         if self.pool is None:
             return planes * channels * math.prod(sides)
@@ -248,7 +273,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         if self.pool is None and sides:
             places = ["_".join(map(str, place)) for place in np.ndindex(*sides)]
             names = [f"{name}_at_{place}" for name in names for place in places]
-        if len(self.shape_) > self._rank:
+        if len(self.shape_) > self.rank:
             names = [f"c{c}_{name}" for c in range(self.shape_[0]) for name in names]
         if self.views:
             names = [f"scale{i}_{name}" for i in range(self.scales) for name in names]
@@ -324,7 +349,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
     def _normalised(self, x: Tensor) -> Tensor:
         if not self.normalise:
             return x
-        axes = tuple(range(-self._rank, 0))
+        axes = tuple(range(-self.rank, 0))
         x = x - x.mean(axes, keepdim=True)
         size = x.square().mean(axes, keepdim=True).sqrt()
         return x / size.where(size > 0, 1.0)
@@ -343,9 +368,9 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
             )
 
     def _images(self, X: Any) -> ImageSource:
-        images = ImageSource(X, self.shape, _NAME, self._rank)
+        images = ImageSource(X, self.shape, _NAME, self.rank)
         if images.shape != tuple(self.shape_):
-            nouns = NOUNS[self._rank][1]
+            nouns = NOUNS[self.rank][1]
             raise ValueError(
                 f"{_NAME}: X must hold {nouns} of shape {tuple(self.shape_)}, as in fit; "
                 f"got {images.shape}"
@@ -369,7 +394,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
     def _modules(self, shape: tuple[int, ...]) -> list[nn.Module]:
         """The transform of each scale, made once for these arguments: its filters take some
         time."""
-        size = shape[-self._rank :]
+        size = shape[-self.rank :]
         arguments = (self.J, size, self.L, self.max_order, self.filters, self.Q, self.scales)
         key = (*arguments, self.scattering, self.pool, self._torch_device, self.dtype)
         if self.__dict__.get("_made", (None,))[0] != key:
@@ -407,7 +432,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         return module
 
     @property
-    def _rank(self) -> int:
+    def rank(self) -> int:
         """Axes of what is transformed: 1 for signals, 3 for densities."""
         made = self.scattering is not None and not isinstance(self.scattering, nn.Module | str)
         said = self.shape if made else getattr(self.scattering, "input_shape", None)
@@ -434,7 +459,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
             raise ValueError(f"{_NAME}: dtype must be one of {list(_DTYPES)}; got {self.dtype!r}")
         if self.pool not in KINDS:
             raise ValueError(f"{_NAME}: pool must be one of {list(KINDS)}; got {self.pool!r}")
-        if self.pool is not None and self._rank == 3:
+        if self.pool is not None and self.rank == 3:
             raise ValueError(
                 f"{_NAME}: pool must be None where scattering takes densities, whose coefficients "
                 f"are integrals; got {self.pool!r}"
@@ -453,7 +478,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         for name in ("log", "normalise", "renormalise", "views"):
             boolean(_NAME, name, getattr(self, name))
         scales = integer(_NAME, "scales", self.scales, 1, 16)
-        if scales > 1 and self._rank != 2:
+        if scales > 1 and self.rank != 2:
             raise ValueError(f"{_NAME}: scales must be 1 but for images; got {scales}")
         if scales > 1 and isinstance(self.scattering, nn.Module):
             raise TypeError(

@@ -1,0 +1,121 @@
+"""One image or signal as it comes in a row of a table, as an array of the sides that are wanted.
+
+    array, list, tensor, picture, bytes of a file, {"bytes", "path"}, path  ->  array [(C,) M, N]
+
+Bytes of a picture are decoded as :class:`scatcuda.data.Images` does, those of a ``.npy`` file are
+an array. What an array of channels-last pixels is, its sides tell.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data.folders.decode import decoded
+from ..data.folders.files import File
+from ..files.error import DataError
+
+_NPY = b"\x93NUMPY"
+_HEADER = 1 << 16  # bytes
+
+
+class Input:
+    """What rows are to be.
+
+    Args:
+        shape: ``(M, N)`` or ``(C, M, N)`` with ``rank`` 2; sides of signals with 1, of densities
+            with 3.
+        rank: axes without channels.
+        crop: of pictures in bytes the central square of so much of the shorter side is resampled;
+            None: they have the right size.
+    Example:
+        >>> Input((3, 8, 8), 2)(np.zeros((8, 8, 3), np.uint8)).shape
+        (3, 8, 8)
+    """
+
+    def __init__(self, shape: tuple[int, ...], rank: int, crop: float | None = None) -> None:
+        self.shape, self.rank, self.crop = shape, rank, crop
+
+    def __call__(self, value: Any) -> NDArray[Any]:
+        """The array of a row, uint8 or floating.
+
+        Raises: DataError, TypeError, ValueError: it is none, or another one.
+        """
+        name = "the image" if self.rank == 2 else "the signal"
+        if isinstance(value, Mapping) and ("bytes" in value or "path" in value):  # as datasets has
+            raw, path = value.get("bytes"), value.get("path")
+            value, name = (path if raw is None else raw), path or name
+        if value is None:
+            raise ValueError("there is nothing")
+        if isinstance(value, DataError):  # of who read it
+            raise value
+        if isinstance(value, str):
+            name = value
+            value = File(value).read()
+        if isinstance(value, bytes | bytearray | memoryview):
+            return self._checked(self._decoded(bytes(value), name))
+        if hasattr(value, "getbands"):  # Pillow's
+            grey = len(self.shape) == self.rank or self.shape[0] == 1
+            value = value.convert("L" if grey else "RGB")
+        return self._checked(np.asarray(value))
+
+    def _decoded(self, raw: bytes, name: str) -> NDArray[Any]:
+        if raw.startswith(_NPY):
+            return _array(raw, name)
+        if self.rank != 2:
+            raise DataError(f"{name}: not the bytes of a .npy file")
+        M, N = self.shape[-2:]
+        colours = self.shape[0] if len(self.shape) == 3 else 1
+        if colours not in (1, 3):
+            raise DataError(f"{name}: a picture has 1 or 3 channels, not {colours}")
+        if self.crop is not None and M != N:
+            raise ValueError(f"crop is for square images; shape is {self.shape}")
+        size: int | tuple[int, int] = (M, N) if self.crop is None else M
+        return decoded(raw, name, size, self.crop or 1.0, grey=colours == 1)
+
+    def _checked(self, x: NDArray[Any]) -> NDArray[Any]:
+        if x.dtype.kind not in "uif" or (
+            self.rank == 2 and x.dtype.kind != "f" and x.dtype != "u1"
+        ):
+            wanted = "uint8 or floating" if self.rank == 2 else "numbers"
+            raise TypeError(f"expected {wanted}; got {x.dtype}")
+        M = self.shape
+        if x.shape != M:
+            if len(M) == self.rank + 1 and x.shape == (*M[1:], M[0]):
+                x = np.moveaxis(x, -1, 0)
+            elif (
+                x.size == math.prod(M)
+                and x.shape in ((1, *M), (*M, 1), M[1:])
+                and (len(M) == self.rank or M[0] == 1)
+            ):
+                x = x.reshape(M)
+            else:
+                raise ValueError(f"expected the shape {M}; got {x.shape}")
+        if x.dtype.kind == "f" and not np.isfinite(x.sum(dtype=np.float64)):
+            if not np.isfinite(x).all():
+                raise ValueError("it contains NaN or infinity")
+        return x
+
+
+def _array(raw: bytes, name: str) -> NDArray[Any]:
+    """The array in the bytes of a ``.npy`` file, which has no more than is there."""
+    form = np.lib.format
+    try:
+        file = io.BytesIO(raw)
+        read = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}
+        shape, fortran, dtype = read[form.read_magic(file)](file, max_header_size=_HEADER)
+        if dtype.hasobject:
+            raise ValueError("objects, not numbers")
+        count = math.prod(shape)
+        if count * dtype.itemsize != len(raw) - file.tell():
+            raise ValueError(f"{dtype} of shape {shape} in {len(raw)} bytes")
+        x = np.frombuffer(raw, dtype, count, file.tell())
+        return x.reshape(shape, order="F" if fortran else "C")
+    except Exception as error:  # whatever a damaged header makes of it
+        said = " ".join(str(error).split())[:99] or type(error).__name__
+        raise DataError(f"{name}: not an array that can be read ({said})") from None
