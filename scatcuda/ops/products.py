@@ -192,9 +192,8 @@ def _turns(numerators: np.ndarray, side: int, like: Any) -> Parts:
     """``exp(-2 pi i n / side)``."""
     real = like if isinstance(like, Tensor) else like.real
     angle = numerators % side * (-2 * np.pi / side)
-    return Parts(np.cos(angle), np.sin(angle))._each(
-        lambda part: torch.from_numpy(part).to(real.device, real.dtype)
-    )
+    cos, sin = (torch.from_numpy(f(angle)).to(real.device, real.dtype) for f in (np.cos, np.sin))
+    return Parts(cos, sin)
 
 
 def _times(x: Any, matrix: Parts) -> Parts:
