@@ -192,9 +192,8 @@ def _turns(numerators: np.ndarray, side: int, like: Any) -> Parts:
     """``exp(-2 pi i n / side)``."""
     real = like if isinstance(like, Tensor) else like.real
     angle = numerators % side * (-2 * np.pi / side)
-    return Parts(np.cos(angle), np.sin(angle))._each(
-        lambda part: torch.from_numpy(part).to(real.device, real.dtype)
-    )
+    cos, sin = map(torch.from_numpy, (np.cos(angle), np.sin(angle)))
+    return Parts(cos, sin)._each(lambda part: part.to(real.device, real.dtype))
 
 
 def _times(x: Any, matrix: Parts) -> Parts:
