@@ -192,8 +192,8 @@ def _turns(numerators: np.ndarray, side: int, like: Any) -> Parts:
     """``exp(-2 pi i n / side)``."""
     real = like if isinstance(like, Tensor) else like.real
     angle = numerators % side * (-2 * np.pi / side)
-    cos, sin = (torch.from_numpy(f(angle)).to(real.device, real.dtype) for f in (np.cos, np.sin))
-    return Parts(cos, sin)
+    cos, sin = map(torch.from_numpy, (np.cos(angle), np.sin(angle)))
+    return Parts(cos, sin)._each(lambda part: part.to(real.device, real.dtype))
 
 
 def _times(x: Any, matrix: Parts) -> Parts:
