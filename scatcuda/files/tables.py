@@ -10,6 +10,7 @@ much. Pages have checksums. The metadata are texts in the schema.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -100,10 +101,10 @@ def _column(pa: Any, values: Any) -> Any:
         return pa.array(values, pa.string()) if _are_texts(values) else pa.array(values)
     if values.ndim < 2:
         return pa.array(values)
-    flat = np.ascontiguousarray(values).reshape(len(values), -1)
-    inner = pa.field("element", pa.from_numpy_dtype(flat.dtype), nullable=False)
+    inner = pa.field("element", pa.from_numpy_dtype(values.dtype), nullable=False)
     return pa.FixedSizeListArray.from_arrays(
-        pa.array(flat.reshape(-1)), type=pa.list_(inner, flat.shape[1])
+        pa.array(np.ascontiguousarray(values).reshape(-1)),
+        type=pa.list_(inner, math.prod(values.shape[1:])),
     )
 
 

@@ -121,10 +121,10 @@ def _continued(image: Any, axis: int, before: int, step: int, halo: int, core: i
         places = np.zeros_like(places)
     inside = slice(max(first, 0), min(first + len(places), size))
     head, tail = inside.start - first, inside.stop - first
-    within = (*[slice(None)] * (image.ndim + axis), inside)
+    middle = (*(slice(None),) * (image.ndim + axis), inside)
     parts = [
         da.take(image, places[:head], axis=axis),
-        image[within],
+        image[middle],
         da.take(image, places[tail:], axis=axis),
     ]
     return da.concatenate([part for part in parts if part.shape[axis]], axis=axis)

@@ -1,0 +1,246 @@
+"""One function of batches: what engines give it, what comes back, what fails."""
+
+import functools
+import io
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("sklearn")
+
+from scatcuda import RotoTranslationScattering2D, Scattering1D, Scattering2D
+from scatcuda.learn import ScatteringTransformer
+from scatcuda.scale import ScatteringMapper
+from scatcuda.scale.mapper import _device
+
+SHAPE = (16, 16)
+ARGUMENTS = {"J": 2, "shape": SHAPE}
+
+
+def mapper(**how) -> ScatteringMapper:
+    return ScatteringMapper("Scattering2D", ARGUMENTS, **{"pool": "mean", **how})
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (5, *SHAPE), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def expected(images) -> np.ndarray:
+    return ScatteringTransformer(2, pool="mean").fit_transform(images)
+
+
+def test_columns_are_those_of_the_transformer_to_the_bit(images, expected):
+    found = mapper()({"image": images, "label": [3, 1, 4, 1, 5]})
+    assert list(found) == ["label", "features"] and found["label"] == [3, 1, 4, 1, 5]
+    assert found["features"].dtype == np.float32
+    assert np.array_equal(found["features"], expected)
+    small = mapper(batch_size=2, column="x", output="S", keep=True)({"x": list(images)})
+    assert list(small) == ["x", "S"] and np.array_equal(small["S"], expected)
+
+
+@pytest.mark.parametrize(
+    ("transform", "arguments", "own"),
+    [
+        ("Scattering2D", ARGUMENTS, {}),
+        (functools.partial(Scattering2D, 2, SHAPE), None, {}),
+        ("RotoTranslationScattering2D", {**ARGUMENTS, "pool": "mean"}, {}),
+        ("Scattering1D", {"J": 4, "shape": 256, "Q": 4}, {"pool": "mean", "log": True}),
+        ("HarmonicScattering3D", {"J": 1, "shape": (8, 8, 8)}, {}),
+    ],
+)
+def test_any_transform_by_name_or_by_a_function(transform, arguments, own):
+    found = ScatteringMapper(transform, arguments, **own)
+    x = np.random.default_rng(1).random((3, *found.shape), dtype=np.float32)
+    module = found.transformer().scattering
+    kinds = {"RotoTranslationScattering2D": RotoTranslationScattering2D, "Scattering1D": Scattering1D}  # fmt: skip # noqa: E501
+    assert isinstance(module, kinds.get(transform, object))
+    S = module(torch.from_numpy(x))
+    if own:
+        S = S.mean(-1)
+        S[:, 1:] = torch.log(S[:, 1:] + 1e-6)
+    assert np.allclose(found({"image": x})["features"], S.flatten(1), rtol=1e-5, atol=1e-6)
+    assert found.n_features_out == S.flatten(1).shape[1]
+
+
+def test_a_fitted_transformer_is_taken_as_it_is(images):
+    fitted = ScatteringTransformer(2, pool="mean", log=True, dtype="float16").fit(images)
+    found = ScatteringMapper(fitted)({"image": images})["features"]
+    assert np.array_equal(found, fitted.transform(images)) and found.dtype == np.float16
+    with pytest.raises(ValueError, match="must be fitted"):
+        ScatteringMapper(ScatteringTransformer(2))
+    with pytest.raises(ValueError, match="are those of the transformer"):
+        ScatteringMapper(fitted, dtype="float64")
+
+
+def test_what_travels_is_small_and_the_same_before_and_after_use(images, expected):
+    function = mapper()
+    before = pickle.dumps(function)
+    assert np.array_equal(function({"image": images})["features"], expected)
+    assert pickle.dumps(function) == before and len(before) < 1000
+    there = pickle.loads(before)
+    assert np.array_equal(there({"image": images})["features"], expected)
+
+
+def test_rows_as_people_have_them(images, expected, tmp_path):
+    pil = pytest.importorskip("PIL.Image")
+    picture = pil.fromarray(images[0])
+    png, npy = io.BytesIO(), io.BytesIO()
+    picture.save(png, "png")
+    np.save(npy, images[0])
+    (tmp_path / "0.png").write_bytes(png.getvalue())
+    rows = [
+        images[0], images[0] / np.float32(255), images[0][None], images[0][..., None],
+        torch.from_numpy(images[0]), picture, png.getvalue(), npy.getvalue(),
+        {"bytes": png.getvalue(), "path": None}, {"bytes": None, "path": str(tmp_path / "0.png")},
+        str(tmp_path / "0.png"), (images[0] / np.float32(255)).tolist(),
+    ]  # fmt: skip
+    found = mapper()({"image": rows})["features"]
+    assert np.allclose(found, expected[:1], rtol=1e-6, atol=1e-7)
+
+
+def test_colours_come_first_or_last():
+    x = np.random.default_rng(2).integers(0, 256, (3, 3, *SHAPE), dtype=np.uint8)
+    found = mapper(channels=3)
+    last = found({"image": np.moveaxis(x, 1, -1)})["features"]
+    assert np.array_equal(last, found({"image": x})["features"]) and last.shape == (3, 3 * 81)
+
+
+def test_pictures_of_any_size_are_cropped_where_that_is_asked_for():
+    pil = pytest.importorskip("PIL.Image")
+    from scatcuda.data import Images
+
+    raw = io.BytesIO()
+    pixels = np.random.default_rng(3).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    pil.fromarray(pixels).save(raw, "png")
+    found = mapper(channels=3, crop=0.875)({"image": [raw.getvalue()]})["features"]
+
+    class Bytes:
+        name = "it"
+
+        def read(self):
+            return raw.getvalue()
+
+    right = ScatteringTransformer(2, pool="mean").fit_transform(Images([Bytes()], 16)[:].numpy())
+    assert np.array_equal(found, right)
+    with pytest.raises(ValueError, match=r"row 0 of the batch: the image: 30 x 40 pixels"):
+        mapper(channels=3)({"image": [raw.getvalue()]})
+
+
+def failing(images: np.ndarray) -> list:
+    nan = np.full(SHAPE, np.nan, np.float32)
+    hostile = b"\x93NUMPY\x01\x00v\x00" + (
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999, 99999), }".ljust(117) + b"\n"
+    )
+    return [images[0], b"no image", images[1][:8], None, images[1], nan, "absent.png", hostile,
+            images[2].astype(np.int32), images[2]]  # fmt: skip
+
+
+def test_what_fails_is_recorded(images, expected):
+    found = mapper(on_error="record")({"image": failing(images), "key": list("abcdefghij")})
+    errors = found["error"].tolist()
+    good = [i for i, error in enumerate(errors) if not error]
+    assert good == [0, 4, 9] and np.array_equal(found["features"][good], expected[:3])
+    bad = [i for i in range(10) if i not in good]
+    assert np.isnan(found["features"][bad]).all()
+    words = ["not an image that can be read", "expected the shape (16, 16); got (8, 16)",
+             "there is nothing", "NaN", "no such file", "not an array that can be read",
+             "expected uint8 or floating; got int32"]  # fmt: skip
+    assert all(word in errors[i] for i, word in zip(bad, words, strict=True)), errors
+
+
+def test_what_fails_is_left_out_or_stops(images, expected):
+    found = mapper(on_error="skip")({"image": failing(images), "key": np.arange(10)})
+    assert found["key"].tolist() == [0, 4, 9] and np.array_equal(found["features"], expected[:3])
+    with pytest.raises(ValueError, match="ScatteringMapper: row 1 of the batch: the image: not an"):
+        mapper()({"image": failing(images)})
+
+
+def test_features_beyond_the_type_fail_alone(images):
+    big = [images[0] / np.float32(255), np.full(SHAPE, 1e6, np.float32), images[1] / np.float32(9)]
+    found = mapper(on_error="record", dtype="float16")({"image": big})
+    assert [bool(e) for e in found["error"]] == [False, True, False]
+    assert "beyond float16" in found["error"][1] and np.isfinite(found["features"][[0, 2]]).all()
+
+
+def test_no_rows_give_no_rows():
+    found = mapper(on_error="record")({"image": [], "key": []})
+    assert found["features"].shape == (0, 81) and len(found["error"]) == 0
+
+
+def test_arrays_as_dask_has_them(images, expected):
+    assert np.array_equal(mapper()(images), expected)
+    with pytest.raises(ValueError, match="of arrays on_error must be 'stop'"):
+        mapper(on_error="record")(images)
+
+
+@pytest.mark.parametrize("on_error", ["record", "skip"])
+def test_frames_and_tables(images, expected, on_error):
+    pandas, pyarrow = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    rows = [image.tobytes() for image in images]
+    arrays = [np.save(raw := io.BytesIO(), image) or raw.getvalue() for image in images]
+    rows = [*arrays[:2], b"no image", *arrays[2:]]
+    function = mapper(on_error=on_error)
+    frame = pandas.DataFrame({"key": range(6), "image": rows, "pair": [(1, 2)] * 6}, index=range(5, 11))  # fmt: skip # noqa: E501
+    kept = [0, 1, 3, 4, 5]
+    found = function(frame)
+    names = ["key", "pair", "features", "error"][: 3 + (on_error == "record")]
+    assert list(found) == names and list(frame) == ["key", "image", "pair"]
+    if on_error == "record":
+        assert "not an image" in found["error"].iloc[2]
+        found = found.iloc[kept]
+    assert found.index.tolist() == [5, 6, 8, 9, 10] and found["key"].tolist() == kept
+    assert np.array_equal(np.stack(found["features"]), expected)
+    table = pyarrow.table({"key": range(6), "image": rows})
+    for made in (function(table), function(table.to_batches()[0])):
+        assert isinstance(made, (pyarrow.Table, pyarrow.RecordBatch))
+        assert made.schema.field("features").type.list_size == 81
+        assert made.num_rows == (6 if on_error == "record" else 5)
+    assert [part.num_rows for part in function.over([table, table])] == [made.num_rows] * 2
+
+
+def test_rows_of_bags(images, expected):
+    rows = [{"image": image, "key": key} for key, image in enumerate(images)]
+    found = list(mapper(batch_size=2).rows(iter(rows)))
+    assert [row["key"] for row in found] == [0, 1, 2, 3, 4]
+    assert np.array_equal(np.stack([row["features"] for row in found]), expected)
+
+
+def test_the_gpu_of_a_rank(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    for name in ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    assert _device("auto", None) == "auto" and _device("auto", 5) == "auto"
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert _device("auto", None) == "auto" and _device("cpu", None) == "cpu"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)  # CUDA_VISIBLE_DEVICES
+    assert _device("auto", 5) == "auto"
+    assert chosen == [0, 1, 3]
+
+
+def test_wrong_arguments(images):
+    for how, kind, words in [
+        (dict(transform="Scattering9D"), ValueError, "must be the name of a transform"),
+        (dict(transform="show_config"), ValueError, "must be the name of a transform"),
+        (dict(transform=Scattering2D(2, SHAPE)), TypeError, "got Scattering2D"),
+        (dict(on_error="ignore"), ValueError, "on_error must be one of"),
+        (dict(crop=2.0), ValueError, "crop must be above 0"),
+        (dict(threads=0), ValueError, "threads must be at least 1"),
+        (dict(output="image"), ValueError, "must be three names"),
+    ]:
+        with pytest.raises(kind, match=words):
+            ScatteringMapper(**{"transform": "Scattering2D", "arguments": None, **how})
+    with pytest.raises(ValueError, match="there is no column 'image'; there are x"):
+        mapper()({"x": images})
+    with pytest.raises(ValueError, match="there is a column 'features' already"):
+        mapper()({"image": images, "features": images})
+    with pytest.raises(TypeError, match="a batch must be a mapping"):
+        mapper()(5)
+    with pytest.raises(TypeError, match="must make a transform"):
+        ScatteringMapper(dict)({"image": images})
