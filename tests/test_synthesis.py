@@ -344,3 +344,15 @@ def test_inversions_that_cannot_be():
     ):
         with pytest.raises((ValueError, TypeError), match=told):
             invert(**{"S": S, "transform": scattering, "steps": 1, **arguments})
+
+
+def test_fields_of_mean_zero(rng):
+    """A mean that is 0 but for rounding is no unit of distances."""
+    target = torch.randn(32, 32, generator=torch.Generator().manual_seed(0)).cumsum(0).double()
+    covariance = ScatteringCovariance((32, 32), J=3).double()
+    found = synthesise(target - target.mean(), covariance, steps=40)
+    assert len(found.history) > 30
+    assert found.history[-1]["loss"] < 0.05 * found.history[0]["loss"]
+    assert found.errors["mean"] < 0.2
+    with pytest.raises(ValueError, match="least must be 2, one for each of blocks; got 1"):
+        Loss(lambda x: x, torch.zeros(4), blocks=[1, 3], least=[0.1])

@@ -34,6 +34,8 @@ class Loss:
         of: what of the unknown ``x`` is meant; default itself.
         blocks: how many numbers of the last dimension belong together, one after the other.
         counts: how much each block counts; default 1.
+        least: for each block, the size ``|target|`` below which its distances are not relative to
+            it but to this; default 0.
         mean: the mean over all fields at once should be the target, not each field's.
     Example: as smooth as possible, and 1 on the whole
         >>> flat = Loss(lambda x: x.diff(dim=1), torch.zeros(3))
@@ -49,6 +51,7 @@ class Loss:
     blocks: Sequence[int] | None = None
     counts: Sequence[float] | None = None
     mean: bool = False
+    least: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         if not (isinstance(self.weight, int | float) and 0 < self.weight < math.inf):
@@ -60,11 +63,12 @@ class Loss:
                 f"Loss: blocks must have {self.target.shape[-1]} numbers together, as target has; "
                 f"got {sum(self.blocks)}"
             )
-        if self.counts is not None and len(self.counts) != len(self.blocks or ()):
-            raise ArgumentError(
-                f"Loss: counts must be {len(self.blocks or ())}, one for each of blocks; got "
-                f"{len(self.counts)}"
-            )
+        for name, numbers in (("counts", self.counts), ("least", self.least)):
+            if numbers is not None and len(numbers) != len(self.blocks or ()):
+                raise ArgumentError(
+                    f"Loss: {name} must be {len(self.blocks or ())}, one for each of blocks; got "
+                    f"{len(numbers)}"
+                )
 
     def __call__(self, x: Tensor) -> Tensor:
         """The mean over the fields."""
@@ -83,16 +87,17 @@ class Loss:
             self.counts or [1.0] * len(self.blocks),
             found.split([*self.blocks], -1),
             target.split([*self.blocks], -1),
+            self.least or [0.0] * len(self.blocks),
             strict=True,
         )
-        total = sum(count * _relative(a, b) for count, a, b in parts)
+        total = sum(count * _relative(a, b, least) for count, a, b, least in parts)
         return self.weight * torch.as_tensor(total)
 
 
-def _relative(found: Tensor, target: Tensor) -> Tensor:
+def _relative(found: Tensor, target: Tensor, least: float = 0.0) -> Tensor:
     found = found.reshape(len(found), -1)
     target = target.reshape(-1, found.shape[1])
-    size = target.abs().square().sum(-1)
+    size = target.abs().square().sum(-1).clamp(min=least**2)
     # of a target of zeros the distance itself
     return ((found - target).abs().square().sum(-1) / torch.where(size > 0, size, 1.0)).mean()
 

@@ -147,7 +147,14 @@ def synthesise(
         model = _model(statistics, fields)
     start = _start(caller, init, fields, model, (n, *sides), seed)
     terms: list[Callable[[Tensor], Tensor]] = [
-        Loss(model, model.target, blocks=model.sizes, counts=model.counts, mean=ensemble),
+        Loss(
+            model,
+            model.target,
+            blocks=model.sizes,
+            counts=model.counts,
+            mean=ensemble,
+            least=model.least,
+        ),
         *losses,
     ]
     if mask is not None:
@@ -192,7 +199,12 @@ def denoise(
         statistics = ScatteringCovariance(fields.shape[1:]).to(fields.device, fields.dtype)
     model = _model(statistics, fields)
     loss = Loss(
-        model, model.target, blocks=model.sizes, counts=model.counts, of=lambda u: u + noise.to(u)
+        model,
+        model.target,
+        blocks=model.sizes,
+        counts=model.counts,
+        least=model.least,
+        of=lambda u: u + noise.to(u),
     )
     found = descend(fields, [loss], **how)
     with torch.no_grad():
@@ -234,7 +246,7 @@ def separate(
         statistics = ScatteringCovariance(whole.shape[1:]).to(whole.device, whole.dtype)
     models = [_model(statistics, _checked_fields(caller, f, statistics)) for f in (first, second)]
     terms = [
-        Loss(m, m.target, weight, of=of, blocks=m.sizes, counts=m.counts)
+        Loss(m, m.target, weight, of=of, blocks=m.sizes, counts=m.counts, least=m.least)
         for m, weight, of in zip(models, weights, (None, lambda u: whole - u), strict=True)
     ]
     start = whole / 2 if init is None else _checked_fields(caller, init, statistics)
@@ -263,6 +275,7 @@ class _Plain:
             self.target = self(fields).mean(0)
         self.sizes: list[int] | None = None
         self.counts: list[float] | None = None
+        self.least: list[float] | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         found = self.statistics(x)
@@ -286,6 +299,11 @@ class _Covariance:
         self.names, self.sizes = [*covariance.sizes], [*covariance.sizes.values()]
         # the others are near long before these: counting twice they come a quarter nearer
         self.counts: list[float] | None = [1.0 + (name in ("S3", "S4")) for name in self.names]
+        # a mean that is but a hundredth of the fluctuations, or 0, is compared with those
+        fluctuation = float(power.mean(-1).sum().sqrt())
+        self.least: list[float] | None = [
+            0.01 * fluctuation if name == "mean" else 0.0 for name in self.names
+        ]
         self.target: Tensor
 
     @staticmethod
@@ -326,10 +344,9 @@ class _Covariance:
     def errors(self, x: Tensor, ensemble: bool) -> dict[str, float]:
         found = self(x).split(self.sizes, -1)
         target = self.target.split(self.sizes, -1)
-        return {
-            name: _distance(a, b, ensemble)
-            for name, a, b in zip(self.names, found, target, strict=True)
-        }
+        least = self.least or [0.0] * len(self.names)
+        parts = zip(self.names, found, target, least, strict=True)
+        return {name: _distance(a, b, ensemble, size) for name, a, b, size in parts}
 
 
 _Model: TypeAlias = _Plain | _Covariance
@@ -341,10 +358,10 @@ def _model(statistics: Statistics, fields: Tensor) -> _Model:
     return _Plain(statistics, fields)
 
 
-def _distance(found: Tensor, target: Tensor, ensemble: bool) -> float:
+def _distance(found: Tensor, target: Tensor, ensemble: bool, least: float = 0.0) -> float:
     if ensemble:
         found = found.mean(0, keepdim=True)
-    size = target.norm()
+    size = target.norm().clamp(min=least)
     return float(((found - target).norm(dim=-1) / (size if size > 0 else 1)).max())
 
 
