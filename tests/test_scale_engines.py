@@ -84,15 +84,19 @@ def test_ray_by_shards_and_on_after_an_interruption(ray, shards, right, tmp_path
     check(tmp_path / "out", right)
 
 
+@pytest.mark.proof
 def test_ray_data_in_flight(ray, right):
     scale = recipe("scale_ray")
     rows = [{"key": i, "image": picture(i)} for i in range(N)]
-    found = scale.in_flight(ray.data.from_items(rows), mapper(), 1, batch_size=5).take_all()
+    how = {"arguments": {"J": 2, "shape": (SIDE, SIDE)}, "channels": 3, "pool": "mean"}
+    dataset = ray.data.from_items(rows)
+    found = scale.in_flight(dataset, 1, 5, on_error="record", **how).take_all()
     found.sort(key=lambda row: row["key"])
     assert np.array_equal(np.stack([row["features"] for row in found]), right)
     assert [row["error"] for row in found] == [""] * N and "image" not in found[0]
 
 
+@pytest.mark.proof
 def test_ray_data_takes_the_mapper_as_it_is(ray, right):
     rows = [{"key": i, "image": png(i) if i != 5 else b"no image"} for i in range(N)]
     for form in ("numpy", "pandas", "pyarrow"):
@@ -116,6 +120,7 @@ def test_dask_by_shards_and_on_after_an_interruption(shards, right, tmp_path):
     check(tmp_path / "out", right)
 
 
+@pytest.mark.proof
 def test_dask_in_processes(shards, right, tmp_path):
     pytest.importorskip("dask.distributed", reason="Dask is not installed")
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
@@ -157,7 +162,7 @@ def test_dask_bags_frames_and_arrays(right):
         assert np.array_equal(blocks.compute(), right)
 
 
-@pytest.mark.parametrize("workers", [None, 2])
+@pytest.mark.parametrize("workers", [None, pytest.param(2, marks=pytest.mark.proof)])
 def test_datasets_of_hugging_face(right, tmp_path, workers):
     datasets = pytest.importorskip("datasets", reason="datasets is not installed")
     scale = recipe("scale_datasets")
@@ -186,6 +191,7 @@ def test_datasets_give_pictures_and_take_more(right):
     assert np.array_equal(np.array(found["features"], np.float32), right[:4])
 
 
+@pytest.mark.proof
 def test_spark(right, tmp_path):
     pytest.importorskip("pyspark.sql", reason="Spark is not installed")
     if not shutil.which("java"):

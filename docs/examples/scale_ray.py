@@ -25,22 +25,13 @@ def by_shard(paths: list[str], mapper: ScatteringMapper, folder: str, cpus: int 
     return ray.get([remote.remote(path, there, folder) for path in missing(paths, mapper, folder)])
 
 
-def in_flight(dataset: Any, mapper: ScatteringMapper, workers: int, batch_size: int = 64) -> Any:
-    """A data set of Ray's with features: of a class, so that an actor makes its filters once."""
+def in_flight(dataset: Any, workers: int, batch_size: int, **how: Any) -> Any:
+    """A data set of Ray's with features: an actor makes its filters once. A mapper that is made
+    already does as well, ``dataset.map_batches(mapper)``, and is made anew in every task."""
     return dataset.map_batches(
-        Actor, fn_constructor_args=(mapper,), batch_size=batch_size,
+        ScatteringMapper, fn_constructor_kwargs=how, batch_size=batch_size,
         compute=ray.data.ActorPoolStrategy(size=workers), num_cpus=1,
     )  # fmt: skip
-
-
-class Actor:
-    """The mapper in a process of Ray's."""
-
-    def __init__(self, mapper: ScatteringMapper) -> None:
-        self.mapper = mapper
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        return self.mapper(batch)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Features of a table of images with Spark: `mapInArrow` takes the mapper's `over`.
+"""Features of a table of images with Spark: `mapInPandas` takes the mapper's `over`.
 
     spark-submit docs/examples/scale_spark.py images output --J 3
 
@@ -23,7 +23,7 @@ def with_features(frame: Any, mapper: ScatteringMapper) -> Any:
     schema = schema.add(mapper.output, ArrayType(FloatType()))
     if mapper.on_error == "record":
         schema = schema.add(mapper.error, StringType())
-    return frame.mapInArrow(mapper.over, schema)
+    return frame.mapInPandas(mapper.over, schema)
 
 
 def main() -> None:

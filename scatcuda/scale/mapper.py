@@ -3,8 +3,7 @@
     {"image": n images, "label": …}  ->  {"features": [n, d], "error": [n], "label": …}
 
 Ray Data's ``map_batches``, ``datasets``' ``map(batched=True)``, Dask's ``map_partitions`` and
-``map_blocks`` take a `ScatteringMapper` as it is, Spark's ``mapInPandas`` and ``mapInArrow`` its
-`over`. What travels are the arguments; filters are made where the work is, at the first batch.
+``map_blocks`` take a `ScatteringMapper` as it is, Spark's ``mapInPandas`` its `over`. What travels are the arguments; filters are made where the work is, at the first batch.
 """
 
 from __future__ import annotations
@@ -163,7 +162,8 @@ class ScatteringMapper:
         )
 
     def over(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Batches one after the other, as Spark's ``mapInPandas`` and ``mapInArrow`` have them."""
+        """Batches one after the other, as Spark's ``mapInPandas`` has them. Its ``mapInArrow`` does
+        as well where lists of one size are known, which Spark 4 does not."""
         for batch in batches:
             yield self(batch)
 
