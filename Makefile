@@ -14,6 +14,8 @@
 #   make fuzz    hostile plan files, guided by coverage: RUNS=1000000 of them; needs clang++ (Debian's
 #                clang and libclang-rt-14-dev)
 #   make kernels what nvcc makes of the CUDA kernels: registers, spills, occupancy
+#   make docs    the site in build/docs, its examples and snippets run, warnings errors; ONLINE=1 for
+#                links to other projects too
 #   make lint    formatting, lint, types
 #   make clean   removes .venv and everything built
 #
@@ -30,11 +32,11 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find csrc cmake -type f) CMakeLists.txt setup.py pyproject.toml
 CPP := $(shell find csrc tests benchmarks -name '*.h' -o -name '*.hpp' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: help demo test proof bench compat learn gpu fuzz kernels lint clean
+.PHONY: help demo test proof bench compat learn gpu fuzz kernels docs lint clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n '3,19p' Makefile | cut -c3-
+	@sed -n '3,21p' Makefile | cut -c3-
 
 demo: $(VENV)/.built-demo
 	$(BIN)/python -m scatcuda.demo $(if $(DATA),--data $(DATA))
@@ -77,6 +79,13 @@ fuzz: $(VENV)/.built-test
 
 kernels: $(VENV)/.built-test
 	cd tests && ../$(BIN)/python -m native.kernels $(abspath $(ARGS))
+
+SPHINX := $(BIN)/python -m sphinx -W --keep-going -d build/doctrees
+# A link's check takes the network, the rest of it none.
+docs: $(VENV)/.built-docs
+	$(SPHINX) -b html docs build/docs
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/test_docs.py tests/test_readme.py
+	$(if $(ONLINE),$(SPHINX) -b linkcheck docs build/links)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

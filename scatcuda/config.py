@@ -18,6 +18,16 @@ from .terminal import say
 from .typing import Instructions, Tier
 from .version import __version__
 
+__all__ = [
+    "GPUS",
+    "Device",
+    "Launch",
+    "check_environment",
+    "cpu_isa",
+    "cuda_launch",
+    "show_config",
+]
+
 _ISAS = get_args(Instructions)
 _TIERS = get_args(Tier)
 

@@ -47,29 +47,47 @@ __all__ = [
     "Waves",
 ]
 
+#: How coefficients are computed: the engines, or plain PyTorch; the others are Kymatio's words
 Backend = Literal["native", "torch", "torch_skcuda", "torch_scatcuda", "reference"]
+#: What a transform returns: one tensor, or a dictionary for each channel
 OutType = Literal["array", "list"]
+#: Filter banks of images by name
 BankName = Literal["morlet", "tight"]
-Optimiser = Literal["lbfgs", "adam"]  # of synthesis
-Waves = Literal["morlet", "bump", "gaussian", "shannon"]  # of statistics
+#: How synthesis descends
+Optimiser = Literal["lbfgs", "adam"]
+#: Wavelets of statistics by name
+Waves = Literal["morlet", "bump", "gaussian", "shannon"]
+#: How the CUDA engine computes
 Tier = Literal["auto", "general", "fused"]
+#: What of a bank is learned
 Trainable = Literal["filters", "wavelets"]
 #: Paths as wavelet numbers, or a function of ``meta()`` that says which channels are wanted
 Paths = Iterable[Iterable[int]] | Callable[[dict[str, NDArray[np.int64]]], NDArray[np.bool_]]
-Instructions = Literal["baseline", "avx2", "avx512"]  # of the CPU engine
+#: Instructions of the CPU engine
+Instructions = Literal["baseline", "avx2", "avx512"]
 
 # scatcuda.data
+#: What happens at a file that cannot be read
 OnError = Literal["stop", "skip"]
 
 # scatcuda.learn
+#: Classifiers of the command line by name
 Classifier = Literal["ridge", "svm", "logistic", "pca"]
+#: Networks by name
 Network = Literal["hybrid", "alexnet", "deepface", "inception", "resnet"]
+#: What stands on scattering in a hybrid network
 Head = Literal["linear", "mlp", "resnet"]
+#: Normalisation in a network
 Norm = Literal["batch", "group"]
+#: Losses of a linear classifier
 Loss = Literal["squared_hinge", "log"]
+#: Weights of the classes, as in scikit-learn
 ClassWeight = Mapping[Any, float] | Literal["balanced"]
+#: Averages of features by name
 Pooling = Literal["mean", "rotation"]
+#: What stored features are
 FeatureType = Literal["float16", "float32", "float64"]
+#: Whether a run goes on where one was interrupted
 Resume = Literal["auto", "must", "never"]
 
 

@@ -172,7 +172,7 @@ def denoise(
     Args:
         observed: ``[*shape]``.
         noise: realisations ``[k, *shape]`` of what was added.
-        statistics, **how: as for :func:`synthesise`.
+        statistics, how: as for :func:`synthesise`.
     Source: B. Regaldo-Saint Blancard et al., "A new approach for the statistical denoising of
         Planck interstellar dust polarization data", A&A 2021; J.-M. Delouis et al., A&A 2022.
     Example:
@@ -218,7 +218,7 @@ def separate(
         first, second: examples ``[*shape]`` or ``[k, *shape]``, whose mean statistics are meant.
         init: the first ``u``; default half the mixture.
         weights: of the two losses.
-        statistics, **how: as for :func:`synthesise`.
+        statistics, how: as for :func:`synthesise`.
     Returns: ``x [1, *shape]`` is ``u``; ``mixture - x`` the other.
     Source: C. Auclair et al., "Separation of dust emission from the cosmic infrared background in
         Herschel observations with wavelet phase harmonics", A&A 2024.
