@@ -1,8 +1,8 @@
 """How the site is made: `make docs`.
 
 Nothing is fetched: inventories of other projects are asked for only with ONLINE=1, formulas are
-MathML, fonts are the reader's own. What the docstrings of this project look like to Sphinx stands in
-``_ext/docstrings.py``, and how a C header becomes a page in ``_ext/headers.py``.
+MathML, fonts are the reader's own. How docstrings of this project become pages stands in
+``_ext/docstrings.py``, how the C header does in ``_ext/headers.py``.
 """
 
 from __future__ import annotations

@@ -92,7 +92,14 @@ Resume = Literal["auto", "must", "never"]
 
 
 class BackendObject(Protocol):
-    """A backend of Kymatio, or ours for Kymatio, which stands for its name."""
+    """A backend of Kymatio, or ours for Kymatio, which stands for its name.
+
+    Example:
+        >>> from scatcuda.kymatio import backend2d
+        >>> backend: BackendObject = backend2d
+        >>> backend.name
+        'torch_scatcuda'
+    """
 
     @property
     def name(self) -> str: ...
@@ -108,7 +115,14 @@ class Coefficients(TypedDict):
 
 
 class Wavelet(TypedDict):
-    """One element of ``Scattering2D.psi``."""
+    """One element of ``Scattering2D.psi``.
+
+    Example:
+        >>> from scatcuda import Scattering2D
+        >>> first: Wavelet = Scattering2D(J=2, shape=(32, 32)).psi[0]
+        >>> first["j"], first["theta"], first["levels"][0].shape
+        (0, 0, (40, 40))
+    """
 
     levels: list[NDArray[np.float32]]  # [Mp / 2^res, Np / 2^res] from resolution 0
     j: int
@@ -116,7 +130,14 @@ class Wavelet(TypedDict):
 
 
 class Lowpass(TypedDict):
-    """``Scattering2D.phi``."""
+    """``Scattering2D.phi``.
+
+    Example:
+        >>> from scatcuda import Scattering2D
+        >>> phi: Lowpass = Scattering2D(J=2, shape=(32, 32)).phi
+        >>> phi["j"], [level.shape for level in phi["levels"]]
+        (2, [(40, 40), (20, 20)])
+    """
 
     levels: list[NDArray[np.float32]]
     j: int

@@ -1,4 +1,4 @@
-"""Stability: how far a representation moves when an image is shifted, deformed, turned or enlarged::
+"""Stability: how far a representation moves when an image is shifted, deformed, turned, enlarged::
 
     |Φ x_τ - Φ x| / |Φ x|,   x_τ(u) = x(u - τ(u)),
 
