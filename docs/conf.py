@@ -32,6 +32,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "breathe",
+    "accessible",
     "docstrings",
     "formulas",
     "headers",
@@ -110,7 +111,6 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "remove_config_comments": True,
     "image_srcset": ["2x"],
-    "reference_url": {"scatcuda": None},
     "doc_module": "scatcuda",
     "backreferences_dir": None,
 }
@@ -118,9 +118,11 @@ suppress_warnings = ["config.cache"]  # sphinx-gallery's settings are not all pi
 
 # --- how it looks -----------------------------------------------------------------------------
 
+toc_object_entries_show_parents = "hide"
 html_theme = "furo"
 html_title = f"scatcuda {release}"
 html_static_path = ["_static"]
+html_favicon = "_static/wavelet.svg"
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
