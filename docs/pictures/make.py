@@ -242,7 +242,7 @@ def phases(path: Path) -> None:
     wph = WaveletPhaseHarmonics((128, 128), J=5, L=4, dn=0, normalise="auto").double()
     meta = wph.meta()
     with drawn(path, Sheet.size(1)) as figure:
-        note = "covariances of the modulus at one scale and the wave at a larger one (C01)"
+        note = "|C01|: modulus at scale j1, downwards, and wave at j2, to the right; same angles"
         sheet = Sheet(figure, "WaveletPhaseHarmonics", note)
         field(sheet.panel(0, 0, "Filaments", ""), x, x)
         field(sheet.panel(0, 1, "Gaussian", "the same power spectrum"), other, x)
@@ -270,7 +270,6 @@ def phases(path: Path) -> None:
                     axes.text(b, a, f"{value:.2f}", ha="center", va="center", color=colour)
             axes.set_xticks(range(4), ["1", "2", "3", "4"])
             axes.set_yticks(range(4), ["0", "1", "2", "3"])
-            axes.set_xlabel("j1 downwards, j2 to the right", color=GREY)
 
 
 def reduced(path: Path) -> None:
