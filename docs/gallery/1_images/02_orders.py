@@ -40,11 +40,11 @@ shade(axes[2, 0], (second / second.max()).sqrt(), "nearest")
 axes[2, 0].set_title("order 2")
 for scale in range(J):
     first = S[torch.from_numpy((order == 1) & (j[:, 0] == scale))]
-    maps = {"vertical edges": first[0], "horizontal edges": first[L // 2], "any": first.mean(0)}
+    maps = {"vertical edges": first[0], "horizontal edges": first[L // 2], "all angles": first.mean(0)}
     for axis, (name, values) in zip(axes[scale, 1:], maps.items(), strict=True):
         shade(axis, (values / values.max()).sqrt(), "nearest")
-        axis.set_title(f"order 1, {name}" if scale == 0 else "")
-    axes[scale, 1].set_ylabel(f"$j = {scale}$")
+        axis.set_title(name if scale == 0 else "")
+    axes[scale, 1].set_ylabel(f"order 1, $j = {scale}$")
 for axis in axes.flat:
     axis.set_aspect("equal")
 
@@ -53,8 +53,8 @@ for axis in axes.flat:
 # -------------------------------
 #
 # With filters that keep all the energy, ``filters="tight"``, what an order does not keep goes to the
-# next one. The share of each path's scales is a bar: nearly all of the second order is in paths
-# whose scales increase, the only ones that are computed.
+# next one. The share of each path's scales is a bar. Paths whose scales do not increase have
+# next to nothing, and are not computed.
 
 tight = Scattering2D(J, image.shape, L, filters="tight")(image)
 power = tight.square().mean((1, 2)).double().numpy()
@@ -74,7 +74,6 @@ for first_scale in range(J):
 
 figure, axis = plt.subplots(figsize=(8, 3.6), layout="constrained")
 axis.bar(names, heights, color=colours, width=0.7)
-axis.set_yscale("log")
 axis.set(xlabel="scales of the path", ylabel="share of the energy")
 axis.spines[["top", "right"]].set_visible(False)
 axis.set_title("Order 1 (blue) and order 2 (grey)")

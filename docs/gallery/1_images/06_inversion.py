@@ -48,7 +48,7 @@ for axis, (name, x) in zip(axes.flat, shown.items(), strict=True):
 
 figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
 for max_order, colour in ((1, GREY), (2, BLUE)):
-    history = [entry.loss for entry in found[max_order].history]
+    history = [entry["loss"] for entry in found[max_order].history]
     axis.semilogy(history, color=colour, linewidth=2, label=f"orders up to {max_order}")
 axis.set(xlabel="step", ylabel="relative distance²")
 axis.spines[["top", "right"]].set_visible(False)
