@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
-import torch
+from numpy.typing import NDArray
 
 from . import limits
+
+if TYPE_CHECKING:
+    import torch
 
 
 class ArgumentError(ValueError, RuntimeError):
@@ -64,6 +67,20 @@ def angles(caller: str, L: Any) -> int:
     return L
 
 
+def one_of(
+    caller: str,
+    name: str,
+    value: Any,
+    allowed: Collection[Any],
+    error: type[ArgumentError] = ArgumentError,
+) -> Any:
+    """A word among those that are allowed."""
+    if not isinstance(value, str) or value not in allowed:
+        words = ", ".join(map(repr, allowed))
+        raise error(f"{caller}: {name} must be one of {words}; got {value!r}")
+    return value
+
+
 def boolean(caller: str, name: str, value: Any) -> bool:
     """True or False, and nothing that merely counts as one of them."""
     if not _is_boolean(value):
@@ -83,6 +100,8 @@ def seconds(name: str, value: Any) -> float:
 
 def device(caller: str, value: Any, allowed: str = "cpu or cuda") -> torch.device:
     """A device of PyTorch that the engines know and that is here."""
+    import torch
+
     try:
         found = torch.device(value)
     except (RuntimeError, TypeError):
@@ -98,9 +117,9 @@ def device(caller: str, value: Any, allowed: str = "cpu or cuda") -> torch.devic
     return found
 
 
-def finite(name: str, tensor: torch.Tensor) -> None:
-    """A tensor whose values are numbers, all of them."""
-    if not all(math.isfinite(value) for value in torch.aminmax(tensor)):
+def finite(name: str, array: NDArray[Any]) -> None:
+    """An array whose values are numbers, all of them."""
+    if array.size and not (math.isfinite(array.min()) and math.isfinite(array.max())):
         raise ValueError(f"{name} must be finite; it holds NaN or infinity")
 
 
@@ -116,6 +135,14 @@ def pair(caller: str, shape: Sequence[int], longest: int = limits.SIDE) -> tuple
         raise ValueError(f"{told}({found}){channels_last(sides)}")
     limits.at_most(caller, "a side of shape", max(sides), longest)
     return sides[0], sides[1]
+
+
+def divisible(caller: str, name: str, shape: Sequence[int], J: int) -> None:
+    """Positive sides that ``2^J`` divides."""
+    if any(size < 1 or (size >> J) << J != size for size in shape):
+        raise ValueError(
+            f"{caller}: {name} must have positive sizes divisible by 2^{J}; got {tuple(shape)}"
+        )
 
 
 def channels_last(shape: Sequence[int]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
@@ -20,34 +19,18 @@ from .version import __version__
 
 __all__ = ["GPUS", "Device", "Launch", "cpu_isa", "cuda_launch", "show_config"]
 
-_ISAS = get_args(Instructions)
 _TIERS = get_args(Tier)
 
 
-def check_environment() -> None:
-    """Says so where an environment variable asks for what cannot be had; called on import."""
+def check_instructions() -> None:
+    """Warns where SCATCUDA_CPU_ISA asks for what cannot be had here; called where the engine is
+    loaded."""
     wanted = os.environ.get("SCATCUDA_CPU_ISA", "")
-    if wanted and wanted not in _ISAS:
-        raise ValueError(f"SCATCUDA_CPU_ISA must be one of {', '.join(_ISAS)}; got {wanted!r}")
     if wanted and wanted != cpu_isa():
         warnings.warn(
             f"SCATCUDA_CPU_ISA={wanted}, but this processor has no such instructions or the build "
             f"no such engine; using {cpu_isa()!r}",
             stacklevel=3,
-        )
-    tier = os.environ.get("SCATCUDA_TIER", "")
-    if tier and tier not in _TIERS:
-        raise ValueError(f"SCATCUDA_TIER must be one of {', '.join(_TIERS)}; got {tier!r}")
-    workspace = os.environ.get("SCATCUDA_WORKSPACE", "")
-    if workspace and not (workspace.isascii() and workspace.isdigit()):
-        raise ValueError(
-            f"SCATCUDA_WORKSPACE must be a number of bytes, 0 for the default; got {workspace!r}"
-        )
-    budget = os.environ.get("SCATCUDA_FILE_BUDGET", "")
-    number = int(budget) if re.fullmatch("[0-9]{1,19}", budget) else 0
-    if budget and not number:
-        raise ValueError(
-            f"SCATCUDA_FILE_BUDGET must be a number of bytes, 1 or more; got {budget[:80]!r}"
         )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
-
-from . import _C
 
 __all__ = ["cmake_prefix_path", "get_include", "library_path"]
 
@@ -13,7 +12,7 @@ cmake_prefix_path: str = str(Path(__file__).parent)
 
 #: The library of PyTorch's operators ``scatcuda::*``, for ``torch.ops.load_library`` in a process
 #: that does not import this package, or for a libtorch program: CMake's ``scatcuda::torch``.
-library_path: str = _C.__file__
+library_path: str = getattr(find_spec("scatcuda._C"), "origin", None) or ""
 
 
 def get_include() -> str:

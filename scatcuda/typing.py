@@ -3,9 +3,10 @@
 The words that an argument takes stand here alone: type checkers read the ``Literal``, the check at
 run time its ``get_args``.
 
+>>> import torch
 >>> from scatcuda import Scattering2D
 >>> from scatcuda.typing import Coefficients
->>> def energies(scattering: Scattering2D[list[Coefficients]], x: Tensor) -> list[float]:
+>>> def energies(scattering: Scattering2D[list[Coefficients]], x: torch.Tensor) -> list[float]:
 ...     return [float(channel["coef"].square().sum()) for channel in scattering(x)]
 >>> len(energies(Scattering2D(J=2, shape=(32, 32), out_type="list"), torch.rand(32, 32)))
 81
@@ -14,12 +15,13 @@ run time its ``get_args``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 
 import numpy as np
-import torch  # noqa: F401 (the example)
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "Backend",

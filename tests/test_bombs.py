@@ -33,7 +33,7 @@ pytest.importorskip("tqdm")
 from budgets import BUDGET, MIB, PATIENCE, SLACK, measured
 from data_files import write_cifar
 
-from scatcuda import config, data
+from scatcuda import config, data, environment
 from scatcuda.data import DataError, file_budget, set_file_budget
 from scatcuda.files import read_tensors
 from scatcuda.files.budget import ask, room
@@ -93,7 +93,7 @@ def test_the_budget_is_set(budget, monkeypatch, capsys):
 def test_an_environment_that_is_no_budget(budget, monkeypatch, value):
     monkeypatch.setenv("SCATCUDA_FILE_BUDGET", value)
     with pytest.raises(ValueError, match=r"^SCATCUDA_FILE_BUDGET must be a number of bytes, 1 or"):
-        config.check_environment()
+        environment.check()
 
 
 def test_threads_share_the_budget(budget):

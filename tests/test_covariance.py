@@ -341,7 +341,8 @@ def test_wrong_calls():
 def test_banks_have_no_mean_and_their_frequencies(name):
     k = [2 * np.pi * torch.fft.fftfreq(128).double() for _ in range(2)]
     for octave in (1, 2):
-        psi = oriented(name, (128, 128), octave, [0.0, np.pi / 4, np.pi / 2, -np.pi / 4])
+        angles = [0.0, np.pi / 4, np.pi / 2, -np.pi / 4]
+        psi = torch.from_numpy(oriented(name, (128, 128), octave, angles))
         assert psi[:, 0, 0].abs().max() == 0
         energy = psi.square() / psi.square().sum((1, 2), keepdim=True)
         down, along = (energy.sum(3 - dim) @ k[dim - 1] for dim in (1, 2))

@@ -24,7 +24,7 @@ from torch._subclasses import FakeTensorMode
 from torch.utils.cpp_extension import library_paths
 
 import scatcuda
-from scatcuda import _C, Scattering2D, banks, config, cuda_launch, ops
+from scatcuda import _C, Scattering2D, banks, config, cuda_launch, environment, ops
 from scatcuda.banks.packing import pack
 from scatcuda.ops import reference
 from scatcuda.program.packing import Packed
@@ -465,7 +465,7 @@ def test_environment_that_does_not_fit(boundary, monkeypatch):
             with pytest.raises(RuntimeError, match=sentence):
                 boundary.call("scattering", *arguments_of(torch.rand(8, 9)))
             with pytest.raises(ValueError, match=name):
-                config.check_environment()
+                environment.check()
 
 
 # --- a build without an engine, tensors that are not on the GPU -------------------------------

@@ -14,7 +14,7 @@ from scipy.fft import fft2
 from scatcuda import banks
 from scatcuda.banks import lowpass, morlet
 from scatcuda.banks.packing import banded
-from scatcuda.program import packing, plan
+from scatcuda.program import arrays, plan
 
 # Padded shapes with 2^J dividing them: non-square, prime factors 3, 5, 7, 11, filters wider than
 # the plane (8 with J = 3, where the five summed periods cut the low-pass), extreme L.
@@ -202,7 +202,7 @@ def test_bands_are_the_shortest_there_are(rng):
     for _ in range(300):
         side = rng.randint(1, 12)
         kept = torch.rand(4, side) < rng.random()
-        for row, (low, high) in zip(kept, packing.bands(kept).tolist(), strict=True):
+        for row, (low, high) in zip(kept, arrays.bands(kept.numpy()).tolist(), strict=True):
             points = set(row.nonzero()[:, 0].tolist())
             if not points:
                 assert (low, high) == (0, 0)

@@ -5,11 +5,34 @@
 torch.Size([2, 8, 40, 40])
 """
 
+from typing import TYPE_CHECKING
+
+from ..lazy import found_later
 from ..program.plan import padded_shape
 from .angles import angular_bank
-from .bank import FilterBank, frame_bounds, littlewood_paley, support
-from .lowpass import crop, lowpass_matrix, separable_factors
 from .morlet import BUILT_IN, Recipe, morlet_bank, recipe, tight_bank
+
+if TYPE_CHECKING:
+    from .bank import FilterBank as FilterBank
+    from .bank import frame_bounds as frame_bounds
+    from .bank import littlewood_paley as littlewood_paley
+    from .bank import support as support
+    from .lowpass import crop as crop
+    from .lowpass import lowpass_matrix as lowpass_matrix
+    from .lowpass import separable_factors as separable_factors
+
+# Programs without PyTorch do not have what works on tensors.
+_HOME = {
+    "FilterBank": "bank",
+    "crop": "lowpass",
+    "frame_bounds": "bank",
+    "littlewood_paley": "bank",
+    "lowpass_matrix": "lowpass",
+    "separable_factors": "lowpass",
+    "support": "bank",
+}
+if not TYPE_CHECKING:
+    __getattr__ = found_later(__name__, _HOME)
 
 __all__ = [
     "BUILT_IN",
@@ -27,3 +50,7 @@ __all__ = [
     "support",
     "tight_bank",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -4,18 +4,20 @@ those of space."""
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from .. import limits
-from ..arguments import angles, finite, integer
-from ..program.packing import Packed, integers, pack_matrix, pack_set
+from ..arguments import angles, finite
+from ..program.arrays import Floats, Packed, pack_matrix, pack_set
+from ..program.asked import wavelets_of_angles
 from ..program.rotations import Cascade, RotationPlan
-from .bank import FilterBank
-from .lowpass import crop, lowpass_matrix, separable_factors
-from .morlet import Recipe
-from .packing import boxed
+from .boxes import Bank, boxed, factors_of, lowest_of, smoothing_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _SIGMA = 2 / math.sqrt(3)  # of the narrowest wavelet, in angles
 _PERIODS = range(-3, 4)  # of what is as wide as the axis 1e-16 is left
@@ -46,14 +48,21 @@ def angular_bank(L: int, K: int | None = None) -> Tensor:
         >>> round(float(sums.min()), 2), round(float(sums.max()), 2)
         (0.74, 1.0)
     """
+    import torch
+
+    return torch.from_numpy(angular_filters(L, K))
+
+
+def angular_filters(L: int, K: int | None = None) -> NDArray[np.float64]:
+    """:func:`angular_bank` as an array."""
     L = angles("angular_bank", L)
     limits.at_most("angular_bank", "L", L, limits.FILTERS // 2)
     K = wavelets_of_angles("angular_bank", L, K)
-    w = 2 * math.pi * torch.arange(2 * L, dtype=torch.float64, device="cpu") / (2 * L)
+    w = 2 * math.pi * np.arange(2 * L) / (2 * L)
 
-    def gaussian(center: float, sigma: float) -> Tensor:
+    def gaussian(center: float, sigma: float) -> NDArray[np.float64]:
         turns = (((w + 2 * math.pi * p - center) * sigma) ** 2 / -2 for p in _PERIODS)
-        return torch.stack([torch.exp(turn) for turn in turns]).sum(0)
+        return np.stack([np.exp(turn) for turn in turns]).sum(0)
 
     psi = []
     for k in range(K):
@@ -61,21 +70,14 @@ def angular_bank(L: int, K: int | None = None) -> Tensor:
         wave, mean = gaussian(0.75 * math.pi / 2**k, sigma), gaussian(0, sigma)
         psi.append(wave - wave[0] / mean[0] * mean)
         psi[-1][0] = 0  # what is subtracted for; rounding is left
-    bank = torch.stack(psi)
-    bank *= (2 / (bank**2).sum(0).max()).sqrt()
+    bank = np.stack(psi)
+    bank *= math.sqrt(2 / (bank**2).sum(0).max())
     phi = gaussian(0, _SIGMA * 2.0 ** (K - 2))
-    return torch.cat([(phi / phi[0])[None], bank])
-
-
-def wavelets_of_angles(caller: str, L: int, K: int | None) -> int:
-    """The number of them, checked."""
-    if K is None:
-        return max(L.bit_length() - 1, 1)
-    return integer(caller, "K", K, 1, (2 * L).bit_length() - 1)
+    return np.concatenate([(phi / phi[0])[None], bank])
 
 
 def pack_rotations(
-    plan: RotationPlan, made: Cascade, bank: FilterBank | Recipe, scatnet: bool, dtype: torch.dtype
+    plan: RotationPlan, made: Cascade, bank: Bank, scatnet: bool, dtype: Any
 ) -> Packed:
     """Filters and matrices of a program of :mod:`scatcuda.program.rotations`. ``scatnet``: as large
     as ScatNet has them, where subsampling by ``2^d`` multiplies by ``2^d``, wavelets are divided by
@@ -84,27 +86,27 @@ def pack_rotations(
 
     Raises: ValueError: the low-pass is none, or a value is not finite.
     """
-    finite("phi", bank.phi)
-    factors = separable_factors(bank.phi)
+    phi: Floats = np.asarray(bank.phi)
+    finite("phi", phi)
+    factors = factors_of(phi)
     psi, support = boxed(bank, made.tables, plan.padded, dtype)
     if scatnet:
         gain = _scatnet_gain(plan, bank)
-        starts = [*support[:, 0].tolist(), psi.numel()]
+        starts = [*support[:, 0].tolist(), psi.size]
         for (res, j, _), first, last in zip(made.tables, starts, starts[1:], strict=False):
             psi[first:last] *= gain * 2 ** (j - res)
-    angular = angular_bank(plan.L, plan.K)
+    angular = angular_filters(plan.L, plan.K)
     if scatnet and plan.average == "space+angle":
         angular = angular * (plan.L / 2)
-    boxes, tables = support.flatten().tolist(), [psi]
+    boxes, tables = support.ravel().tolist(), [psi]
     smoothing = (
-        crop(bank.phi, res)[None] * (2 ** (plan.J - res) if scatnet else 1)
-        for res in made.smoothing
+        _cropped(phi, res)[None] * (2 ** (plan.J - res) if scatnet else 1) for res in made.smoothing
     )
     # Half a turn is a period of the first order, whose own average is that of its planes.
     along = (_of_half_a_turn(angular) if n == plan.L else angular for n in made.along)
     for table in (*smoothing, *along):
         box, values = pack_set(table, dtype)
-        boxes += [sum(t.numel() for t in tables), *box]
+        boxes += [sum(t.size for t in tables), *box]
         tables.append(values)
     taps, bands = [], []
     for res, is_row in made.matrices:
@@ -112,28 +114,33 @@ def pack_rotations(
         if scatnet and plan.average != "none" and not is_row:  # once, of both axes together
             matrix = matrix * 2 ** (plan.J - res)
         numbers, band = pack_matrix(matrix, dtype)
-        taps.append(numbers.to(dtype))
+        taps.append(numbers.astype(dtype))
         bands.append(band)
-    return Packed(torch.cat(tables), integers(boxes), torch.cat(taps), torch.cat(bands))
+    support = np.array(boxes, np.int64)
+    return Packed(np.concatenate(tables), support, np.concatenate(taps), np.concatenate(bands))
 
 
-def _of_half_a_turn(angular: Tensor) -> Tensor:
-    bank = angular[:, ::2].clone()
+def _cropped(phi: Floats, res: int) -> Floats:
+    return phi[np.ix_(*(lowest_of(side, res) for side in phi.shape))]
+
+
+def _of_half_a_turn(angular: Floats) -> Floats:
+    bank = angular[:, ::2].copy()
     bank[0] = angular[0, 0]
     return bank
 
 
-def _averaging(plan: RotationPlan, res: int, factor: Tensor, axis: int) -> Tensor:
+def _averaging(plan: RotationPlan, res: int, factor: Floats, axis: int) -> Floats:
     """What planes of a resolution are averaged by along an axis, ``[outputs, inputs]``."""
     side, inside = plan.padded[axis] >> res, plan.inside(axis, res)
     if not plan.mean and res < plan.J and plan.average != "none":
-        return lowpass_matrix(factor, res, plan.J, unpad=plan.pad != "p")
-    places = torch.eye(side, dtype=torch.float64, device="cpu")[inside.start : inside.stop]
-    return places.mean(0, keepdim=True) if plan.mean else places
+        return smoothing_of(factor, res, plan.J, edge=int(plan.pad != "p"))
+    places = np.eye(side)[inside.start : inside.stop]
+    return places.mean(0, keepdims=True) if plan.mean else places
 
 
-def _scatnet_gain(plan: RotationPlan, bank: FilterBank | Recipe) -> float:
-    sums = torch.zeros(plan.padded, dtype=torch.float64, device="cpu")
+def _scatnet_gain(plan: RotationPlan, bank: Bank) -> float:
+    sums = np.zeros(plan.padded)
     for j in range(plan.J):
-        sums += (bank.scale(j) ** 2).sum(0)
-    return float((2 / sums.max()).sqrt())
+        sums += (np.asarray(bank.scale(j)) ** 2).sum(0)
+    return math.sqrt(2 / sums.max())

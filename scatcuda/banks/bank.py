@@ -8,7 +8,7 @@ Frequencies are in FFT order. Source: S. Mallat, "Group invariant scattering", C
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..arguments import finite
-
-# Numbers that are worked on at a time, 25 MB of temporaries: a window may be five periods wide.
-_STRIP = 1 << 18
+from ..arguments import divisible, finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +53,17 @@ class FilterBank:
                 "FilterBank: psi [J, L, Mp, Np] and phi [Mp, Np] must share Mp and Np; "
                 f"got {list(psi.shape)} and {list(phi.shape)}"
             )
-        check_divisible("FilterBank", "psi and phi", phi.shape, psi.shape[0])
+        divisible("FilterBank", "psi and phi", phi.shape, psi.shape[0])
         object.__setattr__(self, "psi", psi)
         object.__setattr__(self, "phi", phi)
+
+    @classmethod
+    def of(cls, psi: NDArray[np.float64], phi: NDArray[np.float64]) -> FilterBank:
+        """The bank of arrays that are fine and nobody else's: they are not copied."""
+        bank = object.__new__(cls)
+        object.__setattr__(bank, "psi", torch.from_numpy(psi))
+        object.__setattr__(bank, "phi", torch.from_numpy(phi))
+        return bank
 
     def scale(self, j: int) -> Tensor:
         """The wavelets of scale ``j``, ``[L, Mp, Np]``."""
@@ -147,19 +152,6 @@ def both_halves(energy: Tensor) -> Tensor:
     return (energy + energy.flip(0, 1).roll((1, 1), (0, 1))) / 2
 
 
-def strips(count: int, size: int) -> Iterator[tuple[int, int]]:
-    """Cuts ``count`` rows of ``size`` numbers into strips ``[first, last)`` of about ``_STRIP``."""
-    step = max(1, _STRIP // max(1, size))
-    return ((first, min(first + step, count)) for first in range(0, count, step))
-
-
-def check_divisible(caller: str, name: str, shape: Sequence[int], J: int) -> None:
-    if any(size < 1 or (size >> J) << J != size for size in shape):
-        raise ValueError(
-            f"{caller}: {name} must have positive sizes divisible by 2^{J}; got {tuple(shape)}"
-        )
-
-
 def _to_float64(name: str, value: Any, layout: str, ndim: int) -> Tensor:
     if isinstance(value, np.ndarray) and value.dtype.kind == "f":
         tensor = torch.from_numpy(np.array(value, dtype=np.float64, order="C"))
@@ -172,5 +164,5 @@ def _to_float64(name: str, value: Any, layout: str, ndim: int) -> Tensor:
         )
     if tensor.ndim != ndim or tensor.numel() == 0:
         raise ValueError(f"FilterBank: {name} must be {layout}; got {list(tensor.shape)}")
-    finite(f"FilterBank: {name}", tensor)
+    finite(f"FilterBank: {name}", tensor.numpy())
     return tensor

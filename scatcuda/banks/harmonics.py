@@ -16,9 +16,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..program.arrays import Packed, pack_arrays
+from ..program.densities import DensityPlan, Harmonics
+from ..program.table import Program
 
 Array = NDArray[np.float64]
 
@@ -77,3 +82,18 @@ def real_harmonics(x: Array, y: Array, z: Array, l: int) -> Array:
         found += [scale * legendre * part for part in ((cosine, sine) if m else (cosine,))]
         cosine, sine = x * cosine - y * sine, y * cosine + x * sine
     return np.stack(found)
+
+
+def pack_densities(
+    plan: DensityPlan, program: Program, sets: Sequence[Harmonics], sigma_0: float, dtype: Any
+) -> Packed:
+    """The filters of a program of :func:`scatcuda.program.densities.densities`."""
+
+    def filters(several: Harmonics) -> Array:  # [count, *sides]
+        sigma = sigma_0 * 2.0 ** (several.j - several.before)
+        psi = solid_harmonics(plan.sides(several.before), sigma, several.l)
+        if plan.all_orders or several.l == 0:
+            return psi
+        return psi[-2:] / math.sqrt(2)  # exp(-i l azimuth) by its cosine and its sine
+
+    return pack_arrays(program, map(filters, sets), [], dtype)

@@ -26,9 +26,10 @@ from ..ops.constants import beside, computed_in, constants, has_values
 from ..program.packing import Packed
 from ..program.plan import Plan
 from ..typing import BankName, Trainable
-from .bank import FilterBank, both_halves, strips, wavelet_energy
+from .bank import FilterBank, both_halves, wavelet_energy
+from .boxes import strips
 from .lowpass import separable_factors
-from .morlet import KYMATIO_PI, MAX_GAIN, Recipe, recipe, tight_gain
+from .morlet import KYMATIO_PI, MAX_GAIN, Recipe, recipe
 from .packing import Scales, banded, pack, pack_phi, pack_psi, whole_support
 
 # A wavelet is summed where its first envelope exceeds exp(-72): at twice the width the edge is
@@ -211,7 +212,7 @@ class FreeFilters(LearnedFilters):
     def reset_parameters(self) -> None:
         bank = _bank(self._start, self._plan)
         with told("Scattering2D"), constants():
-            phi = bank.phi
+            phi = torch.as_tensor(bank.phi, device="cpu")
             banded(phi, self._plan, torch.float64)  # a low-pass that is none
             factors = separable_factors(phi)
             halves = [factor[: len(factor) // 2 + 1] for factor in factors]
@@ -219,7 +220,7 @@ class FreeFilters(LearnedFilters):
             kept.copy_(beside(half, kept))
         for j in reversed(range(self._plan.J)):  # as in packing, the finest last
             with constants():
-                psi = bank.scale(j)
+                psi = torch.as_tensor(bank.scale(j), device="cpu")
             self.psi[j].copy_(beside(psi, self.psi))
         self._fix(self._frozen)
 
@@ -282,7 +283,7 @@ class MorletWavelets(LearnedFilters):
                 "FilterBank, whose wavelets have no such parameters (use trainable='filters')"
             )
         with constants():
-            self._lowpass = _bank(start, plan).phi
+            self._lowpass = torch.as_tensor(_bank(start, plan).phi, device="cpu")
         self._start_with(**dict.fromkeys(self._names, (plan.J, plan.L)))
 
     @torch.no_grad()
@@ -428,6 +429,18 @@ def _waves(size: int, reach: int, device: torch.device) -> tuple[Tensor, Tensor,
     turn = k.double() * (2 * math.pi / size)
     index = torch.outer(k, u).remainder(size)
     return u.double(), turn.cos()[index], turn.sin()[index]
+
+
+def tight_gain(energy: Tensor, phi: Tensor, limit: float = math.inf) -> Tensor:
+    """``sqrt((1 - phi^2) / B)``, ``[Mp, Np]``, but at most ``limit``; ``B`` is the energy."""
+    # At frequency 0 both numerator and denominator vanish; elsewhere |phi| < 1 up to rounding.
+    missing = (1 - phi**2).clamp(min=0)
+    energy = torch.maximum(energy, missing / limit**2)
+    # the root of a ratio of 0 would have an infinite derivative
+    nothing = missing == 0
+    return (
+        torch.where(nothing, 1.0, missing) / torch.where(nothing, 1.0, energy)
+    ).sqrt() * ~nothing
 
 
 def _bank(start: BankName | FilterBank, plan: Plan) -> FilterBank | Recipe:

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from .. import limits
 from ..ops.constants import beside, constants
-from ..program.packing import Packed, in_lanes, integers, pack_program, pack_turned, turned
+from ..program.arrays import pack_turned
+from ..program.packing import Packed, in_lanes, integers, pack_program, turned
 from ..program.signals import Cascade, SignalPlan, gaussian, periods
 from ..typing import Trainable
 from .learned import LearnedFilters, told
@@ -110,8 +111,9 @@ class LearnedSignals(LearnedFilters):
                     boxes += [first, side, side]
                     first += limits.lanes(several.count) * side
                 rows = zip(self._taps(cascade), program.matrices, strict=True)
-                bands = [pack_turned(row, matrix, torch.float64)[1] for row, matrix in rows]
-                tables = integers(boxes), torch.cat([integers([]).view(0, 2), *bands])
+                bands = [pack_turned(row.numpy(), m, np.float64)[1] for row, m in rows]
+                low = np.concatenate([np.zeros((0, 2), np.int64), *bands])
+                tables = integers(boxes), torch.from_numpy(low)
                 self._supports.append((beside(tables[0], like), beside(tables[1], like)))
 
     def bank_now(self, order: int) -> np.ndarray:

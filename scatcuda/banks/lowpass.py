@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from .. import limits
-from ..arguments import integer, scales
-from .bank import check_divisible
+from ..arguments import divisible, integer, scales
+from .boxes import factors_of, smoothing_of
 
 
 def crop(f: Tensor, res: int) -> Tensor:
@@ -29,7 +29,7 @@ def crop(f: Tensor, res: int) -> Tensor:
     limits.at_most("crop", "res", res, limits.SCALES)
     if f.ndim < 2:
         raise ValueError(f"crop: f must have shape [..., Mp, Np]; got {list(f.shape)}")
-    check_divisible("crop", "f", f.shape[-2:], res)
+    divisible("crop", "f", f.shape[-2:], res)
     return lowest(lowest(f, -2, res), -1, res)
 
 
@@ -49,20 +49,8 @@ def separable_factors(phi: Tensor, tol: float = 1e-6) -> tuple[Tensor, Tensor]:
         >>> torch.allclose(torch.outer(phi_m, phi_n), phi, atol=1e-12)
         True
     """
-    if phi.ndim != 2 or phi.numel() == 0:
-        raise ValueError(f"separable_factors: phi must be [Mp, Np]; got {list(phi.shape)}")
-    row, column = divmod(int(phi.abs().argmax()), phi.shape[1])
-    peak = phi[row, column]
-    if peak == 0:
-        raise ValueError("separable_factors: phi must not be zero everywhere")
-    phi_m, phi_n = phi[:, column].clone(), phi[row] / peak
-    residual = float((torch.outer(phi_m, phi_n) - phi).abs().max() / peak.abs())
-    if not residual <= tol:
-        raise ValueError(
-            f"separable_factors: phi must be the outer product of two vectors within {tol:g}; "
-            f"the relative residual is {residual:.3g}"
-        )
-    return phi_m, phi_n
+    phi_m, phi_n = factors_of(phi.detach().cpu().numpy(), tol)
+    return torch.from_numpy(phi_m).to(phi.device), torch.from_numpy(phi_n).to(phi.device)
 
 
 def lowpass_matrix(phi_1d: Tensor, res: int, J: int, unpad: bool = True) -> Tensor:
@@ -96,17 +84,13 @@ def lowpass_matrix(phi_1d: Tensor, res: int, J: int, unpad: bool = True) -> Tens
         raise ValueError(f"lowpass_matrix: res must be below J = {J}; got {res}")
     if phi_1d.ndim != 1:
         raise ValueError(f"lowpass_matrix: phi_1d must be [n]; got {list(phi_1d.shape)}")
-    check_divisible("lowpass_matrix", "phi_1d", phi_1d.shape, J)
+    divisible("lowpass_matrix", "phi_1d", phi_1d.shape, J)
     n, edge = phi_1d.shape[0], int(bool(unpad))
     if (n >> J) <= 2 * edge:
         raise ValueError(
             f"lowpass_matrix: phi_1d must have at least 3 * 2^J = {3 << J} bins; got {n}"
         )
-    phi_1d = phi_1d.detach().to("cpu", torch.float64)
-    h = torch.fft.ifft(lowest(phi_1d, 0, res))
-    if float(h.imag.abs().max()) > 1e-6 * float(h.abs().max()):
-        raise ValueError("lowpass_matrix: phi_1d must be even, phi_1d[-k] = phi_1d[k]")
-    return smoothing(phi_1d, res, J, edge)
+    return torch.from_numpy(smoothing_of(phi_1d.detach().cpu().numpy(), res, J, edge))
 
 
 def smoothing(phi_1d: Tensor, res: int, J: int, edge: int) -> Tensor:

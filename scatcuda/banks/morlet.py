@@ -14,15 +14,17 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from .. import limits
-from ..arguments import angles, pair, scales
+from ..arguments import angles, divisible, pair, scales
 from ..typing import BankName
-from .bank import FilterBank, check_divisible, strips
+from .boxes import strips
+
+if TYPE_CHECKING:
+    from .bank import FilterBank
 
 # Kymatio writes 3.1415 where the Gaussian integral has pi; with pi, every filter differs by 3e-5.
 KYMATIO_PI = 3.1415
@@ -102,42 +104,41 @@ class Recipe:
     Raises: as :func:`morlet_bank` or :func:`tight_bank`, in its name.
     Example:
         >>> recipe = Recipe("tight", (40, 40), J=2)
-        >>> torch.equal(recipe.scale(1), tight_bank((40, 40), J=2).psi[1])
+        >>> np.array_equal(recipe.scale(1), tight_bank((40, 40), J=2).psi[1])
         True
     """
 
-    phi: Tensor  # [Mp, Np], as in the bank
+    phi: np.ndarray  # [Mp, Np], as in the bank
 
     def __init__(self, name: str, shape: Sequence[int], J: int, L: int = 8) -> None:
         caller = f"{name}_bank"
         self._J, self._L = scales(caller, J), angles(caller, L)
         self._shape = pair(caller, shape, 3 * limits.SIDE)  # padded
         limits.check_table(caller, self._shape, self._L)
-        check_divisible(caller, "shape", self._shape, self._J)
+        divisible(caller, "shape", self._shape, self._J)
         x, y, g = _envelope(self._shape, 0.8 * 2 ** (self._J - 1), 0.0, 1.0)
-        phi = _periodic_dft(x, y, g, self._shape)
-        self.phi, self._gain = torch.from_numpy(phi), None
+        self.phi = _periodic_dft(x, y, g, self._shape)
+        self._gain: np.ndarray | None = None
         self._plain: np.ndarray | None = None  # the wavelets before the gain
         if name == "tight":
-            self.phi /= float(phi[0, 0])
+            self.phi /= float(self.phi[0, 0])
             self._gain = self._tight_gain()
 
-    def scale(self, j: int) -> Tensor:
+    def scale(self, j: int) -> np.ndarray:
         """The wavelets of scale ``j``, ``[L, Mp, Np]``."""
         psi = np.empty((self._L, *self._shape))
         for theta, wavelet in enumerate(psi):
             self._write(j, theta, wavelet)
-        return torch.from_numpy(psi)
+        return psi
 
     def bank(self) -> FilterBank:
         """All scales, float64."""
         psi = np.empty((self._J, self._L, *self._shape))
         for j, theta in np.ndindex(self._J, self._L):
             self._write(j, theta, psi[j, theta])
-        bank = object.__new__(FilterBank)  # whose __init__ copies
-        object.__setattr__(bank, "psi", torch.from_numpy(psi))
-        object.__setattr__(bank, "phi", self.phi)
-        return bank
+        from .bank import FilterBank  # of tensors, which programs without PyTorch do not have
+
+        return FilterBank.of(psi, self.phi)
 
     def _write(self, j: int, theta: int, psi: np.ndarray) -> None:
         if self._plain is not None:
@@ -151,7 +152,7 @@ class Recipe:
         oriented_morlet(self._shape, j, directions(self._L)[theta], self._L, psi)
 
     def _tight_gain(self) -> np.ndarray:
-        if self._J * self._L * self.phi.numel() <= _KEPT:
+        if self._J * self._L * self.phi.size <= _KEPT:
             self._plain = np.empty((self._J, self._L, *self._shape))
         energy, wavelet = np.zeros(self._shape), np.empty(self._shape)
         for j, theta in np.ndindex(self._J, self._L):
@@ -160,17 +161,17 @@ class Recipe:
                 self._plain[j, theta] = wavelet
             energy += np.square(wavelet, out=wavelet)
         del wavelet
-        gain, opposite = torch.empty_like(self.phi), [-np.arange(n) % n for n in self._shape]
+        gain, opposite = np.empty_like(self.phi), [-np.arange(n) % n for n in self._shape]
         for first, last in strips(*self._shape):
             rows = slice(first, last)
             both = (energy[rows] + energy[opposite[0][rows]][:, opposite[1]]) / 2
-            gain[rows] = tight_gain(torch.from_numpy(both), self.phi[rows])
+            gain[rows] = _tight_gain(both, self.phi[rows])
         if not bool((gain <= MAX_GAIN).all()):  # not "any above": 0 / 0 is NaN
             raise ValueError(
                 "tight_bank: L must give wavelets that cover the frequency plane (2 or more); got "
                 f"{self._L}, which needs a gain of {float(gain.max()):.3g} (limit {MAX_GAIN:g})"
             )
-        return gain.numpy()
+        return gain
 
 
 def recipe(bank: str | FilterBank, shape: Sequence[int], J: int, L: int) -> FilterBank | Recipe:
@@ -294,13 +295,11 @@ def _wrapped(f: np.ndarray, period: int) -> np.ndarray:
     return out
 
 
-def tight_gain(energy: Tensor, phi: Tensor, limit: float = math.inf) -> Tensor:
-    """``sqrt((1 - phi^2) / B)``, ``[Mp, Np]``, but at most ``limit``; ``B`` is the energy."""
+def _tight_gain(energy: np.ndarray, phi: np.ndarray) -> np.ndarray:
+    """``sqrt((1 - phi^2) / B)``, ``[Mp, Np]``; ``B`` is the energy."""
     # At frequency 0 both numerator and denominator vanish; elsewhere |phi| < 1 up to rounding.
-    missing = (1 - phi**2).clamp(min=0)
-    energy = torch.maximum(energy, missing / limit**2)
-    # the root of a ratio of 0 would have an infinite derivative
+    missing = np.maximum(1 - phi**2, 0)
     nothing = missing == 0
-    return (
-        torch.where(nothing, 1.0, missing) / torch.where(nothing, 1.0, energy)
-    ).sqrt() * ~nothing
+    with np.errstate(divide="ignore"):
+        gain: np.ndarray = np.sqrt(missing / np.where(nothing, 1.0, energy))
+    return gain

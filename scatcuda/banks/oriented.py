@@ -12,9 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..program.signals import Morlet, morlets
 from .morlet import oriented_morlet
@@ -25,7 +23,7 @@ Array = NDArray[np.float64]
 
 def oriented(
     name: str, shape: Sequence[int], octave: float, angles: Sequence[float], Q: int = 1
-) -> Tensor:
+) -> Array:
     """The wavelets ``[len(angles), *shape]`` at scale ``2^octave`` of a bank in :data:`ORIENTED`.
 
     Args:
@@ -41,15 +39,15 @@ def oriented(
         models for physics", 2023.
     Example:
         >>> oriented("bump", (32, 24), 1, [0.0, math.pi / 2]).shape
-        torch.Size([2, 32, 24])
+        (2, 32, 24)
     """
     if name == "morlet":
         if len(shape) == 1:
             first = morlets(1, Q)[0]
             wavelet = Morlet(first.xi / 2**octave, first.sigma / 2**octave, 0)
-            return torch.from_numpy(dense(morlet_band(shape[0], wavelet), shape[0]))[None]
+            return dense(morlet_band(shape[0], wavelet), shape[0])[None]
         made = [oriented_morlet(shape, octave, angle, len(angles)) for angle in angles]
-        return torch.from_numpy(np.stack(made))
+        return np.stack(made)
     profile = _STEERABLE[name]
     psi = np.zeros((len(angles), *shape))
     # Wavelets reach as far as two periods at most; where they do, only the finest.
@@ -62,7 +60,7 @@ def oriented(
         for i, angle in enumerate(angles):
             psi[i] += profile(k, np.cos(direction - angle), len(angles), octave)
     psi.reshape(len(psi), -1)[:, 0] = 0
-    return torch.from_numpy(psi)
+    return psi
 
 
 def _steered(along: Array, power: float) -> Array:

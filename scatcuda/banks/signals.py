@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from ..program.arrays import Band, Bands, Packed, pack_arrays
 from ..program.joint import Joint, JointPlan
-from ..program.packing import Band, Bands, Packed, pack_program
 from ..program.signals import Cascade, Morlet, SignalPlan, gaussian, periods
 from ..program.table import Program
 
@@ -98,11 +96,11 @@ def periodised(band: Band, N: int, res: int, aliases: Aliases) -> Band:
     return Band(found.first, found.values / (1 << res)) if aliases == "mean" else found
 
 
-def levels_of(band: Band, N: int, count: int, aliases: Aliases) -> list[Tensor]:
+def levels_of(band: Band, N: int, count: int, aliases: Aliases) -> list[NDArray[np.float32]]:
     """A filter of ``N`` bins at so many resolutions, as Kymatio lists it: ``[N / 2^res, 1]``,
     float32."""
     levels = (dense(periodised(band, N, res, aliases), N >> res) for res in range(count))
-    return [_tensor(level).float()[:, None] for level in levels]
+    return [level.astype(np.float32)[:, None] for level in levels]
 
 
 def lowpass_band(N: int, T: float) -> Band:
@@ -121,14 +119,12 @@ def lowpass_row(phi: NDArray[np.float64], res: int, plan: SignalPlan) -> NDArray
     return row
 
 
-def pack_signals(
-    plan: SignalPlan, cascade: Cascade, aliases: Aliases, dtype: torch.dtype
-) -> Packed:
+def pack_signals(plan: SignalPlan, cascade: Cascade, aliases: Aliases, dtype: Any) -> Packed:
     """The filters of one of the plan's programs, as the engines read them."""
     return _packed(plan, cascade.program, cascade.sets, cascade.matrices, aliases, dtype, ())
 
 
-def pack_joint(plan: JointPlan, joint: Joint, dtype: torch.dtype) -> Packed:
+def pack_joint(plan: JointPlan, joint: Joint, dtype: Any) -> Packed:
     """The same of a joint plan, whose coarse filters are sums of aliases."""
     along = [wavelet_along(plan, n_fr) for n_fr in range(len(plan.bank))]
     tables = joint.program, joint.sets, joint.matrices
@@ -149,7 +145,7 @@ def _packed(
     sets: Sequence[tuple[int, int, tuple[int, ...]]],
     matrices: Sequence[tuple[int, bool]],
     aliases: Aliases,
-    dtype: torch.dtype,
+    dtype: Any,
     along: Sequence[Band],
 ) -> Packed:
     N = plan.padded
@@ -175,8 +171,7 @@ def _packed(
             return _selected(plan, res)
         return lowpass_row(dense(filter_of(-1, 0, res), N >> res), res, plan)
 
-    rows = [_tensor(row_of(*key)) for key in matrices]
-    return pack_program(program, psi, rows, dtype)
+    return pack_arrays(program, psi, [row_of(*key) for key in matrices], dtype)
 
 
 def _selected(plan: SignalPlan, res: int) -> NDArray[np.float64]:
@@ -184,7 +179,3 @@ def _selected(plan: SignalPlan, res: int) -> NDArray[np.float64]:
     row = np.zeros(plan.padded >> res)
     row[plan.inside(res)[0]] = 1
     return row
-
-
-def _tensor(array: NDArray[np.float64]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array))

@@ -142,7 +142,7 @@ def draw_angular_wavelets(
     L = integer("draw_angular_wavelets", "L", L, 1, _ANGLES)
     along = angular_bank(L, K)
     h = torch.fft.fftshift(torch.fft.ifft(along), 1)
-    psi = torch.fft.ifft2(Recipe("morlet", (_SPACE, _SPACE), 3, L).scale(2))
+    psi = torch.fft.ifft2(torch.from_numpy(Recipe("morlet", (_SPACE, _SPACE), 3, L).scale(2)))
     psi = torch.fft.fftshift(torch.cat([psi, psi.conj()]), (1, 2))
     rows = []
     for one in h:

@@ -17,13 +17,14 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from .budget import ask
 from .error import DataError
 from .reading import opened
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "make_folder",

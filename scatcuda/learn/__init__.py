@@ -13,8 +13,9 @@ Needs more than the transform: ``pip install scatcuda[learn]``.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ..lazy import found_later
 
 if TYPE_CHECKING:  # what is found below, for type checkers
     from .cascade import WaveletCascade as WaveletCascade
@@ -86,21 +87,9 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 
-# Names are found when asked for: a program that trains networks does not wait for scikit-learn.
+# A program that trains networks does not wait for scikit-learn.
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        if name not in _HOME:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        try:
-            value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-        except ModuleNotFoundError as error:
-            raise ImportError(
-                f"scatcuda.learn.{name} needs {error.name}, which is not installed: "
-                "pip install scatcuda[learn]"
-            ) from error
-        globals()[name] = value
-        return value
+    __getattr__ = found_later(__name__, _HOME, "scatcuda[learn]")
 
 
 def __dir__() -> list[str]:

@@ -17,7 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import _C  # noqa: F401  (loading it registers the operators)
+from .. import (
+    _C,  # noqa: F401  (loading it registers the operators)
+    config,
+    program,
+)
+from ..program import plan
 from ..program.packing import Packed
 from ..program.plan import images_text
 from ..typing import Tier
@@ -34,6 +39,17 @@ __all__ = [
 ]
 
 _operators = torch.ops.scatcuda
+config.check_instructions()
+
+# A compiler of graphs takes what builders of programs return for constants.
+for _builder in (
+    images_text,
+    plan.paths_of,
+    program.images,
+    program.parse,
+    program.wavelets_of_images,
+):
+    torch.compiler.assume_constant_result(_builder)
 
 
 def scattering(

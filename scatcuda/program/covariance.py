@@ -16,12 +16,10 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
-import torch
-from torch import Tensor
-
+from .arrays import Floats, Packed, cropped, pack_arrays
 from .builder import Builder
-from .packing import Packed, cropped, pack_program
 from .steps import X
 from .table import Program
 
@@ -103,17 +101,17 @@ class CovariancePlan:
         slices = (slice(end - size, end) for end, size in zip(ends, sizes, strict=True))
         return dict(zip(shapes, zip(slices, shapes.values(), strict=True), strict=True))
 
-    def packed(self, wavelets: Iterable[Tensor], dtype: torch.dtype) -> Packed:
+    def packed(self, wavelets: Iterable[Floats], dtype: Any) -> Packed:
         """``wavelets`` of one scale after the other, ``[L, *shape]``, real and in Fourier."""
 
-        def sets() -> Iterator[Tensor]:
+        def sets() -> Iterator[Floats]:
             energies = []
             for j, psi in enumerate(wavelets):
-                energies.append(cropped(psi, self.grid(j)).square())
+                energies.append(cropped(psi, self.grid(j)) ** 2)
                 yield psi
             yield from energies
 
-        return pack_program(self.program, sets(), [], dtype)
+        return pack_arrays(self.program, sets(), [], dtype)
 
 
 def folds_of(shape: tuple[int, ...], octave: int, oversampling: int) -> tuple[int, ...]:

@@ -12,7 +12,10 @@ import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from .. import limits
 from ..arguments import ArgumentError
@@ -75,6 +78,33 @@ class DensityPlan:
     def voxels(self, j: int) -> int:
         """Of the signal, that one kept at a scale stands for."""
         return 1 << 3 * j if self.fold else 1
+
+    @property
+    def each(self) -> NDArray[np.int64]:
+        """By coefficient, the voxels of the signal that a kept one stands for."""
+        width = len(self.powers)
+        counts = [self.voxels(p[-1]) for p in self.paths for _ in range((self.L + 1) * width)]
+        return np.array([1] * width * self.order_0 + counts, dtype=np.int64)
+
+    @property
+    def output(self) -> tuple[int, ...]:
+        """``(paths, L + 1, powers)``; with ``order_0`` ``(1 + paths (L + 1), powers)``."""
+        paths, degrees, powers = len(self.paths), self.L + 1, len(self.powers)
+        return (1 + paths * degrees, powers) if self.order_0 else (paths, degrees, powers)
+
+    def meta(self) -> dict[str, Any]:
+        """See :meth:`scatcuda.HarmonicScattering3D.meta`."""
+        degrees = range(self.L + 1)
+        paths = list(self.paths)
+        more: dict[str, Any] = {"key": paths}
+        if self.order_0:
+            keys = [(), *((*path, l) for path in paths for l in degrees)]
+            more = {"l": np.array([np.nan, *(l for _ in paths for l in degrees)]), "key": keys}
+            paths = [(), *(path for path in paths for _ in degrees)]
+        j = np.full((len(paths), self.max_order), np.nan)
+        for c, path in enumerate(paths):
+            j[c, : len(path)] = path
+        return {"order": np.array([len(path) for path in paths], dtype=np.int64), "j": j, **more}
 
     def count(self, l: int) -> int:
         """Filters of a degree."""

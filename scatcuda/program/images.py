@@ -17,8 +17,6 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TypeAlias
 
-import torch
-
 from .builder import Builder
 from .checks import padded_sides
 from .steps import Axis, X
@@ -28,7 +26,6 @@ Path: TypeAlias = tuple[int, ...]
 Table: TypeAlias = tuple[int, int, tuple[int, ...]]  # resolution, scale, angles
 
 
-@torch.compiler.assume_constant_result
 def images(
     J: int,
     L: int,
@@ -53,7 +50,6 @@ def images(
     return _images(int(J), int(L), int(max_order), int(M), int(N), bool(pre_pad), paths)
 
 
-@torch.compiler.assume_constant_result
 def wavelets_of_images(
     J: int, L: int, max_order: int, paths: tuple[Path, ...] | None = None
 ) -> tuple[Table, ...]:

@@ -14,14 +14,13 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from .arrays import Floats, Packed, cropped, pack_arrays
 from .builder import Builder
 from .covariance import folds_of
-from .packing import Packed, cropped, pack_program
 from .steps import X
 from .table import Program
 
@@ -165,16 +164,16 @@ class PhasePlan:
         index = [places[m] for m in self.moments]
         return b.build(), index, [int(m in conjugates) for m in self.moments]
 
-    def packed(self, wavelets: Iterable[Tensor], dtype: torch.dtype) -> Packed:
+    def packed(self, wavelets: Iterable[Floats], dtype: Any) -> Packed:
         """``wavelets`` of one scale after the other, ``[L, M, N]``, real and in Fourier."""
 
-        def sets() -> Iterator[Tensor]:
+        def sets() -> Iterator[Floats]:
             weights = []
             for j, psi in enumerate(wavelets):
                 weights.append(cropped(psi, self.grid(j)))
                 yield psi
             yield from weights
-            yield from (weight.square() for weight in weights)
-            yield from (torch.ones(1, *w.shape[1:], dtype=torch.float64) for w in weights)
+            yield from (weight**2 for weight in weights)
+            yield from (np.ones((1, *w.shape[1:])) for w in weights)
 
-        return pack_program(self.laid_out[0], sets(), [], dtype)
+        return pack_arrays(self.laid_out[0], sets(), [], dtype)

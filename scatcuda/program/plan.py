@@ -14,7 +14,6 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from .. import arguments, limits
@@ -116,7 +115,7 @@ class Plan:
     @property
     def paths(self) -> tuple[Path, ...]:
         """The path of every channel: shorter ones first, then sorted by their wavelets."""
-        return _paths(self.J, self.L, self.max_order) if self.chosen is None else self.chosen
+        return paths_of(self.J, self.L, self.max_order) if self.chosen is None else self.chosen
 
     def meta(self) -> dict[str, NDArray[np.int64]]:
         """Order, scales, angles and wavelet numbers of every channel."""
@@ -129,8 +128,7 @@ def wavelet_numbers(program: Program, tables: Sequence[Table], L: int) -> tuple[
     return tuple(tuple(numbers[s][f] for s, f in path) for path in program.paths)
 
 
-@torch.compiler.assume_constant_result
-def _paths(J: int, L: int, max_order: int) -> tuple[Path, ...]:
+def paths_of(J: int, L: int, max_order: int) -> tuple[Path, ...]:
     """Those of images of any size."""
     side = 1 << J
     program = images(J, L, max_order, side, side)
@@ -172,7 +170,6 @@ def padded_shape(shape: Sequence[int], J: int) -> tuple[int, int]:
     return ((M >> J) + 2) << J, ((N >> J) + 2) << J
 
 
-@torch.compiler.assume_constant_result
 def images_text(
     caller: str, shape: Sequence[int], J: int, L: int, max_order: int, pre_pad: bool
 ) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-import torch
-
 from .. import limits
 from ..arguments import ArgumentError
 from .checks import Refused, expect, integer, number, quoted
@@ -14,7 +12,6 @@ from .steps import PADDING, Average, Axis, Group, Matrix, Pair, Set, Step, Wavel
 from .table import Program
 
 
-@torch.compiler.assume_constant_result
 def parse(text: str) -> Program:
     """The program of a text. An error, a ValueError, names the statement that cannot be.
 

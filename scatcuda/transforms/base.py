@@ -19,7 +19,7 @@ from torch.fx import Proxy
 from typing_extensions import Self
 
 from .. import limits, ops
-from ..arguments import ArgumentError, BackendError, InputError, channels_last, integer
+from ..arguments import BackendError, InputError, channels_last, integer, one_of
 from ..ops import reference
 from ..ops.constants import beside, computed_in, constants, has_values
 from ..program.packing import Packed
@@ -227,20 +227,6 @@ class Learning(Engined):
         if self.learned is not None:
             self.learned.freeze(False)
         return self
-
-
-def one_of(
-    caller: str,
-    name: str,
-    value: Any,
-    allowed: Collection[Any],
-    error: type[ArgumentError] = ArgumentError,
-) -> Any:
-    """A word among those that are allowed."""
-    if not isinstance(value, str) or value not in allowed:
-        words = ", ".join(map(repr, allowed))
-        raise error(f"{caller}: {name} must be one of {words}; got {value!r}")
-    return value
 
 
 def backend_name(caller: str, backend: Any, allowed: Collection[Any]) -> Any:

@@ -14,15 +14,14 @@ from torch import Tensor
 from torch.fx import Proxy
 
 from .. import limits
-from ..arguments import ArgumentError, InputError, angles, boolean, integer
+from ..arguments import ArgumentError, InputError, angles, boolean, integer, one_of
 from ..banks.morlet import directions
 from ..banks.oriented import ORIENTED, oriented
 from ..ops.constants import constants
 from ..ops.reference import modulus
 from ..program.covariance import CovariancePlan
-from ..program.packing import cropped, filters_of
+from ..program.packing import cropped, filters_of, numpy_dtype, tensors
 from ..typing import Backend, BackendObject, Tier, Waves
-from .base import one_of
 from .statistics import FieldStatistics
 
 _CALLER = "ScatteringCovariance"
@@ -177,7 +176,7 @@ class ScatteringCovariance(FieldStatistics):
         plan = self._plan
         j = integer(_CALLER, "j", j, 0, plan.scales - 1)
         along = directions(plan.L) if len(plan.shape) > 1 else (0.0,)
-        return oriented(self._filters, plan.shape, j / plan.Q, along, plan.Q)
+        return torch.from_numpy(oriented(self._filters, plan.shape, j / plan.Q, along, plan.Q))
 
     def grid(self, j: int) -> tuple[int, ...]:
         """Sides of the planes of scale ``j``."""
@@ -375,7 +374,8 @@ class ScatteringCovariance(FieldStatistics):
         }
 
     def _make(self, dtype: torch.dtype) -> dict[str, Tensor]:
-        packed = self._plan.packed(map(self.wavelets, range(self._plan.scales)), dtype)
+        psi = (self.wavelets(j).numpy() for j in range(self._plan.scales))
+        packed = tensors(self._plan.packed(psi, numpy_dtype(dtype)))
         weights: dict[str, Tensor] = {}
         if self._mask is not None:
             grids = {-1: self.shape, **{j: self._plan.grid(j) for j in range(self._plan.scales)}}

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.fx import Proxy
 
-from .. import limits
-from ..arguments import ArgumentError, boolean, integer, plain
-from ..banks.harmonics import solid_harmonics
-from ..program.densities import DensityPlan, Harmonics, densities
-from ..program.packing import Packed, pack_program
+from ..arguments import integer, one_of
+from ..banks.harmonics import pack_densities
+from ..program.asked import checked_densities, powers_of
+from ..program.densities import densities
+from ..program.packing import Packed, numpy_dtype, tensors
 from ..typing import Backend, BackendObject, Tier
-from .base import Engined, one_of
+from .base import Engined
 
 _CALLER = "HarmonicScattering3D"
-_DEGREES = 64  # of which the polynomials keep float64's digits
 
 
 class HarmonicScattering3D(Engined):
@@ -93,21 +90,11 @@ class HarmonicScattering3D(Engined):
         workspace: int | None = None,
     ) -> None:
         super().__init__()
-        J = integer(_CALLER, "J", J, 0, limits.SCALES)
-        one_of(_CALLER, "method", method, ("integral",))
-        if points is not None:
-            raise ArgumentError(f"{_CALLER}: points must be None; got {points!r}")
-        self.sigma_0: float = _positive("sigma_0", sigma_0)
-        self._plan = DensityPlan(
-            J,
-            _sides(shape),
-            integer(_CALLER, "L", L, 0, _DEGREES),
-            integer(_CALLER, "max_order", max_order, 1, max(J + 1, 2)),
-            _powers(integral_powers),
-            boolean(_CALLER, "order_0", order_0),
-            boolean(_CALLER, "rotation_covariant", rotation_covariant),
-            boolean(_CALLER, "fold", fold),
-        )
+        self.sigma_0: float
+        self._plan, self.sigma_0 = checked_densities(
+            _CALLER, J, shape, L, sigma_0, max_order, rotation_covariant, method, points,
+            integral_powers, order_0, fold,
+        )  # fmt: skip
         self.input_shape: tuple[int, ...] = self._plan.shape
         self._use(backend, tier, workspace)
         self._program, self._sets = densities(self._plan)
@@ -174,7 +161,7 @@ class HarmonicScattering3D(Engined):
 
     @integral_powers.setter
     def integral_powers(self, value: Sequence[float]) -> None:
-        self._change(powers=_powers(value))
+        self._change(powers=powers_of(_CALLER, value))
 
     @property
     def order_0(self) -> bool:
@@ -189,8 +176,7 @@ class HarmonicScattering3D(Engined):
     @property
     def output_shape(self) -> tuple[int, ...]:
         """``(paths, L + 1, powers)``; with ``order_0`` ``(1 + paths (L + 1), powers)``."""
-        paths, degrees, powers = len(self._plan.paths), self.L + 1, len(self._plan.powers)
-        return (1 + paths * degrees, powers) if self.order_0 else (paths, degrees, powers)
+        return self._plan.output
 
     def meta(self) -> dict[str, Any]:
         """Where the coefficients come from.
@@ -199,17 +185,7 @@ class HarmonicScattering3D(Engined):
             max_order]``, NaN where there is none; ``"key"``, the paths ``(j1, …)``, with
             ``order_0`` and the degree ``(j1, …, l)``; with ``order_0`` ``"l" [C]``, too.
         """
-        degrees = range(self.L + 1)
-        paths = list(self._plan.paths)
-        more: dict[str, Any] = {"key": paths}
-        if self.order_0:
-            keys = [(), *((*path, l) for path in paths for l in degrees)]
-            more = {"l": np.array([np.nan, *(l for _ in paths for l in degrees)]), "key": keys}
-            paths = [(), *(path for path in paths for _ in degrees)]
-        j = np.full((len(paths), self.max_order), np.nan)
-        for c, path in enumerate(paths):
-            j[c, : len(path)] = path
-        return {"order": np.array([len(path) for path in paths], dtype=np.int64), "j": j, **more}
+        return self._plan.meta()
 
     # --- what it does ---
 
@@ -269,66 +245,12 @@ class HarmonicScattering3D(Engined):
         )  # Kymatio's words
 
     def _packed(self, dtype: torch.dtype) -> Packed:
-        psi = [torch.from_numpy(self._filters(several)) for several in self._sets]
-        return pack_program(self._program, psi, [], dtype)
-
-    def _filters(self, several: Harmonics) -> Any:
-        """A set ``[count, *sides]`` in Fourier."""
-        sigma = self.sigma_0 * 2.0 ** (several.j - several.before)
-        psi = solid_harmonics(self._plan.sides(several.before), sigma, several.l)
-        if self.rotation_covariant or several.l == 0:
-            return psi
-        return psi[-2:] / math.sqrt(2)  # exp(-i l azimuth) by its cosine and its sine
+        laid = self._plan, self._program, self._sets
+        return tensors(pack_densities(*laid, self.sigma_0, numpy_dtype(dtype)))
 
     def _make(self, dtype: torch.dtype) -> dict[str, Tensor]:
         made = {f"_{name}": t for name, t in self._packed(dtype)._asdict().items()}
         if self.fold:
-            each = (self.L + 1) * len(self.integral_powers)
-            counts = [self._plan.voxels(path[-1]) for path in self._plan.paths for _ in range(each)]
-            first = [1] * len(self.integral_powers) * self.order_0
-            made["_voxels"] = torch.tensor([*first, *counts], dtype=dtype, device="cpu")
+            made["_voxels"] = torch.from_numpy(self._plan.each).to(dtype)
         made["_phi"] = made.pop("_phi")  # what is looked at last tells the dtype
         return made
-
-
-# --- arguments --------------------------------------------------------------------------------
-
-
-def _sides(shape: Any) -> tuple[int, int, int]:
-    try:
-        given = tuple(shape)
-    except TypeError:
-        given = (shape,)
-    if isinstance(shape, str) or len(given) != 3:
-        raise ArgumentError(f"{_CALLER}: shape must be three sides (M, N, O); got {shape!r}")
-    a, b, c = (integer(_CALLER, "a side of shape", side, 1, limits.SIDE) for side in given)
-    return a, b, c
-
-
-def _number(name: str, value: Any) -> float:
-    value = plain(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{_CALLER}: {name} must be a number; got {value!r}")
-    return float(value)
-
-
-def _positive(name: str, value: Any) -> float:
-    number = _number(name, value)
-    if not 0 < number < math.inf:
-        raise ArgumentError(f"{_CALLER}: {name} must be positive and finite; got {value!r}")
-    return number
-
-
-def _powers(powers: Any) -> tuple[float, ...]:
-    try:
-        given = tuple(powers)
-    except TypeError:
-        raise TypeError(
-            f"{_CALLER}: integral_powers must be a sequence of numbers; got {powers!r}"
-        ) from None
-    found = tuple(_number("a number in integral_powers", power) for power in given)
-    if not 1 <= len(found) <= 64 or not all(0 <= q < math.inf for q in found):
-        raise ArgumentError(
-            f"{_CALLER}: integral_powers must be from 1 to 64 numbers, 0 or more; got {powers!r}"
-        )
-    return found

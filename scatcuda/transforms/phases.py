@@ -13,13 +13,12 @@ from torch import Tensor
 from torch.fx import Proxy
 
 from .. import limits
-from ..arguments import ArgumentError, InputError, angles, integer, pair, plain
+from ..arguments import ArgumentError, InputError, angles, integer, one_of, pair, plain
 from ..banks.oriented import ORIENTED, oriented
 from ..ops.reference import modulus
-from ..program.packing import cropped, filters_of
+from ..program.packing import cropped, filters_of, numpy_dtype, tensors
 from ..program.phases import CLASSES, PhasePlan
 from ..typing import Backend, BackendObject, Tier, Waves
-from .base import one_of
 from .statistics import FieldStatistics
 
 _CALLER = "WaveletPhaseHarmonics"
@@ -150,7 +149,7 @@ class WaveletPhaseHarmonics(FieldStatistics):
         """Those of scale ``j``, ``[L, M, N]``, real and in Fourier, float64."""
         j = integer(_CALLER, "j", j, 0, self.J - 1)
         along = [math.pi / 2 - t * math.pi / self.L for t in range(self.L)]
-        return oriented(self._filters, self.shape, j, along)
+        return torch.from_numpy(oriented(self._filters, self.shape, j, along))
 
     def grid(self, j: int) -> tuple[int, ...]:
         """Sides of the planes whose finest scale is ``j``."""
@@ -285,7 +284,8 @@ class WaveletPhaseHarmonics(FieldStatistics):
                 return j * L + theta
             return plan.J * L + (j * L + theta) * plan.J + p.bit_length() - 1
 
-        packed = plan.packed(map(self.wavelets, range(plan.J)), dtype)
+        psi = (self.wavelets(j).numpy() for j in range(plan.J))
+        packed = tensors(plan.packed(psi, numpy_dtype(dtype)))
         moments = plan.moments
         integers = {
             "_real": self._places,

@@ -14,14 +14,13 @@ from torch.fx import Proxy
 from typing_extensions import TypeVar
 
 from .. import banks, ops
-from ..arguments import ArgumentError, angles, boolean, channels_last, integer, pair, scales
-from ..banks.angles import angular_bank, pack_rotations, wavelets_of_angles
-from ..program.packing import Packed
-from ..program.rotations import RotationPlan
+from ..arguments import ArgumentError, one_of
+from ..banks.angles import angular_bank, pack_rotations
+from ..program.asked import checked_rotations
+from ..program.packing import Packed, numpy_dtype, tensors
 from ..program.steps import PADDING
 from ..typing import Backend, BackendObject, BankName, OutType, Tier
-from .base import Engined, one_of
-from .scattering1d import padding_of
+from .base import Engined
 from .scattering2d import bank_or_name
 
 _CALLER = "RotoTranslationScattering2D"
@@ -117,50 +116,21 @@ class RotoTranslationScattering2D(Engined, Generic[Output]):
         workspace: int | None = None,
     ) -> None:
         super().__init__()
-        J, L = scales(_CALLER, J), angles(_CALLER, L)
-        sides = pair(_CALLER, shape)
-        if min(sides) >> J < 1:
+        self._out_type: str = one_of(_CALLER, "out_type", out_type, get_args(OutType))
+        if average is None and out_type != "list":
             raise ArgumentError(
-                f"{_CALLER}: both sides of shape must be at least 2^J with J = {J}; got {sides}"
-                f"{channels_last(sides)}"
+                f"{_CALLER}: out_type must be 'list' where average is None; got {out_type!r}"
             )
-        pad = padding_of(_CALLER, padding)
-        if pad == "p" and any(side % (1 << J) for side in sides):
-            raise ArgumentError(
-                f"{_CALLER}: with padding 'periodic' 2^J = {1 << J} must divide both sides of "
-                f"shape; got {sides}"
-            )
-        if average is not None:
-            one_of(_CALLER, "average", average, ("space+angle", "space"))
-        if pool is not None:
-            one_of(_CALLER, "pool", pool, ("mean",))
+        self._plan = plan = checked_rotations(
+            _CALLER, J, shape, L, K, average, pool, smooth_first, max_order, padding
+        )
         self._average, self._pool = average, pool
         self._normalisation: str = one_of(_CALLER, "normalisation", normalisation, _NORMALISATIONS)
-        smooth_first = boolean(_CALLER, "smooth_first", smooth_first)
-        self._out_type: str = one_of(_CALLER, "out_type", out_type, get_args(OutType))
-        if average is None:
-            for name, given, wanted in (
-                ("pool", pool, None),
-                ("smooth_first", smooth_first, False),
-                ("out_type", out_type, "list"),
-            ):
-                if given != wanted:
-                    raise ArgumentError(
-                        f"{_CALLER}: {name} must be {wanted!r} where average is None; got {given!r}"
-                    )
-        try:
-            self._plan = RotationPlan(
-                J, L, wavelets_of_angles(_CALLER, L, K),
-                integer(_CALLER, "max_order", max_order, 0, 2), *sides, pad, average or "none",
-                pool is not None, smooth_first,
-            )  # fmt: skip
-            self._cascades = self._plan.cascades
-        except ArgumentError as error:
-            raise ArgumentError(f"{_CALLER}: {str(error).removeprefix(_CALLER + ': ')}") from None
+        self._cascades = plan.cascades
         self._texts = [made.program.text for made in self._cascades]
-        self.input_shape: tuple[int, int] = sides
+        self.input_shape: tuple[int, int] = plan.M, plan.N
         self._use(backend, tier, workspace)
-        self._filters = bank_or_name(_CALLER, filters, (J, L, *self._plan.padded))
+        self._filters = bank_or_name(_CALLER, filters, (plan.J, plan.L, *plan.padded))
         self._start()
 
     _caller = _CALLER
@@ -342,7 +312,8 @@ class RotoTranslationScattering2D(Engined, Generic[Output]):
     def _packed(self, i: int, dtype: torch.dtype) -> Packed:
         recipe = banks.recipe(self.filters, self._plan.padded, self.J, self.L)
         scatnet = self.normalisation == "scatnet"
-        return pack_rotations(self._plan, self._cascades[i], recipe, scatnet, dtype)
+        made = pack_rotations(self._plan, self._cascades[i], recipe, scatnet, numpy_dtype(dtype))
+        return tensors(made)
 
     def _make(self, dtype: torch.dtype) -> dict[str, Tensor]:
         made: dict[str, Tensor] = {}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Generic, Literal, TypedDict, cast, get_args, overload
@@ -15,17 +13,22 @@ from torch.fx import Proxy
 from typing_extensions import TypeVar
 
 from .. import limits
-from ..arguments import ArgumentError, boolean, integer, plain, scales
+from ..arguments import boolean, integer, one_of
 from ..banks.learned_signals import SIGNAL_KINDS, LearnedSignals
 from ..banks.signals import Aliases, levels_of, lowpass_band, morlet_band, pack_signals
-from ..program.images import Path
-from ..program.joint import JointPlan
-from ..program.packing import Band, Packed
-from ..program.paths import where
-from ..program.signals import Criterion, Morlet, SignalPlan, cascades_of, half_support, morlets
+from ..program.arrays import Band
+from ..program.asked import checked_signals
+from ..program.packing import Packed, numpy_dtype, tensors
+from ..program.signals import (
+    Cascade,
+    Criterion,
+    Morlet,
+    cascades_of,
+    morlets,
+)
 from ..program.steps import PADDING
 from ..typing import Backend, BackendObject, Tier, Trainable
-from .base import Learning, one_of
+from .base import Learning
 from .streaming import Stream
 
 _CALLER = "Scattering1D"
@@ -154,25 +157,12 @@ class Scattering1D(Learning, Generic[Output]):
         trainable: Trainable | None = None,
     ) -> None:
         super().__init__()
-        J, N = scales(_CALLER, J), length_of(_CALLER, shape)
-        max_order = integer(_CALLER, "max_order", max_order, 0, limits.LEVELS)
-        T, kind = averaging_of(_CALLER, T, J, N, average)
-        plan = SignalPlan(
-            J, N, octaves_of(_CALLER, Q, max_order), T, kind, max_order,
-            log2_stride(_CALLER, stride, kind, T, oversampling),
-            integer(_CALLER, "oversampling", oversampling, 0, limits.SCALES),
-            padding_of(_CALLER, padding),
-            criterion=one_of(_CALLER, "criterion", criterion, get_args(Criterion)),
+        plan = checked_signals(
+            _CALLER, J, shape, Q, T, max_order, average, oversampling, stride=stride,
+            padding=padding, criterion=criterion, paths=paths,
         )  # fmt: skip
         self._plan = plan
-        if paths is not None:
-            self._plan = replace(plan, chosen=chosen_of(_CALLER, plan, paths))
-        if not half_support(N, 0.1 / T)[1]:
-            warnings.warn(
-                f"{_CALLER}: signals of {N} samples are too short for T = {T:g}: the padding shows",
-                stacklevel=2,
-            )
-        self.input_shape: tuple[int, ...] = (N,)
+        self.input_shape: tuple[int, ...] = (plan.N,)
         self.out_type: str = one_of(_CALLER, "out_type", out_type, _OUT_TYPES)
         self._use(backend, tier, workspace)
         self._aliases: Aliases = one_of(_CALLER, "aliases", aliases, get_args(Aliases))
@@ -185,7 +175,7 @@ class Scattering1D(Learning, Generic[Output]):
             kind = SIGNAL_KINDS[one_of(_CALLER, "trainable", trainable, SIGNAL_KINDS)]
             if not plan.max_order:
                 raise ValueError(f"{_CALLER}: max_order must be at least 1 for what is trainable")
-            self.learned = kind(self._plan, self._cascades, self._aliases)
+            self.learned = kind(plan, self._cascades, self._aliases)
 
     def _write(self) -> None:
         """The programs of the plan."""
@@ -422,7 +412,7 @@ class Scattering1D(Learning, Generic[Output]):
         if self.learned is not None:
             packed = self.learned.packed_in(wanted)[0]
         else:
-            packed = pack_signals(self._plan, self._cascades[0], self.aliases, wanted)
+            packed = self._pack(self._cascades[0], wanted)
         return planfile.write(path, self._texts[0], packed)
 
     def scattering(self, x: Tensor) -> Output:
@@ -532,10 +522,13 @@ class Scattering1D(Learning, Generic[Output]):
         ends = [self._plan.padded >> self._plan.resolution_of(path) for path in self._plan.paths]
         return torch.tensor(ends, device="cpu")[:, None]
 
+    def _pack(self, cascade: Cascade, dtype: torch.dtype) -> Packed:
+        return tensors(pack_signals(self._plan, cascade, self.aliases, numpy_dtype(dtype)))
+
     def _make(self, dtype: torch.dtype) -> dict[str, Tensor]:
         made: dict[str, Tensor] = {}
         for i, cascade in enumerate(self._cascades):
-            packed = pack_signals(self._plan, cascade, self.aliases, dtype)
+            packed = self._pack(cascade, dtype)
             made |= {f"_{name}_{i}": tensor for name, tensor in packed._asdict().items()}
         if not made:  # order 0 alone, not averaged: its dtype and device
             made["_phi_0"] = torch.zeros(0, dtype=dtype)
@@ -567,107 +560,5 @@ class Scattering1D(Learning, Generic[Output]):
         return morlets(self.J, self.Q[order])
 
     def _levels(self, band: Band, deepest: int) -> list[Tensor]:
-        return levels_of(band, self._plan.padded, deepest + 1, self.aliases)
-
-
-# --- arguments --------------------------------------------------------------------------------
-
-
-def length_of(caller: str, shape: Any) -> int:
-    shape = plain(shape)
-    if isinstance(shape, tuple | list | torch.Size):
-        if len(shape) != 1:
-            raise ValueError(f"{caller}: shape must be an integer or (N,); got {tuple(shape)}")
-        shape = shape[0]
-    return integer(caller, "shape", shape, 2, limits.SIDE)
-
-
-def octaves_of(caller: str, Q: Any, max_order: int) -> tuple[int, ...]:
-    given = tuple(Q) if isinstance(Q, tuple | list) else (Q,)
-    if not given or len(given) > max(max_order, 2):
-        raise ValueError(
-            f"{caller}: Q must be an integer or a tuple of one for each order, at most "
-            f"{max(max_order, 2)}; got {Q!r}"
-        )
-    checked = [integer(caller, "Q", q, 1, limits.ANGLES) for q in given]
-    return tuple(checked + [1] * (max(max_order, 2) - len(checked)))
-
-
-def averaging_of(
-    caller: str, T: Any, J: int, N: int, average: Any = None, name: str = "T"
-) -> tuple[float, Literal["local", "global", "none"]]:
-    """``T``, or along log-frequency ``F``, and how is averaged."""
-    if average is not None:
-        warnings.warn(
-            f"{caller}: average is Kymatio's older word: T=None averages over 2^J, T=0 does not",
-            DeprecationWarning,
-            stacklevel=4,
-        )
-        if not isinstance(average, bool):
-            raise TypeError(f"{caller}: average must be a bool or None; got {average!r}")
-    T = plain(T)
-    if T is None or T == "global":
-        if T is None and average is False:
-            return 2**J, "none"
-        return 2**J, "local" if T is None else "global"
-    if isinstance(T, bool) or not isinstance(T, int | float) or math.isnan(T):
-        raise TypeError(f"{caller}: {name} must be a number, 'global' or None; got {T!r}")
-    if T == 0:
-        if average:
-            raise ValueError(f"{caller}: average must not be True where T = 0")
-        return 2**J, "none"
-    longest = f"the length N = {N} of the signals" if name == "T" else f"(J + 1) Q = {N}"
-    if not 1 <= T <= N:
-        raise ValueError(f"{caller}: {name} must be 0, or between 1 and {longest}; got {T!r}")
-    if average is False:
-        raise ValueError(f"{caller}: average must not be False where T = {T!r}; take T = 0")
-    return T, "local"
-
-
-def log2_stride(
-    caller: str, stride: Any, kind: str, T: float, oversampling: Any = 0, of: str = ""
-) -> int | None:
-    """Of ``stride``, or with ``of="_fr"`` of that along log-frequency."""
-    if stride is None:
-        return None
-    name, width = f"stride{of}", "F" if of else "T"
-    stride = integer(caller, name, stride, 1)
-    if stride & (stride - 1):
-        raise ValueError(f"{caller}: {name} must be a power of two; got {stride}")
-    if kind != "local":
-        raise ValueError(
-            f"{caller}: {name} must be None where {width} is 0 or 'global'; got {stride}"
-        )
-    if stride > T:
-        raise ValueError(f"{caller}: {name} must be at most {width} = {T:g}; got {stride}")
-    if plain(oversampling) != 0:
-        raise ValueError(f"{caller}: stride and oversampling say the same: give one of them")
-    return stride.bit_length() - 1
-
-
-def padding_of(caller: str, name: Any) -> str:
-    letters = {word: letter for letter, word in PADDING.items()}
-    return letters[one_of(caller, "padding", name, letters)]
-
-
-def chosen_of(caller: str, plan: SignalPlan | JointPlan, paths: Any) -> tuple[Path, ...]:
-    """Of the paths of a plan those that are asked for, in their order."""
-    if callable(paths):
-        return where(caller, paths, plan.meta(), plan.paths)
-    try:
-        wanted = [tuple(integer(caller, "a number in paths", n, 0) for n in p) for p in paths]
-    except TypeError as error:
-        if "a number in paths" in str(error):
-            raise
-        raise TypeError(
-            f"{caller}: paths must be a list of tuples of wavelet numbers, or a function of "
-            f"meta(); got {paths!r}"
-        ) from None
-    known = set(plan.paths)
-    for path in wanted:
-        if path not in known:
-            raise ArgumentError(f"{caller}: paths must be among meta()['key']; got {path}")
-    if len(set(wanted)) != len(wanted) or not wanted:
-        found = "one twice" if wanted else "none"
-        raise ArgumentError(f"{caller}: paths must choose at least one, each once; got {found}")
-    return tuple(sorted(wanted, key=lambda path: (len(path), path)))
+        levels = levels_of(band, self._plan.padded, deepest + 1, self.aliases)
+        return list(map(torch.from_numpy, levels))

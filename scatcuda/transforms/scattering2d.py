@@ -14,7 +14,7 @@ from torch.fx import Proxy
 from typing_extensions import TypeVar
 
 from .. import banks, ops
-from ..arguments import integer, pair
+from ..arguments import integer, one_of, pair
 from ..banks import learned as learnable
 from ..banks.packing import pack
 from ..program.packing import Packed
@@ -32,7 +32,7 @@ from ..typing import (
     Trainable,
     Wavelet,
 )
-from .base import Learning, one_of
+from .base import Learning
 
 _CALLER = "Scattering2D"
 _OUT_TYPES = get_args(OutType)

@@ -14,16 +14,10 @@ from torch.fx import Proxy
 from typing_extensions import TypeVar
 
 from .. import limits
-from ..arguments import ArgumentError, integer, scales
+from ..arguments import ArgumentError, integer, one_of, scales
 from ..banks.signals import levels_of, lowpass_band, morlet_band, pack_joint, wavelet_along
-from ..program.images import Path
-from ..program.joint import Joint, JointPlan, Kind, averaging, joint_of
-from ..program.packing import Band, Packed
-from ..program.signals import Morlet, SignalPlan, half_support
-from ..program.steps import PADDING
-from ..typing import Backend, BackendObject, Tier
-from .base import Engined, one_of
-from .scattering1d import (
+from ..program.arrays import Band
+from ..program.asked import (
     averaging_of,
     chosen_of,
     length_of,
@@ -31,6 +25,13 @@ from .scattering1d import (
     octaves_of,
     padding_of,
 )
+from ..program.images import Path
+from ..program.joint import Joint, JointPlan, Kind, averaging, joint_of
+from ..program.packing import Packed, numpy_dtype, tensors
+from ..program.signals import Morlet, SignalPlan, half_support
+from ..program.steps import PADDING
+from ..typing import Backend, BackendObject, Tier
+from .base import Engined
 
 _CALLER = "TimeFrequencyScattering"
 _OUT_TYPES = ("array", "list", "dict")
@@ -612,7 +613,7 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
     def _make(self, dtype: torch.dtype) -> dict[str, Any]:
         made: dict[str, Any] = {}
         for i, joint in enumerate(self._joints):
-            packed = pack_joint(self._plan, joint, dtype)
+            packed = tensors(pack_joint(self._plan, joint, numpy_dtype(dtype)))
             made |= {f"_{name}_{i}": tensor for name, tensor in packed._asdict().items()}
             for planes in joint.planes:
                 matrix = self._matrix(planes.kind)
@@ -643,8 +644,8 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
 
 def _listed(band: Band, N: int, levels: int, psi: Morlet) -> dict[str, Any]:
     """A filter as Kymatio lists it."""
-    made = {"levels": levels_of(band, N, levels, "sum"), "N": N}
-    return made | psi._asdict()
+    made = list(map(torch.from_numpy, levels_of(band, N, levels, "sum")))
+    return {"levels": made, "N": N} | psi._asdict()
 
 
 def _quality(Q_fr: Any) -> int:

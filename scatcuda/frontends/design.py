@@ -1,0 +1,337 @@
+"""Transforms for libraries of arrays: a program, how its filters are packed, and what its result is
+shaped as. :mod:`scatcuda.numpy` and :mod:`scatcuda.jax` compute them, by the C library.
+
+A front end is a class that says how a plan is run (:class:`Transform`); which transforms there are,
+and with which arguments, is said once for all of them, by the functions that return a design.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import ParamSpec, TypeVar
+
+from ..arguments import InputError, channels_last, one_of
+from ..banks.angles import pack_rotations
+from ..banks.boxes import Bank, pack_images
+from ..banks.harmonics import pack_densities
+from ..banks.morlet import BUILT_IN, Recipe
+from ..banks.signals import pack_signals
+from ..program.arrays import Packed
+from ..program.asked import checked_densities, checked_rotations, checked_signals
+from ..program.densities import densities
+from ..program.plan import checked_plan
+from ..program.signals import cascades_of
+from .library import Plan
+
+Array = TypeVar("Array")
+Made = TypeVar("Made", bound="Transform[Any]")
+P = ParamSpec("P")
+Pack = Callable[[np.dtype[Any]], Packed]
+SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+
+
+@dataclass(frozen=True)
+class Design:
+    """A transform of arrays ``[..., *input_shape]`` to ``[..., *output_shape]``."""
+
+    told: str  # as it was asked for
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    program: str  # its text
+    pack: Pack  # its filters, in float32 or float64
+    meta: Callable[[], dict[str, Any]]
+    kept: NDArray[np.int64] | None = None  # of the program's channels; None: all
+    factors: NDArray[np.float64] | None = None  # by which coefficients are multiplied at last
+    dtypes: tuple[np.dtype[Any], ...] = (SINGLE, DOUBLE)  # in which it can be computed
+
+
+class Transform(Generic[Array]):
+    """A transform that is called with arrays; each front end says with which."""
+
+    def __init__(self, design: Design, plan: Plan | None = None) -> None:
+        self._design = design
+        self._plans = {} if plan is None else {plan.dtype: plan}
+        self._lock = threading.Lock()
+        self._again: Callable[[], Any] | None = None
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Sides of a signal, without leading dimensions."""
+        return self._design.input_shape
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Of the coefficients of one signal."""
+        return self._design.output_shape
+
+    def meta(self) -> dict[str, Any]:
+        """Where every channel comes from, as PyTorch's module of this name tells it; of a plan file
+        nothing is known."""
+        return self._design.meta()
+
+    def __call__(self, x: Any) -> Array:
+        """Scattering coefficients of the signals ``x [..., *input_shape]``.
+
+        Returns: ``[..., *output_shape]``, in float64 of float64, else in float32.
+        Raises: TypeError, ValueError: ``x`` is no such array of real numbers.
+        """
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return self._design.told
+
+    def __reduce__(self) -> Any:
+        if self._again is None:
+            raise TypeError(f"{self} cannot be pickled: load it where it is wanted")
+        return self._again, ()
+
+    # --- for those who write a front end ---
+
+    def _plan(self, dtype: np.dtype[Any]) -> Plan:
+        """The C library's plan; filters are made when their type is first asked for."""
+        with self._lock:
+            if dtype not in self._plans:
+                self._plans[dtype] = Plan(self._design.program, self._design.pack(dtype))
+            return self._plans[dtype]
+
+    def _checked(self, shape: tuple[int, ...], dtype: Any) -> np.dtype[Any]:
+        """In which numbers an input of this shape and type is computed."""
+        if dtype.kind == "c":
+            raise self._refused("must be real", dtype)
+        # bfloat16 and its like are no numbers to NumPy
+        if dtype.kind not in "fiub" and not dtype.name.startswith(("bfloat", "float")):
+            raise self._refused("must be an array of real numbers", f"one of {dtype}", TypeError)
+        wanted = self.input_shape
+        if tuple(shape[-len(wanted) :]) != wanted:
+            more = channels_last(shape) if len(wanted) == 2 and shape[-3:-1] == wanted else ""
+            sides = ", ".join(map(str, wanted))
+            raise self._refused(f"must have shape (..., {sides})", f"{tuple(shape)}{more}")
+        found = DOUBLE if dtype == DOUBLE else SINGLE
+        if found not in self._design.dtypes:
+            raise self._refused(f"must be {self._design.dtypes[0]} as the plan is", dtype)
+        return found
+
+    def _refused(
+        self, expected: str, found: object, kind: type[Exception] = InputError
+    ) -> Exception:
+        return kind(f"{self._design.told.partition('(')[0]}: x {expected}; got {found}")
+
+
+def front(
+    build: type[Made], module: str
+) -> Callable[[str, Callable[P, Design]], Callable[P, Made]]:
+    """How a front end names its transforms: functions that take a design's arguments."""
+
+    def named(name: str, design: Callable[P, Design]) -> Callable[P, Made]:
+        @functools.wraps(design)
+        def make(*args: P.args, **kwargs: P.kwargs) -> Made:
+            made = build(design(*args, **kwargs))
+            made._again = functools.partial(make, *args, **kwargs)
+            return made
+
+        make.__name__ = make.__qualname__ = name
+        make.__module__ = module
+        return make
+
+    return named
+
+
+# --- which there are ------------------------------------------------------------------------------
+
+
+class _ArrayBank:
+    """Filters of one's own, ``psi [J, L, Mp, Np]`` and ``phi [Mp, Np]``."""
+
+    def __init__(self, caller: str, filters: Any, wanted: tuple[int, ...]) -> None:
+        try:
+            psi, phi = (filters.psi, filters.phi) if hasattr(filters, "psi") else filters
+            psi, phi = np.asarray(psi, np.float64), np.asarray(phi, np.float64)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"{caller}: filters must be {', '.join(map(repr, BUILT_IN))} or a pair of real "
+                f"arrays (psi, phi); got {type(filters).__name__}"
+            ) from None
+        for name, array, shape in (("psi", psi, wanted), ("phi", phi, wanted[2:])):
+            if array.shape != shape:
+                raise ValueError(
+                    f"{caller}: the {name} of filters must have shape {shape}; got {array.shape}"
+                )
+        self.phi, self._psi = phi, psi
+
+    def scale(self, j: int) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = self._psi[j]
+        return found
+
+
+def _bank(caller: str, filters: Any, wanted: tuple[int, int, int, int]) -> Callable[[], Bank]:
+    """The bank of images, which is made when it is packed."""
+    if isinstance(filters, str):
+        one_of(caller, "filters", filters, BUILT_IN)
+        return lambda: Recipe(filters, wanted[2:], *wanted[:2])
+    bank = _ArrayBank(caller, filters, wanted)
+    return lambda: bank
+
+
+def _told(caller: str, **arguments: Any) -> str:
+    return f"{caller}({', '.join(f'{name}={value!r}' for name, value in arguments.items())})"
+
+
+def scattering2d(
+    J: int,
+    shape: Sequence[int],
+    L: int = 8,
+    max_order: int = 2,
+    pre_pad: bool = False,
+    filters: Any = "morlet",
+    paths: Any = None,
+) -> Design:
+    """That of :class:`scatcuda.Scattering2D`."""
+    caller = "Scattering2D"
+    plan = checked_plan(caller, J, shape, L, max_order, pre_pad, paths)
+    bank = _bank(caller, filters, (plan.J, plan.L, *plan.padded))
+
+    def pack(dtype: np.dtype[Any]) -> Packed:
+        return _of_filters(caller, lambda: pack_images(bank(), plan, dtype))
+
+    told = _told(caller, J=plan.J, shape=tuple(shape), L=plan.L, max_order=plan.max_order)
+    sides = plan.channels, *plan.output
+    return Design(told, (plan.M, plan.N), sides, plan.program, pack, plan.meta)
+
+
+def rototranslation(
+    J: int,
+    shape: Sequence[int],
+    L: int = 8,
+    K: int | None = None,
+    average: Any = "space+angle",
+    pool: Any = None,
+    normalisation: Any = "mean",
+    smooth_first: bool = False,
+    max_order: int = 2,
+    padding: str = "reflect",
+    filters: Any = "morlet",
+) -> Design:
+    """That of :class:`scatcuda.RotoTranslationScattering2D`."""
+    caller = "RotoTranslationScattering2D"
+    one_of(caller, "average", average, ("space+angle", "space"))
+    scatnet = one_of(caller, "normalisation", normalisation, ("mean", "scatnet")) == "scatnet"
+    plan = checked_rotations(
+        caller, J, shape, L, K, average, pool, smooth_first, max_order, padding
+    )
+    bank = _bank(caller, filters, (plan.J, plan.L, *plan.padded))
+    (cascade,) = plan.cascades
+    kept = set(plan.kept(cascade))
+    index = [c for c, channel in enumerate(cascade.channels) if channel in kept]
+
+    def pack(dtype: np.dtype[Any]) -> Packed:
+        return _of_filters(caller, lambda: pack_rotations(plan, cascade, bank(), scatnet, dtype))
+
+    channels = len(plan.channels)
+    return Design(
+        _told(caller, J=plan.J, shape=(plan.M, plan.N), L=plan.L, K=plan.K, pool=pool),
+        (plan.M, plan.N),
+        (channels,) if plan.mean else (channels, *plan.output(plan.J)),
+        cascade.program.text,
+        pack,
+        plan.meta,
+        None if len(index) == len(cascade.channels) else np.array(index, np.int64),
+    )
+
+
+def scattering1d(
+    J: int,
+    shape: Any,
+    Q: Any = 1,
+    T: Any = None,
+    max_order: int = 2,
+    oversampling: int = 0,
+    *,
+    aliases: Any = "mean",
+    stride: int | None = None,
+    padding: str = "reflect",
+    criterion: Any = "scale",
+    paths: Any = None,
+) -> Design:
+    """That of :class:`scatcuda.Scattering1D`."""
+    caller = "Scattering1D"
+    one_of(caller, "aliases", aliases, ("mean", "sum"))
+    plan = checked_signals(
+        caller, J, shape, Q, T, max_order, None, oversampling, stride=stride, padding=padding,
+        criterion=criterion, paths=paths,
+    )  # fmt: skip
+    if plan.average == "none":
+        raise ValueError(f"{caller}: T must not be 0, where each path has its own length")
+    (cascade,) = cascades_of(plan)
+    ends = [plan.padded >> plan.resolution_of(path) for path in plan.paths]
+    sums = plan.average == "global" and aliases == "sum"
+    return Design(
+        _told(caller, J=plan.J, shape=plan.N, Q=plan.Q, T=plan.T, max_order=plan.max_order),
+        (plan.N,),
+        (len(plan.paths), plan.outputs),
+        cascade.program.text,
+        lambda dtype: pack_signals(plan, cascade, aliases, dtype),
+        plan.meta,
+        factors=np.array(ends, np.float64)[:, None] if sums else None,
+    )
+
+
+def harmonic3d(
+    J: int,
+    shape: Sequence[int],
+    L: int = 3,
+    sigma_0: float = 1,
+    max_order: int = 2,
+    rotation_covariant: bool = True,
+    method: str = "integral",
+    points: None = None,
+    integral_powers: Sequence[float] = (0.5, 1.0, 2.0),
+    *,
+    order_0: bool = False,
+    fold: bool = False,
+) -> Design:
+    """That of :class:`scatcuda.HarmonicScattering3D`."""
+    caller = "HarmonicScattering3D"
+    plan, width = checked_densities(
+        caller, J, shape, L, sigma_0, max_order, rotation_covariant, method, points,
+        integral_powers, order_0, fold,
+    )  # fmt: skip
+    made = densities(plan)
+    return Design(
+        _told(caller, J=plan.J, shape=plan.shape, L=plan.L, sigma_0=width),
+        plan.shape,
+        plan.output,
+        made.program.text,
+        lambda dtype: pack_densities(plan, *made, width, dtype),
+        plan.meta,
+        factors=plan.each.reshape(plan.output).astype(np.float64) if plan.fold else None,
+    )
+
+
+def _of_filters(caller: str, pack: Callable[[], Packed]) -> Packed:
+    try:
+        return pack()
+    except ValueError as error:
+        raise ValueError(f"{caller}: filters cannot be used: {error}") from error
+
+
+def loaded(path: str | os.PathLike[str]) -> tuple[Design, Plan]:
+    """That of a plan file, of any transform, and its plan.
+
+    Raises: OSError: it cannot be read; ValueError: it is no plan file, or an altered one;
+        MemoryError.
+    """
+    plan = Plan.load(path)
+
+    def pack(dtype: np.dtype[Any]) -> Packed:
+        raise AssertionError(dtype)  # the plan is there
+
+    told, sides = f"load({os.fspath(path)!r})", (plan.input_shape, plan.output_shape)
+    return Design(told, *sides, plan.program, pack, dict, dtypes=(plan.dtype,)), plan

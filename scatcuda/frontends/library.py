@@ -1,0 +1,247 @@
+"""The C library from Python, without PyTorch: ``csrc/include/scatcuda/scatcuda.h`` through ctypes.
+
+plan = Plan(program, packed)
+S = plan.forward(x, threads=2)              # x [batch, *signal] -> S [batch, channels, *sides]
+dx = plan.backward(x, g, threads=2)         # the gradient of <g, S x>
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from concurrent.futures import ThreadPoolExecutor
+from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_int, c_int64, c_void_p
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..program.arrays import Packed
+
+__all__ = ["Plan", "get_num_threads", "library", "set_num_threads"]
+
+_FORWARD, _BACKWARD = 0, 1
+_ALIGNMENT = 64
+_SMALL = 1 << 15  # numbers of a result below which threads would cost more than they give
+
+_Message = c_char * 512
+_Body = ctypes.CFUNCTYPE(None, c_void_p, c_int64)
+_Run = ctypes.CFUNCTYPE(None, c_void_p, c_int64, _Body, c_void_p)
+
+
+class _Sized(Structure):
+    """A struct that begins with its size: given its other fields, it has it."""
+
+    def __init__(self, *fields: Any) -> None:
+        super().__init__(ctypes.sizeof(self), *fields)
+
+
+class _Tables(_Sized):
+    _fields_ = (
+        ("size", c_int64), ("type", c_int), ("program", c_char_p), ("psi_entries", c_int64),
+        ("psi", c_void_p), ("psi_support", c_void_p), ("phi", c_void_p), ("phi_support", c_void_p),
+    )  # fmt: skip
+
+
+class Description(_Sized):
+    """What a plan computes."""
+
+    _fields_ = (
+        ("size", c_int64), ("type", c_int), ("rank", c_int64), ("signal", c_int64 * 3),
+        ("channels", c_int64), ("sides", c_int64), ("side", c_int64 * 3),
+        ("signal_numbers", c_int64), ("result_numbers", c_int64), ("psi_entries", c_int64),
+        ("phi_entries", c_int64),
+    )  # fmt: skip
+
+
+class _Executor(_Sized):
+    _fields_ = (("size", c_int64), ("threads", c_int64), ("run", _Run), ("self", c_void_p))
+
+
+class _Gradients(_Sized):
+    _fields_ = (("size", c_int64), ("x", c_void_p), ("psi", c_void_p), ("phi", c_void_p))
+
+
+_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "cpu_isa": (c_char_p, []),
+    "plan_load": (c_int, [c_char_p, POINTER(c_void_p), POINTER(_Message)]),
+    "plan_create": (c_int, [POINTER(_Tables), POINTER(c_void_p), POINTER(_Message)]),
+    "plan_destroy": (None, [c_void_p]),
+    "plan_describe": (c_int, [c_void_p, POINTER(Description), POINTER(_Message)]),
+    "plan_program": (c_char_p, [c_void_p]),
+    "workspace_bytes": (c_int64, [c_void_p, c_int, c_int64, c_int64]),
+    "forward": (c_int, [c_void_p, c_int64, c_void_p, c_void_p, c_void_p, c_int64,
+                        POINTER(_Executor), POINTER(_Message)]),
+    "backward": (c_int, [c_void_p, c_int64, c_void_p, c_void_p, POINTER(_Gradients), c_void_p,
+                         c_int64, POINTER(_Executor), POINTER(_Message)]),
+}  # fmt: skip
+
+
+def library_file() -> Path:
+    """Where the library is."""
+    path = Path(__file__).parents[1] / "lib/libscatcuda.so"
+    if not path.exists():
+        raise ImportError(
+            f"scatcuda: {path.name} is not beside the package: it was not built. Install scatcuda "
+            "again, or where it is run from its sources, call setup.py build_ext --inplace"
+        )
+    return path
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """Functions by their names without ``scatcuda_``."""
+    found = ctypes.CDLL(str(library_file()))
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(found, f"scatcuda_{name}")
+        function.restype, function.argtypes = result, arguments
+        setattr(found, name, function)
+    return found
+
+
+_ERRORS: dict[int, type[Exception]] = {1: ValueError, 2: ValueError, 3: OSError, 4: MemoryError}
+
+
+def _call(name: str, *arguments: Any) -> None:
+    """Calls a function whose last argument is a message; raises what that says."""
+    message = _Message()
+    status = getattr(library(), name)(*arguments, byref(message))
+    if status:
+        raise _ERRORS.get(status, RuntimeError)(message.value.decode())
+
+
+class Plan:
+    """A program and its filters.
+
+    Args:
+        program: its text.
+        packed: its filters, float32 or float64.
+    Raises: ValueError: they do not fit; MemoryError.
+    """
+
+    dtype: np.dtype[Any]
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    result_numbers: int
+    program: str
+
+    def __init__(self, program: str, packed: Packed) -> None:
+        tables = Packed(*map(np.ascontiguousarray, packed))
+        addresses = (
+            table.ctypes.data
+            for table in (tables.psi, tables.psi_support, tables.phi, tables.phi_support)
+        )
+        size = tables.psi.dtype.itemsize
+        given = _Tables(size, program.encode("ascii"), tables.psi.size, *addresses)
+        self._own(lambda plan, message: library().plan_create(byref(given), plan, message))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Plan:
+        """That of a plan file."""
+        made = cls.__new__(cls)
+        made._own(lambda *of: library().plan_load(os.fsencode(path), *of))
+        return made
+
+    def _own(self, make: Any) -> None:
+        self._plan = c_void_p()
+        message = _Message()
+        if status := make(byref(self._plan), byref(message)):
+            raise _ERRORS.get(status, RuntimeError)(message.value.decode())
+        self._destroy = library().plan_destroy  # which outlives the names of modules
+        description = Description()
+        _call("plan_describe", self._plan, byref(description))
+        self.dtype = np.dtype(np.float32 if description.type == 4 else np.float64)
+        self.input_shape = tuple(description.signal[: description.rank])
+        self.output_shape = (description.channels, *description.side[: description.sides])
+        self.result_numbers = int(description.result_numbers)
+        self.program = library().plan_program(self._plan).decode("ascii")
+
+    def __del__(self) -> None:
+        if getattr(self, "_plan", None):
+            self._destroy(self._plan)
+
+    @property
+    def address(self) -> int:
+        """Of the C library's plan, as long as this object lives."""
+        return int(self._plan.value or 0)
+
+    def forward(self, x: NDArray[Any], threads: int) -> NDArray[Any]:
+        """``x [batch, *signal]``, contiguous and of the plan's type, to
+        ``S [batch, channels, *sides]``."""
+        S = np.empty((len(x), *self.output_shape), self.dtype)
+        where = x.ctypes.data, S.ctypes.data
+        self._run("forward", _FORWARD, threads, len(x), *where)
+        return S
+
+    def backward(self, x: NDArray[Any], g: NDArray[Any], threads: int) -> NDArray[Any]:
+        """The gradient ``[batch, *signal]`` of ``<g, S x>``, all as :meth:`forward` has them."""
+        gradient = np.empty_like(x)
+        wanted = _Gradients(gradient.ctypes.data, None, None)
+        where = x.ctypes.data, g.ctypes.data, byref(wanted)
+        self._run("backward", _BACKWARD, threads, len(x), *where)
+        return gradient
+
+    def _run(self, name: str, task: int, threads: int, batch: int, *where: Any) -> None:
+        if batch * self.result_numbers < _SMALL:
+            threads = 1
+        size = library().workspace_bytes(self._plan, task, batch, threads)
+        if size < 0:
+            raise ValueError(f"{name}: a batch of {batch} signals is too large for the engine")
+        block = np.empty(size + _ALIGNMENT, np.uint8)
+        workspace = block.ctypes.data + -block.ctypes.data % _ALIGNMENT
+        executor = byref(_executor(threads)) if threads > 1 else None
+        _call(name, self._plan, batch, *where, workspace, size, executor)
+
+
+# --- threads --------------------------------------------------------------------------------------
+
+_threads = 0
+
+
+def get_num_threads() -> int:
+    """Threads that a call may take: those set, else ``OMP_NUM_THREADS``, else as many as there are
+    processors for this process."""
+    if _threads:
+        return _threads
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(int(told), most) if told.isascii() and told.isdigit() and int(told) else most
+
+
+def set_num_threads(count: int) -> None:
+    """Sets how many threads a call may take.
+
+    Args:
+        count: from 1.
+    Raises: TypeError, ValueError: it is no such number.
+    """
+    from ..arguments import integer
+
+    global _threads
+    _threads = integer("set_num_threads", "count", count, 1, 1024)
+
+
+@lru_cache(maxsize=8)
+def _executor(threads: int) -> _Executor:
+    """A pool of Python's threads, which hold no lock while an engine runs."""
+    pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="scatcuda")
+
+    def run(_: Any, tasks: int, body: Any, closure: Any) -> None:
+        others = []
+        for task in range(1, tasks):
+            try:
+                others.append(pool.submit(body, closure, task))
+            except RuntimeError:  # the interpreter ends, and no thread starts any more
+                body(closure, task)
+        body(closure, 0)
+        for other in others:
+            other.result()
+
+    return _Executor(threads, _Run(run), None)
+
+
+# A child has none of its parent's threads.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_executor.cache_clear)

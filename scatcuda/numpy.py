@@ -1,0 +1,140 @@
+"""Scattering transforms of NumPy's arrays, by the C library: PyTorch is not imported.
+
+    S = scattering(x)                    # x [..., *input_shape] -> S [..., *output_shape]
+    dx = scattering.gradient(x, g)       # of <g, S x>, g [..., *output_shape]
+
+The transforms take the arguments of PyTorch's modules of their names and give their numbers; arrays
+of float64 are computed in float64, all others in float32. A call takes as many threads as
+:func:`set_num_threads` says, and holds no lock of Python's meanwhile. :func:`load` takes any other
+transform, from a plan file that its module's ``save_plan`` wrote.
+
+>>> import numpy as np
+>>> from scatcuda.numpy import Scattering1D, Scattering2D
+>>> scattering = Scattering2D(J=2, shape=(32, 32))
+>>> images = np.random.default_rng(0).normal(size=(16, 3, 32, 32)).astype(np.float32)
+>>> scattering(images).shape, scattering.meta()["order"][:3]
+((16, 3, 81, 8, 8), array([0, 1, 1]))
+>>> Scattering1D(J=6, shape=4096, Q=8)(np.zeros((2, 4096))).dtype
+dtype('float64')
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .arguments import InputError
+from .environment import check_on_import
+from .frontends import design
+from .frontends.library import get_num_threads, set_num_threads
+
+__all__ = [
+    "HarmonicScattering3D",
+    "RotoTranslationScattering2D",
+    "Scattering1D",
+    "Scattering2D",
+    "Transform",
+    "get_num_threads",
+    "load",
+    "set_num_threads",
+]
+
+check_on_import()
+
+
+class Transform(design.Transform[NDArray[Any]]):
+    """A transform of arrays; it can be pickled and used by many threads at a time.
+
+    Example:
+        >>> transform: Transform = Scattering2D(J=1, shape=(8, 8))
+        >>> transform, transform.input_shape, transform.output_shape
+        (Scattering2D(J=1, shape=(8, 8), L=8, max_order=1), (8, 8), (9, 4, 4))
+    """
+
+    def __call__(self, x: ArrayLike) -> NDArray[Any]:
+        """Scattering coefficients of the signals ``x [..., *input_shape]``.
+
+        Returns: ``[..., *output_shape]``, in float64 of float64, else in float32.
+        Raises: TypeError, ValueError: ``x`` is no such array of real numbers.
+        Example:
+            >>> Scattering2D(J=1, shape=(8, 8))(np.ones((2, 8, 8))).shape
+            (2, 9, 4, 4)
+        """
+        signals, lead = self._signals(x)
+        S = self._plan(signals.dtype).forward(signals, get_num_threads())
+        if self._design.kept is not None:
+            S = S[:, self._design.kept]
+        S = S.reshape(*lead, *self.output_shape)
+        if self._design.factors is not None:
+            S *= self._design.factors.astype(S.dtype)
+        return S
+
+    def gradient(self, x: ArrayLike, g: ArrayLike) -> NDArray[Any]:
+        """The gradient of ``<g, S x>`` with respect to ``x``, for optimisers of one's own.
+
+        Args:
+            x: signals ``[..., *input_shape]``.
+            g: ``[..., *output_shape]``, with the same leading dimensions.
+        Returns: of the shape of ``x``, in float64 of float64, else in float32.
+        Raises: TypeError, ValueError: they are no such arrays.
+        Example: of the sum of all coefficients
+            >>> scattering = Scattering2D(J=1, shape=(8, 8))
+            >>> scattering.gradient(np.ones((2, 8, 8)), np.ones((2, 9, 4, 4))).shape
+            (2, 8, 8)
+        """
+        signals, lead = self._signals(x)
+        given = np.asarray(g)
+        if given.shape != (*lead, *self.output_shape) or given.dtype.kind not in "fiub":
+            raise InputError(
+                f"{self}: g must be an array of real numbers of shape "
+                f"{(*lead, *self.output_shape)}; got {given.dtype} {given.shape}"
+            )
+        if self._design.factors is not None:
+            given = given * self._design.factors
+        plan = self._plan(signals.dtype)
+        inner = np.zeros((len(signals), *plan.output_shape), signals.dtype)
+        channels = slice(None) if self._design.kept is None else self._design.kept
+        inner[:, channels] = given.reshape(len(signals), -1, *plan.output_shape[1:])
+        gradient = plan.backward(signals, inner, get_num_threads())
+        return gradient.reshape(*lead, *self.input_shape)
+
+    def _signals(self, x: ArrayLike) -> tuple[NDArray[Any], tuple[int, ...]]:
+        """``[batch, *input_shape]``, contiguous, and the leading dimensions."""
+        given = np.asarray(x)
+        dtype = self._checked(given.shape, given.dtype)
+        lead = given.shape[: given.ndim - len(self.input_shape)]
+        signals = np.ascontiguousarray(given, dtype)
+        return signals.reshape(math.prod(lead), *self.input_shape), lead
+
+
+_named = design.front(Transform, __name__)
+Scattering1D: Callable[..., Transform] = _named("Scattering1D", design.scattering1d)
+Scattering2D: Callable[..., Transform] = _named("Scattering2D", design.scattering2d)
+HarmonicScattering3D: Callable[..., Transform] = _named("HarmonicScattering3D", design.harmonic3d)
+RotoTranslationScattering2D: Callable[..., Transform] = _named(
+    "RotoTranslationScattering2D", design.rototranslation
+)
+
+
+def load(path: str | os.PathLike[str]) -> Transform:
+    """The transform of a plan file, of any kind: ``save_plan`` of a module wrote it, or ``scatcuda
+    export``.
+
+    Args:
+        path: its name. Files are not trusted; see ``SECURITY.md``.
+    Returns: the transform, in the file's type; ``output_shape`` is that of its program.
+    Raises: OSError: it cannot be read; ValueError: it is no plan file, or an altered one.
+    Example:
+        >>> import tempfile, scatcuda
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     scatcuda.Scattering2D(J=1, shape=(8, 8)).save_plan(f"{folder}/plan.scat")
+        ...     load(f"{folder}/plan.scat")(np.ones((8, 8), np.float32)).shape
+        5352
+        (9, 4, 4)
+    """
+    return Transform(*design.loaded(path))
