@@ -1,10 +1,10 @@
 """The built site in a real browser: `make docs`, then ``python docs/browser.py``.
 
 Every page of build/docs is served on this machine and loaded in headless Chromium, wide and on a
-narrow screen. Asserted are: no error on the console, no request that fails or goes elsewhere, pictures
-that are there and have words, no sideways scrolling at 390 pixels, a switch to dark that darkens, a
-search that finds "roto-translation", and on the start page, where axe-core is there, no serious finding
-in light or dark. Screenshots go to build/screens.
+narrow screen. Asserted are: no error on the console, no request that fails or goes elsewhere,
+pictures that are there and have words, no sideways scrolling at 390 pixels, a switch to dark that
+darkens, a search that finds "roto-translation", and on the start page, where axe-core is there, no
+serious finding in light or dark. Screenshots go to build/screens.
 
 Needs: pip install playwright; Chromium, found on PATH or as CHROMIUM; for accessibility axe-core:
 ``npm pack axe-core`` unpacked, AXE=package/axe.min.js, or in node_modules.

@@ -69,7 +69,7 @@ autodoc_type_aliases = {
 }
 
 # A front end that is not there has no page.
-for _name in ("numpy", "jax"):
+for _name in ("numpy", "jax", "sklearn"):
     if importlib.util.find_spec(f"scatcuda.{_name}") is None:
         exclude_patterns.append(f"api/{_name}.md")
 
@@ -79,7 +79,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(?!scatcuda\b).*"),
     (
         "py:class",
-        r"scatcuda\..*\.(_\w+|Output|Value|X|Cell|Tree|Generator|Normalisation|LazyImages|RecipeFields)",
+        r"scatcuda\..*\.(_\w+|Output|Value|Made|X|Cell|Tree|Generator|Normalisation|LazyImages|RecipeFields)",
     ),
     ("c(pp)?:identifier", r"(std|u?int(8|16|32|64)_t|size_t|T|F|scatcuda)(::.*)?"),
 ]

@@ -26,9 +26,8 @@ MODULES = [
     "scatcuda.learn", "scatcuda.ops", "scatcuda.program", "scatcuda.synthesis", "scatcuda.typing",
 ]  # fmt: skip
 # Front ends are public where they are: what needs a package that is missing here is skipped.
-MODULES += [
-    name for name in ("scatcuda.numpy", "scatcuda.jax") if importlib.util.find_spec(name)
-]  # fmt: skip
+FRONTS = ("scatcuda.numpy", "scatcuda.jax", "scatcuda.sklearn")
+MODULES += [name for name in FRONTS if importlib.util.find_spec(name)]
 
 
 def name_of(page: Path) -> str:

@@ -11,6 +11,8 @@ from sphinx.application import Sphinx
 PAGES = {
     "../README": "index",
     "../CHANGELOG": "changelog",
+    "../CONTRIBUTING": "guide/contributing",
+    "../SECURITY": "guide/security",
 }
 
 
