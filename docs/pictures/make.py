@@ -177,7 +177,9 @@ def molecule(path: Path) -> None:
         for column, (x, name) in enumerate(zip(moved, ("as it is", "turned"), strict=True)):
             shadow = x.sum(2)[5:27, 5:27]
             shade(
-                sheet.panel(0, column, name, "sum along one axis"), shadow / shadow.max(), "bilinear"
+                sheet.panel(0, column, name, "sum along one axis"),
+                shadow / shadow.max(),
+                "bilinear",
             )
         axes = sheet.panel(0, 2, "Coefficients", "by path and degree, of both", 2)
         names = ["0", "1", "2", "0, 1", "0, 2", "1, 2"]
@@ -287,7 +289,9 @@ def reduced(path: Path) -> None:
         sheet = Sheet(figure, "ReducedCovariance", note)
         for column, which in ((0, 0), (1, 100)):
             field(sheet.panel(0, column, "Bricks", "a patch"), crops[which], whole)
-        axes = sheet.panel(0, 2, "What samples show", "|mean| / deviation of each number, sorted", 2)
+        axes = sheet.panel(
+            0, 2, "What samples show", "|mean| / deviation of each number, sorted", 2
+        )
         for (name, values), colour in zip(found.items(), (PALE, RUST), strict=True):
             axes.loglog(range(1, len(values) + 1), values, color=colour, lw=2.5, label=name)
         axes.axhline(2, color=GREY, linewidth=1)
