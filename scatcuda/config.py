@@ -17,6 +17,8 @@ from .terminal import say
 from .typing import Instructions, Tier
 from .version import __version__
 
+__all__ = ["GPUS", "Device", "Launch", "cpu_isa", "cuda_launch", "show_config"]
+
 _TIERS = get_args(Tier)
 
 
@@ -49,7 +51,12 @@ def cpu_isa() -> Instructions:
 
 
 class Device(NamedTuple):
-    """The limits of a GPU that decide how a problem is run on it; sizes in bytes."""
+    """The limits of a GPU that decide how a problem is run on it; sizes in bytes.
+
+    Example:
+        >>> GPUS["H100"].processors, GPUS["H100"].shared_per_block
+        (132, 232448)
+    """
 
     architecture: int  # 90 for sm_90
     processors: int  # streaming multiprocessors

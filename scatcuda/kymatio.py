@@ -1,4 +1,4 @@
-"""Another name of :mod:`scatcuda.frontends.kymatio`."""
+"""Another name of ``scatcuda.frontends.kymatio``."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""Scattering transforms of NumPy's arrays, by the C library: PyTorch is not imported.
+"""Scattering transforms of NumPy's arrays, by the C library: PyTorch is not imported::
 
     S = scattering(x)                    # x [..., *input_shape] -> S [..., *output_shape]
     dx = scattering.gradient(x, g)       # of <g, S x>, g [..., *output_shape]
@@ -16,6 +16,11 @@ transform, from a plan file that its module's ``save_plan`` wrote.
 ((16, 3, 81, 8, 8), array([0, 1, 1]))
 >>> Scattering1D(J=6, shape=4096, Q=8)(np.zeros((2, 4096))).dtype
 dtype('float64')
+>>> from scatcuda.numpy import HarmonicScattering3D, RotoTranslationScattering2D
+>>> HarmonicScattering3D(J=1, shape=(8, 8, 8), L=1).input_shape
+(8, 8, 8)
+>>> RotoTranslationScattering2D(2, (16, 16), pool="mean").input_shape
+(16, 16)
 """
 
 from __future__ import annotations

@@ -229,7 +229,7 @@ class MorletSignals(LearnedSignals):
 
 
 def morlet(N: int, xi: Tensor, sigma: Tensor, P: int) -> Tensor:
-    """Morlet wavelets in Fourier, differentiable: as :func:`scatcuda.banks.signals.morlet_band`,
+    """Morlet wavelets in Fourier, differentiable: as ``scatcuda.banks.signals.morlet_band``,
     summed over the periods from ``1 - P`` to ``P - 1``.
 
     Args:

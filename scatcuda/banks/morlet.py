@@ -178,7 +178,12 @@ class Recipe:
 
 
 def recipe(bank: str | FilterBank, shape: Sequence[int], J: int, L: int) -> FilterBank | Recipe:
-    """How to make a bank of :data:`BUILT_IN`; a bank of one's own as it is."""
+    """How to make a bank of :data:`BUILT_IN`; a bank of one's own as it is.
+
+    Example:
+        >>> recipe("tight", (40, 40), 2, 8).bank().psi.shape
+        torch.Size([2, 8, 40, 40])
+    """
     return Recipe(bank, shape, J, L) if isinstance(bank, str) else bank
 
 

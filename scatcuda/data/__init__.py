@@ -1,10 +1,10 @@
-"""Images and signals to classify.
+"""Images and signals to classify::
 
     load("mnist")        -> Dataset: training and test images, labels, names of the classes
     available(), verify("mnist")  what is on this machine, and whether it is sound
     subset(y, n, seed)   -> indices of n images, the same number of each class
 
-A `Dataset` comes from a name or a path (`load`), or from the reader of a format:
+A `Dataset` comes from a name or a path (`load`), or from the reader of a format::
 
     idx_dataset      train-images-idx3-ubyte …        MNIST, Fashion-MNIST, KMNIST; `.gz` too
                      qmnist-train-images-idx3-ubyte   QMNIST

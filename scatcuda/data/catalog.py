@@ -388,7 +388,13 @@ def _directories(data_dir: str | os.PathLike[str] | None) -> list[Path]:
 
 @dataclasses.dataclass(frozen=True)
 class Available:
-    """A data set that is there: what it holds, or in `problem` why it cannot be read."""
+    """A data set that is there: what it holds, or in `problem` why it cannot be read.
+
+    Example:
+        >>> found = available()[0]
+        >>> found.name, found.train, found.test, found.shape, found.classes
+        ('digits', 898, 899, (32, 32), 10)
+    """
 
     name: str
     path: Path | None  # of an embedded one: none
@@ -466,7 +472,13 @@ def _entries(directory: Path) -> list[Path]:
 
 
 def list_text(found: list[Available]) -> str:
-    """`available()` as a table: name, images, shape, classes, format, place."""
+    """`available()` as a table: name, images, shape, classes, format, place.
+
+    Example:
+        >>> print(list_text(available()[:1]))
+        name    train  test  shape    classes  format        where
+        digits    898   899  32 × 32       10  ...  with the library
+    """
     rows = [("name", "train", "test", "shape", "classes", "format", "where")]
     for entry in found:
         numbers = (str(entry.train), str(entry.test), " × ".join(map(str, entry.shape)))

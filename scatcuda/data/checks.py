@@ -56,7 +56,12 @@ _PUBLISHED = {
 
 @dataclass(frozen=True)
 class Check:
-    """What was found out about one file, or about the data set as a whole."""
+    """What was found out about one file, or about the data set as a whole.
+
+    Example:
+        >>> verify("digits")[-1]
+        Check(subject='digits', ok=True, finding='898 + 899 images [32, 32] float32, 10 classes')
+    """
 
     subject: str
     ok: bool
@@ -172,7 +177,12 @@ def _failed(file: str, error: DataError) -> Check:
 
 
 def verify_text(checks: list[Check]) -> str:
-    """`verify()` as lines: ok or WRONG, the file, the finding."""
+    """`verify()` as lines: ok or WRONG, the file, the finding.
+
+    Example:
+        >>> print(verify_text([Check("train.csv", False, "ends within a row")]))
+        WRONG    train.csv  ends within a row
+    """
     rows = [(check.ok, printable(check.subject), printable(check.finding)) for check in checks]
     width = max((len(subject) for _, subject, _ in rows), default=0)
     return "\n".join(

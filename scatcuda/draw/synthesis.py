@@ -19,7 +19,7 @@ def draw_synthesis(made: Synthesis, path: str | Path, title: str = "Made from st
     """The target and up to three fields; under them the descent, power spectra, histograms and how
     far each block is from the target's.
 
-    Raises: as :func:`scatcuda.draw.style.drawn`.
+    Raises: as ``scatcuda.draw.style.drawn``.
     """
     shown = [] if made.target is None else [("target", made.target.cpu())]
     shown += [(f"field {i + 1}", x.cpu()) for i, x in enumerate(made.x[:3])]
@@ -74,7 +74,7 @@ def draw_inversions(
 ) -> None:
     """A row for each original: itself, then up to three reconstructions ``(name, note, x)``.
 
-    Raises: as :func:`scatcuda.draw.style.drawn`.
+    Raises: as ``scatcuda.draw.style.drawn``.
     """
     with drawn(path, Sheet.size(len(rows))) as figure:
         sheet = Sheet(figure, title, note)

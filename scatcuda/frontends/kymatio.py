@@ -29,11 +29,22 @@ __all__ = ["Acceleration", "FallbackWarning", "accelerate", "backend1d", "backen
 
 
 class FallbackWarning(UserWarning):
-    """Under :func:`accelerate` Kymatio's own class was built, for the reason that it tells."""
+    """Under :func:`accelerate` Kymatio's own class was built, for the reason that it tells.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings(), accelerate():
+        ...     warnings.simplefilter("error", FallbackWarning)  # rather nothing than what is slow
+    """
 
 
 class Acceleration:
-    """What :func:`accelerate` has done, to be undone: by :meth:`undo`, or as a context manager."""
+    """What :func:`accelerate` has done, to be undone: by :meth:`undo`, or as a context manager.
+
+    Example:
+        >>> acceleration = accelerate()
+        >>> acceleration.undo()
+    """
 
     def undo(self) -> None:
         """Kymatio's classes build themselves again, unless another acceleration is in force. What

@@ -203,7 +203,12 @@ _threads = 0
 
 def get_num_threads() -> int:
     """Threads that a call may take: those set, else ``OMP_NUM_THREADS``, else as many as there are
-    processors for this process."""
+    processors for this process.
+
+    Example:
+        >>> get_num_threads() >= 1
+        True
+    """
     if _threads:
         return _threads
     told = os.environ.get("OMP_NUM_THREADS", "")
@@ -217,6 +222,12 @@ def set_num_threads(count: int) -> None:
     Args:
         count: from 1.
     Raises: TypeError, ValueError: it is no such number.
+    Example:
+        >>> before = get_num_threads()
+        >>> set_num_threads(1)
+        >>> get_num_threads()
+        1
+        >>> set_num_threads(before)
     """
     from ..arguments import integer
 

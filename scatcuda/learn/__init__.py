@@ -6,7 +6,7 @@ kept by `save` and `load`. PyTorch's users find modules, `Hybrid`, `alexnet`, `d
 `inception`, `resnet`, `ScalePyramid`, and `fit`, `predict`, `evaluate`, and the loss
 `ScatteringDistance`. The command ``scatcuda train`` is `run_experiment` with some `Options`;
 `scatcuda.learn.analysis` measures what depth (`separation`) and deformations (`stability`) do, and
-`explain`s what networks and classifiers see.
+`explain` shows what networks and classifiers see.
 
 Needs more than the transform: ``pip install scatcuda[learn]``.
 """

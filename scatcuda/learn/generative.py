@@ -335,7 +335,7 @@ def draw_generated(
     """Test images over what is made of their embeddings; images of noise over the training images
     nearest to them; and straight lines between embeddings.
 
-    Raises: as :func:`scatcuda.draw.style.drawn`.
+    Raises: as ``scatcuda.draw.style.drawn``.
     """
     columns = 8
     some = test[: 2 * columns]

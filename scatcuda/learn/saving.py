@@ -120,6 +120,14 @@ def load(path: str | os.PathLike[str]) -> Any:
         path: the file.
     Returns: the estimator or ``Pipeline``.
     Raises: DataError: the file is missing, damaged, or not one of these.
+    Example:
+        >>> import tempfile
+        >>> from scatcuda.learn import RidgeClassifier
+        >>> model = RidgeClassifier().fit([[0.0], [1.0], [3.0], [4.0]], [0, 0, 1, 1])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(model, f"{folder}/model.safetensors")
+        ...     load(f"{folder}/model.safetensors").predict([[0.5], [3.5]])
+        array([0, 1])
     """
     name = os.fspath(path)
     tensors, metadata = read_tensors(path)

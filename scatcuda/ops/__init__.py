@@ -3,10 +3,10 @@
 
 Each is one PyTorch operator ``torch.ops.scatcuda.X`` with native engines for CPU and CUDA, a fake
 kernel, a gradient, which is an operator itself, and a rule for ``vmap``. On any other device the
-plain-PyTorch twin in :mod:`scatcuda.reference` computes it; so it does ``lowpass`` on the CPU: two
-matrix products, which the BLAS does best. The twins also give the derivatives in forward mode, and
-those of the gradients. Beside them ``lay_out`` (:func:`laid_out`) prepares fixed filters for the
-CPU engine: it has none of these.
+plain-PyTorch twin in :mod:`scatcuda.ops.reference` computes it; so it does ``lowpass`` on the CPU:
+two matrix products, which the BLAS does best. The twins also give the derivatives in forward mode,
+and those of the gradients. Beside them ``lay_out`` (:func:`laid_out`) prepares fixed filters for
+the CPU engine: it has none of these.
 """
 
 from __future__ import annotations
@@ -27,6 +27,16 @@ from ..program.packing import Packed
 from ..program.plan import images_text
 from ..typing import Tier
 from . import autograd, reference
+
+__all__ = [
+    "filter_fold",
+    "laid_out",
+    "lowpass",
+    "modulus",
+    "reference",
+    "scattering",
+    "scattering2d",
+]
 
 _operators = torch.ops.scatcuda
 config.check_instructions()

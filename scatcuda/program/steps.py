@@ -20,7 +20,12 @@ PADDING = {"r": "reflect", "s": "symmetric", "z": "zeros", "p": "periodic"}
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis of the signal: its size, and how and by how much it is padded."""
+    """An axis of the signal: its size, and how and by how much it is padded.
+
+    Example:
+        >>> Axis(24, "p", 0, 8).padded, Axis(24, "p", 0, 8).text
+        (32, '24p0+8')
+    """
 
     size: int
     pad: str = ""  # a letter of PADDING, or none
@@ -38,7 +43,12 @@ class Axis:
 
 @dataclass(frozen=True)
 class Set:
-    """Filters side by side: how many, and the sides of the grid whose spectra they multiply."""
+    """Filters side by side: how many, and the sides of the grid whose spectra they multiply.
+
+    Example:
+        >>> Set(8, (40, 40)).text
+        'psi 8 40 40'
+    """
 
     count: int
     sides: tuple[int, ...]
@@ -56,7 +66,12 @@ def numbers_of(outputs: int, inputs: int, every: int) -> int:
 @dataclass(frozen=True)
 class Matrix:
     """A low-pass of one axis. With ``every`` each row is the one before it, turned by so much: of
-    them there is one, for signals of one axis."""
+    them there is one, for signals of one axis.
+
+    Example:
+        >>> Matrix(8, 40).numbers, Matrix(8, 40, every=5).numbers
+        (320, 75)
+    """
 
     outputs: int
     inputs: int
@@ -74,7 +89,12 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Wavelet:
-    """``rho(IDFT fold(U_hat psi))`` for all filters of a set."""
+    """``rho(IDFT fold(U_hat psi))`` for all filters of a set.
+
+    Example:
+        >>> Wavelet(source=X, set=0, fold=(1, 1)).words
+        ['x', '0', '/1', '/1', 'modulus']
+    """
 
     verb: ClassVar[str] = "wavelet"
     source: int
@@ -94,7 +114,12 @@ class Wavelet:
 class Group:
     """Planes gathered along an axis of their own, filtered there, every s-th kept. ``table`` has
     ``length`` entries for each group: a plane's number, ``~plane`` for its conjugate, None for
-    zero. With ``mean`` for rho a group and a filter make one plane, the mean of the moduli."""
+    zero. With ``mean`` for rho a group and a filter make one plane, the mean of the moduli.
+
+    Example:
+        >>> Group(sources=(0,), length=4, table=(0, 1, ~0, ~1), set=1).words
+        ['0', '1x4', '0,1,~0,~1', '1', '/1', 'modulus']
+    """
 
     verb: ClassVar[str] = "group"
     sources: tuple[int, ...]
@@ -118,7 +143,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Average:
-    """Low-pass ``matrices``, one an axis; or sums of ``powers``; or, with neither, the mean."""
+    """Low-pass ``matrices``, one an axis; or sums of ``powers``; or, with neither, the mean.
+
+    Example:
+        >>> Average(source=0, matrices=(0, 1), channel=1).words
+        ['0', 'by', '0', '1', 'at', '1']
+    """
 
     verb: ClassVar[str] = "average"
     source: int
@@ -141,7 +171,12 @@ class Average:
 class Pair:
     """Means over the points of ``U_a(u) conj U_b(u + shift)``; for every filter of ``weight``, the
     sums over its bins, the lowest ones of both grids, of their Fourier coefficients' products with
-    it, shifted by samples of the signal. Channels by pair, filter, shift and part."""
+    it, shifted by samples of the signal. Channels by pair, filter, shift and part.
+
+    Example:
+        >>> Pair(source=0, other=0, pairs=((0, 0), (0, 1))).words
+        ['0', '0', '0:0,0:1', 'at', '0']
+    """
 
     verb: ClassVar[str] = "pair"
     source: int
@@ -168,7 +203,12 @@ Step: TypeAlias = "Wavelet | Group | Average | Pair"
 
 @dataclass(frozen=True)
 class Planes:
-    """What a step makes, or the signal is."""
+    """What a step makes, or the signal is.
+
+    Example:
+        >>> Planes(grid=(40, 40), digits=(8,)).count
+        8
+    """
 
     grid: tuple[int, ...]
     digits: tuple[int, ...] = ()  # their ranges

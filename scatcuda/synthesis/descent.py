@@ -111,6 +111,11 @@ class Descent:
         history: of every iteration from 0, the start, ``"iteration"``, ``"loss"`` and, of several
             losses, ``"loss_0"``, ….
         seconds: the time it took.
+    Example:
+        >>> one = Loss(lambda x: x.mean(1), torch.tensor(1.0))
+        >>> found = descend(torch.zeros(2, 4), [one], steps=5)
+        >>> found.x.shape, found.history[0]["iteration"], found.history[0]["loss"]
+        (torch.Size([2, 4]), 0, 1.0)
     """
 
     x: Tensor
@@ -179,6 +184,10 @@ def descend(
         ValueError, TypeError: an argument is none of these.
         FloatingPointError: the loss of the start is not finite.
     Source: D. C. Liu and J. Nocedal, "On the limited memory BFGS method", 1989.
+    Example:
+        >>> one = Loss(lambda x: x.mean(1), torch.tensor(1.0))
+        >>> descend(torch.zeros(1, 3), [one]).x.round(decimals=3)
+        tensor([[1., 1., 1.]])
     """
     caller = "descend"
     if not isinstance(start, Tensor) or not start.is_floating_point():

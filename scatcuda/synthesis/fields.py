@@ -27,6 +27,10 @@ class Synthesis(Descent):
         target: the field whose statistics they were to have; None where only those are known.
         errors: of each block of statistics, relative to the target's, the L2 distance of the worst
             field; with ``ensemble`` of their mean.
+    Example:
+        >>> made = synthesise(torch.randn(16, 16), ScatteringCovariance((16, 16), J=2), steps=2)
+        >>> sorted(made.errors)
+        ['S1', 'S2', 'S3', 'S4', 'mean']
     """
 
     target: Tensor | None = None
@@ -179,7 +183,7 @@ def denoise(
     Args:
         observed: ``[*shape]``.
         noise: realisations ``[k, *shape]`` of what was added.
-        statistics, **how: as for :func:`synthesise`.
+        statistics, how: as for :func:`synthesise`.
     Source: B. Regaldo-Saint Blancard et al., "A new approach for the statistical denoising of
         Planck interstellar dust polarization data", A&A 2021; J.-M. Delouis et al., A&A 2022.
     Example:
@@ -230,7 +234,7 @@ def separate(
         first, second: examples ``[*shape]`` or ``[k, *shape]``, whose mean statistics are meant.
         init: the first ``u``; default half the mixture.
         weights: of the two losses.
-        statistics, **how: as for :func:`synthesise`.
+        statistics, how: as for :func:`synthesise`.
     Returns: ``x [1, *shape]`` is ``u``; ``mixture - x`` the other.
     Source: C. Auclair et al., "Separation of dust emission from the cosmic infrared background in
         Herschel observations with wavelet phase harmonics", A&A 2024.

@@ -21,6 +21,12 @@ class Inversion(Descent):
 
     Attributes:
         error: ``|S x - S| / |S|`` of the worst signal.
+    Example:
+        >>> from scatcuda import Scattering1D
+        >>> scattering = Scattering1D(J=3, shape=256)
+        >>> found = invert(scattering(torch.randn(256)), scattering, steps=5)
+        >>> found.x.shape, found.error < 1
+        (torch.Size([1, 256]), True)
     """
 
     error: float = math.inf

@@ -29,7 +29,23 @@ _BLOCK = 4096  # files
 
 class Source(Protocol):
     """Where the bytes of an encoded file come from. Both methods may run in several threads, and
-    raise a `DataError` that starts with the name."""
+    raise a `DataError` that starts with the name.
+
+    Example:
+        >>> import io
+        >>> from PIL import Image
+        >>> from scatcuda.data import Images
+        >>> class Drawn:
+        ...     name = "red square"
+        ...     def read(self):
+        ...         file = io.BytesIO()
+        ...         Image.new("RGB", (8, 8), "red").save(file, "PNG")
+        ...         return file.getvalue()
+        ...     def state(self):
+        ...         return 0, 0, 0
+        >>> Images([Drawn()], size=8)[:].shape
+        torch.Size([1, 3, 8, 8])
+    """
 
     @property
     def name(self) -> str:

@@ -53,7 +53,7 @@ def folder_dataset(
     aside for testing. Images that are in no directories are unlabelled: all are training images,
     of label -1, and there are no classes.
 
-    What is hidden is passed over, links are followed, and so on: `scatcuda.data.folders.tree` has
+    What is hidden is passed over, links are followed, and so on: ``scatcuda.data.folders.tree`` has
     the rule. `Dataset.passed` counts what was passed over. What cannot be read stops; with
     ``on_error="skip"`` every image is decoded once to see which cannot be, they are left out, and
     `Dataset.skipped` lists them with the reasons.

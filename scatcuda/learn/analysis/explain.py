@@ -98,7 +98,7 @@ def maximise(
         levels: the darkest and the brightest pixel there may be.
         seed: of the noise.
         device: where the images are.
-        steps, **how: as :func:`scatcuda.synthesis.descend` takes them.
+        steps, how: as :func:`scatcuda.synthesis.descend` takes them.
     Returns: the descent; ``x`` are the images.
     Raises: ValueError, TypeError: an argument is none of these, or ``score`` gives another shape.
     Example:
@@ -317,7 +317,7 @@ def draw_contributions(why: Contributions, x: Tensor, path: str | Path) -> None:
     """The image; where, at which scales and angles, and at which pairs of scales it speaks for the
     class (blue) or against it (red).
 
-    Raises: as :func:`scatcuda.draw.style.drawn`.
+    Raises: as ``scatcuda.draw.style.drawn``.
     """
     with drawn(path, Sheet.size(1)) as figure:
         note = f"score {why.score:.3g}, {why.base:.3g} of it for the mean image"

@@ -2,11 +2,11 @@
 
 An image is moved by ``g_t``: shifted by ``t`` pixels, turned by ``t`` degrees, enlarged, made
 brighter. Where a layer follows, ``Φ(g_t x) - Φ(x) ≈ t D(x)``, a linear classifier can be made blind
-to the change: it need but be orthogonal to the ``D(x)``. With the slope of least squares,
+to the change: it need but be orthogonal to the ``D(x)``. With the slope of least squares ::
 
     D(x) = Σ_t t Δ_t / Σ_t t²,   Δ_t = Φ(g_t x) - Φ(x),
 
-the weak derivative of the layer along the change, the share of the change that is linear is
+the weak derivative of the layer along the change, the share of the change that is linear is ::
 
     Σ_x Σ_t |t D(x)|² / Σ_x Σ_t |Δ_t|²    from 0 to 1,
 

@@ -1,7 +1,7 @@
 """Separation with depth: how well each layer of a representation tells the classes apart.
 
 Of pixels, of the orders of scattering ``S_0``, ``S_≤1``, ``S_≤2``, … and of the layers of a network
-three numbers are taken. With ``z`` the standardised features of a layer:
+three numbers are taken. With ``z`` the standardised features of a layer::
 
     linear probe         accuracy of a ridge classifier, its penalty chosen by leave-one-out
     nearest neighbour    accuracy of the label of the closest training image

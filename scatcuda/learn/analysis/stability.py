@@ -1,4 +1,4 @@
-"""Stability: how far a representation moves when an image is shifted, deformed, turned or enlarged.
+"""Stability: how far a representation moves when an image is shifted, deformed, turned, enlarged::
 
     |Φ x_τ - Φ x| / |Φ x|,   x_τ(u) = x(u - τ(u)),
 
@@ -154,7 +154,7 @@ def shift(x: Tensor, length: float, angles: Tensor) -> Tensor:
 
 
 def random_field(n: int, shape: Sequence[int], random: torch.Generator) -> Tensor:
-    """Smooth periodic displacements with ``|∇τ|_∞ = 1``: a few low frequencies, random amplitudes.
+    """Smooth periodic displacements with ``|∇τ|_∞ = 1``: a few low frequencies, random amplitudes::
 
         τ(u) = Σ_k a_k cos(2π k.u / M) + b_k sin(2π k.u / M),   |k| ≤ 2
 

@@ -133,6 +133,13 @@ def evaluate_run(
             code imported.
     Raises: ValueError, DataError: there is no such run or model, or the data do not fit it: test
         images are of a class that the model does not know.
+    Example:
+        >>> import tempfile
+        >>> from scatcuda.learn import Options, run_experiment
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     cells = run_experiment(Options(data="digits", n=(100,)), folder)
+        ...     evaluate_run(folder).accuracy == cells[0].accuracy
+        True
     """
     n = None if n is None else checked_n(n)
     seed = None if seed is None else checked_seed(seed)
