@@ -23,6 +23,7 @@ from torch import Tensor
 import scatcuda
 from scatcuda.data import DataError, digits_dataset, idx_dataset, subset
 from scatcuda.draw.figure import draw
+from scatcuda.terminal import Bar, progress_is, wanted
 
 _J, _L = 2, 8
 _BATCH = 128
@@ -36,7 +37,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the demonstration; return 0, or 1 after one sentence on stderr."""
     args = _arguments(argv)
     try:
-        _run(args)
+        with progress_is(wanted(args.progress)):
+            _run(args)
     except (DataError, ImportError, OSError) as error:
         print(f"scatcuda.demo: {error}", file=sys.stderr)
         return 1
@@ -59,6 +61,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     option("--threads", type=_integer(1, 1024), metavar="N", help="default: PyTorch's choice")
     option("--seed", type=_integer(0, 2**32 - 1), default=0, metavar="S",
            help="decides which images are for training (default: %(default)s)")  # fmt: skip
+    option("--progress", action=argparse.BooleanOptionalAction, default=None,
+           help="a bar on stderr (default: if it is a terminal and tqdm is installed)")  # fmt: skip
     args = parser.parse_args(argv)
     if args.output.suffix.lower() != ".png":
         parser.error(f"--output: expected a name that ends in .png, got {args.output}")
@@ -158,11 +162,13 @@ def _scatter(scattering: scatcuda.Scattering2D, x: Tensor) -> tuple[Tensor, floa
     scattering(x[:_BATCH])  # the first call also fills caches: not timed
     features = torch.empty(len(x), *scattering.output_shape)
     rates = []
-    for batch, place in zip(x.split(_BATCH), features.split(_BATCH), strict=True):
-        start = time.perf_counter()
-        coefficients = scattering(batch)
-        rates.append(len(batch) / (time.perf_counter() - start))
-        place.copy_(coefficients)
+    with Bar(len(x), "image") as bar:
+        for batch, place in zip(x.split(_BATCH), features.split(_BATCH), strict=True):
+            start = time.perf_counter()
+            coefficients = scattering(batch)
+            rates.append(len(batch) / (time.perf_counter() - start))
+            place.copy_(coefficients)
+            bar.update(len(batch))
     return features, statistics.median(rates), len(rates)
 
 

@@ -347,3 +347,15 @@ def test_a_program_of_ones_own_has_no_bars_unasked(monkeypatch):
     with a_terminal(monkeypatch) as came:
         ScatteringTransformer(1, pool="mean").fit_transform(np.ones((3, 8, 8)))
     assert came == []
+
+
+def test_the_demonstration_has_a_bar_too(tmp_path, monkeypatch, capsys):
+    from scatcuda import demo
+
+    given = ["--output", str(tmp_path / "demo.png")]
+    monkeypatch.setattr(demo, "_ridge_accuracy", lambda *given: 0.5)
+    with a_terminal(monkeypatch) as came:
+        assert demo.main(given) == 0
+    assert ESTIMATE.search("".join(came))
+    assert demo.main(given) == 0
+    assert capsys.readouterr().err == ""
