@@ -40,7 +40,11 @@ shade(axes[2, 0], (second / second.max()).sqrt(), "nearest")
 axes[2, 0].set_title("order 2")
 for scale in range(J):
     first = S[torch.from_numpy((order == 1) & (j[:, 0] == scale))]
-    maps = {"vertical edges": first[0], "horizontal edges": first[L // 2], "all angles": first.mean(0)}
+    maps = {
+        "vertical edges": first[0],
+        "horizontal edges": first[L // 2],
+        "all angles": first.mean(0),
+    }
     for axis, (name, values) in zip(axes[scale, 1:], maps.items(), strict=True):
         shade(axis, (values / values.max()).sqrt(), "nearest")
         axis.set_title(name if scale == 0 else "")
@@ -52,8 +56,8 @@ for axis in axes.flat:
 # How much there is of each order
 # -------------------------------
 #
-# With filters that keep all the energy, ``filters="tight"``, what an order does not keep goes to the
-# next one. The share of each path's scales is a bar. Paths whose scales do not increase have
+# With filters that keep all the energy, ``filters="tight"``, what an order does not keep goes to
+# the next one. The share of each path's scales is a bar. Paths whose scales do not increase have
 # next to nothing, and are not computed.
 
 tight = Scattering2D(J, image.shape, L, filters="tight")(image)

@@ -40,8 +40,7 @@ fine = Scattering1D(9, N, 12, T=0, max_order=1, out_type="list")
 figure, axes = plt.subplots(2, 2, figsize=(9, 5.6), layout="constrained", width_ratios=[1.7, 1])
 for (name, x), (left, right) in zip(sounds.items(), axes, strict=True):
     rows = [
-        torch.nn.functional.interpolate(path["coef"][None, None], 800)[0, 0]
-        for path in fine(x)[1:]
+        torch.nn.functional.interpolate(path["coef"][None, None], 800)[0, 0] for path in fine(x)[1:]
     ]
     scalogram = torch.stack(rows)
     shade(left, scalogram / scalogram.max(), "nearest", extent=(0, 1, len(rows), 0))
@@ -55,7 +54,8 @@ for (name, x), (left, right) in zip(sounds.items(), axes, strict=True):
     right.spines[["top", "right", "bottom"]].set_visible(False)
 
 # %%
-# Scattering of each band alone sees the two as nearly one. The relative distance between the sounds:
+# Scattering of each band alone sees the two as nearly one. The relative distance between the
+# sounds:
 
 separate = Scattering1D(9, N, 12, T="global", padding="zeros")
 for name, transform in (("separable", separate), ("joint", joint)):
