@@ -37,7 +37,8 @@ axes.set_title(f"Real part of {J} × {L} wavelets, and the low-pass")
 # half of its largest, on the right the Littlewood–Paley sum
 #
 # .. math:: A(\omega) = |\hat\phi(\omega)|^2
-#    + \tfrac12 \sum_{j, \theta} |\hat\psi_{j, \theta}(\omega)|^2 + |\hat\psi_{j, \theta}(-\omega)|^2,
+#    + \tfrac12 \sum_{j, \theta} |\hat\psi_{j, \theta}(\omega)|^2
+#    + |\hat\psi_{j, \theta}(-\omega)|^2,
 #
 # the share of the energy that is kept at each frequency. Where it is 1 everywhere the filters are
 # a tight frame: ``filters="tight"`` asks for wavelets that were divided by the root of the sum.

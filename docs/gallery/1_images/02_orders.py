@@ -56,8 +56,8 @@ for axis in axes.flat:
 # How much there is of each order
 # -------------------------------
 #
-# With filters that keep all the energy, ``filters="tight"``, what an order does not keep goes to the
-# next one. The share of each path's scales is a bar. Paths whose scales do not increase have
+# With filters that keep all the energy, ``filters="tight"``, what an order does not keep goes to
+# the next one. The share of each path's scales is a bar. Paths whose scales do not increase have
 # next to nothing, and are not computed.
 
 tight = Scattering2D(J, image.shape, L, filters="tight")(image)

@@ -2,9 +2,9 @@
 Rotations: along angles, too
 ============================
 
-Turn a texture, and its plain scattering coefficients wander from angle to angle. Averaging them over
-angles forgets how the angles lie to each other. Roto-translation scattering filters along angles
-with wavelets of their own: it is as still, and forgets less.
+Turn a texture, and its plain scattering coefficients wander from angle to angle. Averaging them
+over angles forgets how the angles lie to each other. Roto-translation scattering filters along
+angles with wavelets of their own: it is as still, and forgets less.
 """
 
 import matplotlib.pyplot as plt

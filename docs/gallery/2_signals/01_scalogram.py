@@ -3,8 +3,8 @@ A sound, its scalogram and its coefficients
 ===========================================
 
 A chirp, a tone that trembles, and clicks: the scalogram has the moduli of their wavelet
-coefficients, time to the right and frequency upwards. The first order of scattering averages it over
-time; the second tells how fast each band trembled.
+coefficients, time to the right and frequency upwards. The first order of scattering averages it
+over time; the second tells how fast each band trembled.
 """
 
 import math
@@ -29,7 +29,8 @@ x[(torch.tensor([0.2, 0.4, 0.6, 0.8]) * rate).long()] += 3.0
 N = len(x)
 
 # %%
-# ``T=0`` does not average: with ``out_type="list"`` each path has as many samples as its band needs.
+# ``T=0`` does not average: with ``out_type="list"`` each path has as many samples as its band
+# needs.
 
 J, Q = 10, 12
 fine = Scattering1D(J, N, Q, T=0, max_order=1, out_type="list")

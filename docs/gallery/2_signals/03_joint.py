@@ -54,7 +54,8 @@ for (name, x), (left, right) in zip(sounds.items(), axes, strict=True):
     right.spines[["top", "right", "bottom"]].set_visible(False)
 
 # %%
-# Scattering of each band alone sees the two as nearly one. The relative distance between the sounds:
+# Scattering of each band alone sees the two as nearly one. The relative distance between the
+# sounds:
 
 separate = Scattering1D(9, N, 12, T="global", padding="zeros")
 for name, transform in (("separable", separate), ("joint", joint)):

@@ -3,8 +3,8 @@ A texture from its statistics
 =============================
 
 :class:`~scatcuda.ScatteringCovariance` keeps how wavelet coefficients of a field and their moduli
-vary together. :func:`~scatcuda.synthesis.synthesise` makes another field with the same numbers, from
-noise of the same power spectrum, which alone makes no texture.
+vary together. :func:`~scatcuda.synthesis.synthesise` makes another field with the same numbers,
+from noise of the same power spectrum, which alone makes no texture.
 """
 
 import matplotlib.pyplot as plt
@@ -38,7 +38,9 @@ for row, (name, found) in zip(axes, made.items(), strict=True):
         axis.imshow(x, cmap="gray", vmin=low, vmax=high)
         axis.set(xticks=[], yticks=[])
     row[0].set_ylabel(name)
-for axis, name in zip(axes[0], ("photograph", "same power spectrum", "same covariances"), strict=True):
+for axis, name in zip(
+    axes[0], ("photograph", "same power spectrum", "same covariances"), strict=True
+):
     axis.set_title(name)
 plt.show()
 

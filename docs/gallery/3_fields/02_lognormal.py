@@ -2,9 +2,9 @@
 Same power spectrum, other statistics
 =====================================
 
-A log-normal field, a caricature of how matter is spread in the universe, and a Gaussian one with the
-same power spectrum look nothing alike. The power spectrum cannot tell them apart; the scattering
-covariances can, and say what the difference is.
+A log-normal field, a caricature of how matter is spread in the universe, and a Gaussian one with
+the same power spectrum look nothing alike. The power spectrum cannot tell them apart; the
+scattering covariances can, and say what the difference is.
 """
 
 import matplotlib.pyplot as plt
@@ -58,7 +58,9 @@ for name, (x, colour) in sets.items():
     band(spectra, np.arange(1, N // 2 + 1), power_spectrum(x)[:, 1:], colour, name)
     blocks = covariance.statistics(x)
     S1 = blocks["S1"]
-    band(sparsity, np.arange(S1.shape[1]), S1.reshape(16, S1.shape[1], -1).mean(2) ** 2, colour, name)
+    band(
+        sparsity, np.arange(S1.shape[1]), S1.reshape(16, S1.shape[1], -1).mean(2) ** 2, colour, name
+    )
     pairs = np.array([(a, b) for a in range(6) for b in range(a, 6)])
     S3 = blocks["S3"].abs().flatten(2).mean(2)
     apart = pairs[:, 1] - pairs[:, 0]

@@ -17,18 +17,19 @@ from scatcuda.synthesis import denoise, power_spectrum
 plt.rcParams.update(STYLE)
 
 # %%
-# Filaments: where a smooth random field is near zero. Then noise of as much power.
+# Filaments: where a smooth random field is near zero. Then noise. Of it we have other realisations.
+# Few steps do: the longer the descent, the more the field learns of these realisations.
 
 N = 128
 random = torch.Generator().manual_seed(1)
 k = (torch.fft.fftfreq(N)[:, None].square() + torch.fft.fftfreq(N).square()).sqrt() * N
 white = torch.randn(N, N, generator=random)
-smooth = torch.fft.ifft2(torch.fft.fft2(white) * torch.exp(-((k / 7) ** 2))).real
-clean = torch.exp(-((smooth / smooth.std() / 0.25) ** 2))
-noise = 0.35 * torch.randn(9, N, N, generator=random)
+smooth = torch.fft.ifft2(torch.fft.fft2(white) * torch.exp(-((k / 5) ** 2))).real
+clean = torch.exp(-((smooth / smooth.std() / 0.4) ** 2))
+noise = 0.25 * torch.randn(25, N, N, generator=random)
 observed = clean + noise[0]
 
-found = denoise(observed, noise[1:], ScatteringCovariance((N, N), J=5, L=4), steps=40)
+found = denoise(observed, noise[1:], ScatteringCovariance((N, N), J=5, L=4), steps=12)
 
 # %%
 # A Wiener filter, which knows both power spectra exactly, for comparison:
@@ -51,7 +52,9 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained
 colours = {"truth": GREY, "observed": "#d08a2e", "denoised": BLUE, "Wiener filter": RUST}
 for name, x in shown.items():
     left.loglog(power_spectrum(x)[1:], color=colours[name], linewidth=2, label=name)
-    right.hist(x.flatten(), 60, range=(-0.6, 1.6), histtype="step", color=colours[name], linewidth=1.5)
+    right.hist(
+        x.flatten(), 60, range=(-0.6, 1.6), histtype="step", color=colours[name], linewidth=1.5
+    )
 left.set(title="Power spectrum", xlabel="wavenumber")
 left.legend(frameon=False)
 right.set(title="Pixels", yticks=[])

@@ -16,9 +16,10 @@ from scatcuda.synthesis import separate
 plt.rcParams.update(STYLE)
 
 # %%
-# Threads of one direction, and grains; two of each, the second an example that is not in the mixture.
+# Threads of one direction, and grains, each with a little noise; two of each, the second an example
+# that is not in the mixture.
 
-N = 128
+N = 96
 random = torch.Generator().manual_seed(0)
 kx, ky = torch.fft.fftfreq(N) * N, torch.fft.fftfreq(N)[:, None] * N
 
@@ -30,15 +31,16 @@ def field(window):
 
 
 along, across = (kx + ky) / 2**0.5, (kx - ky) / 2**0.5
-threads = field(torch.exp(-((along.abs() - 12) ** 2) / 18 - across**2 / 4))
+threads = field(torch.exp(-((along.abs() - 9) ** 2) / 40 - across**2 / 8))
+threads += 0.1 * torch.randn(2, N, N, generator=random)
 grains = field(torch.exp(-(kx**2 + ky**2) / 200))
 grains = torch.relu(grains - 1.2)  # its peaks
 grains = (grains - grains.mean()) / grains.std()
+grains += 0.1 * torch.randn(2, N, N, generator=random)
 mixture = threads[0] + grains[0]
 
-found = separate(
-    mixture, threads[1], grains[1], ScatteringCovariance((N, N), J=5, L=4), steps=100
-)
+covariance = ScatteringCovariance((N, N), J=4, L=4)
+found = separate(mixture, threads[1], grains[1], covariance, steps=120)
 u = found.x[0]
 
 # %%
@@ -46,7 +48,8 @@ u = found.x[0]
 
 shown = (
     ("mixture", mixture), ("threads", threads[0]), ("grains", grains[0]),
-    ("an example of each, added", threads[1] + grains[1]), ("found", u), ("found", mixture - u),
+    ("the examples, added", threads[1] + grains[1]), ("threads, found", u),
+    ("grains, found", mixture - u),
 )  # fmt: skip
 figure, axes = plt.subplots(2, 3, figsize=(9, 6.4), layout="constrained")
 for axis, (name, x) in zip(axes.flat, shown, strict=True):

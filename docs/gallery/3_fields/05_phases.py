@@ -2,10 +2,10 @@
 Phases that go together
 =======================
 
-Along a filament or an edge the wavelet coefficients of all scales are in phase. Two scales have other
-frequencies, so that their product averages to nothing; multiply the phase of the slower by
-:math:`2^{j_2 - j_1}`, and it does not. :class:`~scatcuda.WaveletPhaseHarmonics` has such covariances,
-also of places that are shifted against each other.
+Along a filament or an edge the wavelet coefficients of all scales are in phase. Two scales have
+other frequencies, so that their product averages to nothing; multiply the phase of the slower by
+:math:`2^{j_2 - j_1}`, and it does not. :class:`~scatcuda.WaveletPhaseHarmonics` has such
+covariances, also of places that are shifted against each other.
 """
 
 import matplotlib.pyplot as plt
@@ -25,7 +25,9 @@ plt.rcParams.update(STYLE)
 N = 256
 random = torch.Generator().manual_seed(2)
 points = torch.rand(90, 2, generator=random) * N
-grid = torch.stack(torch.meshgrid(torch.arange(N), torch.arange(N), indexing="ij"), -1).reshape(-1, 2)
+grid = torch.stack(torch.meshgrid(torch.arange(N), torch.arange(N), indexing="ij"), -1).reshape(
+    -1, 2
+)
 away = (grid[:, None] - points).abs()
 away = torch.minimum(away, N - away).norm(dim=-1).sort(dim=1).values  # periodic
 cells = torch.exp(-(((away[:, 1] - away[:, 0]) / 3) ** 2)).view(N, N)
@@ -38,9 +40,9 @@ moments = {name: wph(x).abs() for name, x in fields.items()}
 
 # %%
 # Below left, the covariances of two scales in phase, ``"Cphase"``, by how many octaves they are
-# apart. Right, those of moduli, ``"S00"``, of the finest scale as a function of the shift: walls are
-# long, so that where there is one there is another a little further. Both are correlations, 1 of a
-# plane with itself; in noise there is little of either.
+# apart. Right, those of moduli, ``"S00"``, of the finest scale as a function of the shift: walls
+# are long, so that where there is one there is another a little further. Both are correlations, 1
+# of a plane with itself; in noise there is little of either.
 
 figure = plt.figure(figsize=(9, 7.6), layout="constrained")
 upper, lower = figure.subfigures(2, 1, height_ratios=[1.35, 1])
@@ -56,12 +58,18 @@ for (name, found), colour in zip(moments.items(), (BLUE, RUST), strict=True):
     phase = (kind == "Cphase") & same & (meta["n"] == 0)
     octaves = range(1, 5)
     heights = [float(found[torch.from_numpy(phase & (away == d))].mean()) for d in octaves]
-    left.bar([d + 0.2 * (1 if colour == RUST else -1) for d in octaves], heights, 0.36, color=colour)
+    left.bar(
+        [d + 0.2 * (1 if colour == RUST else -1) for d in octaves], heights, 0.36, color=colour
+    )
     shifted = (kind == "S00") & (meta["j1"] == 0) & (meta["n"] > 0)
-    values = [float(found[torch.from_numpy(shifted & (meta["n"] == n))].mean()) for n in range(1, 5)]
+    values = [
+        float(found[torch.from_numpy(shifted & (meta["n"] == n))].mean()) for n in range(1, 5)
+    ]
     lengths = [far[shifted & (meta["n"] == n)].mean() for n in range(1, 5)]
     right.plot(lengths, values, "o-", color=colour, linewidth=2, label=name)
-left.set(title="Phases of two scales", xlabel="octaves apart", ylabel="correlation", xticks=[*octaves])
+left.set(
+    title="Phases of two scales", xlabel="octaves apart", ylabel="correlation", xticks=[*octaves]
+)
 right.set(title="Moduli of the finest scale", xlabel="shift, pixels", xscale="log", ylim=(0, None))
 right.set_xticks([2, 4, 8, 16], ["2", "4", "8", "16"])
 right.minorticks_off()

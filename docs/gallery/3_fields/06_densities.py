@@ -2,9 +2,9 @@
 Densities that turn in space
 ============================
 
-:class:`~scatcuda.HarmonicScattering3D` filters densities with solid harmonics of several degrees and
-takes the norm over each degree: whichever way a molecule is turned, its coefficients are the same.
-Molecules of other shapes have others.
+:class:`~scatcuda.HarmonicScattering3D` filters densities with solid harmonics of several degrees
+and takes the norm over each degree: whichever way a molecule is turned, its coefficients are the
+same. Molecules of other shapes have others.
 """
 
 import matplotlib.pyplot as plt
@@ -66,7 +66,9 @@ axis = right.subplots()
 for row, (name, colour) in enumerate(zip(SHAPES, COLOURS, strict=False)):
     x, y = places[8 * row : 8 * row + 8].T
     axis.scatter(x, y, marker="x", s=70, color=colour)
-    axis.annotate(name, (x[0], y[0]), (0, 10), textcoords="offset points", ha="center", color=colour)
+    axis.annotate(
+        name, (x[0], y[0]), (0, 10), textcoords="offset points", ha="center", color=colour
+    )
 axis.margins(0.2)
 axis.set(title="Eight turns of each", xlabel="first component", ylabel="second component")
 axis.set(xticks=[], yticks=[])

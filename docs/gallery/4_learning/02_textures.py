@@ -55,7 +55,9 @@ places = np.arange(len(found))
 figure, axis = plt.subplots(figsize=(8, 3), layout="constrained")
 for shift, which, colour in ((-0.19, 0, PALE), (0.19, 1, BLUE)):
     heights = [pair[which] for pair in found.values()]
-    bars = axis.barh(places + shift, heights, 0.34, color=colour, label=("upright", "turned")[which])
+    bars = axis.barh(
+        places + shift, heights, 0.34, color=colour, label=("upright", "turned")[which]
+    )
     axis.bar_label(bars, fmt="%.1f", padding=4, color=GREY, fontsize=10)
 axis.set_yticks(places, list(found))
 axis.invert_yaxis()

@@ -2,9 +2,9 @@
 Wavelets of your own
 ====================
 
-Any filters do that are real in Fourier: a :class:`~scatcuda.banks.FilterBank` of them goes where the
-name of a built-in bank does. Here are steerable wavelets, bumps on a ring of frequencies times a
-power of a cosine, cut so that together with the low-pass they keep all the energy.
+Any filters do that are real in Fourier: a :class:`~scatcuda.banks.FilterBank` of them goes where
+the name of a built-in bank does. Here are steerable wavelets, bumps on a ring of frequencies times
+a power of a cosine, cut so that together with the low-pass they keep all the energy.
 """
 
 import matplotlib.pyplot as plt
@@ -30,6 +30,7 @@ image = torch.from_numpy(data.coins()[40:296, :256] / 255).float()
 M, N = padded_shape(image.shape, J)
 wy = 2 * torch.pi * torch.fft.fftfreq(M, dtype=torch.float64)[:, None]
 wx = 2 * torch.pi * torch.fft.fftfreq(N, dtype=torch.float64)
+wy[M // 2] = torch.pi  # the highest frequency is its own mirror image: count it as positive
 radius, angle = torch.hypot(wy, wx).clamp(min=1e-9), torch.atan2(wy, wx)
 
 phi = torch.exp(-(radius**2) * (0.8 * 2 ** (J - 1)) ** 2 / 2)
@@ -38,7 +39,7 @@ for j in range(J):
     octaves = torch.log2(radius / (0.75 * torch.pi / 2**j))
     if j == 0:
         octaves = octaves.clamp(max=0)  # up to the corners
-    ring = torch.exp(-(octaves**2) / 0.5)
+    ring = torch.exp(-(octaves**2))
     for theta in range(L):
         turned = torch.cos(angle - torch.pi * theta / L)
         bumps.append(ring * turned.clamp(min=0) ** (L - 1))
@@ -46,7 +47,7 @@ psi = torch.stack(bumps).view(J, L, M, N)
 
 mirrored = psi.flip(2, 3).roll((1, 1), (2, 3))
 have = (psi**2 + mirrored**2).sum((0, 1)) / 2
-psi = psi * ((1 - phi**2).clamp(min=0) / have.clamp(min=1e-12)).sqrt()
+psi = psi * ((1 - phi**2).clamp(min=0) / have.clamp(min=1e-30)).sqrt()
 bank = FilterBank(psi=psi, phi=phi)
 print("bounds of the frame: {:.4f}, {:.4f}".format(*frame_bounds(bank)))
 

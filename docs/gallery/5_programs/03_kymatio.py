@@ -62,7 +62,7 @@ figure, axis = plt.subplots(figsize=(8, 3.6), layout="constrained")
 for row, name in enumerate(before):
     times = [1e3 * before[name], 1e3 * after[name]]
     bars = axis.barh([row - 0.19, row + 0.19], times, 0.34, color=[GREY, BLUE])
-    axis.bar_label(bars, fmt="%.2g", padding=4, color=GREY)
+    axis.bar_label(bars, fmt="%.1f", padding=4, color=GREY)
 axis.set_yticks(range(len(before)), list(before))
 axis.invert_yaxis()
 axis.set(xscale="log", xlabel="milliseconds a call")
