@@ -3,7 +3,8 @@
     {"image": n images, "label": …}  ->  {"features": [n, d], "error": [n], "label": …}
 
 Ray Data's ``map_batches``, ``datasets``' ``map(batched=True)``, Dask's ``map_partitions`` and
-``map_blocks`` take a `ScatteringMapper` as it is, Spark's ``mapInPandas`` its `over`. What travels are the arguments; filters are made where the work is, at the first batch.
+``map_blocks`` take a `ScatteringMapper` as it is, Spark's ``mapInPandas`` its `over`. What travels
+are the arguments; filters are made where the work is, at the first batch.
 """
 
 from __future__ import annotations
