@@ -274,7 +274,7 @@ def lost(side: int = 320) -> str:
         from skimage import data
 
         images["camera"] = torch.from_numpy(data.camera()[:side, :side] / 255).float()
-    widths = (1, 2, 3, 4, 5, 6, 8, 12)
+    widths = (1, 2, 3, 4, 5, 6, 8, 10, 12)
     lines = [f"{'':14}" + "".join(f"{width:>10}" for width in widths) + "   halo(), default"]
     for name, x in images.items():
         for J in (2, 3, 4):
