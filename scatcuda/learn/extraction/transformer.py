@@ -217,7 +217,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         """Features ``[n, d]`` of the images ``X``, in ``dtype``."""
         check_is_fitted(self)
         images = self._images(X)
-        with Bar(len(images), NOUNS[self._rank][0]) as bar:
+        with Bar(len(images), NOUNS[self.rank][0]) as bar:
             rows = self._features(images, 0, len(images), bar.update)
         return rows if isinstance(X, Tensor) else rows.numpy()
 
