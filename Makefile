@@ -92,7 +92,7 @@ SPHINX := $(BIN)/python -m sphinx -W --keep-going -d build/doctrees
 # A link's check takes the network, the rest of it none.
 docs: $(VENV)/.built-docs
 	$(SPHINX) -b html docs build/docs
-	$(BIN)/python -m pytest -q -p no:cacheprovider tests/test_docs.py tests/test_readme.py
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 -q tests/test_docs.py tests/test_readme.py
 	$(if $(ONLINE),$(SPHINX) -b linkcheck docs build/links)
 
 lint: $(VENV)/.lint

@@ -7,7 +7,6 @@ MathML, fonts are the reader's own. How docstrings of this project become pages 
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -68,11 +67,6 @@ autodoc_type_aliases = {
     name: f"scatcuda.typing.{name}" for name in scatcuda.typing.__all__ if name[0].isupper()
 }
 
-# A front end that is not there has no page.
-for _name in ("numpy", "jax", "sklearn"):
-    if importlib.util.find_spec(f"scatcuda.{_name}") is None:
-        exclude_patterns.append(f"api/{_name}.md")
-
 # What is not scatcuda's is linked to with ONLINE=1 alone; the rest are names that only annotations
 # know, and of C and C++ the types of the languages.
 nitpick_ignore_regex = [
@@ -102,7 +96,6 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_gallery",
     "filename_pattern": r"\.py$",
     "abort_on_example_error": True,
-    "plot_gallery": True,
     "download_all_examples": False,
     "image_scrapers": ("matplotlib",),
     "matplotlib_animations": False,
@@ -114,7 +107,9 @@ sphinx_gallery_conf = {
     "doc_module": "scatcuda",
     "backreferences_dir": None,
 }
-suppress_warnings = ["config.cache"]  # sphinx-gallery's settings are not all picklable
+# Settings of sphinx-gallery are not all picklable; short names in annotations, as Transform, are in
+# several modules.
+suppress_warnings = ["config.cache", "ref.python"]
 
 # --- how it looks -----------------------------------------------------------------------------
 

@@ -15,6 +15,13 @@ none itself. XLA gathers arrays that are sharded, unless ``jax.shard_map`` is to
 (16, 3, 81, 8, 8)
 >>> jax.grad(lambda x: scattering(x).sum())(images).shape
 (16, 3, 32, 32)
+>>> from scatcuda.jax import HarmonicScattering3D, RotoTranslationScattering2D, Scattering1D
+>>> Scattering1D(J=4, shape=256)(jnp.zeros((2, 256))).shape
+(2, 13, 16)
+>>> RotoTranslationScattering2D(2, (16, 16), pool="mean").input_shape
+(16, 16)
+>>> HarmonicScattering3D(J=1, shape=(8, 8, 8), L=1).input_shape
+(8, 8, 8)
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
-import importlib.util
 import inspect
 import re
 import sys
@@ -22,12 +21,10 @@ PAGES = [
     page for page in sorted(DOCS.rglob("*.md")) if not {"gallery", "auto_gallery"} & {*page.parts}
 ]
 MODULES = [
-    "scatcuda", "scatcuda.banks", "scatcuda.config", "scatcuda.data", "scatcuda.kymatio",
-    "scatcuda.learn", "scatcuda.ops", "scatcuda.program", "scatcuda.synthesis", "scatcuda.typing",
+    "scatcuda", "scatcuda.banks", "scatcuda.config", "scatcuda.data", "scatcuda.jax",
+    "scatcuda.kymatio", "scatcuda.learn", "scatcuda.numpy", "scatcuda.ops", "scatcuda.program",
+    "scatcuda.scale", "scatcuda.sklearn", "scatcuda.synthesis", "scatcuda.typing",
 ]  # fmt: skip
-# Front ends are public where they are: what needs a package that is missing here is skipped.
-FRONTS = ("scatcuda.numpy", "scatcuda.jax", "scatcuda.sklearn")
-MODULES += [name for name in FRONTS if importlib.util.find_spec(name)]
 
 
 def name_of(page: Path) -> str:

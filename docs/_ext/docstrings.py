@@ -54,7 +54,10 @@ def _process(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: l
     if what in ("attribute", "data", "property"):
         lines.insert(0, "")  # or napoleon takes what is before a colon for a type
     if what == "module" and hasattr(obj, "__all__"):
-        public = [word for word in obj.__all__ if _described(getattr(obj, word))]
+        left = options.exclude_members or set()
+        public = [
+            word for word in obj.__all__ if word not in left and _described(getattr(obj, word))
+        ]
         lines += ["", f".. currentmodule:: {name}", "", ".. autosummary::", "   :nosignatures:", ""]
         lines += [f"   {word}" for word in public]
 

@@ -3,26 +3,30 @@ text, or else to nothing."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 
-#: The page that shows a file of the repository's root
+ROOT = Path(__file__).parents[2]
+#: The page that shows what is written in a file of the repository
 PAGES = {
-    "../README": "index",
-    "../CHANGELOG": "changelog",
-    "../CONTRIBUTING": "guide/contributing",
-    "../SECURITY": "guide/security",
+    "README": "index",
+    "CHANGELOG": "changelog",
+    "CONTRIBUTING": "guide/contributing",
+    "PIPELINES": "guide/c",
+    "SECURITY": "guide/security",
 }
 
 
 def _led_home(app: Sphinx, doctree: nodes.document) -> None:
     for link in list(doctree.findall(addnodes.pending_xref)):
-        target = str(link["reftarget"])
-        if link.get("refdomain") != "doc" or not target.startswith("../"):
+        target = Path(app.srcdir, link["reftarget"])
+        if link.get("refdomain") != "doc" or target.is_relative_to(app.srcdir):
             continue
-        if target in PAGES:
-            link["reftarget"] = PAGES[target]
+        if page := PAGES.get(target.relative_to(ROOT).as_posix()):
+            link["reftarget"], link["reftargetid"] = page, None
         else:
             link.replace_self(link.children)
 

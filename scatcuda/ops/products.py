@@ -1,7 +1,7 @@
 """Complex numbers of the reference, also where there are none: in a graph for ONNX.
 
 ONNX has no complex tensors, and few runtimes have its DFT. While ``torch.onnx.export`` traces, what
-begins a complex tensor in :mod:`scatcuda.reference` begins a pair of real ones here, ``Parts``, and
+begins a complex tensor in :mod:`scatcuda.ops.reference` begins a pair of real ones here, ``Parts``, and
 Fourier transforms are products with matrices. At all other times these are PyTorch's functions.
 """
 

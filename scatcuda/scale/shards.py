@@ -35,7 +35,12 @@ _KEY, _LABEL = "key", "label"
 
 
 class Written(NamedTuple):
-    """What `write_shard` did."""
+    """What `write_shard` did.
+
+    Example:
+        >>> Written("features/0.parquet", rows=1000, failed=1, error="").failed
+        1
+    """
 
     path: str  #: of the file, none if the archive could not be read
     rows: int

@@ -74,32 +74,31 @@ def extract(
 ) -> int:
     """Write the features of a data set's training and test images.
 
-        Args:
-            dataset: images, in memory or lazy, and labels.
-            transformer: is fitted to the training images; its ``dtype`` is that of the files.
-            directory: made if need be; one that holds the features of the same is completed.
-            shard_size: rows of a file; None: as many as 256 MiB hold.
-            progress: a bar on stderr, with tqdm; None: if stderr is a terminal.
-            format: of the files. ``"parquet"``: a column ``x`` of fixed-size lists, ``y`` and
-                ``index``; ``name``, where images are in files; in the metadata of the schema
-                ``transform``, ``arguments`` and ``meta`` as JSON, ``version`` and the names of the
-                ``classes``.
-    from ...terminal import Bar, wanted
-        Returns: The number of files written now; 0 if all were there.
-        Raises:
-            TypeError, ValueError: ``shard_size`` is no positive int, there is no such ``format``;
-                ``directory`` holds others.
-            DataError, OSError: a file cannot be read or written.
-            ImportError: PyArrow, which writes Parquet, is not installed.
-        Example:
-            >>> import tempfile
-            >>> from scatcuda.data import load
-            >>> transformer = ScatteringTransformer(J=2, pool="mean")
-            >>> with tempfile.TemporaryDirectory() as folder:
-            ...     written = extract(load("digits"), transformer, folder, shard_size=500)
-            ...     x, y = load_features(folder, "test")
-            >>> written, x.shape, y.dtype
-            (4, torch.Size([899, 81]), torch.int64)
+    Args:
+        dataset: images, in memory or lazy, and labels.
+        transformer: is fitted to the training images; its ``dtype`` is that of the files.
+        directory: made if need be; one that holds the features of the same is completed.
+        shard_size: rows of a file; None: as many as 256 MiB hold.
+        progress: a bar on stderr, with tqdm; None: if stderr is a terminal.
+        format: of the files. ``"parquet"``: a column ``x`` of fixed-size lists, ``y`` and
+            ``index``; ``name``, where images are in files; in the metadata of the schema
+            ``transform``, ``arguments`` and ``meta`` as JSON, ``version`` and the names of the
+            ``classes``.
+    Returns: The number of files written now; 0 if all were there.
+    Raises:
+        TypeError, ValueError: ``shard_size`` is no positive int, there is no such ``format``;
+            ``directory`` holds others.
+        DataError, OSError: a file cannot be read or written.
+        ImportError: PyArrow, which writes Parquet, is not installed.
+    Example:
+        >>> import tempfile
+        >>> from scatcuda.data import load
+        >>> transformer = ScatteringTransformer(J=2, pool="mean")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     written = extract(load("digits"), transformer, folder, shard_size=500)
+        ...     x, y = load_features(folder, "test")
+        >>> written, x.shape, y.dtype
+        (4, torch.Size([899, 81]), torch.int64)
     """
     shown = wanted(progress)
     if shard_size is not None:

@@ -22,7 +22,12 @@ _X = "features"  # the column of `scatcuda.scale`, unless it is said otherwise
 
 
 class Features(NamedTuple):
-    """What `read_features` returns."""
+    """What `read_features` returns.
+
+    Example:
+        >>> Features(np.zeros((3, 81)), {"y": np.arange(3)}, {"classes": ["a", "b"]}).x.shape
+        (3, 81)
+    """
 
     x: NDArray[Any]  #: ``[rows, d]``, as they are in the files
     columns: dict[str, Any]  #: arrays ``[rows]``, and lists of texts
