@@ -23,8 +23,8 @@ pixels = x.reshape(len(x), -1)
 
 # %%
 # Of three random choices of training images each, the share of the others that is told right. The
-# ridge gains from scattering at once. Affine spaces through all training images of a class want some
-# more of them there, and go on where on pixels they have soon too many dimensions for so few pixels.
+# ridge gains from scattering at once. Affine spaces through all training images of a class want a
+# few more there, and still gain where on pixels they have as many dimensions as the images.
 
 sizes = (2, 5, 10, 20, 40)
 models = {
