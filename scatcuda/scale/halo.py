@@ -22,6 +22,7 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..banks.bank import FilterBank
 from ..banks.morlet import directions, tight_bank
@@ -34,7 +35,7 @@ _TAPS = 1e-3  # times (2^J / h)^2: what the low-pass of the largest scale lets t
 _WIDTH = 32  # sides of a bank, in 2^J
 
 
-def halo(scattering: Scattering1D | Scattering2D, tolerance: float = 1e-5) -> int:
+def halo(scattering: Scattering1D[Tensor] | Scattering2D[Tensor], tolerance: float = 1e-5) -> int:
     """How many pixels around a block its coefficients depend on.
 
     Coefficients of a block with its halo differ by less than `tolerance`, relative in L2, from
