@@ -178,7 +178,8 @@ def denoise(
 ) -> Synthesis:
     """What looks like the observed field once noise is added to it: the least that was there.
 
-    Minimises ``mean_i |s(u + noise_i) - s(observed)|^2`` by blocks, from ``u = observed`` on.
+    Minimises ``mean_i |s(u + noise_i) - s(observed)|^2`` by blocks, from ``u = observed`` on. Few
+    realisations are fitted themselves before long: take more of them, or fewer ``steps``.
 
     Args:
         observed: ``[*shape]``.

@@ -65,8 +65,9 @@ class Scattering1D(Learning, Generic[Output]):
         Q: wavelets an octave; of the first order, or a tuple with those of each. Where it says
             nothing: 1.
         T: samples that are averaged over, from 1 to ``N``; None: ``2^J``; 0: no average, each path
-            has its own length; ``"global"``: over the whole padded signal, the sum where
-            ``aliases`` are summed.
+            has its own length; ``"global"``: over the whole padded signal, what it goes on as
+            included, the sum where ``aliases`` are summed. Order 0 has the signs of the signal:
+            take logarithms of the others.
         max_order: the largest number of wavelets on a path, whose scales ``j`` increase.
         average: Kymatio's older word for ``T``: False is ``T=0``.
         oversampling: every step is finer by so many octaves.

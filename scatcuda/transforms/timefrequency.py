@@ -72,7 +72,8 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
         Q: wavelets an octave in time; of the first order, or a tuple with those of both.
         shape: length ``N`` of the signals, an integer or ``(N,)``.
         T: samples that are averaged over, from 1 to ``N``; None: ``2^J``; 0: no average;
-            ``"global"``: the sum over the whole padded signal.
+            ``"global"``: the sum over the whole padded signal; what is reflected falls where the
+            signal rises, so that ``padding="zeros"`` keeps the two apart.
         stride: samples from one coefficient to the next, a power of two; None: the largest in T.
         Q_fr: wavelets an octave along log-frequency.
         F: places along log-frequency that are averaged over; None: ``2^J_fr``; 0: no average;
