@@ -89,6 +89,7 @@ class Extracted(TypedDict):
     output: Annotated[Path, "folder of the features"]
     rows: Annotated[int, "of all files"]
     written: Annotated[int, "files that this process wrote now"]
+    format: Annotated[Literal["safetensors", "parquet"], "of the files"]
     of: Annotated[Literal["images", "signals"], "what was scattered"]
     shape: Annotated[list[int], "of one of them"]
     classes: Annotated[list[str], "of the labels; none: they are -1"]

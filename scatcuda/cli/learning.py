@@ -250,7 +250,7 @@ def _run_features(
     noun: Literal["signals", "images"]
     noun = "signals" if rank_of(dataset.train_x) == 1 else "images"
     document: Extracted = {
-        "output": output, "rows": rows, "written": written, "of": noun,
+        "output": output, "rows": rows, "written": written, "format": format, "of": noun,
         "shape": list(dataset.train_x.shape[1:]), "classes": list(dataset.classes),
         **without(dataset.skipped, dataset.passed),
     }  # fmt: skip

@@ -152,7 +152,7 @@ class Columns:
     """An open Parquet file, asked as one of safetensors is: ``keys``, ``get_slice``, ``get_tensor``
     and ``metadata``, of its numbers; and ``texts``."""
 
-    def __init__(self, file: str, parquet: pyarrow.parquet.ParquetFile) -> None:
+    def __init__(self, file: str, parquet: Any) -> None:
         self._file, self._parquet = file, parquet
         self._schema: Any = parquet.schema_arrow
         self._size = os.stat(file).st_blocks * 512

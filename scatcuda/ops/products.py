@@ -1,8 +1,8 @@
 """Complex numbers of the reference, also where there are none: in a graph for ONNX.
 
 ONNX has no complex tensors, and few runtimes have its DFT. While ``torch.onnx.export`` traces, what
-begins a complex tensor in :mod:`scatcuda.ops.reference` begins a pair of real ones here, ``Parts``, and
-Fourier transforms are products with matrices. At all other times these are PyTorch's functions.
+begins a complex tensor in :mod:`scatcuda.ops.reference` begins a pair of real ones here, ``Parts``,
+and Fourier transforms are products with matrices. At all other times these are PyTorch's functions.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def scatter_blocks(
         J, L, max_order, filters: as for :class:`~scatcuda.Scattering2D`.
         side: pixels of a side of what is transformed at a time, a tile with its halo on both sides;
             at least three halos, so that no halo goes beyond the tile beside it. A power of two is
-            fast. None: 1024, or eight halos if that is more.
+            fast. None: 1024, or the next one from six halos on.
         tolerance: see :func:`halo`.
         halo: pixels instead of those of the tolerance, a multiple of ``2^J``.
         device: ``"cpu"`` or ``"cuda"``, of the workers.
@@ -62,7 +62,7 @@ def scatter_blocks(
         >>> image = da.random.random((400, 300), chunks=(100, 300))
         >>> S = scatter_blocks(image, J=2, side=128)
         >>> S.shape, S.chunksize
-        ((81, 100, 75), (81, 16, 16))
+        ((81, 100, 75), (81, 12, 12))
     """
     import dask.array as da
 
@@ -78,7 +78,7 @@ def scatter_blocks(
         small = Scattering2D(plan.J, (step, step), plan.L, plan.max_order, filters=filters)
         halo = halo_of(small, tolerance)
     halo = integer(_NAME, "halo", halo, step)
-    side = integer(_NAME, "side", max(1024, 8 * halo) if side is None else side, 3 * halo)
+    side = integer(_NAME, "side", _side(halo) if side is None else side, 3 * halo)
     if halo % step or side % step:
         raise ValueError(
             f"{_NAME}: halo and side must be multiples of 2^J = {step}; got {halo} and {side}"
@@ -102,6 +102,10 @@ def scatter_blocks(
     )  # fmt: skip
     m, n = plan.output
     return S[..., :m, :n]
+
+
+def _side(halo: int) -> int:
+    return max(1024, 1 << (6 * halo - 1).bit_length())
 
 
 def _continued(image: Any, axis: int, before: int, step: int, halo: int, core: int) -> Any:

@@ -39,7 +39,9 @@ class Input:
     """
 
     def __init__(self, shape: tuple[int, ...], rank: int, crop: float | None = None) -> None:
-        self.shape, self.rank, self.crop = shape, rank, crop
+        self.shape: tuple[int, ...] = shape
+        self.rank: int = rank
+        self.crop: float | None = crop
 
     def __call__(self, value: Any) -> NDArray[Any]:
         """The array of a row, uint8 or floating.

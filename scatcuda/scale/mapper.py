@@ -85,7 +85,7 @@ class ScatteringMapper:
 
     def __init__(
         self,
-        transform: str | Callable[[], nn.Module] | ScatteringTransformer = "Scattering2D",
+        transform: Any = "Scattering2D",  # scikit-learn, from which it derives, has no types
         arguments: Mapping[str, Any] | None = None,
         *,
         column: str = "image",
@@ -129,14 +129,26 @@ class ScatteringMapper:
             raise ValueError(f"{_NAME}: crop must be above 0 and at most 1; got {crop}")
         if len({column, output, error}) < 3:
             raise ValueError(f"{_NAME}: column, output and error must be three names")
-        self.transform, self.arguments = transform, None if arguments is None else dict(arguments)
-        self.column, self.output, self.error = column, output, error
-        self.channels = None if channels is None else integer(_NAME, "channels", channels, 1)
-        self.pool, self.log, self.normalise, self.dtype = pool, log, normalise, dtype
-        self.batch_size = integer(_NAME, "batch_size", batch_size, 1)
-        self.crop, self.on_error, self.keep = crop, on_error, boolean(_NAME, "keep", keep)
-        self.device = device
-        self.threads = None if threads is None else integer(_NAME, "threads", threads, 1)
+        self.transform: Any = transform
+        self.arguments: dict[str, Any] | None = None if arguments is None else dict(arguments)
+        self.column: str = column
+        self.output: str = output
+        self.error: str = error
+        self.channels: int | None = None
+        if channels is not None:
+            self.channels = integer(_NAME, "channels", channels, 1)
+        self.pool: Pooling | None = pool
+        self.log: bool = log
+        self.normalise: bool = normalise
+        self.dtype: FeatureType = dtype
+        self.batch_size: int = integer(_NAME, "batch_size", batch_size, 1)
+        self.crop: float | None = crop
+        self.on_error: OnFailure = on_error
+        self.keep: bool = boolean(_NAME, "keep", keep)
+        self.device: str = device
+        self.threads: int | None = None
+        if threads is not None:
+            self.threads = integer(_NAME, "threads", threads, 1)
         self._ready: tuple[int, ScatteringTransformer] | None = None
 
     # --- batches, as engines have them ---
@@ -204,7 +216,7 @@ class ScatteringMapper:
             how = {"transform": name, **(self.arguments or {})}
         return of_transformer(self.transformer(), how)
 
-    def transformer(self, rank: int | None = None) -> ScatteringTransformer:
+    def transformer(self, rank: int | None = None) -> Any:
         """What transforms images in this process, made at the first call."""
         ready = self._ready
         if ready is None or ready[0] != os.getpid():

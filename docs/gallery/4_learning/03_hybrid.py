@@ -34,12 +34,14 @@ colours = dict(zip(networks, (BLUE, RUST), strict=True))
 
 figure, axis = plt.subplots(figsize=(8, 4), layout="constrained")
 for name, network in networks.items():
-    rows = fit(network, (x[train], y[train]), (x[test], y[test]), epochs=20, min_steps=0,
+    rows = fit(network, (x[train], y[train]), (x[test], y[test]), epochs=15, min_steps=0,
                batch_size=20, lr=0.05, progress=False)  # fmt: skip
     asked = [row for row in rows if "val_accuracy" in row]
     epochs, seen = zip(*((row["epoch"], 100 * row["val_accuracy"]) for row in asked), strict=True)
     axis.plot(epochs, seen, "o-", color=colours[name], linewidth=2, label=name)
-axis.set(xlabel="epoch", ylabel="per cent of the others right", xticks=[1, 5, 10, 15, 20])
+axis.set(
+    xlabel="epoch", ylabel="per cent of the others right", xticks=[1, 5, 10, 15], ylim=(0, 100)
+)
 axis.grid(axis="y", color="0.92")
 axis.spines[["top", "right"]].set_visible(False)
 axis.legend(frameon=False, loc="lower right")

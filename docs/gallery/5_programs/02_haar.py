@@ -83,7 +83,7 @@ print(f"largest difference {(S - torch.cat(by_hand, 1)).abs().max():.1e}")
 # %%
 # The trees: a row a level, under each node its sum on the left, its difference on the right. The
 # shade is the mean relative to the signal's, in decibels. Steps have next to no differences of
-# neighbours, clicks nothing else.
+# neighbours; of clicks, which meet none of their kind, sums and differences are alike.
 
 figure, axes = plt.subplots(4, 2, figsize=(9, 7), layout="constrained", width_ratios=[1, 2])
 for (left, right), (name, signal), row in zip(axes, signals.items(), S, strict=True):
