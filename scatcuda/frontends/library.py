@@ -1,8 +1,8 @@
 """The C library from Python, without PyTorch: ``csrc/include/scatcuda/scatcuda.h`` through ctypes::
 
-plan = Plan(program, packed)
-S = plan.forward(x, threads=2)          # x [batch, *signal] -> S [batch, channels, *sides]
-dx = plan.backward(x, g, threads=2)     # the gradient of <g, S x>
+    plan = Plan(program, packed)
+    S = plan.forward(x, threads=2)          # x [batch, *signal] -> S [batch, channels, *sides]
+    dx = plan.backward(x, g, threads=2)     # the gradient of <g, S x>
 
 No call holds a lock of Python's.
 """
