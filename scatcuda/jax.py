@@ -78,7 +78,7 @@ class Transform(design.Transform[jax.Array, _Kept]):
     Example:
         >>> transform: Transform = Scattering2D(J=1, shape=(8, 8))
         >>> transform, transform.input_shape, transform.output_shape
-        (Scattering2D(J=1, shape=(8, 8), L=8, max_order=1), (8, 8), (9, 4, 4))
+        (Scattering2D(J=1, shape=(8, 8), L=8, max_order=2), (8, 8), (9, 4, 4))
     """
 
     def __call__(self, x: Any) -> jax.Array:

@@ -41,6 +41,7 @@ def angular_bank(L: int, K: int | None = None) -> Tensor:
     Source: L. Sifre and S. Mallat, "Rotation, scaling and deformation invariant scattering for
         texture discrimination", CVPR 2013; constants of their program ScatNet.
     Example:
+        >>> import torch
         >>> bank = angular_bank(8)
         >>> bank.shape, bank[:, 0].tolist()
         (torch.Size([4, 16]), [1.0, 0.0, 0.0, 0.0])
