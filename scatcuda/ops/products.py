@@ -62,6 +62,9 @@ class Parts:
         tensor([2.5000, 1.5000])
     """
 
+    real: Tensor
+    imag: Tensor
+
     def __init__(self, real: Tensor, imag: Tensor) -> None:
         self.real, self.imag = real, imag
 
