@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 # By the folder that has them now: those that kept their names, and those of another.
 _FOLDERS = {
@@ -51,13 +51,14 @@ def _moved() -> dict[str, str]:
 MOVED = _moved()
 
 
-class _Finder(MetaPathFinder, Loader):
+class _Finder:  # not of importlib.abc, which takes as long to import as all the rest here
     """Finds modules by their old names."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return ModuleSpec(name, self) if name in MOVED else None
+        loader: Any = self
+        return ModuleSpec(name, loader) if name in MOVED else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = importlib.import_module(MOVED[spec.name])

@@ -33,8 +33,8 @@ const scatcuda_plan* plan_of(int64_t fingerprint) {
 }
 
 ffi::Error failed(scatcuda_status status, const scatcuda_message& message) {
-  const auto code = status == SCATCUDA_NO_MEMORY ? ffi::ErrorCode::kResourceExhausted
-                                                 : ffi::ErrorCode::kInternal;
+  const auto code =
+      status == SCATCUDA_NO_MEMORY ? ffi::ErrorCode::kResourceExhausted : ffi::ErrorCode::kInternal;
   return ffi::Error(code, std::string("scatcuda.jax: ") + message.text);
 }
 

@@ -12,24 +12,18 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import ParamSpec, Self, TypeVar
 
 from ..arguments import InputError, channels_last, one_of
-from ..banks.angles import pack_rotations
-from ..banks.boxes import Bank, pack_images
-from ..banks.harmonics import pack_densities
-from ..banks.morlet import BUILT_IN, Recipe
-from ..banks.signals import pack_signals
 from ..program.arrays import Packed
-from ..program.asked import checked_densities, checked_rotations, checked_signals
-from ..program.densities import densities
-from ..program.plan import checked_plan
-from ..program.signals import cascades_of
 from .library import Plan
+
+if TYPE_CHECKING:
+    from ..banks.boxes import Bank
 
 Array = TypeVar("Array")
 Engine = TypeVar("Engine")  # what computes it in numbers of one type
@@ -155,6 +149,7 @@ def front(
 
 
 # --- which there are ------------------------------------------------------------------------------
+# What a transform is made by is imported when one is made.
 
 
 class _ArrayBank:
@@ -166,7 +161,7 @@ class _ArrayBank:
             psi, phi = np.asarray(psi, np.float64), np.asarray(phi, np.float64)
         except (TypeError, ValueError):
             raise TypeError(
-                f"{caller}: filters must be {', '.join(map(repr, BUILT_IN))} or a pair of real "
+                f"{caller}: filters must be 'morlet', 'tight' or a pair of real "
                 f"arrays (psi, phi); got {type(filters).__name__}"
             ) from None
         for name, array, shape in (("psi", psi, wanted), ("phi", phi, wanted[2:])):
@@ -183,6 +178,8 @@ class _ArrayBank:
 
 def _bank(caller: str, filters: Any, wanted: tuple[int, int, int, int]) -> Callable[[], Bank]:
     """The bank of images, which is made when it is packed."""
+    from ..banks.morlet import BUILT_IN, Recipe
+
     if isinstance(filters, str):
         one_of(caller, "filters", filters, BUILT_IN)
         return lambda: Recipe(filters, wanted[2:], *wanted[:2])
@@ -204,6 +201,9 @@ def scattering2d(
     paths: Any = None,
 ) -> Design:
     """That of :class:`scatcuda.Scattering2D`."""
+    from ..banks.boxes import pack_images
+    from ..program.plan import checked_plan
+
     caller = "Scattering2D"
     plan = checked_plan(caller, J, shape, L, max_order, pre_pad, paths)
     bank = _bank(caller, filters, (plan.J, plan.L, *plan.padded))
@@ -230,6 +230,9 @@ def rototranslation(
     filters: Any = "morlet",
 ) -> Design:
     """That of :class:`scatcuda.RotoTranslationScattering2D`."""
+    from ..banks.angles import pack_rotations
+    from ..program.asked import checked_rotations
+
     caller = "RotoTranslationScattering2D"
     one_of(caller, "average", average, ("space+angle", "space"))
     scatnet = one_of(caller, "normalisation", normalisation, ("mean", "scatnet")) == "scatnet"
@@ -271,6 +274,10 @@ def scattering1d(
     paths: Any = None,
 ) -> Design:
     """That of :class:`scatcuda.Scattering1D`."""
+    from ..banks.signals import pack_signals
+    from ..program.asked import checked_signals
+    from ..program.signals import cascades_of
+
     caller = "Scattering1D"
     one_of(caller, "aliases", aliases, ("mean", "sum"))
     plan = checked_signals(
@@ -308,6 +315,10 @@ def harmonic3d(
     fold: bool = False,
 ) -> Design:
     """That of :class:`scatcuda.HarmonicScattering3D`."""
+    from ..banks.harmonics import pack_densities
+    from ..program.asked import checked_densities
+    from ..program.densities import densities
+
     caller = "HarmonicScattering3D"
     plan, width = checked_densities(
         caller, J, shape, L, sigma_0, max_order, rotation_covariant, method, points,

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-from concurrent.futures import ThreadPoolExecutor
 from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_int, c_int64, c_void_p
 from functools import cache, lru_cache
 from pathlib import Path
@@ -240,6 +239,8 @@ def set_num_threads(count: int) -> None:
 @lru_cache(maxsize=8)
 def _executor(threads: int) -> _Executor:
     """A pool of Python's threads, which hold no lock while an engine runs."""
+    from concurrent.futures import ThreadPoolExecutor
+
     pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="scatcuda")
 
     def run(_: Any, tasks: int, body: Any, closure: Any) -> None:
