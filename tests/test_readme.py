@@ -1,5 +1,5 @@
-"""What the README and the pages of the site show runs as it stands: the blocks of Python of each, one
-after the other."""
+"""What the README and the pages of the site show runs as it stands: the blocks of Python of each,
+one after the other."""
 
 import os
 import re
