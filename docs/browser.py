@@ -149,6 +149,7 @@ def main() -> None:
 
         wide.goto(f"{home}/search.html?q=roto-translation", wait_until="load")
         wide.wait_for_selector("#search-results li a", timeout=20_000)
+        wide.wait_for_load_state("networkidle")  # what is found is read for its summary
         hits = wide.locator("#search-results li a").all_inner_texts()
         print(f'search finds "roto-translation": {", ".join(hits[:4])}')
         if not any("otoTranslation" in hit or "transform" in hit.lower() for hit in hits):
