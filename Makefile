@@ -111,11 +111,11 @@ $(VENV)/.torch:
 	$(BIN)/python -c "import torch" 2>/dev/null || $(PIP) "$(TORCH)"
 	@touch $@
 
-# For the tests JAX comes first: what it calls is built where its headers are.
+# For tests and pages JAX comes first: what it calls is built where its headers are.
 # Warnings are errors here, not for who installs the package: compilers to come will have new ones.
 $(VENV)/.built-%: $(VENV)/.torch $(SOURCES)
 	@echo "== scatcuda and what its '$*' needs (compiling takes about a minute)"
-	$(if $(filter test,$*),$(PIP) "jax>=0.5")
+	$(if $(filter test docs,$*),$(PIP) "jax>=0.5")
 	SCATCUDA_WERROR=1 $(PIP) --no-build-isolation --editable ".[$*]"
 	@touch $@
 

@@ -69,8 +69,9 @@ _HOME = {
 __all__ = sorted(_HOME)
 
 # Packages that are imported by their own names, found as attributes too
-_HOME |= dict.fromkeys(("config", "data", "draw", "learn", "limits", "program", "typing"), "")
-_HOME |= dict.fromkeys(("jax", "numpy", "synthesis", "transforms"), "") | {"__version__": "version"}
+_HOME |= dict.fromkeys(("config", "data", "draw", "learn", "limits", "program", "transforms"), "")
+_HOME |= dict.fromkeys(("jax", "numpy", "scale", "sklearn", "synthesis"), "")
+_HOME |= {"typing": "", "__version__": "version"}
 
 if not TYPE_CHECKING:
     __getattr__ = found_later(__name__, _HOME)

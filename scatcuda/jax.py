@@ -78,7 +78,7 @@ class Transform(design.Transform[jax.Array, _Kept]):
     Example:
         >>> transform: Transform = Scattering2D(J=1, shape=(8, 8))
         >>> transform, transform.input_shape, transform.output_shape
-        (Scattering2D(J=1, shape=(8, 8), L=8, max_order=2), (8, 8), (9, 4, 4))
+        (Scattering2D(J=1, shape=(8, 8), L=8, max_order=2, filters='morlet'), (8, 8), (9, 4, 4))
     """
 
     def __call__(self, x: Any) -> jax.Array:
@@ -194,5 +194,12 @@ def load(path: str | os.PathLike[str]) -> Transform:
         5352
         (9, 4, 4)
     """
-    told, plan = design.loaded(path)
-    return Transform(told, _kept(plan, secrets.randbits(62)))
+    told = os.stat(path)
+    version = told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns
+    if version not in _loaded:  # what is kept stays: a file that is loaded again is kept once
+        made, plan = design.loaded(path)
+        _loaded[version] = made, _kept(plan, secrets.randbits(62))
+    return Transform(*_loaded[version])
+
+
+_loaded: dict[tuple[int, ...], tuple[design.Design, _Kept]] = {}

@@ -33,7 +33,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arguments import InputError
 from .environment import check_on_import
 from .frontends import design
 from .frontends.library import Plan, get_num_threads, set_num_threads
@@ -59,7 +58,7 @@ class Transform(design.Transform[NDArray[Any], Plan]):
     Example:
         >>> transform: Transform = Scattering2D(J=1, shape=(8, 8))
         >>> transform, transform.input_shape, transform.output_shape
-        (Scattering2D(J=1, shape=(8, 8), L=8, max_order=2), (8, 8), (9, 4, 4))
+        (Scattering2D(J=1, shape=(8, 8), L=8, max_order=2, filters='morlet'), (8, 8), (9, 4, 4))
     """
 
     def __call__(self, x: ArrayLike) -> NDArray[Any]:
@@ -96,10 +95,8 @@ class Transform(design.Transform[NDArray[Any], Plan]):
         signals, lead = self._signals(x)
         given = np.asarray(g)
         if given.shape != (*lead, *self.output_shape) or given.dtype.kind not in "fiub":
-            raise InputError(
-                f"{self}: g must be an array of real numbers of shape "
-                f"{(*lead, *self.output_shape)}; got {given.dtype} {given.shape}"
-            )
+            wanted = f"g must be an array of real numbers of shape {(*lead, *self.output_shape)}"
+            raise self._refused(wanted, f"{given.dtype} {given.shape}")
         if self._design.factors is not None:
             given = given * self._design.factors
         plan = self._plan(signals.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_int, c_int64, c_size_t, c_void_p
+from ctypes import POINTER, byref, c_char_p, c_int, c_int64, c_size_t, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,44 +12,17 @@ import numpy as np
 import pytest
 
 import scatcuda
+from scatcuda.frontends.library import (
+    Description,
+    Executor,
+    Gradients,
+    Message,
+    Sized,
+    Tables,
+)
 
 OK, BAD_ARGUMENT, BAD_PLAN, CANNOT_READ, NO_MEMORY, TOO_SMALL, NO_CUDA = range(7)
 FORWARD, BACKWARD, BACKWARD_WITH_FILTERS = range(3)
-
-Message = c_char * 512
-Body = ctypes.CFUNCTYPE(None, c_void_p, c_int64)
-Run = ctypes.CFUNCTYPE(None, c_void_p, c_int64, Body, c_void_p)
-
-
-class Sized(Structure):
-    """A struct that begins with its size: given its other fields, it has it."""
-
-    def __init__(self, *fields: Any) -> None:
-        super().__init__(ctypes.sizeof(self), *fields)
-
-
-class Tables(Sized):
-    _fields_ = (
-        ("size", c_int64), ("type", c_int), ("program", c_char_p), ("psi_entries", c_int64),
-        ("psi", c_void_p), ("psi_support", c_void_p), ("phi", c_void_p), ("phi_support", c_void_p),
-    )  # fmt: skip
-
-
-class Description(Sized):
-    _fields_ = (
-        ("size", c_int64), ("type", c_int), ("rank", c_int64), ("signal", c_int64 * 3),
-        ("channels", c_int64), ("sides", c_int64), ("side", c_int64 * 3),
-        ("signal_numbers", c_int64), ("result_numbers", c_int64), ("psi_entries", c_int64),
-        ("phi_entries", c_int64),
-    )  # fmt: skip
-
-
-class Executor(Sized):
-    _fields_ = (("size", c_int64), ("threads", c_int64), ("run", Run), ("self", c_void_p))
-
-
-class Gradients(Sized):
-    _fields_ = (("size", c_int64), ("x", c_void_p), ("psi", c_void_p), ("phi", c_void_p))
 
 
 class Options(Sized):

@@ -136,6 +136,18 @@ def test_leading_dimensions_and_types(front):
     assert np.array_equal(transform(x > 0), transform((x > 0).astype(np.float32)))
 
 
+def test_float64_of_any_order_of_bytes():
+    """Files of astronomers are big-endian."""
+    transform = made(scatcuda.numpy, "images")
+    x = signals(transform, 2)
+    wanted = transform(x)
+    for dtype in (">f8", "<f8", np.longdouble):
+        S = transform(x.astype(dtype))
+        assert S.dtype == np.float64 and np.array_equal(S, wanted)
+    single = x.astype(np.float32)
+    assert np.array_equal(transform(single.astype(">f4")), transform(single))
+
+
 @ARRAYS
 def test_what_is_no_signal_is_refused(front):
     transform = made(front, "images")
@@ -178,6 +190,12 @@ def test_filters_of_ones_own(front):
     wanted = scatcuda.Scattering2D(J, (16, 12), L, filters=bank)(torch.from_numpy(x)).numpy()
     for given in (bank, (bank.psi.numpy(), bank.phi.numpy())):
         assert np.array_equal(front.Scattering2D(J, (16, 12), L, filters=given)(x), wanted)
+    psi = bank.psi.numpy().copy()
+    transform = front.Scattering2D(J, (16, 12), L, filters=(psi, bank.phi))
+    psi[:] = 0  # the caller's own
+    assert np.array_equal(transform(x), wanted)
+    with pytest.raises(TypeError, match="or a pair of real arrays"):
+        front.Scattering2D(J, (16, 12), L, filters=(psi * 1j, bank.phi))
     with pytest.raises(ValueError, match="filters cannot be used: separable_factors"):
         front.Scattering2D(J, (16, 12), L, filters=(bank.psi, np.eye(*padded)))(x)
 
@@ -417,6 +435,26 @@ def test_the_same_filters_are_kept_once():
     other = scatcuda.jax.Scattering2D(J=1, shape=(16, 16), filters="tight")
     numbers = [t._plan(np.dtype(np.float32)).fingerprint for t in (*made, other)]
     assert numbers[0] == numbers[1] != numbers[2]
+
+
+def test_a_file_that_is_loaded_again_is_kept_once(tmp_path):
+    module, path = scatcuda.Scattering2D(J=1, shape=(8, 8)), tmp_path / "plan.scat"
+    module.save_plan(path)
+    numbers = [scatcuda.jax.load(path)._plan(np.dtype(np.float32)).fingerprint for _ in range(3)]
+    assert len(set(numbers)) == 1
+    scatcuda.Scattering2D(J=1, shape=(8, 8), filters="tight").save_plan(path)
+    x = np.random.default_rng(0).normal(size=(8, 8)).astype(np.float32)
+    wanted = scatcuda.Scattering2D(J=1, shape=(8, 8), filters="tight")(torch.from_numpy(x))
+    assert np.array_equal(scatcuda.jax.load(path)(x), wanted.numpy())
+
+
+def test_what_jax_needs_is_said(monkeypatch):
+    monkeypatch.setattr(scatcuda.jax, "library_file", lambda name: None)
+    with pytest.raises(ImportError, match="this build has nothing for JAX: install JAX first"):
+        scatcuda.jax._handlers.__wrapped__()
+    program = "import sys; sys.modules['jax'] = None; import scatcuda.jax"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "scatcuda.jax needs JAX 0.5 or newer: pip install 'scatcuda[jax]'" in done.stderr
 
 
 # --- scikit-learn ---------------------------------------------------------------------------------

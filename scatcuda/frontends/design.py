@@ -109,24 +109,25 @@ class Transform(Generic[Array, Engine]):
     def _checked(self, shape: tuple[int, ...], dtype: Any) -> np.dtype[Any]:
         """In which numbers an input of this shape and type is computed."""
         if dtype.kind == "c":
-            raise self._refused("must be real", dtype)
+            raise self._refused("x must be real", dtype)
         # bfloat16 and its like are no numbers to NumPy
         if dtype.kind not in "fiub" and not dtype.name.startswith(("bfloat", "float")):
-            raise self._refused("must be an array of real numbers", f"one of {dtype}", TypeError)
+            raise self._refused("x must be an array of real numbers", f"one of {dtype}", TypeError)
         wanted = self.input_shape
         if tuple(shape[-len(wanted) :]) != wanted:
             more = channels_last(shape) if len(wanted) == 2 and shape[-3:-1] == wanted else ""
             sides = ", ".join(map(str, wanted))
-            raise self._refused(f"must have shape (..., {sides})", f"{tuple(shape)}{more}")
-        found = DOUBLE if dtype == DOUBLE else SINGLE
+            raise self._refused(f"x must have shape (..., {sides})", f"{tuple(shape)}{more}")
+        wide = dtype.kind == "f" and dtype.itemsize > SINGLE.itemsize  # of any order of bytes
+        found = DOUBLE if wide else SINGLE
         if found not in self._design.dtypes:
-            raise self._refused(f"must be {self._design.dtypes[0]} as the plan is", dtype)
+            raise self._refused(f"x must be {self._design.dtypes[0]} as the plan is", dtype)
         return found
 
     def _refused(
         self, expected: str, found: object, kind: type[Exception] = InputError
     ) -> Exception:
-        return kind(f"{self._design.told.partition('(')[0]}: x {expected}; got {found}")
+        return kind(f"{self._design.told.partition('(')[0]}: {expected}; got {found}")
 
 
 def front(
@@ -153,12 +154,12 @@ def front(
 
 
 class _ArrayBank:
-    """Filters of one's own, ``psi [J, L, Mp, Np]`` and ``phi [Mp, Np]``."""
+    """Filters of one's own, ``psi [J, L, Mp, Np]`` and ``phi [Mp, Np]``, copied."""
 
     def __init__(self, caller: str, filters: Any, wanted: tuple[int, ...]) -> None:
         try:
             psi, phi = (filters.psi, filters.phi) if hasattr(filters, "psi") else filters
-            psi, phi = np.asarray(psi, np.float64), np.asarray(phi, np.float64)
+            psi, phi = (np.asarray(f).astype(np.float64, casting="same_kind") for f in (psi, phi))
         except (TypeError, ValueError):
             raise TypeError(
                 f"{caller}: filters must be 'morlet', 'tight' or a pair of real "
@@ -211,7 +212,10 @@ def scattering2d(
     def pack(dtype: np.dtype[Any]) -> Packed:
         return _of_filters(caller, lambda: pack_images(bank(), plan, dtype))
 
-    told = _told(caller, J=plan.J, shape=tuple(shape), L=plan.L, max_order=plan.max_order)
+    named = filters if isinstance(filters, str) else "custom"
+    told = _told(
+        caller, J=plan.J, shape=tuple(shape), L=plan.L, max_order=plan.max_order, filters=named
+    )
     sides = plan.channels, *plan.output
     return Design(told, (plan.M, plan.N), sides, plan.program, pack, plan.meta)
 

@@ -27,26 +27,28 @@ _FORWARD, _BACKWARD = 0, 1
 _ALIGNMENT = 64
 _SMALL = 1 << 15  # numbers of a result below which threads would cost more than they give
 
-_Message = c_char * 512
-_Body = ctypes.CFUNCTYPE(None, c_void_p, c_int64)
-_Run = ctypes.CFUNCTYPE(None, c_void_p, c_int64, _Body, c_void_p)
+Message = c_char * 512
+Body = ctypes.CFUNCTYPE(None, c_void_p, c_int64)
+Run = ctypes.CFUNCTYPE(None, c_void_p, c_int64, Body, c_void_p)
 
 
-class _Sized(Structure):
+class Sized(Structure):
     """A struct that begins with its size: given its other fields, it has it."""
 
     def __init__(self, *fields: Any) -> None:
         super().__init__(ctypes.sizeof(self), *fields)
 
 
-class _Tables(_Sized):
+class Tables(Sized):
+    """A program and its filters."""
+
     _fields_ = (
         ("size", c_int64), ("type", c_int), ("program", c_char_p), ("psi_entries", c_int64),
         ("psi", c_void_p), ("psi_support", c_void_p), ("phi", c_void_p), ("phi_support", c_void_p),
     )  # fmt: skip
 
 
-class Description(_Sized):
+class Description(Sized):
     """What a plan computes."""
 
     _fields_ = (
@@ -57,26 +59,30 @@ class Description(_Sized):
     )  # fmt: skip
 
 
-class _Executor(_Sized):
-    _fields_ = (("size", c_int64), ("threads", c_int64), ("run", _Run), ("self", c_void_p))
+class Executor(Sized):
+    """Threads of the caller's."""
+
+    _fields_ = (("size", c_int64), ("threads", c_int64), ("run", Run), ("self", c_void_p))
 
 
-class _Gradients(_Sized):
+class Gradients(Sized):
+    """Where gradients go."""
+
     _fields_ = (("size", c_int64), ("x", c_void_p), ("psi", c_void_p), ("phi", c_void_p))
 
 
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "cpu_isa": (c_char_p, []),
-    "plan_load": (c_int, [c_char_p, POINTER(c_void_p), POINTER(_Message)]),
-    "plan_create": (c_int, [POINTER(_Tables), POINTER(c_void_p), POINTER(_Message)]),
+    "plan_load": (c_int, [c_char_p, POINTER(c_void_p), POINTER(Message)]),
+    "plan_create": (c_int, [POINTER(Tables), POINTER(c_void_p), POINTER(Message)]),
     "plan_destroy": (None, [c_void_p]),
-    "plan_describe": (c_int, [c_void_p, POINTER(Description), POINTER(_Message)]),
+    "plan_describe": (c_int, [c_void_p, POINTER(Description), POINTER(Message)]),
     "plan_program": (c_char_p, [c_void_p]),
     "workspace_bytes": (c_int64, [c_void_p, c_int, c_int64, c_int64]),
     "forward": (c_int, [c_void_p, c_int64, c_void_p, c_void_p, c_void_p, c_int64,
-                        POINTER(_Executor), POINTER(_Message)]),
-    "backward": (c_int, [c_void_p, c_int64, c_void_p, c_void_p, POINTER(_Gradients), c_void_p,
-                         c_int64, POINTER(_Executor), POINTER(_Message)]),
+                        POINTER(Executor), POINTER(Message)]),
+    "backward": (c_int, [c_void_p, c_int64, c_void_p, c_void_p, POINTER(Gradients), c_void_p,
+                         c_int64, POINTER(Executor), POINTER(Message)]),
 }  # fmt: skip
 
 
@@ -108,7 +114,7 @@ _ERRORS: dict[int, type[Exception]] = {1: ValueError, 2: ValueError, 3: OSError,
 
 def _call(name: str, *arguments: Any) -> None:
     """Calls a function whose last argument is a message; raises what that says."""
-    message = _Message()
+    message = Message()
     status = getattr(library(), name)(*arguments, byref(message))
     if status:
         raise _ERRORS.get(status, RuntimeError)(message.value.decode())
@@ -136,7 +142,7 @@ class Plan:
             for table in (tables.psi, tables.psi_support, tables.phi, tables.phi_support)
         )
         size = tables.psi.dtype.itemsize
-        given = _Tables(size, program.encode("ascii"), tables.psi.size, *addresses)
+        given = Tables(size, program.encode("ascii"), tables.psi.size, *addresses)
         self._own(lambda plan, message: library().plan_create(byref(given), plan, message))
 
     @classmethod
@@ -148,7 +154,7 @@ class Plan:
 
     def _own(self, make: Any) -> None:
         self._plan = c_void_p()
-        message = _Message()
+        message = Message()
         if status := make(byref(self._plan), byref(message)):
             raise _ERRORS.get(status, RuntimeError)(message.value.decode())
         self._destroy = library().plan_destroy  # which outlives the names of modules
@@ -180,7 +186,7 @@ class Plan:
     def backward(self, x: NDArray[Any], g: NDArray[Any], threads: int) -> NDArray[Any]:
         """The gradient ``[batch, *signal]`` of ``<g, S x>``, all as :meth:`forward` has them."""
         gradient = np.empty_like(x)
-        wanted = _Gradients(gradient.ctypes.data, None, None)
+        wanted = Gradients(gradient.ctypes.data, None, None)
         where = x.ctypes.data, g.ctypes.data, byref(wanted)
         self._run("backward", _BACKWARD, threads, len(x), *where)
         return gradient
@@ -237,7 +243,7 @@ def set_num_threads(count: int) -> None:
 
 
 @lru_cache(maxsize=8)
-def _executor(threads: int) -> _Executor:
+def _executor(threads: int) -> Executor:
     """A pool of Python's threads, which hold no lock while an engine runs."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -254,7 +260,7 @@ def _executor(threads: int) -> _Executor:
         for other in others:
             other.result()
 
-    return _Executor(threads, _Run(run), None)
+    return Executor(threads, Run(run), None)
 
 
 # A child has none of its parent's threads.

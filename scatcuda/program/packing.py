@@ -42,15 +42,7 @@ def pack_program(
     matrices: Sequence[Tensor | NDArray[Any]],
     dtype: torch.dtype,
 ) -> Packed:
-    """Filters and matrices of a program as the engines read them, on the CPU.
-
-    Args:
-        psi: for each set ``[count, *sides]``, real and in Fourier, float64, or so many bands; one
-            at a time is in memory where they are made one by one.
-        matrices: ``[outputs, inputs]``, of turned rows the first, ``[inputs]``; float64.
-        dtype: float32 or float64, of the result.
-    Raises: ValueError: they are not those that the program has.
-    """
+    """:func:`scatcuda.program.arrays.pack_arrays` of tensors or arrays; tensors on the CPU."""
     sets = (several if isinstance(several, Bands) else _array(several) for several in psi)
     return tensors(pack_arrays(program, sets, list(map(_array, matrices)), numpy_dtype(dtype)))
 
