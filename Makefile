@@ -114,7 +114,7 @@ $(VENV)/.torch:
 # For tests and pages JAX comes first: what it calls is built where its headers are.
 # Warnings are errors here, not for who installs the package: compilers to come will have new ones.
 $(VENV)/.built-%: $(VENV)/.torch $(SOURCES)
-	@echo "== scatcuda and what its '$*' needs (compiling takes about a minute)"
+	@echo "== scatcuda and what its '$*' needs (compiling takes minutes)"
 	$(if $(filter test docs,$*),$(PIP) "jax>=0.5")
 	SCATCUDA_WERROR=1 $(PIP) --no-build-isolation --editable ".[$*]"
 	@touch $@
