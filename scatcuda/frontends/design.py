@@ -8,6 +8,7 @@ and with which arguments, is said once for all of them, by the functions that re
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -144,6 +145,14 @@ def front(
 
         make.__name__ = make.__qualname__ = name
         make.__module__ = module
+        make.__annotations__ = design.__annotations__ | {"return": "Transform"}
+        signature = inspect.signature(design).replace(return_annotation="Transform")
+        make.__signature__ = signature  # type: ignore[attr-defined]
+        make.__doc__ = f"""A :class:`Transform` with the arguments of :class:`scatcuda.{name}`, and
+        its numbers.
+
+        Raises: TypeError, ValueError: an argument is of the wrong type or out of range.
+        """
         return make
 
     return named
