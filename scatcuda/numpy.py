@@ -5,8 +5,8 @@
 
 The transforms take the arguments of PyTorch's modules of their names and give their numbers; arrays
 of float64 are computed in float64, all others in float32. A call takes as many threads as
-:func:`set_num_threads` says, and holds no lock of Python's meanwhile. :func:`load` takes any other
-transform, from a plan file that its module's ``save_plan`` wrote.
+:func:`set_num_threads` says, and holds no lock of Python's meanwhile. :func:`load` takes what
+``save_plan`` of a module wrote, learned filters included.
 
 >>> import numpy as np
 >>> from scatcuda.numpy import Scattering1D, Scattering2D
