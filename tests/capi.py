@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 import scatcuda
-from scatcuda.frontends.library import (
+from scatcuda.frontends.library import (  # noqa: F401  (tests find them here)
+    Body,
     Description,
     Executor,
     Gradients,
     Message,
+    Run,
     Sized,
     Tables,
 )
