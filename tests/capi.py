@@ -13,7 +13,6 @@ import pytest
 
 import scatcuda
 from scatcuda.frontends.library import (  # noqa: F401  (tests find them here)
-    Body,
     Description,
     Executor,
     Gradients,
