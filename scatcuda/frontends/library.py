@@ -27,9 +27,9 @@ _FORWARD, _BACKWARD = 0, 1
 _ALIGNMENT = 64
 _SMALL = 1 << 15  # numbers of a result below which threads would cost more than they give
 
-Message = c_char * 512
-Body = ctypes.CFUNCTYPE(None, c_void_p, c_int64)
-Run = ctypes.CFUNCTYPE(None, c_void_p, c_int64, Body, c_void_p)
+Message: Any = c_char * 512
+Body: Any = ctypes.CFUNCTYPE(None, c_void_p, c_int64)
+Run: Any = ctypes.CFUNCTYPE(None, c_void_p, c_int64, Body, c_void_p)
 
 
 class Sized(Structure):
