@@ -284,7 +284,8 @@ def build(proof: Proof) -> bool:
 
 def unbuilt(dry: bool) -> str | None:
     """Why steps that need the build cannot run, in a sentence."""
-    program = "import torch; from scatcuda import _C; print('CUDA', _C.cuda_architectures() or 'none')"
+    # PyTorch first: its libraries are the engine's
+    program = "import torch, scatcuda._C as _C; print('CUDA', _C.cuda_architectures() or 'none')"
     status, lines = call([sys.executable, "-c", program], 120, {}, say=lambda line: None)
     if status != 0:
         why = f"scatcuda cannot be imported ({lines[-1] if lines else 'it takes too long'})"
