@@ -226,7 +226,8 @@ def test_cmake_installs_what_the_package_has(installed):
             for place in places for path in place.rglob("*") if path.is_file()
         }  # fmt: skip
 
-    assert files(installed) == files(PACKAGE)
+    for_jax = {"lib/libscatcuda_jax.so"}  # built where jaxlib's headers are, by setup.py
+    assert files(installed) == files(PACKAGE) - for_jax
     assert exported(installed / "lib/libscatcuda.so") == declared()
 
 
