@@ -75,7 +75,7 @@ def test_scikit_learn(estimator, check):
 
 EXACT = [
     RidgeClassifier(0.7),
-    LinearClassifier(tol=1e-13),
+    LinearClassifier(tol=1e-13, max_iter=10_000),
     LinearClassifier("log", tol=1e-13),
     PCAAffineClassifier(2),
 ]
