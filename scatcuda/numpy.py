@@ -28,7 +28,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,7 +36,9 @@ from numpy.typing import ArrayLike, NDArray
 from .environment import check_on_import
 from .frontends import design
 from .frontends.library import Plan, get_num_threads, set_num_threads
-from .program.arrays import Packed
+
+if TYPE_CHECKING:
+    from .program.arrays import Packed
 
 __all__ = [
     "HarmonicScattering3D",

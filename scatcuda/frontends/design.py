@@ -20,17 +20,17 @@ from numpy.typing import NDArray
 from typing_extensions import ParamSpec, Self, TypeVar
 
 from ..arguments import InputError, channels_last, one_of
-from ..program.arrays import Packed
 from .library import Plan
 
 if TYPE_CHECKING:
     from ..banks.boxes import Bank
+    from ..program.arrays import Packed
 
 Array = TypeVar("Array")
 Engine = TypeVar("Engine")  # what computes it in numbers of one type
 Made = TypeVar("Made", bound="Transform[Any, Any]")
 P = ParamSpec("P")
-Pack = Callable[[np.dtype[Any]], Packed]
+Pack = Callable[[np.dtype[Any]], "Packed"]
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 

@@ -14,12 +14,13 @@ import os
 from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_int, c_int64, c_void_p
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..program.arrays import Packed
+if TYPE_CHECKING:  # a program is made when a transform is asked for
+    from ..program.arrays import Packed
 
 __all__ = ["Plan", "get_num_threads", "library", "library_file", "set_num_threads"]
 
@@ -136,7 +137,7 @@ class Plan:
     program: str
 
     def __init__(self, program: str, packed: Packed) -> None:
-        tables = Packed(*map(np.ascontiguousarray, packed))
+        tables = type(packed)(*map(np.ascontiguousarray, packed))
         addresses = (
             table.ctypes.data
             for table in (tables.psi, tables.psi_support, tables.phi, tables.phi_support)
