@@ -10,6 +10,7 @@ is kept as JSON; README.md in this folder is written anew from all results that 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import importlib.metadata
 import json
@@ -27,7 +28,8 @@ import torch
 
 import scatcuda
 from scatcuda.files import write_text
-from scatcuda.learn.experiments.options import Options, read_config, read_expected
+from scatcuda.learn.experiments.experiment import dataset_of, network_of
+from scatcuda.learn.experiments.options import NETWORKS, Options, read_config, read_expected
 
 from . import images, killed, page, signals
 
@@ -95,12 +97,22 @@ def _trained(name: str, data_dir: str | None) -> dict[str, Any]:
             done.check_returncode()
         rows = json.loads((run / "results.json").read_text())
     expected = read_expected(config)
+    options = Options(**read_config(config))
     return {
-        "kind": "accuracy", "title": _title(config),
-        "options": vars(Options(**read_config(config))),
+        "kind": "accuracy", "title": _title(config), "options": vars(options),
         "rows": rows, "command_seconds": round(seconds, 1),
+        "parameters": _parameters(options, data_dir),
         "verdicts": [verdict(key, least, rows, seconds) for key, least in expected.items()],
     }  # fmt: skip
+
+
+def _parameters(options: Options, data_dir: str | None) -> int | None:
+    """Numbers that a network learns; None of what is no network."""
+    if options.model not in NETWORKS:
+        return None
+    dataset = dataset_of(dataclasses.replace(options, data_dir=data_dir or ""), 0)
+    network = network_of(options, dataset.train_x, len(dataset.classes))
+    return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
 
 
 def verdict(key: str, bound: float, rows: list[dict[str, Any]], seconds: float) -> dict[str, Any]:

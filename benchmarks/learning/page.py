@@ -20,8 +20,6 @@ python -m benchmarks.learning NAME --data-dir DIR                      # and kee
 For every `n` the training images are a balanced subset, `scatcuda.data.subset`; the test set is
 whole. ± is the standard deviation over the seeds. Seconds are those of all seeds' features,
 training and testing, on the machine named below, which may have been busy with other work.
-CIFAR-10 is here 20 000 of its training images, compressed as JPEG by their source: compare no
-finer than a point or two with the literature.
 """
 
 
@@ -33,6 +31,7 @@ def text(results: Path) -> str:
     if accuracies:
         parts.append(_accuracies(accuracies))
         parts.append(_compared(accuracies))
+        parts.append(_networks(accuracies))
     for kind, heading in _SEVERAL.items():
         if several := [entry for entry in found if entry["kind"] == kind]:
             parts.append(_several(heading, several))
@@ -134,6 +133,34 @@ def _compared(entries: list[dict[str, Any]]) -> str:
                 shown = (f"{100 * cells[n][c]:.2f}" if c in cells[n] else "" for c in columns)
                 parts.append(f"| {n} | " + " | ".join(shown) + " |")
             parts.append("")
+    return "\n".join(parts)
+
+
+def _networks(entries: list[dict[str, Any]]) -> str:
+    """Of all images of a data set: what each network learns, and what that takes."""
+    parts = []
+    for data, title in (("mnist", "MNIST"), ("cifar10", "CIFAR-10")):
+        found = [
+            (entry, row)
+            for entry in entries
+            for row in entry["rows"]
+            if entry["options"]["data"] == data and entry.get("parameters") and row["n"] == "all"
+        ]
+        if len(found) < 2:
+            continue
+        parts += [
+            f"## Networks on all of {title}\n",
+            "| network | parameters | epochs | augmented | accuracy, % | seconds a seed |",
+            "|---|---|---|---|---|---|",
+        ]
+        for entry, row in sorted(found, key=lambda pair: -pair[1]["accuracy"]):
+            options, seeds = entry["options"], len(row["seeds"])
+            parts.append(
+                f"| [{entry['title'].partition(': ')[2]}]({entry['name']}.toml) "
+                f"| {entry['parameters']:,} | {options['epochs']} | {options['augment']} "
+                f"| {100 * row['accuracy']:.2f} | {row['seconds'] / seeds:.0f} |"
+            )
+        parts.append("")
     return "\n".join(parts)
 
 

@@ -58,6 +58,7 @@ __all__ = [
     "cell_folder",
     "classes_of",
     "dataset_of",
+    "network_of",
     "run_experiment",
     "summary",
     "transformer_of",
@@ -306,7 +307,7 @@ def _check(source: _Source, n: int | Literal["all"], seed: int) -> None:
         raise ValueError(f"val = {options.val} of {images} images holds out none of them")
     train = Shard("train", (dataset.train_x, dataset.train_y))
     device = pick_device(options.device)
-    network = _network(options, dataset.train_x, len(dataset.classes), seed)
+    network = network_of(options, dataset.train_x, len(dataset.classes), seed)
     try_out(network.to(device), train, options.recipe(seed), device)
 
 
@@ -337,7 +338,7 @@ def _train(
         right = (model.predict(test) == dataset.test_y[tested]).sum()
         accuracy = int(place.sum(right)) / len(dataset.test_y)
     else:
-        network = _network(options, dataset.train_x, len(dataset.classes), seed)
+        network = network_of(options, dataset.train_x, len(dataset.classes), seed)
         order = torch.Generator().manual_seed(seed)
         held = int(options.val * len(chosen))
         if held:
@@ -361,7 +362,7 @@ def answers(options: Options, inside: Path, images: Any) -> Tensor:
     if options.model in LINEAR:
         model = load(inside / MODEL)
         return model.predict(_pixels(images) if options.features == "pixels" else images)
-    network = _network(options, images, len(classes_of(inside)), 0)
+    network = network_of(options, images, len(classes_of(inside)), 0)
     load_weights(network, inside)
     return predict(network, images, device=options.device).argmax(1)
 
@@ -494,8 +495,14 @@ def _classifier(options: Options, shared: bool) -> Any:
     return make_pipeline(Standardizer(distributed=shared), classifier)
 
 
-def _network(options: Options, images: Any, classes: int, seed: int) -> nn.Module:
-    """The network, with the weights that it starts from."""
+def network_of(options: Options, images: Any, classes: int, seed: int = 0) -> nn.Module:
+    """The network of such images that an experiment trains, with the weights that it starts from.
+
+    Example:
+        >>> images = torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+        >>> sum(p.numel() for p in network_of(Options(model="resnet"), images, 10).parameters())
+        272474
+    """
     size = tuple(images.shape[1:])
     shape = (1, *size) if len(size) == rank_of(images) else size
     how: dict[str, Any] = {}
