@@ -700,6 +700,24 @@ def test_tensors_and_arrays(classifier, digits):
         named.predict(tx)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_standardised_where_they_lie(dtype):
+    x = torch.randn(300, 7).to(dtype)
+    expected, kept = Standardizer().fit_transform(x), x.clone()
+    z = Standardizer(copy=False).fit_transform(x)
+    assert z.data_ptr() == x.data_ptr() and torch.equal(x, expected)
+    array = kept.numpy().copy()
+    z = Standardizer(copy=False).fit_transform(array)
+    assert np.shares_memory(z, array) and np.array_equal(array, expected.numpy())
+    fixed = kept.numpy().copy()
+    fixed.flags.writeable = False
+    learned, wide = kept.clone().requires_grad_(), kept[:1].expand(300, 7)
+    for untouched in (fixed, learned, wide, (8 * kept).to(torch.int64)):
+        before = untouched.copy() if untouched is fixed else untouched.clone()
+        Standardizer(copy=False).fit_transform(untouched)
+        assert (untouched == before).all()
+
+
 def test_pipeline_and_grid_search(digits):
     x, y = digits[0][:300].astype(np.float32), digits[1][:300]
     chain = make_pipeline(Standardizer(), LinearClassifier("log"))

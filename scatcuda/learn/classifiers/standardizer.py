@@ -30,6 +30,8 @@ class Standardizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         floor: the least standard deviation, in units of ``σ̄``; 0 or more.
         distributed: sum over the processes of ``torch.distributed``, each of which holds its part
             of the rows and makes as many calls as the others.
+        copy: False: floating numbers are standardised where they lie, in the memory of ``X``, as by
+            scikit-learn's scaler of this name; what cannot be written to is copied all the same.
     Attributes:
         mean_, var_, scale_: ``μ``, ``σ²`` and the divisor, float64 ``[d]``.
         n_samples_seen_: rows so far.
@@ -50,9 +52,12 @@ class Standardizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     scale_: Any
     n_samples_seen_: int
 
-    def __init__(self, floor: float = 0.1, *, distributed: bool = False) -> None:
+    def __init__(
+        self, floor: float = 0.1, *, distributed: bool = False, copy: bool = True
+    ) -> None:
         self.floor = floor
         self.distributed = distributed
+        self.copy = copy
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Mean and deviation of the rows of ``X [n, d]``; ``y`` is for pipelines."""
@@ -100,7 +105,7 @@ class Standardizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def transform(self, X: Any) -> NDArray[Any]: ...
     def transform(self, X: Any) -> Any:
         """Standardised rows ``[n, d]`` of ``X [n, d]``, in its precision."""
-        return self._map(X, lambda block, mean, scale: (block - mean) / scale)
+        return self._map(X, lambda block, mean, scale: (block - mean) / scale, self.copy)
 
     @overload
     def inverse_transform(self, X: Tensor) -> Tensor: ...
@@ -108,16 +113,18 @@ class Standardizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def inverse_transform(self, X: Any) -> NDArray[Any]: ...
     def inverse_transform(self, X: Any) -> Any:
         """The rows ``[n, d]`` whose standardised rows are ``X [n, d]``."""
-        return self._map(X, lambda block, mean, scale: block * scale + mean)
+        return self._map(X, lambda block, mean, scale: block * scale + mean, True)
 
-    def _map(self, X: Any, f: Any) -> Any:
+    def _map(self, X: Any, f: Any, copy: bool) -> Any:
         check_is_fitted(self)
         rows = check_rows(self, X)
         dtype = working(rows)
         mean, scale = (
             torch.as_tensor(values).to(rows.device, dtype) for values in (self.mean_, self.scale_)
         )
-        out = torch.empty_like(rows, dtype=rows.dtype if rows.is_floating_point() else dtype)
+        out = rows
+        if copy or not rows.is_floating_point() or not _writable(X):
+            out = torch.empty_like(rows, dtype=rows.dtype if rows.is_floating_point() else dtype)
         for block, place in zip(blocks(rows, dtype), blocks(out), strict=True):
             place.copy_(f(block, mean, scale))
         return like(X, out)
@@ -132,6 +139,15 @@ class Standardizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32", "float16"]
         return tags
+
+
+def _writable(X: Any) -> bool:
+    """Whether X may be written to: a tensor that nothing is differentiated by and of which no value
+    is there twice, or an array that lets it."""
+    if isinstance(X, Tensor):
+        return not X.requires_grad and 0 not in X.stride()
+    flags = getattr(X, "flags", None)
+    return bool(getattr(flags, "writeable", False)) and 0 not in X.strides
 
 
 def _merge(

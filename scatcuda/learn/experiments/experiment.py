@@ -331,7 +331,11 @@ def _train(
         tested = torch.arange(len(dataset.test_y))[place.share(len(dataset.test_y))]
         chosen_here = chosen[place.share(len(chosen))] if shared else chosen
         train, test = source.features(chosen_here, tested)
-        model = _classifier(options, shared).fit(train, dataset.train_y[chosen_here])
+        model = _classifier(options, shared)
+        # Features that nobody asks for again are standardised where they lie.
+        model[0].set_params(copy=train is source.train)
+        model.fit(train, dataset.train_y[chosen_here])
+        model[0].set_params(copy=True)
         if inside and place.rank == 0:
             whole = [("scattering", source.transformer)] if source.transformer else []
             save(Pipeline([*whole, *model.steps]), inside / MODEL)
@@ -407,7 +411,8 @@ class _Source:
         if self.test is None:
             self.test = self._features("test", Rows(self.dataset.test_x, tested))
         images = self.dataset.train_x
-        if "all" not in self.options.n or Place().size > 1:
+        once = len(self.options.n) * len(self.options.seeds) == 1
+        if "all" not in self.options.n or Place().size > 1 or once:
             return self._features("train", Rows(images, trained)), self.test
         if self.train is None:
             self.train = self._features("train", images)
