@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from benchmarks.learning import images, layout, page
+from benchmarks.learning import images, layout, objects, page
 from scatcuda.cli import main as command
+from scatcuda.data import Dataset
 
 
 @pytest.fixture
@@ -93,6 +94,34 @@ def test_command_and_page(folder, capsys):
     entry = {"kind": "images", "name": "kth-tips", "title": "Textures", "verdicts": [],
              "lines": [("roto-translation", "99 %")]}  # fmt: skip
     assert "[Textures](images.py)" in page._several("Textures and faces", [entry])
+
+
+def test_objects(monkeypatch):
+    """Stripes, lying and standing, of any colour: chosen features and a kernel tell them apart."""
+    random = torch.Generator().manual_seed(0)
+
+    def some(n):
+        y = torch.arange(n) % 2
+        waves = torch.sin(torch.arange(16) * 1.5 + 6 * torch.rand(n, 1, generator=random))
+        x = waves[:, None, None] * torch.rand(n, 3, 1, 1, generator=random)
+        x = torch.where(y[:, None, None, None] == 1, x.mT, x).expand(n, 3, 16, 16)
+        return (127 + 100 * x).to(torch.uint8), y
+
+    data = Dataset("stripes", *some(60), *some(40), ("lying", "standing"))
+    monkeypatch.setattr(objects, "load", lambda name, data_dir: data)
+    lines, accuracy = objects.measure(side=16, J=2, chosen=5, preselect=200, kernel=64)
+    assert accuracy > 95
+    assert [what for what, _ in lines] == [
+        "features to choose from", "chosen", "these of all", "ridge on these",
+        "ridge on random features",
+    ]  # fmt: skip
+    images_16, _ = some(4)
+    made = objects.Objects(32, 2, 2)
+    kept = torch.tensor([3, 70])
+    assert torch.equal(made(images_16, kept), made(images_16)[:, kept])
+    mirrored = made(images_16.flip(-1))
+    torch.testing.assert_close(made(images_16, mirror=True), mirrored, rtol=1e-2, atol=1e-3)
+    assert made.scattering.input_shape == (32, 32)
 
 
 def test_a_folder_as_imagenet_has_it(tmp_path, capsys):

@@ -84,10 +84,10 @@ def measure(
     side: int = 32,
     J: int = 3,
     K: int = 2,
-    chosen: int = 400,
+    chosen: int = 600,
     select_on: int = 10_000,
     preselect: int = 20_000,
-    kernel: int = 12_000,
+    kernel: int = 16_000,
     width: float = 2.0,
     train: int | None = None,
     test: int | None = None,
@@ -133,8 +133,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", default="cifar10")
     parser.add_argument("--data-dir")
     for name, default in (
-        ("side", 32), ("J", 3), ("K", 2), ("chosen", 400), ("select-on", 10_000),
-        ("preselect", 20_000), ("kernel", 12_000), ("train", None), ("test", None),
+        ("side", 32), ("J", 3), ("K", 2), ("chosen", 600), ("select-on", 10_000),
+        ("preselect", 20_000), ("kernel", 16_000), ("train", None), ("test", None),
     ):  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--width", type=float, default=2.0)

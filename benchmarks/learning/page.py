@@ -83,10 +83,8 @@ def _accuracies(entries: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-_SOURCES = {"qm7": "molecules.py"}
-
-
-_SEVERAL = {"images": "Textures and faces", "signals": "Signals and molecules"}
+_SOURCES = {"qm7": "molecules.py", "cifar-roto": "objects.py"}
+_SEVERAL = {"images": "Textures, faces, objects", "signals": "Signals and molecules"}
 
 
 def _several(heading: str, entries: list[dict[str, Any]]) -> str:

@@ -52,9 +52,7 @@ class Standardizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     scale_: Any
     n_samples_seen_: int
 
-    def __init__(
-        self, floor: float = 0.1, *, distributed: bool = False, copy: bool = True
-    ) -> None:
+    def __init__(self, floor: float = 0.1, *, distributed: bool = False, copy: bool = True) -> None:
         self.floor = floor
         self.distributed = distributed
         self.copy = copy
