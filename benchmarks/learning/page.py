@@ -137,7 +137,8 @@ def _compared(entries: list[dict[str, Any]]) -> str:
 def _networks(entries: list[dict[str, Any]]) -> str:
     """Of all images of a data set: what each network learns, and what that takes."""
     parts = []
-    for data, title in (("mnist", "MNIST"), ("cifar10", "CIFAR-10")):
+    sets = ("mnist", "MNIST"), ("cifar10", "CIFAR-10"), ("orl-faces", "ORL's faces")
+    for data, title in sets:
         found = [
             (entry, row)
             for entry in entries
