@@ -20,9 +20,9 @@ python -m benchmarks.learning NAME --data-dir DIR                      # and kee
 For every `n` the training images are a balanced subset, `scatcuda.data.subset`; the test set is
 whole. ± is the standard deviation over the seeds. Seconds are those of all seeds' features,
 training and testing, on the machine named below, which may have been busy with other work.
-Of CIFAR-10, experiments with few images and that of separation with depth had 20 000 of its training
-images, compressed as JPEG by their source: compare them no finer than a point or two with the
-literature. Those with all images have its own pixels.
+Of CIFAR-10, experiments with few images and that of separation with depth had 20 000 of its
+training images, compressed as JPEG by their source: compare them no finer than a point or two with
+the literature. Those with all images have its own pixels.
 """
 
 
