@@ -14,7 +14,8 @@ pytest.importorskip("sklearn")
 
 from benchmarks.learning import __main__ as runner  # noqa: E402
 from benchmarks.learning import page  # noqa: E402
-from scatcuda.learn import Options  # noqa: E402
+from scatcuda.learn import Options, load  # noqa: E402
+from scatcuda.learn.experiments.experiment import run_experiment  # noqa: E402
 from scatcuda.learn.experiments.options import read_config, read_expected  # noqa: E402
 
 CONFIGS = sorted((ROOT / "benchmarks/learning").glob("*.toml"))
@@ -55,6 +56,32 @@ def test_an_experiment_is_run_and_kept(tmp_path, monkeypatch, capsys):
     text = (tmp_path / "README.md").read_text()
     assert "[A tiny one](tiny.toml)" in text and "10 %: met" in text
     assert page.text(tmp_path / "results") == text
+
+
+def test_networks_of_a_data_set_side_by_side():
+    assert runner._parameters(Options(data="digits"), None) is None
+    resnet = Options(data="digits", model="resnet", epochs=2)
+    entry = {"name": "a", "title": "MNIST: A", "options": {**vars(resnet), "data": "mnist"},
+             "parameters": runner._parameters(resnet, None),
+             "rows": [{"n": "all", "accuracy": 0.9, "seconds": 30.0, "seeds": [0, 1]}]}  # fmt: skip
+    best = {**entry, "name": "b", "title": "MNIST: B"}
+    best["rows"] = [{**entry["rows"][0], "accuracy": 0.95}]
+    ridge = {**best, "parameters": None}
+    assert page._networks([entry, ridge]) == ""
+    lines = page._networks([entry, best, ridge]).splitlines()
+    assert lines[0] == "## Networks on all of MNIST"
+    assert lines[-2:] == [
+        "| [B](b.toml) | 272,186 | 2 | none | 95.00 | 15 |",
+        "| [A](a.toml) | 272,186 | 2 | none | 90.00 | 15 |",
+    ]
+
+
+def test_features_asked_for_once_are_standardised_where_they_lie(tmp_path):
+    """With the same answers, and a model that leaves its rows alone."""
+    once = run_experiment(Options(data="digits"), tmp_path / "once")
+    again = run_experiment(Options(data="digits", n=("all", 50)))
+    assert once[0].accuracy == again[0].accuracy
+    assert load(tmp_path / "once/nall-seed0/model.safetensors")[1].copy
 
 
 def test_unknown_names_are_refused(capsys):

@@ -96,6 +96,13 @@ def test_command_and_page(folder, capsys):
     assert "[Textures](images.py)" in page._several("Textures and faces", [entry])
 
 
+def test_all_of_cifar(monkeypatch):
+    monkeypatch.setattr(objects, "measure", lambda name, data_dir: ([("chosen", "5")], 73.994))
+    found = images.cifar_roto(None)
+    assert [verdict["met"] for verdict in found["verdicts"]] == [False, True]
+    assert found["lines"][0] == ("chosen", "5") and found["lines"][1][1].endswith("GiB")
+
+
 def test_objects(monkeypatch):
     """Stripes, lying and standing, of any colour: chosen features and a kernel tell them apart."""
     random = torch.Generator().manual_seed(0)

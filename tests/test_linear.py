@@ -712,10 +712,12 @@ def test_standardised_where_they_lie(dtype):
     fixed = kept.numpy().copy()
     fixed.flags.writeable = False
     learned, wide = kept.clone().requires_grad_(), kept[:1].expand(300, 7)
-    for untouched in (fixed, learned, wide, (8 * kept).to(torch.int64)):
+    windows, parts = kept.flatten().unfold(0, 7, 1), kept[:, 1:5]
+    for untouched in (fixed, learned, wide, windows, parts, (8 * kept).to(torch.int64)):
         before = untouched.copy() if untouched is fixed else untouched.clone()
-        Standardizer(copy=False).fit_transform(untouched)
+        z = Standardizer(copy=False).fit_transform(untouched)
         assert (untouched == before).all()
+        assert (z == Standardizer().fit_transform(before)).all()
 
 
 def test_pipeline_and_grid_search(digits):

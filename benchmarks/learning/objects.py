@@ -95,10 +95,10 @@ def measure(
     """What was found, in words, and the accuracy in per cent."""
     lines, start = [], time.perf_counter()
 
-    def tell(what: str, words: str = "") -> None:
+    def tell(what: str, words: str) -> None:
         nonlocal start
         now = time.perf_counter()
-        lines.append((what, f"{words}{', ' if words else ''}{now - start:.0f} s"))
+        lines.append((what, f"{words}, {now - start:.0f} s"))
         print(f"{what:<40} {lines[-1][1]}", flush=True)
         start = time.perf_counter()
 
@@ -132,12 +132,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", default="cifar10")
     parser.add_argument("--data-dir")
-    for name, default in (
-        ("side", 32), ("J", 3), ("K", 2), ("chosen", 600), ("select-on", 10_000),
-        ("preselect", 20_000), ("kernel", 16_000), ("train", None), ("test", None),
-    ):  # fmt: skip
-        parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--width", type=float, default=2.0)
+    numbers = "side", "J", "K", "chosen", "select-on", "preselect", "kernel", "train", "test"
+    for name in numbers:  # without them the defaults above
+        parser.add_argument(f"--{name}", type=int, default=argparse.SUPPRESS)
+    parser.add_argument("--width", type=float, default=argparse.SUPPRESS)
     measure(**vars(parser.parse_args(argv)))
 
 

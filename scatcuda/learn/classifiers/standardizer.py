@@ -31,7 +31,8 @@ class Standardizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         distributed: sum over the processes of ``torch.distributed``, each of which holds its part
             of the rows and makes as many calls as the others.
         copy: False: floating numbers are standardised where they lie, in the memory of ``X``, as by
-            scikit-learn's scaler of this name; what cannot be written to is copied all the same.
+            scikit-learn's scaler of this name; what has gaps, what holds a value twice, as windows
+            do, and what cannot be written to is copied all the same.
     Attributes:
         mean_, var_, scale_: ``μ``, ``σ²`` and the divisor, float64 ``[d]``.
         n_samples_seen_: rows so far.
@@ -140,12 +141,12 @@ class Standardizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
 
 def _writable(X: Any) -> bool:
-    """Whether X may be written to: a tensor that nothing is differentiated by and of which no value
-    is there twice, or an array that lets it."""
+    """Whether X may be written to, and no value of it has two places: strides that overlap, of
+    windows say, would be standardised twice."""
     if isinstance(X, Tensor):
-        return not X.requires_grad and 0 not in X.stride()
-    flags = getattr(X, "flags", None)
-    return bool(getattr(flags, "writeable", False)) and 0 not in X.strides
+        return not X.requires_grad and (X.is_contiguous() or X.mT.is_contiguous())
+    flags: Any = getattr(X, "flags", None)
+    return getattr(flags, "writeable", False) and (flags.c_contiguous or flags.f_contiguous)
 
 
 def _merge(
