@@ -373,7 +373,7 @@ def _densities(name: str, J: int, shape: tuple[int, ...], L: int) -> Any:
 
 def _rotations(problem: Problem, **options: Any) -> Any:
     J, L, shape = problem.J, problem.L, problem.shape
-    return scatcuda.RotoTranslationScattering2D(J, shape, L, pool="mean", **options)
+    return scatcuda.RotoTranslationScattering2D(J, shape, L, **({"pool": "mean"} | options))
 
 
 def setup_rotations(problem: Problem, device: torch.device, wants_gradient: bool = False) -> Work:
@@ -415,6 +415,25 @@ def setup_rotations_beside(problem: Problem, device: torch.device, backward: boo
     found = run()
     rival = "forward" if backward else "plain"
     return Work({OURS: Peer(run), rival: Peer(other)}, right, problem.some, problem.batch)
+
+
+def setup_rotations_of_fewer(problem: Problem, device: torch.device) -> Work:
+    """Roto-translation scattering averaged in space alone, of as few angles as the bandwidths of
+    the wavelets of angles allow (ours) against all of them."""
+    whole = functools.partial(_rotations, problem, average="space", pool=None)
+    fewer = functools.partial(whole, oversampling=0)
+    ours, every = fewer().to(device), whole().to(device)
+    exact = fewer(backend="reference").double().to(device)
+    x = problem.images(device)
+    found = ours(x)
+
+    def other() -> Tensor:  # answers with what is known
+        every(x)
+        return found
+
+    peers = {OURS: Peer(functools.partial(ours, x)), "all angles": Peer(other)}
+    right = functools.partial(exact, problem.some(x).double())
+    return Work(peers, right, problem.some, problem.batch)
 
 
 def setup_densities(problem: Problem, device: torch.device, wants_gradient: bool = False) -> Work:
@@ -860,7 +879,10 @@ def _turns(problem: Problem, **options: Any) -> list[Case]:
     plain = Case(f"rotations beside plain {problem}", setup_rotations_beside, problem, "beside")
     back = Case(f"rotations' backward {problem}", beside, problem, "backward")
     plain = replace(plain, target=1 / 6, rival="plain", **options)
-    return [*made, plain, replace(back, target=1 / 3, rival="forward", **options)]
+    back = replace(back, target=1 / 3, rival="forward", **options)
+    name = f"rotations of fewer angles {problem}"
+    fewer = Case(name, setup_rotations_of_fewer, problem, "fewer angles", **options)
+    return [*made, plain, back, replace(fewer, rival="all angles")]
 
 
 def _joint(

@@ -46,6 +46,10 @@ TRANSFORMS = {
         "RotoTranslationScattering2D",
         {"J": 2, "shape": (16, 16), "L": 4, "pool": "mean", "padding": "periodic"},
     ),
+    "rotations, fewer": (
+        "RotoTranslationScattering2D",
+        {"J": 2, "shape": (16, 16), "oversampling": 0, "paths": [(0, 1), (), (0, 1, 3, 2)]},
+    ),
     "densities": ("HarmonicScattering3D", {"J": 1, "shape": (8, 6, 10), "L": 2, "order_0": True}),
     "densities, folded": (
         "HarmonicScattering3D",

@@ -4,6 +4,7 @@ to it; and what users of a module expect."""
 from __future__ import annotations
 
 import copy
+import functools
 import math
 import pickle
 
@@ -41,6 +42,17 @@ def along_angles(z, h_hat):
     return np.stack([sum(h[(i - k) % n] * z[k] for k in range(n)) for i in range(n)])
 
 
+def kept_of(S, order, k):
+    """Every which angle of a filter is kept: wavelets of angles are an octave apart, and the
+    low-pass is as wide as the last of them; that of the first order does nothing."""
+    if S.oversampling is None or (order == 1 and k == S.K):
+        return 1
+    every = 2 ** max((k if k < S.K else S.K - 1) - S.oversampling, 0)
+    while S.L % every:
+        every //= 2
+    return every
+
+
 def coefficients(x, S, average, folds=True):
     """``{(order, j1, j2, theta, k, angle): plane}`` of one image, float64; angle -1 where angles
     are averaged. Without ``folds`` nothing is subsampled, nor averaged in space."""
@@ -62,10 +74,12 @@ def coefficients(x, S, average, folds=True):
 
     def write(key, u, res):
         """The moduli of the angles of a path, which are at a resolution."""
+        every = kept_of(S, key[0], key[4])
+        u = u[::every]
         if average == "space+angle":
             u = u.mean(0, keepdims=True)
         for i, plane in enumerate(u):
-            angle = -1 if average == "space+angle" else i
+            angle = -1 if average == "space+angle" else i * every
             found[(*key, angle)] = averaged(plane, res) if folds else plane
 
     def averaged(plane, res):
@@ -122,35 +136,48 @@ def test_angular_bank(L):
     assert low - 0.005 <= sums.min() and sums.max() <= high + 0.005
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(
-    ("shape", "options"),
-    [
-        ((32, 40), dict(J=2, L=4)),
-        ((37, 29), dict(J=2, L=6, average="space")),
-        ((33, 40), dict(J=3, L=4, K=1, pool="mean", padding="symmetric")),
-        ((32, 16), dict(J=3, L=3, average="space", padding="zeros")),
-        ((32, 24), dict(J=2, L=5, average="space", padding="periodic", pool="mean")),
-        ((16, 24), dict(J=3, L=2, padding="periodic", filters="tight")),
-        ((21, 19), dict(J=2, L=8, max_order=1)),
-        ((21, 19), dict(J=2, L=8, max_order=0)),
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize("backend", ["native", "reference"])
-def test_definition(shape, options, dtype, backend):
-    S = Roto(shape=shape, backend=backend, **options).to(dtype)
+CASES = [
+    ((32, 40), dict(J=2, L=4)),
+    ((37, 29), dict(J=2, L=6, average="space")),
+    ((33, 40), dict(J=3, L=4, K=1, pool="mean", padding="symmetric")),
+    ((32, 16), dict(J=3, L=3, average="space", padding="zeros")),
+    ((32, 24), dict(J=2, L=5, average="space", padding="periodic", pool="mean")),
+    ((16, 24), dict(J=3, L=2, padding="periodic", filters="tight")),
+    ((21, 19), dict(J=2, L=8, max_order=1)),
+    ((21, 19), dict(J=2, L=8, max_order=0)),
+    ((21, 24), dict(J=2, oversampling=0)),
+    ((21, 24), dict(J=2, oversampling=1, average="space")),
+    ((16, 24), dict(J=2, L=6, oversampling=0, average="space", padding="periodic")),
+    ((16, 19), dict(J=2, L=3, oversampling=0, pool="mean")),
+    ((16, 12), dict(J=2, L=4, K=3, oversampling=1, pool="mean")),
+]
+
+
+@functools.cache
+def posed(number):
+    """Two images for one of these, and their coefficients by the definition, which take seconds."""
+    shape, options = CASES[number]
+    S = Roto(shape=shape, **options)
     x = torch.randn(2, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    return x, [coefficients(image, S, S.average) for image in x.numpy()]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("number", range(len(CASES)), ids=lambda number: str(CASES[number]))
+@pytest.mark.parametrize("backend", ["native", "reference"])
+def test_definition(number, dtype, backend):
+    shape, options = CASES[number]
+    S = Roto(shape=shape, backend=backend, **options).to(dtype)
+    x, expected = posed(number)
     found = S(x.to(dtype))
     assert found.shape == (2, *S.output_shape)
     if S.pool:
         found = found[..., None, None]
     kept = keys(S)
-    for image, planes in zip(x.numpy(), found, strict=True):
-        expected = coefficients(image, S, S.average)
-        expected = {key: plane for key, plane in expected.items() if key[0] <= S.max_order}
-        assert sorted(expected) == sorted(kept)
-        right = torch.from_numpy(np.stack([expected[key] for key in kept]))
+    for right, planes in zip(expected, found, strict=True):
+        right = {key: plane for key, plane in right.items() if key[0] <= S.max_order}
+        assert sorted(right) == sorted(kept)
+        right = torch.from_numpy(np.stack([right[key] for key in kept]))
         assert relative_error(planes, right) <= (1e-13 if dtype == torch.float64 else 2e-6)
 
 
@@ -168,6 +195,68 @@ def test_moduli_as_they_are(padding):
     means = dict(zip(keys(pooled), pooled(x).unbind(-1), strict=True))
     for c, key in zip(channels, keys(S), strict=True):
         torch.testing.assert_close(c["coef"].mean((-2, -1)), means[key])
+
+
+def test_of_fewer_angles_averages_are_nearly_those_of_all():
+    x = torch.randn(3, 80, 80).cumsum(-1).cumsum(-2)[:, 8:72, 8:72]
+    options = dict(J=3, shape=(64, 64), pool="mean")
+    for images in (x, torch.randn(3, 64, 64)):
+        exact = Roto(**options)(images)[:, 1:]
+        for oversampling, whole, each in ((0, 4e-3, 0.05), (1, 5e-4, 0.005)):
+            found = Roto(**options, oversampling=oversampling)(images)[:, 1:]
+            assert relative_error(found, exact) <= whole
+            assert ((found - exact).abs() <= each * exact).all()
+        assert torch.equal(Roto(**options, oversampling=2)(images)[:, 1:], exact)
+
+
+WAYS = [
+    {},
+    dict(average="space", pool="mean"),
+    dict(average=None, out_type="list"),
+    dict(smooth_first=True, normalisation="scatnet"),
+    dict(average="space", oversampling=0),
+]
+
+
+@pytest.mark.parametrize("options", WAYS, ids=str)
+@pytest.mark.parametrize("share", [0.02, 0.3])
+def test_paths(options, share):
+    """Those that are chosen are the same numbers, in the same order."""
+    whole = Roto(3, (24, 32), L=4, **options).double()
+    meta = whole.meta()
+    chosen = np.random.default_rng(3).random(len(meta["order"])) < share
+    some = Roto(3, (24, 32), L=4, **options, paths=lambda given: chosen).double()
+    assert len(some.paths) == chosen.sum()
+    assert all((some.meta()[name] == values[chosen]).all() for name, values in meta.items())
+    x = torch.randn(2, 24, 32, dtype=torch.float64)
+    if "out_type" in options:
+        expected = [c for c, wanted in zip(whole(x), chosen, strict=True) if wanted]
+        for ours, right in zip(some(x), expected, strict=True):
+            assert torch.equal(ours.pop("coef"), right.pop("coef")) and ours == right
+    else:
+        dim = -1 if "pool" in options else -3
+        right = whole(x).index_select(dim, torch.from_numpy(np.flatnonzero(chosen)))
+        torch.testing.assert_close(some(x), right, rtol=1e-14, atol=0)
+    again = Roto(3, (24, 32), L=4, **options, paths=some.paths)
+    assert again.paths == some.paths
+    computed = (sum(made.program.channels for made in S._cascades) for S in (again, whole))
+    assert next(computed) < next(computed)
+
+
+def test_paths_by_their_wavelets():
+    some = Roto(3, (16, 16), L=4, paths=[(0, 2, 3, 1), (), (1, 2)])
+    assert keys(some) == [(0, -1, -1, -1, -1, -1), (1, 1, -1, -1, 2, -1), (2, 0, 2, 3, 1, -1)]
+    assert some.paths == ((), (1, 2), (0, 2, 3, 1))
+    # for all angles, or one; the low-pass of the second order has half a turn of them
+    some = Roto(3, (16, 16), L=4, average="space", paths=[(1, 0, 3), (0, 2, 3, 2), (1, 2)])
+    second = [(0, 2, 3, 2, angle) for angle in range(4)]
+    assert some.paths == ((1, 2, 0), (1, 2, 1), (1, 2, 2), (1, 2, 3), (1, 0, 3), *second)
+    image = Roto(3, (16, 16), average=None, out_type="list", paths=[()])
+    x = torch.randn(16, 16)
+    assert [c["order"] for c in image(x)] == [0] and torch.equal(image(x)[0]["coef"], x)
+    first = Roto(3, (16, 16), average=None, out_type="list", paths=lambda meta: meta["order"] == 1)
+    assert {c["order"] for c in first(x)} == {1}
+    assert "paths=<3 chosen>" in repr(Roto(3, (16, 16), L=4, paths=[(0, 2), (), (1, 2)]))
 
 
 def test_list():
@@ -301,7 +390,14 @@ def test_gradients(average):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, dict(average="space"), dict(pool="mean"), dict(smooth_first=True, L=6)],
+    [
+        {},
+        dict(average="space"),
+        dict(pool="mean"),
+        dict(smooth_first=True, L=6),
+        dict(oversampling=0),
+        dict(average="space", oversampling=1, paths=lambda meta: meta["theta"] % 3 == 0),
+    ],
     ids=str,
 )
 def test_gradients_are_the_reference_s(options):
@@ -415,6 +511,23 @@ def test_plan_file(tmp_path):
         (dict(filters=3), TypeError, "filters must be 'morlet', 'tight' or a FilterBank"),
         (dict(tier="fast"), ValueError, "tier must be one of"),
         (dict(workspace=0), ValueError, "workspace must be"),
+        (dict(oversampling=-1), ValueError, "oversampling must be between 0 and 24; got -1"),
+        (dict(oversampling=0.5), TypeError, "oversampling must be an integer"),
+        (dict(paths=[]), ValueError, "paths must choose at least one, each once; got none"),
+        (dict(paths=[(), ()]), ValueError, "paths must choose .* once; got one twice"),
+        (dict(paths=[(1,)]), ValueError, r"paths must be among those of meta\(\): .* got \(1,\)"),
+        (dict(paths=[(1, 3, 0)]), ValueError, r"paths must be among .* got \(1, 3, 0\)"),
+        (dict(paths=[(0, 1, 8, 0)]), ValueError, r"paths must be among .* got \(0, 1, 8, 0\)"),
+        (dict(paths=[(0, 1), (1, 2)], max_order=0), ValueError, r"paths must be among"),
+        (
+            dict(average="space", paths=[(1, 3), (1, 3, 4)]),
+            ValueError,
+            "paths must choose .* once; got one twice",
+        ),
+        (dict(paths=3), TypeError, "paths must be a list of tuples"),
+        (dict(paths=[("a",)]), TypeError, "a number in paths must be an integer"),
+        (dict(paths=lambda meta: [1]), ValueError, r"paths\(meta\) must be a mask of bool"),
+        (dict(paths=lambda meta: meta["order"] > 2), ValueError, "paths must choose at least one"),
     ],
     ids=str,
 )

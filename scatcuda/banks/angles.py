@@ -104,7 +104,11 @@ def pack_rotations(
         _cropped(phi, res)[None] * (2 ** (plan.J - res) if scatnet else 1) for res in made.smoothing
     )
     # Half a turn is a period of the first order, whose own average is that of its planes.
-    along = (_of_half_a_turn(angular) if n == plan.L else angular for n in made.along)
+    half = _of_half_a_turn(angular)
+    along = (
+        (half if n == plan.L else angular)[[0 if k == plan.K else 1 + k for k in filters]]
+        for n, filters in made.along
+    )
     for table in (*smoothing, *along):
         box, values = pack_set(table, dtype)
         boxes += [sum(t.size for t in tables), *box]

@@ -241,6 +241,8 @@ def rototranslation(
     max_order: int = 2,
     padding: str = "reflect",
     filters: Any = "morlet",
+    oversampling: int | None = None,
+    paths: Any = None,
 ) -> Design:
     """That of :class:`scatcuda.RotoTranslationScattering2D`."""
     from ..banks.angles import pack_rotations
@@ -250,12 +252,11 @@ def rototranslation(
     one_of(caller, "average", average, ("space+angle", "space"))
     scatnet = one_of(caller, "normalisation", normalisation, ("mean", "scatnet")) == "scatnet"
     plan = checked_rotations(
-        caller, J, shape, L, K, average, pool, smooth_first, max_order, padding
+        caller, J, shape, L, K, average, pool, smooth_first, max_order, padding, oversampling, paths
     )
     bank = _bank(caller, filters, (plan.J, plan.L, *plan.padded))
     (cascade,) = plan.cascades
-    kept = set(plan.kept(cascade))
-    index = [c for c, channel in enumerate(cascade.channels) if channel in kept]
+    index = plan.kept(cascade)
 
     def pack(dtype: np.dtype[Any]) -> Packed:
         return _of_filters(caller, lambda: pack_rotations(plan, cascade, bank(), scatnet, dtype))
@@ -268,7 +269,7 @@ def rototranslation(
         cascade.program.text,
         pack,
         plan.meta,
-        None if len(index) == len(cascade.channels) else np.array(index, np.int64),
+        None if index == list(range(len(cascade.channels))) else np.array(index, np.int64),
     )
 
 

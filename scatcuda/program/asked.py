@@ -25,7 +25,7 @@ from .densities import DensityPlan
 from .images import Path
 from .joint import JointPlan
 from .paths import where
-from .rotations import RotationPlan
+from .rotations import Channel, RotationPlan
 from .signals import Criterion, SignalPlan, half_support
 from .steps import PADDING
 
@@ -147,15 +147,7 @@ def chosen_of(caller: str, plan: SignalPlan | JointPlan, paths: Any) -> tuple[Pa
     """Of the paths of a plan those that are asked for, in their order."""
     if callable(paths):
         return where(caller, paths, plan.meta(), plan.paths)
-    try:
-        wanted = [tuple(integer(caller, "a number in paths", n, 0) for n in p) for p in paths]
-    except TypeError as error:
-        if "a number in paths" in str(error):
-            raise
-        raise TypeError(
-            f"{caller}: paths must be a list of tuples of wavelet numbers, or a function of "
-            f"meta(); got {paths!r}"
-        ) from None
+    wanted = keys_of(caller, paths)
     known = set(plan.paths)
     for path in wanted:
         if path not in known:
@@ -164,6 +156,20 @@ def chosen_of(caller: str, plan: SignalPlan | JointPlan, paths: Any) -> tuple[Pa
         found = "one twice" if wanted else "none"
         raise ArgumentError(f"{caller}: paths must choose at least one, each once; got {found}")
     return tuple(sorted(wanted, key=lambda path: (len(path), path)))
+
+
+def keys_of(caller: str, paths: Any) -> tuple[Path, ...]:
+    """The tuples of a list."""
+    try:
+        found = [tuple(integer(caller, "a number in paths", n, 0) for n in p) for p in paths]
+    except TypeError as error:
+        if "a number in paths" in str(error):
+            raise
+        raise TypeError(
+            f"{caller}: paths must be a list of tuples of wavelet numbers, or a function of "
+            f"meta(); got {paths!r}"
+        ) from None
+    return tuple(found)
 
 
 # --- densities ------------------------------------------------------------------------------------
@@ -259,6 +265,8 @@ def checked_rotations(
     smooth_first: Any,
     max_order: Any,
     padding: Any,
+    oversampling: Any,
+    paths: Any,
 ) -> RotationPlan:
     """The plan of images and their angles, as :class:`scatcuda.RotoTranslationScattering2D` takes
     its arguments."""
@@ -289,16 +297,47 @@ def checked_rotations(
                 raise ArgumentError(
                     f"{caller}: {name} must be {wanted!r} where average is None; got {given!r}"
                 )
+    if oversampling is not None:
+        oversampling = integer(caller, "oversampling", oversampling, 0, limits.SCALES)
     try:
         plan = RotationPlan(
             J, L, wavelets_of_angles(caller, L, K),
             integer(caller, "max_order", max_order, 0, 2), *sides, pad, average or "none",
-            pool is not None, smooth_first,
+            pool is not None, smooth_first, oversampling,
         )  # fmt: skip
+        if paths is not None:
+            plan = replace(plan, chosen=_channels_of(caller, plan, paths))
         _ = plan.cascades  # which may be too many
     except ArgumentError as error:
         raise ArgumentError(f"{caller}: {str(error).removeprefix(caller + ': ')}") from None
     return plan
+
+
+def _channels_of(caller: str, plan: RotationPlan, paths: Any) -> frozenset[Channel]:
+    """Those of a plan's channels that are asked for: by a function of its ``meta()``, or by their
+    keys, with the angle or for all angles without."""
+    if callable(paths):
+        keys = [channel.key for channel in plan.listed]
+        wanted = where(caller, paths, plan.meta(), keys)
+    else:
+        wanted = keys_of(caller, paths)
+    by_key: dict[Path, list[Channel]] = {}
+    for channel in plan.listed:
+        by_key.setdefault(channel.key, []).append(channel)
+        if channel.angle >= 0:
+            by_key.setdefault(channel.key[:-1], []).append(channel)
+    found: list[Channel] = []
+    for key in wanted:
+        if key not in by_key:
+            raise ArgumentError(
+                f"{caller}: paths must be among those of meta(): (), (j1, k), (j1, j2, theta, k), "
+                f"and the angle after them where it is not averaged; got {key}"
+            )
+        found += by_key[key]
+    if len(set(found)) != len(found) or not found:
+        told = "one twice" if found else "none"
+        raise ArgumentError(f"{caller}: paths must choose at least one, each once; got {told}")
+    return frozenset(found)
 
 
 def wavelets_of_angles(caller: str, L: int, K: int | None) -> int:

@@ -13,9 +13,10 @@ Source: L. Sifre and S. Mallat, CVPR 2013; E. Oyallon and S. Mallat, CVPR 2015.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -44,6 +45,20 @@ class Channel(NamedTuple):
     k: int = -1
     angle: int = -1
 
+    @property
+    def key(self) -> tuple[int, ...]:
+        """All of it that is: ``()``, ``(j1, k)`` or ``(j1, j2, theta, k)``, and the angle."""
+        return tuple(n for n in (*self.j, self.theta, self.k, self.angle) if n >= 0)
+
+
+class Step(NamedTuple):
+    """What one step makes along angles: of planes that are so far apart in angle, by filters that
+    keep every so many-th angle."""
+
+    apart: tuple[int, ...]
+    filters: tuple[int, ...]
+    every: int
+
 
 class Cascade(NamedTuple):
     """A program, and what its sets and matrices are."""
@@ -51,8 +66,8 @@ class Cascade(NamedTuple):
     program: Program
     tables: tuple[tuple[int, int, tuple[int, ...]], ...]  # resolution, scale, angles of wavelets
     smoothing: tuple[int, ...]  # then the low-pass, by the resolution of what it takes,
-    along: tuple[int, ...]  # then filters of so many angles
-    matrices: tuple[tuple[int, bool], ...]  # resolution, whether of rows; see RotationPlan.rows
+    along: tuple[tuple[int, tuple[int, ...]], ...]  # then of so many angles, which filters
+    matrices: tuple[tuple[int, bool], ...]  # resolution, whether of rows
     channels: tuple[Channel, ...]  # which are all its own
     end: int  # resolution of planes that are not averaged
 
@@ -60,7 +75,8 @@ class Cascade(NamedTuple):
 @dataclass(frozen=True)
 class RotationPlan:
     """Which filters at which resolution, which channel where. ``mean``: over all positions;
-    ``smooth_first``: the first order is averaged in space before its wavelets of angles."""
+    ``smooth_first``: the first order is averaged in space before its wavelets of angles;
+    ``oversampling``: of angles, None: all are kept; ``chosen``: of the channels, None: all."""
 
     J: int
     L: int
@@ -72,6 +88,8 @@ class RotationPlan:
     average: Average
     mean: bool
     smooth_first: bool
+    oversampling: int | None = None
+    chosen: frozenset[Channel] | None = None
 
     def __post_init__(self) -> None:
         limits.at_most(_CALLER, "L", self.L, _ANGLES)
@@ -118,16 +136,76 @@ class RotationPlan:
 
     @cached_property
     def channels(self) -> tuple[Channel, ...]:
-        """All, in the order of the result."""
-        return tuple(channel for made in self.cascades for channel in self.kept(made))
+        """All, in the order of the result, but for the image itself where nothing is averaged."""
+        return tuple(made.channels[i] for made in self.cascades for i in self.kept(made))
 
-    def kept(self, made: Cascade) -> tuple[Channel, ...]:
-        """The channels of a program without those that are there twice: a low-pass of conjugates
-        has conjugates, whose moduli are the same."""
-        return tuple(c for c in made.channels if not self._is_twice(c))
+    def kept(self, made: Cascade) -> list[int]:
+        """Which channels of a program are channels of the result, in its order: those that are
+        asked for, without those that are there twice. A low-pass of conjugates has conjugates,
+        whose moduli are the same."""
 
-    def _is_twice(self, c: Channel) -> bool:
-        return c.order == 2 and c.k == self.K and c.angle >= self.L
+        def place(i: int) -> tuple[int, tuple[int, int], int, int, int]:
+            c = made.channels[i]
+            return c.order, c.j, c.theta, self._filters.index(c.k) if c.order else -1, c.angle
+
+        def is_kept(c: Channel) -> bool:
+            twice = c.order == 2 and c.k == self.K and c.angle >= self.L
+            return not twice and (self.chosen is None or c in self.chosen)
+
+        return sorted((i for i, c in enumerate(made.channels) if is_kept(c)), key=place)
+
+    @property
+    def has_image(self) -> bool:
+        """Whether order 0 is asked for."""
+        return self.chosen is None or Channel(0) in self.chosen
+
+    @property
+    def _filters(self) -> tuple[int, ...]:
+        """Those of angles, in the order of the channels: the low-pass, then the wavelets."""
+        return self.K, *range(self.K)
+
+    def _every(self, order: int, k: int) -> int:
+        """Every which angle of a filter is kept, as its bandwidth allows: a power of two that
+        divides half a turn. The low-pass of the first order is none, see ``pack_rotations``."""
+        if self.oversampling is None or (order == 1 and k == self.K):
+            return 1
+        octaves = min(k, self.K - 1) - self.oversampling
+        return min(1 << max(octaves, 0), self.L & -self.L)
+
+    @cached_property
+    def _wanted(self) -> Mapping[tuple[int, int], Mapping[int, tuple[int, ...]]]:
+        """Filters of angles, by the scales and the angle between them."""
+        J, L = self.J, self.L
+        first = {(j, -1): {-1: self._filters} for j in range(J) if self.max_order > 0}
+        second = {
+            (j1, j2): dict.fromkeys(range(L), self._filters)
+            for j1 in range(J)
+            for j2 in range(j1 + 1, J)
+            if self.max_order > 1
+        }
+        if self.chosen is None:
+            return first | second
+        found: dict[tuple[int, int], dict[int, tuple[int, ...]]] = {}
+        asked = {(c.j, c.theta, c.k) for c in self.chosen}
+        for j, between in (first | second).items():
+            for theta, filters in between.items():
+                if some := tuple(k for k in filters if (j, theta, k) in asked):
+                    found.setdefault(j, {})[theta] = some
+        return found
+
+    def _steps(self, j: tuple[int, int]) -> list[Step]:
+        """Those of a pair of scales: filters go together that keep the same angles, and planes
+        that want the same filters."""
+        order = 1 if j[1] < 0 else 2
+        found: dict[tuple[tuple[int, ...], int], list[int]] = {}
+
+        def every(k: int) -> int:
+            return self._every(order, k)
+
+        for apart, filters in self._wanted[j].items():
+            for step, some in groupby(sorted(filters, key=every), every):
+                found.setdefault((tuple(some), step), []).append(apart)
+        return [Step(tuple(apart), *filters) for filters, apart in found.items()]
 
     @cached_property
     def cascades(self) -> tuple[Cascade, ...]:
@@ -135,19 +213,14 @@ class RotationPlan:
         end. Order 0 is the image itself then, and in none of them."""
         if self.average != "none":
             return (self._cascade(None),)
-        orders = self.max_order > 0
-        return tuple(self._cascade(end) for end in range(self.J * orders))
+        return tuple(map(self._cascade, sorted({max(j) for j in self._wanted})))
 
     def _cascade(self, end: int | None) -> Cascade:
         """The program of all paths, or of those that end in a resolution."""
         J, L, every = self.J, self.L, tuple(range(self.L))
-        first = [j for j in range(J) if end in (None, j)] if self.max_order > 0 else []
-        pairs = [
-            (j1, j2)
-            for j1 in range(J)
-            for j2 in range(j1 + 1, J)
-            if end in (None, j2) and self.max_order > 1
-        ]
+        steps = {j: self._steps(j) for j in self._wanted if end in (None, max(j))}
+        first = [j1 for j1, j2 in steps if j2 < 0]
+        pairs = [j for j in steps if j[1] >= 0]
         before = sorted({*first, *(j1 for j1, _ in pairs)})
         b = Builder(*self.axes)
         sides = padded_sides(b.axes)
@@ -156,8 +229,9 @@ class RotationPlan:
         smoothing = {
             j1: b.set(1, *(side >> j1 for side in sides)) for j1 in first if self.smooth_first
         }
-        lengths = [L] * bool(first) + [2 * L] * bool(pairs)
-        along = {length: b.set(1 + self.K, length) for length in lengths}
+        lengths = {j: L if j[1] < 0 else 2 * L for j in steps}
+        some = dict.fromkeys((lengths[j], step.filters) for j in steps for step in steps[j])
+        along = {which: b.set(len(which[1]), which[0]) for which in some}
         matrices: dict[tuple[int, bool], int] = {}
         m, n = self.output(J if end is None else end)
 
@@ -169,59 +243,69 @@ class RotationPlan:
             b.average(source, matrices[res, False], matrices[res, True])
 
         rho = "mean" if self.average == "space+angle" else "modulus"
-        if end is None:
+        zero = end is None and self.has_image
+        if zero:
             averaged(X, 0)
         U = {j1: b.wavelet(X, sets[0, j1, every], 1 << j1) for j1 in before}
         for j1 in first:
             source, res = U[j1], j1
             if self.smooth_first:
                 source, res = b.wavelet(U[j1], smoothing[j1], 1 << (J - j1), "none"), J
-            averaged(b.group([source], [every], along[L], rho=rho), res)
+            for step in steps[j1, -1]:
+                which = along[L, step.filters]
+                averaged(b.group([source], [every], which, step.every, rho), res)
         for j1, j2 in pairs:
             z = b.wavelet(U[j1], sets[j1, j2, every], 1 << (j2 - j1), "none")
-            averaged(b.group([z], self._turns(), along[2 * L], rho=rho), j2)
+            for step in steps[j1, j2]:
+                turns, which = list(map(self._turn, step.apart)), along[2 * L, step.filters]
+                averaged(b.group([z], turns, which, step.every, rho), j2)
         return Cascade(
             b.build(m, n),
             tuple(tables),
             tuple(smoothing),
             tuple(along),
             tuple(matrices),
-            tuple(self._channels_of(end is None, first, pairs)),
+            tuple(self._channels_of(zero, steps, lengths)),
             J if end is None else end,
         )
 
-    def _turns(self) -> list[list[int]]:
-        """Of every angle between the wavelets, the planes ``(theta, theta + alpha)`` along a whole
+    def _turn(self, alpha: int) -> list[int]:
+        """Of an angle between the wavelets, the planes ``(theta, theta + alpha)`` along a whole
         turn."""
-        L, found = self.L, []
-        for alpha in range(L):
-            half = [theta * L + (theta + alpha) % L for theta in range(L)]
-            half = [~plane if theta + alpha >= L else plane for theta, plane in enumerate(half)]
-            found.append([*half, *(~plane for plane in half)])
-        return found
+        L = self.L
+        half = [theta * L + (theta + alpha) % L for theta in range(L)]
+        half = [~plane if theta + alpha >= L else plane for theta, plane in enumerate(half)]
+        return [*half, *(~plane for plane in half)]
 
     def _channels_of(
-        self, zero: bool, first: list[int], pairs: list[tuple[int, int]]
+        self,
+        zero: bool,
+        steps: Mapping[tuple[int, int], list[Step]],
+        lengths: Mapping[tuple[int, int], int],
     ) -> Iterator[Channel]:
-        filters = self.K, *range(self.K)
-
-        def places(length: int) -> range:
-            return range(-1, 0) if self.average == "space+angle" else range(length)
-
+        """Of a program, in its order."""
         if zero:
             yield Channel(0)
-        for j1 in first:
-            for k in filters:
-                yield from (Channel(1, (j1, -1), -1, k, i) for i in places(self.L))
-        for pair in pairs:
-            for theta in range(self.L):
-                for k in filters:
-                    yield from (Channel(2, pair, theta, k, i) for i in places(2 * self.L))
+        for j, several in steps.items():
+            order = 1 if j[1] < 0 else 2
+            for step in several:
+                places = range(0, lengths[j], step.every)
+                for theta in step.apart:
+                    for k in step.filters:
+                        if self.average == "space+angle":
+                            yield Channel(order, j, theta, k)
+                        else:
+                            yield from (Channel(order, j, theta, k, angle) for angle in places)
+
+    @property
+    def listed(self) -> tuple[Channel, ...]:
+        """The channels of the result."""
+        image = self.average == "none" and self.has_image
+        return (Channel(0),) * image + self.channels
 
     def meta(self) -> dict[str, NDArray[np.int64]]:
         """Of every channel what :class:`Channel` has."""
-        all_of = self.channels if self.average != "none" else (Channel(0), *self.channels)
-        return meta_of(all_of, angles=self.average != "space+angle")
+        return meta_of(self.listed, angles=self.average != "space+angle")
 
 
 def meta_of(channels: tuple[Channel, ...], angles: bool) -> dict[str, NDArray[np.int64]]:

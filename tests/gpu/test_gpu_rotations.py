@@ -15,6 +15,8 @@ CASES = [
     dict(J=2, shape=(37, 29), L=6, average="space"),
     dict(J=3, shape=(32, 48), L=4, K=1, padding="periodic", smooth_first=True),
     dict(J=2, shape=(40, 33), L=5, normalisation="scatnet", max_order=1),
+    dict(J=2, shape=(40, 32), average="space", oversampling=0),
+    dict(J=3, shape=(32, 32), L=4, oversampling=1, paths=lambda meta: meta["k"] != 1),
 ]
 
 
