@@ -71,6 +71,7 @@ def compile_program(folder: Path, isa: str, real: str) -> Path:
     command = [*shlex.split(os.environ.get("CXX", "c++")), "-std=c++17", "-O3", "-DNDEBUG"]
     command += ["-Wno-psabi", *flags("SCATCUDA_ENGINE_FLAGS"), *flags(f"SCATCUDA_{isa}")]
     command += ["-DSCATCUDA_STOPWATCH", f"-DSCATCUDA_ISA={isa}", f"-DSCATCUDA_REAL={real}"]
+    command += shlex.split(os.environ.get("CXXFLAGS", ""))
     sources = [SOURCE, *(ROOT / "csrc" / name for name in SOURCES)]
     subprocess.run([*command, *map(str, sources), "-o", str(out)], check=True)
     return out

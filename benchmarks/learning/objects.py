@@ -40,9 +40,11 @@ _BLOCK = 200  # images
 class Objects:
     """Features of images ``[n, 3, M, N]``, uint8, whose sides become ``side``."""
 
-    def __init__(self, side: int, J: int, K: int) -> None:
+    def __init__(self, side: int, J: int, K: int, oversampling: int | None) -> None:
         self.side = side
-        self.scattering = RotoTranslationScattering2D(J, (side, side), K=K, average="space")
+        self.scattering = RotoTranslationScattering2D(
+            J, (side, side), K=K, average="space", oversampling=oversampling
+        )
 
     def __call__(self, images: Any, kept: Tensor | None = None, mirror: bool = False) -> Tensor:
         """``[n, d]``, float16, or those that are kept; of the mirrored images."""
@@ -84,6 +86,7 @@ def measure(
     side: int = 32,
     J: int = 3,
     K: int = 2,
+    oversampling: int | None = None,
     chosen: int = 600,
     select_on: int = 10_000,
     preselect: int = 20_000,
@@ -106,7 +109,7 @@ def measure(
     labels, wanted = found.train_y, found.test_y[:test]
     rows = torch.arange(len(labels)) if train is None else subset(labels, train, 0)
     select = rows[subset(labels[rows], min(select_on, len(rows)), 0)]
-    objects = Objects(side, J, K)
+    objects = Objects(side, J, K, oversampling)
     some = objects(found.train_x[select])
     tell("features to choose from", f"{some.shape[1]} of {len(some)} images")
     choice = OrthogonalLeastSquares(chosen, preselect=preselect).fit(some, labels[select])
@@ -132,7 +135,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", default="cifar10")
     parser.add_argument("--data-dir")
-    numbers = "side", "J", "K", "chosen", "select-on", "preselect", "kernel", "train", "test"
+    numbers = "side", "J", "K", "oversampling", "chosen", "select-on", "preselect", "kernel"
+    numbers += "train", "test"
     for name in numbers:  # without them the defaults above
         parser.add_argument(f"--{name}", type=int, default=argparse.SUPPRESS)
     parser.add_argument("--width", type=float, default=argparse.SUPPRESS)

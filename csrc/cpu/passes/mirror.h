@@ -178,12 +178,13 @@ struct PairVectors {
   static constexpr int vectors = Slots == 1 ? 2 : 1, lanes = 2 * Q / vectors;
 };
 
-// line[i] = (or += unless `Begin`) Σ_terms spectrum · (ψ̂(k), ψ̂(−k)) over `rows` rows; of the
+// line[i] = (or += unless `begin`) Σ_terms spectrum · (ψ̂(k), ψ̂(−k)) over `rows` rows; of the
 // filters there are `stored` numbers a bin. The same of as many spectra, `apart` numbers from each
 // other, as there are lines, or pairs of them.
-template <int Plain, int Mirrored, bool Begin, int Slots, int Spectra, class T>
+template <int Plain, int Mirrored, int Slots, int Spectra, class T>
 SCATCUDA_KERNEL void add_aliases(const T* psi, int64_t stored, const T* const* spectra,
-                                 int64_t part, int64_t apart, int64_t rows, T* const* lines) {
+                                 int64_t part, int64_t apart, int64_t rows, bool begin,
+                                 T* const* lines) {
   using Pair = PairVectors<T, Slots>;
   constexpr int W = Pair::W, count = Plain + Mirrored, vectors = Pair::vectors, Q2 = Pair::lanes;
   constexpr int sums = Spectra * vectors;
@@ -195,7 +196,7 @@ SCATCUDA_KERNEL void add_aliases(const T* psi, int64_t stored, const T* const* s
   unroll<sums>([&](auto v) SCATCUDA_LAMBDA { line[v] = lines[v]; });
   for (int64_t i = 0; i < rows; ++i) {
     H re[sums] = {}, im[sums] = {};
-    if constexpr (!Begin) {
+    if (!begin) {
       unroll<sums>([&](auto v) SCATCUDA_LAMBDA {
         re[v] = load<Q2>(line[v] + 2 * W * i), im[v] = load<Q2>(line[v] + 2 * W * i + W);
       });
@@ -223,12 +224,30 @@ SCATCUDA_KERNEL void add_aliases(const T* psi, int64_t stored, const T* const* s
   }
 }
 
+// That of so many aliases; chosen while the program runs, of a list
+template <class T, int Slots, int Spectra>
+struct AddAliases {
+  static constexpr int some = Aliases::most + 1;
+  template <int Kind>
+  static constexpr auto one() {
+    constexpr int plain = Kind / some, mirrored = plain + Kind % some < some ? Kind % some : 0;
+    return add_aliases<plain, mirrored, Slots, Spectra, T>;
+  }
+  template <int... Kinds>
+  static auto among(int kind, std::integer_sequence<int, Kinds...>) {
+    static constexpr decltype(one<0>()) list[] = {one<Kinds>()...};
+    return list[kind];
+  }
+  static auto of(int plain, int mirrored) {
+    return among(plain * some + mirrored, std::make_integer_sequence<int, some * some>{});
+  }
+};
+
 // The first: W(·, c), and conj W(−·, −c) beside it or, with one slot, in the second line; of one
 // spectrum or of two, `apart` numbers from each other, which share what is read of the filters
 template <int Slots, int Spectra, class T>
 SCATCUDA_KERNEL void fold_pair(const Spectrum<T>& spectrum, int64_t apart, const Mirrored<T>& fold,
                                int64_t filter, int64_t c, T* const* lines) {
-  constexpr int some = Aliases::most + 1;
   const int64_t M = spectrum.grid.first, N = spectrum.grid.last, rows = fold.to.first;
   const int64_t column = spectrum.column, part = spectrum.im;
   const T* const p = spectrum.p;
@@ -239,16 +258,8 @@ SCATCUDA_KERNEL void fold_pair(const Spectrum<T>& spectrum, int64_t apart, const
       const int64_t k1 = aliases.k1[n], k2 = aliases.k2[n];
       spectra[n] = p + (n < aliases.plain ? k2 * column + k1 : (N - k2) * column + M - k1);
     }
-    const int kind = aliases.plain * some + aliases.mirrored;
-    unroll<some * some>([&](auto kind_) SCATCUDA_LAMBDA {
-      constexpr int plain = kind_ / some, mirrored = kind_ % some;
-      if constexpr (plain + mirrored < some) {
-        if (kind != kind_) return;
-        const auto add = begin ? add_aliases<plain, mirrored, true, Slots, Spectra, T>
-                               : add_aliases<plain, mirrored, false, Slots, Spectra, T>;
-        add(psi, 2 * fold.lanes, spectra, part, apart, rows, lines);
-      }
-    });
+    const auto add = AddAliases<T, Slots, Spectra>::of(aliases.plain, aliases.mirrored);
+    add(psi, 2 * fold.lanes, spectra, part, apart, rows, begin, lines);
     psi += rows * aliases.count() * 2 * fold.lanes;
   });
 }
