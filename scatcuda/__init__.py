@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # what is found below, for type checkers
     from .transforms.rototranslation import (
         RotoTranslationScattering2D as RotoTranslationScattering2D,
     )
+    from .transforms.scalogram import scalogram as scalogram
     from .transforms.scattering1d import Scattering1D as Scattering1D
     from .transforms.scattering2d import Scattering2D as Scattering2D
     from .transforms.timefrequency import TimeFrequencyScattering as TimeFrequencyScattering
@@ -63,6 +64,7 @@ _HOME = {
     "library_path": "paths",
     "ops": "",
     "reference": "ops",
+    "scalogram": "transforms.scalogram",
     "show_config": "config",
 }
 

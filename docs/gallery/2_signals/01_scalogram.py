@@ -12,7 +12,7 @@ import math
 import matplotlib.pyplot as plt
 import torch
 
-from scatcuda import Scattering1D
+from scatcuda import Scattering1D, scalogram
 from scatcuda.draw.style import BLUE, STYLE, shade
 
 plt.rcParams.update(STYLE)
@@ -29,16 +29,10 @@ x[(torch.tensor([0.2, 0.4, 0.6, 0.8]) * rate).long()] += 3.0
 N = len(x)
 
 # %%
-# ``T=0`` does not average: with ``out_type="list"`` each path has as many samples as its band
-# needs.
+# The moduli of the wavelets of the first order, 1024 of them over time.
 
 J, Q = 10, 12
-fine = Scattering1D(J, N, Q, T=0, max_order=1, out_type="list")
-columns = 1024
-scalogram = torch.stack([
-    torch.nn.functional.interpolate(path["coef"][None, None], columns)[0, 0]
-    for path in fine(x)[1:]
-])  # fmt: skip
+moduli = scalogram(x, J, Q, samples=1024).values
 
 # %%
 # The same bands, averaged over :math:`2^{10}` samples, and the second order of the band of 1000 Hz.
@@ -69,7 +63,7 @@ figure, axes = plt.subplots(
 )
 axes[0].plot(t, x, color=BLUE, linewidth=0.3)
 axes[0].set(title="Sound", yticks=[], xlim=(0, seconds), ylim=(-1.2, 1.2))
-draw(axes[1], scalogram, bands, (100, 200, 400, 800, 1600, 3200))
+draw(axes[1], moduli, bands, (100, 200, 400, 800, 1600, 3200))
 axes[1].set(title="Scalogram", ylabel="hertz")
 draw(axes[2], first, bands, (100, 200, 400, 800, 1600, 3200))
 axes[2].set(title="Order 1: its averages over time", ylabel="hertz")

@@ -12,7 +12,7 @@ import math
 import matplotlib.pyplot as plt
 import torch
 
-from scatcuda import Scattering1D, TimeFrequencyScattering
+from scatcuda import Scattering1D, TimeFrequencyScattering, scalogram
 from scatcuda.draw.style import BLUE, RUST, STYLE, shade
 
 plt.rcParams.update(STYLE)
@@ -35,15 +35,11 @@ joint = TimeFrequencyScattering(
 )
 meta = joint.meta()
 spin = torch.from_numpy(meta["spin"])
-fine = Scattering1D(9, N, 12, T=0, max_order=1, out_type="list")
 
 figure, axes = plt.subplots(2, 2, figsize=(9, 5.6), layout="constrained", width_ratios=[1.7, 1])
 for (name, x), (left, right) in zip(sounds.items(), axes, strict=True):
-    rows = [
-        torch.nn.functional.interpolate(path["coef"][None, None], 800)[0, 0] for path in fine(x)[1:]
-    ]
-    scalogram = torch.stack(rows)
-    shade(left, scalogram / scalogram.max(), "nearest", extent=(0, 1, len(rows), 0))
+    moduli = scalogram(x, 9, 12, samples=800).values
+    shade(left, moduli / moduli.max(), "nearest", extent=(0, 1, len(moduli), 0))
     left.set(title=f"Scalogram of {name}", xlabel="time", xticks=[], yticks=[])
     left.set_ylabel("log-frequency")
     S = joint(x).flatten(1).sum(1)

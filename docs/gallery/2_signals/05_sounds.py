@@ -18,7 +18,7 @@ from sklearn.metrics import confusion_matrix
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from scatcuda import Scattering1D, TimeFrequencyScattering
+from scatcuda import Scattering1D, TimeFrequencyScattering, scalogram
 from scatcuda.draw.style import STYLE, shade
 
 plt.rcParams.update(STYLE)
@@ -87,14 +87,9 @@ plt.show()
 # %%
 # One sound of each kind, by its scalogram:
 
-fine = Scattering1D(8, N, 12, T=0, max_order=1, out_type="list")
 figure, axes = plt.subplots(2, 3, figsize=(9, 4.4), layout="constrained")
 for k, axis in enumerate(axes.flat):
-    rows = [
-        torch.nn.functional.interpolate(path["coef"][None, None], 500)[0, 0]
-        for path in fine(sounds[40 * k])[1:]
-    ]
-    scalogram = torch.stack(rows)
-    shade(axis, (scalogram / scalogram.max()).sqrt(), "nearest")
+    moduli = scalogram(sounds[40 * k], 8, 12, samples=500).values
+    shade(axis, (moduli / moduli.max()).sqrt(), "nearest")
     axis.set(xticks=[], yticks=[], title=names[k])
 plt.show()
