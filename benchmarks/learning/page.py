@@ -20,9 +20,6 @@ python -m benchmarks.learning NAME --data-dir DIR                      # and kee
 For every `n` the training images are a balanced subset, `scatcuda.data.subset`; the test set is
 whole. ± is the standard deviation over the seeds. Seconds are those of all seeds' features,
 training and testing, on the machine named below, which may have been busy with other work.
-Of CIFAR-10, experiments with few images and that of separation with depth had 20 000 of its
-training images, compressed as JPEG by their source: compare them no finer than a point or two with
-the literature. Those with all images have its own pixels.
 """
 
 
@@ -157,9 +154,11 @@ def _networks(entries: list[dict[str, Any]]) -> str:
         ]
         for entry, row in sorted(found, key=lambda pair: -pair[1]["accuracy"]):
             options, seeds = entry["options"], len(row["seeds"])
+            steps = row["images"] // min(options["batch_size"], row["images"])  # of an epoch
+            epochs = max(options["epochs"], -(-options["min_steps"] // steps))
             parts.append(
                 f"| [{entry['title'].partition(': ')[2]}]({entry['name']}.toml) "
-                f"| {entry['parameters']:,} | {options['epochs']} | {options['augment']} "
+                f"| {entry['parameters']:,} | {epochs} | {options['augment']} "
                 f"| {100 * row['accuracy']:.2f} | {row['seconds'] / seeds:.0f} |"
             )
         parts.append("")
