@@ -63,15 +63,17 @@ def test_networks_of_a_data_set_side_by_side():
     resnet = Options(data="digits", model="resnet", epochs=2)
     entry = {"name": "a", "title": "MNIST: A", "options": {**vars(resnet), "data": "mnist"},
              "parameters": runner._parameters(resnet, None),
-             "rows": [{"n": "all", "accuracy": 0.9, "seconds": 30.0, "seeds": [0, 1]}]}  # fmt: skip
+             "rows": [{"n": "all", "images": 25_600, "accuracy": 0.9, "seconds": 30.0,
+                       "seeds": [0, 1]}]}  # fmt: skip
     best = {**entry, "name": "b", "title": "MNIST: B"}
-    best["rows"] = [{**entry["rows"][0], "accuracy": 0.95}]
+    # 3 steps an epoch: min_steps are more
+    best["rows"] = [{**entry["rows"][0], "images": 400, "accuracy": 0.95}]
     ridge = {**best, "parameters": None}
     assert page._networks([entry, ridge]) == ""
     lines = page._networks([entry, best, ridge]).splitlines()
     assert lines[0] == "## Networks on all of MNIST"
     assert lines[-2:] == [
-        "| [B](b.toml) | 272,186 | 2 | none | 95.00 | 15 |",
+        "| [B](b.toml) | 272,186 | 100 | none | 95.00 | 15 |",
         "| [A](a.toml) | 272,186 | 2 | none | 90.00 | 15 |",
     ]
 
