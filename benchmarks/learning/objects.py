@@ -40,7 +40,7 @@ _BLOCK = 200  # images
 class Objects:
     """Features of images ``[n, 3, M, N]``, uint8, whose sides become ``side``."""
 
-    def __init__(self, side: int, J: int, K: int, oversampling: int | None) -> None:
+    def __init__(self, side: int, J: int, K: int, oversampling: int | None = None) -> None:
         self.side = side
         self.scattering = RotoTranslationScattering2D(
             J, (side, side), K=K, average="space", oversampling=oversampling
