@@ -5,9 +5,10 @@
     python -m benchmarks.stages --radices
 
 Compiles the engine with its stopwatch (csrc/cpu/stopwatch.h) for one instruction set, the best that
-runs here, with the flags of the package, and runs it on one thread. For every stage it prints the
-microseconds of an image, in all and by step (the scales of a path: ``01`` is the second wavelet, of
-scale 1, on the first, of scale 0), its share of the time, and of what is known beforehand
+runs here, with the flags of the package (CXX, CXXFLAGS as usual), and runs it on one thread. For
+every stage it prints the microseconds of an image, in all and by step (the scales of a path: ``01``
+is the second wavelet, of scale 1, on the first, of scale 0), its share of the time, and of what is
+known beforehand
 
     GFLOP/s   of the arithmetic as the textbook counts it: 5 n log2 n a Fourier transform of n
               complex numbers, half of that where two real lines are one, 4 a filter's value, 2 a

@@ -53,6 +53,20 @@ def test_it_has_gradients_and_takes_integers():
     assert torch.equal(scalogram(sound, 3).values, scalogram(sound.float(), 3).values)
 
 
+def test_what_one_call_keeps_is_no_other_call_s_trouble():
+    x = torch.randn(130)
+    with torch.inference_mode():
+        scalogram(x, 4, 3)
+    x.requires_grad_()
+    scalogram(x, 4, 3).values.sum().backward()
+    assert x.grad.isfinite().all()
+    for wrong in (dict(J=4.0), dict(J=4, Q=3.0), dict(J=4, Q=[3]), dict(J=4, Q=(3, 1))):
+        with pytest.raises(TypeError, match=r"scalogram: [JQ] must be an integer"):
+            scalogram(x, **({"Q": 3} | wrong))
+    with pytest.raises((TypeError, ValueError), match="scalogram: padding must be"):
+        scalogram(x, 4, 3, padding=["reflect"])
+
+
 @pytest.mark.parametrize(
     ("given", "options", "error", "told"),
     [

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..arguments import InputError, integer
+from .. import limits
+from ..arguments import InputError, integer, one_of, scales
+from ..program.steps import PADDING
 from .scattering1d import Scattering1D
 
 _CALLER = "scalogram"
@@ -29,14 +31,13 @@ def scalogram(
     *,
     samples: int | None = None,
     padding: str = "reflect",
-    tier: Any = "auto",
 ) -> Scalogram:
     """The scalogram of real signals, ``U[n, t] = |x * psi_n|(t)``, with the wavelets of the first
     order of :class:`~scatcuda.Scattering1D`.
 
     Args:
         x: ``[..., N]``; integers and half precision are computed in float32.
-        J, Q, padding, tier: as for :class:`~scatcuda.Scattering1D`.
+        J, Q, padding: as for :class:`~scatcuda.Scattering1D`.
         samples: how many there are over time, each the nearest of those that the bands of the
             wavelets ask for, so that a picture of a long signal is cheap; None: all ``N``.
     Returns: ``values [..., n, samples]``, differentiable, and ``frequencies [n]``.
@@ -56,8 +57,10 @@ def scalogram(
         raise InputError(f"{_CALLER}: x must be real; got {x.dtype}")
     if samples is not None:
         samples = integer(_CALLER, "samples", samples, 1)
+    J, Q = scales(_CALLER, J), integer(_CALLER, "Q", Q, 1, limits.ANGLES)
+    one_of(_CALLER, "padding", padding, tuple(PADDING.values()))
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    scattering = _moduli(J, x.shape[-1], Q, padding, tier, samples is None, str(x.device), dtype)
+    scattering = _moduli(J, x.shape[-1], Q, padding, samples is None, str(x.device), dtype)
     rows = [path["coef"] for path in scattering(x)[1:]]
     if samples is not None:
         rows = [_nearest(row, samples) for row in rows]
@@ -65,14 +68,13 @@ def scalogram(
     return Scalogram(torch.stack(rows, -2), xi)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=8)  # of checked arguments: 8 and 8.0 are one to it
 def _moduli(
-    J: int, N: int, Q: int, padding: str, tier: Any, fine: bool, device: str, dtype: torch.dtype
+    J: int, N: int, Q: int, padding: str, fine: bool, device: str, dtype: torch.dtype
 ) -> Scattering1D[Any]:
     every = Scattering1D(
-        J, N, Q, T=0, max_order=1, oversampling=J if fine else 0, out_type="list",
-        padding=padding, tier=tier,
-    )  # fmt: skip
+        J, N, Q, T=0, max_order=1, oversampling=J if fine else 0, out_type="list", padding=padding
+    )
     return every.to(device, dtype)
 
 
