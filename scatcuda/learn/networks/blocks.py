@@ -217,12 +217,17 @@ def classifier(before: int, classes: int, dropout: float = 0.0) -> list[nn.Modul
 
 
 def initialised(network: nn.Sequential) -> nn.Sequential:
-    """He's initialisation: the size of a signal is kept by convolution and rectifier."""
+    """He's initialisation: the size of a signal is kept by convolution and rectifier.
+
+    Channels lie beside each other in the weights, and so in what convolutions make: on a CPU
+    pooling takes a fraction of the time, a step of `inception` half of it (`torch.channels_last`).
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+    nn.utils.convert_conv2d_weight_memory_format(network, torch.channels_last)
     return network
 
 
