@@ -79,6 +79,7 @@ def test_what_one_call_keeps_is_no_other_call_s_trouble():
         (torch.zeros(64), dict(Q="8"), TypeError, "Q must be an integer"),
         (torch.zeros(64), dict(padding="mirror"), ValueError, "padding must be one of"),
         (torch.zeros(1), {}, ValueError, "shape must be between 2"),
+        (torch.zeros(4), dict(J=6), ValueError, "J = 6 .* need signals longer than 4 samples"),
     ],
 )
 def test_mistakes(given, options, error, told):

@@ -4,6 +4,7 @@ takes and what it refuses; gradients, compilers, copies."""
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 import warnings
 from pathlib import Path
@@ -336,6 +337,10 @@ BAD = [
     (dict(J=2.0), TypeError, r"J must be an integer; got 2\.0"),
     (dict(J=30), ValueError, "J must be at most 24"),
     (dict(J=9, T=None), ValueError, "J = 9 and T = 512 need signals longer than 64"),
+    # a wavelet between two frequencies of so few; no sample left where one ends
+    (dict(J=6, shape=4, T=0), ValueError, "J = 6 and T = 64 need signals longer than 4 samples"),
+    (dict(J=9, shape=16, T=1), ValueError, "J = 9 and T = 1 need signals longer than 16 samples"),
+    (dict(J=4, shape=4, T=0, Q=(8, 2)), ValueError, "need signals longer than 4 samples"),
     (dict(shape=(64, 2)), ValueError, r"shape must be an integer or \(N,\); got \(64, 2\)"),
     (dict(shape="64"), TypeError, "shape must be an integer; got '64'"),
     (dict(shape=1), ValueError, "shape must be between 2 and"),
@@ -420,6 +425,25 @@ def test_long_signals(T):
 def test_too_short_for_its_average():
     with pytest.warns(UserWarning, match="signals of 40 samples are too short for T = 32"):
         Scattering1D(5, 40, T=32)
+
+
+@pytest.mark.parametrize("N", [2, 3, 5, 16, 40])
+@pytest.mark.filterwarnings("ignore:Scattering1D. signals of")
+def test_any_number_of_samples_is_enough_or_refused(N):
+    refused = 0
+    for J, T, Q, padding in itertools.product(
+        (1, 3, 4, 6, 9, 12), (0, 1, 2), (1, 8, (8, 2)), ("reflect", "periodic")
+    ):
+        try:
+            module = Scattering1D(J, N, Q, T=T, padding=padding, out_type="list")
+        except ValueError as error:
+            assert f"need signals longer than {N} samples" in str(error)
+            refused += 1
+        else:
+            for path in module(torch.ones(N)):
+                assert path["coef"].numel() > 0
+                assert path["coef"].isfinite().all()
+    assert 0 < refused < 108
 
 
 def test_too_long_with_its_padding():

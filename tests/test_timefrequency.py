@@ -283,6 +283,8 @@ def test_as_a_module():
         (dict(backend="skcuda"), ValueError, "backend must be one of"),
         (dict(padding="mirror"), ValueError, "padding must be one of"),
         (dict(paths=[(99,)]), ValueError, r"paths must be among meta\(\)\['key'\]; got \(99,\)"),
+        (dict(J=4, shape=4, T=0), ValueError, "J = 4 and T = 16 need signals longer than 4"),
+        (dict(J=9, shape=16, T=2), ValueError, "J = 9 and T = 2 need signals longer than 16"),
         (dict(paths=[]), ValueError, "paths must choose at least one"),
         (dict(paths=3), TypeError, "paths must be a list of tuples"),
         (dict(tier="fast"), ValueError, "tier must be one of"),

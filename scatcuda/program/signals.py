@@ -36,6 +36,7 @@ Criterion: TypeAlias = Literal["scale", "frequency"]
 
 _SIGMA_0 = 0.1  # width of the low-pass of T = 1, in cycles a sample
 _ALPHA = 5.0  # half-width of a band, in widths of its Gaussian
+_SEEN = 37.0  # from here on, in its widths, a Gaussian is 0 in float64 or nearly so
 _R = math.sqrt(0.5)  # where neighbours meet
 _SPECTRAL = 4  # octaves from which on an average is taken in Fourier
 
@@ -127,11 +128,21 @@ class SignalPlan:
         limits.at_most("Scattering1D", "the number of paths", self._count(), limits.CHANNELS)
         deepest = max((self.resolution(bank[-1].j, 0) for bank in self.banks), default=0)
         least = 1 << max(deepest, self.coarsest)
-        if self.padded < least or self.outputs < 1:
+        written = self.outputs
+        if self.average == "none":  # each path at its own resolution
+            first, last = self.inside(deepest)
+            written = last - first
+        seen = all(self._has_a_bin(wavelet) for bank in self.banks for wavelet in bank)
+        if self.padded < least or written < 1 or not seen:
             raise ArgumentError(
                 f"Scattering1D: J = {self.J} and T = {self.T:g} need signals longer than {self.N} "
                 "samples"
             )
+
+    def _has_a_bin(self, wavelet: Morlet) -> bool:
+        """Whether any frequency but 0 is so near a wavelet that it is not 0 there in float64."""
+        nearest = max(round(wavelet.xi * self.padded), 1) / self.padded
+        return abs(nearest - wavelet.xi) < _SEEN * wavelet.sigma
 
     def _count(self) -> int:
         """How many paths there are, before any is listed."""
