@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from benchmarks.learning import images, layout, objects, page
+from benchmarks.learning import images, layout, objects, page, plotted
 from scatcuda.cli import main as command
 from scatcuda.data import Dataset
 
@@ -129,6 +129,26 @@ def test_objects(monkeypatch):
     mirrored = made(images_16.flip(-1))
     torch.testing.assert_close(made(images_16, mirror=True), mirrored, rtol=1e-2, atol=1e-3)
     assert made.scattering.input_shape == (32, 32)
+
+
+def test_some_test_images_are_of_all_classes(monkeypatch):
+    """Of a set whose files are sorted by classes, too."""
+    y = torch.arange(40) // 10
+    x = y[:, None, None, None].expand(40, 3, 16, 16).to(torch.uint8)
+    data = Dataset("sorted", x, y, x, y, tuple("abcd"))
+    monkeypatch.setattr(plotted, "load", lambda name, data_dir: data)
+    for asked, found in ((8, 2), (40, 10), (1000, 10)):
+        _, train_y, test_x, test_y = plotted.some("sorted", None, 8, asked)
+        assert train_y.bincount().tolist() == [2] * 4
+        assert test_y.bincount().tolist() == [found] * 4
+        assert torch.equal(test_x[:, 0, 0, 0].long(), test_y)
+    seen = []
+    monkeypatch.setattr(objects, "load", lambda name, data_dir: data)
+    monkeypatch.setattr(
+        objects.RidgeClassifier, "score", lambda self, x, y: seen.append(y.bincount()) or 1.0
+    )
+    objects.measure(side=16, J=2, chosen=2, preselect=200, kernel=16, test=8)
+    assert [counts.tolist() for counts in seen] == [[2] * 4] * 2
 
 
 def test_a_folder_as_imagenet_has_it(tmp_path, capsys):

@@ -106,8 +106,10 @@ def measure(
         start = time.perf_counter()
 
     found = load(data, data_dir)
-    labels, wanted = found.train_y, found.test_y[:test]
+    labels = found.train_y
     rows = torch.arange(len(labels)) if train is None else subset(labels, train, 0)
+    tested = torch.arange(len(found.test_y)) if test is None else subset(found.test_y, test, 0)
+    wanted = found.test_y[tested]
     select = rows[subset(labels[rows], min(select_on, len(rows)), 0)]
     objects = Objects(side, J, K, oversampling)
     some = objects(found.train_x[select])
@@ -118,7 +120,7 @@ def measure(
     tell("chosen", f"{len(kept)}, {chosen} a class of {preselect}")
     x = found.train_x[rows]
     z, labels = torch.cat([objects(x, kept), objects(x, kept, True)]), labels[rows].repeat(2)
-    asked = objects(found.test_x[: len(wanted)], kept)
+    asked = objects(found.test_x[tested], kept)
     tell("these of all", f"2 x {len(rows)} + {len(asked)} images")
     standardizer = Standardizer(copy=False).fit(z)
     z, asked = standardizer.transform(z), standardizer.transform(asked)

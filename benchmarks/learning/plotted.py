@@ -27,10 +27,13 @@ def arguments(text: str) -> argparse.Namespace:
 def some(
     name: str, data_dir: str | None, n: int, tested: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """A balanced subset of the training images, the first test images."""
+    """As many of each class, of the images to train with and, unless they are all, of those to test
+    with: files may be sorted by classes."""
     data = load(name, data_dir)
-    chosen = subset(data.train_y, n, 0)
-    return data.train_x[chosen], data.train_y[chosen], data.test_x[:tested], data.test_y[:tested]
+    chosen, asked = subset(data.train_y, n, 0), torch.arange(len(data.test_y))
+    if tested < len(asked):
+        asked = subset(data.test_y, tested, 0)
+    return data.train_x[chosen], data.train_y[chosen], data.test_x[asked], data.test_y[asked]
 
 
 def trained(x: Tensor, y: Tensor) -> nn.Module:
