@@ -305,6 +305,17 @@ struct SignalBuffers : PlaneBuffers<T> {
   }
 };
 
+// Rows of |W| that the gradient of a low-pass takes at a time: as many as stay in the cache, with a
+// vector to run over
+template <class T>
+struct ModulusRows {
+  static constexpr int64_t W = full_lanes<T>, most = 8;
+  static int64_t apart(int64_t inputs) { return (inputs + W) * W; }
+  static int64_t count(int64_t inputs) {
+    return max(1, min(most, (int64_t{1} << 15) / apart(inputs)));
+  }
+};
+
 // Of a thread
 template <class T>
 struct ThreadBuffers {
@@ -315,7 +326,8 @@ struct ThreadBuffers {
   T* norm = nullptr;   // backward: a line, the norms of a row
   T* tile = nullptr;   // coefficients before their filters are parted, after each axis
   T* tile_2 = nullptr;
-  T* lowpassed = nullptr;        // backward: |W| Qᵀ, for the low-pass' own gradient
+  T* lowpassed = nullptr;        // backward: |W| Qᵀ, for the low-pass' own gradient,
+  T* moduli = nullptr;           // and rows of |W|, see LowpassGradient
   T* group = nullptr;            // a line, the spectrum along the axis of a group
   Planes<T>* sources = nullptr;  // of a group, and the gradients of theirs
   Planes<T>* grad_sources = nullptr;
@@ -336,7 +348,8 @@ struct ThreadBuffers {
     line_2 = arena.take<T>(length);
     mirror_2 = arena.take<T>(length);
     if (pass != Pass::forward) start = arena.take<T>(length), norm = arena.take<T>(length);
-    int64_t tiles = 0, tiles_2 = 0, lowpasses = 0;
+    using Rows = ModulusRows<T>;
+    int64_t tiles = 0, tiles_2 = 0, lowpasses = 0, rows = 0;
     for (int i = 0; i < p.step_count; ++i) {
       const Step& s = p.steps[i];
       if (s.kind != Kind::wavelet || s.average < 0) continue;
@@ -345,10 +358,14 @@ struct ThreadBuffers {
       tiles = max(tiles, m.first * s.grid.middle * l.reduced_stride);
       tiles_2 = max(tiles_2, m.first * m.middle * l.reduced_stride);
       lowpasses = max(lowpasses, l.reduced);
+      rows = max(rows, Rows::count(s.grid.last) * Rows::apart(s.grid.last));
     }
     tile = arena.take<T>(tiles);
     tile_2 = p.rank < 3 ? tile : arena.take<T>(tiles_2);
-    if (pass == Pass::backward_with_phi) lowpassed = arena.take<T>(lowpasses);
+    if (pass == Pass::backward_with_phi) {
+      lowpassed = arena.take<T>(lowpasses);
+      moduli = arena.take<T>(rows);
+    }
     const int count = p.levels > 1 ? p.levels - 1 : 0;
     levels = arena.take<LevelBuffers<T>>(count);
     for (int i = 0; i < count; ++i) {

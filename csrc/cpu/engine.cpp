@@ -114,10 +114,16 @@ int64_t backward(const Program& p, const Bank<T>& bank, int64_t psi_entries, boo
                 walk(x + b * points, g + b * results, to, signal, own, team);
               }
             });
-  for (int64_t i = 0; filters && i < entries; ++i) {
-    T total = sums[i];
-    for (int64_t group = 1; group < groups; ++group) total += sums[group * entries + i];
-    (i < psi_entries ? gradients.psi[i] : gradients.phi[i - psi_entries]) = total;
+  constexpr int64_t block = 1024;  // which stay in the cache
+  for (int64_t first = 0; filters && first < entries; first += block) {
+    const int64_t last = min(first + block, entries);
+    for (int64_t group = 1; group < groups; ++group) {
+      const T* sum = sums + group * entries;
+      for (int64_t i = first; i < last; ++i) sums[i] += sum[i];
+    }
+    for (int64_t i = first; i < last; ++i) {
+      (i < psi_entries ? gradients.psi[i] : gradients.phi[i - psi_entries]) = sums[i];
+    }
   }
   return arena.used();
 }

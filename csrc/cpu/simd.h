@@ -124,6 +124,21 @@ SCATCUDA_INLINE void transpose(V* rows) {
   if constexpr (Half > 1) transpose<Lanes, V, Half / 2>(rows);
 }
 
+// Sums of each row's lanes: sums[i] = Σ_lane rows[i][lane]. Halves of two rows are added and set
+// side by side until one vector is left.
+template <int Lanes, class V, int Half = Lanes / 2>
+SCATCUDA_INLINE V lane_sums(V* rows) {
+  unroll<Half>([&](auto i) SCATCUDA_LAMBDA {
+    exchange<Lanes, Half>(rows[i], rows[i + Half], std::make_index_sequence<Lanes>{});
+    rows[i] += rows[i + Half];
+  });
+  if constexpr (Half > 1) {
+    return lane_sums<Lanes, V, Half / 2>(rows);
+  } else {
+    return rows[0];
+  }
+}
+
 // Compilers make one instruction of this. (A reciprocal estimate and a Newton step were no faster.)
 template <class V>
 SCATCUDA_INLINE V square_root(V s) {

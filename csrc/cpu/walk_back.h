@@ -176,6 +176,8 @@ class WalkBack : private Walk<T> {
     const Plane<T> lowpassed{filters ? own[team.home()].lowpassed : nullptr, l.reduced_stride};
     if (filters) this->blank_margin(lowpassed, rows.count(), a.outputs.last * Q);
     team.over(ceil_div(rows.count(), 2 * Slots), [&](int64_t first, int64_t last, int64_t t) {
+      T* const to_phi = filters ? of_phi(a.across, grad) : nullptr;
+      LowpassGradient<T, Slots> of_across(a.across, own[t].moduli, to_phi);
       wavelet_rows_adjoint<T, Slots>(
           rows, across, first, last, own[t], [&](int64_t r, T* const(&g)[Slots]) {
             if (!filters) return;
@@ -183,9 +185,10 @@ class WalkBack : private Walk<T> {
             for (int i = 0; i < Slots; ++i) {
               target[i] = lowpassed.p + min(r + i, rows.count() - 1) * lowpassed.stride;
             }
-            lowpass_gradient_row(a.across, Line<T>{own[t].line}, norm, g, rows.count() - r,
-                                 norm ? own[t].norm : own[t].work, target, of_phi(a.across, grad));
+            of_across.take(Line<T>{own[t].line}, norm, g, rows.count() - r,
+                           norm ? own[t].norm : own[t].work, target);
           });
+      if (filters) of_across.finish();
     });
     if (filters) lowpass_filters(a, lowpassed, own[team.home()], grad);
   }

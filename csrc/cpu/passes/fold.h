@@ -228,21 +228,6 @@ void wavelet_columns(const Spectrum<T>& spectrum, const Box<T>& box, const Fold&
 
 // --- the adjoint ---
 
-// Sums of each row's lanes: sums[i] = Σ_lane rows[i][lane]. Halves of two rows are added and set
-// side by side until one vector is left.
-template <int Lanes, class V, int Half = Lanes / 2>
-SCATCUDA_INLINE V lane_sums(V* rows) {
-  unroll<Half>([&](auto i) SCATCUDA_LAMBDA {
-    exchange<Lanes, Half>(rows[i], rows[i + Half], std::make_index_sequence<Lanes>{});
-    rows[i] += rows[i + Half];
-  });
-  if constexpr (Half > 1) {
-    return lane_sums<Lanes, V, Half / 2>(rows);
-  } else {
-    return rows[0];
-  }
-}
-
 // out[i] += Σ_lane slot[i] ψ̂[i] for the first `count` of Q rows, real and imaginary parts
 template <int Q, class T>
 SCATCUDA_INLINE void unfold_rows(const T* slot, const T* psi, int64_t lanes, int64_t count, T* out,

@@ -417,15 +417,26 @@ SCATCUDA_KERNEL void spread_columns(const Spread<T>& a, const T* in, int64_t in_
   while (r < a.inputs) rows(std::integral_constant<int, 1>{});
 }
 
-// gP[o, r] += Σ_c g[o, c] u[r, c] inside the bands
+// gP[o, r] += Σ_c g[o, c] u[r, c] inside the bands; whole vectors, whose lanes are summed for as
+// many r at once as there are
 template <class T>
 SCATCUDA_KERNEL void lowpass_gradient_columns(const RowLowpass<T>& a, const T* g, int64_t g_stride,
                                               const T* u, int64_t u_stride, int64_t width,
                                               T* grad) {
+  constexpr int W = full_lanes<T>;
   for (int64_t o = 0; o < a.outputs; ++o) {
     for (Band b = a.span(o); b.left(); b.go_round()) {
-      for (int64_t r = b.first, end = b.end(); r < end; ++r) {
-        grad[o * a.stride + r] += dot(g + o * g_stride, u + r * u_stride, width);
+      for (int64_t r = b.first, end = b.end(); r < end; r += W) {
+        const int64_t count = min(W, end - r);
+        Vector<T, W> products[W] = {};
+        for (int64_t c = 0; c < width; c += W) {
+          const Vector<T, W> v = load<W>(g + o * g_stride + c);
+          unroll<W>([&](auto i) SCATCUDA_LAMBDA {
+            products[i] += v * load<W>(u + (r + min(i, count - 1)) * u_stride + c);
+          });
+        }
+        const Vector<T, W> sums = lane_sums<W>(products);
+        for (int64_t i = 0; i < count; ++i) grad[o * a.stride + r + i] += sums[i];
       }
     }
   }

@@ -395,19 +395,28 @@ SCATCUDA_KERNEL void unfold_alias(const T* slot, const T* mirror, const T* psi, 
   if (i < rows) block(rows - Q, Q, Q - rows + i);
 }
 
-// gψ̂ += Re(conj spectrum[±i] slot[i]), the filters apart, in the bins that the box keeps
-template <int Q, class T>
-void filter_rows(const T* slot, const T* spectrum, int64_t part, int step, const Box<T>& box,
-                 const Grid& grid, int64_t k1, int64_t k2, int direction, int64_t rows, T* grad) {
+// gψ̂ += Re(conj spectrum[step i] slot[i]), the filters apart, in the bins k1 ± i that the box keeps
+template <int Q, int Direction, class T>
+SCATCUDA_KERNEL void filter_rows(const T* slot, const T* spectrum, int64_t part, int step,
+                                 const Box<T>& box, const Grid& grid, int64_t k1, int64_t k2,
+                                 int64_t rows, T* grad) {
   constexpr int W = full_lanes<T>;
-  const int64_t height = grid.first - box.ends[0][1] + box.ends[0][0];
-  const int64_t at2 = place_of(box.ends[2], k2);
-  for (int64_t i = 0; i < rows && at2 >= 0; ++i, slot += 2 * W) {
-    const int64_t k = k1 + direction * i, at1 = place_of(box.ends[0], k < 0 ? k + grid.first : k);
-    if (at1 < 0) continue;
-    T* to = grad + (at2 * height + at1) * box.lanes;
-    const T re = spectrum[step * i], im = static_cast<T>(step) * spectrum[step * i + part];
-    store(to, load<Q>(to) + (re * load<Q>(slot) + im * load<Q>(slot + W)));
+  const int64_t head = box.ends[0][0], tail = box.ends[0][1], side = grid.first;
+  const int64_t at2 = place_of(box.ends[2], k2), lanes = box.lanes;
+  if (at2 < 0) return;
+  T* const column = grad + at2 * (side - tail + head) * lanes;
+  for (int64_t i = 0, k = k1, run; i < rows; i += run, k = (k + Direction * run + side) % side) {
+    // rows whose bins lie side by side: before the gap, in it or behind it
+    const int64_t first = k < head ? 0 : k < tail ? head : tail;
+    const int64_t last = k < head ? head : k < tail ? tail : side;
+    run = min(rows - i, Direction > 0 ? last - k : k - first + 1);
+    if (k >= head && k < tail) continue;
+    T* to = column + place_of(box.ends[0], k) * lanes;
+    for (int64_t r = i; r < i + run; ++r, to += Direction * lanes) {
+      const T re = spectrum[step * r], im = static_cast<T>(step) * spectrum[step * r + part];
+      const T* w = slot + 2 * W * r;
+      store(to, load<Q>(to) + (re * load<Q>(w) + im * load<Q>(w + W)));
+    }
   }
 }
 
@@ -437,10 +446,10 @@ SCATCUDA_KERNEL void unfold_pair(const T* slot, const T* mirror, const Box<T>& b
       if (grad_psi == nullptr) continue;
       const int step = turned ? -1 : 1;
       const T* x = spectrum.p + at;
-      filter_rows<Q>(slot, x, spectrum.im, step, box, grid, k1, k2, 1, rows, grad_psi);
+      filter_rows<Q, 1>(slot, x, spectrum.im, step, box, grid, k1, k2, rows, grad_psi);
       if (own_mirror) continue;
-      filter_rows<Q>(mirror, x, spectrum.im, step, box, grid, k1 > 0 ? grid.first - k1 : 0,
-                     k2 > 0 ? grid.last - k2 : 0, -1, rows, grad_psi);
+      filter_rows<Q, -1>(mirror, x, spectrum.im, step, box, grid, k1 > 0 ? grid.first - k1 : 0,
+                         k2 > 0 ? grid.last - k2 : 0, rows, grad_psi);
     }
     psi += rows * some.count() * 2 * lanes;
   });

@@ -284,34 +284,60 @@ void turn(const Rows<T>& rows, const Spread<T>& spread, T* const (&g)[Slots], co
   }
 }
 
-// gQ[o, c] += Σ_lanes g[o] U[c] inside the bands, over the first `rows` of the slots; U is |z|, for
-// which `modulus` has room, or the norm that is there. Its low-pass goes to `target`.
+// gQ[o, c] += Σ_rows Σ_lanes g[o] U[c] inside the bands: rows of U, which is |z| or the norm that
+// is there, are kept until there are some, and their sums are taken over the lanes at once.
 template <class T, int Slots>
-SCATCUDA_KERNEL void lowpass_gradient_row(const RowLowpass<T>& a, const Line<T>& z, bool norm,
-                                          T* const (&g)[Slots], int64_t rows, T* modulus,
-                                          T* const (&target)[Slots], T* grad) {
-  constexpr int W = full_lanes<T>, Q = W / Slots;
+class LowpassGradient {
+ public:
+  static constexpr int W = full_lanes<T>, Q = W / Slots;
   using V = Vector<T, W>;
-  const ModulusLine<T> u{modulus};
-  for (int64_t c = 0; c < a.inputs && !norm; ++c) u.store(c, z.load(c));
-  for (int64_t c = a.inputs; c < a.inputs + W; ++c) u.store(c, Complex<V>{});
-  lowpass_rows<1>(a, modulus, &target);
-  V kept{};
-  for (int i = 0; i < W; ++i) kept[i] = i / Q < rows ? T(1) : T(0);
-  for (int64_t o = 0; o < a.outputs; ++o) {
-    const V v = load_slots<W, Slots>(g, o * Q) * kept;
-    for (Band b = a.span(o); b.left(); b.go_round()) {
-      for (int64_t c = b.first, end = b.end(); c < end; c += W) {
-        V products[W];
-        unroll<W>([&](auto i)
-                      SCATCUDA_LAMBDA { products[i] = v * load<W>(modulus + 2 * W * (c + i)); });
-        const V sums = lane_sums<W>(products);
-        const int64_t count = min(W, end - c);
-        for (int64_t i = 0; i < count; ++i) grad[o * a.stride + c + i] += sums[i];
+  using Room = ModulusRows<T>;
+
+  LowpassGradient(const RowLowpass<T>& a, T* kept, T* grad) : a_(a), kept_(kept), grad_(grad) {}
+
+  // Of the next row, of which `rows` of the slots are one, |z| to `modulus` or the norm that is
+  // there; its low-pass goes to `target`.
+  SCATCUDA_KERNEL void take(const Line<T>& z, bool norm, T* const (&g)[Slots], int64_t rows,
+                            T* modulus, T* const (&target)[Slots]) {
+    const ModulusLine<T> u{modulus};
+    for (int64_t c = 0; c < a_.inputs && !norm; ++c) u.store(c, z.load(c));
+    lowpass_rows<1>(a_, modulus, &target);
+    T* to = kept_ + count_ * Room::apart(a_.inputs);
+    for (int64_t c = 0; c < a_.inputs; ++c) store(to + c * W, load<W>(modulus + 2 * c * W));
+    for (int64_t c = a_.inputs; c < a_.inputs + W; ++c) store(to + c * W, V{});
+    for (int i = 0; i < Slots; ++i) g_[count_][i] = g[i];
+    for (int i = 0; i < W; ++i) real_[count_][i] = i / Q < rows ? T(1) : T(0);
+    if (++count_ == Room::count(a_.inputs)) finish();
+  }
+
+  SCATCUDA_KERNEL void finish() {
+    for (int64_t o = 0; o < a_.outputs && count_ > 0; ++o) {
+      V v[Room::most];
+      for (int64_t r = 0; r < count_; ++r) v[r] = load_slots<W, Slots>(g_[r], o * Q) * real_[r];
+      for (Band b = a_.span(o); b.left(); b.go_round()) {
+        for (int64_t c = b.first, end = b.end(); c < end; c += W) {
+          V products[W] = {};
+          const T* u = kept_ + c * W;
+          for (int64_t r = 0; r < count_; ++r, u += Room::apart(a_.inputs)) {
+            unroll<W>([&](auto i) SCATCUDA_LAMBDA { products[i] += v[r] * load<W>(u + i * W); });
+          }
+          const V sums = lane_sums<W>(products);
+          T* to = grad_ + o * a_.stride + c;
+          for (int64_t i = 0; i < end - c && end - c < W; ++i) to[i] += sums[i];
+          if (end - c >= W) store(to, load<W>(to) + sums);
+        }
       }
     }
+    count_ = 0;
   }
-}
+
+ private:
+  const RowLowpass<T>& a_;
+  int64_t count_ = 0;
+  T *const kept_, *const grad_;
+  T* g_[Room::most][Slots];
+  V real_[Room::most];
+};
 
 // W ← DFT along its rows of (W gU / U). `reduced` holds what the average sends back, `u_hat`
 // columns 0 … last/2 of what the next wavelets do, after the inverse DFT of the other axes; null
