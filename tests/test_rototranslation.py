@@ -14,6 +14,7 @@ import pytest
 import torch
 from oracle import relative_error
 
+import scatcuda.numpy
 from scatcuda import RotoTranslationScattering2D, banks, ops
 from scatcuda.program import Builder, X
 from scatcuda.program.packing import pack_program
@@ -478,11 +479,21 @@ def test_as_a_module(average):
     torch.testing.assert_close(S(x), expected)
 
 
+def test_plan_file_of_some_channels(tmp_path):
+    x = torch.randn(2, 16, 16)
+    S = Roto(2, (16, 16), L=4, paths=[(0, 2), (0, 1, 3, 1)])
+    S.save_plan(tmp_path / "plan.scat")
+    found = scatcuda.numpy.load(tmp_path / "plan.scat")(x.numpy())
+    assert found.shape == (2, 2, 4, 4) and np.array_equal(found, S(x).numpy())
+
+
 def test_plan_file(tmp_path):
     S = Roto(2, (16, 16), L=4)
     assert S.save_plan(tmp_path / "plan.scat") == (tmp_path / "plan.scat").stat().st_size
     with pytest.raises(ValueError, match=r"average must be 'space\+angle'; got 'space'"):
         Roto(2, (16, 16), average="space").save_plan(tmp_path / "other.scat")
+    with pytest.raises(ValueError, match="oversampling and paths must be None"):
+        Roto(2, (16, 16), K=3, oversampling=0).save_plan(tmp_path / "other.scat")
     with pytest.raises(TypeError, match="dtype must be"):
         S.save_plan(tmp_path / "other.scat", torch.int32)
     assert not (tmp_path / "other.scat").exists()

@@ -303,16 +303,18 @@ class RotoTranslationScattering2D(Engined, Generic[Output]):
         """Write the problem and its filters to a plan file, as :meth:`Scattering2D.save_plan`.
 
         Returns: the number of bytes written.
-        Raises: ValueError: ``average`` is not ``"space+angle"``, or the angles that are kept or the
-            channels are chosen: the program has other channels.
+        Raises: ValueError: ``average`` is not ``"space+angle"``, or what ``oversampling`` or
+            ``paths`` ask for is a program with other channels too, or in another order.
         """
         from ..program import planfile  # and what writes files safely, which few need
 
         if self.average != "space+angle":
             raise ValueError(f"save_plan: average must be 'space+angle'; got {self.average!r}")
-        for name in ("oversampling", "paths"):
-            if getattr(self, name) is not None:
-                raise ValueError(f"save_plan: {name} must be None: the program has other channels")
+        if hasattr(self, "_kept_0"):
+            raise ValueError(
+                "save_plan: oversampling and paths must be None: with these the program has other "
+                "channels, or in another order"
+            )
         wanted = self._phi_0.dtype if dtype is None else dtype
         if wanted not in (torch.float32, torch.float64):
             raise TypeError(
