@@ -258,6 +258,36 @@ def test_separate():
     del rng
 
 
+@pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
+@pytest.mark.parametrize("scale", [2.0**-70, 2.0**-20, 2.0**20, 2.0**70])
+def test_units_make_no_difference(scale, optimiser):
+    how = dict(steps=4, optimiser=optimiser)
+    covariance, x = ScatteringCovariance((64, 64), J=4).double(), texture().double()
+    made = [synthesise(unit * x, covariance, **how) for unit in (1.0, scale)]
+    assert torch.equal(made[1].x, scale * made[0].x) and len(made[1].history) == 5
+    scattering = Scattering2D(2, (64, 64)).double()
+    found = [invert(scattering(unit * x), scattering, **how) for unit in (1.0, scale)]
+    assert torch.equal(found[1].x, scale * found[0].x) and found[0].error == found[1].error
+
+
+def test_the_mean_of_fields_of_large_units(covariance):
+    x = 1e6 * (texture() + 5)
+    made = synthesise(x, covariance, init=1e6 * texture(seed=1), steps=60)
+    assert made.errors["mean"] < 0.01
+    assert float(made.x.mean()) == pytest.approx(float(x.mean()), rel=0.01)
+
+
+def test_units_beyond_float32(covariance):
+    for scale in (1e-22, 1e22):
+        with pytest.raises(ValueError, match=r"statistics of a field must be finite.*float32"):
+            synthesise(scale * texture(), covariance, steps=1)
+
+
+def test_psnr():
+    x = torch.rand(8, 8)
+    assert psnr(x, x) == math.inf and psnr(x, x + 0.1) == pytest.approx(20, abs=1e-4)
+
+
 def test_wrong_arguments(covariance):
     x = texture()
     plain = ScatteringCovariance((64, 64), J=4, normalise=False)

@@ -205,7 +205,15 @@ def descend(
     memory = integer(caller, "memory", memory, 1, 1000)
     began = time.monotonic()
     with torch.inference_mode(False), torch.enable_grad():
-        x = start.detach().clone().requires_grad_()
+        size = (float(start.detach().std()) if start.numel() > 1 else 0.0) or 1.0
+        unit = 2.0 ** round(math.log2(size)) if math.isfinite(size) else 1.0
+        before = resume
+        if isinstance(before, str | os.PathLike):
+            before = Descent.load(before)
+        state = dict(before.state) if before is not None else {}
+        if "unit" in state:
+            unit = _checked_unit(state.pop("unit"))
+        x = (start.detach() / unit).requires_grad_()
         method: torch.optim.Optimizer
         if optimiser == "lbfgs":
             method = torch.optim.LBFGS(
@@ -213,24 +221,22 @@ def descend(
                 tolerance_grad=0.0, tolerance_change=0.0, line_search_fn="strong_wolfe",
             )  # fmt: skip
         else:
-            size = float(start.detach().std()) if start.numel() > 1 else 1.0
-            method = torch.optim.Adam([x], lr=lr or 0.01 * (size or 1.0))
-        terms = _Terms(x, losses)
+            method = torch.optim.Adam([x], lr=(lr or 0.01 * size) / unit)
+        terms = _Terms(x, losses, unit)
         history: list[Entry] = []
         spent = 0.0
-        if resume is not None:
-            before = resume if isinstance(resume, Descent) else Descent.load(resume)
+        if before is not None:
             if before.x.shape != x.shape:
                 raise ArgumentError(
                     f"{caller}: resume must be of fields {tuple(x.shape)}; got "
                     f"{tuple(before.x.shape)}"
                 )
-            x.data.copy_(before.x)
+            x.data.copy_(before.x / unit)
             history, spent = list(before.history), before.seconds
-            if before.state:
-                _check_state(before.state, optimiser, x)
+            if state:
+                _check_state(state, optimiser, x)
                 groups = method.state_dict()["param_groups"]
-                method.load_state_dict({"state": {0: _on(before.state, x)}, "param_groups": groups})
+                method.load_state_dict({"state": {0: _on(state, x)}, "param_groups": groups})
         terms()
         if not history:
             history.append(terms.entry(0))
@@ -238,9 +244,9 @@ def descend(
             raise FloatingPointError(f"{caller}: the loss of the start is {history[-1]['loss']}")
 
         def reached() -> Descent:
-            state = method.state_dict()["state"].get(0, {})
+            kept = {"unit": unit, **method.state_dict()["state"].get(0, {})}
             seconds = spent + time.monotonic() - began
-            return Descent(x.detach().clone(), list(history), seconds, dict(state))
+            return Descent(unit * x.detach(), list(history), seconds, kept)
 
         for i in _counted(range(len(history), steps + 1), progress):
             previous = x.detach().clone()
@@ -253,7 +259,7 @@ def descend(
             history.append(entry)
             if checkpoint is not None and i % every == 0:
                 reached().save(checkpoint)
-            if callback is not None and callback(entry, x.detach()) is True:
+            if callback is not None and callback(entry, unit * x.detach()) is True:
                 break
             if torch.equal(previous, x.detach()):
                 break
@@ -264,10 +270,14 @@ def descend(
 
 
 class _Terms:
-    """The losses at ``x``, and their gradient. A line search comes back to where it has been."""
+    """The losses at ``unit x``, and their gradient. Optimisers have constants that ask for numbers
+    of about 1; a power of two for a unit changes no digit. A line search comes back to where it has
+    been."""
 
-    def __init__(self, x: Tensor, losses: Sequence[Callable[[Tensor], Tensor]]) -> None:
-        self.x, self.losses = x, losses
+    def __init__(
+        self, x: Tensor, losses: Sequence[Callable[[Tensor], Tensor]], unit: float
+    ) -> None:
+        self.x, self.losses, self.unit = x, losses, unit
         self.known: list[tuple[Tensor, Tensor, list[float]]] = []
         self.values: list[float] = []
 
@@ -275,7 +285,8 @@ class _Terms:
         x = self.x.detach()
         here = next((known for known in self.known if torch.equal(known[0], x)), None)
         if here is None:
-            parts = [loss(self.x) for loss in self.losses]
+            fields = self.unit * self.x
+            parts = [loss(fields) for loss in self.losses]
             total = torch.stack([part.reshape(()) for part in parts]).sum()
             (gradient,) = torch.autograd.grad(total, self.x)
             here = x.clone(), gradient, [float(part.detach()) for part in parts]
@@ -342,6 +353,13 @@ _STATES: dict[str, dict[str, bool]] = {
     },
     "adam": {"step": False, "exp_avg": True, "exp_avg_sq": True},
 }  # fmt: skip
+
+
+def _checked_unit(unit: Any) -> float:
+    """Files may hold anything."""
+    if not (isinstance(unit, float) and 0 < unit < math.inf):
+        raise ArgumentError(f"descend: resume has a unit that is none, {unit!r:.80}")
+    return unit
 
 
 def _check_state(state: dict[str, Any], optimiser: str, x: Tensor) -> None:

@@ -304,8 +304,9 @@ class _Covariance:
         self.names, self.sizes = [*covariance.sizes], [*covariance.sizes.values()]
         # the others are near long before these: counting twice they come a quarter nearer
         self.counts: list[float] | None = [1.0 + (name in ("S3", "S4")) for name in self.names]
-        # a mean that is but a hundredth of the fluctuations, or 0, is compared with those
-        fluctuation = float(power.mean(-1).sum().sqrt())
+        # A mean that is but a hundredth of the fluctuations, or 0, is compared with those. It is in
+        # units of the root of all powers, of which each angle has its share.
+        fluctuation = 1 / math.sqrt(power.shape[-1])
         self.least: list[float] | None = [
             0.01 * fluctuation if name == "mean" else 0.0 for name in self.names
         ]
@@ -358,9 +359,17 @@ _Model: TypeAlias = _Plain | _Covariance
 
 
 def _model(statistics: Statistics, fields: Tensor) -> _Model:
+    model: _Model
     if isinstance(statistics, ScatteringCovariance):
-        return _Covariance.of_fields(statistics, fields)
-    return _Plain(statistics, fields)
+        model = _Covariance.of_fields(statistics, fields)
+    else:
+        model = _Plain(statistics, fields)
+    if not bool(model.target.isfinite().all()):
+        raise InputError(
+            "statistics of a field must be finite: its values are too small, or too large, for "
+            f"their products in {fields.dtype}, or its statistics are not; scale it"
+        )
+    return model
 
 
 def _distance(found: Tensor, target: Tensor, ensemble: bool, least: float = 0.0) -> float:

@@ -37,7 +37,7 @@ def invert(
     transform: nn.Module | Callable[[Tensor], Tensor],
     *,
     init: Literal["noise"] | Tensor = "noise",
-    scale: float = 1.0,
+    scale: float | None = None,
     mean: float | None = None,
     seed: int = 0,
     **how: Any,
@@ -53,7 +53,8 @@ def invert(
         transform: a scattering transform of signals or images, or any differentiable module or
             function of ``[n, *input_shape]``, whose ``input_shape`` tells what it takes.
         init: ``"noise"``, white, or ``x`` to begin with.
-        scale: the deviation of the noise.
+        scale: the deviation of the noise; default that of noise whose coefficients are as large
+            as ``S``.
         mean: its mean; default 0.
         seed: of the noise.
         **how: as :func:`descend` takes it: ``steps``, ``optimiser``, ``callback``, ….
@@ -98,9 +99,14 @@ def invert(
             raise InputError(f"{caller}: init must be {shape}; got {tuple(init.shape)}")
         start = init.detach().expand(shape).to(S)
     elif init == "noise":
+        noise = white_noise(shape, seed, S)
+        if scale is None:
+            with torch.no_grad():
+                ratio = float(S.detach().norm() / transform(noise).norm())
+            scale = ratio if 0 < ratio < math.inf else 1.0
         if not (isinstance(scale, int | float) and 0 < scale < math.inf):
             raise ArgumentError(f"{caller}: scale must be positive and finite; got {scale!r}")
-        start = scale * white_noise(shape, seed, S) + (0.0 if mean is None else float(mean))
+        start = scale * noise + (0.0 if mean is None else float(mean))
     else:
         raise ArgumentError(f"{caller}: init must be 'noise' or a tensor; got {init!r}")
     target = S.detach()
@@ -113,10 +119,11 @@ def invert(
 
 
 def psnr(x: Tensor, wanted: Tensor, peak: float = 1.0) -> float:
-    """``10 log10(peak^2 / mean |x - wanted|^2)`` in decibels.
+    """``10 log10(peak^2 / mean |x - wanted|^2)`` in decibels; infinity where they are equal.
 
     Example:
         >>> round(psnr(torch.zeros(4), torch.full((4,), 0.1)), 3)
         20.0
     """
-    return 10 * math.log10(peak**2 / float((x - wanted).square().mean()))
+    error = float((x - wanted).square().mean())
+    return 10 * math.log10(peak**2 / error) if error != 0 else math.inf
