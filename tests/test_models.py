@@ -371,3 +371,11 @@ def test_what_is_locally_connected(sides, side, stride):
     changed = (layer(x) - conv(x)).abs().sum((0, 1)).flatten()
     assert (changed > 1e-3).nonzero().flatten().tolist() == [1]
     assert (changed < 1e-9).sum() == len(changed) - 1
+
+
+@pytest.mark.parametrize("name", ["alexnet", "inception", "resnet", "hybrid-resnet"])
+def test_channels_lie_beside_each_other(name):
+    network = build(name, 10, (3, 32, 32))
+    weights = [m.weight for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert weights
+    assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)

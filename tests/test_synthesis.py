@@ -283,6 +283,13 @@ def test_units_beyond_float32(covariance):
             synthesise(scale * texture(), covariance, steps=1)
 
 
+@pytest.mark.parametrize("unit", [0.0, -1.0, math.inf, math.nan, 1, None])
+def test_a_unit_that_is_none(unit):
+    start, one = torch.zeros(1, 4), Loss(lambda x: x.mean(1), torch.tensor(1.0))
+    with pytest.raises(ValueError, match="resume has a unit that is none"):
+        descend(start, [one], resume=Descent(start, [], state={"unit": unit}))
+
+
 def test_psnr():
     x = torch.rand(8, 8)
     assert psnr(x, x) == math.inf and psnr(x, x + 0.1) == pytest.approx(20, abs=1e-4)

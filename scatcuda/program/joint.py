@@ -66,13 +66,8 @@ class JointPlan:
         limits.at_most(_CALLER, "the padded axis of wavelets", self.padded, limits.FILTERS)
         rows = sum(self.places(path) for path in self.paths if path) + 1
         limits.at_most(_CALLER, "the number of coefficients at a time", rows, limits.CHANNELS)
-        time, end = self.time, max((self.end(path) for path in self.paths if path), default=0)
-        first, last = time.inside(end)
-        if time.padded < 1 << end or (time.average == "none" and last <= first):
-            raise ArgumentError(
-                f"{_CALLER}: J = {time.J} and T = {time.T:g} need signals longer than {time.N} "
-                "samples"
-            )
+        if not self.time.holds(max((self.end(path) for path in self.paths if path), default=0)):
+            raise self.time.too_short(_CALLER)
 
     @property
     def octaves(self) -> int:

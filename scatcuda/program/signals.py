@@ -127,17 +127,20 @@ class SignalPlan:
         limits.at_most("Scattering1D", "the padded length", self.padded, limits.SIDE)
         limits.at_most("Scattering1D", "the number of paths", self._count(), limits.CHANNELS)
         deepest = max((self.resolution(bank[-1].j, 0) for bank in self.banks), default=0)
-        least = 1 << max(deepest, self.coarsest)
-        written = self.outputs
-        if self.average == "none":  # each path at its own resolution
-            first, last = self.inside(deepest)
-            written = last - first
         seen = all(self._has_a_bin(wavelet) for bank in self.banks for wavelet in bank)
-        if self.padded < least or written < 1 or not seen:
-            raise ArgumentError(
-                f"Scattering1D: J = {self.J} and T = {self.T:g} need signals longer than {self.N} "
-                "samples"
-            )
+        if not self.holds(max(deepest, self.coarsest)) or self.outputs < 1 or not seen:
+            raise self.too_short("Scattering1D")
+
+    def holds(self, res: int) -> bool:
+        """Whether a plane of a resolution has a sample, and, where planes are written as they are,
+        one inside the signal."""
+        first, last = self.inside(res)
+        return self.padded >= 1 << res and (self.average != "none" or last > first)
+
+    def too_short(self, caller: str) -> ArgumentError:
+        return ArgumentError(
+            f"{caller}: J = {self.J} and T = {self.T:g} need signals longer than {self.N} samples"
+        )
 
     def _has_a_bin(self, wavelet: Morlet) -> bool:
         """Whether any frequency but 0 is so near a wavelet that it is not 0 there in float64."""

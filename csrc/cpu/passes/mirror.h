@@ -224,8 +224,8 @@ SCATCUDA_KERNEL void add_aliases(const T* psi, int64_t stored, const T* const* s
   }
 }
 
-// That of so many aliases; chosen while the program runs, of a list: images take 1 to 2 % longer
-// where comparisons choose, one after the other
+// That of so many aliases; chosen while the program runs, of a list: comparisons, one after
+// the other, were no faster
 template <class T, int Slots, int Spectra>
 struct AddAliases {
   static constexpr int some = Aliases::most + 1;

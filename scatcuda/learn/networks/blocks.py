@@ -219,8 +219,8 @@ def classifier(before: int, classes: int, dropout: float = 0.0) -> list[nn.Modul
 def initialised(network: nn.Sequential) -> nn.Sequential:
     """He's initialisation: the size of a signal is kept by convolution and rectifier.
 
-    Channels lie beside each other in the weights, and so in what convolutions make: on a CPU
-    pooling takes a fraction of the time, a step of `inception` half of it (`torch.channels_last`).
+    Channels lie beside each other in the weights, and so in what convolutions make
+    (`torch.channels_last`): what pools is far slower on a CPU where they do not.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
