@@ -22,6 +22,9 @@ none itself. XLA gathers arrays that are sharded, unless ``jax.shard_map`` is to
 (16, 16)
 >>> HarmonicScattering3D(J=1, shape=(8, 8, 8), L=1).input_shape
 (8, 8, 8)
+>>> from scatcuda.jax import TimeFrequencyScattering
+>>> TimeFrequencyScattering(J=5, J_fr=2, Q=4, shape=512, format="joint").output_shape
+(24, 7, 16)
 """
 
 from __future__ import annotations
@@ -55,6 +58,7 @@ __all__ = [
     "RotoTranslationScattering2D",
     "Scattering1D",
     "Scattering2D",
+    "TimeFrequencyScattering",
     "Transform",
     "load",
 ]
@@ -93,14 +97,9 @@ class Transform(design.Transform[jax.Array, _Kept]):
         signals = jnp.asarray(x)
         dtype = self._checked(signals.shape, signals.dtype)
         plan = self._plan(dtype)
-        S: jax.Array = _scattering(plan, signals.astype(dtype))
-        if self._design.kept is not None:
-            S = jnp.take(S, self._design.kept, axis=-len(plan.output_shape))
-        lead = signals.shape[: signals.ndim - len(self.input_shape)]
-        S = S.reshape(*lead, *self.output_shape)
-        if self._design.factors is not None:
-            S = S * jnp.asarray(self._design.factors, S.dtype)
-        return S
+        S = _scattering(plan, signals.astype(dtype))
+        found: jax.Array = self._finished(S, jnp, len(plan.output_shape))
+        return found
 
     def _made(self, packed: Packed) -> _Kept:
         return _kept(Plan(self._design.program, packed), _fingerprint(self._design.program, packed))
@@ -170,6 +169,7 @@ def _fingerprint(program: str, packed: Packed) -> int:
 
 
 _named = design.front(Transform, __name__)
+TimeFrequencyScattering: Callable[..., Transform] = _named("TimeFrequencyScattering", design.joint)
 Scattering1D: Callable[..., Transform] = _named("Scattering1D", design.scattering1d)
 Scattering2D: Callable[..., Transform] = _named("Scattering2D", design.scattering2d)
 HarmonicScattering3D: Callable[..., Transform] = _named("HarmonicScattering3D", design.harmonic3d)

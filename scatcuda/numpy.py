@@ -21,6 +21,9 @@ dtype('float64')
 (8, 8, 8)
 >>> RotoTranslationScattering2D(2, (16, 16), pool="mean").input_shape
 (16, 16)
+>>> from scatcuda.numpy import TimeFrequencyScattering
+>>> TimeFrequencyScattering(J=5, J_fr=2, Q=4, shape=512, format="joint")(np.zeros(512)).shape
+(24, 7, 16)
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ __all__ = [
     "RotoTranslationScattering2D",
     "Scattering1D",
     "Scattering2D",
+    "TimeFrequencyScattering",
     "Transform",
     "get_num_threads",
     "load",
@@ -73,13 +77,10 @@ class Transform(design.Transform[NDArray[Any], Plan]):
             (2, 9, 4, 4)
         """
         signals, lead = self._signals(x)
-        S = self._plan(signals.dtype).forward(signals, get_num_threads())
-        if self._design.kept is not None:
-            S = S[:, self._design.kept]
-        S = S.reshape(*lead, *self.output_shape)
-        if self._design.factors is not None:
-            S *= self._design.factors.astype(S.dtype)
-        return S
+        plan = self._plan(signals.dtype)
+        S = self._finished(plan.forward(signals, get_num_threads()), np, len(plan.output_shape))
+        found: NDArray[Any] = S.reshape(*lead, *self.output_shape)
+        return found
 
     def gradient(self, x: ArrayLike, g: ArrayLike) -> NDArray[Any]:
         """The gradient of ``<g, S x>`` with respect to ``x``, for optimisers of one's own.
@@ -101,10 +102,14 @@ class Transform(design.Transform[NDArray[Any], Plan]):
             raise self._refused(wanted, f"{given.dtype} {given.shape}")
         if self._design.factors is not None:
             given = given * self._design.factors
-        plan = self._plan(signals.dtype)
-        inner = np.zeros((len(signals), *plan.output_shape), signals.dtype)
+        plan, mixed = self._plan(signals.dtype), self._design.mixed
+        rows = sum(each.rows for each in mixed) if mixed else plan.output_shape[0]
+        inner = np.zeros((len(signals), rows, math.prod(plan.output_shape[1:])), signals.dtype)
         channels = slice(None) if self._design.kept is None else self._design.kept
-        inner[:, channels] = given.reshape(len(signals), -1, *plan.output_shape[1:])
+        inner[:, channels] = given.reshape(len(signals), -1, inner.shape[-1])
+        if mixed:
+            inner = design.mix(inner, [each.adjoint for each in mixed], np)
+        inner = inner.reshape(len(signals), *plan.output_shape)
         gradient = plan.backward(signals, inner, get_num_threads())
         return gradient.reshape(*lead, *self.input_shape)
 
@@ -121,6 +126,7 @@ class Transform(design.Transform[NDArray[Any], Plan]):
 
 
 _named = design.front(Transform, __name__)
+TimeFrequencyScattering: Callable[..., Transform] = _named("TimeFrequencyScattering", design.joint)
 Scattering1D: Callable[..., Transform] = _named("Scattering1D", design.scattering1d)
 Scattering2D: Callable[..., Transform] = _named("Scattering2D", design.scattering2d)
 HarmonicScattering3D: Callable[..., Transform] = _named("HarmonicScattering3D", design.harmonic3d)

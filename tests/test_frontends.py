@@ -6,6 +6,7 @@ import copy
 import gc
 import multiprocessing
 import pickle
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,32 @@ TRANSFORMS = {
     "rotations, fewer": (
         "RotoTranslationScattering2D",
         {"J": 2, "shape": (16, 16), "oversampling": 0, "paths": [(0, 1), (), (0, 1, 3, 2)]},
+    ),
+    "joint": ("TimeFrequencyScattering", {"J": 5, "J_fr": 2, "Q": (4, 2), "shape": 700}),
+    "joint, places": (
+        "TimeFrequencyScattering",
+        {"J": 4, "J_fr": 3, "Q": 4, "shape": 300, "format": "joint", "stride_fr": 2, "Q_fr": 2},
+    ),
+    "joint, sums": (
+        "TimeFrequencyScattering",
+        {"J": 4, "J_fr": 2, "Q": 4, "shape": 256, "T": "global", "F": "global"},
+    ),
+    "joint, sums of all": (
+        "TimeFrequencyScattering",
+        {"J": 4, "J_fr": 2, "Q": 4, "shape": 256, "T": "global", "F": "global", "format": "joint"},
+    ),
+    "joint, fewer": (
+        "TimeFrequencyScattering",
+        {
+            "J": 4,
+            "J_fr": 2,
+            "Q": 4,
+            "shape": 256,
+            "F": 0,
+            "stride": 4,
+            "padding": "zeros",
+            "paths": [(3, 1), (), (1,)],
+        },
     ),
     "densities": ("HarmonicScattering3D", {"J": 1, "shape": (8, 6, 10), "L": 2, "order_0": True}),
     "densities, folded": (
@@ -175,6 +202,16 @@ def test_what_is_no_signal_is_refused(front):
         front.Scattering2D(J=1, shape=(8, 8), filters=(np.ones((1, 8, 8, 8)), np.ones((8, 8))))
     with pytest.raises(ValueError, match="T must not be 0"):
         front.Scattering1D(J=3, shape=128, T=0)
+    joint = {"J": 4, "J_fr": 2, "Q": 4, "shape": 256}
+    for wrong, sentence in (
+        ({"T": 0}, "T must not be 0, where each path has its own length"),
+        ({"F": 0, "format": "joint"}, "F must not be 0 of format='joint'"),
+        ({"format": "both"}, "format must be one of 'time', 'joint'; got 'both'"),
+        ({"format": "joint", "paths": [()]}, "format='joint' leaves order 0 out"),
+        ({"Q_fr": (1, 2)}, "Q_fr must be an integer or"),
+    ):
+        with pytest.raises(ValueError, match=f"^TimeFrequencyScattering: .*{re.escape(sentence)}"):
+            front.TimeFrequencyScattering(**joint | wrong)
     with pytest.raises(TypeError):
         front.Scattering2D(J=1, shape=(8, 8), backend="native")  # there is one engine
 

@@ -101,7 +101,7 @@ def test_sums_over_all_log_frequencies():
     assert S(x).shape == S.output_shape == (18, 1, 8)
     whole = planes._averaged(x, 0)  # with the places behind the last n1
     kept = {path: row for path, row in zip(S.meta()["key"], S(x), strict=True)}
-    for planes_ in planes._joints[0].planes:
+    for planes_ in planes._laid.joints[0].planes:
         places = planes._plan.padded >> planes_.kind.resolution
         for i, path in enumerate(planes_.paths):
             first = planes_.first + i * places

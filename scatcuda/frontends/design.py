@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,26 @@ Pack = Callable[[np.dtype[Any]], "Packed"]
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 
+class Mixed(NamedTuple):
+    """Channels side by side: ``times`` as many as a matrix ``[rows, channels]`` multiplies; None:
+    ``times`` as they are."""
+
+    times: int
+    matrix: NDArray[np.float64] | None
+
+    @property
+    def channels(self) -> int:
+        return self.times * (1 if self.matrix is None else self.matrix.shape[1])
+
+    @property
+    def rows(self) -> int:
+        return self.adjoint.channels
+
+    @property
+    def adjoint(self) -> Mixed:
+        return Mixed(self.times, None if self.matrix is None else self.matrix.T)
+
+
 @dataclass(frozen=True)
 class Design:
     """A transform of arrays ``[..., *input_shape]`` to ``[..., *output_shape]``."""
@@ -44,7 +64,8 @@ class Design:
     program: str  # its text
     pack: Pack  # its filters, in float32 or float64
     meta: Callable[[], dict[str, Any]]
-    kept: NDArray[np.int64] | None = None  # of the program's channels; None: all
+    mixed: tuple[Mixed, ...] = ()  # the program's channels, multiplied by matrices
+    kept: NDArray[np.int64] | None = None  # of what is there then; None: all
     factors: NDArray[np.float64] | None = None  # by which coefficients are multiplied at last
     dtypes: tuple[np.dtype[Any], ...] = (SINGLE, DOUBLE)  # in which it can be computed
 
@@ -107,6 +128,21 @@ class Transform(Generic[Array, Engine]):
         """The plan of these filters."""
         raise NotImplementedError
 
+    def _finished(self, S: Any, arrays: Any, inner: int) -> Any:
+        """``[..., *output_shape]`` of what a program gives, ``[..., channels, *sides]`` with
+        ``inner`` such axes; ``arrays`` is a module like NumPy."""
+        design, lead = self._design, S.shape[: S.ndim - inner]
+        if design.mixed:
+            S = S.reshape(*lead, S.shape[len(lead)], -1)
+            S = mix(S, design.mixed, arrays)
+            inner = 2
+        if design.kept is not None:
+            S = arrays.take(S, design.kept, axis=-inner)
+        S = S.reshape(*lead, *self.output_shape)
+        if design.factors is not None:
+            S = S * arrays.asarray(design.factors, S.dtype)
+        return S
+
     def _checked(self, shape: tuple[int, ...], dtype: Any) -> np.dtype[Any]:
         """In which numbers an input of this shape and type is computed."""
         if dtype.kind == "c":
@@ -129,6 +165,22 @@ class Transform(Generic[Array, Engine]):
         self, expected: str, found: object, kind: type[Exception] = InputError
     ) -> Exception:
         return kind(f"{self._design.told.partition('(')[0]}: {expected}; got {found}")
+
+
+def mix(S: Any, mixed: Sequence[Mixed], arrays: Any) -> Any:
+    """Channels ``[..., channels, n]`` multiplied by matrices, those of each :class:`Mixed` in turn;
+    ``arrays`` is a module like NumPy."""
+    parts, first = [], 0
+    for each in mixed:
+        part = S[..., first : first + each.channels, :]
+        first += each.channels
+        if each.matrix is not None:
+            *lead, _, n = part.shape
+            part = part.reshape(*lead, each.times, each.matrix.shape[1], n)
+            part = arrays.matmul(arrays.asarray(each.matrix, part.dtype), part)
+            part = part.reshape(*lead, each.times * len(each.matrix), n)
+        parts.append(part)
+    return arrays.concatenate(parts, axis=-2)
 
 
 def front(
@@ -269,7 +321,7 @@ def rototranslation(
         cascade.program.text,
         pack,
         plan.meta,
-        None if index == list(range(len(cascade.channels))) else np.array(index, np.int64),
+        kept=None if index == list(range(len(cascade.channels))) else np.array(index, np.int64),
     )
 
 
@@ -311,6 +363,61 @@ def scattering1d(
         lambda dtype: pack_signals(plan, cascade, aliases, dtype),
         plan.meta,
         factors=np.array(ends, np.float64)[:, None] if sums else None,
+    )
+
+
+def joint(
+    *,
+    J: int,
+    J_fr: int,
+    Q: Any,
+    shape: Any,
+    T: Any = None,
+    stride: int | None = None,
+    Q_fr: Any = 1,
+    F: Any = None,
+    stride_fr: int | None = None,
+    format: str = "time",
+    padding: str = "reflect",
+    paths: Any = None,
+) -> Design:
+    """That of :class:`scatcuda.TimeFrequencyScattering`, ``out_type="array"``."""
+    from ..banks.signals import pack_joint
+    from ..program.asked import checked_joint
+    from ..program.rows import Rows
+
+    caller = "TimeFrequencyScattering"
+    plan = checked_joint(caller, J, J_fr, Q, shape, T, stride, Q_fr, F, stride_fr, padding, paths)
+    one_of(caller, "format", format, ("time", "joint"))
+    if plan.time.average == "none":
+        raise ValueError(f"{caller}: T must not be 0, where each path has its own length")
+    if format == "joint" and plan.average == "none":
+        raise ValueError(
+            f"{caller}: F must not be 0 of format='joint', where each path has its own places"
+        )
+    rows = Rows(plan, format, format == "joint" and plan.average != "none")
+    sides, (made,) = rows.shape, rows.joints  # one program where time is averaged over
+    first = made.planes[0].first if made.planes else made.program.channels
+    mixed = [Mixed(first, None)]
+    for planes in made.planes:
+        matrix, count = rows.matrix(planes.kind), len(planes.paths)
+        count *= 1 if matrix is not None else rows.rows_of(planes.kind)
+        mixed.append(Mixed(count, matrix))
+    factors = None
+    if plan.time.average == "global":  # sums over time of what the program gives means of
+        ends = [plan.time.padded >> plan.end(row.path) if row.path else plan.time.padded
+                for row in rows.channels]  # fmt: skip
+        factors = np.array(ends, np.float64).reshape(-1, *[1] * (len(sides) - 1))
+    return Design(
+        _told(caller, J=plan.time.J, J_fr=plan.J, Q=plan.time.Q, shape=plan.time.N, format=format),
+        (plan.time.N,),
+        sides,
+        made.program.text,
+        lambda dtype: pack_joint(plan, made, dtype),
+        rows.meta,
+        tuple(mixed),
+        np.array(rows.index, np.int64),
+        factors,
     )
 
 

@@ -66,6 +66,53 @@ def checked_signals(
     return plan
 
 
+def checked_joint(
+    caller: str,
+    J: int,
+    J_fr: int,
+    Q: Any,
+    shape: Any,
+    T: Any,
+    stride: int | None,
+    Q_fr: Any,
+    F: Any,
+    stride_fr: int | None,
+    padding: str,
+    paths: Any,
+) -> JointPlan:
+    """The plan of joint time-frequency scattering."""
+    J, J_fr = scales(caller, J), integer(caller, "J_fr", J_fr, 1, limits.SCALES)
+    N, octaves = length_of(caller, shape), octaves_of(caller, Q, 2)
+    T, average = averaging_of(caller, T, J, N)
+    F, average_fr = averaging_of(caller, F, J_fr, (J + 1) * octaves[0], name="F")
+    pad = padding_of(caller, padding)
+    by = log2_stride(caller, stride, average, T)
+    by_fr = log2_stride(caller, stride_fr, average_fr, F, of="_fr")
+    Q_fr = _quality(caller, Q_fr)
+    try:
+        signals = SignalPlan(J, N, octaves, T, average, 2, by, 0, pad)
+        plan = JointPlan(signals, J_fr, Q_fr, F, average_fr, by_fr)
+    except ValueError as error:
+        told = str(error).removeprefix("Scattering1D").removeprefix(caller)
+        raise ArgumentError(f"{caller}{told}") from None
+    if paths is not None:
+        plan = replace(plan, chosen=chosen_of(caller, plan, paths))
+    if not half_support(N, 0.1 / T)[1]:
+        warnings.warn(
+            f"{caller}: signals of {N} samples are too short for T = {T:g}: the padding shows",
+            stacklevel=3,
+        )
+    return plan
+
+
+def _quality(caller: str, Q_fr: Any) -> int:
+    if isinstance(Q_fr, tuple | list):
+        if len(Q_fr) != 1:
+            raise ArgumentError(f"{caller}: Q_fr must be an integer or (Q_fr,); got {Q_fr!r}")
+        Q_fr = Q_fr[0]
+    return integer(caller, "Q_fr", Q_fr, 1, limits.ANGLES)
+
+
 def length_of(caller: str, shape: Any) -> int:
     shape = plain(shape)
     if isinstance(shape, tuple | list):

@@ -86,6 +86,11 @@ class JointPlan:
         return self.log2_F if self.stride is None else self.stride
 
     @property
+    def log2_stride(self) -> int:
+        """Of the coefficients along ``n1``."""
+        return self.coarsest if self.average == "local" else self.log2_F
+
+    @property
     def deepest(self) -> int:
         """The largest resolution along ``n1``."""
         return max(self.J, self.coarsest)

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Any, Generic, Literal, NamedTuple, cast, overload
+from collections.abc import Callable
+from typing import Any, Generic, Literal, cast, overload
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.fx import Proxy
 from typing_extensions import TypeVar
 
-from .. import limits
-from ..arguments import ArgumentError, integer, one_of, scales
+from ..arguments import one_of
 from ..banks.signals import levels_of, lowpass_band, morlet_band, pack_joint, wavelet_along
 from ..program.arrays import Band
-from ..program.asked import (
-    averaging_of,
-    chosen_of,
-    length_of,
-    log2_stride,
-    octaves_of,
-    padding_of,
-)
-from ..program.images import Path
-from ..program.joint import Joint, JointPlan, Kind, averaging, joint_of
+from ..program.asked import checked_joint
 from ..program.packing import Packed, numpy_dtype, tensors
-from ..program.signals import Morlet, SignalPlan, half_support
+from ..program.rows import Row, Rows
+from ..program.signals import Morlet
 from ..program.steps import PADDING
 from ..typing import Backend, BackendObject, Tier
 from .base import Engined
@@ -40,18 +28,6 @@ _FORMATS = ("time", "joint")
 Listed = list[dict[str, Any]]
 Named = dict[tuple[int, ...], Tensor]
 Output = TypeVar("Output", bound="Tensor | Listed | Named", default=Tensor)
-
-
-class Row(NamedTuple):
-    """A path of the output: of format "joint" with its axis of log-frequency, of "time" one
-    ``n1``."""
-
-    n: tuple[int, ...]
-    path: Path  # the joint one
-    program: int
-    first: int  # of the rows of what is averaged
-    rows: int
-    n1: range
 
 
 class TimeFrequencyScattering(Engined, Generic[Output]):
@@ -153,29 +129,11 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
         workspace: int | None = None,
     ) -> None:
         super().__init__()
-        J, J_fr = scales(_CALLER, J), integer(_CALLER, "J_fr", J_fr, 1, limits.SCALES)
-        N, octaves = length_of(_CALLER, shape), octaves_of(_CALLER, Q, 2)
-        T, average = averaging_of(_CALLER, T, J, N)
-        F, average_fr = averaging_of(_CALLER, F, J_fr, (J + 1) * octaves[0], name="F")
-        pad = padding_of(_CALLER, padding)
-        by = log2_stride(_CALLER, stride, average, T)
-        by_fr = log2_stride(_CALLER, stride_fr, average_fr, F, of="_fr")
-        Q_fr = _quality(Q_fr)
-        try:
-            signals = SignalPlan(J, N, octaves, T, average, 2, by, 0, pad)
-            plan = JointPlan(signals, J_fr, Q_fr, F, average_fr, by_fr)
-        except ValueError as error:
-            told = str(error).removeprefix("Scattering1D").removeprefix(_CALLER)
-            raise ArgumentError(f"{_CALLER}{told}") from None
-        if paths is not None:
-            plan = replace(plan, chosen=chosen_of(_CALLER, plan, paths))
-        if not half_support(N, 0.1 / T)[1]:
-            warnings.warn(
-                f"{_CALLER}: signals of {N} samples are too short for T = {T:g}: the padding shows",
-                stacklevel=2,
-            )
+        plan = checked_joint(
+            _CALLER, J, J_fr, Q, shape, T, stride, Q_fr, F, stride_fr, padding, paths
+        )
         self._plan = plan
-        self.input_shape: tuple[int, ...] = (N,)
+        self.input_shape: tuple[int, ...] = (plan.time.N,)
         self._use(backend, tier, workspace)
         self._out_type: str = one_of(_CALLER, "out_type", out_type, _OUT_TYPES)
         self._format: str = one_of(_CALLER, "format", format, _FORMATS)
@@ -282,7 +240,7 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
     @property
     def log2_stride_fr(self) -> int:
         """Along log-frequency."""
-        return self._plan.coarsest if self.average_fr == "local" else self.log2_F
+        return self._plan.log2_stride
 
     @property
     def phi_f(self) -> dict[str, Any]:
@@ -344,15 +302,11 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
     @property
     def output_shape(self) -> tuple[int, ...]:
         """``(C, n)`` or, of format "joint", ``(C, places, n)``, of ``out_type="array"``."""
-        self._check_array()
-        n = self._plan.time.outputs
-        if self.format == "time":
-            return len(self._rows), n
-        return len(self._rows), self._rows[0].rows, n
+        return self._laid.shape
 
     def output_size(self, detail: bool = False) -> int | tuple[int, ...]:
         """The number of channels; with ``detail`` that of each order."""
-        orders = [len(row.path) for row in self._rows]
+        orders = [len(row.path) for row in self._laid.channels]
         return tuple(orders.count(k) for k in range(3)) if detail else len(orders)
 
     def meta(self) -> dict[str, Any]:
@@ -364,28 +318,7 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
             ``"n_fr"``, ``"xi_fr"``, ``"sigma_fr"``, ``"j_fr"`` and ``"spin" [C]`` of that along
             log-frequency; NaN where there is none.
         """
-        plan, rows = self._plan, self._rows
-        n = np.full((len(rows), 2), np.nan, dtype=object)
-        in_time = np.full((3, len(rows), 2), np.nan)
-        along = np.full((5, len(rows)), np.nan)
-        for c, row in enumerate(rows):
-            if not row.path:
-                continue
-            psi = plan.bank[row.path[-1]]
-            along[:, c] = row.path[-1], psi.xi, psi.sigma, psi.j, plan.spin(row.path[-1])
-            if self.format == "joint":
-                n[c, 0] = row.n1
-            else:
-                n[c, 0] = row.n1.start
-                in_time[:, c, 0] = plan.time.banks[0][row.n1.start]
-            if len(row.path) == 2:
-                n[c, 1] = row.path[0]
-                in_time[:, c, 1] = plan.time.banks[1][row.path[0]]
-        order = np.array([len(row.path) for row in rows], dtype=np.int64)
-        found = {"key": [row.n for row in rows], "n": n, "order": order}
-        found |= dict(zip(("xi", "sigma", "j"), in_time, strict=True))
-        names = "n_fr", "xi_fr", "sigma_fr", "j_fr", "spin"
-        return found | dict(zip(names, along, strict=True))
+        return self._laid.meta()
 
     def joint_meta(self) -> dict[str, Any]:
         """The joint paths, whatever the format.
@@ -411,20 +344,21 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
         if isinstance(x, Proxy):
             return self._leaf(x)
         if self.out_type == "array":
-            self._check_array()
+            self._laid.check_array()
         x = self._checked(x, self._phi_0)
-        found = [self._averaged(x, i) for i in range(len(self._joints))]
+        found = [self._averaged(x, i) for i in range(len(self._texts))]
         if self.out_type == "array":
             rows = found[0].index_select(-2, self._index)
             if self.format == "joint":
-                rows = rows.unflatten(-2, self.output_shape[:-1])
+                rows = rows.unflatten(-2, self._laid.shape[:-1])
             return cast("Output", rows)
-        by_row = [self._coefficient(x, found, row) for row in self._rows]
+        channels = self._laid.channels
+        by_row = [self._coefficient(x, found, row) for row in channels]
         if self.out_type == "dict":
-            named: Any = {row.n: coef for row, coef in zip(self._rows, by_row, strict=True)}
+            named: Any = {row.n: coef for row, coef in zip(channels, by_row, strict=True)}
             return named
         listed: Any = [
-            {"coef": coef, **self._about(row)} for row, coef in zip(self._rows, by_row, strict=True)
+            {"coef": coef, **self._about(row)} for row, coef in zip(channels, by_row, strict=True)
         ]
         return listed
 
@@ -483,23 +417,6 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
     def _why_not(self, x: Tensor) -> str:
         return "" if x.ndim else ": it should have at least one axis"  # as Kymatio says
 
-    def _check_array(self) -> None:
-        if not self.average:
-            raise ValueError(
-                f"{_CALLER}: Cannot convert to out_type='array' where nothing is averaged over "
-                "time, T = 0. Please set out_type to 'list' or 'dict'"
-            )
-        if self.format == "joint" and not any(self._plan.paths):
-            raise ValueError(
-                f"{_CALLER}: out_type='array' of format='joint' leaves order 0 out, and paths "
-                "chooses nothing else"
-            )
-        if self.format == "joint" and not self.average_fr:
-            raise ValueError(
-                f"{_CALLER}: Cannot convert to format='joint' with out_type='array' and F=0. "
-                "Either set format='time', out_type='dict', or out_type='list'"
-            )
-
     def _change(self, **changes: Any) -> None:
         before = {name: getattr(self, name) for name in changes}
         vars(self).update(changes)
@@ -512,70 +429,13 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
 
     def _lay_out(self) -> None:
         """The programs, and which rows of theirs the channels are."""
-        self._joints = joint_of(self._plan)
-        self._texts = [joint.program.text for joint in self._joints]
-        starts: dict[Path, tuple[int, int, int]] = {}  # program, row and rows of each joint path
-        for i, joint in enumerate(self._joints):
-            row = joint.planes[0].first if joint.planes else joint.program.channels
-            if row:
-                starts[()] = i, 0, 1
-            for planes in joint.planes:
-                rows = self._matrix_rows(planes.kind)
-                for path in planes.paths:
-                    starts[path] = i, row, rows
-                    row += rows
-        self._rows = [
-            row for path in self._plan.paths for row in self._rows_of(path, starts.get(path))
-        ]
-
-    @property
-    def _alike(self) -> bool:
-        """Whether all paths have the same places along log-frequency."""
-        return self.format == "joint" and self.out_type == "array" and bool(self.average_fr)
-
-    def _rows_of(self, path: Path, start: tuple[int, int, int] | None) -> Iterator[Row]:
-        """The channels of a joint path."""
-        if not path:
-            if not self._alike:
-                program, first, count = start or (-1, 0, 1)  # the signal itself
-                yield Row((), (), program, first, count, range(0))
-            return
-        assert start is not None
-        program, first, count = start
-        kind, longest = self._plan.kind(path), self._plan.length(path)
-        stride = 1 << kind.resolution
-        if kind.later or self._alike:
-            stride = longest if self.average_fr == "global" else self.stride_fr
-        n1 = range(0, longest, stride)
-        if self._alike:
-            yield Row(path, path, program, first, count, n1)
-        elif self.format == "joint":  # of Kymatio's places one may lie behind the last n1
-            yield Row(path, path, program, first, min(1 + longest // stride, count), n1)
-        else:
-            for i, n in enumerate(n1):
-                yield Row((n, *path), path, program, first + i, 1, range(n, n + 1))
-
-    def _matrix(self, kind: Kind) -> Any:
-        """What planes of a kind are multiplied with along log-frequency; None: as they are."""
-        plan = self._plan
-        if kind.later:
-            return averaging(plan, kind.resolution)
-        if not self._alike:
-            return None
-        # A low-pass has averaged them, over places that are as those of the others
-        places = plan.padded >> kind.resolution
-        if plan.average == "global":
-            return np.ones((1, places))
-        apart = 1 << (plan.coarsest - kind.resolution)
-        return np.eye(places)[::apart] if apart > 1 else None
-
-    def _matrix_rows(self, kind: Kind) -> int:
-        matrix = self._matrix(kind)
-        return self._plan.padded >> kind.resolution if matrix is None else len(matrix)
+        alike = self.format == "joint" and self.out_type == "array" and bool(self.average_fr)
+        self._laid = Rows(self._plan, self.format, alike)
+        self._texts = [joint.program.text for joint in self._laid.joints]
 
     def _averaged(self, x: Tensor, i: int) -> Tensor:
         """The rows ``[..., rows, n]`` of a program, averaged along log-frequency."""
-        joint = self._joints[i]
+        joint = self._laid.joints[i]
         packed = Packed(*(getattr(self, f"_{name}_{i}") for name in Packed._fields))
         S = self._scattered(x, packed, self._texts[i])
         if self.average == "global":
@@ -613,45 +473,26 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
 
     def _make(self, dtype: torch.dtype) -> dict[str, Any]:
         made: dict[str, Any] = {}
-        for i, joint in enumerate(self._joints):
+        for i, joint in enumerate(self._laid.joints):
             packed = tensors(pack_joint(self._plan, joint, numpy_dtype(dtype)))
             made |= {f"_{name}_{i}": tensor for name, tensor in packed._asdict().items()}
             for planes in joint.planes:
-                matrix = self._matrix(planes.kind)
+                matrix = self._laid.matrix(planes.kind)
                 name = f"_along_{i}_{planes.kind.resolution}_{planes.kind.later:d}"
                 if matrix is not None:
                     made[name] = torch.tensor(matrix, dtype=dtype, device="cpu")
             if self.average == "global":
-                made[f"_points_{i}"] = self._points(joint).to(dtype)
+                points = torch.tensor(self._laid.points(joint), dtype=dtype, device="cpu")
+                made[f"_points_{i}"] = points
         if self.out_type == "array":
-            index = [i for row in self._rows for i in range(row.first, row.first + row.rows)]
-            made["_index"] = torch.tensor(index, dtype=torch.int64, device="cpu")
-        if not self._joints:  # order 0 alone, not averaged: its dtype and device
+            made["_index"] = torch.tensor(self._laid.index, dtype=torch.int64, device="cpu")
+        if not self._texts:  # order 0 alone, not averaged: its dtype and device
             made["_phi_0"] = torch.zeros(0, dtype=dtype)
         made["_phi_0"] = made.pop("_phi_0")  # what is looked at last tells the dtype
         return made
-
-    def _points(self, joint: Joint) -> Tensor:
-        """``[channels]``: samples of the planes whose means they are."""
-        plan, padded = self._plan, self._plan.time.padded
-        points = torch.full((joint.program.channels,), padded, device="cpu")
-        for planes in joint.planes:
-            places, first = plan.padded >> planes.kind.resolution, planes.first
-            for path in planes.paths:
-                points[first : first + places] = padded >> plan.end(path)
-                first += places
-        return points
 
 
 def _listed(band: Band, N: int, levels: int, psi: Morlet) -> dict[str, Any]:
     """A filter as Kymatio lists it."""
     made = list(map(torch.from_numpy, levels_of(band, N, levels, "sum")))
     return {"levels": made, "N": N} | psi._asdict()
-
-
-def _quality(Q_fr: Any) -> int:
-    if isinstance(Q_fr, tuple | list):
-        if len(Q_fr) != 1:
-            raise ArgumentError(f"{_CALLER}: Q_fr must be an integer or (Q_fr,); got {Q_fr!r}")
-        Q_fr = Q_fr[0]
-    return integer(_CALLER, "Q_fr", Q_fr, 1, limits.ANGLES)
