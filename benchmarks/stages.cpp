@@ -142,7 +142,9 @@ int radices() {
       return 1e12 * best / n;
     };
     const double twiddled =
-        picoseconds(R, n / R, [&] { one_pass<1>(f, R, Line<T>{line}, work, spare, 0, n); });
+        has_twiddles(R)
+            ? picoseconds(R, n / R, [&] { one_pass<1>(f, R, Line<T>{line}, work, spare, 0, n); })
+            : NAN;
     const double last = picoseconds(n / R, R, [&] {
       with_radix(R, [&](auto r) { last_pass<decltype(r)::value, 1>(f, line, Line<T>{work}); });
     });

@@ -13,7 +13,16 @@
 #define SCATCUDA_HD
 #endif
 #define SCATCUDA_INLINE SCATCUDA_HD inline __attribute__((always_inline))
-// The body of an unrolled loop; without it compilers leave large bodies as calls, through memory.
+// Before a loop of a few turns, whose number is a constant: unrolled, so that arrays are registers.
+#if defined(__CUDACC__)
+#define SCATCUDA_UNROLL _Pragma("unroll")
+#elif defined(__clang__)
+#define SCATCUDA_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define SCATCUDA_UNROLL _Pragma("GCC unroll 32")
+#endif
+// The body of a loop that `unroll` unrolls; without it compilers leave large bodies as calls,
+// through memory.
 #define SCATCUDA_LAMBDA __attribute__((always_inline))
 // One pass over data, kept apart from its callers so that each has the registers to itself.
 #define SCATCUDA_KERNEL __attribute__((noinline))
@@ -33,7 +42,8 @@ SCATCUDA_INLINE void unroll(F&& f, std::index_sequence<I...>) {
   (f(std::integral_constant<int, static_cast<int>(I)>{}), ...);
 }
 
-// f(0), f(1), …, f(N − 1), the index a compile-time constant of the type of the argument.
+// f(0), f(1), …, f(N − 1), the index a compile-time constant of the type of the argument. Where it
+// need not be one, a loop behind SCATCUDA_UNROLL is the same code and compiles in half the time.
 template <int N, class F>
 SCATCUDA_INLINE void unroll(F&& f) {
   unroll(f, std::make_index_sequence<static_cast<std::size_t>(N)>{});

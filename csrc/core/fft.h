@@ -80,6 +80,8 @@ auto scalar_of(...) -> T;
 template <class T>
 using Scalar = decltype(scalar_of<T>(0));
 
+// Roots of one are constants of constant indices, not a table: where that is static, nvcc compiles
+// zeros into kernels without a word.
 template <int R, int Sign, class T>
 SCATCUDA_INLINE void butterfly(Complex<T>* x);
 
@@ -89,12 +91,12 @@ SCATCUDA_INLINE void butterfly_odd(Complex<T>* x) {
   using S = Scalar<T>;
   constexpr int H = (R - 1) / 2;
   Complex<T> even[H], odd[H], sum = x[0];
-  unroll<H>([&](auto m_) SCATCUDA_LAMBDA {
-    constexpr int m = decltype(m_)::value + 1;
+  SCATCUDA_UNROLL
+  for (int m = 1; m <= H; ++m) {
     even[m - 1] = x[m] + x[R - m];
     odd[m - 1] = x[m] - x[R - m];
     sum = sum + even[m - 1];
-  });
+  }
   unroll<H>([&](auto k_) SCATCUDA_LAMBDA {
     constexpr int k = decltype(k_)::value + 1;
     Complex<T> p = x[0], q{};
@@ -124,9 +126,8 @@ SCATCUDA_INLINE void butterfly_product(Complex<T>* x) {
   unroll<B>([&](auto b_) SCATCUDA_LAMBDA {
     constexpr int b = decltype(b_)::value;
     Complex<T> column[A];
-    unroll<A>([&](auto a_) SCATCUDA_LAMBDA {
-      column[decltype(a_)::value] = x[b + B * decltype(a_)::value];
-    });
+    SCATCUDA_UNROLL
+    for (int a = 0; a < A; ++a) column[a] = x[b + B * a];
     butterfly<A, Sign>(column);
     unroll<A>([&](auto a_) SCATCUDA_LAMBDA {
       constexpr int a = decltype(a_)::value;
@@ -138,14 +139,12 @@ SCATCUDA_INLINE void butterfly_product(Complex<T>* x) {
       }
     });
   });
-  unroll<A>([&](auto a_) SCATCUDA_LAMBDA {
-    constexpr int a = decltype(a_)::value;
+  SCATCUDA_UNROLL
+  for (int a = 0; a < A; ++a) {
     butterfly<B, Sign>(rows + a * B);
-    unroll<B>([&](auto b_) SCATCUDA_LAMBDA {
-      constexpr int b = decltype(b_)::value;
-      x[a + A * b] = rows[a * B + b];
-    });
-  });
+    SCATCUDA_UNROLL
+    for (int b = 0; b < B; ++b) x[a + A * b] = rows[a * B + b];
+  }
 }
 
 // R = A · B without a common factor: no twiddles. In at n = (B a + A b) mod R, out at the k that
@@ -157,27 +156,23 @@ SCATCUDA_HD constexpr int chinese_remainder(int ka, int kb, int a, int b) {
 }
 template <int A, int B, int Sign, class T>
 SCATCUDA_INLINE void butterfly_coprime(Complex<T>* x) {
-  Complex<T> rows[A * B];
-  unroll<B>([&](auto b_) SCATCUDA_LAMBDA {
-    constexpr int b = decltype(b_)::value;
+  constexpr int R = A * B, one_in_a = chinese_remainder(1, 0, A, B), one_in_b = R + 1 - one_in_a;
+  Complex<T> rows[R];
+  SCATCUDA_UNROLL
+  for (int b = 0; b < B; ++b) {
     Complex<T> column[A];
-    unroll<A>([&](auto a_) SCATCUDA_LAMBDA {
-      constexpr int a = decltype(a_)::value;
-      column[a] = x[(B * a + A * b) % (A * B)];
-    });
+    SCATCUDA_UNROLL
+    for (int a = 0; a < A; ++a) column[a] = x[(B * a + A * b) % R];
     butterfly<A, Sign>(column);
-    unroll<A>([&](auto a_) SCATCUDA_LAMBDA {
-      rows[decltype(a_)::value * B + b] = column[decltype(a_)::value];
-    });
-  });
-  unroll<A>([&](auto a_) SCATCUDA_LAMBDA {
-    constexpr int a = decltype(a_)::value;
+    SCATCUDA_UNROLL
+    for (int a = 0; a < A; ++a) rows[a * B + b] = column[a];
+  }
+  SCATCUDA_UNROLL
+  for (int a = 0; a < A; ++a) {
     butterfly<B, Sign>(rows + a * B);
-    unroll<B>([&](auto b_) SCATCUDA_LAMBDA {
-      constexpr int b = decltype(b_)::value;
-      x[chinese_remainder(a, b, A, B)] = rows[a * B + b];
-    });
-  });
+    SCATCUDA_UNROLL
+    for (int b = 0; b < B; ++b) x[(one_in_a * a + one_in_b * b) % R] = rows[a * B + b];
+  }
 }
 
 template <int Sign, class T>
@@ -228,18 +223,27 @@ SCATCUDA_INLINE void butterfly(Complex<T>* x) {
 // picoseconds a point of 16 floats, as `python -m benchmarks.stages --radices` has measured them
 // (AVX-512, AMD Zen 5), but for 5, 15 and 16, which in whole transforms are dearer than alone. Each
 // pass goes through the first-level cache, but the large ones spill registers, those with twiddles
-// more: so a large radix comes last.
+// more: so a large radix comes last, and the two largest `never` elsewhere (measured at 2510 and
+// 2360, they were chosen for no length), which spares compiling them.
 struct Cost {
   int radix, twiddled, last;
 };
+constexpr int never = 1 << 20;
 constexpr Cost pass_costs[] = {
-    {1, 800, 900},    {2, 810, 1140},   {3, 870, 1150},   {4, 1030, 1190},  {5, 1550, 1240},
-    {6, 1280, 1050},  {7, 1410, 1230},  {8, 1160, 1220},  {9, 1660, 1160},  {10, 1670, 1310},
-    {11, 2760, 2090}, {12, 1630, 1100}, {13, 3510, 3030}, {15, 2510, 1900}, {16, 2360, 1650}};
+    {1, 800, 900},    {2, 810, 1140},   {3, 870, 1150},   {4, 1030, 1190},   {5, 1550, 1240},
+    {6, 1280, 1050},  {7, 1410, 1230},  {8, 1160, 1220},  {9, 1660, 1160},   {10, 1670, 1310},
+    {11, 2760, 2090}, {12, 1630, 1100}, {13, 3510, 3030}, {15, never, 1900}, {16, never, 1650}};
 
 SCATCUDA_HD constexpr bool has_butterfly(int n) {
   for (const Cost& c : pass_costs) {
     if (c.radix == n) return true;
+  }
+  return false;
+}
+// Not the last pass alone
+SCATCUDA_HD constexpr bool has_twiddles(int n) {
+  for (const Cost& c : pass_costs) {
+    if (c.radix == n) return c.twiddled < never;
   }
   return false;
 }

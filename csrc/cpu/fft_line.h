@@ -49,15 +49,18 @@ template <class T, int Slots>
 struct TiledColumns {
   static constexpr int W = full_lanes<T>, Q = W / Slots;
   T* p[Slots];
-  int64_t stride;  // from a tile to the next below
+  int64_t stride;       // from a tile to the next below
+  Vector<T, W> sign{};  // −1 where the conjugate lies there, else 1
+
+  explicit TiledColumns(int64_t stride_) : stride(stride_) { sign += 1; }
   SCATCUDA_INLINE Complex<Vector<T, W>> load(int64_t k) const {
     const int64_t offset = k / tile_rows * stride + k % tile_rows * 2 * Q;
-    return {load_slots<W, Slots>(p, offset), load_slots<W, Slots>(p, offset + Q)};
+    return {load_slots<W, Slots>(p, offset), load_slots<W, Slots>(p, offset + Q) * sign};
   }
   SCATCUDA_INLINE void store(int64_t k, const Complex<Vector<T, W>>& z) const {
     const int64_t offset = k / tile_rows * stride + k % tile_rows * 2 * Q;
     store_slots<W, Slots>(p, offset, z.re);
-    store_slots<W, Slots>(p, offset + Q, z.im);
+    store_slots<W, Slots>(p, offset + Q, z.im * sign);
   }
 };
 
@@ -86,19 +89,19 @@ SCATCUDA_KERNEL void pass(const LineTransform<T>& f, const Source& source, T* wo
   const int64_t apart = span / R, turn = f.n / span;
   for (int64_t k = 0; k < apart; ++k) {
     Complex<V> x[R];
-    unroll<R>([&](auto m) SCATCUDA_LAMBDA { x[m] = source.load(first + k + apart * m); });
+    SCATCUDA_UNROLL
+    for (int m = 0; m < R; ++m) x[m] = source.load(first + k + apart * m);
     butterfly<R, Sign>(x);
     if (k > 0) {
-      unroll<R>([&](auto m_) SCATCUDA_LAMBDA {
-        constexpr int m = decltype(m_)::value;
-        if constexpr (m > 0) {
-          T c, s;
-          twiddle(f, turn * m * k, c, s);
-          x[m] = times(x[m], c, Sign * s);
-        }
-      });
+      SCATCUDA_UNROLL
+      for (int m = 1; m < R; ++m) {
+        T c, s;
+        twiddle(f, turn * m * k, c, s);
+        x[m] = times(x[m], c, Sign * s);
+      }
     }
-    unroll<R>([&](auto m) SCATCUDA_LAMBDA { out.store(first + apart * m + k, x[m]); });
+    SCATCUDA_UNROLL
+    for (int m = 0; m < R; ++m) out.store(first + apart * m + k, x[m]);
   }
 }
 
@@ -157,9 +160,11 @@ SCATCUDA_KERNEL void last_pass(const LineTransform<T>& f, T* work, const Target&
     }
     frequency += rest;
     Complex<V> x[R];
-    unroll<R>([&](auto s) SCATCUDA_LAMBDA { x[s] = in.load(block * R + s); });
+    SCATCUDA_UNROLL
+    for (int s = 0; s < R; ++s) x[s] = in.load(block * R + s);
     butterfly<R, Sign>(x);
-    unroll<R>([&](auto s) SCATCUDA_LAMBDA { target.store(frequency + blocks * s, x[s]); });
+    SCATCUDA_UNROLL
+    for (int s = 0; s < R; ++s) target.store(frequency + blocks * s, x[s]);
   }
 }
 
@@ -195,7 +200,9 @@ template <int Sign, class T, class Source>
 void one_pass(const LineTransform<T>& f, int radix, const Source& source, T* work, T* spare,
               int64_t first, int64_t span) {
   const bool done = with_radix(radix, [&](auto R) SCATCUDA_LAMBDA {
-    pass<decltype(R)::value, Sign>(f, source, work, first, span);
+    if constexpr (has_twiddles(decltype(R)::value)) {
+      pass<decltype(R)::value, Sign>(f, source, work, first, span);
+    }
   });
   if (!done) pass_any<Sign>(f, radix, source, work, spare, first, span);
 }

@@ -128,10 +128,11 @@ SCATCUDA_INLINE void transpose(V* rows) {
 // side by side until one vector is left.
 template <int Lanes, class V, int Half = Lanes / 2>
 SCATCUDA_INLINE V lane_sums(V* rows) {
-  unroll<Half>([&](auto i) SCATCUDA_LAMBDA {
+  SCATCUDA_UNROLL
+  for (int i = 0; i < Half; ++i) {
     exchange<Lanes, Half>(rows[i], rows[i + Half], std::make_index_sequence<Lanes>{});
     rows[i] += rows[i + Half];
-  });
+  }
   if constexpr (Half > 1) {
     return lane_sums<Lanes, V, Half / 2>(rows);
   } else {

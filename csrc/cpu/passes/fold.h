@@ -81,8 +81,8 @@ SCATCUDA_KERNEL void add_terms(const Terms<T>& terms, int64_t part, int64_t lane
   constexpr int W = full_lanes<T>, count = Plain + Mirrored;
   using H = Vector<T, Q>;
   const T *psi[count + 1], *spectrum[count + 1];  // which no store can change
-  unroll<count>([&](auto n)
-                    SCATCUDA_LAMBDA { psi[n] = terms.psi[n], spectrum[n] = terms.spectrum[n]; });
+  SCATCUDA_UNROLL
+  for (int n = 0; n < count; ++n) psi[n] = terms.psi[n], spectrum[n] = terms.spectrum[n];
   for (int64_t i = 0; i < rows; ++i) {
     H re{}, im{};
     if (!begin) re = load<Q>(slot), im = load<Q>(slot + W);
@@ -202,8 +202,7 @@ void wavelet_columns(const Spectrum<T>& spectrum, const Box<T>& box, const Fold&
   const int64_t columns = fold.last.kept, count = fold.middle.kept * columns;
   const int64_t middle = middle_of_tiles<T>({0, 0, columns}, Q);
   for (int64_t group = first; group < last; ++group) {
-    TiledColumns<T, Slots> target;
-    target.stride = out.stride;
+    TiledColumns<T, Slots> target(out.stride);
     bool met = false;
     for (int i = 0; i < Slots && !met; ++i) {
       const int64_t c = min(group * Slots + i, count - 1);
@@ -237,9 +236,9 @@ SCATCUDA_INLINE void unfold_rows(const T* slot, const T* psi, int64_t lanes, int
   H sums[2];
   for (int p = 0; p < 2; ++p) {
     H rows[Q];
-    unroll<Q>([&](auto i) SCATCUDA_LAMBDA {
+    SCATCUDA_UNROLL
+    for (int i = 0; i < Q; ++i)
       rows[i] = i < count ? load<Q>(slot + 2 * W * i + p * W) * load<Q>(psi + i * lanes) : H{};
-    });
     sums[p] = lane_sums<Q>(rows);
   }
   for (int p = 0; p < 2; ++p, out += part) {
@@ -337,8 +336,7 @@ void wavelet_columns_adjoint(const Plane<T>& wavelet, const Box<T>& box, const F
   const int64_t columns = fold.last.kept, total = fold.middle.kept * columns;
   const int64_t middle = middle_of_tiles<T>({0, 0, columns}, Q);
   for (int64_t group = first; group < last; ++group) {
-    TiledColumns<T, Slots> source;
-    source.stride = wavelet.stride;
+    TiledColumns<T, Slots> source(wavelet.stride);
     bool met = false;
     for (int i = 0; i < Slots; ++i) {
       const int64_t c = min(group * Slots + i, total - 1), c1 = c / columns;

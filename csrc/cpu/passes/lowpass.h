@@ -70,17 +70,21 @@ SCATCUDA_INLINE void lowpass_block(const RowLowpass<T>& a, int64_t o, const T* u
   for (Band b = a.span(o, Block); b.left(); b.go_round()) {
     for (int64_t c = b.first, end = b.end(); c < end; ++c) {
       V v[Pair];
-      unroll<Pair>([&](auto p) SCATCUDA_LAMBDA { v[p] = load<W>(u + 2 * W * c + p * W); });
-      unroll<Block>([&](auto i) SCATCUDA_LAMBDA {
+      SCATCUDA_UNROLL
+      for (int p = 0; p < Pair; ++p) v[p] = load<W>(u + 2 * W * c + p * W);
+      SCATCUDA_UNROLL
+      for (int i = 0; i < Block; ++i) {
         const T q = row[i * a.stride + c];
-        unroll<Pair>([&](auto p) SCATCUDA_LAMBDA { sum[p][i] += q * v[p]; });
-      });
+        SCATCUDA_UNROLL
+        for (int p = 0; p < Pair; ++p) sum[p][i] += q * v[p];
+      }
     }
   }
-  unroll<Pair>([&](auto p) SCATCUDA_LAMBDA {
-    unroll<Block>(
-        [&](auto i) SCATCUDA_LAMBDA { store_slots<W, Slots>(target[p], (o + i) * Q, sum[p][i]); });
-  });
+  SCATCUDA_UNROLL
+  for (int p = 0; p < Pair; ++p) {
+    SCATCUDA_UNROLL
+    for (int i = 0; i < Block; ++i) store_slots<W, Slots>(target[p], (o + i) * Q, sum[p][i]);
+  }
 }
 
 template <int Pair, class T, int Slots>
@@ -100,16 +104,19 @@ SCATCUDA_INLINE void lowpass_columns_block(const RowLowpass<T>& a, int64_t o, co
   const T* row = a.row(o);
   for (Band b = a.span(o, Block); b.left(); b.go_round()) {
     for (int64_t r = b.first, end = b.end(); r < end; ++r) {
-      unroll<Vectors>([&](auto v) SCATCUDA_LAMBDA {
+      SCATCUDA_UNROLL
+      for (int v = 0; v < Vectors; ++v) {
         const Vector<T, W> u = load<W>(in + r * in_stride + v * W);
-        unroll<Block>([&](auto i) SCATCUDA_LAMBDA { sum[i][v] += row[i * a.stride + r] * u; });
-      });
+        SCATCUDA_UNROLL
+        for (int i = 0; i < Block; ++i) sum[i][v] += row[i * a.stride + r] * u;
+      }
     }
   }
-  unroll<Block>([&](auto i) SCATCUDA_LAMBDA {
-    unroll<Vectors>([&](auto v)
-                        SCATCUDA_LAMBDA { store(out + (o + i) * out_stride + v * W, sum[i][v]); });
-  });
+  SCATCUDA_UNROLL
+  for (int i = 0; i < Block; ++i) {
+    SCATCUDA_UNROLL
+    for (int v = 0; v < Vectors; ++v) store(out + (o + i) * out_stride + v * W, sum[i][v]);
+  }
 }
 
 // out[o, c] = Σ_r P[o, r] in[r, c] for c < width, whole vectors
@@ -168,13 +175,12 @@ SCATCUDA_KERNEL void power_rows(const double* powers, int count, T scale, const 
     V sum[Pair] = {};
     with_power<T>(powers[i], [&](auto power) SCATCUDA_LAMBDA {
       for (int64_t c = 0; c < side; ++c) {
-        unroll<Pair>([&](auto p)
-                         SCATCUDA_LAMBDA { sum[p] += power(load<W>(u + 2 * W * c + p * W)); });
+        SCATCUDA_UNROLL
+        for (int p = 0; p < Pair; ++p) sum[p] += power(load<W>(u + 2 * W * c + p * W));
       }
     });
-    unroll<Pair>([&](auto p) SCATCUDA_LAMBDA {
-      store_slots<W, Slots>(target[p], i * Q, V(sum[p] * scale));
-    });
+    SCATCUDA_UNROLL
+    for (int p = 0; p < Pair; ++p) store_slots<W, Slots>(target[p], i * Q, V(sum[p] * scale));
   }
 }
 
@@ -242,19 +248,20 @@ SCATCUDA_KERNEL void finish(const PlaneLowpass<T>& a, const Plane<T>& reduced, i
     for (int64_t i = 0; i < n; i += Q) {
       const int64_t at = n < Q ? 0 : min(i, n - Q);
       Vector<T, Q> square[Q];
-      unroll<Q>([&](auto r)
-                    SCATCUDA_LAMBDA { square[r] = load<Q>(from + min(at + r, n - 1) * Q); });
+      SCATCUDA_UNROLL
+      for (int r = 0; r < Q; ++r) square[r] = load<Q>(from + min(at + r, n - 1) * Q);
       transpose<Q>(square);
       const int64_t first = o * n + at;
       const int64_t count = min(Q, area - first);
-      unroll<Q>([&](auto r) SCATCUDA_LAMBDA {
-        if (r >= filters) return;
+      SCATCUDA_UNROLL
+      for (int r = 0; r < Q; ++r) {
+        if (r >= filters) continue;
         if (count == Q) {
           store(S + r * apart + first, square[r]);
         } else {
           std::memcpy(S + r * apart + first, &square[r], static_cast<size_t>(count) * sizeof(T));
         }
-      });
+      }
     }
   }
 }
@@ -383,18 +390,22 @@ SCATCUDA_INLINE void spread_columns_block(const Spread<T>& a, int64_t r, const T
   for (Band b = a.reached(r); b.left(); b.go_round()) {
     for (int64_t o = b.first, end = b.end(); o < end; ++o) {
       const T* row = a.row(o) + r;
-      unroll<Vectors>([&](auto v) SCATCUDA_LAMBDA {
+      SCATCUDA_UNROLL
+      for (int v = 0; v < Vectors; ++v) {
         const Vector<T, W> g = load<W>(in + o * in_stride + v * W);
-        unroll<Block>([&](auto i) SCATCUDA_LAMBDA { sum[i][v] += row[i] * g; });
-      });
+        SCATCUDA_UNROLL
+        for (int i = 0; i < Block; ++i) sum[i][v] += row[i] * g;
+      }
     }
   }
-  unroll<Block>([&](auto i) SCATCUDA_LAMBDA {
-    unroll<Vectors>([&](auto v) SCATCUDA_LAMBDA {
+  SCATCUDA_UNROLL
+  for (int i = 0; i < Block; ++i) {
+    SCATCUDA_UNROLL
+    for (int v = 0; v < Vectors; ++v) {
       T* to = out + (r + i) * out_stride + v * W;
       store(to, Add ? load<W>(to) + sum[i][v] : sum[i][v]);
-    });
-  });
+    }
+  }
 }
 
 // out [inputs, width] (+)= Pᵀ in, in [outputs, width]; whole vectors
@@ -431,9 +442,9 @@ SCATCUDA_KERNEL void lowpass_gradient_columns(const RowLowpass<T>& a, const T* g
         Vector<T, W> products[W] = {};
         for (int64_t c = 0; c < width; c += W) {
           const Vector<T, W> v = load<W>(g + o * g_stride + c);
-          unroll<W>([&](auto i) SCATCUDA_LAMBDA {
+          SCATCUDA_UNROLL
+          for (int i = 0; i < W; ++i)
             products[i] += v * load<W>(u + (r + min(i, count - 1)) * u_stride + c);
-          });
         }
         const Vector<T, W> sums = lane_sums<W>(products);
         for (int64_t i = 0; i < count; ++i) grad[o * a.stride + r + i] += sums[i];

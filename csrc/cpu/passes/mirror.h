@@ -192,21 +192,23 @@ SCATCUDA_KERNEL void add_aliases(const T* psi, int64_t stored, const T* const* s
   if constexpr (vectors == 1) stored = Q2;  // they fill the vector: known to the compiler
   const T* spectrum[count + 1];             // which no store can change
   T* line[sums];
-  unroll<count>([&](auto n) SCATCUDA_LAMBDA { spectrum[n] = spectra[n]; });
-  unroll<sums>([&](auto v) SCATCUDA_LAMBDA { line[v] = lines[v]; });
+  SCATCUDA_UNROLL
+  for (int n = 0; n < count; ++n) spectrum[n] = spectra[n];
+  SCATCUDA_UNROLL
+  for (int v = 0; v < sums; ++v) line[v] = lines[v];
   for (int64_t i = 0; i < rows; ++i) {
     H re[sums] = {}, im[sums] = {};
     if (!begin) {
-      unroll<sums>([&](auto v) SCATCUDA_LAMBDA {
+      SCATCUDA_UNROLL
+      for (int v = 0; v < sums; ++v)
         re[v] = load<Q2>(line[v] + 2 * W * i), im[v] = load<Q2>(line[v] + 2 * W * i + W);
-      });
     }
     unroll<count>([&](auto n_) SCATCUDA_LAMBDA {
       constexpr int n = decltype(n_)::value;
       constexpr bool plain = n < Plain;
       H w[vectors];
-      unroll<vectors>([&](auto v)
-                          SCATCUDA_LAMBDA { w[v] = held(load<Q2>(psi + v * (stored / 2))); });
+      SCATCUDA_UNROLL
+      for (int v = 0; v < vectors; ++v) w[v] = held(load<Q2>(psi + v * (stored / 2)));
       unroll<Spectra>([&](auto s) SCATCUDA_LAMBDA {
         const T* at = spectrum[n] + s * apart;
         const T a = at[plain ? i : -i], b = at[plain ? i + part : part - i];
@@ -218,9 +220,9 @@ SCATCUDA_KERNEL void add_aliases(const T* psi, int64_t stored, const T* const* s
       });
       psi += stored;
     });
-    unroll<sums>([&](auto v) SCATCUDA_LAMBDA {
+    SCATCUDA_UNROLL
+    for (int v = 0; v < sums; ++v)
       store(line[v] + 2 * W * i, re[v]), store(line[v] + 2 * W * i + W, im[v]);
-    });
   }
 }
 
@@ -265,29 +267,6 @@ SCATCUDA_KERNEL void fold_pair(const Spectrum<T>& spectrum, int64_t apart, const
   });
 }
 
-// Columns of a tiled plane, in pairs: the second of each is the conjugate of what is there.
-template <class T, int Slots>
-struct MirroredColumns {
-  static constexpr int W = full_lanes<T>, Q = W / Slots;
-  TiledColumns<T, Slots> columns;
-  Vector<T, W> sign;
-
-  // With one slot, the second column is a line of its own
-  explicit MirroredColumns(int64_t stride, bool second = false) : sign(Vector<T, W>{} + 1) {
-    columns.stride = stride;
-    for (int i = 0; i < W; ++i) {
-      if (Slots == 1 ? second : i / Q % 2 == 1) sign[i] = -1;
-    }
-  }
-  SCATCUDA_INLINE Complex<Vector<T, W>> load(int64_t k) const {
-    const Complex<Vector<T, W>> z = columns.load(k);
-    return {z.re, z.im * sign};
-  }
-  SCATCUDA_INLINE void store(int64_t k, const Complex<Vector<T, W>>& z) const {
-    columns.store(k, {z.re, z.im * sign});
-  }
-};
-
 // Columns of W in groups, each of as many pairs as fill a vector
 template <class T, int Slots>
 struct PairGroups {
@@ -298,16 +277,19 @@ struct PairGroups {
   // The column of the i-th pair of a group; the last one is repeated
   int64_t column(int64_t group, int i) const { return min(group * pairs + i, fold.pairs() - 1); }
 
-  // f(columns, line) for the lines of a group: one, or with one slot two
+  // f(columns, line) for the lines of a group: one, or with one slot two. The second column of a
+  // pair is the conjugate of what is there.
   template <class F>
   SCATCUDA_INLINE void for_lines(const Plane<T>& plane, int64_t group, T* const (&lines)[2],
                                  F&& f) const {
     const auto at = [&](int64_t c) { return plane.p + c * tile_rows * 2 * Q; };
     for (int line = 0; line < (Slots == 1 ? 2 : 1); ++line) {
-      MirroredColumns<T, Slots> columns(plane.stride, line == 1);
+      TiledColumns<T, Slots> columns(plane.stride);
       for (int i = 0; i < Slots; ++i) {
+        const bool second = (Slots == 1 ? line : i % 2) == 1;
         const int64_t c = column(group, i / 2);
-        columns.columns.p[i] = at((Slots == 1 ? line : i % 2) == 0 ? c : fold.opposite(c));
+        columns.p[i] = at(second ? fold.opposite(c) : c);
+        for (int lane = i * Q; second && lane < (i + 1) * Q; ++lane) columns.sign[lane] = -1;
       }
       f(columns, lines[line]);
     }
@@ -359,15 +341,16 @@ SCATCUDA_INLINE void unfold_rows(const T* slot, const T* mirror, const T* psi, i
   constexpr int W = full_lanes<T>;
   using H = Vector<T, Q>;
   H rows[2][Q];
-  unroll<Q>([&](auto i) SCATCUDA_LAMBDA {
+  SCATCUDA_UNROLL
+  for (int i = 0; i < Q; ++i) {
     const int64_t from = Turned ? count - 1 - i : i, at = 2 * W * from;
     rows[0][i] = rows[1][i] = H{};
-    if (i >= count) return;
+    if (i >= count) continue;
     const T* w = psi + from * apart;
     const H here = held(load<Q>(w)), there = held(load<Q>(w + lanes));
     rows[0][i] = load<Q>(slot + at) * here + load<Q>(mirror + at) * there;
     rows[1][i] = load<Q>(slot + at + W) * here + load<Q>(mirror + at + W) * there;
-  });
+  }
   H sums[2] = {lane_sums<Q>(rows[0]) * T(0.5), lane_sums<Q>(rows[1]) * T(Turned ? -0.5 : 0.5)};
   for (int p = 0; p < 2; ++p, out += part) {
     if (count < Q) {

@@ -144,15 +144,16 @@ struct Mixture {
     V a_re[together] = {}, a_im[together] = {}, b_re[together] = {}, b_im[together] = {};
     for (int64_t p = 0; p < sources; ++p, z += 2 * W, w += 4 * together) {
       const V re = load<W>(z), im = load<W>(z + W);
-      unroll<together>([&](auto r) SCATCUDA_LAMBDA {
+      SCATCUDA_UNROLL
+      for (int r = 0; r < together; ++r) {
         a_re[r] += w[r] * re, b_re[r] += w[together + r] * re;
         a_im[r] += w[2 * together + r] * im, b_im[r] += w[3 * together + r] * im;
-      });
+      }
     }
-    unroll<together>([&](auto r) SCATCUDA_LAMBDA {
+    SCATCUDA_UNROLL
+    for (int r = 0; r < together; ++r)
       f(r, Complex<V>{a_re[r] - b_im[r], a_im[r] + b_re[r]},
         Complex<V>{a_re[r] + b_im[r], b_re[r] - a_im[r]});
-    });
   }
   // f gives what the two are given
   template <class F>
@@ -165,10 +166,11 @@ struct Mixture {
     });
     for (int64_t p = 0; p < sources; ++p, to += 2 * W, w += 4 * together) {
       V re = load<W>(to), im = load<W>(to + W);
-      unroll<together>([&](auto r) SCATCUDA_LAMBDA {
+      SCATCUDA_UNROLL
+      for (int r = 0; r < together; ++r) {
         re += w[r] * a_re[r] + w[together + r] * b_re[r];
         im += w[2 * together + r] * a_im[r] + w[3 * together + r] * b_im[r];
-      });
+      }
       store(to, re), store(to + W, im);
     }
   }

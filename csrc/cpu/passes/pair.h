@@ -106,21 +106,24 @@ SCATCUDA_KERNEL void correlate(const T* a, const T* b, int64_t half, const T* we
   constexpr int W = full_lanes<T>;
   using V = Vector<T, W>;
   V re[F], im[F];
-  unroll<F>([&](auto f) SCATCUDA_LAMBDA { re[f] = V{}, im[f] = V{}; });
+  SCATCUDA_UNROLL
+  for (int f = 0; f < F; ++f) re[f] = V{}, im[f] = V{};
   for (int64_t i = 0; i < n; i += W) {
     const V a_re = held(load<W>(a + i)), a_im = held(load<W>(a + half + i));
     const V b_re = held(load<W>(b + i)), b_im = held(load<W>(b + half + i));
     const V z_re = a_re * b_re + a_im * b_im, z_im = a_im * b_re - a_re * b_im;
-    unroll<F>([&](auto f) SCATCUDA_LAMBDA {
+    SCATCUDA_UNROLL
+    for (int f = 0; f < F; ++f) {
       re[f] += z_re * load<W>(weights + 2 * f * apart + i);
       im[f] += z_im * load<W>(weights + (2 * f + 1) * apart + i);
-    });
+    }
   }
-  unroll<F>([&](auto f) SCATCUDA_LAMBDA {
+  SCATCUDA_UNROLL
+  for (int f = 0; f < F; ++f) {
     T sum = 0, sum_im = 0;
     for (int l = 0; l < W; ++l) sum += re[f][l], sum_im += im[f][l];
     sums[2 * f] += sum, sums[2 * f + 1] += sum_im;
-  });
+  }
 }
 
 // What the gradients g [F][2] of these sums send back to a and to b, added there
@@ -131,10 +134,11 @@ SCATCUDA_KERNEL void correlate_adjoint(const T* a, const T* b, int64_t half, con
   using V = Vector<T, W>;
   for (int64_t i = 0; i < n; i += W) {
     V re{}, im{};
-    unroll<F>([&](auto f) SCATCUDA_LAMBDA {
+    SCATCUDA_UNROLL
+    for (int f = 0; f < F; ++f) {
       re += g[2 * f] * load<W>(weights + 2 * f * apart + i);
       im += g[2 * f + 1] * load<W>(weights + (2 * f + 1) * apart + i);
-    });
+    }
     const V a_re = load<W>(a + i), a_im = load<W>(a + half + i);
     const V b_re = load<W>(b + i), b_im = load<W>(b + half + i);
     store(to_a + i, load<W>(to_a + i) + (re * b_re - im * b_im));

@@ -82,11 +82,11 @@ void spectrum_columns(const Plane<T>& u_hat, const LineTransform<T>& down, const
     for (int64_t k = 0; k <= down.n; k += W) {
       for (int part = 0; part < 2; ++part) {
         V rows[W];
-        unroll<W>([&](auto i) SCATCUDA_LAMBDA {
-          rows[i] = load<W>(own.line + 2 * W * (k + i) + part * W);
-        });
+        SCATCUDA_UNROLL
+        for (int i = 0; i < W; ++i) rows[i] = load<W>(own.line + 2 * W * (k + i) + part * W);
         transpose<W>(rows);
-        unroll<W>([&](auto i) SCATCUDA_LAMBDA { store(target[i] + part * out.im + k, rows[i]); });
+        SCATCUDA_UNROLL
+        for (int i = 0; i < W; ++i) store(target[i] + part * out.im + k, rows[i]);
       }
     }
   }
@@ -113,11 +113,11 @@ void spectrum_columns_adjoint(const Spectrum<T>& spectra, int64_t apart,
     for (int64_t k = 0; k < down.n; k += W) {
       for (int part = 0; part < 2; ++part) {
         V rows[W];
-        unroll<W>([&](auto i)
-                      SCATCUDA_LAMBDA { rows[i] = load<W>(source[i] + part * spectra.im + k); });
+        SCATCUDA_UNROLL
+        for (int i = 0; i < W; ++i) rows[i] = load<W>(source[i] + part * spectra.im + k);
         transpose<W>(rows);
-        unroll<W>([&](auto i)
-                      SCATCUDA_LAMBDA { store(own.line + 2 * W * (k + i) + part * W, rows[i]); });
+        SCATCUDA_UNROLL
+        for (int i = 0; i < W; ++i) store(own.line + 2 * W * (k + i) + part * W, rows[i]);
       }
     }
     transform_line<1>(down, Line<T>{own.line}, target, own.work, own.spare);

@@ -214,16 +214,19 @@ SCATCUDA_INLINE void turn_block(const Spread<T>& a, int64_t c, T* const (&g)[Slo
   using V = Vector<T, W>;
   V sum[Block] = {};
   if constexpr (Start) {
-    unroll<Block>([&](auto i) SCATCUDA_LAMBDA { sum[i] = load<W>(start + 2 * W * (c + i)); });
+    SCATCUDA_UNROLL
+    for (int i = 0; i < Block; ++i) sum[i] = load<W>(start + 2 * W * (c + i));
   }
   for (Band b = a.reached(c); b.left(); b.go_round()) {
     for (int64_t o = b.first, end = b.end(); o < end; ++o) {
       const T* row = a.row(o) + c;
       const V v = load_slots<W, Slots>(g, o * Q);
-      unroll<Block>([&](auto i) SCATCUDA_LAMBDA { sum[i] += row[i] * v; });
+      SCATCUDA_UNROLL
+      for (int i = 0; i < Block; ++i) sum[i] += row[i] * v;
     }
   }
-  unroll<Block>([&](auto i) SCATCUDA_LAMBDA {
+  SCATCUDA_UNROLL
+  for (int i = 0; i < Block; ++i) {
     const Complex<V> w = z.load(c + i);
     if constexpr (Norm) {
       const V u = load<W>(norm + 2 * W * (c + i));
@@ -234,7 +237,7 @@ SCATCUDA_INLINE void turn_block(const Spread<T>& a, int64_t c, T* const (&g)[Slo
       const V turn = square == T(0) ? V{} : sum[i] / square_root(square);
       z.store(c + i, {w.re * turn, w.im * turn});
     }
-  });
+  }
 }
 
 template <bool Start, bool Norm, class T, int Slots>
@@ -319,7 +322,8 @@ class LowpassGradient {
           V products[W] = {};
           const T* u = kept_ + c * W;
           for (int64_t r = 0; r < count_; ++r, u += Room::apart(a_.inputs)) {
-            unroll<W>([&](auto i) SCATCUDA_LAMBDA { products[i] += v[r] * load<W>(u + i * W); });
+            SCATCUDA_UNROLL
+            for (int i = 0; i < W; ++i) products[i] += v[r] * load<W>(u + i * W);
           }
           const V sums = lane_sums<W>(products);
           T* to = grad_ + o * a_.stride + c;

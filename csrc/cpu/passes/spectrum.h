@@ -76,12 +76,12 @@ void plane_spectrum(const Lines<T>& lines, const T* padded, int64_t width, T* ha
       for (int64_t c = 0; c < g.last; c += W) {
         for (int part = 0; part < 2; ++part) {
           V rows[W];
-          unroll<W>([&](auto i) SCATCUDA_LAMBDA {
+          SCATCUDA_UNROLL
+          for (int i = 0; i < W; ++i)
             rows[i] = load<W>(half + (2 * min(r + i, kept - 1) + part) * row + k1 * width + c);
-          });
           transpose<W>(rows);
-          unroll<W>([&](auto i)
-                        SCATCUDA_LAMBDA { store(own.line + 2 * W * (c + i) + part * W, rows[i]); });
+          SCATCUDA_UNROLL
+          for (int i = 0; i < W; ++i) store(own.line + 2 * W * (c + i) + part * W, rows[i]);
         }
       }
       transform_line<-1>(lines.last, line, line, own.work, own.spare);
@@ -127,13 +127,12 @@ void plane_spectrum_adjoint(const Lines<T>& lines, const Spectrum<T>& spectrum, 
       for (int64_t c = 0; c < width; c += W) {
         for (int part = 0; part < 2; ++part) {
           V rows[W];
-          unroll<W>([&](auto i) SCATCUDA_LAMBDA {
-            rows[i] = load<W>(own.line + 2 * W * (c + i) + part * W);
-          });
+          SCATCUDA_UNROLL
+          for (int i = 0; i < W; ++i) rows[i] = load<W>(own.line + 2 * W * (c + i) + part * W);
           transpose<W>(rows);
-          unroll<W>([&](auto i) SCATCUDA_LAMBDA {
+          SCATCUDA_UNROLL
+          for (int i = 0; i < W; ++i)
             store(half + (2 * (r + i) + part) * row + k1 * width + c, rows[i]);
-          });
         }
       }
     }

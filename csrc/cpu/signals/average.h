@@ -25,10 +25,12 @@ SCATCUDA_KERNEL void average_pieces(const RowLowpass<T>& a, const Lanes<T>* u, T
   for (int64_t o = 0; o < a.outputs; o += p) {
     const int64_t block = min(p, a.outputs - o);
     const T* row[p];
-    unroll<p>([&](auto i) SCATCUDA_LAMBDA { row[i] = a.row(min(o + i, a.outputs - 1)); });
+    SCATCUDA_UNROLL
+    for (int i = 0; i < p; ++i) row[i] = a.row(min(o + i, a.outputs - 1));
     Lanes<T> sum[p] = {};
     for_vectors<T>(a.span(o, block), [&](int64_t c) SCATCUDA_LAMBDA {
-      unroll<p>([&](auto i) SCATCUDA_LAMBDA { sum[i] += spread_pieces(row[i] + p * c) * u[c]; });
+      SCATCUDA_UNROLL
+      for (int i = 0; i < p; ++i) sum[i] += spread_pieces(row[i] + p * c) * u[c];
     });
     const Lanes<T> all = gather_pieces<T>(sum);
     if (block == p && count == beside<T>) {

@@ -56,15 +56,16 @@ SCATCUDA_INLINE void convolved(const Taps<T>& taps, int64_t t, F&& f) {
   const T* a = taps.factors;
   for (int64_t i = 0; i < taps.count; ++i, a += 2 * most_places) {
     const V re = load<W>(taps.re[i] + t), im = load<W>(taps.im[i] + t);
-    unroll<most_places>([&](auto r) SCATCUDA_LAMBDA {
+    SCATCUDA_UNROLL
+    for (int r = 0; r < most_places; ++r) {
       a_re[r] += a[r] * re, a_im[r] += a[r] * im;
       b_re[r] += a[most_places + r] * re, b_im[r] += a[most_places + r] * im;
-    });
+    }
   }
-  unroll<most_places>([&](auto r) SCATCUDA_LAMBDA {
+  SCATCUDA_UNROLL
+  for (int r = 0; r < most_places; ++r)
     f(r, Complex<V>{a_re[r] - b_im[r], a_im[r] + b_re[r]},
       Complex<V>{a_re[r] + b_im[r], a_im[r] - b_re[r]});
-  });
 }
 
 // U ← |A ± i B| at points first … first + count − 1, in whole vectors
@@ -109,10 +110,11 @@ SCATCUDA_KERNEL void convolve_adjoint(const Taps<T>& taps, int64_t first, int64_
       const T *a = taps.factors + i * 2 * most_places, *b = a + most_places;
       T *to_re = taps.grad_re[i] + first + t, *to_im = taps.grad_im[i] + first + t;
       V re = load<W>(to_re), im = load<W>(to_im), odd{}, turned{};
-      unroll<most_places>([&](auto r) SCATCUDA_LAMBDA {
+      SCATCUDA_UNROLL
+      for (int r = 0; r < most_places; ++r) {
         re += a[r] * sum_re[r], im += a[r] * sum_im[r];
         odd += b[r] * odd_im[r], turned += b[r] * odd_re[r];
-      });
+      }
       store(to_re, re + odd), store(to_im, im - turned);
     }
   }
@@ -150,7 +152,8 @@ SCATCUDA_KERNEL void average_chunk(const RowLowpass<T>& a, const T* U, int64_t f
   for (int64_t o = 0; o < a.outputs; o += block) {
     const int64_t rows = min(int64_t{block}, a.outputs - o);
     const T* taps[block];
-    unroll<block>([&](auto i) SCATCUDA_LAMBDA { taps[i] = a.row(min(o + i, a.outputs - 1)); });
+    SCATCUDA_UNROLL
+    for (int i = 0; i < block; ++i) taps[i] = a.row(min(o + i, a.outputs - 1));
     V sum[most_places][block] = {};
     bool met = false;
     const Band span = a.span(o, rows);
@@ -163,26 +166,31 @@ SCATCUDA_KERNEL void average_chunk(const RowLowpass<T>& a, const T* U, int64_t f
           return Whole ? load<W>(from) : load_some(from, last - t);
         };
         V v[block];
-        unroll<block>([&](auto i) SCATCUDA_LAMBDA { v[i] = loaded(taps[i] + t); });
-        unroll<most_places>([&](auto r) SCATCUDA_LAMBDA {
+        SCATCUDA_UNROLL
+        for (int i = 0; i < block; ++i) v[i] = loaded(taps[i] + t);
+        SCATCUDA_UNROLL
+        for (int r = 0; r < most_places; ++r) {
           const V u = loaded(U + r * row_pitch<T> + t - first);
-          unroll<block>([&](auto i) SCATCUDA_LAMBDA { sum[r][i] += v[i] * u; });
-        });
+          SCATCUDA_UNROLL
+          for (int i = 0; i < block; ++i) sum[r][i] += v[i] * u;
+        }
       }
     }
     if (!met) continue;
-    unroll<most_places>([&](auto r) SCATCUDA_LAMBDA {
-      if (r >= count) return;
+    SCATCUDA_UNROLL
+    for (int r = 0; r < most_places; ++r) {
+      if (r >= count) continue;
       const auto sums = total<block, W, T>(gather_pieces<T>(sum[r]));
       T* to = S[r] + o;
       if (rows == block) {
         store(to, load<block>(to) + sums);
       } else {
-        unroll<block>([&](auto i) SCATCUDA_LAMBDA {
-          if (i < rows) to[i] += sums[int{i}];
-        });
+        SCATCUDA_UNROLL
+        for (int i = 0; i < block; ++i) {
+          if (i < rows) to[i] += sums[i];
+        }
       }
-    });
+    }
   }
 }
 template <class T>
@@ -212,11 +220,12 @@ SCATCUDA_KERNEL void spread_chunk(const Spread<T>& a, const T* g, int64_t first,
       for (int64_t o = b.first, end = b.end(); o < end; ++o) {
         const V taps = load_some(a.row(o) + t, last - t);
         const T* sent = g + o * 2 * most_places;
-        unroll<2 * most_places>([&](auto r) SCATCUDA_LAMBDA { sum[r] += taps * sent[r]; });
+        SCATCUDA_UNROLL
+        for (int r = 0; r < 2 * most_places; ++r) sum[r] += taps * sent[r];
       }
     }
-    unroll<2 * most_places>(
-        [&](auto r) SCATCUDA_LAMBDA { store(grad_u + r * row_pitch<T> + t - first, sum[r]); });
+    SCATCUDA_UNROLL
+    for (int r = 0; r < 2 * most_places; ++r) store(grad_u + r * row_pitch<T> + t - first, sum[r]);
   }
 }
 

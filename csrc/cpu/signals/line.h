@@ -48,7 +48,8 @@ SCATCUDA_INLINE void first_pass(int n, const T* const* factors, Source&& source,
   const int Q = n / R;
   for (int c = 0; c < Q; ++c, w += 2 * R) {
     Element<T> x[R];
-    unroll<R>([&](auto a) SCATCUDA_LAMBDA { x[a] = source(c + Q * a); });
+    SCATCUDA_UNROLL
+    for (int a = 0; a < R; ++a) x[a] = source(c + Q * a);
     butterfly<R, Sign>(x);
     unroll<R>([&](auto q_) SCATCUDA_LAMBDA {
       constexpr int q = decltype(q_)::value;
@@ -63,18 +64,22 @@ template <int n, int Sign, class T, class Source, class Target>
 SCATCUDA_INLINE void few(const T* const* factors, Source&& source, Target&& target) {
   if constexpr (n <= 8) {
     Element<T> x[n];
-    unroll<n>([&](auto i) SCATCUDA_LAMBDA { x[i] = source(i); });
+    SCATCUDA_UNROLL
+    for (int i = 0; i < n; ++i) x[i] = source(i);
     butterfly<n, Sign>(x);
-    unroll<n>([&](auto i) SCATCUDA_LAMBDA { target(i, x[i]); });
+    SCATCUDA_UNROLL
+    for (int i = 0; i < n; ++i) target(i, x[i]);
   } else {
     constexpr int R = first_radix(n), Q = n / R;
     alignas(alignment) Element<T> between[n];
     first_pass<R, Sign, T>(n, factors, source, between);
     for (int q = 0; q < R; ++q) {
       Element<T> x[Q];
-      unroll<Q>([&](auto c) SCATCUDA_LAMBDA { x[c] = between[q * Q + c]; });
+      SCATCUDA_UNROLL
+      for (int c = 0; c < Q; ++c) x[c] = between[q * Q + c];
       butterfly<Q, Sign>(x);
-      unroll<Q>([&](auto s) SCATCUDA_LAMBDA { target(q + R * s, x[s]); });
+      SCATCUDA_UNROLL
+      for (int s = 0; s < Q; ++s) target(q + R * s, x[s]);
     }
   }
 }
@@ -162,7 +167,8 @@ template <int R, int S, class E>
 SCATCUDA_INLINE void widen(const E* x, E* y) {
   using T = Scalar<decltype(x->re)>;
   if constexpr (R == S) {
-    unroll<S>([&](auto r) SCATCUDA_LAMBDA { y[r] = x[r]; });
+    SCATCUDA_UNROLL
+    for (int r = 0; r < S; ++r) y[r] = x[r];
     butterfly<S, 1>(y);
   } else {
     E turned[R], even[S / 2], odd[S / 2];
@@ -173,7 +179,8 @@ SCATCUDA_INLINE void widen(const E* x, E* y) {
     });
     widen<R, S / 2>(x, even);
     widen<R, S / 2>(turned, odd);
-    unroll<S / 2>([&](auto m) SCATCUDA_LAMBDA { y[2 * m] = even[m], y[2 * m + 1] = odd[m]; });
+    SCATCUDA_UNROLL
+    for (int m = 0; m < S / 2; ++m) y[2 * m] = even[m], y[2 * m + 1] = odd[m];
   }
 }
 // Its adjoint
@@ -181,11 +188,13 @@ template <int R, int S, class E>
 SCATCUDA_INLINE void narrow(const E* y, E* x) {
   using T = Scalar<decltype(x->re)>;
   if constexpr (R == S) {
-    unroll<S>([&](auto r) SCATCUDA_LAMBDA { x[r] = y[r]; });
+    SCATCUDA_UNROLL
+    for (int r = 0; r < S; ++r) x[r] = y[r];
     butterfly<S, -1>(x);
   } else {
     E even[S / 2], odd[S / 2], turned[R];
-    unroll<S / 2>([&](auto m) SCATCUDA_LAMBDA { even[m] = y[2 * m], odd[m] = y[2 * m + 1]; });
+    SCATCUDA_UNROLL
+    for (int m = 0; m < S / 2; ++m) even[m] = y[2 * m], odd[m] = y[2 * m + 1];
     narrow<R, S / 2>(even, x);
     narrow<R, S / 2>(odd, turned);
     unroll<R>([&](auto r_) SCATCUDA_LAMBDA {
@@ -213,7 +222,8 @@ SCATCUDA_INLINE void bins_to_pieces(const T* turn, Bins&& bins, Element<T>* firs
                                     Element<T>* second) {
   constexpr int p = pieces<T>, S = 2 * p;
   Element<T> x[R], y[S];
-  unroll<R>([&](auto r) SCATCUDA_LAMBDA { x[r] = bins(r); });
+  SCATCUDA_UNROLL
+  for (int r = 0; r < R; ++r) x[r] = bins(r);
   widen<R, S>(x, y);
   Lanes<T> re[S], im[S];
   unroll<S>([&](auto m_) SCATCUDA_LAMBDA {
@@ -225,8 +235,8 @@ SCATCUDA_INLINE void bins_to_pieces(const T* turn, Bins&& bins, Element<T>* firs
     re[m] = y[m].re, im[m] = y[m].im;
   });
   turn_pieces<T>(re), turn_pieces<T>(im), turn_pieces<T>(re + p), turn_pieces<T>(im + p);
-  unroll<p>([&](auto i)
-                SCATCUDA_LAMBDA { first[i] = {re[i], im[i]}, second[i] = {re[p + i], im[p + i]}; });
+  SCATCUDA_UNROLL
+  for (int i = 0; i < p; ++i) first[i] = {re[i], im[i]}, second[i] = {re[p + i], im[p + i]};
 }
 // Its adjoint
 template <int R, class T, class Bins>
@@ -234,9 +244,9 @@ SCATCUDA_INLINE void pieces_to_bins(const T* turn, const Element<T>* first,
                                     const Element<T>* second, Bins&& bins) {
   constexpr int p = pieces<T>, S = 2 * p;
   Lanes<T> re[S], im[S];
-  unroll<p>([&](auto i) SCATCUDA_LAMBDA {
+  SCATCUDA_UNROLL
+  for (int i = 0; i < p; ++i)
     re[i] = first[i].re, im[i] = first[i].im, re[p + i] = second[i].re, im[p + i] = second[i].im;
-  });
   turn_pieces<T>(re), turn_pieces<T>(im), turn_pieces<T>(re + p), turn_pieces<T>(im + p);
   Element<T> x[R], y[S];
   unroll<S>([&](auto m_) SCATCUDA_LAMBDA {
@@ -248,7 +258,8 @@ SCATCUDA_INLINE void pieces_to_bins(const T* turn, const Element<T>* first,
     }
   });
   narrow<R, S>(y, x);
-  unroll<R>([&](auto r) SCATCUDA_LAMBDA { bins(r, x[r]); });
+  SCATCUDA_UNROLL
+  for (int r = 0; r < R; ++r) bins(r, x[r]);
 }
 
 // Both halves of a real plane are a + i b, x of the bins k and y of −k: a twice, and b twice.
@@ -283,13 +294,14 @@ SCATCUDA_KERNEL void unite_few(const SplitLine<T>& f, const Element<T>* a, const
   constexpr int p = pieces<T>, S = 2 * p;
   for (int64_t block = 0; block < count; ++block) {
     Lanes<T> re[p], im[p];
-    unroll<p>([&](auto i) SCATCUDA_LAMBDA {
+    SCATCUDA_UNROLL
+    for (int i = 0; i < p; ++i) {
       const int64_t bin = p * block + i, k = bin & (f.M - 1);
       const T* w = f.turn + 2 * S * bin;
       const Element<T> z = times(a[k], spread_pieces(w), -spread_pieces(w + S)) +
                            times(b[k], spread_pieces(w + p), -spread_pieces(w + S + p));
       re[i] = z.re, im[i] = z.im;
-    });
+    }
     bins[block] = {gather_pieces<T>(re), gather_pieces<T>(im)};
   }
 }
@@ -320,13 +332,14 @@ SCATCUDA_KERNEL void split_columns(const SplitLine<T>& f, const Element<T>* bins
             first, second);
       });
       const int64_t at = a * f.pitch + c;
-      unroll<p>([&](auto i) SCATCUDA_LAMBDA {
+      SCATCUDA_UNROLL
+      for (int i = 0; i < p; ++i) {
         if constexpr (Real) {
           half_a[at + i] = {first[i].re - second[i].im, first[i].im + second[i].re};
         } else {
           half_a[at + i] = first[i], half_b[at + i] = second[i];
         }
-      });
+      }
     }
     transform_columns<FixedA, 1>(f, c, half_a, lines);
     if constexpr (!Real) transform_columns<FixedA, 1>(f, c, half_b, lines);
@@ -368,11 +381,12 @@ SCATCUDA_KERNEL void unite_columns(const SplitLine<T>& f, Element<T>* half_a, El
         // −k is in column B − c, one row less far from the other end but for those of column 0
         const E* y = half_a + (A - 1 - a) * f.pitch + B - c;
         const E* y0 = c > 0 ? y : half_a + ((A - a) & (A - 1)) * f.pitch;
-        unroll<p>([&](auto i)
-                      SCATCUDA_LAMBDA { part(x[i], i == 0 ? *y0 : y[-i], first[i], second[i]); });
+        SCATCUDA_UNROLL
+        for (int i = 0; i < p; ++i) part(x[i], i == 0 ? *y0 : y[-i], first[i], second[i]);
       } else {
         const E* y = half_b + a * f.pitch + c;
-        unroll<p>([&](auto i) SCATCUDA_LAMBDA { first[i] = x[i], second[i] = y[i]; });
+        SCATCUDA_UNROLL
+        for (int i = 0; i < p; ++i) first[i] = x[i], second[i] = y[i];
       }
       with_legs<S>(ceil_div(count - k, apart), [&](auto R) SCATCUDA_LAMBDA {
         pieces_to_bins<decltype(R)::value>(

@@ -529,12 +529,14 @@ class SignalWalk {
       Vector<T, p> psi{};
       if (bin >= own.first && bin + p <= own.last) {
         const T* row = band.psi + band.row(bin) * band.lanes + index;
-        unroll<p>([&](auto i) SCATCUDA_LAMBDA { psi[int{i}] = row[i * band.lanes]; });
+        SCATCUDA_UNROLL
+        for (int i = 0; i < p; ++i) psi[i] = row[i * band.lanes];
       } else {
-        unroll<p>([&](auto i) SCATCUDA_LAMBDA {
-          if (bin + i < own.first || bin + i >= own.last) return;
-          psi[int{i}] = band.psi[band.row(bin + i) * band.lanes + index];
-        });
+        SCATCUDA_UNROLL
+        for (int i = 0; i < p; ++i) {
+          if (bin + i < own.first || bin + i >= own.last) continue;
+          psi[i] = band.psi[band.row(bin + i) * band.lanes + index];
+        }
       }
       f(block < total ? block : block - total, block - first, psi);
     }
