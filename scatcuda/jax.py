@@ -24,7 +24,7 @@ none itself. XLA gathers arrays that are sharded, unless ``jax.shard_map`` is to
 (8, 8, 8)
 >>> from scatcuda.jax import TimeFrequencyScattering
 >>> TimeFrequencyScattering(J=5, J_fr=2, Q=4, shape=512, format="joint").output_shape
-(24, 7, 16)
+(25, 14, 16)
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ dtype('float64')
 (16, 16)
 >>> from scatcuda.numpy import TimeFrequencyScattering
 >>> TimeFrequencyScattering(J=5, J_fr=2, Q=4, shape=512, format="joint")(np.zeros(512)).shape
-(24, 7, 16)
+(25, 14, 16)
 """
 
 from __future__ import annotations
