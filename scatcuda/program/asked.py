@@ -58,11 +58,7 @@ def checked_signals(
     )  # fmt: skip
     if paths is not None:
         plan = replace(plan, chosen=chosen_of(caller, plan, paths))
-    if not half_support(N, 0.1 / T)[1]:
-        warnings.warn(
-            f"{caller}: signals of {N} samples are too short for T = {T:g}: the padding shows",
-            stacklevel=3,
-        )
+    _warn_of_padding(caller, N, T)
     return plan
 
 
@@ -97,11 +93,7 @@ def checked_joint(
         raise ArgumentError(f"{caller}{told}") from None
     if paths is not None:
         plan = replace(plan, chosen=chosen_of(caller, plan, paths))
-    if not half_support(N, 0.1 / T)[1]:
-        warnings.warn(
-            f"{caller}: signals of {N} samples are too short for T = {T:g}: the padding shows",
-            stacklevel=3,
-        )
+    _warn_of_padding(caller, N, T)
     return plan
 
 
@@ -111,6 +103,15 @@ def _quality(caller: str, Q_fr: Any) -> int:
             raise ArgumentError(f"{caller}: Q_fr must be an integer or (Q_fr,); got {Q_fr!r}")
         Q_fr = Q_fr[0]
     return integer(caller, "Q_fr", Q_fr, 1, limits.ANGLES)
+
+
+def _warn_of_padding(caller: str, N: int, T: float) -> None:
+    """To who calls what calls what is checked here."""
+    if not half_support(N, 0.1 / T)[1]:
+        warnings.warn(
+            f"{caller}: signals of {N} samples are too short for T = {T:g}: the padding shows",
+            stacklevel=4,
+        )
 
 
 def length_of(caller: str, shape: Any) -> int:
