@@ -141,14 +141,17 @@ int radices() {
       }
       return 1e12 * best / n;
     };
-    const double twiddled =
-        has_twiddles(R)
-            ? picoseconds(R, n / R, [&] { one_pass<1>(f, R, Line<T>{line}, work, spare, 0, n); })
-            : NAN;
+    const auto twiddled = [&] {
+      return picoseconds(R, n / R, [&] { one_pass<1>(f, R, Line<T>{line}, work, spare, 0, n); });
+    };
     const double last = picoseconds(n / R, R, [&] {
       with_radix(R, [&](auto r) { last_pass<decltype(r)::value, 1>(f, line, Line<T>{work}); });
     });
-    std::printf("%d %.0f %.0f\n", R, twiddled, last);
+    if (has_twiddles(R)) {
+      std::printf("%d %.0f %.0f\n", R, twiddled(), last);
+    } else {
+      std::printf("%d - %.0f\n", R, last);
+    }
   }
   return 0;
 }

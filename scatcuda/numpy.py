@@ -103,12 +103,13 @@ class Transform(design.Transform[NDArray[Any], Plan]):
         if self._design.factors is not None:
             given = given * self._design.factors
         plan, mixed = self._plan(signals.dtype), self._design.mixed
-        rows = sum(each.rows for each in mixed) if mixed else plan.output_shape[0]
+        back = [each.adjoint for each in mixed]
+        rows = sum(each.channels for each in back) if mixed else plan.output_shape[0]
         inner = np.zeros((len(signals), rows, math.prod(plan.output_shape[1:])), signals.dtype)
-        channels = slice(None) if self._design.kept is None else self._design.kept
-        inner[:, channels] = given.reshape(len(signals), -1, inner.shape[-1])
+        kept = np.arange(rows) if self._design.kept is None else self._design.kept
+        inner[:, kept] = given.reshape(len(signals), len(kept), inner.shape[-1])
         if mixed:
-            inner = design.mix(inner, [each.adjoint for each in mixed], np)
+            inner = design.mix(inner, back, np)
         inner = inner.reshape(len(signals), *plan.output_shape)
         gradient = plan.backward(signals, inner, get_num_threads())
         return gradient.reshape(*lead, *self.input_shape)

@@ -138,6 +138,15 @@ def test_front_ends_agree(front, case, dtype, x64):
 
 @ARRAYS
 @EVERY
+def test_of_no_signals(front, case):
+    transform = made(front, case)
+    x = signals(transform, 0, 3).astype(np.float32)
+    S, gradient = by_arrays(front, case, x, np.zeros((0, 3, *transform.output_shape), np.float32))
+    assert S.shape == (0, 3, *transform.output_shape) and gradient.shape == x.shape
+
+
+@ARRAYS
+@EVERY
 def test_they_say_the_same_of_themselves(front, case):
     transform, module = made(front, case), made(scatcuda, case)
     assert transform.input_shape == tuple(module.input_shape)

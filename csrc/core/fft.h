@@ -223,8 +223,8 @@ SCATCUDA_INLINE void butterfly(Complex<T>* x) {
 // picoseconds a point of 16 floats, as `python -m benchmarks.stages --radices` has measured them
 // (AVX-512, AMD Zen 5), but for 5, 15 and 16, which in whole transforms are dearer than alone. Each
 // pass goes through the first-level cache, but the large ones spill registers, those with twiddles
-// more: so a large radix comes last, and the two largest `never` elsewhere (measured at 2510 and
-// 2360, they were chosen for no length), which spares compiling them.
+// more: so a large radix comes last, and the two largest `never` elsewhere, where what they took
+// was chosen for no length: that spares compiling them.
 struct Cost {
   int radix, twiddled, last;
 };

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -35,23 +36,18 @@ SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 
 class Mixed(NamedTuple):
-    """Channels side by side: ``times`` as many as a matrix ``[rows, channels]`` multiplies; None:
-    ``times`` as they are."""
+    """So many channels side by side, of which a matrix ``[outputs, inputs]`` multiplies ``inputs``
+    after ``inputs``; None: as they are."""
 
-    times: int
+    channels: int
     matrix: NDArray[np.float64] | None
 
     @property
-    def channels(self) -> int:
-        return self.times * (1 if self.matrix is None else self.matrix.shape[1])
-
-    @property
-    def rows(self) -> int:
-        return self.adjoint.channels
-
-    @property
     def adjoint(self) -> Mixed:
-        return Mixed(self.times, None if self.matrix is None else self.matrix.T)
+        if self.matrix is None:
+            return self
+        outputs, inputs = self.matrix.shape
+        return Mixed(self.channels // inputs * outputs, self.matrix.T)
 
 
 @dataclass(frozen=True)
@@ -133,7 +129,8 @@ class Transform(Generic[Array, Engine]):
         ``inner`` such axes; ``arrays`` is a module like NumPy."""
         design, lead = self._design, S.shape[: S.ndim - inner]
         if design.mixed:
-            S = S.reshape(*lead, S.shape[len(lead)], -1)
+            channels, *sides = S.shape[len(lead) :]
+            S = S.reshape(*lead, channels, math.prod(sides))
             S = mix(S, design.mixed, arrays)
             inner = 2
         if design.kept is not None:
@@ -175,10 +172,11 @@ def mix(S: Any, mixed: Sequence[Mixed], arrays: Any) -> Any:
         part = S[..., first : first + each.channels, :]
         first += each.channels
         if each.matrix is not None:
-            *lead, _, n = part.shape
-            part = part.reshape(*lead, each.times, each.matrix.shape[1], n)
+            *lead, channels, n = part.shape
+            inputs = each.matrix.shape[1]
+            part = part.reshape(*lead, channels // inputs, inputs, n)
             part = arrays.matmul(arrays.asarray(each.matrix, part.dtype), part)
-            part = part.reshape(*lead, each.times * len(each.matrix), n)
+            part = part.reshape(*lead, each.adjoint.channels, n)
         parts.append(part)
     return arrays.concatenate(parts, axis=-2)
 
@@ -400,14 +398,12 @@ def joint(
     first = made.planes[0].first if made.planes else made.program.channels
     mixed = [Mixed(first, None)]
     for planes in made.planes:
-        matrix, count = rows.matrix(planes.kind), len(planes.paths)
-        count *= 1 if matrix is not None else rows.rows_of(planes.kind)
-        mixed.append(Mixed(count, matrix))
+        channels = len(planes.paths) * (plan.padded >> planes.kind.resolution)
+        mixed.append(Mixed(channels, rows.matrix(planes.kind)))
     factors = None
     if plan.time.average == "global":  # sums over time of what the program gives means of
-        ends = [plan.time.padded >> plan.end(row.path) if row.path else plan.time.padded
-                for row in rows.channels]  # fmt: skip
-        factors = np.array(ends, np.float64).reshape(-1, *[1] * (len(sides) - 1))
+        samples = [plan.samples(row.path) for row in rows.channels]
+        factors = np.array(samples, np.float64).reshape(-1, *[1] * (len(sides) - 1))
     return Design(
         _told(caller, J=plan.time.J, J_fr=plan.J, Q=plan.time.Q, shape=plan.time.N, format=format),
         (plan.time.N,),

@@ -158,6 +158,10 @@ class JointPlan:
             return plan.coarsest
         return plan.banks[1][path[0]].j if len(path) == 2 else plan.log2_T
 
+    def samples(self, path: Path) -> int:
+        """In time, of a path's planes, padding and all."""
+        return self.time.padded >> self.end(path) if path else self.time.padded
+
     def meta(self) -> dict[str, NDArray[np.float64] | NDArray[np.int64] | list[Path]]:
         """Of the joint paths ``order``, ``n2``, ``n_fr``, ``spin``, ``j`` and ``xi`` of the wavelet
         in time, ``j_fr``, ``xi_fr`` and ``sigma_fr`` of that along ``n1``, NaN where there is none;

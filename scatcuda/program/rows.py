@@ -45,29 +45,29 @@ class Rows:
     @cached_property
     def channels(self) -> tuple[Row, ...]:
         """In their order."""
-        starts: dict[Path, tuple[int, int]] = {}  # program and first row of each joint path
+        starts: dict[Path, tuple[int, int, int]] = {}  # program, row and rows of each joint path
         for i, joint in enumerate(self.joints):
             row = joint.planes[0].first if joint.planes else joint.program.channels
             if row:
-                starts[()] = i, 0
+                starts[()] = i, 0, 1
             for planes in joint.planes:
                 rows = self.rows_of(planes.kind)
                 for path in planes.paths:
-                    starts[path] = i, row
+                    starts[path] = i, row, rows
                     row += rows
         return tuple(
-            row for path in self.plan.paths for row in self._of(path, *starts.get(path, (-1, 0)))
+            row for path in self.plan.paths for row in self._of(path, *starts.get(path, (-1, 0, 1)))
         )
 
-    def _of(self, path: Path, program: int, first: int) -> Iterator[Row]:
-        """The channels of a joint path."""
+    def _of(self, path: Path, program: int, first: int, count: int) -> Iterator[Row]:
+        """The channels of a joint path, which has ``count`` rows."""
         plan = self.plan
         if not path:
             if not self.alike:
-                yield Row((), (), program, first, 1, range(0))
+                yield Row((), (), program, first, count, range(0))
             return
         kind, longest = plan.kind(path), plan.length(path)
-        count, stride = self.rows_of(kind), 1 << kind.resolution
+        stride = 1 << kind.resolution
         if kind.later or self.alike:
             stride = longest if plan.average == "global" else 1 << plan.log2_stride
         n1 = range(0, longest, stride)
@@ -100,12 +100,12 @@ class Rows:
 
     def points(self, joint: Joint) -> NDArray[np.int64]:
         """``[channels]``: samples of the planes whose means a program's channels are."""
-        plan, padded = self.plan, self.plan.time.padded
-        points = np.full(joint.program.channels, padded, np.int64)
+        plan = self.plan
+        points = np.full(joint.program.channels, plan.samples(()), np.int64)
         for planes in joint.planes:
             places, first = plan.padded >> planes.kind.resolution, planes.first
             for path in planes.paths:
-                points[first : first + places] = padded >> plan.end(path)
+                points[first : first + places] = plan.samples(path)
                 first += places
         return points
 
