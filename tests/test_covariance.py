@@ -11,7 +11,8 @@ from covariance_peer import maps
 from oracle import lowest
 
 from scatcuda import ScatteringCovariance
-from scatcuda.banks.oriented import ORIENTED, oriented
+from scatcuda.banks.oriented import oriented
+from scatcuda.program.fields import ORIENTED
 from scatcuda.transforms.covariance import isotropic
 
 NAMES = ("mean", "S1", "S2", "S3", "S4")

@@ -20,6 +20,7 @@ import numpy as np
 
 from .. import limits
 from ..arguments import angles, divisible, pair, scales
+from ..program.images import directions
 from ..terminal import Bar
 from ..typing import BankName
 from .boxes import strips
@@ -185,11 +186,6 @@ def recipe(bank: str | FilterBank, shape: Sequence[int], J: int, L: int) -> Filt
         torch.Size([2, 8, 40, 40])
     """
     return Recipe(bank, shape, J, L) if isinstance(bank, str) else bank
-
-
-def directions(L: int) -> tuple[float, ...]:
-    """Those of the wavelets of a scale, from the first axis to the second, as Kymatio has them."""
-    return tuple((int(L - L / 2 - 1) - theta) * math.pi / L for theta in range(L))
 
 
 def oriented_morlet(

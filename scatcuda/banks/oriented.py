@@ -10,10 +10,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..program.arrays import Packed
+from ..program.covariance import CovariancePlan
+from ..program.phases import PhasePlan
 from ..program.signals import Morlet, morlets
 from .morlet import oriented_morlet
 from .signals import dense, morlet_band
@@ -24,7 +28,7 @@ Array = NDArray[np.float64]
 def oriented(
     name: str, shape: Sequence[int], octave: float, angles: Sequence[float], Q: int = 1
 ) -> Array:
-    """The wavelets ``[len(angles), *shape]`` at scale ``2^octave`` of a bank in :data:`ORIENTED`.
+    """The wavelets ``[len(angles), *shape]`` at scale ``2^octave`` of a bank that has a name.
 
     Args:
         name: ``"morlet"``, as in :func:`~scatcuda.banks.morlet_bank` and of signals in
@@ -99,5 +103,12 @@ _STEERABLE: dict[str, Callable[[Array, Array, int, float], Array]] = {
     "shannon": _shannon,
 }
 
-#: The banks that have a name here
-ORIENTED = ("morlet", *_STEERABLE)
+
+def wavelets_of(plan: CovariancePlan | PhasePlan, name: str, j: int) -> Array:
+    """The wavelets ``[L, *shape]`` of scale ``j`` of a plan."""
+    return oriented(name, plan.shape, j / plan.Q, plan.directions, plan.Q)
+
+
+def pack_fields(plan: CovariancePlan | PhasePlan, name: str, dtype: Any) -> Packed:
+    """The filters of a plan's program, as the engines read them."""
+    return plan.packed((wavelets_of(plan, name, j) for j in range(plan.scales)), dtype)

@@ -10,6 +10,7 @@ their angles: so the channels of a step are evenly spaced among all others.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -146,3 +147,8 @@ def _images(
                 longer.append((U, j, below))
         layer = longer
     return b.build(*output)
+
+
+def directions(L: int) -> tuple[float, ...]:
+    """Those of the wavelets of a scale, from the first axis to the second, as Kymatio has them."""
+    return tuple((int(L - L / 2 - 1) - theta) * math.pi / L for theta in range(L))

@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .arrays import Floats, Packed, cropped, pack_arrays
 from .builder import Builder
@@ -56,6 +57,21 @@ class PhasePlan:
     classes: tuple[str, ...]
     grid_of_shifts: str  # exp or legacy
     oversampling: int = 0
+
+    @property
+    def scales(self) -> int:
+        """Of the wavelets, an octave apart."""
+        return self.J
+
+    @property
+    def Q(self) -> int:
+        """Wavelets an octave."""
+        return 1
+
+    @property
+    def directions(self) -> tuple[float, ...]:
+        """From the first axis to the second, in radians."""
+        return tuple(math.pi / 2 - t * math.pi / self.L for t in range(self.L))
 
     def folds(self, j: int) -> tuple[int, ...]:
         """By how much planes are subsampled whose finest scale is ``j``."""
@@ -109,6 +125,15 @@ class PhasePlan:
                         moment = Moment(kind, j1, t1, 0, j2, t2 % self.L, 1)
                         radii = self._radii(j2) if t2 == t1 else 0
                         yield from self._shifted(moment, radii, 2 * self.A)
+
+    def meta(self) -> dict[str, NDArray[np.int64] | list[str]]:
+        """What each moment is; see ``WaveletPhaseHarmonics.meta``."""
+        moments = self.moments
+        table: dict[str, NDArray[np.int64] | list[str]] = {"class": [m.kind for m in moments]}
+        for name in ("j1", "theta1", "p1", "j2", "theta2", "p2", "n", "alpha"):
+            table[name] = np.array([getattr(m, name) for m in moments], dtype=np.int64)
+        table["tau"] = np.array([self.shift(m) for m in moments], dtype=np.int64)
+        return table
 
     @cached_property
     def laid_out(self) -> tuple[Program, list[int], list[int]]:

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..banks.bank import FilterBank
-from ..banks.morlet import directions, tight_bank
+from ..banks.morlet import tight_bank
+from ..program.images import directions
 from ..transforms.scattering1d import Scattering1D
 from ..transforms.scattering2d import Scattering2D
 

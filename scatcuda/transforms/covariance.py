@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,28 +12,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.fx import Proxy
 
-from .. import limits
-from ..arguments import ArgumentError, InputError, angles, boolean, integer, one_of
-from ..banks.morlet import directions
-from ..banks.oriented import ORIENTED, oriented
+from ..arguments import ArgumentError, InputError, boolean, integer
+from ..banks.oriented import pack_fields, wavelets_of
 from ..ops.constants import constants
 from ..ops.reference import modulus
-from ..program.covariance import CovariancePlan
+from ..program.covariance import COMPLEX, CovariancePlan, Numbers
+from ..program.fields import checked_covariance, sides_of
 from ..program.packing import cropped, filters_of, numpy_dtype, tensors
 from ..typing import Backend, BackendObject, Tier, Waves
 from .statistics import FieldStatistics
 
 _CALLER = "ScatteringCovariance"
-_COMPLEX = ("S3", "S4")
 _ROUNDING = 1e3  # squares of a unit in the last place that a power may be of nothing
-
-
-class _Block(NamedTuple):
-    """Numbers of a kind: their scales, how many angles each has, and whether it has two parts."""
-
-    scales: list[tuple[int, ...]]
-    angles: int
-    parts: int
 
 
 class ScatteringCovariance(FieldStatistics):
@@ -102,24 +91,15 @@ class ScatteringCovariance(FieldStatistics):
         workspace: int | None = None,
     ) -> None:
         super().__init__()
-        sides = sides_of(_CALLER, shape)
-        most = int(math.log2(min(sides)))
-        self._J = integer(_CALLER, "J", most - 1 if J is None else J, 1, most)
-        if len(sides) == 1:
-            L = integer(_CALLER, "L of signals", 1 if L is None else L, 1, 1)
-        L = angles(_CALLER, 4 if L is None else L)
-        Q = integer(_CALLER, "Q", Q, 1, 64 if len(sides) == 1 else 1)
-        self._filters: Waves = one_of(_CALLER, "filters", filters, ORIENTED)
-        if Q > 1 and filters != "morlet":
-            raise ArgumentError(f"{_CALLER}: Q must be 1 for filters {filters!r}; got {Q}")
+        self._plan: CovariancePlan = checked_covariance(
+            _CALLER, shape, J, L, Q, filters, oversampling
+        )
+        sides = self._plan.shape
+        self._J = self._plan.scales // self._plan.Q
+        self._filters: Waves = filters
         self._normalise = boolean(_CALLER, "normalise", normalise)
         self._isotropic = boolean(_CALLER, "isotropic", isotropic)
-        finer = integer(_CALLER, "oversampling", oversampling, 0, limits.SCALES)
-        self._plan: CovariancePlan = CovariancePlan(sides, self._J * Q, L, Q, finer)
-        told = f"J Q = {self._J * Q} scales, whose steps, one for three of them,"
-        limits.at_most(_CALLER, told, self._plan.steps, limits.STEPS)
-        numbers = len(self._plan.triples) * L**3
-        limits.at_most(_CALLER, "the number of statistics", numbers, limits.PLANES)
+        self._numbers = Numbers(self._plan, self._isotropic)
         self._scales_of_S3 = _columns(self._plan.pairs)
         self._scales_of_S4 = _columns(self._plan.triples)
         with constants():
@@ -166,17 +146,12 @@ class ScatteringCovariance(FieldStatistics):
     @property
     def sizes(self) -> dict[str, int]:
         """How many numbers of a vector each block has, in their order."""
-        return {
-            name: block.parts * len(block.scales) * self.L**block.angles
-            for name, block in self._blocks().items()
-        }
+        return self._numbers.sizes
 
     def wavelets(self, j: int) -> Tensor:
         """Those of scale ``j`` of ``J Q``, ``[L, *shape]``, real and in Fourier, float64."""
-        plan = self._plan
-        j = integer(_CALLER, "j", j, 0, plan.scales - 1)
-        along = directions(plan.L) if len(plan.shape) > 1 else (0.0,)
-        return torch.from_numpy(oriented(self._filters, plan.shape, j / plan.Q, along, plan.Q))
+        j = integer(_CALLER, "j", j, 0, self._plan.scales - 1)
+        return torch.from_numpy(wavelets_of(self._plan, self._filters, j))
 
     def grid(self, j: int) -> tuple[int, ...]:
         """Sides of the planes of scale ``j``."""
@@ -207,25 +182,7 @@ class ScatteringCovariance(FieldStatistics):
             >>> [str(meta[key][-1]) for key in ("block", "j1", "j2", "j3", "theta1", "theta2")]
             ['S4', '1', '1', '1', '3', '3']
         """
-        names: list[str] = []
-        scales: list[tuple[int, ...]] = []
-        angles: list[tuple[int, ...]] = []
-        parts: list[int] = []
-        for name, block in self._blocks().items():
-            of_angles = [*itertools.product(range(self.L), repeat=block.angles)]
-            for part, j, theta in itertools.product(range(block.parts), block.scales, of_angles):
-                names.append(name)
-                scales.append(j)
-                angles.append(theta)
-                parts.append(part)
-
-        def column(rows: list[tuple[int, ...]], i: int) -> NDArray[np.int64]:
-            return np.array([row[i] if i < len(row) else -1 for row in rows], dtype=np.int64)
-
-        table: dict[str, NDArray[np.int64] | list[str]] = {"block": names}
-        for i in range(3):
-            table |= {f"j{i + 1}": column(scales, i), f"theta{i + 1}": column(angles, i)}
-        return {**table, "part": np.array(parts, dtype=np.int64)}
+        return self._numbers.meta()
 
     # --- what it does ---
 
@@ -277,12 +234,12 @@ class ScatteringCovariance(FieldStatistics):
             )
         lead = power.shape[:-2]
         ones = {
-            name: power.new_ones((*lead, *(shape[:-1] if name in _COMPLEX else shape)))
+            name: power.new_ones((*lead, *(shape[:-1] if name in COMPLEX else shape)))
             for name, (_, shape) in plan.blocks.items()
         }
         blocks = self._averaged(self._over(ones, power, True))
         if not self._isotropic:  # for both parts
-            blocks |= {name: torch.complex(blocks[name], blocks[name]) for name in _COMPLEX}
+            blocks |= {name: torch.complex(blocks[name], blocks[name]) for name in COMPLEX}
         return self.join(blocks)
 
     def cross(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
@@ -300,7 +257,7 @@ class ScatteringCovariance(FieldStatistics):
         x, y = self._checked(x, self._phi), self._checked(y, self._phi)
         both, back = self._direct(x, y)
         found = {"S2": both["S2"]}
-        for name in _COMPLEX:
+        for name in COMPLEX:
             found |= {f"{name}xy": both[name], f"{name}yx": back[name]}
         if self._normalise:
             P, Q = _inverse_root(both["P"]), _inverse_root(back["P"])
@@ -320,7 +277,7 @@ class ScatteringCovariance(FieldStatistics):
         lead = blocks["mean"].ndim
         parts = [blocks["mean"].unsqueeze(-1), blocks["S1"].flatten(lead)]
         parts.append(blocks["S2"].flatten(lead))
-        for name in _COMPLEX:
+        for name in COMPLEX:
             block = blocks[name].flatten(lead)
             parts += [block.real, block.imag] if block.is_complex() else [block]
         return torch.cat(parts, -1)
@@ -338,7 +295,7 @@ class ScatteringCovariance(FieldStatistics):
             )
         blocks: dict[str, Tensor] = {}
         for (name, block), numbers in zip(
-            self._blocks().items(), vector.split([*self.sizes.values()], -1), strict=True
+            self._numbers.blocks.items(), vector.split([*self.sizes.values()], -1), strict=True
         ):
             shape = (len(block.scales), *(self.L,) * block.angles)
             if name == "mean":
@@ -361,21 +318,8 @@ class ScatteringCovariance(FieldStatistics):
 
     # --- how ---
 
-    def _blocks(self) -> dict[str, _Block]:
-        plan, fewer = self._plan, int(self._isotropic)
-        single: list[tuple[int, ...]] = [(j,) for j in range(plan.scales)]
-        parts = 2 - fewer  # isotropic ones are real
-        return {
-            "mean": _Block([()], 0, 1),
-            "S1": _Block(single, 1 - fewer, 1),
-            "S2": _Block(single, 1 - fewer, 1),
-            "S3": _Block([*plan.pairs], 2 - fewer, parts),
-            "S4": _Block([*plan.triples], 3 - fewer, parts),
-        }
-
     def _make(self, dtype: torch.dtype) -> dict[str, Tensor]:
-        psi = (self.wavelets(j).numpy() for j in range(self._plan.scales))
-        packed = tensors(self._plan.packed(psi, numpy_dtype(dtype)))
+        packed = tensors(pack_fields(self._plan, self._filters, numpy_dtype(dtype)))
         weights: dict[str, Tensor] = {}
         if self._mask is not None:
             grids = {-1: self.shape, **{j: self._plan.grid(j) for j in range(self._plan.scales)}}
@@ -392,12 +336,12 @@ class ScatteringCovariance(FieldStatistics):
             name: S[..., where].unflatten(-1, shape) if shape else S[..., where].squeeze(-1)
             for name, (where, shape) in self._plan.blocks.items()
         }
-        for name in _COMPLEX:
+        for name in COMPLEX:
             blocks[name] = torch.complex(*blocks[name].unbind(-1))
         return blocks
 
     def _finished(self, found: dict[str, Tensor], reference: Tensor | None) -> dict[str, Tensor]:
-        blocks = {name: found[name] for name in ("mean", "S1", "S2", *_COMPLEX)}
+        blocks = {name: found[name] for name in ("mean", "S1", "S2", *COMPLEX)}
         if reference is not None:
             reference = self._checked_reference(reference, blocks["S2"])
         if self._normalise:
@@ -518,18 +462,6 @@ def isotropic(S: Tensor, count: int, L: int) -> Tensor:
             turned = turned.index_select(dim, (index + first) % L)
         total = total + turned
     return total / L
-
-
-def sides_of(caller: str, shape: Sequence[int]) -> tuple[int, ...]:
-    """One or two sides of fields, of 16 or more."""
-    told = f"{caller}: shape must be integers (M, N) or (N,)"
-    try:
-        given = [*shape]
-    except TypeError:
-        raise TypeError(f"{told}; got {shape!r}") from None
-    if len(given) not in (1, 2):
-        raise ArgumentError(f"{told}; got {len(given)} sides")
-    return tuple(integer(caller, "a side of shape", side, 2 * 8, limits.SIDE) for side in given)
 
 
 def _checked_mask(mask: Any, sides: tuple[int, ...]) -> Tensor:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.fx import Proxy
 
-from .. import limits
-from ..arguments import ArgumentError, InputError, angles, integer, one_of, pair, plain
-from ..banks.oriented import ORIENTED, oriented
+from ..arguments import InputError, integer, one_of
+from ..banks.oriented import pack_fields, wavelets_of
 from ..ops.reference import modulus
+from ..program.fields import checked_phases
 from ..program.packing import cropped, filters_of, numpy_dtype, tensors
 from ..program.phases import CLASSES, PhasePlan
 from ..typing import Backend, BackendObject, Tier, Waves
@@ -93,36 +93,16 @@ class WaveletPhaseHarmonics(FieldStatistics):
         workspace: int | None = None,
     ) -> None:
         super().__init__()
-        sides = pair(_CALLER, shape)
-        if min(sides) < 16:
-            raise ArgumentError(f"{_CALLER}: both sides of shape must be at least 16; got {sides}")
-        J = integer(_CALLER, "J", J, 1, int(math.log2(min(sides))))
-        L = angles(_CALLER, L)
-        if L % 2:
-            raise ArgumentError(f"{_CALLER}: L must be even; got {L}")
-        if isinstance(classes, str) or not classes:
-            raise ArgumentError(f"{_CALLER}: classes must be a list of names; got {classes!r}")
-        names = tuple(one_of(_CALLER, "a class", plain(name), CLASSES) for name in classes)
-        dn = integer(_CALLER, "dn", dn, 0, 30)
-        A = integer(_CALLER, "A", A, 1, limits.ANGLES)
-        dj = integer(_CALLER, "dj", J - 1 if dj is None else dj, 0)
-        dl = integer(_CALLER, "dl", L // 2 if dl is None else dl, 0, L // 2)
-        one_of(_CALLER, "shifts", shifts, ("exp", "legacy"))
-        self._filters: Waves = one_of(_CALLER, "filters", filters, ORIENTED)
+        self._plan: PhasePlan = checked_phases(
+            _CALLER, shape, J, L, classes, dn, A, dj, dl, shifts, filters, oversampling
+        )
+        self._filters: Waves = filters
         if normalise is not None:
             one_of(_CALLER, "normalise", normalise, ("auto", "auto_std_only"))
         self._normalise = normalise
-        finer = integer(_CALLER, "oversampling", oversampling, 0, limits.SCALES)
-        about = J * L * (1 + 2 * A * dn) * (1 + J * L)
-        limits.at_most(_CALLER, "the number of moments", about, 64 * limits.CHANNELS)
-        self._plan: PhasePlan = PhasePlan(sides, J, L, A, dn, dj, dl, names, shifts, finer)
         program, self._places, self._conjugated = self._plan.laid_out
-        if not self._plan.moments:
-            raise ArgumentError(f"{_CALLER}: classes {[*classes]} have no moments with J = {J}")
-        told = "the number of products, of which moments are some,"
-        limits.at_most(_CALLER, told, program.channels, 64 * limits.CHANNELS)
         self._program = program.text
-        self.input_shape: tuple[int, ...] = sides
+        self.input_shape: tuple[int, ...] = self._plan.shape
         self._use(backend, tier, workspace)
         self._start()
 
@@ -148,8 +128,7 @@ class WaveletPhaseHarmonics(FieldStatistics):
     def wavelets(self, j: int) -> Tensor:
         """Those of scale ``j``, ``[L, M, N]``, real and in Fourier, float64."""
         j = integer(_CALLER, "j", j, 0, self.J - 1)
-        along = [math.pi / 2 - t * math.pi / self.L for t in range(self.L)]
-        return torch.from_numpy(oriented(self._filters, self.shape, j, along))
+        return torch.from_numpy(wavelets_of(self._plan, self._filters, j))
 
     def grid(self, j: int) -> tuple[int, ...]:
         """Sides of the planes whose finest scale is ``j``."""
@@ -162,12 +141,7 @@ class WaveletPhaseHarmonics(FieldStatistics):
             ``"theta2"``, ``"p2"``; ``"n"`` and ``"alpha"``, radius and direction of the shift;
             ``"tau" [K, 2]``, the shift in pixels.
         """
-        moments = self._plan.moments
-        table: dict[str, NDArray[np.int64] | list[str]] = {"class": [m.kind for m in moments]}
-        for name in ("j1", "theta1", "p1", "j2", "theta2", "p2", "n", "alpha"):
-            table[name] = np.array([getattr(m, name) for m in moments], dtype=np.int64)
-        table["tau"] = np.array([self._plan.shift(m) for m in moments], dtype=np.int64)
-        return table
+        return self._plan.meta()
 
     # --- what it does ---
 
@@ -284,8 +258,7 @@ class WaveletPhaseHarmonics(FieldStatistics):
                 return j * L + theta
             return plan.J * L + (j * L + theta) * plan.J + p.bit_length() - 1
 
-        psi = (self.wavelets(j).numpy() for j in range(plan.J))
-        packed = tensors(plan.packed(psi, numpy_dtype(dtype)))
+        packed = tensors(pack_fields(plan, self._filters, numpy_dtype(dtype)))
         moments = plan.moments
         integers = {
             "_real": self._places,
