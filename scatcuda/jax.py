@@ -25,6 +25,13 @@ none itself. XLA gathers arrays that are sharded, unless ``jax.shard_map`` is to
 >>> from scatcuda.jax import TimeFrequencyScattering
 >>> TimeFrequencyScattering(J=5, J_fr=2, Q=4, shape=512, format="joint").output_shape
 (25, 14, 16)
+>>> from scatcuda.jax import ScatteringCovariance, WaveletPhaseHarmonics
+>>> covariance = ScatteringCovariance((32, 32), J=3, isotropic=True)
+>>> target = covariance(images[0, 0])
+>>> jax.grad(lambda x: jnp.square(covariance(x) - target).sum())(images[1, 0]).shape
+(32, 32)
+>>> WaveletPhaseHarmonics((32, 32), J=3, L=4, dn=1)(images).shape
+(16, 3, 320)
 """
 
 from __future__ import annotations
@@ -58,8 +65,10 @@ __all__ = [
     "RotoTranslationScattering2D",
     "Scattering1D",
     "Scattering2D",
+    "ScatteringCovariance",
     "TimeFrequencyScattering",
     "Transform",
+    "WaveletPhaseHarmonics",
     "load",
 ]
 
@@ -170,6 +179,8 @@ def _fingerprint(program: str, packed: Packed) -> int:
 
 _named = design.front(Transform, __name__)
 TimeFrequencyScattering: Callable[..., Transform] = _named("TimeFrequencyScattering", design.joint)
+ScatteringCovariance: Callable[..., Transform] = _named("ScatteringCovariance", design.covariance)
+WaveletPhaseHarmonics: Callable[..., Transform] = _named("WaveletPhaseHarmonics", design.phases)
 Scattering1D: Callable[..., Transform] = _named("Scattering1D", design.scattering1d)
 Scattering2D: Callable[..., Transform] = _named("Scattering2D", design.scattering2d)
 HarmonicScattering3D: Callable[..., Transform] = _named("HarmonicScattering3D", design.harmonic3d)

@@ -24,6 +24,11 @@ dtype('float64')
 >>> from scatcuda.numpy import TimeFrequencyScattering
 >>> TimeFrequencyScattering(J=5, J_fr=2, Q=4, shape=512, format="joint")(np.zeros(512)).shape
 (25, 14, 16)
+>>> from scatcuda.numpy import ScatteringCovariance, WaveletPhaseHarmonics
+>>> ScatteringCovariance((64, 64), J=3)(images[:, 0].repeat(2, -1).repeat(2, -2)).shape
+(16, 1497)
+>>> WaveletPhaseHarmonics((32, 32), J=3, L=4, dn=1)(images).dtype
+dtype('complex64')
 """
 
 from __future__ import annotations
@@ -38,6 +43,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .environment import check_on_import
 from .frontends import design
+from .frontends.finish import gradient
 from .frontends.library import Plan, get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
@@ -48,8 +54,10 @@ __all__ = [
     "RotoTranslationScattering2D",
     "Scattering1D",
     "Scattering2D",
+    "ScatteringCovariance",
     "TimeFrequencyScattering",
     "Transform",
+    "WaveletPhaseHarmonics",
     "get_num_threads",
     "load",
     "set_num_threads",
@@ -83,7 +91,9 @@ class Transform(design.Transform[NDArray[Any], Plan]):
         return found
 
     def gradient(self, x: ArrayLike, g: ArrayLike) -> NDArray[Any]:
-        """The gradient of ``<g, S x>`` with respect to ``x``, for optimisers of one's own.
+        """The gradient of ``<g, S x>`` with respect to ``x``, for optimisers of one's own; where
+        coefficients are complex, of ``Re sum(conj(g) S x)``. Of what is not linear in the moments
+        of a field, as normalised statistics, it is that of ``<g, S>`` at ``x``.
 
         Args:
             x: signals ``[..., *input_shape]``.
@@ -96,23 +106,27 @@ class Transform(design.Transform[NDArray[Any], Plan]):
             (2, 8, 8)
         """
         signals, lead = self._signals(x)
-        given = np.asarray(g)
-        if given.shape != (*lead, *self.output_shape) or given.dtype.kind not in "fiub":
-            wanted = f"g must be an array of real numbers of shape {(*lead, *self.output_shape)}"
+        given, steps = np.asarray(g), self._design.steps
+        kinds = "fiubc" if self._design.complex else "fiub"
+        if given.shape != (*lead, *self.output_shape) or given.dtype.kind not in kinds:
+            of = "numbers" if self._design.complex else "real numbers"
+            wanted = f"g must be an array of {of} of shape {(*lead, *self.output_shape)}"
             raise self._refused(wanted, f"{given.dtype} {given.shape}")
-        if self._design.factors is not None:
-            given = given * self._design.factors
-        plan, mixed = self._plan(signals.dtype), self._design.mixed
-        back = [each.adjoint for each in mixed]
-        rows = sum(each.channels for each in back) if mixed else plan.output_shape[0]
-        inner = np.zeros((len(signals), rows, math.prod(plan.output_shape[1:])), signals.dtype)
-        kept = np.arange(rows) if self._design.kept is None else self._design.kept
-        inner[:, kept] = given.reshape(len(signals), len(kept), inner.shape[-1])
-        if mixed:
-            inner = design.mix(inner, back, np)
-        inner = inner.reshape(len(signals), *plan.output_shape)
-        gradient = plan.backward(signals, inner, get_num_threads())
-        return gradient.reshape(*lead, *self.input_shape)
+        plan, batch = self._plan(signals.dtype), len(signals)
+        dtype = signals.dtype if given.dtype.kind != "c" else np.result_type(signals.dtype, 1j)
+        channels, *sides = plan.output_shape
+        inner = given.astype(dtype, copy=False)
+        if steps:
+            shape = batch, channels, math.prod(sides)
+            if all(step.linear for step in steps):
+                S = np.zeros(shape, signals.dtype)
+            else:
+                S = plan.forward(signals, get_num_threads()).reshape(shape)
+            rows = math.prod(self.output_shape) // shape[-1]
+            inner = gradient(S, steps, inner.reshape(batch, rows, shape[-1]))
+        inner = np.ascontiguousarray(inner).reshape(batch, *plan.output_shape)
+        found = plan.backward(signals, inner, get_num_threads())
+        return found.reshape(*lead, *self.input_shape)
 
     def _made(self, packed: Packed) -> Plan:
         return Plan(self._design.program, packed)
@@ -128,6 +142,8 @@ class Transform(design.Transform[NDArray[Any], Plan]):
 
 _named = design.front(Transform, __name__)
 TimeFrequencyScattering: Callable[..., Transform] = _named("TimeFrequencyScattering", design.joint)
+ScatteringCovariance: Callable[..., Transform] = _named("ScatteringCovariance", design.covariance)
+WaveletPhaseHarmonics: Callable[..., Transform] = _named("WaveletPhaseHarmonics", design.phases)
 Scattering1D: Callable[..., Transform] = _named("Scattering1D", design.scattering1d)
 Scattering2D: Callable[..., Transform] = _named("Scattering2D", design.scattering2d)
 HarmonicScattering3D: Callable[..., Transform] = _named("HarmonicScattering3D", design.harmonic3d)

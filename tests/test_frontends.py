@@ -29,7 +29,9 @@ import jax.numpy as jnp
 
 import scatcuda.jax
 
-TRANSFORMS = {
+# powers of six wavelets, of which one is nothing
+REFERENCE = np.array([[1.5, 0.2, 3.0], [0.0, 0.7, 1e-3]])
+TRANSFORMS: dict[str, tuple[str, dict[str, Any]]] = {
     "images": ("Scattering2D", {"J": 2, "shape": (33, 30), "L": 5}),
     "images, tight": ("Scattering2D", {"J": 2, "shape": (16, 18), "filters": "tight"}),
     "images, order 3": ("Scattering2D", {"J": 3, "shape": (24, 24), "L": 2, "max_order": 3}),
@@ -82,6 +84,29 @@ TRANSFORMS = {
         "HarmonicScattering3D",
         {"J": 2, "shape": (8, 8, 12), "L": 1, "fold": True, "integral_powers": (1.0, 2.0)},
     ),
+    "covariances": ("ScatteringCovariance", {"shape": (24, 32), "J": 3, "L": 3}),
+    "covariances, plain": (
+        "ScatteringCovariance",
+        {"shape": (20, 16), "L": 4, "normalise": False, "filters": "bump", "oversampling": 1},
+    ),
+    "covariances, isotropic": ("ScatteringCovariance", {"shape": (16, 24), "isotropic": True}),
+    "covariances, signals": ("ScatteringCovariance", {"shape": (200,), "J": 4, "Q": 2}),
+    "covariances, reference": (
+        "ScatteringCovariance",
+        {"shape": (16, 16), "J": 2, "L": 3, "reference": REFERENCE},
+    ),
+    "phases": ("WaveletPhaseHarmonics", {"shape": (32, 24), "J": 3, "L": 4, "dn": 1}),
+    "phases, some": (
+        "WaveletPhaseHarmonics",
+        {
+            "shape": (16, 32),
+            "J": 3,
+            "L": 2,
+            "classes": ["S00", "Cphase"],
+            "shifts": "legacy",
+            "filters": "morlet",
+        },
+    ),
 }
 EVERY = pytest.mark.parametrize("case", TRANSFORMS)
 ARRAYS = pytest.mark.parametrize("front", [scatcuda.numpy, scatcuda.jax], ids=["numpy", "jax"])
@@ -89,6 +114,8 @@ ARRAYS = pytest.mark.parametrize("front", [scatcuda.numpy, scatcuda.jax], ids=["
 
 def made(front: Any, case: str) -> Any:
     name, arguments = TRANSFORMS[case]
+    if front is scatcuda:  # which is given a reference when it is called
+        arguments = {k: v for k, v in arguments.items() if k != "reference"}
     return getattr(front, name)(**arguments)
 
 
@@ -106,7 +133,8 @@ def by_torch(case: str, x: np.ndarray, g: np.ndarray | None) -> tuple[np.ndarray
     module = made(scatcuda, case)
     module = module.double() if x.dtype == np.float64 else module
     given = torch.from_numpy(x).requires_grad_()
-    S = module(given)
+    reference = TRANSFORMS[case][1].get("reference")
+    S = module(given) if reference is None else module(given, torch.from_numpy(reference))
     S.backward(torch.ones_like(S) if g is None else torch.from_numpy(g))
     return S.detach().numpy(), given.grad.numpy()
 
@@ -116,7 +144,13 @@ def by_arrays(front: Any, case: str, x: np.ndarray, g: np.ndarray) -> tuple[Any,
     if front is scatcuda.numpy:
         return transform(x), transform.gradient(x, g)
     S, pull_back = jax.vjp(transform, jnp.asarray(x))
-    return np.asarray(S), np.asarray(pull_back(jnp.asarray(g))[0])
+    return np.asarray(S), np.asarray(pull_back(jnp.asarray(g).conj())[0])
+
+
+def weights(S: np.ndarray) -> np.ndarray:
+    """Like coefficients."""
+    parts = np.random.default_rng(1).normal(size=(2, *S.shape))
+    return (parts[0] + 1j * parts[1] if np.iscomplexobj(S) else parts[0]).astype(S.dtype)
 
 
 @ARRAYS
@@ -126,10 +160,10 @@ def test_front_ends_agree(front, case, dtype, x64):
     """Values and gradients are PyTorch's, by the same engine."""
     transform = made(front, case)
     x = signals(transform, 2, 3).astype(dtype)
-    g = np.random.default_rng(1).normal(size=(2, 3, *transform.output_shape)).astype(dtype)
+    g = weights(np.asarray(transform(x)))
     S, gradient = by_arrays(front, case, x, g)
     wanted, wanted_gradient = by_torch(case, x, g)
-    assert S.dtype == gradient.dtype == dtype
+    assert S.real.dtype == gradient.dtype == dtype and S.dtype == wanted.dtype
     tolerance = 1e-12 if dtype == np.float64 else 1e-6
     for found, right, most in ((S, wanted, 1), (gradient, wanted_gradient, 2)):
         assert found.shape == right.shape
@@ -141,7 +175,7 @@ def test_front_ends_agree(front, case, dtype, x64):
 def test_of_no_signals(front, case):
     transform = made(front, case)
     x = signals(transform, 0, 3).astype(np.float32)
-    S, gradient = by_arrays(front, case, x, np.zeros((0, 3, *transform.output_shape), np.float32))
+    S, gradient = by_arrays(front, case, x, np.asarray(transform(x)))
     assert S.shape == (0, 3, *transform.output_shape) and gradient.shape == x.shape
 
 
@@ -225,11 +259,61 @@ def test_what_is_no_signal_is_refused(front):
         front.Scattering2D(J=1, shape=(8, 8), backend="native")  # there is one engine
 
 
+@ARRAYS
+def test_references_of_statistics(front):
+    """Powers that are known normalise as PyTorch's module does it when it is called."""
+    x = np.random.default_rng(0).normal(size=(2, 32, 32)).astype(np.float32)
+    plain = front.ScatteringCovariance((32, 32), J=3, normalise=False)
+    block = np.array(plain.meta()["block"])
+    powers = np.asarray(plain(x[0]))[block == "S2"].reshape(3, 4)
+    found = front.ScatteringCovariance((32, 32), J=3, reference=powers)(x)
+    module = scatcuda.ScatteringCovariance((32, 32), J=3)
+    wanted = module(torch.from_numpy(x), module.power(torch.from_numpy(x[0]))).numpy()
+    assert np.abs(found - wanted).max() <= 1e-6 * np.abs(wanted).max()
+    for wrong, kind, sentence in (
+        ({"reference": powers, "normalise": False}, ValueError, "there is no reference"),
+        ({"reference": powers[:2]}, ValueError, "of shape (3, 4); got (2, 4)"),
+        ({"reference": -powers}, ValueError, "finite and 0 or more"),
+        ({"reference": powers * np.nan}, ValueError, "finite and 0 or more"),
+        ({"reference": "mine"}, TypeError, "an array of powers; got str"),
+        ({"reference": powers + 0j}, TypeError, "an array of powers; got"),
+        ({"filters": "haar"}, ValueError, "filters must be one of"),
+        ({"isotropic": 2}, TypeError, "isotropic must be"),
+        ({"mask": np.ones((32, 32))}, TypeError, "mask"),
+    ):
+        with pytest.raises(kind, match=re.escape(sentence)):
+            front.ScatteringCovariance((32, 32), **{"J": 3} | wrong)
+
+
+@ARRAYS
+@pytest.mark.parametrize("x", [np.zeros((2, 16, 16)), np.ones((2, 16, 16))], ids=["0", "1"])
+def test_statistics_of_nothing(front, x, x64):
+    """Where a field has no power numbers are 0, and their gradients finite."""
+    for case in ("covariances", "phases"):
+        name, arguments = TRANSFORMS[case]
+        transform = getattr(front, name)(**arguments | {"shape": (16, 16)})
+        S = np.asarray(transform(x))
+        g = weights(S)
+        if front is scatcuda.numpy:
+            gradient = transform.gradient(x, g)
+        else:
+            gradient = jax.vjp(transform, jnp.asarray(x))[1](jnp.asarray(g))[0]
+        assert np.abs(S[:, 1:]).max() < 1e-9
+        assert np.isfinite(gradient).all()
+
+
 def test_gradient_wants_what_the_call_gives():
     transform = made(scatcuda.numpy, "images")
     x = signals(transform, 2)
-    with pytest.raises(ValueError, match="g must be an array of real numbers of shape"):
-        transform.gradient(x, np.ones((3, *transform.output_shape)))
+    for g in (np.ones((3, *transform.output_shape)), 1j * np.ones((2, *transform.output_shape))):
+        with pytest.raises(ValueError, match="g must be an array of real numbers of shape"):
+            transform.gradient(x, g)
+    phases = made(scatcuda.numpy, "phases")
+    x, shape = signals(phases, 2), (2, *phases.output_shape)
+    with pytest.raises(ValueError, match="g must be an array of numbers of shape"):
+        phases.gradient(x, np.ones(3))
+    real = phases.gradient(x, np.ones(shape))
+    assert np.array_equal(real, phases.gradient(x, np.ones(shape, np.complex128)))
 
 
 @ARRAYS
@@ -366,7 +450,10 @@ def test_pytorch_is_not_imported(front):
         "else:\n"
         "    for make in (front.Scattering2D(1, (8, 8)), front.Scattering1D(3, 128),\n"
         "                 front.RotoTranslationScattering2D(1, (8, 8)),\n"
-        "                 front.HarmonicScattering3D(1, (8, 8, 8), L=1)):\n"
+        "                 front.HarmonicScattering3D(1, (8, 8, 8), L=1),\n"
+        "                 front.TimeFrequencyScattering(J=4, J_fr=2, Q=4, shape=256),\n"
+        "                 front.ScatteringCovariance((16, 16)),\n"
+        "                 front.WaveletPhaseHarmonics((16, 16), J=2, L=2)):\n"
         "        make(np.ones((2, *make.input_shape)))\n"
         "print('torch' in sys.modules)"
     )

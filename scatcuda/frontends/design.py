@@ -14,18 +14,20 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import ParamSpec, Self, TypeVar
 
-from ..arguments import InputError, channels_last, one_of
+from ..arguments import InputError, boolean, channels_last, one_of
+from .finish import Mix, Mixed, Moments, OverPowers, Step, Take, Times, finished, inverse_roots
 from .library import Plan
 
 if TYPE_CHECKING:
     from ..banks.boxes import Bank
     from ..program.arrays import Packed
+    from ..program.covariance import Numbers
 
 Array = TypeVar("Array")
 Engine = TypeVar("Engine")  # what computes it in numbers of one type
@@ -33,21 +35,6 @@ Made = TypeVar("Made", bound="Transform[Any, Any]")
 P = ParamSpec("P")
 Pack = Callable[[np.dtype[Any]], "Packed"]
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
-
-
-class Mixed(NamedTuple):
-    """So many channels side by side, of which a matrix ``[outputs, inputs]`` multiplies ``inputs``
-    after ``inputs``; None: as they are."""
-
-    channels: int
-    matrix: NDArray[np.float64] | None
-
-    @property
-    def adjoint(self) -> Mixed:
-        if self.matrix is None:
-            return self
-        outputs, inputs = self.matrix.shape
-        return Mixed(self.channels // inputs * outputs, self.matrix.T)
 
 
 @dataclass(frozen=True)
@@ -60,10 +47,13 @@ class Design:
     program: str  # its text
     pack: Pack  # its filters, in float32 or float64
     meta: Callable[[], dict[str, Any]]
-    mixed: tuple[Mixed, ...] = ()  # the program's channels, multiplied by matrices
-    kept: NDArray[np.int64] | None = None  # of what is there then; None: all
-    factors: NDArray[np.float64] | None = None  # by which coefficients are multiplied at last
+    steps: tuple[Step, ...] = ()  # what is made of the channels that the program gives
     dtypes: tuple[np.dtype[Any], ...] = (SINGLE, DOUBLE)  # in which it can be computed
+
+    @property
+    def complex(self) -> bool:
+        """Whether coefficients are complex."""
+        return any(isinstance(step, Moments) for step in self.steps)
 
 
 class Transform(Generic[Array, Engine]):
@@ -127,18 +117,9 @@ class Transform(Generic[Array, Engine]):
     def _finished(self, S: Any, arrays: Any, inner: int) -> Any:
         """``[..., *output_shape]`` of what a program gives, ``[..., channels, *sides]`` with
         ``inner`` such axes; ``arrays`` is a module like NumPy."""
-        design, lead = self._design, S.shape[: S.ndim - inner]
-        if design.mixed:
-            channels, *sides = S.shape[len(lead) :]
-            S = S.reshape(*lead, channels, math.prod(sides))
-            S = mix(S, design.mixed, arrays)
-            inner = 2
-        if design.kept is not None:
-            S = arrays.take(S, design.kept, axis=-inner)
-        S = S.reshape(*lead, *self.output_shape)
-        if design.factors is not None:
-            S = S * arrays.asarray(design.factors, S.dtype)
-        return S
+        lead, (channels, *sides) = S.shape[: S.ndim - inner], S.shape[S.ndim - inner :]
+        S = finished(S.reshape(*lead, channels, math.prod(sides)), self._design.steps, arrays)
+        return S.reshape(*lead, *self.output_shape)
 
     def _checked(self, shape: tuple[int, ...], dtype: Any) -> np.dtype[Any]:
         """In which numbers an input of this shape and type is computed."""
@@ -162,23 +143,6 @@ class Transform(Generic[Array, Engine]):
         self, expected: str, found: object, kind: type[Exception] = InputError
     ) -> Exception:
         return kind(f"{self._design.told.partition('(')[0]}: {expected}; got {found}")
-
-
-def mix(S: Any, mixed: Sequence[Mixed], arrays: Any) -> Any:
-    """Channels ``[..., channels, n]`` multiplied by matrices, those of each :class:`Mixed` in turn;
-    ``arrays`` is a module like NumPy."""
-    parts, first = [], 0
-    for each in mixed:
-        part = S[..., first : first + each.channels, :]
-        first += each.channels
-        if each.matrix is not None:
-            *lead, channels, n = part.shape
-            inputs = each.matrix.shape[1]
-            part = part.reshape(*lead, channels // inputs, inputs, n)
-            part = arrays.matmul(arrays.asarray(each.matrix, part.dtype), part)
-            part = part.reshape(*lead, each.adjoint.channels, n)
-        parts.append(part)
-    return arrays.concatenate(parts, axis=-2)
 
 
 def front(
@@ -319,7 +283,7 @@ def rototranslation(
         cascade.program.text,
         pack,
         plan.meta,
-        kept=None if index == list(range(len(cascade.channels))) else np.array(index, np.int64),
+        () if index == list(range(len(cascade.channels))) else (_taken(index),),
     )
 
 
@@ -351,7 +315,7 @@ def scattering1d(
     if plan.average == "none":
         raise ValueError(f"{caller}: T must not be 0, where each path has its own length")
     (cascade,) = cascades_of(plan)
-    ends = [plan.padded >> plan.resolution_of(path) for path in plan.paths]
+    ends = np.array([plan.padded >> plan.resolution_of(path) for path in plan.paths], np.float64)
     sums = plan.average == "global" and aliases == "sum"
     return Design(
         _told(caller, J=plan.J, shape=plan.N, Q=plan.Q, T=plan.T, max_order=plan.max_order),
@@ -360,7 +324,7 @@ def scattering1d(
         cascade.program.text,
         lambda dtype: pack_signals(plan, cascade, aliases, dtype),
         plan.meta,
-        factors=np.array(ends, np.float64)[:, None] if sums else None,
+        (Times(ends),) if sums else (),
     )
 
 
@@ -400,10 +364,10 @@ def joint(
     for planes in made.planes:
         channels = len(planes.paths) * (plan.padded >> planes.kind.resolution)
         mixed.append(Mixed(channels, rows.matrix(planes.kind)))
-    factors = None
+    steps: tuple[Step, ...] = Mix(tuple(mixed)), _taken(rows.index)
     if plan.time.average == "global":  # sums over time of what the program gives means of
-        samples = [plan.samples(row.path) for row in rows.channels]
-        factors = np.array(samples, np.float64).reshape(-1, *[1] * (len(sides) - 1))
+        samples = [plan.samples(row.path) for row in rows.channels for _ in range(row.rows)]
+        steps += (Times(np.array(samples, np.float64)),)
     return Design(
         _told(caller, J=plan.time.J, J_fr=plan.J, Q=plan.time.Q, shape=plan.time.N, format=format),
         (plan.time.N,),
@@ -411,9 +375,7 @@ def joint(
         made.program.text,
         lambda dtype: pack_joint(plan, made, dtype),
         rows.meta,
-        tuple(mixed),
-        np.array(rows.index, np.int64),
-        factors,
+        steps,
     )
 
 
@@ -449,8 +411,123 @@ def harmonic3d(
         made.program.text,
         lambda dtype: pack_densities(plan, *made, width, dtype),
         plan.meta,
-        factors=plan.each.reshape(plan.output).astype(np.float64) if plan.fold else None,
+        (Times(plan.each.ravel().astype(np.float64)),) if plan.fold else (),
     )
+
+
+def covariance(
+    shape: Sequence[int],
+    J: int | None = None,
+    L: int | None = None,
+    *,
+    Q: int = 1,
+    filters: str = "morlet",
+    normalise: bool = True,
+    isotropic: bool = False,
+    reference: Any = None,
+    oversampling: int = 0,
+) -> Design:
+    """That of :class:`scatcuda.ScatteringCovariance`, of whose calls ``reference`` is an argument:
+    powers ``[J Q, L]`` that normalise."""
+    from ..banks.oriented import pack_fields
+    from ..program.covariance import Numbers
+    from ..program.fields import checked_covariance
+
+    caller = "ScatteringCovariance"
+    plan = checked_covariance(caller, shape, J, L, Q, filters, oversampling)
+    boolean(caller, "normalise", normalise)
+    numbers = Numbers(plan, boolean(caller, "isotropic", isotropic))
+    powers, _ = plan.blocks["S2"]
+    steps: tuple[Step, ...] = (Take(numbers.of_channels()),)
+    if reference is not None:
+        if not normalise:
+            raise ValueError(f"{caller}: where normalise is False there is no reference")
+        steps = Times(_units(caller, numbers, reference)), *steps
+    elif normalise:
+        steps = OverPowers(powers, *numbers.powers()), *steps
+    return Design(
+        _told(
+            caller, shape=plan.shape, J=plan.scales // plan.Q, L=plan.L, Q=plan.Q, filters=filters,
+            normalise=normalise, isotropic=isotropic,
+        ),
+        plan.shape,
+        (sum(numbers.sizes.values()),),
+        plan.program.text,
+        lambda dtype: pack_fields(plan, filters, dtype),
+        numbers.meta,
+        steps,
+    )  # fmt: skip
+
+
+def _units(caller: str, numbers: Numbers, reference: Any) -> NDArray[np.float64]:
+    """By what the program's channels are multiplied to be in units of these powers."""
+    plan = numbers.plan
+    try:
+        P = np.asarray(reference).astype(np.float64, casting="same_kind")
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{caller}: reference must be an array of powers; got {type(reference).__name__}"
+        ) from None
+    wanted = plan.scales, plan.L
+    if P.shape != wanted or not (np.isfinite(P).all() and (P >= 0).all()):
+        found = P.shape if P.shape != wanted else f"from {P.min()} to {P.max()}"
+        raise ValueError(
+            f"{caller}: reference must be powers, finite and 0 or more, of shape {wanted}; got "
+            f"{found}"
+        )
+    roots = np.append(inverse_roots(P.reshape(-1, 1), np), 1)
+    first, second = numbers.powers()
+    units: NDArray[np.float64] = roots[first] * roots[second]
+    where, _ = plan.blocks["S2"]
+    units[where] = roots[:-1] ** 2
+    units[plan.blocks["mean"][0]] = inverse_roots(P.reshape(-1, 1).sum(0, keepdims=True), np)[0]
+    return units
+
+
+def phases(
+    shape: Sequence[int],
+    J: int,
+    L: int = 8,
+    *,
+    classes: Sequence[str] = ("S11", "S00", "S01", "C01", "Cphase"),
+    dn: int = 2,
+    A: int = 4,
+    dj: int | None = None,
+    dl: int | None = None,
+    shifts: str = "exp",
+    filters: str = "bump",
+    oversampling: int = 0,
+) -> Design:
+    """That of :class:`scatcuda.WaveletPhaseHarmonics`, not normalised."""
+    from ..banks.oriented import pack_fields
+    from ..program.fields import checked_phases
+
+    caller = "WaveletPhaseHarmonics"
+    plan = checked_phases(
+        caller, shape, J, L, classes, dn, A, dj, dl, shifts, filters, oversampling
+    )  # fmt: skip
+    program, places, conjugated = plan.laid_out
+    moments = Moments(
+        np.array(places, np.int64),
+        1 - 2 * np.array(conjugated, np.float64),
+        np.array([m.kind == "S00" for m in plan.moments], np.float64),
+        np.array([m.j1 * plan.L + m.theta1 for m in plan.moments], np.int64),
+        np.array([m.j2 * plan.L + m.theta2 for m in plan.moments], np.int64),
+    )
+    return Design(
+        _told(caller, shape=plan.shape, J=plan.J, L=plan.L, classes=plan.classes, filters=filters),
+        plan.shape,
+        (len(places),),
+        program.text,
+        lambda dtype: pack_fields(plan, filters, dtype),
+        plan.meta,
+        (moments,),
+    )
+
+
+def _taken(index: Sequence[int]) -> Take:
+    """Some channels as they are."""
+    return Take(np.array(index, np.int64)[:, None])
 
 
 def _of_filters(caller: str, pack: Callable[[], Packed]) -> Packed:
