@@ -162,11 +162,12 @@ def front(
         make.__annotations__ = design.__annotations__ | {"return": "Transform"}
         signature = inspect.signature(design).replace(return_annotation="Transform")
         make.__signature__ = signature  # type: ignore[attr-defined]
-        make.__doc__ = f"""A :class:`Transform` with the arguments of :class:`scatcuda.{name}`, and
-        its numbers.
-
-        Raises: TypeError, ValueError: an argument is of the wrong type or out of range.
-        """
+        told = [
+            f"A :class:`Transform` with the arguments and the numbers of :class:`scatcuda.{name}`.",
+            *(inspect.getdoc(design) or "").split("\n\n")[1:],  # what is other than there
+            "Raises: TypeError, ValueError: an argument is of the wrong type or out of range.",
+        ]
+        make.__doc__ = "\n\n".join(told)
         return make
 
     return named
@@ -301,7 +302,9 @@ def scattering1d(
     criterion: Any = "scale",
     paths: Any = None,
 ) -> Design:
-    """That of :class:`scatcuda.Scattering1D`."""
+    """That of :class:`scatcuda.Scattering1D`.
+
+    It gives one array: ``T`` must not be 0."""
     from ..banks.signals import pack_signals
     from ..program.asked import checked_signals
     from ..program.signals import cascades_of
@@ -343,7 +346,9 @@ def joint(
     padding: str = "reflect",
     paths: Any = None,
 ) -> Design:
-    """That of :class:`scatcuda.TimeFrequencyScattering`, ``out_type="array"``."""
+    """That of :class:`scatcuda.TimeFrequencyScattering`.
+
+    It gives one array: ``T`` must not be 0, nor ``F`` of ``format="joint"``."""
     from ..banks.signals import pack_joint
     from ..program.asked import checked_joint
     from ..program.rows import Rows
@@ -427,8 +432,10 @@ def covariance(
     reference: Any = None,
     oversampling: int = 0,
 ) -> Design:
-    """That of :class:`scatcuda.ScatteringCovariance`, of whose calls ``reference`` is an argument:
-    powers ``[J Q, L]`` that normalise."""
+    """That of :class:`scatcuda.ScatteringCovariance`.
+
+    ``reference``, there an argument of calls, are powers ``[J Q, L]`` that normalise; there are no
+    masks."""
     from ..banks.oriented import pack_fields
     from ..program.covariance import Numbers
     from ..program.fields import checked_covariance
@@ -498,7 +505,9 @@ def phases(
     filters: str = "bump",
     oversampling: int = 0,
 ) -> Design:
-    """That of :class:`scatcuda.WaveletPhaseHarmonics`, not normalised."""
+    """That of :class:`scatcuda.WaveletPhaseHarmonics`.
+
+    Moments are not normalised."""
     from ..banks.oriented import pack_fields
     from ..program.fields import checked_phases
 
