@@ -77,10 +77,11 @@ class Problem:
         return self.batch * (3 if self.colour else 1)
 
     def tiny(self) -> Problem:
-        """The same transform of at most two small images, or signals."""
-        longest = {1: 16, 2: 4, 3: 2}[len(self.shape)] * 2**self.J
-        shape = tuple(min(size, longest) for size in self.shape)
-        return replace(self, shape=shape, batch=min(self.batch, 2))
+        """The same transform, of few scales, of at most two small images, or signals."""
+        times, scales = {1: (16, 6), 2: (4, 3), 3: (2, 2)}[len(self.shape)]
+        J = min(self.J, scales)
+        shape = tuple(min(size, times * 2**J) for size in self.shape)
+        return replace(self, J=J, shape=shape, batch=min(self.batch, 2))
 
     def images(self, device: torch.device | str = "cpu") -> Tensor:
         """White noise, float32 [batch, M, N] or in colour [batch, 3, M, N], the same in every
@@ -583,6 +584,24 @@ def setup_threads(problem: Problem, device: torch.device) -> Work:
     return Work(peers, lambda: exact_transform(problem), problem.some, problem.batch)
 
 
+def setup_learned_threads(problem: Problem, device: torch.device) -> Work:
+    """The gradient of <g, S x> by all numbers of the filters, on two threads (ours) and on one."""
+    g, x = coefficients_like(problem, device), problem.images(device)
+
+    def learned(backend: str = "native") -> Any:
+        sizes = problem.J, problem.shape
+        return scatcuda.Scattering2D(*sizes, trainable="filters", backend=backend).to(device)
+
+    def step(module: Any, x: Tensor, g: Tensor) -> Tensor:
+        gradients = torch.autograd.grad(module(x), list(module.parameters()), g)
+        return torch.cat([of_one.flatten() for of_one in gradients])
+
+    run = functools.partial(step, learned(), x, g)
+    peers = {OURS: Peer(run, threads=2), "one thread": Peer(run, threads=1)}
+    right = functools.partial(step, learned("reference").double(), x.double(), g.double())
+    return Work(peers, right, images=problem.batch)
+
+
 def setup_learned_signals(problem: Problem, device: torch.device, learned: str) -> Work:
     """The gradient of <g, S x> by all that is learned of the filters, which are made anew."""
     sizes, x = (problem.J, *problem.shape, problem.L), problem.images(device)
@@ -997,6 +1016,15 @@ CASES: list[Case] = [
         slow=True,
     ),
     Case(f"two threads {DIGITS}", setup_threads, DIGITS, "threads", 1.7, rival="one thread"),
+    Case(f"two threads {PHOTO}", setup_threads, PHOTO, "threads", 1.8, rival="one thread"),
+    Case(
+        f"filters' gradients on two threads {PHOTO}",
+        setup_learned_threads,
+        PHOTO,
+        "threads",
+        rival="one thread",
+        slow=True,
+    ),
     # On a GPU; the most telling first, since time there may run out
     _transform(MANY_RGB, 20, most=1e6 / 600_000, device="cuda"),
     _transform(PHOTOS_RGB, most=100, device="cuda"),
