@@ -113,6 +113,7 @@ def test_gradgradcheck(number, rng):
         (Plan(3, 8, 2, 64, 60), 2),  # two images for three threads: they share each
         (Plan(2, 17, 2, 66, 80), 1),
         (Plan(2, 3, 1, 128, 70), 5),
+        (Plan(3, 8, 3, 80, 72), 1),
         (Plan(1, 5, 0, 16, 16), 4),
     ],
     ids=str,
@@ -121,7 +122,7 @@ def test_thread_count_changes_nothing(plan, batch, dtype):
     g, x, bank = given(plan, batch, dtype)
     for wanted in ((True, False, False), ALL):
         found = []
-        for count in (1, 2, 3):
+        for count in (1, 2, 3, 5):
             torch.set_num_threads(count)
             found.append(BACKWARD(g, x, *bank, plan.program, *wanted))
         for others in found[1:]:

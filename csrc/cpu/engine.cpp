@@ -75,6 +75,7 @@ int64_t forward(const Program& p, const Bank<T>& bank, int64_t B, const T* x, T*
 
 // The filters' gradients are sums over the signals. These are cut into groups, as many as the
 // program has room for, whatever the number of threads; the groups' sums are added in their order.
+// Threads share large signals where otherwise some would wait: working together costs a fifth.
 // `psi_entries` is 0 where the gradient of psi is not wanted.
 int64_t backward(const Program& p, const Bank<T>& bank, int64_t psi_entries, bool with_phi,
                  int64_t B, const T* x, const T* g, const Gradients<T>& gradients, void* workspace,
@@ -88,31 +89,40 @@ int64_t backward(const Program& p, const Bank<T>& bank, int64_t psi_entries, boo
   const int64_t entries = psi_entries + (with_phi ? p.phi_numbers : 0);
   const int64_t room = sums_bytes / (max(entries, 1) * static_cast<int64_t>(sizeof(T)));
   const int64_t groups = filters ? max(1, min(B, min(room, most_groups))) : B;
+  const bool large = filters && !p.gathered && points_of(p.padded) >= 64 * 64;
+  const int64_t pieces = large && with_phi ? 4 : 1,
+                rounds = ceil_div(groups, max(1, executor.threads));
   const Pass pass = with_phi ? Pass::backward_with_phi : Pass::backward;
   Arena arena(workspace);
   const WalkBack<T> walk(p, bank, pass, arena);
-  const bool share = !filters && share_signals(p, B, executor.threads);
+  const bool share = filters ? large && 5 * groups < 4 * executor.threads * rounds
+                             : share_signals(p, B, executor.threads);
   const int64_t threads = share ? executor.threads : max(1, min(executor.threads, groups));
   const Crew crew(p, pass, share, threads, arena);
   T* sums = filters ? arena.take<T>(groups * entries) : nullptr;
+  T* rest = arena.take<T>(groups * (pieces - 1) * p.phi_numbers);
   if (workspace == nullptr) return arena.used();
   walk.lay_out(executor);
 
   const int64_t points = points_of(p.signal), results = p.channels * p.unit;
   crew.each(executor, groups,
             [&](int64_t group, const auto& signal, const auto* own, const Team& team) {
-              Gradients<T> to{nullptr, nullptr, nullptr};
+              Sums<T> to{};
               if (filters) {
                 T* sum = sums + group * entries;
                 for (int64_t i = 0; i < entries; ++i) sum[i] = 0;
                 if (psi_entries > 0) to.psi = sum;
                 if (with_phi) to.phi = sum + psi_entries;
+                to.pieces = pieces, to.numbers = p.phi_numbers;
+                to.rest = rest + group * (pieces - 1) * p.phi_numbers;
+                to.clear();
               }
               const int64_t first = share_of(group, groups, B);
               for (int64_t b = first; b < share_of(group + 1, groups, B); ++b) {
                 if (gradients.x != nullptr) to.x = gradients.x + b * points;
                 walk(x + b * points, g + b * results, to, signal, own, team);
               }
+              to.add();
             });
   constexpr int64_t block = 1024;  // which stay in the cache
   for (int64_t first = 0; filters && first < entries; first += block) {

@@ -9,6 +9,26 @@
 namespace scatcuda {
 inline namespace SCATCUDA_ISA {
 
+// Where the gradients of a signal go. That of the low-pass is a sum over the rows of planes, of
+// which there are `pieces`, as many whatever the number of threads; `rest` has the sums of all but
+// the first.
+template <class T>
+struct Sums : Gradients<T> {
+  int64_t pieces = 1, numbers = 0;
+  T* rest = nullptr;
+
+  bool of_filters() const { return this->psi != nullptr || this->phi != nullptr; }
+  T* piece(int64_t k) const { return k == 0 ? this->phi : rest + (k - 1) * numbers; }
+  void clear() const {
+    for (int64_t i = 0; i < (pieces - 1) * numbers; ++i) rest[i] = 0;
+  }
+  void add() const {
+    for (int64_t k = 1; k < pieces; ++k) {
+      for (int64_t i = 0; i < numbers; ++i) this->phi[i] += piece(k)[i];
+    }
+  }
+};
+
 template <class T>
 class WalkBack : private Walk<T> {
   using Base = Walk<T>;
@@ -30,7 +50,7 @@ class WalkBack : private Walk<T> {
 
   // What the signal gives to the filters' gradients is added to grad.psi and grad.phi; each of the
   // three may be null.
-  void operator()(const T* x, const T* gS, const Gradients<T>& grad, const SignalBuffers<T>& signal,
+  void operator()(const T* x, const T* gS, const Sums<T>& grad, const SignalBuffers<T>& signal,
                   const Own* own, const Team& team) const {
     {
       SCATCUDA_STAGE(pad);
@@ -68,7 +88,7 @@ class WalkBack : private Walk<T> {
   // One step on one plane of its source: what S, and all that follows, send back to the source's
   // spectrum, or to half of it
   void back(int index, const Spectrum<T>& source, const Spectrum<T>& to_source, int64_t plane,
-            const T* gS, const Gradients<T>& grad, const LevelBuffers<T>& level, const Own* own,
+            const T* gS, const Sums<T>& grad, const LevelBuffers<T>& level, const Own* own,
             const Team& team) const {
     SCATCUDA_STEP(index);
     const Step& s = p_.steps[index];
@@ -99,13 +119,13 @@ class WalkBack : private Walk<T> {
   }
 
   // What the steps that follow send back to each Û of a step, in whose place it is left
-  void families(int index, int64_t plane, const T* gS, const Gradients<T>& grad,
+  void families(int index, int64_t plane, const T* gS, const Sums<T>& grad,
                 const LevelBuffers<T>& level, const Own* own, const Team& team) const {
     const Step& s = p_.steps[index];
     const Layout<T>& l = layouts_[index];
     const int64_t family = family_of(s);
-    team.over(family, [&](int64_t first, int64_t last, int64_t t) {
-      const LevelBuffers<T>& next = own[t].levels[s.level - 1];
+    const auto some = [&](int64_t first, int64_t last, const Team& them) {
+      const LevelBuffers<T>& next = own[them.home()].levels[s.level - 1];
       for (int64_t i = first; i < last; ++i) {
         const Spectrum<T> u_hat = u_hat_of(level, index, i);
         const Spectrum<T> to_u_hat = spectrum_at(next.grad_source, s.grid);
@@ -114,21 +134,27 @@ class WalkBack : private Walk<T> {
           clear(to_u_hat, half());
         }
         for (int child = 0; child < s.child_count; ++child) {
-          back(s.children[child], u_hat, to_u_hat, plane * family + i, gS, grad, next, own,
-               Team(nullptr, t));
+          back(s.children[child], u_hat, to_u_hat, plane * family + i, gS, grad, next, own, them);
         }
         SCATCUDA_STAGE(gradient_spectra);
         const auto take = half() ? take_half<T> : hermitian_part<T>;
         take(to_u_hat, u_hat, s.grid.first, s.grid.last / 2 + 1);
       }
-    });
+    };
+    if (grad.of_filters()) {  // to whose sums all planes of a family add: one after the other
+      some(0, family, team);
+    } else {
+      team.over(family, [&](int64_t first, int64_t last, int64_t t) {
+        some(first, last, Team(nullptr, t));
+      });
+    }
     // the filters of the lanes beside the others may be anything: they take no part
     for (int64_t i = family; i < l.chunks * l.Q; ++i) clear(u_hat_of(level, index, i), true);
   }
 
   // W ← W gU / U, along its rows in Fourier; the low-pass' gradient on the way, where it is wanted
   template <int Slots>
-  void turn_planes(int index, int64_t plane, int64_t chunk, const T* gS, const Gradients<T>& grad,
+  void turn_planes(int index, int64_t plane, int64_t chunk, const T* gS, const Sums<T>& grad,
                    const LevelBuffers<T>& level, const Own* own, const Team& team) const {
     constexpr int Q = full_lanes<T> / Slots;
     const Step& s = p_.steps[index];
@@ -175,20 +201,28 @@ class WalkBack : private Walk<T> {
     const bool filters = grad.phi != nullptr && s.average >= 0 && a.powers == nullptr;
     const Plane<T> lowpassed{filters ? own[team.home()].lowpassed : nullptr, l.reduced_stride};
     if (filters) this->blank_margin(lowpassed, rows.count(), a.outputs.last * Q);
-    team.over(ceil_div(rows.count(), 2 * Slots), [&](int64_t first, int64_t last, int64_t t) {
-      T* const to_phi = filters ? of_phi(a.across, grad) : nullptr;
-      LowpassGradient<T, Slots> of_across(a.across, own[t].moduli, to_phi);
+    const int64_t count = ceil_div(rows.count(), 2 * Slots);
+    const int64_t pieces = filters ? min(grad.pieces, count) : count;
+    const auto some = [&](int64_t first, int64_t last, T* to_phi, const Own& here) {
+      LowpassGradient<T, Slots> of_across(a.across, here.moduli, to_phi);
       wavelet_rows_adjoint<T, Slots>(
-          rows, across, first, last, own[t], [&](int64_t r, T* const(&g)[Slots]) {
+          rows, across, first, last, here, [&](int64_t r, T* const(&g)[Slots]) {
             if (!filters) return;
             T* target[Slots];
             for (int i = 0; i < Slots; ++i) {
               target[i] = lowpassed.p + min(r + i, rows.count() - 1) * lowpassed.stride;
             }
-            of_across.take(Line<T>{own[t].line}, norm, g, rows.count() - r,
-                           norm ? own[t].norm : own[t].work, target);
+            of_across.take(Line<T>{here.line}, norm, g, rows.count() - r,
+                           norm ? here.norm : here.work, target);
           });
       if (filters) of_across.finish();
+    };
+    team.over(pieces, [&](int64_t first, int64_t last, int64_t t) {
+      if (!filters) return some(first, last, nullptr, own[t]);
+      for (int64_t k = first; k < last; ++k) {
+        some(share_of(k, pieces, count), share_of(k + 1, pieces, count), of_phi(a.across, grad, k),
+             own[t]);
+      }
     });
     if (filters) lowpass_filters(a, lowpassed, own[team.home()], grad);
   }
@@ -196,11 +230,11 @@ class WalkBack : private Walk<T> {
   // The rest of the way to the source's spectrum, and to the set's own gradient
   template <int Slots>
   void return_columns(const Step& s, const Layout<T>& l, const Spectrum<T>& source,
-                      const Spectrum<T>& to_source, int64_t chunk, const Gradients<T>& grad,
+                      const Spectrum<T>& to_source, int64_t chunk, const Sums<T>& grad,
                       const LevelBuffers<T>& level, const Own* own, const Team& team) const {
     const Box<T> psi = box(s, chunk * l.Q);
     const Plane<T> wavelet = this->wavelet_of(level, l, chunk);
-    T* to_psi = grad.psi == nullptr ? nullptr : grad.psi + (psi.psi - bank_.psi);
+    T* to_psi = of_psi(psi, grad);
     if (const Mirrored<T>* fold = this->mirrored(s)) {
       team.over(PairGroups<T, Slots>::count(*fold), [&](int64_t first, int64_t last, int64_t t) {
         mirrored_columns_adjoint<T, Slots>(wavelet, psi, *fold, chunk * l.Q, lines_[s.line[0]],
@@ -222,7 +256,7 @@ class WalkBack : private Walk<T> {
   }
 
   // Whether anything goes back through the values of a group, and not through what it gathers
-  bool needs_values(int index, const Gradients<T>& grad) const {
+  bool needs_values(int index, const Sums<T>& grad) const {
     if (p_.steps[index].kind != Kind::group) return false;
     bool taken = grad.phi != nullptr || lowpasses_[index].power_count > 0;
     for (int i = index + 1; i < p_.step_count; ++i) {
@@ -257,7 +291,7 @@ class WalkBack : private Walk<T> {
 
   // What planes, low-passed along their rows, give to the matrices of the other axes
   void lowpass_filters(const PlaneLowpass<T>& a, const Plane<T>& lowpassed, const Own& own,
-                       const Gradients<T>& grad) const {
+                       const Sums<T>& grad) const {
     const int64_t stride = lowpassed.stride, rows = a.outputs.first;
     for (int64_t r = 0; a.down.matrix != nullptr && r < a.grid.middle; ++r) {
       const T* u = lowpassed.p + r * a.grid.first * stride;
@@ -356,7 +390,7 @@ class WalkBack : private Walk<T> {
 
   // What a plane gives to the matrices that average it
   void average_filters(const Step& average, const Grid& grid, const PlaneBuffers<T>& signal,
-                       const T* g, const Gradients<T>& grad) const {
+                       const T* g, const Sums<T>& grad) const {
     const PlaneLowpass<T> a = lowpass_of(average, grid);
     if (a.powers != nullptr) return;
     const int64_t width = signal.width, row = grid.middle * width;
@@ -406,8 +440,8 @@ class WalkBack : private Walk<T> {
   // --- steps that gather ---
 
   // All planes once more; then what S sends back to those that are gathered, from the last step on
-  void gathered(const SignalBuffers<T>& signal, const T* gS, const Gradients<T>& grad,
-                const Own* own, const Team& team) const {
+  void gathered(const SignalBuffers<T>& signal, const T* gS, const Sums<T>& grad, const Own* own,
+                const Team& team) const {
     const Own& here = own[team.home()];
     this->paths(signal, own, team, nullptr);
     for (int i = 0; i < p_.step_count; ++i) {
@@ -419,9 +453,6 @@ class WalkBack : private Walk<T> {
     };
     clear(signal.grad_stored, planes_of<T>(p_, nullptr, p_.step_count).points);
     clear(signal.grad_spectra, spectra_of<T>(p_, nullptr, p_.step_count).count);
-    const auto of_psi = [&](const Box<T>& filters) {
-      return grad.psi == nullptr ? nullptr : grad.psi + (filters.psi - bank_.psi);
-    };
     for (int i = p_.step_count; i-- > -1;) {
       return_spectra(i, signal, own, team);
       if (i < 0) break;
@@ -438,7 +469,7 @@ class WalkBack : private Walk<T> {
           this->pair(i, signal, own[t])
               .run_weighted_adjoint(g, spectra_of(p_, signal.grad_spectra, s.source),
                                     spectra_of(p_, signal.grad_spectra, s.other),
-                                    of_psi(pair.filters), first, last);
+                                    of_psi(pair.filters, grad), first, last);
         });
       }
       if (s.kind != Kind::group) continue;
@@ -448,10 +479,11 @@ class WalkBack : private Walk<T> {
       for (int k = 0; k < s.source_count; ++k) {
         here.grad_sources[k] = planes_of(p_, signal.grad_stored, s.sources[k]);
       }
-      team.over(ceil_div(grad_out.points, full_lanes<T>), [&](int64_t first, int64_t last,
-                                                              int64_t t) {
-        group.run_adjoint(grad_out, here.grad_sources, of_psi(group.filters), first, last, own[t]);
-      });
+      team.over(ceil_div(grad_out.points, full_lanes<T>),
+                [&](int64_t first, int64_t last, int64_t t) {
+                  group.run_adjoint(grad_out, here.grad_sources, of_psi(group.filters, grad), first,
+                                    last, own[t]);
+                });
     }
   }
 
@@ -468,8 +500,8 @@ class WalkBack : private Walk<T> {
     });
   }
 
-  void average_group(int index, const SignalBuffers<T>& signal, const T* gS,
-                     const Gradients<T>& grad, const Own* own, const Team& team) const {
+  void average_group(int index, const SignalBuffers<T>& signal, const T* gS, const Sums<T>& grad,
+                     const Own* own, const Team& team) const {
     const Step &s = p_.steps[index], &average = p_.steps[s.average];
     const PlaneLowpass<T>& a = lowpasses_[index];
     const Planes<T> planes = planes_of(p_, signal.stored, index);
@@ -501,9 +533,12 @@ class WalkBack : private Walk<T> {
     });
   }
 
-  // where the gradient of a matrix lies
-  T* of_phi(const RowLowpass<T>& a, const Gradients<T>& grad) const {
-    return grad.phi + (a.matrix - bank_.phi);
+  // Where the gradient of a set's filters lies, and that of a matrix
+  T* of_psi(const Box<T>& filters, const Sums<T>& grad) const {
+    return grad.psi == nullptr ? nullptr : grad.psi + (filters.psi - bank_.psi);
+  }
+  T* of_phi(const RowLowpass<T>& a, const Sums<T>& grad, int64_t piece = 0) const {
+    return grad.piece(piece) + (a.matrix - bank_.phi);
   }
 
   Spread<T>* spreads_;
