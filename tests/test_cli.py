@@ -158,7 +158,7 @@ def test_a_transform_is_of_hybrids(tmp_path, capsys):
 
 
 def test_roto_translation_at_several_scales(tmp_path, capsys):
-    how = ["--transform", "roto-translation", "--J", 1, "--pool", "mean", "--log"]
+    how = ["--transform", "roto-translation", "--J", 1, "--pool", "mean", "--log", "--L", 4]
     more = ["--normalise", "--renormalise", "--scales", 2, "--views", "--model", "pca"]
     assert run("train", "digits", "--n", 100, *how, *more, "--run", tmp_path / "run") == 0
     assert run("eval", tmp_path / "run") == 0

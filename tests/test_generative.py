@@ -21,7 +21,7 @@ def x():
 
 @pytest.fixture(scope="module")
 def model(x):
-    made = GenerativeScattering(J=1, L=4, dims=32, width=16, epochs=20, batch_size=32)
+    made = GenerativeScattering(J=1, L=4, dims=32, width=16, epochs=10, batch_size=32)
     return made.fit(x[:1400])
 
 
