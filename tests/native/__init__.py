@@ -76,20 +76,26 @@ def instruction_sets() -> list[str]:
     return recipe("SCATCUDA_ISAS") if platform.machine() in ("x86_64", "AMD64") else ["baseline"]
 
 
-def build(folder: str, programs: dict[str, tuple[list[Unit], list[str]]], *wanted: str) -> Path:
+def build(
+    folder: str,
+    programs: dict[str, tuple[list[Unit], list[str]]],
+    *wanted: str,
+    processor: str = "",
+) -> Path:
     """Compiles and links programs, ``{name: (units, link flags)}``, which may share units: those
-    that are ``wanted``, or all. With ``-shared`` they are libraries.
+    that are ``wanted``, or all. With ``-shared`` they are libraries. For another ``processor`` by
+    GNU's compiler for it.
 
     Returns: the directory that holds the programs, ``build/tests/<folder>``.
     """
-    cxx = os.environ.get("CXX", "g++")
+    cxx = f"{processor}-linux-gnu-g++" if processor else os.environ.get("CXX", "g++")
     if shutil.which(cxx.split()[0]) is None:
         pytest.skip(f"no compiler: {cxx}")
     target = ROOT / "build" / "tests" / folder
     target.mkdir(parents=True, exist_ok=True)
     with open(target / "lock", "w") as lock:  # of pytest's processes one builds, the others wait
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _build(target, programs, wanted, cxx)
+        _build(target, programs, wanted, cxx, processor)
     return target
 
 
@@ -98,6 +104,7 @@ def _build(
     programs: dict[str, tuple[list[Unit], list[str]]],
     wanted: Sequence[str],
     cxx: str,
+    processor: str,
 ) -> None:
     text = project(target, programs)
     lists = target / "CMakeLists.txt"
@@ -108,6 +115,8 @@ def _build(
         "CMAKE_CXX_COMPILER": ";".join(cxx.split()),
         "CMAKE_PREFIX_PATH": torch.utils.cmake_prefix_path,
     }
+    if processor:
+        given |= {"CMAKE_SYSTEM_NAME": "Linux", "CMAKE_SYSTEM_PROCESSOR": processor}
     said = settings().configure(target, target / "cmake", given)
     command = [settings().cmake(), "--build", str(target / "cmake"), "-j", str(os.cpu_count() or 1)]
     command += ["--target", *map(_target, wanted or programs)]
