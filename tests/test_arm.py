@@ -11,15 +11,7 @@ from pathlib import Path
 import native
 import pytest
 import torch
-from test_sanitizers import (
-    CASES,
-    REALS,
-    STAGES,
-    check_case,
-    check_gradient,
-    check_stage,
-    execute,
-)
+from engine_problems import CASES, REALS, STAGES, check_case, check_gradient, check_stage, execute
 
 from scatcuda import Scattering2D
 
