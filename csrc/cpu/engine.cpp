@@ -75,7 +75,7 @@ int64_t forward(const Program& p, const Bank<T>& bank, int64_t B, const T* x, T*
 
 // The filters' gradients are sums over the signals. These are cut into groups, as many as the
 // program has room for, whatever the number of threads; the groups' sums are added in their order.
-// Threads share large signals where otherwise some would wait: working together costs a fifth.
+// Threads share large signals where there are fewer than these: working together costs a fifth.
 // `psi_entries` is 0 where the gradient of psi is not wanted.
 int64_t backward(const Program& p, const Bank<T>& bank, int64_t psi_entries, bool with_phi,
                  int64_t B, const T* x, const T* g, const Gradients<T>& gradients, void* workspace,
@@ -90,13 +90,12 @@ int64_t backward(const Program& p, const Bank<T>& bank, int64_t psi_entries, boo
   const int64_t room = sums_bytes / (max(entries, 1) * static_cast<int64_t>(sizeof(T)));
   const int64_t groups = filters ? max(1, min(B, min(room, most_groups))) : B;
   const bool large = filters && !p.gathered && points_of(p.padded) >= 64 * 64;
-  const int64_t pieces = large && with_phi ? 4 : 1,
-                rounds = ceil_div(groups, max(1, executor.threads));
+  const int64_t pieces = large && with_phi ? 4 : 1;
   const Pass pass = with_phi ? Pass::backward_with_phi : Pass::backward;
   Arena arena(workspace);
   const WalkBack<T> walk(p, bank, pass, arena);
-  const bool share = filters ? large && 5 * groups < 4 * executor.threads * rounds
-                             : share_signals(p, B, executor.threads);
+  const bool share =
+      filters ? large && 5 * groups < 4 * executor.threads : share_signals(p, B, executor.threads);
   const int64_t threads = share ? executor.threads : max(1, min(executor.threads, groups));
   const Crew crew(p, pass, share, threads, arena);
   T* sums = filters ? arena.take<T>(groups * entries) : nullptr;
