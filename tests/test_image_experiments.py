@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from argparse import Namespace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from scipy import ndimage
 
-from benchmarks.learning import images, layout, objects, page, plotted
+from benchmarks.learning import generated, images, layout, objects, page, plotted
 from scatcuda.cli import main as command
 from scatcuda.data import Dataset
 
@@ -54,6 +57,19 @@ def test_faces(folder):
     found = images.faces(x, y, J=2, splits=2)
     assert found["scattering, ridge"] > 0.9
     assert 0 <= found["scattering, equal error"] < 0.4
+
+
+def test_generated(monkeypatch, tmp_path):
+    x, y = torch.randint(0, 256, (60, 16, 16), dtype=torch.uint8), torch.arange(60) % 10
+    monkeypatch.setattr(generated, "some", lambda *given: (x[:40], y[:40], x[40:], y[40:]))
+    monkeypatch.setattr(generated, "arguments", lambda _: Namespace(output=tmp_path, data_dir=None))
+    for name, value in (("DIMS", 8), ("WIDTH", 4), ("EPOCHS", 1), ("J", 2)):
+        monkeypatch.setattr(generated, name, value)
+    generated.main()
+    assert (tmp_path / "generated-mnist.png").stat().st_size > 10_000
+    blank = (x[:40].float().mean(0) - x[40:].float()).abs().mean() / 255
+    text = json.loads((tmp_path / "generated.json").read_text())["text"]
+    assert f"mean |x - mean image|, test{float(blank):31.4f}" in text
 
 
 def test_equal_error_of_what_is_known_and_of_noise():

@@ -3,7 +3,7 @@
     python -m benchmarks.learning [NAME ...] [--data-dir DIR] [--results DIR] [--list]
 
 A name is that of a .toml file in this folder, of an experiment in `signals` or `images`,
-`separation`, `stability`, `linearity` or `killed`. Every result
+`separation`, `stability`, `linearity`, `generated` or `killed`. Every result
 is kept as JSON; README.md in this folder is written anew from all results that are there.
 """
 
@@ -35,7 +35,7 @@ from . import images, killed, page, signals
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "learning"
-PLOTTED = "separation", "stability", "linearity"
+PLOTTED = "separation", "stability", "linearity", "generated"
 
 
 def names() -> list[str]:
