@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 Integers = NDArray[np.int64]
 Reals = NDArray[np.float64]
 
-#: Squares of a unit in the last place that a power may be of nothing
-ROUNDING = 1e3
-
 
 class Step(Protocol):
     """``S [..., channels, n]`` to what it makes of it."""
@@ -187,7 +184,9 @@ class Moments:
 def inverse_roots(P: Any, arrays: Any) -> Any:
     """``1 / sqrt(P)`` of powers ``[..., powers, n]``, 0 where there is none, or no more than
     rounding leaves of the others."""
-    least = ROUNDING * np.finfo(P.dtype).eps ** 2
+    from ..program.covariance import NO_POWER
+
+    least = NO_POWER * np.finfo(P.dtype).eps ** 2
     there = P > least * P.max(-2, keepdims=True)
     return arrays.where(there, 1 / arrays.sqrt(arrays.where(there, P, 1)), 0).astype(P.dtype)
 

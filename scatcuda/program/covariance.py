@@ -28,6 +28,9 @@ from .steps import X
 from .table import Program
 
 COMPLEX = ("S3", "S4")
+#: Squares of a unit in the last place, of the largest power: rounding leaves as much where there is
+#: none
+NO_POWER = 1e3
 _LEAST = 8  # frequencies of each sign that every plane has
 
 

@@ -16,14 +16,13 @@ from ..arguments import ArgumentError, InputError, boolean, integer
 from ..banks.oriented import pack_fields, wavelets_of
 from ..ops.constants import constants
 from ..ops.reference import modulus
-from ..program.covariance import COMPLEX, CovariancePlan, Numbers
+from ..program.covariance import COMPLEX, NO_POWER, CovariancePlan, Numbers
 from ..program.fields import checked_covariance, sides_of
 from ..program.packing import cropped, filters_of, numpy_dtype, tensors
 from ..typing import Backend, BackendObject, Tier, Waves
 from .statistics import FieldStatistics
 
 _CALLER = "ScatteringCovariance"
-_ROUNDING = 1e3  # squares of a unit in the last place that a power may be of nothing
 
 
 class ScatteringCovariance(FieldStatistics):
@@ -488,7 +487,7 @@ def _pooled(mask: Tensor, grid: Sequence[int]) -> Tensor:
 def _inverse_root(P: Tensor) -> Tensor:
     """``1 / sqrt(P)`` of powers ``[..., J Q, L]``, 0 where a field has none, or no more than
     rounding leaves of the others."""
-    least = _ROUNDING * torch.finfo(P.dtype).eps ** 2
+    least = NO_POWER * torch.finfo(P.dtype).eps ** 2
     there = P > least * P.detach().amax((-2, -1), keepdim=True)
     return torch.where(there, torch.where(there, P, 1.0).rsqrt(), 0.0)
 
