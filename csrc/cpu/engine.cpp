@@ -75,8 +75,8 @@ int64_t forward(const Program& p, const Bank<T>& bank, int64_t B, const T* x, T*
 
 // The filters' gradients are sums over the signals. These are cut into groups, as many as the
 // program has room for, whatever the number of threads; the groups' sums are added in their order.
-// Threads share large signals where there are fewer than these: working together costs a fifth.
-// `psi_entries` is 0 where the gradient of psi is not wanted.
+// Where signals are fewer than four fifths of the threads all of these share each large one:
+// working together costs a fifth. `psi_entries` is 0 where the gradient of psi is not wanted.
 int64_t backward(const Program& p, const Bank<T>& bank, int64_t psi_entries, bool with_phi,
                  int64_t B, const T* x, const T* g, const Gradients<T>& gradients, void* workspace,
                  const Executor& executor) {

@@ -202,26 +202,23 @@ class WalkBack : private Walk<T> {
     const Plane<T> lowpassed{filters ? own[team.home()].lowpassed : nullptr, l.reduced_stride};
     if (filters) this->blank_margin(lowpassed, rows.count(), a.outputs.last * Q);
     const int64_t count = ceil_div(rows.count(), 2 * Slots);
-    const int64_t pieces = filters ? min(grad.pieces, count) : count;
-    const auto some = [&](int64_t first, int64_t last, T* to_phi, const Own& here) {
-      LowpassGradient<T, Slots> of_across(a.across, here.moduli, to_phi);
-      wavelet_rows_adjoint<T, Slots>(
-          rows, across, first, last, here, [&](int64_t r, T* const(&g)[Slots]) {
-            if (!filters) return;
-            T* target[Slots];
-            for (int i = 0; i < Slots; ++i) {
-              target[i] = lowpassed.p + min(r + i, rows.count() - 1) * lowpassed.stride;
-            }
-            of_across.take(Line<T>{here.line}, norm, g, rows.count() - r,
-                           norm ? here.norm : here.work, target);
-          });
-      if (filters) of_across.finish();
-    };
-    team.over(pieces, [&](int64_t first, int64_t last, int64_t t) {
-      if (!filters) return some(first, last, nullptr, own[t]);
-      for (int64_t k = first; k < last; ++k) {
-        some(share_of(k, pieces, count), share_of(k + 1, pieces, count), of_phi(a.across, grad, k),
-             own[t]);
+    const int64_t parts = min(filters ? grad.pieces : team.threads(), count);
+    team.over(parts, [&](int64_t first, int64_t last, int64_t t) {
+      for (int64_t part = first; part < last; ++part) {
+        T* const to_phi = filters ? of_phi(a.across, grad, part) : nullptr;
+        LowpassGradient<T, Slots> of_across(a.across, own[t].moduli, to_phi);
+        wavelet_rows_adjoint<T, Slots>(
+            rows, across, share_of(part, parts, count), share_of(part + 1, parts, count), own[t],
+            [&](int64_t r, T* const(&g)[Slots]) {
+              if (!filters) return;
+              T* target[Slots];
+              for (int i = 0; i < Slots; ++i) {
+                target[i] = lowpassed.p + min(r + i, rows.count() - 1) * lowpassed.stride;
+              }
+              of_across.take(Line<T>{own[t].line}, norm, g, rows.count() - r,
+                             norm ? own[t].norm : own[t].work, target);
+            });
+        if (filters) of_across.finish();
       }
     });
     if (filters) lowpass_filters(a, lowpassed, own[team.home()], grad);
