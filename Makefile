@@ -40,8 +40,12 @@ CPP := $(shell find csrc tests benchmarks -name '*.h' -o -name '*.hpp' -o -name 
 help:
 	@sed -n '3,23p' Makefile | cut -c3-
 
-demo: $(VENV)/.built-demo
+# A first look waits for no other processor's code, and for no GPU's where there is none. What the
+# tests have built has all.
+demo: $(firstword $(wildcard $(VENV)/.built-test) $(VENV)/.built-demo)
 	$(BIN)/python -m scatcuda.demo $(if $(DATA),--data $(DATA))
+$(VENV)/.built-demo: export SCATCUDA_ISA ?= native
+$(VENV)/.built-demo: export SCATCUDA_CUDA ?= $(if $(wildcard /dev/nvidia0),auto,0)
 
 # A process for each processor; a file's tests run in one of them, which compiles their programs.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder

@@ -7,6 +7,8 @@ it takes headers and the name of a library: PyTorch is found, not imported.
 Environment:
     SCATCUDA_CUDA    auto (default): compile csrc/cuda where there is an nvcc; 0: never; 1: or fail
     SCATCUDA_ARCHS   GPU architectures, default "75;80;86;90;100;120"; native: of the GPUs here
+    SCATCUDA_ISA     one instruction set alone, baseline, avx2 or avx512, or native: the best of this
+                     processor, in a third of the time; default: all, one is chosen when loaded
     SCATCUDA_JAX     auto (default): what scatcuda.jax needs, where jaxlib is; 0: never; 1: or fail
     SCATCUDA_WERROR  1: warnings are errors, and so are spilled registers (the test build)
     SCATCUDA_LABEL   behind the + of the wheel's version, as in cu130; default: none
@@ -244,6 +246,7 @@ def options() -> dict[str, str]:
         "SCATCUDA_WERROR": "ON" if os.environ.get("SCATCUDA_WERROR") == "1" else "OFF",
         "CMAKE_CXX_FLAGS": os.environ.get("CXXFLAGS", ""),
         "SCATCUDA_CUDA": "OFF",
+        "SCATCUDA_ISA": instructions(),
         "SCATCUDA_JAX": jax_headers(),
     }
     if cxx := os.environ.get("CXX"):
@@ -254,6 +257,14 @@ def options() -> dict[str, str]:
         given["CUDAToolkit_ROOT"] = str(home)
         given["CMAKE_CUDA_ARCHITECTURES"] = ";".join(with_ptx(architectures(home)))
     return given
+
+
+def instructions() -> str:
+    """The instruction set to compile for alone, "" for all."""
+    found = os.environ.get("SCATCUDA_ISA", "")
+    if found not in ("", "native", "baseline", "avx2", "avx512"):
+        raise SystemExit(f"SCATCUDA_ISA must be native, baseline, avx2 or avx512; got {found!r}")
+    return found
 
 
 def jax_headers() -> str:

@@ -4,7 +4,9 @@ import ctypes
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import native
@@ -71,6 +73,92 @@ def test_a_missing_cmake_has_a_sentence(monkeypatch):
     monkeypatch.setattr(setup.shutil, "which", lambda name, path=None: None)
     with pytest.raises(SystemExit, match=r"built by CMake 3\.21 or newer, and there is none here"):
         setup.cmake()
+
+
+# --- which instruction sets ---------------------------------------------------------------------
+
+
+def test_an_unknown_instruction_set_has_a_sentence(monkeypatch):
+    setup = native.settings()
+    for name in ("", "native", *native.instruction_sets()):
+        monkeypatch.setenv("SCATCUDA_ISA", name)
+        assert setup.instructions() == name
+    monkeypatch.setenv("SCATCUDA_ISA", "sse9")
+    expected = r"SCATCUDA_ISA must be native, baseline, avx2 or avx512; got 'sse9'"
+    with pytest.raises(SystemExit, match=expected):
+        setup.instructions()
+
+
+@pytest.mark.parametrize("isa", ["", "native", "baseline", "sse9"])
+def test_instruction_sets_that_are_compiled(isa, tmp_path):
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.21)\nproject(asked LANGUAGES CXX)\n"
+        f'include({ROOT}/cmake/recipe.cmake)\nmessage(STATUS "sets: ${{SCATCUDA_ISAS}}")\n'
+    )
+    command = [native.settings().cmake(), "-S", tmp_path, "-B", tmp_path / "made"]
+    command += ["-G", "Ninja", f"-DSCATCUDA_ISA={isa}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    every = native.instruction_sets()
+    if isa == "sse9":
+        told = f"SCATCUDA_ISA must be native or of {', '.join(every)}; got sse9"
+        assert told in " ".join(done.stderr.split())
+        return
+    found = re.search("sets: (.*)", done.stdout)[1]
+    if isa == "native":  # what the library finds best when it may choose
+        environment = {k: v for k, v in os.environ.items() if k != "SCATCUDA_CPU_ISA"}
+        command = [sys.executable, "-c", "import scatcuda; print(scatcuda.cpu_isa())"]
+        best = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        assert found == best.stdout.strip()
+    else:
+        assert found == (isa or ";".join(every))
+
+
+@pytest.mark.parametrize(
+    ("compiled", "has", "asked", "chosen"),
+    [
+        ("baseline avx2 avx512", "avx2 fma", "", "avx2"),
+        ("baseline avx2 avx512", "avx2", "", "baseline"),  # AVX2 without FMA
+        ("baseline avx2 avx512", "avx2 fma", "avx512", "baseline"),
+        ("baseline avx2 avx512", "avx2 fma avx512f", "baseline", "baseline"),
+        ("avx2", "avx2 fma", "baseline", "avx2"),
+        ("avx512", "avx2 fma avx512f avx512dq avx512vl avx512bw", "", "avx512"),
+        ("avx512", "avx2 fma avx512f avx512dq avx512vl", "", "none"),
+    ],
+)
+@pytest.mark.skipif(native.instruction_sets() == ["baseline"], reason="there is one to choose")
+def test_the_engine_fits_the_processor(compiled, has, asked, chosen):
+    """On processors that have these instructions; where no engine fits, nothing is called."""
+    csrc, every = ROOT / "csrc", native.instruction_sets()
+    includes = [f"-I{csrc}", f"-I{csrc / 'include'}"]
+    name = f"processor_{compiled}_{has}".replace(" ", "_")
+    told = "||".join(f'!__builtin_strcmp(x,"{word}")' for word in has.split())
+    flags = [*includes, f"-D__builtin_cpu_supports(x)=({told})"]
+    flags += [f"-USCATCUDA_HAS_{isa}" for isa in every if isa not in compiled.split()]
+    sources = [ROOT / "tests/native/processor.cpp", csrc / "core/program.cpp"]
+    sources += [csrc / "cuda/absent.cpp", *sorted((csrc / "api").glob("*.cpp"))]
+    units = [native.Unit(f"processor_{s.stem}", s, includes) for s in sources]
+    units.append(native.Unit(name, csrc / "cpu/dispatch.cpp", flags, "dispatched"))
+    absent = ROOT / "tests/native/engine_absent.cpp"
+    units += [
+        native.engine_unit(isa, real, absent, [], "processor")
+        for isa in every
+        for real in ("float", "double")
+    ]
+    program = native.build("processor", {name: (units, [])}, name) / name
+    done = subprocess.run(
+        [program], capture_output=True, text=True, check=False,
+        env=os.environ | {"SCATCUDA_CPU_ISA": asked},
+    )  # fmt: skip
+    isa, available, status, message = done.stdout.splitlines()[:4]
+    assert isa == chosen
+    if chosen == "none":
+        assert (available, status) == ("0", "SCATCUDA_BAD_ARGUMENT")
+        expected = "compiled for instructions that this processor does not have: build it here"
+        assert expected in message
+        assert expected in done.stderr
+        assert done.returncode == -signal.SIGABRT
+    else:
+        assert (available, status) == ("1", "SCATCUDA_BAD_PLAN")
 
 
 # --- where the CUDA toolkit is ------------------------------------------------------------------

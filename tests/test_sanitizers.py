@@ -80,8 +80,8 @@ def programs() -> Path:
         (thread, "thread", THREAD),
     ):
         link = [*flags, "-pthread"]
-        # the one instruction set under ThreadSanitizer is the one dispatch knows by itself
-        one = ["-USCATCUDA_X86_64"] if name == "thread" else []
+        # there is one instruction set under ThreadSanitizer
+        one = ["-USCATCUDA_HAS_avx2", "-USCATCUDA_HAS_avx512"] if name == "thread" else []
         units.append(native.Unit(f"{name}_dispatch", dispatch, flags + one, "dispatched"))
         units.append(native.Unit(f"{name}_program", program, flags))
         run_engine = native.Unit(f"{name}_driver", driver, flags + sources)

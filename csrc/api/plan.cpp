@@ -31,6 +31,7 @@ scatcuda_status read_program(const std::string& text, const scatcuda_tables& tab
 
 scatcuda_status make_plan(const std::string& text, const scatcuda_tables& tables,
                           scatcuda_plan** plan, scatcuda_message* message) {
+  if (!cpu::available()) return fail(message, SCATCUDA_BAD_ARGUMENT, "%s", cpu::unavailable);
   ProgramPointer program;
   Sizes sizes;
   scatcuda_status status = read_program(text, tables, &program, &sizes, message);

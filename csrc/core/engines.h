@@ -52,6 +52,12 @@ namespace cpu {
 // "avx512", "avx2" or "baseline": the best this processor has, or what SCATCUDA_CPU_ISA asks for.
 const char* isa();
 
+// Else nothing of this may be called: the library is compiled for other processors than this one.
+bool available();
+constexpr const char* unavailable =
+    "this library is compiled for instructions that this processor does not have: build it here, "
+    "or without SCATCUDA_ISA";
+
 // `laid_out`: the bank will have that. Else there is room for it, more than most boxes need.
 template <class T>
 int64_t workspace_bytes(const Program& program, int64_t B, int64_t threads, bool laid_out = false);

@@ -1,8 +1,11 @@
-// Picks the copy of the CPU engine for this processor, once, when first used.
+// Picks the copy of the CPU engine for this processor, once, when first used, among those that were
+// compiled: SCATCUDA_HAS_avx512 and so on say which.
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
 #include "engine.h"
+#include "processor.h"
 
 namespace scatcuda {
 namespace cpu {
@@ -14,20 +17,29 @@ struct Chosen {
   const Engine<double>* of_double;
 };
 
-Chosen choose() {
-#if defined(SCATCUDA_X86_64)
-  const char* wanted = std::getenv("SCATCUDA_CPU_ISA");
-  const auto may = [wanted](const char* isa, bool supported) {
-    return supported && (wanted == nullptr || *wanted == '\0' || std::strcmp(wanted, isa) == 0);
-  };
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                      __builtin_cpu_supports("avx512bw");
-  if (may("avx512", avx512)) return {"avx512", &engine_avx512_float, &engine_avx512_double};
-  if (may("avx2", avx2)) return {"avx2", &engine_avx2_float, &engine_avx2_double};
+// The best first
+constexpr Chosen compiled[] = {
+#if defined(SCATCUDA_HAS_avx512)
+    {"avx512", &engine_avx512_float, &engine_avx512_double},
 #endif
-  return {"baseline", &engine_baseline_float, &engine_baseline_double};
+#if defined(SCATCUDA_HAS_avx2)
+    {"avx2", &engine_avx2_float, &engine_avx2_double},
+#endif
+#if defined(SCATCUDA_HAS_baseline)
+    {"baseline", &engine_baseline_float, &engine_baseline_double},
+#endif
+};
+
+// The best one; what is wanted; where that cannot be had, the least
+Chosen choose() {
+  const char* wanted = std::getenv("SCATCUDA_CPU_ISA");
+  Chosen found{"none", nullptr, nullptr};
+  for (const Chosen& c : compiled) {
+    if (!processor_has(c.isa)) continue;
+    found = c;
+    if (wanted == nullptr || *wanted == '\0' || std::strcmp(wanted, c.isa) == 0) break;
+  }
+  return found;
 }
 
 const Chosen& chosen() {
@@ -37,6 +49,10 @@ const Chosen& chosen() {
 
 template <class T>
 const Engine<T>& engine() {
+  if (!available()) {  // Python and plans of the C interface have said so before
+    std::fprintf(stderr, "scatcuda: %s\n", unavailable);
+    std::abort();
+  }
   if constexpr (sizeof(T) == sizeof(float)) {
     return *chosen().of_float;
   } else {
@@ -47,6 +63,7 @@ const Engine<T>& engine() {
 }  // namespace
 
 const char* isa() { return chosen().isa; }
+bool available() { return chosen().of_float != nullptr; }
 
 template <class T>
 int64_t workspace_bytes(const Program& program, int64_t B, int64_t threads, bool laid_out) {

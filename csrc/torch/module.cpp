@@ -15,6 +15,7 @@
 #pragma weak PyArg_ParseTuple
 #pragma weak PyBool_FromLong
 #pragma weak PyErr_SetString
+#pragma weak PyExc_ImportError
 #pragma weak PyExc_RuntimeError
 #pragma weak PyLong_FromLong
 #pragma weak PyModule_Create2
@@ -123,4 +124,10 @@ PyModuleDef definition = {
 
 }  // namespace
 
-PyMODINIT_FUNC PyInit__C(void) { return PyModule_Create(&definition); }
+PyMODINIT_FUNC PyInit__C(void) {
+  if (!cpu::available()) {
+    PyErr_SetString(PyExc_ImportError, cpu::unavailable);
+    return nullptr;
+  }
+  return PyModule_Create(&definition);
+}

@@ -56,7 +56,7 @@ def write_corpus(folder: Path) -> None:
 
 def fuzzer() -> Path:
     """Compiles fuzz_plan.cpp and the engine for any processor."""
-    flags = [*FLAGS, "-USCATCUDA_X86_64"]  # the one instruction set that dispatch knows by itself
+    flags = [*FLAGS, "-USCATCUDA_HAS_avx2", "-USCATCUDA_HAS_avx512"]  # of one instruction set
     includes = [f"-I{native.ROOT / 'csrc/include'}"]
     units = [
         unit
