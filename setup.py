@@ -7,7 +7,7 @@ it takes headers and the name of a library: PyTorch is found, not imported.
 Environment:
     SCATCUDA_CUDA    auto (default): compile csrc/cuda where there is an nvcc; 0: never; 1: or fail
     SCATCUDA_ARCHS   GPU architectures, default "75;80;86;90;100;120"; native: of the GPUs here
-    SCATCUDA_ISA     one instruction set alone, baseline, avx2 or avx512, or native: this processor's
+    SCATCUDA_ISA     one instruction set alone, baseline, avx2 or avx512, or native, this machine's
                      best, in a third of the time; default: all, one is chosen when loaded
     SCATCUDA_JAX     auto (default): what scatcuda.jax needs, where jaxlib is; 0: never; 1: or fail
     SCATCUDA_WERROR  1: warnings are errors, and so are spilled registers (the test build)
