@@ -178,3 +178,20 @@ def test_the_examples(tmp_path):
 def test_what_is_wrong_is_said(arguments, told, brick, capsys):
     assert main([str(brick) if word == "MAP" else word for word in arguments]) == 1
     assert re.search(told, capsys.readouterr().err)
+
+
+def test_images_of_more_than_eight_bits_are_read_as_finely(tmp_path):
+    """A map of 16 bits whose levels all lie between two of 8 bits."""
+    levels = np.random.default_rng(0).integers(30000, 30100, (16, 16)).astype(np.uint16)
+    Image.fromarray(levels).save(tmp_path / "deep.png")
+    found = read_field(tmp_path / "deep.png")
+    assert np.abs(found.numpy() * 65535 - levels).max() < 0.05
+    floating = (levels / 65535).astype(np.float32)
+    Image.fromarray(floating).save(tmp_path / "deep.tiff")
+    assert np.abs(read_field(tmp_path / "deep.tiff").numpy() - floating).max() < 1e-7
+
+
+def test_fields_may_be_written_to(tmp_path, recwarn):
+    np.save(tmp_path / "x.npy", np.ones((16, 16), np.float32))
+    read_field(tmp_path / "x.npy").add_(1)
+    assert not recwarn.list

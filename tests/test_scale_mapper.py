@@ -102,6 +102,35 @@ def test_rows_as_people_have_them(images, expected, tmp_path):
     assert np.allclose(found, expected[:1], rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("kind", ["16 bits", "floating", "transparent", "turned", "palette"])
+def test_a_picture_is_read_as_its_file(kind):
+    """What Pillow hands out, as ``datasets`` does, gives the features of the bytes it came from."""
+    pil = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(5)
+    fine, exif, file = rng.integers(0, 65536, SHAPE, dtype=np.uint16), None, "png"
+    picture = pil.fromarray((fine >> 8).astype(np.uint8))
+    if kind == "16 bits":
+        picture = pil.fromarray(fine)
+    elif kind == "floating":
+        picture, file = pil.fromarray((fine / 65535).astype(np.float32)), "tiff"
+    elif kind == "transparent":
+        picture = pil.fromarray(rng.integers(0, 256, (*SHAPE, 4), dtype=np.uint8))
+    elif kind == "turned":
+        exif = pil.Exif()
+        exif[274] = 6
+    elif kind == "palette":
+        picture = pil.fromarray(rng.integers(0, 256, (*SHAPE, 3), dtype=np.uint8)).quantize(7)
+    raw = io.BytesIO()
+    picture.save(raw, file, **({"exif": exif} if exif else {}))
+    opened = pil.open(io.BytesIO(raw.getvalue()))
+    for channels in (None, 3):
+        found = mapper(channels=channels)({"image": [opened, raw.getvalue()]})["features"]
+        assert np.array_equal(found[0], found[1])
+        assert found[0].std() > 0
+    with pytest.raises(ValueError, match=r"row 0 of the batch: the image: 4 x 4 pixels, where all"):
+        mapper()({"image": [pil.new("L", (4, 4))]})
+
+
 def test_colours_come_first_or_last():
     x = np.random.default_rng(2).integers(0, 256, (3, 3, *SHAPE), dtype=np.uint8)
     found = mapper(channels=3)

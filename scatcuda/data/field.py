@@ -23,7 +23,7 @@ def read_field(path: str | os.PathLike[str]) -> Tensor:
 
     Args:
         path: a NumPy array (``.npy``) of numbers with one or two dimensions; a recording, mono; or
-            an image, whose grey levels become numbers from 0 to 1.
+            an image, whose grey levels, of as many bits as it has, become numbers from 0 to 1.
     Raises:
         DataError: the file is missing, damaged, holds no field or takes too much memory.
         ImportError: images need Pillow, recordings soundfile.
@@ -43,11 +43,9 @@ def read_field(path: str | os.PathLike[str]) -> Tensor:
             raise DataError(f"{name}: it must have samples, of {_MOST:g} seconds at most")
         found = pieces[0]
     else:
-        from .folders.decode import decoded, dimensions
+        from .folders.decode import grey_levels
 
-        raw = read_whole(name)
-        pixels = decoded(raw, name, dimensions(raw, name), 1.0, True)
-        found = torch.from_numpy(np.array(pixels)).float() / 255
+        found = torch.from_numpy(grey_levels(read_whole(name), name))
     if not bool(found.isfinite().all()):
         raise DataError(f"{name}: its numbers must be finite")
     return found
@@ -95,4 +93,4 @@ def _array(name: str) -> Tensor:
     if len(raw) != count * dtype.itemsize:
         raise DataError(f"{name}: truncated, it has {len(raw)} of {count * dtype.itemsize} bytes")
     array = np.frombuffer(raw, dtype).reshape(shape, order="F" if columns_first else "C")
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    return torch.from_numpy(np.array(array, dtype=np.float32, order="C"))  # a copy: may be written

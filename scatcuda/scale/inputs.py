@@ -2,7 +2,7 @@
 
     array, list, tensor, picture, bytes of a file, {"bytes", "path"}, path  ->  array [(C,) M, N]
 
-Bytes of a picture are decoded as :class:`scatcuda.data.Images` does, those of a ``.npy`` file are
+A picture is read as :class:`scatcuda.data.Images` reads its file; the bytes of a ``.npy`` file are
 an array. What an array of channels-last pixels is, its sides tell.
 """
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.folders.decode import decoded
+from ..data.folders.decode import decoded, pixels_of
 from ..data.folders.files import File
 from ..files.error import DataError
 
@@ -31,7 +31,7 @@ class Input:
         shape: ``(M, N)`` or ``(C, M, N)`` with ``rank`` 2; sides of signals with 1, of densities
             with 3.
         rank: axes without channels.
-        crop: of pictures in bytes the central square of so much of the shorter side is resampled;
+        crop: of pictures the central square of so much of the shorter side is resampled;
             None: they have the right size.
     Example:
         >>> Input((3, 8, 8), 2)(np.zeros((8, 8, 3), np.uint8)).shape
@@ -62,8 +62,7 @@ class Input:
         if isinstance(value, bytes | bytearray | memoryview):
             return self._checked(self._decoded(bytes(value), name))
         if hasattr(value, "getbands"):  # Pillow's
-            grey = len(self.shape) == self.rank or self.shape[0] == 1
-            value = value.convert("L" if grey else "RGB")
+            return self._checked(self._pixels(pixels_of, value, name))
         return self._checked(np.asarray(value))
 
     def _decoded(self, raw: bytes, name: str) -> NDArray[Any]:
@@ -71,6 +70,12 @@ class Input:
             return _array(raw, name)
         if self.rank != 2:
             raise DataError(f"{name}: not the bytes of a .npy file")
+        return self._pixels(decoded, raw, name)
+
+    def _pixels(self, read: Callable[..., NDArray[Any]], picture: Any, name: str) -> NDArray[Any]:
+        """Those of a picture, by what reads it: of the same pixels the same, file or not."""
+        if self.rank != 2:
+            raise TypeError(f"{name}: expected a signal; got a picture")
         M, N = self.shape[-2:]
         colours = self.shape[0] if len(self.shape) == 3 else 1
         if colours not in (1, 3):
@@ -78,7 +83,7 @@ class Input:
         if self.crop is not None and M != N:
             raise ValueError(f"crop is for square images; shape is {self.shape}")
         size: int | tuple[int, int] = (M, N) if self.crop is None else M
-        return decoded(raw, name, size, self.crop or 1.0, grey=colours == 1)
+        return read(picture, name, size, self.crop or 1.0, grey=colours == 1)
 
     def _checked(self, x: NDArray[Any]) -> NDArray[Any]:
         if x.dtype.kind not in "uif" or (

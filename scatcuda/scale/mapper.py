@@ -63,7 +63,7 @@ class ScatteringMapper:
         channels: of the images ``[C, M, N]``; None: they have none.
         pool, log, normalise, dtype, batch_size: as for ``ScatteringTransformer``; ``log`` adds
             1e-6 before it.
-        crop: of pictures in bytes of any size: of each the central square of `crop` times its
+        crop: of pictures of any size: of each the central square of `crop` times its
             shorter side, resampled; None: one of another size is a failure.
         on_error: what a row does that cannot be read, has another shape, or features beyond
             `dtype`: ``"stop"``, an error; ``"record"``, its features are NaN and the column `error`

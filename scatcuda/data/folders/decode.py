@@ -1,7 +1,9 @@
 """From the bytes of an image file to pixels: what every image goes through, whatever it is called.
 
-    decoded(raw, name, size, crop, grey) -> [3, M, N] or [M, N] uint8
-    dimensions(raw, name)                -> (M, N), of the header
+    decoded(raw, name, size, crop, grey)   -> [3, M, N] or [M, N] uint8
+    pixels_of(image, name, size, crop, grey)  the same of Pillow's image
+    grey_levels(raw, name)                 -> [M, N] float32, from 0 to 1, of all the file's bits
+    dimensions(raw, name)                  -> (M, N), of the header
 
 - The content tells the format, not the name: JPEG, PNG, BMP, PPM and PFM, WebP, TIFF, GIF,
   JPEG 2000, AVIF. None of them runs a program. Of several pictures in a file it is the first.
@@ -17,7 +19,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,30 +54,54 @@ def decoded(
 
     Raises: DataError: it is damaged, of a format that is not read, or takes too much memory.
     """
-    from PIL.Image import Transpose
-
     with _opened(raw, name) as image:
-        mode = "L" if grey else "RGB"
         if isinstance(size, int):
             side = int(size / crop) + 1
-            image.draft(mode, (side, side))  # JPEG: decodes no more than is needed
-        with room(name, image.width * image.height * _bytes_a_pixel(image)):
-            image.load()
-            orientation = _orientation(image)
-            found = _upright(image, orientation)
-            if isinstance(size, tuple) and found != size:
-                there, wanted = (f"{N} x {M}" for M, N in (found, size))
-                raise DataError(f"{name}: {there} pixels, where all images have {wanted}")
-            levels = _levels(image, mode)
-            if isinstance(size, int):
-                levels = _central_square(levels, size, crop)
-            if orientation > 1:
-                levels = levels.transpose(Transpose[_UPRIGHT[orientation]])
-            pixels = np.asarray(levels)
+            # JPEG: decodes no more than is needed
+            image.draft("L" if grey else "RGB", (side, side))
+        return pixels_of(image, name, size, crop, grey)
+
+
+def pixels_of(
+    image: Image.Image, name: str, size: int | tuple[int, int], crop: float, grey: bool
+) -> NDArray[np.uint8]:
+    """Those of Pillow's image, which may not be loaded yet; see `decoded`."""
+    pixels = _upright_levels(image, name, size, crop, grey)
     if pixels.dtype != np.uint8:
         pixels = np.rint(pixels).clip(0, 255).astype(np.uint8)
         pixels = pixels if grey else np.repeat(pixels[..., None], 3, 2)
     return pixels if grey else pixels.transpose(2, 0, 1)
+
+
+def grey_levels(raw: bytes, name: str) -> NDArray[np.float32]:
+    """Grey levels of an encoded image from 0, black, to 1, white, as fine as the file has them.
+
+    Raises: DataError, as `decoded`.
+    """
+    with _opened(raw, name) as image:
+        levels = _upright_levels(image, name, None, 1.0, True)
+    return np.asarray(levels, np.float32) / np.float32(255)
+
+
+def _upright_levels(
+    image: Image.Image, name: str, size: int | tuple[int, int] | None, crop: float, grey: bool
+) -> NDArray[Any]:
+    """From 0 to 255: uint8, of more than 8 bits float32, which has one grey level for colours."""
+    from PIL.Image import Transpose
+
+    with room(name, image.width * image.height * _bytes_a_pixel(image)):
+        image.load()
+        orientation = _orientation(image)
+        found = _upright(image, orientation)
+        if isinstance(size, tuple) and found != size:
+            there, wanted = (f"{N} x {M}" for M, N in (found, size))
+            raise DataError(f"{name}: {there} pixels, where all images have {wanted}")
+        levels = _levels(image, "L" if grey else "RGB")
+        if isinstance(size, int):
+            levels = _central_square(levels, size, crop)
+        if orientation > 1:
+            levels = levels.transpose(Transpose[_UPRIGHT[orientation]])
+        return np.asarray(levels)
 
 
 def dimensions(raw: bytes, name: str) -> tuple[int, int]:
