@@ -86,6 +86,8 @@ def _run(args: argparse.Namespace) -> None:
     _require("matplotlib", "matplotlib", "the figure")
     if not args.output.parent.is_dir():
         raise OSError(f"{args.output}: the figure cannot be saved, no such directory")
+    if args.output.is_dir():
+        raise OSError(f"{args.output}: the figure cannot be saved (a directory is there)")
     if args.threads:
         torch.set_num_threads(args.threads)
 

@@ -195,3 +195,38 @@ def test_fields_may_be_written_to(tmp_path, recwarn):
     np.save(tmp_path / "x.npy", np.ones((16, 16), np.float32))
     read_field(tmp_path / "x.npy").add_(1)
     assert not recwarn.list
+
+
+def test_a_checkpoint_of_another_target_is_not_gone_on_with(tmp_path):
+    one, other = (torch.from_numpy(noise(32, 32)).float().roll(i, 0) * (1 + i) + i for i in (0, 1))
+    how = {"statistics": ScatteringCovariance((32, 32), 2), "steps": 4}
+    first = synthesise(one, checkpoint=tmp_path / "a.ck", **how)
+    again = synthesise(one, resume=tmp_path / "a.ck", **(how | {"steps": 6}))
+    assert len(again.history) == 7 and again.history[:5] == first.history
+    with pytest.raises(ValueError, match=r"resume must be of the same losses, whose sum was"):
+        synthesise(other, resume=tmp_path / "a.ck", **how)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "synthesise {field} --J 2 --output {place}.npy",
+        "synthesise {field} --J 2 --output a.npy --checkpoint {place}",
+        "invert {field} --J 1 --output {place}.npy",
+        "statistics {field} --J 2 --output {place}.csv",
+        "generate digits --J 1 --output {place}.png",
+        "generate digits --J 1 --output a.png --save {place}",
+    ],
+)
+@pytest.mark.parametrize("place", ["absent/x", "folder"])
+def test_outputs_are_looked_at_before_the_work(
+    command, place, brick, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for suffix in ("", ".npy", ".csv", ".png"):
+        (tmp_path / f"folder{suffix}").mkdir()
+    monkeypatch.setattr("scatcuda.synthesis.descent.torch.optim", None)  # what would be the work
+    monkeypatch.setattr("scatcuda.learn.generative.GenerativeScattering.fit", None)
+    assert main(command.format(field=brick, place=place).split()) == 1
+    said = capsys.readouterr().err
+    assert ("absent: no such folder" if place == "absent/x" else "a folder, not a file") in said

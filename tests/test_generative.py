@@ -1,5 +1,6 @@
 """A generator that inverts whitened scattering."""
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -106,6 +107,25 @@ def test_picture_and_command(model, x, tmp_path, capsys):
     assert GenerativeScattering.load(kept).dims == 8
     assert main(["generate", "digits", *how, "--output", f"{tmp_path}/x.jpg"]) == 1
     assert "must end in .png" in capsys.readouterr().err
+
+
+def test_the_command_takes_images_by_chance_and_as_they_are(tmp_path, monkeypatch, capsys):
+    """Folders are sorted by class, and their images stay as large as they are."""
+    taken = []
+    monkeypatch.setattr(GenerativeScattering, "fit", lambda self, x, tell: taken.append(x))
+    for label in range(10):
+        (tmp_path / f"data/{label}").mkdir(parents=True)
+        for i in range(10):
+            level = np.full((16, 16), 20 * label + i, np.uint8)
+            Image.fromarray(level).save(tmp_path / f"data/{label}/{i}.png")
+    how = ["--test-fraction", "0.4", "--n", "30", "--J", "1", "--output", f"{tmp_path}/a.png"]
+    main(["generate", f"{tmp_path}/data", *how])
+    (x,) = taken
+    assert x.shape[0] == 30 and x.shape[-2:] == (16, 16)
+    assert len({int(level * 255) // 20 for level in x.flatten(1)[:, 0]}) > 6
+    np.savez(tmp_path / "x.npz", x=np.full((60, 8, 8), 200.0, np.float32), y=np.arange(60) % 2)
+    assert main(["generate", f"{tmp_path}/x.npz", *how]) == 1
+    assert "must be of numbers from 0 to 1" in capsys.readouterr().err
 
 
 def test_wrong_arguments(model, x):

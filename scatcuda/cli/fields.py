@@ -104,10 +104,14 @@ def generate(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("data", type=text, help="data set: see scatcuda data list, or a path")
     parser.add_argument("--data-dir", type=text, metavar="DIR", help="folder of data sets")
+    parser.add_argument("--image-size", type=integer(0, 1 << 14), default=0, metavar="N", help="side of images in files (default: theirs if all have one size, else 224)")  # fmt: skip # noqa: E501
+    parser.add_argument("--test-fraction", type=float, default=0.0, metavar="F", help="of data without a test set, what is set aside (default: %(default)s)")  # fmt: skip # noqa: E501
     parser.add_argument("--J", type=integer(1, limits.SCALES), default=3, help="scales (default: %(default)s)")  # fmt: skip # noqa: E501
     parser.add_argument("--L", type=integer(1, 64), default=8, help="angles (default: %(default)s)")
     parser.add_argument("--dims", type=integer(1), default=128, metavar="N", help="numbers of an embedding (default: %(default)s)")  # fmt: skip # noqa: E501
-    parser.add_argument("--n", type=integer(2), metavar="N", help="training images (default: all)")
+    parser.add_argument(
+        "--n", type=integer(2), metavar="N", help="training images, by chance (default: all)"
+    )
     parser.add_argument("--width", type=integer(1), default=64, help="channels of the generator (default: %(default)s)")  # fmt: skip # noqa: E501
     parser.add_argument("--epochs", type=integer(0), default=20, help="(default: %(default)s)")
     parser.add_argument("--seed", type=integer(0), default=0, help="(default: %(default)s)")
@@ -129,9 +133,13 @@ def _descent(parser: argparse.ArgumentParser) -> None:
 
 
 def _suffix(output: str | None, *allowed: str) -> str:
+    """That of an output, which is looked at before the work."""
+    from ..files import look_at
+
     found = Path(output).suffix.lower() if output else ""
     if output and found not in allowed:
         raise ValueError(f"the output's name must end in {' or '.join(allowed)}; got {output}")
+    look_at(output)
     return found
 
 
@@ -205,11 +213,12 @@ def _run_synthesise(
     import numpy as np
 
     from ..data.field import read_field
-    from ..files import replaced
+    from ..files import look_at, replaced
     from ..synthesis import synthesise
     from ..transforms.covariance import ScatteringCovariance
 
     suffix = _suffix(output, ".npy", ".png")
+    look_at(checkpoint)
     x = read_field(field)
     covariance = ScatteringCovariance(x.shape, J, L, filters=filters or "morlet", isotropic=isotropic)  # fmt: skip # noqa: E501
     made = synthesise(
@@ -306,27 +315,41 @@ def _run_invert(
 
 
 def _run_generate(
-    data: str, data_dir: str | None, J: int, L: int, dims: int, n: int | None, width: int,
-    epochs: int, seed: int, output: str, save: str | None,
+    data: str, data_dir: str | None, image_size: int, test_fraction: float, J: int, L: int,
+    dims: int, n: int | None, width: int, epochs: int, seed: int, output: str, save: str | None,
 ) -> Generated:  # fmt: skip
     import torch
     from torch import Tensor
 
-    from ..data import load
+    from ..files import look_at
+    from ..learn.experiments.experiment import dataset_of
+    from ..learn.experiments.options import Options
     from ..learn.generative import GenerativeScattering, draw_generated
 
     _suffix(output, ".png")
-    dataset = load(data, data_dir)
+    look_at(save)
+    options = Options(
+        data=data, data_dir=data_dir or "", image_size=image_size, test_fraction=test_fraction
+    )
+    dataset = dataset_of(options, seed)
+    chance = torch.Generator().manual_seed(seed)
 
-    def images(x: Any) -> Tensor:
-        found = torch.as_tensor(x)
+    def images(x: Any, most: int | None) -> Tensor:
+        """So many of them, drawn by chance: data sets may be sorted by class."""
+        chosen = torch.randperm(len(x), generator=chance)[:most]
+        found = torch.as_tensor(x[chosen])
         if found.ndim not in (3, 4):
             raise ValueError("generate: data must be images")
-        return found.float() / 255 if found.dtype == torch.uint8 else found.float().clamp(0, 1)
+        return found.float() / 255 if found.dtype == torch.uint8 else found.float()
 
-    train, test = images(dataset.train_x[slice(n)]), images(dataset.test_x[slice(512)])
+    train, test = images(dataset.train_x, n), images(dataset.test_x, 512)
     if len(test) < 16:
         raise ValueError(f"generate: data must have 16 test images; got {len(test)}")
+    if not bool((test >= 0).all() and (test <= 1).all()):
+        raise ValueError(
+            "generate: test images must be of numbers from 0 to 1, or uint8; got "
+            f"{test.min():g} to {test.max():g}"
+        )
 
     def tell(epoch: int, loss: float) -> None:
         say(f"epoch {epoch + 1:3d}   mean error {loss:.4f}")

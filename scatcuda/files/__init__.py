@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
+    "look_at",
     "make_folder",
     "open_tensors",
     "read_tensors",
@@ -39,6 +40,28 @@ __all__ = [
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp")  # of what name
 _TENSORS = 40  # bytes of objects from one of a safetensors header
 _ABANDONED = 600  # seconds after which nobody is writing to a temporary file any more
+
+
+def look_at(*outputs: str | os.PathLike[str] | None) -> None:
+    """See, before the work that fills them, that there can be files of these names.
+
+    Raises: OSError: a folder is missing, or nobody may write in it, or the name is a folder's.
+    Example:
+        >>> look_at("nowhere/result.npy")
+        Traceback (most recent call last):
+        FileNotFoundError: [Errno 2] no such folder: 'nowhere'
+    """
+    for output in outputs:
+        if output is None:
+            continue
+        path = Path(output)
+        if not path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "a folder, not a file", str(path))
+        if not path.exists() or path.is_file():  # else a pipe or a device, which is written to
+            if not os.access(path.parent, os.W_OK):
+                raise PermissionError(errno.EACCES, "nobody may write in it", str(path.parent))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import ArgumentError, integer
+from ..files import look_at
 from ..terminal import Bar, wanted
 from ..typing import Optimiser
 
@@ -179,7 +180,8 @@ def descend(
             True the descent ends.
         progress: a bar on stderr; needs tqdm.
         checkpoint: a file that is written every ``every`` iterations and at the end.
-        resume: a descent, or the file of one, that goes on: as if it had not been interrupted.
+        resume: a descent, or the file of one, that goes on: as if it had not been interrupted. It
+            has to be of the same losses.
     Raises:
         ValueError, TypeError: an argument is none of these.
         FloatingPointError: the loss of the start is not finite.
@@ -200,6 +202,7 @@ def descend(
         raise ArgumentError(f"{caller}: lr must be positive and finite; got {lr!r}")
     steps = integer(caller, "steps", steps, 0)
     every = integer(caller, "every", every, 1)
+    look_at(checkpoint)
     if memory is None:  # each takes two of ``start``
         memory = max(1, min(300, _REMEMBERED // max(1, 2 * start.nbytes)))
     memory = integer(caller, "memory", memory, 1, 1000)
@@ -238,7 +241,9 @@ def descend(
                 groups = method.state_dict()["param_groups"]
                 method.load_state_dict({"state": {0: _on(state, x)}, "param_groups": groups})
         terms()
-        if not history:
+        if history:
+            terms.check(caller, history[-1]["loss"], history[0]["loss"])
+        else:
             history.append(terms.entry(0))
         if not math.isfinite(history[-1]["loss"]):
             raise FloatingPointError(f"{caller}: the loss of the start is {history[-1]['loss']}")
@@ -293,6 +298,19 @@ class _Terms:
             self.known = [here, *self.known[:2]]
         self.x.grad, self.values = here[1].clone(), here[2]
         return sum(self.values)
+
+    def check(self, caller: str, loss: float, first: float) -> None:
+        """That what is resumed had this loss here; of random losses nothing is known."""
+        with torch.no_grad():
+            again = sum(float(part(self.unit * self.x)) for part in self.losses)
+        found = sum(self.values)
+        if math.isclose(again, found, rel_tol=1e-4) and not math.isclose(
+            found, loss, rel_tol=0.05, abs_tol=1e-5 * abs(first)
+        ):
+            raise ArgumentError(
+                f"{caller}: resume must be of the same losses, whose sum was {loss:g} where it "
+                f"ended; that of these losses is {found:g} there"
+            )
 
     def entry(self, i: int) -> Entry:
         found: Entry = {"iteration": i, "loss": sum(self.values)}
