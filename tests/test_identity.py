@@ -11,6 +11,7 @@ pytest.importorskip("safetensors")
 pytest.importorskip("sklearn")
 
 from data_files import write_folders
+from PIL import Image
 
 from scatcuda.cli import main
 from scatcuda.data import Images
@@ -270,3 +271,33 @@ def test_classes_are_matched_by_name(model, tmp_path, monkeypatch, capsys):
         out, err = capsys.readouterr()
         assert not out and f"8 of {32 if data == 'more' else 24} test images of {data}" in err
         assert words in err
+
+
+def test_what_was_set_aside_is_what_is_tested(tmp_path, monkeypatch):
+    """Wherever the folder is now; and where other files have come, nobody knows what it was."""
+    from scatcuda.learn import Options, evaluate_run, run_experiment
+
+    rng = np.random.default_rng(0)
+    for i in range(40):  # noise, of which nothing but the images themselves can be learned
+        path = tmp_path / f"here/pictures/{i % 2}/{i:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (16, 16), dtype=np.uint8)).save(path)
+    monkeypatch.chdir(tmp_path / "here")
+    options = Options(data="pictures", test_fraction=0.5, J=2)
+    (cell,) = run_experiment(options, tmp_path / "run")
+    assert cell.accuracy < 0.8
+    monkeypatch.chdir(tmp_path)
+    for data in ("here/pictures", str(tmp_path / "here/pictures")):
+        found = evaluate_run(tmp_path / "run", data=data)
+        assert len(found.truth) == 20 and found.accuracy == cell.accuracy
+    monkeypatch.chdir(tmp_path / "here")
+    shutil.copy("pictures/0/00.png", "pictures/0/000.png")
+    with pytest.raises(ValueError, match=r"n-?all-seed0 was trained on other images of pictures: "):
+        evaluate_run(tmp_path / "run")
+    with pytest.raises(ValueError, match="cannot be told any more"):
+        evaluate_run(tmp_path / "run", data=str(tmp_path / "here/pictures"))
+    other = tmp_path / "other"
+    for i in range(6):
+        (other / f"{i % 2}").mkdir(parents=True, exist_ok=True)
+        shutil.copy(f"pictures/{i % 2}/{i:02}.png", other / f"{i % 2}")
+    assert len(evaluate_run(tmp_path / "run", data=str(other)).truth) == 6

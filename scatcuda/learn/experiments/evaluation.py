@@ -17,8 +17,8 @@ from ...data import DataError, Dataset
 from ...data.folders.parts import passed_text
 from ...terminal import printable
 from ...typing import OnError
-from .experiment import CONFIG, answers, cell_folder, classes_of, dataset_of
-from .identity import compared
+from .experiment import CONFIG, answers, cell_folder, classes_of, dataset_of, noted
+from .identity import compared, difference, identity
 from .options import Options, checked_n, checked_seed, read_config
 
 __all__ = ["Evaluation", "about_files", "evaluate_run"]
@@ -127,12 +127,14 @@ def evaluate_run(
         run: the folder.
         n, seed: which of its models; None: the last n, the first seed.
         data, data_dir: another data set of the same shape, another place. Its classes are matched
-            by name; it may have fewer. Of one without a test set all images are tested.
+            by name; it may have fewer. Of one without a test set all images are tested; of the
+            run's own data, wherever they are now, those that it has set aside.
         device, on_error: others than the run's.
         transform: that of the run, where it is ``package.module:function``: a folder does not have
             code imported.
     Raises: ValueError, DataError: there is no such run or model, or the data do not fit it: test
-        images are of a class that the model does not know.
+        images are of a class that the model does not know, or of what was set aside nobody knows
+        any more which they are.
     Example:
         >>> import tempfile
         >>> from scatcuda.learn import Options, run_experiment
@@ -150,8 +152,6 @@ def evaluate_run(
     kept = read_config(folder / CONFIG, transform)
     if transform is not None and transform != kept.get("transform", "scattering2d"):
         raise ValueError(f"{folder}: trained with transform = {kept.get('transform')!r}")
-    if data is not None and data != kept.get("data"):
-        kept["test_fraction"] = 0.0  # the share was the other's
     options = Options(**{**kept, **{k: v for k, v in changed.items() if v is not None}})
     n = options.n[-1] if n is None else n
     seed = options.seeds[0] if seed is None else seed
@@ -161,7 +161,7 @@ def evaluate_run(
         raise ValueError(
             f"{folder}: no model for n = {n}, seed {seed}; there are {', '.join(here)}"
         )
-    dataset = dataset_of(options, seed)
+    dataset = _outside(options, kept.get("data"), seed, noted(inside), inside)
     if not dataset.classes:
         raise DataError(f"{dataset.name}: images without labels, which cannot be tested")
     if not len(dataset.test_y):
@@ -172,6 +172,28 @@ def evaluate_run(
     missing = [name for name in classes if name not in dataset.classes]
     new = [name for name in dataset.classes if name not in classes]
     return Evaluation(classes, truth, predicted, missing, new, dataset.skipped, dataset.passed)
+
+
+def _outside(
+    options: Options, data: str | None, seed: int, before: Any, inside: Path
+) -> Dataset[Any]:
+    """The data to test on. Where a run has set a share of its images aside, that share comes out
+    the same only from the same images: of others it would hold some that were learned from."""
+    if not options.test_fraction:
+        return dataset_of(options, seed)
+    found = dataset_of(options, seed)
+    parts = ("classes", "train")
+    if isinstance(before, Mapping):
+        before = {name: before[name] for name in parts if name in before}
+    changed = difference(before, {k: v for k, v in identity(found).items() if k in parts})
+    if not changed:
+        return found
+    if os.path.realpath(options.data) != os.path.realpath(data or ""):
+        return dataset_of(dataclasses.replace(options, test_fraction=0.0), seed)  # another data set
+    raise ValueError(
+        f"{inside} was trained on other images of {options.data}: {changed}. Which of them were "
+        "set aside for testing cannot be told any more"
+    )
 
 
 def about_files(skipped: Sequence[tuple[str, str]], passed: Mapping[str, int]) -> list[str]:

@@ -59,6 +59,7 @@ __all__ = [
     "classes_of",
     "dataset_of",
     "network_of",
+    "noted",
     "run_experiment",
     "summary",
     "transformer_of",
@@ -215,7 +216,7 @@ def _check_data(folder: Path, source: _Source) -> None:
     for inside, seed in _cells(folder):
         if source.seed not in (None, seed) or not any((inside / name).exists() for name in _KEPT):
             continue
-        changed = difference(_noted(inside), source.identity)
+        changed = difference(noted(inside), source.identity)
         if changed:
             raise ValueError(
                 f"{inside} holds a result on other data: {changed}; it is kept: take another "
@@ -223,7 +224,7 @@ def _check_data(folder: Path, source: _Source) -> None:
             )
 
 
-def _noted(inside: Path) -> Any:
+def noted(inside: Path) -> Any:
     """What a cell notes of its data; None if nothing."""
     path = inside / DATA
     if not path.exists():
@@ -241,8 +242,8 @@ def classes_of(inside: Path) -> list[str]:
 
     Raises: DataError: it does not say.
     """
-    noted = _noted(inside)
-    classes = noted.get("classes") if isinstance(noted, dict) else None
+    found = noted(inside)
+    classes = found.get("classes") if isinstance(found, dict) else None
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise DataError(
             f"{inside / DATA}: it does not name the classes; train again with resume = never"
