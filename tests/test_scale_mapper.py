@@ -2,6 +2,7 @@
 
 import functools
 import io
+import json
 import pickle
 
 import numpy as np
@@ -31,6 +32,22 @@ def images() -> np.ndarray:
 @pytest.fixture(scope="module")
 def expected(images) -> np.ndarray:
     return ScatteringTransformer(2, pool="mean").fit_transform(images)
+
+
+def made_here() -> Scattering2D:
+    return Scattering2D(2, SHAPE)
+
+
+def test_a_function_is_told_by_its_name():
+    """In another process, too, whatever its address there: so that shards can be gone on with."""
+    for function, told in (
+        (made_here, "test_scale_mapper:made_here"),
+        (functools.partial(made_here), "functools.partial(<function made_here>)"),
+    ):
+        described = ScatteringMapper(function).describe()
+        noted = json.loads(described["arguments"])["scattering"]["transform"]
+        assert noted == told
+        assert " at 0x" not in "".join(described.values())
 
 
 def test_columns_are_those_of_the_transformer_to_the_bit(images, expected):

@@ -361,6 +361,41 @@ def test_another_run_is_not_resumed(images, tmp_path):
         load_weights(linear(), tmp_path)
 
 
+class Fixed(nn.Module):
+    """What is neither learned nor in its state makes another model, too."""
+
+    def __init__(self, what: str = "", factor: float = 1.0) -> None:
+        super().__init__()
+        self.last = nn.Linear(64, 10)
+        self.between = nn.Tanh() if what == "tanh" else nn.ReLU()
+        self.of_memory = torch.full((64,), factor)
+        self.register_buffer("hidden", torch.tensor(2.0 if what == "buffer" else 1.0), False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.between(x.flatten(1) * self.of_memory * self.hidden))
+
+
+def test_another_fixed_part_is_another_run(images, tmp_path):
+    x, y = images
+    data = x[:64, ..., :8, :8].float(), y[:64]
+    how = {"epochs": 1, "min_steps": 0, "run_dir": tmp_path, "augment": "none"}
+    rows = fit(Fixed(), data, **how)
+    assert fit(Fixed(), data, **how) == rows
+    for other in (Fixed("tanh"), Fixed("buffer"), Fixed(factor=2.0)):
+        with pytest.raises(ValueError, match="holds a run with model"):
+            fit(other, data, **how)
+    wavelets = {
+        name: Hybrid(
+            Scattering2D(1, (8, 8), filters=name), nn.Sequential(nn.Flatten(), nn.Linear(144, 10))
+        )
+        for name in ("morlet", "tight")
+    }
+    how["run_dir"] = tmp_path / "hybrid"
+    fit(wavelets["morlet"], data, **how)
+    with pytest.raises(ValueError, match="holds a run with model"):
+        fit(wavelets["tight"], data, **how)
+
+
 def test_every_pixel_and_label_tells_a_run_from_another(images, tmp_path):
     x, y = images[0][:200], images[1][:200]
     val = images[0][200:230], images[1][200:230]

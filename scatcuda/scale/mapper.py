@@ -24,7 +24,7 @@ from torch import nn
 
 from ..arguments import boolean, integer
 from ..files.error import DataError
-from ..learn.extraction.description import of_transformer
+from ..learn.extraction.description import of_transformer, stable_repr
 from ..learn.extraction.transformer import ScatteringTransformer
 from ..typing import FeatureType, Pooling
 from .inputs import Input
@@ -212,7 +212,9 @@ class ScatteringMapper:
         as `read_features` understands them."""
         how = None
         if not isinstance(self.transform, ScatteringTransformer):
-            name = self.transform if isinstance(self.transform, str) else repr(self.transform)
+            name = (
+                self.transform if isinstance(self.transform, str) else stable_repr(self.transform)
+            )
             how = {"transform": name, **(self.arguments or {})}
         return of_transformer(self.transformer(), how)
 

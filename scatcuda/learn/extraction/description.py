@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from ...files.reading import parsed_json
 from ...version import __version__
 from .transformer import ScatteringTransformer
 
-__all__ = ["described", "of_transformer"]
+__all__ = ["described", "of_transformer", "stable_repr"]
 
 _TEXTS = ("transform", "version")
 _JSON = ("arguments", "meta", "classes")
@@ -88,4 +90,17 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
-    return repr(value)
+    return stable_repr(value)
+
+
+def stable_repr(value: Any) -> str:
+    """``repr()``, the same in every process: a function by its module and name, and without
+    addresses.
+
+    Example:
+        >>> stable_repr(stable_repr)
+        'scatcuda.learn.extraction.description:stable_repr'
+    """
+    if isinstance(value, FunctionType | type):
+        return f"{value.__module__}:{value.__qualname__}"
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))

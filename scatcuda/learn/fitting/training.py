@@ -28,7 +28,8 @@ from ...arguments import seconds
 from ...data import DataError, Pairs
 from ...files import make_folder
 from ...typing import Resume
-from ..experiments.identity import described, difference
+from ..experiments.identity import content, described, difference
+from ..extraction.description import stable_repr
 from ..extraction.shard import Images, Shard, free_memory
 from ..networks.models import Hybrid
 from .augment import Augment
@@ -456,5 +457,15 @@ def _cached(
 
 
 def _signature(model: nn.Module) -> str:
-    shapes = [(name, list(value.shape)) for name, value in model.state_dict().items()]
-    return hashlib.sha256(repr(shapes).encode()).hexdigest()[:16]
+    """Of what training does not change, and a checkpoint does not hold: how the model is built, and
+    tensors that are not in its state, as wavelets that are fixed."""
+    kept = {name: list(value.shape) for name, value in model.state_dict().items()}
+    words = hashlib.sha256(repr([*kept.items(), stable_repr(model)]).encode())
+    for place, module in model.named_modules():
+        own = [(name, value) for name, value in vars(module).items() if isinstance(value, Tensor)]
+        for name, value in [*own, *module.named_buffers(recurse=False)]:
+            whole = f"{place}.{name}" if place else name
+            if whole not in kept:
+                words.update(f"{whole} {list(value.shape)} {value.dtype}".encode())
+                words.update(content(value.detach().reshape(1, -1)).encode())
+    return words.hexdigest()[:16]
