@@ -170,6 +170,14 @@ def test_webdataset_with_names_and_both_files(tmp_path):
     assert data.passed == {".txt": 1, ".json": 1}
 
 
+def test_all_images_of_a_sample_have_its_class(tmp_path):
+    members = {"1.png": png(1), "1.seg.png": png(2), "1.cls": b"cat", "2.png": png(3),
+               "2.seg.png": png(4), "2.cls": b"dog"}  # fmt: skip
+    data = folder_dataset(tar(tmp_path / "x.tar", members))
+    assert data.classes == ("cat", "dog") and sorted(data.train_y.tolist()) == [0, 0, 1, 1]
+    assert levels(data.train_x)[0] == 1 and data.train_y[0] == 0
+
+
 def test_captions_are_no_classes(tmp_path):
     members = {"1.png": png(1), "1.json": b'{"caption": "a"}', "2.png": png(2), "2.json": b"[]"}
     assert folder_dataset(tar(tmp_path / "x.tar", members)).classes == ()

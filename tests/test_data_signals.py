@@ -22,6 +22,7 @@ from scatcuda.data import (
     csv_dataset,
     load,
     npz_dataset,
+    read_field,
     set_file_budget,
     ucr_dataset,
     verify,
@@ -413,3 +414,24 @@ def test_signals_of_several_channels():
     for wrong, kind in ((np.zeros((2, 3, 4)), TypeError), (torch.zeros(2, 3), ValueError)):
         with pytest.raises(kind, match="Signals: values must be"):
             Signals(wrong)
+
+
+def test_a_cut_recording_is_an_error(tmp_path):
+    """Wherever it is read; what a pipe wrote does not know its length, and is whole."""
+    soundfile.write(tmp_path / "whole.wav", np.sin(np.arange(8000) / 9), 8000)
+    whole = (tmp_path / "whole.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    for read in (
+        lambda path: Recordings([path])[:],
+        lambda path: [*blocks(path)],
+        read_field,
+    ):
+        with pytest.raises(DataError, match=r"cut.wav: truncated, 7978 bytes of samples of 16000"):
+            read(tmp_path / "cut.wav")
+    place = whole.index(b"data") + 4
+    for size in (b"\xff\xff\xff\xff", b"\x00\xf0\xff\x7f"):
+        (tmp_path / "pipe.wav").write_bytes(whole[:place] + size + whole[place + 4 :])
+        assert len(read_field(tmp_path / "pipe.wav")) == 8000
+    soundfile.write(tmp_path / "nan.wav", np.full(800, np.nan), 8000, "FLOAT")
+    with pytest.raises(DataError, match="infinite or not numbers"):
+        [*blocks(tmp_path / "nan.wav")]

@@ -256,13 +256,15 @@ def _label(tree: Tree, sidecars: dict[str, Source]) -> None:
     """Read the classes of images from the files beside them; files beside no image are counted."""
     if not sidecars:
         return
-    keys = {_key(path): path for path in tree.images}
+    samples: dict[str, list[str]] = {}  # which may have several images
+    for path in tree.images:
+        samples.setdefault(_key(path), []).append(path)
     for path, source in sorted(sidecars.items(), reverse=True):  # .json, and .cls over it
-        image = keys.get(_key(path))
-        label = _label_in(path, source) if image else None
-        if image and label is not None:
-            tree.labels[image] = label
-        elif not image:
+        images = samples.get(_key(path), [])
+        label = _label_in(path, source) if images else None
+        if label is not None:
+            tree.labels.update(dict.fromkeys(images, label))
+        elif not images:
             tree.passed[posixpath.splitext(path)[1]] += 1
 
 

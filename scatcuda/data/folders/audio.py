@@ -12,6 +12,7 @@ import io
 import math
 import os
 import re
+import struct
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -173,7 +174,30 @@ def _facts(source: Source, content: bytes | None = None) -> tuple[int, int, int]
         raise DataError(f"{source.name}: no audio file that is read ({_said(error)})") from None
     if found.frames < 1 or not 0 < found.samplerate <= _RATES or found.channels < 1:
         raise DataError(f"{source.name}: it has no samples")
+    if content is not None:
+        _whole(io.BytesIO(content), source.name)
     return found.frames, found.samplerate, found.channels
+
+
+def _whole(stream: Any, name: str) -> None:
+    """See that a WAV file has the samples that its header says it has: where there are fewer,
+    libsndfile says nothing. Those of what did not know its end, a pipe, say the most there may be.
+
+    Raises: DataError: it was cut.
+    """
+    start = stream.tell()
+    head = stream.read(12)
+    there = stream.seek(0, os.SEEK_END)
+    place = start + 12
+    while head[:4] == b"RIFF" and head[8:] == b"WAVE" and place + 8 <= there:
+        stream.seek(place)
+        kind, size = struct.unpack("<4sI", stream.read(8))
+        if kind == b"data" and place + 8 + size > there and size < 0x7FFFF000:
+            raise DataError(f"{name}: truncated, {there - place - 8} bytes of samples of {size}")
+        if kind == b"data":
+            break
+        place += 8 + size + size % 2
+    stream.seek(start)
 
 
 def _said(error: Exception) -> str:
@@ -369,11 +393,19 @@ def blocks(
 
 def _blocks(soundfile: Any, name: str, seconds: float, mono: bool) -> Iterator[Tensor]:
     try:
-        with opened(name, unpack=False) as stream, soundfile.SoundFile(stream) as file:
-            size = max(1, min(round(seconds * file.samplerate), file.frames))
-            ask(name, 8 * size * file.channels)
-            while len(piece := file.read(size, dtype="float32", always_2d=True)):
-                x = torch.from_numpy(piece.mean(1) if mono else np.ascontiguousarray(piece.T))
-                yield x
+        with opened(name, unpack=False) as stream:
+            _whole(stream, name)
+            yield from _pieces(soundfile, stream, name, seconds, mono)
     except soundfile.SoundFileError as error:
         raise DataError(f"{name}: no audio file that is read ({_said(error)})") from None
+
+
+def _pieces(soundfile: Any, stream: Any, name: str, seconds: float, mono: bool) -> Iterator[Tensor]:
+    with soundfile.SoundFile(stream) as file:
+        size = max(1, min(round(seconds * file.samplerate), file.frames))
+        ask(name, 8 * size * file.channels)
+        while len(piece := file.read(size, dtype="float32", always_2d=True)):
+            if not np.isfinite(piece).all():
+                raise DataError(f"{name}: it has samples that are infinite or not numbers")
+            x = torch.from_numpy(piece.mean(1) if mono else np.ascontiguousarray(piece.T))
+            yield x
