@@ -181,15 +181,21 @@ def _outside(
     the same only from the same images: of others it would hold some that were learned from."""
     if not options.test_fraction:
         return dataset_of(options, seed)
-    found = dataset_of(options, seed)
+    same = os.path.realpath(options.data) == os.path.realpath(data or "")
+    try:
+        found = dataset_of(options, seed)
+    except DataError:  # another data set may be one of which nothing can be set aside
+        if same:
+            raise
+        return dataset_of(dataclasses.replace(options, test_fraction=0.0), seed)
     parts = ("classes", "train")
     if isinstance(before, Mapping):
         before = {name: before[name] for name in parts if name in before}
     changed = difference(before, {k: v for k, v in identity(found).items() if k in parts})
     if not changed:
         return found
-    if os.path.realpath(options.data) != os.path.realpath(data or ""):
-        return dataset_of(dataclasses.replace(options, test_fraction=0.0), seed)  # another data set
+    if not same:
+        return dataset_of(dataclasses.replace(options, test_fraction=0.0), seed)
     raise ValueError(
         f"{inside} was trained on other images of {options.data}: {changed}. Which of them were "
         "set aside for testing cannot be told any more"
