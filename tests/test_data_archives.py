@@ -199,6 +199,14 @@ def test_damaged_classes(name, raw, problem, tmp_path):
         folder_dataset(tar(tmp_path / "x.tar", members | {name: raw}))
 
 
+def test_two_archives_of_one_name(tmp_path):
+    (tmp_path / "both").mkdir()
+    for suffix in (".tar", ".zip"):
+        packed(tmp_path / f"both/a{suffix}", {"x/0.png": png(1), "y/1.png": png(2)})
+    with pytest.raises(DataError, match=r"a.tar and a.zip are directories of one name, .*rename"):
+        folder_dataset(tmp_path / "both", size=16)
+
+
 # --- hostile archives -------------------------------------------------------------------------
 
 

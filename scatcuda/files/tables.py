@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pyarrow
     import pyarrow.parquet
 
-__all__ = ["Columns", "open_columns", "open_parquet", "record_batch", "write_batches"]
+__all__ = ["Columns", "open_columns", "open_parquet", "record_batch", "spelt", "write_batches"]
 
 _THRIFT = 1 << 24  # bytes of a text, elements of a list in a footer
 _STEP = 1 << 24  # bytes of a matrix that are read at a time
@@ -78,7 +78,7 @@ def record_batch(
     columns: Mapping[str, Any], metadata: Mapping[str, str] | None = None
 ) -> pyarrow.RecordBatch:
     """Columns side by side: matrices ``[rows, d]`` become fixed-size lists; arrays ``[rows]`` and
-    sequences of texts, of which None is nothing, are as they are.
+    sequences of texts (`spelt`), of which None is nothing, are as they are.
 
     Example:
         >>> batch = record_batch({"x": np.zeros((3, 2), np.float16), "name": ["a", None, "c"]})
@@ -87,9 +87,10 @@ def record_batch(
     """
     pa = arrow()
     arrays = {name: _column(pa, values) for name, values in columns.items()}
+    noted = metadata or {}
     schema = pa.schema(
         [pa.field(name, array.type) for name, array in arrays.items()],
-        metadata={name.encode(): text.encode() for name, text in (metadata or {}).items()},
+        metadata=dict(zip(*(spelt(some) for some in (noted.keys(), noted.values())), strict=True)),
     )
     return pa.RecordBatch.from_arrays(list(arrays.values()), schema=schema)
 
@@ -98,7 +99,7 @@ def _column(pa: Any, values: Any) -> Any:
     if isinstance(values, Tensor):
         values = values.detach().cpu().contiguous().numpy()
     if not isinstance(values, np.ndarray):
-        return pa.array(values, pa.string()) if _are_texts(values) else pa.array(values)
+        return pa.array(*(spelt(values), pa.string()) if _are_texts(values) else (values,))
     if values.ndim < 2:
         return pa.array(values)
     inner = pa.field("element", pa.from_numpy_dtype(values.dtype), nullable=False)
@@ -106,6 +107,20 @@ def _column(pa: Any, values: Any) -> Any:
         pa.array(np.ascontiguousarray(values).reshape(-1)),
         type=pa.list_(inner, math.prod(values.shape[1:])),
     )
+
+
+def spelt(texts: Iterable[str | None]) -> list[str | None]:
+    r"""Texts as a file has them: in UTF-8, and what that cannot spell, as in names of files that
+    are none, as an escape.
+
+    Example:
+        >>> spelt(["cat", "caf\udce9", None])
+        ['cat', 'caf\\udce9', None]
+    """
+    return [
+        text if text is None else text.encode("utf-8", "backslashreplace").decode()
+        for text in texts
+    ]
 
 
 def _are_texts(values: Sequence[Any]) -> bool:

@@ -21,6 +21,7 @@ from typing import get_args
 
 from ...arguments import integer
 from ...files.error import DataError
+from ...terminal import printable
 from ...typing import OnError
 from ..dataset import Dataset
 from ..labels import Share
@@ -160,9 +161,15 @@ def _tree(folder: Path) -> Tree:
 def _merge(tree: Tree) -> None:
     """Add what is in archives, each as a directory of its name."""
     sources: dict[str, Source] = {}
+    places: dict[str, str] = {}
     for path in sorted(tree.archives):
-        inner = opened_archive(os.path.join(tree.name, path))
         place = re.sub(r"(\.tar)?\.\w+$", "", path) + "/"
+        if (other := places.setdefault(place, path)) != path:
+            raise DataError(
+                f"{printable(tree.name)}: {printable(other)} and {printable(path)} are directories "
+                "of one name, and so are their images: rename one"
+            )
+        inner = opened_archive(os.path.join(tree.name, path))
         sources.update({place + name: inner.source(name) for name in inner.images})
         tree.images += [place + name for name in inner.images]
         tree.directories |= {place + name for name in inner.directories} | {place.rstrip("/")}

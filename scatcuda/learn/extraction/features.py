@@ -32,7 +32,7 @@ from ...data.folders.files import Files
 from ...files import make_folder, open_tensors, sweep, write_tensors, write_text
 from ...files.budget import ask
 from ...files.reading import read_json
-from ...files.tables import arrow, open_columns, record_batch, write_batches
+from ...files.tables import Columns, arrow, open_columns, record_batch, spelt, write_batches
 from ...terminal import Bar, wanted
 from ...typing import FileFormat
 from ..experiments.identity import Watch, difference, identity
@@ -40,7 +40,7 @@ from .description import of_transformer
 from .shard import Rows
 from .transformer import ScatteringTransformer
 
-__all__ = ["MANIFEST", "extract", "load_features", "read_manifest"]
+__all__ = ["MANIFEST", "extract", "files_of", "load_features", "read_manifest", "texts_of"]
 
 MANIFEST = "manifest.json"
 _FORMAT = "scatcuda features 3"
@@ -77,7 +77,8 @@ def extract(
     Args:
         dataset: images, in memory or lazy, and labels.
         transformer: is fitted to the training images; its ``dtype`` is that of the files.
-        directory: made if need be; one that holds the features of the same is completed.
+        directory: made if need be; one that holds the features of the same is completed. Where
+            image files go by other names now, Parquet files have these.
         shard_size: rows of a file; None: as many as 256 MiB hold.
         progress: a bar on stderr, with tqdm; None: if stderr is a terminal.
         format: of the files. ``"parquet"``: a column ``x`` of fixed-size lists, ``y`` and
@@ -121,24 +122,38 @@ def extract(
     if not 0 <= rank < size:
         raise ValueError(f"RANK must be 0 to WORLD_SIZE - 1, got {rank} of {size} processes")
     mine = [part for i, part in enumerate(_parts(manifest)) if i % size == rank]
-    missing = [part for part in mine if not _sound(folder, part, manifest, digest)]
+    missing, renamed = [], 0
+    for part in mine:
+        kept = _kept(folder, part, manifest, digest)
+        if kept is None:
+            missing.append(part)
+        elif kept[1] != (names := _names(dataset, part)):
+            _write(folder, part, kept[0], names, dataset, transformer, digest)
+            renamed += 1
     rows = sum(part.stop - part.start for part in mine)
     done = rows - sum(part.stop - part.start for part in missing)
     with Bar(rows, "image", done=done, shown=shown) as bar:
         for part in missing:
-            _write(folder, part, dataset, transformer, digest, watch, bar.update)
-    return len(missing)
+            made = _computed(part, dataset, transformer, watch, bar.update)
+            _write(folder, part, made, _names(dataset, part), dataset, transformer, digest)
+    return len(missing) + renamed
 
 
-def _write(
-    folder: Path,
+def _names(dataset: Dataset[Any], part: _Part) -> list[str | None] | None:
+    """Those of the image files, which Parquet keeps."""
+    x, _ = _split(dataset, part.split)
+    named = part.files == "parquet" and isinstance(x, Files)
+    return spelt(x.files[part.start : part.stop]) if named else None
+
+
+def _computed(
     part: _Part,
     dataset: Dataset[Any],
     transformer: ScatteringTransformer,
-    digest: str,
     watch: Watch,
     advance: Callable[[int], Any],
-) -> None:
+) -> dict[str, Tensor]:
+    """The rows of a file."""
     x, y = _split(dataset, part.split)
     index = torch.arange(part.start, part.stop)
     images = transformer._images(Rows(x, index))
@@ -147,15 +162,26 @@ def _write(
     except ValueError as error:  # of an image: say of which split
         raise ValueError(f"{part.split}: {error}") from None
     watch.check(part.split, part.start, part.stop)
-    rows = {"x": features, "y": y[index], "index": index}
+    return {"x": features, "y": y[index], "index": index}
+
+
+def _write(
+    folder: Path,
+    part: _Part,
+    rows: dict[str, Tensor],
+    names: list[str | None] | None,
+    dataset: Dataset[Any],
+    transformer: ScatteringTransformer,
+    digest: str,
+) -> None:
     # One entry: safetensors writes several in any order, and the same features are the same bytes.
     noted = {"scatcuda": f"{digest} {_checksum(rows)}"}
     if part.files == "safetensors":
         write_tensors(folder / part.name, rows, noted)
         return
     about = {**of_transformer(transformer), "classes": json.dumps(list(dataset.classes))}
-    names = {"name": x.files[part.start : part.stop]} if isinstance(x, Files) else {}
-    batch = record_batch({**rows, **names}, {**noted, **about})
+    named = {} if names is None else {"name": names}
+    batch = record_batch({**rows, **named}, {**noted, **about})
     write_batches(folder / part.name, batch.schema, [batch])
 
 
@@ -387,6 +413,11 @@ def _parts(manifest: dict[str, Any], *splits: str) -> Iterator[_Part]:
             yield _Part(split, number, count, start, stop, _files(manifest))
 
 
+def files_of(folder: Path, manifest: dict[str, Any], split: str) -> list[Path]:
+    """The files of a split, and no others that lie beside them."""
+    return [folder / part.name for part in _parts(manifest, split)]
+
+
 def _split(dataset: Dataset[Any], split: str) -> tuple[Any, Tensor]:
     if split == "train":
         return dataset.train_x, dataset.train_y
@@ -434,14 +465,22 @@ def _rows(path: Path, file: Any, part: _Part, classes: int) -> dict[str, Tensor]
     return tensors
 
 
-def _sound(folder: Path, part: _Part, manifest: dict[str, Any], digest: str) -> bool:
-    """Whether a file is there, undamaged, and of these features."""
+def _kept(
+    folder: Path, part: _Part, manifest: dict[str, Any], digest: str
+) -> tuple[dict[str, Tensor], list[str | None] | None] | None:
+    """The rows of a file and the names in it; None if it is not there, damaged, or of others."""
     try:
         with _shard(folder, part, manifest, digest) as file:
-            _rows(folder / part.name, file, part, len(manifest["classes"]))
+            rows = _rows(folder / part.name, file, part, len(manifest["classes"]))
+            return rows, texts_of(file)
     except DataError:
-        return False
-    return True
+        return None
+
+
+def texts_of(file: Any) -> list[str | None] | None:
+    """The names of image files in an open file of features."""
+    named = isinstance(file, Columns) and "name" in file.others()
+    return file.texts("name") if named else None
 
 
 def _noted(file: Any) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from ...data import DataError
 from ...files.budget import ask
 from ...files.tables import Columns, open_columns
 from .description import described, of_transformer
-from .features import MANIFEST, load_features, read_manifest
+from .features import MANIFEST, files_of, load_features, read_manifest, texts_of
 from .transformer import ScatteringTransformer
 
 __all__ = ["Features", "read_features"]
@@ -66,12 +66,13 @@ def read_features(
     if (folder / MANIFEST).exists():
         x, y = load_features(folder, split)
         manifest = read_manifest(folder)
-        files = sorted(folder.glob(f"{split}-*.parquet"))
-        meta = _noted(files[0]) if files else _told(folder, manifest)
+        files = files_of(folder, manifest, split)
+        parquet = files[0].suffix == ".parquet"
+        meta = _noted(files[0]) if parquet else _told(folder, manifest)
         meta["classes"] = manifest["classes"]
         columns: dict[str, Any] = {"y": y.numpy()}
-        if files and "name" in (names := _texts(files)):
-            columns["name"] = names["name"]
+        if parquet and None not in (names := [_names(file) for file in files]):
+            columns["name"] = [name for some in names for name in some or ()]
         return Features(x.numpy(), columns, meta)
     files = [folder] if folder.is_file() else sorted(folder.glob("*.parquet"))
     if not files:
@@ -84,14 +85,9 @@ def _noted(file: Path) -> dict[str, Any]:
         return described(os.fspath(file), found.metadata())
 
 
-def _texts(files: list[Path]) -> dict[str, list[str | None]]:
-    """The columns of texts, of all files."""
-    found: dict[str, list[str | None]] = {}
-    for file in files:
-        with open_columns(file) as parquet:
-            for name in parquet.others():
-                found.setdefault(name, []).extend(parquet.texts(name))
-    return found
+def _names(file: Path) -> list[str | None] | None:
+    with open_columns(file) as found:
+        return texts_of(found)
 
 
 def _told(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
