@@ -158,7 +158,9 @@ def test_learning(n):
 def test_options(n):
     recipe = Recipe(epochs=n(3), seed=n(1), amp=np.False_, lr=np.float32(0.5))
     assert recipe == Recipe(epochs=3, seed=1, lr=0.5)
-    options = Options(J=n(3), n=(n(10), "all"), seeds=(n(1),), log=np.True_, lr=torch.tensor(0.5))
+    options = Options(
+        J=n(3), n=(n(10), "all"), seeds=(n(1),), log=np.True_, alpha=torch.tensor(0.5)
+    )
     for made in (recipe, options):
         values = [getattr(made, field.name) for field in dataclasses.fields(made)]
         flat = [v for value in values for v in (value if isinstance(value, tuple) else [value])]

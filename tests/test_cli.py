@@ -55,14 +55,20 @@ def test_train_eval_and_repeat(tmp_path, capsys):
         == (rows[1]["accuracy"])
     )
 
+    # What all calls came to stands in one file.
+    assert run("train", "digits", "--seeds", 2, "--n", 50, "--run", tmp_path / "a") == 0
+    more = json.loads((tmp_path / "a/results.json").read_text())
+    assert [(row["n"], row["seeds"]) for row in more] == [(50, [2]), (100, [0, 1]), ("all", [0, 1])]
+    assert more[1:] == rows
+
     capsys.readouterr()
-    assert run("eval", tmp_path / "a", "--seed", 1, "--worst", 2) == 0
+    assert run("eval", tmp_path / "a", "--n", "all", "--seed", 1, "--worst", 2) == 0
     out = capsys.readouterr().out
     kept = json.loads(result.read_text())["accuracy"]
     assert out.startswith(f"accuracy   {kept:.2%}")
     assert "rows: what the images are" in out and "worst classes" in out
     assert run("eval", tmp_path / "a", "--seed", 7) == 1
-    assert "no model for n = all, seed 7; there are n100-seed0" in capsys.readouterr().err
+    assert "no model for n = 50, seed 7; there are n100-seed0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("model", ["svm", "logistic", "pca"])
@@ -179,6 +185,16 @@ def test_roto_translation_at_several_scales(tmp_path, capsys):
         (dict(scales=17, pool="mean"), "scales must be at least 1 and at most 16"),
         (dict(normalise=True, model="resnet"), "normalise is an option of linear classifiers'"),
         (dict(renormalise=True, features="pixels"), "renormalise is an option of linear"),
+        (dict(log=True, model="hybrid"), "log is an option of linear classifiers' scattering"),
+        (dict(dtype="float32", features="pixels"), "which model = ridge on pixels does not read"),
+        (dict(J=3, model="resnet"), "J is an option of scattering, which model = resnet does not"),
+        (dict(Q=(8,), features="pixels"), r"Q is an option of scattering, .* got \(8,\)"),
+        (dict(features="pixels", model="hybrid"), "features is an option of linear classifiers"),
+        (dict(alpha=1, model="svm"), "alpha is an option of model = ridge"),
+        (dict(C=2, model="ridge"), "C is an option of model = svm and logistic"),
+        (dict(head="linear", model="resnet"), "head is an option of model = hybrid"),
+        (dict(val=0.1), "val is an option of networks, which model = ridge does not read"),
+        (dict(lr=0.5, model="pca"), "lr is an option of networks, which model = pca does not"),
         (dict(transform="roto-translation", pool="rotation"), "in transform = roto-translation"),
         (dict(transform="roto-translation", J=3, max_order=3), "max_order must be at most 2"),
         (dict(transform="roto-translation", Q=(1,)), "transform is no option of signals"),
@@ -279,9 +295,7 @@ def test_wrong_configurations(text, message, tmp_path, capsys):
 
 
 def test_configurations_are_read_as_written(tmp_path):
-    options = Options(
-        data='a "path" with \\', n=(100, "all"), seeds=(1, 2), log=True, lr=1e-3, alpha=0.5
-    )
+    options = Options(data='a "path" with \\', n=(100, "all"), seeds=(1, 2), log=True, alpha=0.5)
     write_config(tmp_path / "x.toml", options)
     assert Options(**read_config(tmp_path / "x.toml")) == options
 

@@ -172,11 +172,16 @@ def test_the_examples(tmp_path):
         (["synthesise", "none.npy", "--output", "x.npy"], "no such file"),
         (["invert"], "say a field, or --demo"),
         (["invert", "MAP", "--demo"], "say a field, or --demo"),
+        (["invert", "MAP", "--Q", "8"], "invert: --Q is no option of images"),
+        (["invert", "SIGNAL", "--L", "8"], "invert: --L is no option of signals"),
+        (["invert", "SIGNAL", "--roto-translation"], "--roto-translation is no option of signals"),
         (["invert", "MAP", "--J", "7"], "shape must be at least 2.J"),
     ],
 )
-def test_what_is_wrong_is_said(arguments, told, brick, capsys):
-    assert main([str(brick) if word == "MAP" else word for word in arguments]) == 1
+def test_what_is_wrong_is_said(arguments, told, brick, tmp_path, capsys):
+    np.save(tmp_path / "signal.npy", np.arange(64.0))
+    named = {"MAP": str(brick), "SIGNAL": str(tmp_path / "signal.npy")}
+    assert main([named.get(word, word) for word in arguments]) == 1
     assert re.search(told, capsys.readouterr().err)
 
 

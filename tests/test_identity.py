@@ -108,10 +108,14 @@ def snapshot(folder):
 
 
 @pytest.mark.parametrize(
-    "model", [["--pool", "mean"], ["--model", "hybrid", "--head", "mlp", "--min-steps", "2"]]
+    "model",
+    [
+        ["--pool", "mean"],
+        ["--model", "hybrid", "--head", "mlp", "--min-steps", "2", "--epochs", "1"],
+    ],
 )
 def test_a_result_is_not_printed_for_other_data(model, places, capsys):
-    train = ["train", "some", "--epochs", 1, "--run", places / "run", *model, "--data-dir"]
+    train = ["train", "some", "--run", places / "run", *model, "--data-dir"]
     assert run(*train, places / "A") == 0
     first = capsys.readouterr().out
     kept = snapshot(places / "run")
@@ -237,14 +241,21 @@ def gradients(folder, test: dict[str, str], train=("ramp", "rows", "spots")) -> 
                 Image.fromarray(pixels.astype("u1")).save(folder / part / name / f"{i}.png")
 
 
-@pytest.mark.parametrize("model", [["--pool", "mean"], ["--model", "hybrid", "--head", "linear"]])
+@pytest.mark.parametrize(
+    "model",
+    [
+        ["--pool", "mean"],
+        ["--model", "hybrid", "--head", "linear", "--epochs", 4, "--lr", 0.02, "--batch-size", 8],
+    ],
+    ids=["ridge", "hybrid"],
+)
 def test_classes_are_matched_by_name(model, tmp_path, monkeypatch, capsys):
     pytest.importorskip("PIL")
     monkeypatch.chdir(tmp_path)
     own = {name: name for name in ("ramp", "rows", "spots")}
     gradients(tmp_path / "own", own)
     gradients(tmp_path / "fewer", {"rows": "rows", "spots": "spots"}, ("rows", "spots"))
-    how = ["--image-size", 16, "--epochs", 4, "--lr", 0.02, "--batch-size", 8, "--run", "run"]
+    how = ["--image-size", 16, "--run", "run"]
     assert run("train", "own", *how, *model) == 0
     capsys.readouterr()
     assert run("eval", "run") == 0

@@ -714,14 +714,15 @@ def test_names_of_classes_cannot_steer_a_terminal(images, tmp_path, capsys):
 
 
 def test_names_that_are_no_unicode(images, tmp_path, capsys):
-    how = ["--image-size", 16, "--pool", "mean"]
+    size, pool = ["--image-size", 16], ["--pool", "mean"]
+    how = [*size, *pool]
     folder = images("caf\udce9", ("a", "b"))
     assert run("train", folder, *how, "--run", tmp_path / "run") == 1
     assert r"caf\udce9" in capsys.readouterr().err and not (tmp_path / "run").exists()
     (tmp_path / "link").symlink_to(folder)
-    for model in ([], NETWORK[2:]):
+    for model in (pool, NETWORK[2:]):
         where = tmp_path / f"run \udce9{len(model)}"
-        assert run("train", tmp_path / "link", *how, *model, "--run", where) == 0
+        assert run("train", tmp_path / "link", *size, *model, "--run", where) == 0
         assert run("eval", where) == 0
     for written in ("written now", "0 files written now"):
         capsys.readouterr()

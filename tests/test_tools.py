@@ -101,11 +101,18 @@ def test_filters_in_time_and_frequency_and_of_densities(tmp_path, capsys):
     assert main(["filters", "--J", "4", "--Q", "4", "--J-fr", "2", "--length", "500"]) == 0
     assert "of either spin" in capsys.readouterr().out
     for wrong, words in (
-        (["filters", "--J-fr", "2"], "J_fr is of signals, with Q"),
-        (["filters", "--K", "2"], "K is of images, and wants an output"),
+        (["filters", "--J-fr", "2"], "--J-fr is no option of images: it goes with --Q"),
+        (["filters", "--length", "64"], "--length is no option of images"),
+        (["filters", "--Q", "8", "--L", "8"], "--L is no option of signals, with --Q"),
+        (["filters", "--Q", "8", "--filters", "morlet"], "--filters is no option of signals"),
+        (["filters", "--K", "2", "--J", "2"], "--J is no option of angles, with --K"),
+        (["filters", "--K", "2", "--J-fr", "2"], "--J-fr is no option of angles, with --K"),
+        (["filters", "--degrees", "0", "--K", "2"], "--K is no option of densities"),
+        (["filters", "--degrees", "0", "--shape", "8,8"], "--shape is no option of densities"),
+        (["filters", "--K", "2"], "--K wants an output, a picture"),
         (["filters", "--L", "2", "--K", "3", "--output", "c.png"], "K must be between 1 and 2"),
         (["filters", "--L", "17", "--K", "2", "--output", "c.png"], "L must be between 1 and 16"),
-        (["filters", "--degrees", "2"], "degrees are of densities, and want an output"),
+        (["filters", "--degrees", "2"], "--degrees wants an output, a picture"),
         (["filters", "--J", "1", "--Q", "1", "--J-fr", "1", "--output", "c.png"], "no wavelet"),
     ):
         assert main(wrong) == 1
@@ -140,8 +147,8 @@ def test_the_commands_of_signals(tmp_path, capsys):
         (["scalogram", str(tmp_path / "none.wav"), "--output", "c.png"], "no such file"),
         (["scalogram", str(tmp_path / "a.png"), "--output", "c.png"], "no audio file"),
         ([*command, str(tmp_path / "a.txt")], "must end in .png"),
-        (["filters", "--Q", "8", "--L", "4"], "L, shape and filters are of images"),
-        (["filters", "--length", "64"], "length is of signals, with Q"),
+        (["filters", "--Q", "8", "--L", "4"], "--L is no option of signals, with --Q"),
+        (["filters", "--length", "64"], "--length is no option of images: it goes with --Q"),
     ):
         assert main(wrong) == 1
         assert words in capsys.readouterr().err

@@ -13,7 +13,7 @@ from .. import limits
 from ..terminal import Bar, printable, say
 from ..typing import Optimiser, Waves
 from .documents import Generated, Inverted, Statistics, Synthesised
-from .options import add, integer, text
+from .options import add, integer, text, unread
 
 __all__ = ["generate", "invert", "statistics", "synthesise"]
 
@@ -88,8 +88,8 @@ def invert(commands: Any) -> None:
     parser.add_argument("field", type=text, nargs="?", help=_ABOUT)
     parser.add_argument("--demo", action="store_true", help="a digit, a face, a texture and a photograph instead")  # fmt: skip # noqa: E501
     parser.add_argument("--J", type=integer(1, limits.SCALES), nargs="+", default=[3], metavar="N", help="scales, one or several (default: 3)")  # fmt: skip # noqa: E501
-    parser.add_argument("--L", type=integer(1, 64), default=8, help="angles of images (default: %(default)s)")  # fmt: skip # noqa: E501
-    parser.add_argument("--Q", type=integer(1, 64), default=8, help="wavelets an octave of signals (default: %(default)s)")  # fmt: skip # noqa: E501
+    parser.add_argument("--L", type=integer(1, 64), help="angles of images (default: 8)")  # fmt: skip # noqa: E501
+    parser.add_argument("--Q", type=integer(1, 64), help="wavelets an octave of signals (default: 8)")  # fmt: skip # noqa: E501
     parser.add_argument("--roto-translation", action="store_true", help="of the roto-translation transform of images")  # fmt: skip # noqa: E501
     _descent(parser)
     parser.add_argument("--output", type=text, metavar="FILE", help="ends in .png; or in .npy, of signals in .wav, for the last reconstruction")  # fmt: skip # noqa: E501
@@ -244,8 +244,8 @@ def _run_synthesise(
 
 
 def _run_invert(
-    field: str | None, demo: bool, J: list[int], L: int, Q: int, roto_translation: bool, steps: int,
-    optimiser: Optimiser, seed: int, output: str | None,
+    field: str | None, demo: bool, J: list[int], L: int | None, Q: int | None,
+    roto_translation: bool, steps: int, optimiser: Optimiser, seed: int, output: str | None,
 ) -> Inverted:  # fmt: skip
     import numpy as np
     import torch
@@ -271,6 +271,10 @@ def _run_invert(
         originals = [(Path(str(field)).stem, read_field(str(field)))]
     if suffix == ".wav" and any(x.ndim > 1 for _, x in originals):
         raise ValueError("invert: a sound, .wav, is made of a recording or a signal")
+    if any(x.ndim == 1 for _, x in originals):
+        unread("invert", "of signals", L=L, roto_translation=roto_translation)
+    else:
+        unread("invert", "of images", Q=Q)
     rows, last = [], torch.zeros(0)
     document: Inverted = {"reconstructions": [], "output": output}
     say(f"{'of':<12} {'J':>2} {'order':>5} {'coefficients':>12}   their error   PSNR")
@@ -280,13 +284,13 @@ def _run_invert(
             for scale, order in itertools.product(J, (1, 2)):
                 transform: Any
                 if x.ndim == 1:
-                    transform = Scattering1D(scale, len(x), Q, order)
+                    transform = Scattering1D(scale, len(x), Q or 8, order)
                 elif roto_translation:
                     transform = RotoTranslationScattering2D(
-                        scale, x.shape, L, max_order=order, average="space"
+                        scale, x.shape, L or 8, max_order=order, average="space"
                     )
                 else:
-                    transform = Scattering2D(scale, x.shape, L, order)
+                    transform = Scattering2D(scale, x.shape, L or 8, order)
                 S = transform(x)
                 made = invert(
                     S, transform, steps=steps, optimiser=optimiser, seed=seed,

@@ -50,7 +50,7 @@ examples:
 
 
 def train(commands: Any) -> None:
-    from ..learn.experiments.options import OF_FILES, Options
+    from ..learn.experiments.options import OF_FILES, OF_NETWORKS, Options
 
     parser = add(commands, "train", _run_train, _TRAIN, _TRAIN_EPILOG, Trained)
     parser.add_argument(
@@ -68,12 +68,10 @@ def train(commands: Any) -> None:
     )  # fmt: skip
     run.add_argument("--save-every", type=float, default=60.0, metavar="S", help="seconds between checkpoints (default: %(default)s)")  # fmt: skip # noqa: E501
     groups = {
-        "data": ("data_dir", "image_size", *OF_FILES, "model", "n", "seeds", "val"),
+        "data": ("data_dir", "image_size", *OF_FILES, "model", "n", "seeds"),
         "scattering": ("features", *_SCATTERING),
         "linear classifiers": ("alpha", "C"),
-        "networks": ("head", "trainable", "epochs", "min_steps", "batch_size", "lr",
-                     "momentum", "weight_decay", "label_smoothing", "warmup", "augment", "amp",
-                     "compile", "patience"),
+        "networks": ("head", "trainable", *OF_NETWORKS),
         "machine": ("device", "threads"),
     }  # fmt: skip
     for title, names in groups.items():

@@ -15,7 +15,7 @@ from .report import Report
 
 __all__ = [
     "add", "bank", "count", "help_of", "integer", "option", "order", "problem", "process",
-    "shape", "text", "tuples",
+    "shape", "text", "tuples", "unread",
 ]  # fmt: skip
 
 
@@ -131,14 +131,23 @@ def shape(given: str) -> tuple[int, int]:
     return M, N
 
 
+def unread(command: str, of: str, **given: Any) -> None:
+    """See that none of the options that a command does not read for something is given.
+
+    Raises: ValueError: one is.
+    """
+    for name, value in given.items():
+        if value is not None and value is not False:
+            option = name if len(name) == 1 else name.replace("_", "-")
+            raise ValueError(f"{command}: --{option} is no option {of}")
+
+
 def problem(parser: argparse.ArgumentParser) -> None:
     """``--J``, ``--L`` and ``--shape`` of images."""
     parser.add_argument(
-        "--J", type=integer(1, limits.SCALES), default=2, help="scales (default: %(default)s)"
+        "--J", type=integer(1, limits.SCALES), default=2, help="scales (default: 2)"
     )
-    parser.add_argument(
-        "--L", type=integer(1, 256), default=8, help="angles (default: %(default)s)"
-    )
+    parser.add_argument("--L", type=integer(1, 256), default=8, help="angles (default: 8)")
     parser.add_argument(
         "--shape", type=shape, default=(32, 32), metavar="M,N",
         help="size of the images (default: 32,32)",
@@ -156,5 +165,5 @@ def order(parser: argparse.ArgumentParser) -> None:
 def bank(parser: argparse.ArgumentParser) -> None:
     """``--filters`` of images."""
     parser.add_argument(
-        "--filters", choices=get_args(BankName), default="morlet", help="(default: %(default)s)"
+        "--filters", choices=get_args(BankName), default="morlet", help="(default: morlet)"
     )

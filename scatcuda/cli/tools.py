@@ -25,7 +25,7 @@ from .documents import (
     SignalFilters,
     Verified,
 )
-from .options import add, bank, integer, order, problem, shape, text
+from .options import add, bank, integer, order, problem, shape, text, unread
 from .report import Report
 
 __all__ = ["bench", "data", "export", "filters", "info", "scalogram"]
@@ -65,6 +65,8 @@ def filters(commands: Any) -> None:
     )  # fmt: skip
     problem(parser)
     bank(parser)
+    # With other defaults it is not known what is given.
+    parser.set_defaults(J=None, L=None, shape=None, filters=None)
     parser.add_argument(
         "--Q", type=integer(1, limits.ANGLES), nargs="+", metavar="N",
         help="of signals: wavelets an octave, of each order",
@@ -77,43 +79,47 @@ def filters(commands: Any) -> None:
 
 
 def _run_filters(
-    J: int, L: int, shape: Sequence[int], filters: BankName, output: str | None,
-    Q: list[int] | None = None, length: int | None = None, J_fr: int | None = None,
-    K: int | None = None, degrees: int | None = None,
+    J: int | None, L: int | None, shape: Sequence[int] | None, filters: BankName | None,
+    output: str | None, Q: list[int] | None = None, length: int | None = None,
+    J_fr: int | None = None, K: int | None = None, degrees: int | None = None,
 ) -> Mapping[str, Any]:  # fmt: skip
     from ..draw.bank import filters_facts, filters_text
     from ..draw.joint import draw_angular_wavelets, draw_solid_harmonics, joint_facts, joint_text
     from ..draw.signals import signal_facts, signal_text
 
+    images = {"shape": shape, "filters": filters}
+    signals = {"Q": Q, "length": length, "J_fr": J_fr}
     if degrees is not None:
-        if Q or output is None:
-            raise ValueError("filters: degrees are of densities, and want an output, a picture")
+        unread("filters", "of densities, with --degrees", J=J, L=L, K=K, **images, **signals)
+        if output is None:
+            raise ValueError("filters: --degrees wants an output, a picture")
         draw_solid_harmonics(output, degrees)
         count = (degrees + 1) ** 2
         say(f"{printable(output)}: {count} solid harmonics of degrees 0 to {degrees}")
         return {"of": "densities", "degrees": degrees, "harmonics": count, "output": output}
     if K is not None:
-        if Q or output is None:
-            raise ValueError("filters: K is of images, and wants an output, a picture")
+        unread("filters", "of angles, with --K", J=J, **images, **signals)
+        if output is None:
+            raise ValueError("filters: --K wants an output, a picture")
+        L = L or 8
         draw_angular_wavelets(output, L, K)
         say(f"{printable(output)}: {K} wavelets of {2 * L} angles, and their low-pass")
         return {"of": "angles", "angles": 2 * L, "wavelets": K, "output": output}
-    if J_fr is not None:
-        if not Q:
-            raise ValueError("filters: J_fr is of signals, with Q")
-        facts = joint_facts(J, J_fr, length or 8192, tuple(Q), output)
-        say(joint_text(facts))
-        return facts
+    J = J or 2
     if Q:
-        if (L, tuple(shape), filters) != (8, (32, 32), "morlet"):
-            raise ValueError("filters: L, shape and filters are of images; with Q, say length")
-        facts = signal_facts(J, length or 8192, tuple(Q), output)
-        say(signal_text(facts))
-        return facts
-    if length is not None:
-        raise ValueError("filters: length is of signals, with Q")
+        unread("filters", "of signals, with --Q", L=L, **images)
+        length = length or 8192
+        if J_fr is None:
+            facts: Any = signal_facts(J, length, tuple(Q), output)
+            say(signal_text(facts))
+        else:
+            facts = joint_facts(J, J_fr, length, tuple(Q), output)
+            say(joint_text(facts))
+        return cast(Mapping[str, Any], facts)
+    unread("filters", "of images: it goes with --Q", length=length, J_fr=J_fr)
+    L, shape = L or 8, shape or (32, 32)
     _check_room("filters", J, L, shape)
-    facts = filters_facts(J, (shape[0], shape[1]), L, filters, output)
+    facts = filters_facts(J, (shape[0], shape[1]), L, filters or "morlet", output)
     say(filters_text(facts))
     return facts
 

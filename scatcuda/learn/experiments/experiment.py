@@ -70,7 +70,7 @@ CONFIG, RESULTS, SKIPPED = "config.toml", "results.json", "skipped.json"
 DATA, RESULT, MODEL = "data.json", "result.json", "model.safetensors"
 _FREE = ("n", "seeds", "threads", "device", "data_dir", "on_error")  # others may take up a run
 _KEPT = (RESULT, MODEL, CHECKPOINT)  # of one n and seed, computed on what DATA notes
-_CELL = re.compile(r"n(?:all|[0-9]+)-seed([0-9]+)")
+_CELL = re.compile(r"n(all|[0-9]+)-seed([0-9]+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +156,7 @@ def run_experiment(
             cells.append(cell)
             tell(cell)
     if folder and place.rank == 0:
-        write_text(folder / RESULTS, json.dumps(summary(cells), indent=1) + "\n")
+        write_text(folder / RESULTS, json.dumps(summary(_all(folder)), indent=1) + "\n")
         write_skipped(folder, source.dataset)
     return cells
 
@@ -198,13 +198,13 @@ def _compare(folder: Path, options: Options, resume: Resume) -> None:
 
 def _begun(folder: Path) -> bool:
     """Whether anything of a run is kept; one that failed before that binds nobody."""
-    return any((cell / name).exists() for cell, _ in _cells(folder) for name in _KEPT)
+    return any((cell / name).exists() for cell, *_ in _cells(folder) for name in _KEPT)
 
 
 def _begin(folder: Path, options: Options, resume: Resume) -> None:
     """Make the folder of a run."""
     if resume == "never":
-        for old, _ in _cells(folder):
+        for old, *_ in _cells(folder):
             for name in (*_KEPT, DATA):
                 (old / name).unlink(missing_ok=True)
     make_folder(folder)
@@ -213,7 +213,7 @@ def _begin(folder: Path, options: Options, resume: Resume) -> None:
 
 def _check_data(folder: Path, source: _Source) -> None:
     """See that what a folder keeps was computed on these data."""
-    for inside, seed in _cells(folder):
+    for inside, _, seed in _cells(folder):
         if source.seed not in (None, seed) or not any((inside / name).exists() for name in _KEPT):
             continue
         changed = difference(noted(inside), source.identity)
@@ -251,11 +251,11 @@ def classes_of(inside: Path) -> list[str]:
     return classes
 
 
-def _cells(folder: Path) -> Iterator[tuple[Path, int]]:
-    """The folders of a run's cells, with their seeds; a link leads out of the run and is none."""
+def _cells(folder: Path) -> Iterator[tuple[Path, int | Literal["all"], int]]:
+    """The folders of a run's cells, with n and seed; a link leads out of the run and is none."""
     for inside in sorted(folder.glob("n*-seed*")):
         if (found := _CELL.fullmatch(inside.name)) and not inside.is_symlink():
-            yield inside, int(found[1])
+            yield inside, "all" if found[1] == "all" else int(found[1]), int(found[2])
 
 
 def cell_folder(folder: Path, n: int | Literal["all"], seed: int) -> Path:
@@ -289,6 +289,13 @@ def _read(inside: Path, n: int | Literal["all"], seed: int) -> Cell | None:
     except (ValueError, TypeError) as error:
         raise DataError(f"{path}: not a result of scatcuda ({error}); delete it") from None
     return cell
+
+
+def _all(folder: Path) -> list[Cell]:
+    """What a run has come to in all calls, fewest images first."""
+    read = (_read(inside, n, seed) for inside, n, seed in _cells(folder))
+    cells = [cell for cell in read if cell]
+    return sorted(cells, key=lambda cell: (math.inf if cell.n == "all" else cell.n, cell.seed))
 
 
 def _check(source: _Source, n: int | Literal["all"], seed: int) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "LINEAR",
     "NETWORKS",
     "OF_FILES",
+    "OF_NETWORKS",
     "Options",
     "checked_n",
     "checked_seed",
@@ -51,6 +52,10 @@ Features = Literal["scattering", "pixels"]
 OF_FILES = (
     "crop", "grey", "test_fraction", "on_error", "length", "rate", "label", "test", "signals",
 )  # fmt: skip  # as the readers call them
+OF_NETWORKS = (
+    "epochs", "min_steps", "batch_size", "lr", "momentum", "weight_decay", "label_smoothing",
+    "warmup", "augment", "amp", "compile", "val", "patience",
+)  # fmt: skip
 LINEAR: tuple[Classifier, ...] = get_args(Classifier)
 NETWORKS: tuple[Network, ...] = get_args(Network)
 
@@ -209,6 +214,7 @@ class Options:
                 raise ValueError(f"Q must be integers from 1 to {limits.ANGLES}, got {_shown(q)}")
         if self.patience and not self.val:
             raise ValueError("patience needs images to validate on: val, such as 0.1")
+        _check_read(self)
         _check_transform(self)
         self.recipe(0)  # raises for what is wrong with it
 
@@ -216,6 +222,31 @@ class Options:
         """How the network is trained."""
         names = {f.name for f in dataclasses.fields(Recipe)} - {"seed"}
         return Recipe(**{name: getattr(self, name) for name in names}, seed=seed)
+
+
+def _check_read(options: Options) -> None:
+    """That nothing is asked of a model which would be passed over."""
+    linear, hybrid = options.model in LINEAR, options.model == "hybrid"
+    scattering = linear and options.features == "scattering"
+    readers: tuple[tuple[bool, str, tuple[str, ...]], ...] = (
+        (linear, "linear classifiers", ("features",)),
+        (scattering, "linear classifiers' scattering features",
+         ("pool", "log", "normalise", "renormalise", "scales", "views", "dtype")),
+        (scattering or hybrid, "scattering", ("J", "L", "Q", "max_order", "filters")),
+        (options.model == "ridge", "model = ridge", ("alpha",)),
+        (options.model in ("svm", "logistic"), "model = svm and logistic", ("C",)),
+        (hybrid, "model = hybrid", ("head", "trainable")),
+        (options.model in NETWORKS, "networks", OF_NETWORKS),
+    )  # fmt: skip
+    defaults = {field.name: field.default for field in dataclasses.fields(options)}
+    pixels = " on pixels" if linear and not scattering else ""
+    for reads, words, names in readers:
+        for name in names:
+            if not reads and (value := getattr(options, name)) != defaults[name]:
+                raise ValueError(
+                    f"{name} is an option of {words}, which model = {options.model}{pixels} does "
+                    f"not read; got {_shown(value)}"
+                )
 
 
 def _check_transform(options: Options) -> None:
@@ -240,11 +271,6 @@ def _check_transform(options: Options) -> None:
         raise ValueError(f"scales = {options.scales} wants features without positions: pool")
     if options.views and options.scales == 1:
         raise ValueError("views are those of several scales: scales, such as 4")
-    for name in ("normalise", "renormalise", "scales", "views"):
-        if getattr(options, name) != fields[name] and (
-            options.features == "pixels" or options.model not in LINEAR
-        ):
-            raise ValueError(f"{name} is an option of linear classifiers' scattering features")
     own = ["trainable"]
     if is_foreign(options.transform):
         own += ["J", "L", "max_order", "filters"]
