@@ -416,6 +416,22 @@ def test_signals_of_several_channels():
             Signals(wrong)
 
 
+@pytest.mark.parametrize("how", [
+    {"format": "MP3"}, {"format": "FLAC"}, {"format": "OGG"}, {"format": "AIFF"},
+    {"format": "WAV", "subtype": "GSM610"}, {"format": "WAV", "subtype": "IMA_ADPCM"},
+    {"format": "WAV", "subtype": "ALAW"}, {"format": "W64", "subtype": "PCM_24"},
+], ids=lambda how: "-".join(how.values()))  # fmt: skip
+def test_pieces_are_the_samples_of_the_whole(tmp_path, how):
+    """MP3's decoder does not find its place again, and GSM's has none."""
+    if how["format"] not in soundfile.available_formats():
+        pytest.skip("this libsndfile has no such format")
+    soundfile.write(tmp_path / "a.wav", np.sin(np.arange(16000) ** 1.5 / 900) / 2, 8000, **how)
+    whole = Recordings([tmp_path / "a.wav"])[:][0]
+    assert torch.equal(torch.cat([*blocks(tmp_path / "a.wav", 0.1)]), whole)
+    with soundfile.SoundFile(tmp_path / "a.wav") as file:
+        assert np.array_equal(whole, file.read(file.frames, dtype="float32"))
+
+
 def test_a_cut_recording_is_an_error(tmp_path):
     """Wherever it is read; what a pipe wrote does not know its length, and is whole."""
     soundfile.write(tmp_path / "whole.wav", np.sin(np.arange(8000) / 9), 8000)
@@ -428,6 +444,18 @@ def test_a_cut_recording_is_an_error(tmp_path):
     ):
         with pytest.raises(DataError, match=r"cut.wav: truncated, 7978 bytes of samples of 16000"):
             read(tmp_path / "cut.wav")
+    for name, how in {
+        "rf64.wav": {"format": "RF64"}, "w64.wav": {"format": "W64"}, "aiff.aiff": {},
+        "rifx.wav": {"format": "WAV", "endian": "BIG"}, "mp3.mp3": {},
+    }.items():  # fmt: skip
+        if name[:3] != "mp3" or "MP3" in soundfile.available_formats():
+            soundfile.write(tmp_path / name, np.sin(np.arange(20001) / 9), 8000, **how)
+            assert len(torch.cat([*blocks(tmp_path / name)])) == 20001
+            raw = (tmp_path / name).read_bytes()
+            (tmp_path / name).write_bytes(raw[: len(raw) // 2])
+            for read in (lambda path: Recordings([path])[:], lambda path: [*blocks(path)]):
+                with pytest.raises(DataError, match=f"{name}: truncated, .* of "):
+                    read(tmp_path / name)
     place = whole.index(b"data") + 4
     for size in (b"\xff\xff\xff\xff", b"\x00\xf0\xff\x7f"):
         (tmp_path / "pipe.wav").write_bytes(whole[:place] + size + whole[place + 4 :])

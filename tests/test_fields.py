@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import struct
 
 import numpy as np
 import pytest
@@ -235,3 +236,25 @@ def test_outputs_are_looked_at_before_the_work(
     assert main(command.format(field=brick, place=place).split()) == 1
     said = capsys.readouterr().err
     assert ("absent: no such folder" if place == "absent/x" else "a folder, not a file") in said
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"(" * 5000,
+        b"{'descr': '<f8', 'fortran_order': False, 'shape': (True, 2)}",
+        b"{'descr': '<f8', 'fortran_order': False, 'shape': (-1, 2)}",
+        b"{'descr': '|O', 'fortran_order': False, 'shape': (1, 2)}",
+        b"{'descr': '|S0', 'fortran_order': False, 'shape': (1, 2)}",
+        b"{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (1, 2)}",
+        b"\xff\x00",
+        b"{}" + b" " * 70000,
+    ],
+    ids=range(8),
+)
+def test_hostile_headers_of_arrays(tmp_path, header):
+    version, size = ((1, "<H") if len(header) < 1 << 16 else (2, "<I"))  # fmt: skip
+    raw = b"\x93NUMPY" + bytes([version, 0]) + struct.pack(size, len(header)) + header
+    (tmp_path / "x.npy").write_bytes(raw + bytes(64))
+    with pytest.raises(DataError, match=r"x.npy: not an array that can be read \("):
+        read_field(tmp_path / "x.npy")

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..files import replaced
 from ..files.budget import ask
 from ..files.error import DataError
-from ..files.reading import opened, read_whole
+from ..files.reading import array_header, opened, read_whole
 from .folders.audio import blocks, is_audio
 
 _MOST = 600.0  # seconds of a recording
@@ -73,15 +73,7 @@ def write_sound(path: str | os.PathLike[str], x: Tensor, rate: int) -> None:
 
 def _array(name: str) -> Tensor:
     with opened(name, unpack=False) as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version](file)
-        except (ValueError, KeyError, EOFError) as error:
-            raise DataError(f"{name}: no NumPy array ({error!s:.200})") from None
-        shape, columns_first, dtype = header
+        shape, columns_first, dtype = array_header(file, name)
         if dtype.kind not in "fiub" or len(shape) not in (1, 2) or min(shape) < 1:
             raise DataError(
                 f"{name}: it must be an array of numbers with one or two dimensions; got shape "

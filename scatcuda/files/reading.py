@@ -13,10 +13,13 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from .budget import ask
 from .error import DataError
 
 _CHUNK = 1 << 20  # bytes read at a time: bounds what a lying header can cost
+_HEADER = 1 << 16  # bytes of an array's
 _TREE = 40  # bytes of Python's objects from one of JSON: `{},` takes 90, and the text up to 15
 _KINDS = (
     (stat.S_ISDIR, "a directory"),
@@ -104,6 +107,24 @@ def parsed_json(subject: str, text: str | bytes) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:  # also of bytes that are no UTF-8
         raise DataError(f"{subject}: damaged ({error})") from None
+
+
+def array_header(file: Any, subject: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Sides, whether columns come first, and type of the array in a ``.npy`` file, which is then
+    read up to its numbers.
+
+    Raises: DataError: it is no such file, or its array is not of numbers.
+    """
+    form = np.lib.format
+    readers = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}
+    try:
+        shape, columns_first, dtype = readers[form.read_magic(file)](file, max_header_size=_HEADER)
+        if dtype.kind not in "biufc" or not all(type(side) is int and side >= 0 for side in shape):
+            raise ValueError(f"{dtype} of shape {shape}")
+    except Exception as error:  # whatever a damaged header makes of its reader
+        said = " ".join(str(error).split())[:99] or type(error).__name__
+        raise DataError(f"{subject}: not an array that can be read ({said})") from None
+    return shape, columns_first, dtype
 
 
 def read_up_to(file: BinaryIO, count: int) -> bytearray:

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from ..data.folders.decode import decoded, pixels_of
 from ..data.folders.files import File
 from ..files.error import DataError
+from ..files.reading import array_header
 
 _NPY = b"\x93NUMPY"
-_HEADER = 1 << 16  # bytes
 
 
 class Input:
@@ -111,18 +111,12 @@ class Input:
 
 def _array(raw: bytes, name: str) -> NDArray[Any]:
     """The array in the bytes of a ``.npy`` file, which has no more than is there."""
-    form = np.lib.format
-    try:
-        file = io.BytesIO(raw)
-        read = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}
-        shape, fortran, dtype = read[form.read_magic(file)](file, max_header_size=_HEADER)
-        if dtype.hasobject:
-            raise ValueError("objects, not numbers")
-        count = math.prod(shape)
-        if count * dtype.itemsize != len(raw) - file.tell():
-            raise ValueError(f"{dtype} of shape {shape} in {len(raw)} bytes")
-        x = np.frombuffer(raw, dtype, count, file.tell())
-        return x.reshape(shape, order="F" if fortran else "C")
-    except Exception as error:  # whatever a damaged header makes of it
-        said = " ".join(str(error).split())[:99] or type(error).__name__
-        raise DataError(f"{name}: not an array that can be read ({said})") from None
+    file = io.BytesIO(raw)
+    shape, columns_first, dtype = array_header(file, name)
+    count = math.prod(shape)
+    if count * dtype.itemsize != len(raw) - file.tell():
+        raise DataError(
+            f"{name}: not an array that can be read ({dtype} of shape {shape} in {len(raw)} bytes)"
+        )
+    x = np.frombuffer(raw, dtype, count, file.tell())
+    return x.reshape(shape, order="F" if columns_first else "C")

@@ -16,7 +16,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -110,8 +110,8 @@ class Recordings(Files):
         frames, rate, channels = _facts(source, content)
         ask(name, 8 * frames * channels + 8 * self.length * self.channels)
         try:
-            with soundfile.SoundFile(io.BytesIO(content)) as file:
-                x = file.read(dtype="float32", always_2d=True).T
+            with _forward(soundfile)(io.BytesIO(content)) as file:
+                x = file.read(frames, dtype="float32", always_2d=True).T
         except soundfile.SoundFileError as error:
             raise DataError(f"{name}: damaged ({_said(error)})") from None
         if x.shape[1] != frames:
@@ -165,6 +165,17 @@ def _soundfile() -> Any:
     return soundfile
 
 
+def _forward(soundfile: Any) -> Any:
+    """Its SoundFile for reading from the first sample to the last: soundfile itself goes back to
+    where it is after every piece, which MP3's decoder misses, and some formats cannot."""
+
+    class Forward(soundfile.SoundFile):  # type: ignore[misc]
+        def seekable(self) -> bool:
+            return False
+
+    return Forward
+
+
 def _facts(source: Source, content: bytes | None = None) -> tuple[int, int, int]:
     """Samples, samples a second and channels of a file, from its header."""
     soundfile = _soundfile()
@@ -179,24 +190,55 @@ def _facts(source: Source, content: bytes | None = None) -> tuple[int, int, int]
     return found.frames, found.samplerate, found.channels
 
 
+class _Container(NamedTuple):
+    """How a file is divided into chunks; `data` has the samples."""
+
+    head: int  # bytes before the first of them
+    chunk: str  # its name and its size
+    data: bytes
+    align: int = 2
+    inside: int = 0  # bytes of name and size that the size counts
+
+
+_CONTAINERS = {
+    (b"RIFF", b"WAVE"): _Container(12, "<4sI", b"data"),
+    (b"RIFX", b"WAVE"): _Container(12, ">4sI", b"data"),
+    (b"RF64", b"WAVE"): _Container(12, "<4sI", b"data"),
+    (b"BW64", b"WAVE"): _Container(12, "<4sI", b"data"),
+    (b"FORM", b"AIFF"): _Container(12, ">4sI", b"SSND"),
+    (b"FORM", b"AIFC"): _Container(12, ">4sI", b"SSND"),
+    (b"riff", b"\xa5\xd6\x28\xdb"): _Container(
+        40, "<16sQ", b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a", 8, 24
+    ),  # Sony's Wave64: names are GUIDs
+}
+
+
 def _whole(stream: Any, name: str) -> None:
-    """See that a WAV file has the samples that its header says it has: where there are fewer,
-    libsndfile says nothing. Those of what did not know its end, a pipe, say the most there may be.
+    """See that a file of samples has as many as its header says: where there are fewer, libsndfile
+    says nothing. Those of what did not know its end, a pipe, say the most there may be.
 
     Raises: DataError: it was cut.
     """
     start = stream.tell()
     head = stream.read(12)
     there = stream.seek(0, os.SEEK_END)
-    place = start + 12
-    while head[:4] == b"RIFF" and head[8:] == b"WAVE" and place + 8 <= there:
+    how = _CONTAINERS.get((head[:4], head[8:]))
+    place, long = start + how.head if how else there, 0
+    while how and place + struct.calcsize(how.chunk) <= there:
         stream.seek(place)
-        kind, size = struct.unpack("<4sI", stream.read(8))
-        if kind == b"data" and place + 8 + size > there and size < 0x7FFFF000:
-            raise DataError(f"{name}: truncated, {there - place - 8} bytes of samples of {size}")
-        if kind == b"data":
+        kind, size = struct.unpack(how.chunk, stream.read(struct.calcsize(how.chunk)))
+        place += struct.calcsize(how.chunk)
+        if kind == b"ds64":  # a size of 64 bits, for one that 32 cannot say
+            long = int.from_bytes(stream.read(16)[8:], "little")
+        size -= how.inside
+        if kind == how.data:
+            size = long if long and size == 0xFFFFFFFF else size
+            if place + size > there and not 0x7FFFF000 <= size <= 0xFFFFFFFF:
+                raise DataError(f"{name}: truncated, {there - place} bytes of samples of {size}")
             break
-        place += 8 + size + size % 2
+        if size < 0:
+            break
+        place += -(-size // how.align) * how.align
     stream.seek(start)
 
 
@@ -401,11 +443,16 @@ def _blocks(soundfile: Any, name: str, seconds: float, mono: bool) -> Iterator[T
 
 
 def _pieces(soundfile: Any, stream: Any, name: str, seconds: float, mono: bool) -> Iterator[Tensor]:
-    with soundfile.SoundFile(stream) as file:
+    with _forward(soundfile)(stream) as file:
+        if file.frames < 1:
+            raise DataError(f"{name}: it has no samples")
         size = max(1, min(round(seconds * file.samplerate), file.frames))
         ask(name, 8 * size * file.channels)
+        done = 0
         while len(piece := file.read(size, dtype="float32", always_2d=True)):
             if not np.isfinite(piece).all():
                 raise DataError(f"{name}: it has samples that are infinite or not numbers")
-            x = torch.from_numpy(piece.mean(1) if mono else np.ascontiguousarray(piece.T))
-            yield x
+            done += len(piece)
+            yield torch.from_numpy(piece.mean(1) if mono else np.ascontiguousarray(piece.T))
+        if done != file.frames:
+            raise DataError(f"{name}: truncated, {done} samples of {file.frames}")
