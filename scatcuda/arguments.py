@@ -162,6 +162,19 @@ def channels_last(shape: Sequence[int]) -> str:
     )
 
 
+def told(value: Any) -> str:
+    """What a value is, for a sentence: of arrays and tensors their kind, type and sides.
+
+    Example:
+        >>> told(np.zeros((2, 3))), told(None), told([1, 2])
+        ('ndarray float64 (2, 3)', 'None', '[1, 2]')
+    """
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{type(value).__name__} {value.dtype} {tuple(value.shape)}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
 def plain(value: Any) -> Any:
     """NumPy's scalars, and arrays and tensors without dimensions, as Python's number or bool; all
     else as it is."""

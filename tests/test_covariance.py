@@ -312,7 +312,7 @@ WRONG = [
     (dict(shape=(32, 32), mask=torch.ones(32, 31)), "mask must have shape"),
     (dict(shape=(32, 32), mask=-torch.ones(32, 32)), "mask must be finite, 0 or more"),
     (dict(shape=(32, 32), mask=torch.zeros(32, 32)), "not 0 everywhere"),
-    (dict(shape=(32, 32), mask="edges"), "mask must be a tensor or an array; got str"),
+    (dict(shape=(32, 32), mask="edges"), "mask must be a tensor or an array of real numbers"),
 ]  # fmt: skip
 
 
@@ -332,7 +332,7 @@ def test_wrong_calls():
             module(x, reference)
     with pytest.raises(ValueError, match="where normalise is False there is no"):
         plain(x, torch.rand(4, 4))
-    with pytest.raises(ValueError, match="a vector of statistics must have shape"):
+    with pytest.raises(ValueError, match="a vector of statistics must be a real tensor of shape"):
         module.split(torch.rand(3))
     with pytest.raises(ValueError, match="power must have shape"):
         plain.units(torch.rand(2, 2))
@@ -351,3 +351,65 @@ def test_banks_have_no_mean_and_their_frequencies(name):
         directions = torch.atan2(along, down)
         wanted = torch.tensor([0.0, np.pi / 4, np.pi / 2, -np.pi / 4]).double()
         torch.testing.assert_close(directions, wanted, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("shape", [(48, 40), (17, 31), (33,), (509,)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_constant_fields_have_no_statistics(shape, dtype):
+    """Their powers are rounding, whatever they are compared with."""
+    J = 3 if len(shape) == 2 else 2
+    module = ScatteringCovariance(shape, J=J).to(dtype)
+    for level in (0.1, -300.0):
+        x = torch.full(shape, level, dtype=dtype, requires_grad=True)
+        found = module.statistics(x)
+        assert all(not found[name].any() for name in ("S1", "S3", "S4"))
+        (gradient,) = torch.autograd.grad(module(x).sum(), x)
+        assert torch.allclose(gradient, torch.full_like(x, 1 / x.numel()), atol=1e-4)
+        other = torch.randn(shape, dtype=dtype)
+        assert not module(other, module.power(x))[1 : 1 + module.sizes["S1"]].any()
+        assert not module.cross(other, x)["S2"].any()
+    # No field is none for standing far from 0.
+    assert (module.statistics(torch.randn(shape, dtype=dtype) + 1000)["S1"] > 0.1).all()
+
+
+@pytest.mark.parametrize("mask", [None, np.ones((16, 18), ">f4")])
+def test_no_fields_at_all(mask):
+    module = ScatteringCovariance((16, 18), J=2, L=2, mask=mask)
+    x = torch.zeros(0, 3, 16, 18, requires_grad=True)
+    assert module(x).shape == (0, 3, *module.output_shape)
+    both = module.cross(x, x)
+    one = module.cross(torch.randn(16, 18), torch.randn(16, 18))
+    assert {k: v.shape for k, v in both.items()} == {k: (0, 3, *v.shape) for k, v in one.items()}
+    (gradient,) = torch.autograd.grad(module(x).sum() + both["S4xy"].real.sum(), x)
+    assert gradient.shape == x.shape
+
+
+def test_powers_that_are_none_are_passed_on():
+    module, x = ScatteringCovariance((16, 16), J=2, L=2), torch.randn(16, 16)
+    for wrong in (float("nan"), -1.0):
+        reference = torch.ones(2, 2)
+        reference[1, 0] = wrong
+        S1 = module.statistics(x, reference)["S1"]
+        assert S1.isnan().tolist() == [[False, False], [True, False]]
+    assert module(x * float("nan")).isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("act", "told"),
+    [
+        (lambda m, x: m(x, torch.ones(2, 2, dtype=torch.complex64)), "got Tensor torch.complex64"),
+        (lambda m, x: m.cross(torch.stack([x] * 2), torch.stack([x] * 3)), "that broadcast; got"),
+        (lambda m, x: m.cross(x, x[1:]), r"y must have shape \(..., 16, 16\); got \(15, 16\)"),
+        (lambda m, x: m.cross(x, None), "y must be a torch.Tensor; got NoneType"),
+        (lambda m, x: m.units(None), "power must be a tensor of powers; got None"),
+        (lambda m, x: m.units(torch.ones(2, 2, dtype=int)), "power must be a tensor of powers"),
+        (lambda m, x: m.split([1.0]), r"must be a real tensor of shape \(..., 97\); got \[1.0\]"),
+        (lambda m, x: m.split(torch.ones(97, dtype=int)), "got Tensor torch.int64"),
+        (lambda m, x: m.join({}), "blocks must have mean, S1, S2, S3, S4; got , not mean"),
+        (lambda m, x: ScatteringCovariance((16, 16), mask=1j * x), "of real numbers; got Tensor"),
+    ],
+)
+def test_what_suits_no_statistics(act, told):
+    x = torch.randn(16, 16)
+    with pytest.raises((ValueError, TypeError), match=told):
+        act(ScatteringCovariance((16, 16), J=2, L=2), x)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from oracle import relative_error
 from torch import Tensor
+from torch._subclasses import FakeTensorMode
 
 from scatcuda import Scattering1D
 from scatcuda.banks.learned_signals import morlet
@@ -192,3 +193,44 @@ def test_in_a_network():
 def test_what_is_refused(options, words):
     with warnings.catch_warnings(), pytest.raises(ValueError, match=words):
         Scattering1D(3, 64, **options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_order_0_alone(kind):
+    x = torch.randn(64)
+    module, fixed = (Scattering1D(3, 64, trainable=t, paths=[()]) for t in (kind, None))
+    assert (module(x) - fixed(x)).abs().max() < 1e-6
+    module = Scattering1D(3, 64, trainable=kind, paths=[()], T=0, out_type="list")
+    assert torch.equal(module(x)[0]["coef"], x)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_devices_and_modes(kind):
+    x = torch.randn(64)
+    module = Scattering1D(3, 64, trainable=kind)
+    wanted = module(x)
+    assert module.to("meta")(x.to("meta")).shape == wanted.shape
+    module.to_empty(device="cpu").learned.reset_parameters()
+    assert torch.equal(module(x), wanted)
+    with torch.device("meta"):
+        there = Scattering1D(3, 64, trainable=kind)
+    assert there(x.to("meta")).is_meta
+    with FakeTensorMode() as mode:
+        assert Scattering1D(3, 64, trainable=kind)(torch.empty(64)).fake_mode is mode
+    with torch.inference_mode():
+        module = Scattering1D(3, 64, trainable=kind)
+    module(x.requires_grad_()).sum().backward()
+    assert all(p.grad is not None for p in module.parameters())
+    assert torch.equal(torch.jit.trace(module, x)(x), module(x))
+    assert not hasattr(module.learned, "bank")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_that_nobody_wanted_stay_off(kind):
+    module = Scattering1D(3, 64, trainable=kind)
+    first = next(module.parameters()).requires_grad_(False)
+    module.freeze().freeze().unfreeze()
+    assert [p.requires_grad for p in module.parameters()][:2] == [False, True]
+    first.requires_grad_()
+    module.unfreeze()
+    assert first.requires_grad

@@ -163,3 +163,36 @@ def test_wrong_calls():
         with pytest.raises(ValueError, match="reference must be what"):
             two(torch.rand(32, 32), wrong)
     assert math.isclose(float(two(torch.rand(32, 32))[0].real), 1.0, rel_tol=1e-4)
+
+
+@pytest.mark.parametrize("normalise", ["auto", "auto_std_only"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_constant_images_have_no_moments(normalise, dtype):
+    module = WaveletPhaseHarmonics((17, 31), 2, 4, dn=1, normalise=normalise).to(dtype)
+    x = torch.full((17, 31), 7.0, dtype=dtype)
+    assert module(x).abs().max() < 1e-10
+    assert not module.normalisation(x).of_phases.any()
+    far = torch.randn(17, 31, dtype=dtype) + 1000
+    assert (module.normalisation(far).of_moduli > 1e-3).all()
+
+
+def test_references_fit():
+    module = WaveletPhaseHarmonics((16, 16), 2, 4, dn=0, normalise="auto")
+    x = torch.randn(3, 16, 16)
+    several = module.normalisation(x)
+    assert torch.allclose(module(x, several), module(x))
+    assert module(x, module.normalisation(x[0])).shape == module(x).shape
+    for wrong in (x[:2], x[0]):
+        with pytest.raises(ValueError, match="of one image or of as many as x has"):
+            module(wrong, several)
+    with pytest.raises(ValueError, match="reference must be"):
+        module(x, several._replace(means=None))
+    empty = torch.zeros(2, 0, 16, 16)
+    assert module(empty).shape == (2, 0, *module.output_shape)
+    assert module.normalisation(empty).of_phases.shape == (2, 0, 2, 4, 2)
+
+
+@pytest.mark.parametrize("classes", [5, np.array(2)])
+def test_classes_are_a_list(classes):
+    with pytest.raises(TypeError, match="classes must be a list of names; got"):
+        WaveletPhaseHarmonics((16, 16), 2, 4, classes=classes)

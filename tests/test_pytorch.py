@@ -8,6 +8,7 @@ each operator is in test_ops.py, copies and checkpoints of a module are in test_
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import pathlib
 import re
@@ -530,6 +531,65 @@ def test_autocast(dtype):
         for inside in (both(module, x), both(torch.compile(module, backend="aot_eager"), x)):
             assert inside[0].dtype == torch.float32 and inside[1].dtype == dtype
             assert torch.equal(inside[0], S) and torch.equal(inside[1], gradient)
+
+
+ALL = {
+    "images": lambda: scatcuda.Scattering2D(2, (16, 16), 2),
+    "signals": lambda: scatcuda.Scattering1D(3, 64),
+    "learned": lambda: scatcuda.Scattering1D(3, 64, trainable="wavelets"),
+    "joint": lambda: scatcuda.TimeFrequencyScattering(J=4, J_fr=2, Q=4, shape=256),
+    "one path": lambda: scatcuda.TimeFrequencyScattering(
+        J=4, J_fr=2, Q=4, shape=256, paths=[(4, 2)]
+    ),
+    "turned": lambda: scatcuda.RotoTranslationScattering2D(2, (16, 16), 4),
+    "densities": lambda: scatcuda.HarmonicScattering3D(1, (8, 8, 8), L=1, integral_powers=(1,)),
+    "cascade": lambda: Cascade(2, (16, 16), L=2),
+    "covariance": lambda: scatcuda.ScatteringCovariance((16, 16), 2, 2),
+    "masked": lambda: scatcuda.ScatteringCovariance((16, 16), 2, 2, mask=torch.ones(16, 16)),
+    "reduced": lambda: scatcuda.ReducedCovariance(scatcuda.ScatteringCovariance((16, 16), 2, 2)),
+    "phases": lambda: scatcuda.WaveletPhaseHarmonics((16, 16), 2, 2, normalise="auto"),
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_autocast_changes_no_transform(name):
+    module = ALL[name]()
+    x = torch.rand(2, *module.input_shape)
+    wanted = module(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = module(x)
+    assert found.dtype == wanted.dtype and torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_what_a_module_is_built_with_is_fixed(name):
+    """Assigned, it would change nothing, or a half of the module."""
+    module = ALL[name]()
+    given = inspect.signature(type(module)).parameters
+    kept = {n for n in vars(module) if not n.startswith("_")} - set(vars(nn.Module()))
+    changeable = {n for n in given if getattr(getattr(type(module), n, None), "fset", None)}
+    for attribute in (set(given) | kept) - changeable - {"out_type", "rho"}:
+        with pytest.raises(AttributeError, match=f"{attribute} is fixed when the module is built"):
+            setattr(module, attribute, 1)
+    module.note = "mine"
+    assert module.eval().note == "mine" and not module.training
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_transform_is_one_layer_to_torch_fx(name):
+    model = nn.Sequential(ALL[name]())
+    x = torch.rand(2, *model[0].input_shape)
+    assert torch.equal(torch.fx.symbolic_trace(model)(x), model(x))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_items_have_a_gradient(name):
+    module = ALL[name]()
+    x = torch.zeros(0, *module.input_shape, requires_grad=True)
+    S = module(x)
+    assert S.shape == (0, *module.output_shape)
+    S.abs().sum().backward()
+    assert x.grad is not None and x.grad.shape == x.shape
 
 
 @pytest.mark.parametrize("name", STAGES)

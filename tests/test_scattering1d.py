@@ -453,3 +453,35 @@ def test_too_long_with_its_padding():
         Scattering1D(3, 2**24)
     with pytest.raises(ValueError, match="shape must be between 2 and 16777216; got 16777217"):
         Scattering1D(3, 2**24 + 1)
+
+
+def test_a_refused_assignment_changes_nothing():
+    module = Scattering1D(14, 1 << 14)
+    before = module.meta()["order"].tolist()
+    with pytest.raises(ValueError):
+        module.max_order = 14
+    assert module.max_order == 2 and module.meta()["order"].tolist() == before
+    assert module(torch.randn(1 << 14)).shape == module.output_shape
+
+
+@pytest.mark.parametrize("how", [{"T": "global"}, {"T": 20, "stride": 2}, {}], ids=str)
+def test_averaging_is_switched_off_and_on(how):
+    module, x = Scattering1D(3, 64, **how), torch.randn(64)
+    wanted, module.out_type = module(x), "dict"
+    module.average = False
+    module.average = True
+    module.out_type = "array"
+    assert torch.equal(module(x), wanted)
+
+
+def test_copies_are_as_the_module_is():
+    module = Scattering1D(3, 64, max_order=3).half().eval()
+    module.max_order = 1
+    x = torch.randn(100)
+    for again in (module.of_length(100), module.of_paths([(), (0,)])):
+        assert not again.training and again._like.dtype == torch.float16
+    assert torch.equal(module.of_length(100)(x), Scattering1D(3, 100, max_order=1)(x))
+    assert Scattering1D(4, 64).of_length(13)(x[:13]).shape == Scattering1D(4, 13).output_shape
+    assert Scattering1D(4, 13).of_paths([(0,)]).output_shape[0] == 1
+    learned = Scattering1D(3, 64, trainable="wavelets").freeze().of_length(100)
+    assert learned.learned.frozen and not any(p.requires_grad for p in learned.parameters())

@@ -127,3 +127,42 @@ def test_mistakes():
     stream.finish()
     with pytest.raises(ValueError, match="it has ended; take another one"):
         stream(torch.zeros(2, 50))
+
+
+def test_the_gradient_reaches_what_is_learned():
+    module = Scattering1D(4, 4096, trainable="wavelets")
+    x = torch.randn(70_000)
+    stream = module.stream()
+    loss = sum(S.square().sum() for S in stream.over(x.split(5000)))
+    found = torch.autograd.grad(loss, list(module.parameters()))
+    again = Scattering1D(4, 70_000, trainable="wavelets")
+    again.load_state_dict(module.state_dict())
+    wanted = torch.autograd.grad(again(x).square().sum(), list(again.parameters()))
+    for ours, theirs in zip(found, wanted, strict=True):  # but for another grid, and the ends
+        assert (ours - theirs).norm() < 0.05 * theirs.norm()
+    with pytest.raises(ValueError, match="value by value have one length"):
+        Scattering1D(4, 4096, trainable="filters").stream()
+
+
+def test_a_signal_shorter_than_its_window():
+    x = torch.randn(13)
+    stream = Scattering1D(4, 64).stream()
+    stream(x)
+    assert torch.equal(stream.finish(), Scattering1D(4, 13)(x))
+    stream = Scattering1D(4, 64, T=20).stream()
+    stream(x)
+    with pytest.raises(ValueError, match="T must be 0, or between 1 and the length N = 13"):
+        stream.finish()
+    stream(torch.randn(50))  # nothing is lost
+    assert stream.finish().shape[-1] == 4
+
+
+@pytest.mark.parametrize("change", [lambda m: setattr(m, "max_order", 1), lambda m: m.double()])
+def test_a_module_that_changes(change):
+    module = Scattering1D(4, 64)
+    stream = module.stream()
+    stream(torch.randn(100))
+    change(module)
+    for act in (lambda: stream(torch.randn(100)), stream.finish):
+        with pytest.raises(ValueError, match="the module has changed since the stream began"):
+            act()

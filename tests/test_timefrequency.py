@@ -282,7 +282,11 @@ def test_as_a_module():
         (dict(format="space"), ValueError, "format must be one of"),
         (dict(backend="skcuda"), ValueError, "backend must be one of"),
         (dict(padding="mirror"), ValueError, "padding must be one of"),
-        (dict(paths=[(99,)]), ValueError, r"paths must be among meta\(\)\['key'\]; got \(99,\)"),
+        (
+            dict(paths=[(99,)]),
+            ValueError,
+            r"paths must be among joint_meta\(\)\['key'\]; got \(99,\)",
+        ),
         (dict(J=4, shape=4, T=0), ValueError, "J = 4 and T = 16 need signals longer than 4"),
         (dict(J=9, shape=16, T=2), ValueError, "J = 9 and T = 2 need signals longer than 16"),
         (dict(paths=[]), ValueError, "paths must choose at least one"),
@@ -418,3 +422,16 @@ def test_accelerated(development_class):
     levels = [f["levels"] for f in (ours.phi_f, *ours.psi1_f, *ours.psi2_f, average, *bank)]
     assert len(names) == sum(map(len, levels))
     ours.load_state_dict(ours.state_dict())
+
+
+def test_paths_of_signals_shorter_than_the_windows():
+    """What the constructor takes by default, it takes again."""
+    for how in (
+        {"J": 3, "J_fr": 3, "Q": 1, "shape": 64}, {"J": 4, "J_fr": 2, "Q": 4, "shape": 13},
+        {"J": 4, "J_fr": 2, "Q": 4, "shape": 64, "F": 3, "T": 20},
+    ):  # fmt: skip
+        module, x = TimeFrequencyScattering(**how), torch.randn(how["shape"])
+        path = TimeFrequencyScattering(**how, format="joint").meta()["key"][-1]
+        wanted = TimeFrequencyScattering(**how, paths=[path])(x)
+        assert torch.equal(module.eval().of_paths([path])(x), wanted)
+        assert not module.of_paths([path]).training

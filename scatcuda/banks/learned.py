@@ -1,7 +1,7 @@
 """Filters of images that are learned, in two ways: all their values, or four numbers of each
 wavelet; those of signals are in :mod:`scatcuda.banks.learned_signals`.
 
-``LearnedFilters`` is what both share: it gives the operators a bank (``packed``) that follows the
+``LearnedFilters`` is what all share: it gives the operators a bank (``packed``) that follows the
 parameters. While gradients may reach them the bank is made anew in every call, by differentiable
 operations that keep every frequency and every tap: no value is read, so nothing waits for a GPU
 and a graph compiler sees one graph. Otherwise, under ``no_grad`` or once frozen, it is packed as
@@ -38,28 +38,16 @@ _REACH = 12
 
 
 class LearnedFilters(nn.Module):
-    """A filter bank that follows its parameters; :class:`scatcuda.Scattering2D` makes it."""
+    """Filters that follow their parameters; the transforms make them."""
 
     def __init__(self, plan: Any, start: BankName | FilterBank) -> None:
         super().__init__()
         self._plan, self._start = plan, start
         self._frozen = False
+        self._wanted: list[bool] = []  # which gradients were wanted, while it is frozen
         self._fixed: tuple[Packed, ...] | None = None  # the bank, while it is frozen
         # parameters and their bank
         self._recent: tuple[list[Tensor], tuple[Packed, ...]] | None = None
-
-    @property
-    def bank(self) -> FilterBank:
-        """The filters as they are now."""
-        return FilterBank(self.psi_now(), self.phi_now())
-
-    def psi_now(self) -> Tensor:
-        """The wavelets ``[J, L, Mp, Np]``, differentiable."""
-        raise NotImplementedError
-
-    def phi_now(self) -> Tensor:
-        """The low-pass ``[Mp, Np]``."""
-        raise NotImplementedError
 
     def reset_parameters(self) -> None:
         """Puts the filters back to where they started."""
@@ -77,11 +65,32 @@ class LearnedFilters(nn.Module):
             return self._whole()
         return self._kept()
 
+    @property
+    def frozen(self) -> bool:
+        """Whether the filters are fixed as they are."""
+        return self._frozen
+
+    def share(self, other: LearnedFilters) -> None:
+        """Takes the parameters of another of its kind for its own, and whether it is frozen."""
+        for name in self._names:
+            setattr(self, name, getattr(other, name))
+        self._frozen = other._frozen
+        self._follow()
+
+    def like(self) -> Tensor:
+        """A tensor of the dtype and on the device that is computed with."""
+        return self._values()[0].detach().to(self._dtype)
+
     def freeze(self, frozen: bool = True) -> None:
         """Fixes the filters as they are, or learns them again."""
         self._fix(frozen)
+        if frozen and not self._frozen:
+            self._wanted = [value.requires_grad for value in self._values()]
+            self.requires_grad_(False)
+        elif self._frozen and not frozen:
+            for value, wants in zip(self._values(), self._wanted, strict=True):
+                value.requires_grad_(wants)
         self._frozen = frozen
-        self.requires_grad_(not frozen)
 
     # --- for those who write a kind of filters ---
 
@@ -191,7 +200,24 @@ class LearnedFilters(nn.Module):
         return self.__dict__ | {"_recent": None}
 
 
-class FreeFilters(LearnedFilters):
+class LearnedImages(LearnedFilters):
+    """Filters of images, which are one bank."""
+
+    @property
+    def bank(self) -> FilterBank:
+        """The filters as they are now."""
+        return FilterBank(self.psi_now(), self.phi_now())
+
+    def psi_now(self) -> Tensor:
+        """The wavelets ``[J, L, Mp, Np]``, differentiable."""
+        raise NotImplementedError
+
+    def phi_now(self) -> Tensor:
+        """The low-pass ``[Mp, Np]``."""
+        raise NotImplementedError
+
+
+class FreeFilters(LearnedImages):
     """Every value of the bank is a parameter: the wavelets ``psi [J, L, Mp, Np]``, real and in
     Fourier at full resolution, of which lower resolutions are crops; and the two factors of the
     low-pass, ``phi[k, l] = phi_m[|k|] phi_n[|l|]``, by their frequencies from 0: it stays separable
@@ -250,7 +276,7 @@ class FreeFilters(LearnedFilters):
         return (Packed(psi, self._here(self._boxes), phi, self._here(self._bands)),)
 
 
-class MorletWavelets(LearnedFilters):
+class MorletWavelets(LearnedImages):
     """Four numbers of each Morlet wavelet are learned: the frequency ``xi`` and the orientation
     ``theta`` of its wave, the width ``sigma`` and the ``slant`` of its envelope. The low-pass is
     not.
@@ -461,4 +487,4 @@ def _same(a: Tensor, b: Tensor) -> bool:
     return a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
 
 
-KINDS: dict[Trainable, type[LearnedFilters]] = {"filters": FreeFilters, "wavelets": MorletWavelets}
+KINDS: dict[Trainable, type[LearnedImages]] = {"filters": FreeFilters, "wavelets": MorletWavelets}

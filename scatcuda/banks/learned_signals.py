@@ -87,7 +87,8 @@ class LearnedSignals(LearnedFilters):
         found = []
         every = zip(self._cascades, self._tables(), self._supports, strict=True)
         for cascade, (sets, rows), (boxes, bands) in every:
-            psi = torch.cat([in_lanes(several / several.shape[-1]) for several in sets])
+            tables = [in_lanes(several / several.shape[-1]) for several in sets]
+            psi = torch.cat([self._values()[0].new_empty(0, dtype=torch.float64), *tables])
             matrices = cascade.program.matrices
             taps = [turned(row, m) for row, m in zip(rows, matrices, strict=True)]
             phi = torch.cat([psi.new_empty(0), *taps])
@@ -97,7 +98,7 @@ class LearnedSignals(LearnedFilters):
 
     def _taps(self, cascade: Cascade) -> list[Tensor]:
         """Of each matrix a row that is not 0 where the low-pass may come to be something."""
-        return [torch.ones(m.inputs) for m in cascade.program.matrices]
+        return [torch.ones(m.inputs, device="cpu") for m in cascade.program.matrices]
 
     def _set_constants(self) -> None:
         """The supports of tables that keep every bin."""
@@ -210,16 +211,21 @@ class MorletSignals(LearnedSignals):
         return self._here(self._phi)
 
     def _taps(self, cascade: Cascade) -> list[Tensor]:
-        return [row.cpu() for row in self._rows(cascade, self._phi.cpu())]
+        return self._rows(cascade, self._low)
 
     def _set_constants(self) -> None:
         plan, like = self._plan, self._values()[0]
         self._P = [max(periods(_WIDER * w.sigma) for w in bank) for bank in plan.banks]
         with constants():
             phi = torch.from_numpy(gaussian(plan.padded, 0.1 / plan.T))
-            xi = [torch.tensor([w.xi for w in b], dtype=torch.float64) for b in plan.banks]
-            sigma = [torch.tensor([w.sigma for w in b], dtype=torch.float64) for b in plan.banks]
-        q = [a / b for a, b in zip(xi, sigma, strict=True)]
+            xi, q = (
+                [
+                    torch.tensor([*map(of, bank)], dtype=torch.float64, device="cpu")
+                    for bank in plan.banks
+                ]
+                for of in (lambda w: w.xi, lambda w: w.xi / w.sigma)
+            )
+        self._low = phi
         self._phi = beside(phi, like)
         self._starts = {
             name: [beside(some, like) for some in starts]

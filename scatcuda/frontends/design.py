@@ -451,7 +451,8 @@ def covariance(
             raise ValueError(f"{caller}: where normalise is False there is no reference")
         steps = Times(_units(caller, numbers, reference)), *steps
     elif normalise:
-        steps = OverPowers(powers, *numbers.powers()), *steps
+        mean = plan.blocks["mean"][0].start
+        steps = OverPowers(mean, powers, *numbers.powers()), *steps
     return Design(
         _told(
             caller, shape=plan.shape, J=plan.scales // plan.Q, L=plan.L, Q=plan.Q, filters=filters,

@@ -125,9 +125,11 @@ class Times:
 
 @dataclass(frozen=True)
 class OverPowers:
-    """Channels over the roots of two of the powers among them: of indices into ``powers``, one
-    behind the last of them is of none. What is over the root of nothing is 0."""
+    """Channels over the roots of two of the powers among them, those of a field whose ``mean`` is
+    one too: of indices into ``powers``, one behind the last of them is of none. What is over the
+    root of nothing is 0."""
 
+    mean: int
     powers: slice
     first: Integers
     second: Integers
@@ -139,15 +141,19 @@ class OverPowers:
 
     def gradient(self, S: Any, g: Any) -> Any:
         first, second = self._roots(S, np)
-        found, roots = g * first * second, inverse_roots(S[:, self.powers], np)
+        found, roots = g * first * second, self._inverse(S, np)
         of_roots = np.zeros((len(S), roots.shape[1] + 1, S.shape[2]), S.dtype)
         for index, other in ((self.first, second), (self.second, first)):
             _add_at(of_roots, index, g * S * other)
         found[:, self.powers] -= of_roots[:, :-1] * roots**3 / 2
         return found
 
+    def _inverse(self, S: Any, arrays: Any) -> Any:
+        mean = S[..., self.mean : self.mean + 1, :]
+        return inverse_roots(S[..., self.powers, :], arrays, mean)
+
     def _roots(self, S: Any, arrays: Any) -> tuple[Any, Any]:
-        roots = inverse_roots(S[..., self.powers, :], arrays)
+        roots = self._inverse(S, arrays)
         roots = arrays.concatenate([roots, arrays.ones_like(S[..., :1, :])], axis=-2)
         return arrays.take(roots, self.first, axis=-2), arrays.take(roots, self.second, axis=-2)
 
@@ -181,14 +187,13 @@ class Moments:
         return found
 
 
-def inverse_roots(P: Any, arrays: Any) -> Any:
+def inverse_roots(P: Any, arrays: Any, mean: Any = 0.0) -> Any:
     """``1 / sqrt(P)`` of powers ``[..., powers, n]``, 0 where there is none, or no more than
-    rounding leaves of the others."""
-    from ..program.covariance import NO_POWER
+    rounding leaves of the others or of the mean."""
+    from ..program.covariance import least_power
 
-    least = NO_POWER * np.finfo(P.dtype).eps ** 2
-    there = P > least * P.max(-2, keepdims=True)
-    return arrays.where(there, 1 / arrays.sqrt(arrays.where(there, P, 1)), 0).astype(P.dtype)
+    nothing = (P >= 0) & (P <= least_power(P.dtype, P.max(-2, keepdims=True), mean))
+    return arrays.where(nothing, 0, 1 / arrays.sqrt(arrays.where(nothing, 1, P))).astype(P.dtype)
 
 
 def _added(S: Any, index: Integers, g: Any) -> Any:

@@ -199,7 +199,8 @@ def chosen_of(caller: str, plan: SignalPlan | JointPlan, paths: Any) -> tuple[Pa
     known = set(plan.paths)
     for path in wanted:
         if path not in known:
-            raise ArgumentError(f"{caller}: paths must be among meta()['key']; got {path}")
+            listed = "meta" if isinstance(plan, SignalPlan) else "joint_meta"
+            raise ArgumentError(f"{caller}: paths must be among {listed}()['key']; got {path}")
     if len(set(wanted)) != len(wanted) or not wanted:
         found = "one twice" if wanted else "none"
         raise ArgumentError(f"{caller}: paths must choose at least one, each once; got {found}")

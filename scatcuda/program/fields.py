@@ -60,9 +60,13 @@ def checked_phases(
     L = angles(caller, L)
     if L % 2:
         raise ArgumentError(f"{caller}: L must be even; got {L}")
-    if isinstance(classes, str) or not classes:
+    try:
+        listed = [] if isinstance(classes, str) else [plain(name) for name in classes]
+    except TypeError:
+        raise TypeError(f"{caller}: classes must be a list of names; got {classes!r}") from None
+    if not listed:
         raise ArgumentError(f"{caller}: classes must be a list of names; got {classes!r}")
-    names = tuple(one_of(caller, "a class", plain(name), CLASSES) for name in classes)
+    names = tuple(one_of(caller, "a class", name, CLASSES) for name in listed)
     dn = integer(caller, "dn", dn, 0, 30)
     A = integer(caller, "A", A, 1, limits.ANGLES)
     dj = integer(caller, "dj", J - 1 if dj is None else dj, 0)
@@ -74,7 +78,7 @@ def checked_phases(
     limits.at_most(caller, "the number of moments", about, 64 * limits.CHANNELS)
     plan = PhasePlan(sides, J, L, A, dn, dj, dl, names, shifts, finer)
     if not plan.moments:
-        raise ArgumentError(f"{caller}: classes {[*classes]} have no moments with J = {J}")
+        raise ArgumentError(f"{caller}: classes {listed} have no moments with J = {J}")
     told = "the number of products, of which moments are some,"
     limits.at_most(caller, told, plan.laid_out[0].channels, 64 * limits.CHANNELS)
     return plan

@@ -9,9 +9,10 @@ device are looked at, which is what such tools are to change.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, NoReturn, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, get_args
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +43,56 @@ _BACKENDS: dict[Backend, Callable[..., Tensor]] = {
 KYMATIO_BUFFER = re.compile(r"tensor(\d+|_gaussian_filter)")
 
 
-class Transform(nn.Module):
+_OF_MODULES = frozenset(nn.Module().__dict__)  # which PyTorch assigns
+
+
+class Built(nn.Module):
+    """A module whose arguments are what it is: assigned later, they would change nothing of it, or
+    a half."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._fixed: frozenset[str] = frozenset()  # what cannot be assigned any more
+
+    #: What of it can be assigned when it is built, besides properties that say so.
+    _assignable: ClassVar[tuple[str, ...]] = ()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        attribute = getattr(type(self), name, None)
+        if isinstance(attribute, property):
+            fixed = attribute.fset is None
+        else:
+            fixed = name in self.__dict__.get("_fixed", ()) and name not in (
+                *_OF_MODULES,
+                *self._assignable,
+            )
+        if fixed:
+            raise AttributeError(
+                f"{type(self).__name__}: {name} is fixed when the module is built, like its "
+                "filters; build another module"
+            )
+        super().__setattr__(name, value)
+
+    def _fix(self) -> None:
+        """The module is built."""
+        here = (name for name in (*self.__dict__, *self._modules) if name[0] != "_")
+        # another class may be derived from ours
+        ours = next(c for c in type(self).__mro__ if c.__module__.partition(".")[0] == "scatcuda")
+        self._fixed = frozenset((*inspect.signature(ours).parameters, *here))
+
+    def _leaf(self, x: Proxy, **options: Any) -> Any:
+        """``torch.fx.symbolic_trace`` sees one call, as of PyTorch's own layers."""
+        name = type(self).__name__
+        tracer: Any = x.tracer
+        if getattr(tracer, "root", self) is self:
+            raise TypeError(
+                f"{name}: torch.fx.symbolic_trace takes it as one layer of a model, and there is "
+                "no model around it here: trace nn.Sequential(it)"
+            )
+        return tracer.create_proxy("call_module", tracer.path_of_module(self), (x,), options)
+
+
+class Transform(Built):
     """A module whose tensors follow from its arguments, and its dtype and device."""
 
     def __init__(self) -> None:
@@ -61,6 +111,7 @@ class Transform(nn.Module):
             like = torch.zeros(1, dtype=torch.float32, device=torch.get_default_device())
             self.register_buffer("_like", like, persistent=False)
         self._follow()
+        self._fix()
 
     #: Sides of what a call is given, ``(M, N)`` or ``(N,)``.
     input_shape: tuple[int, ...]
@@ -73,46 +124,41 @@ class Transform(nn.Module):
         """Integers and half precision in a dtype to compute with."""
         return x.to(like.dtype)
 
-    def _checked(self, x: Any, like: Tensor) -> Tensor:
+    def _checked(self, x: Any, like: Tensor, name: str = "x") -> Tensor:
         """A real tensor ``[..., *self.input_shape]`` on the device of `like`, in its dtype."""
         if not isinstance(x, Tensor):
             kind = f"{type(x).__name__}: the input should be one"  # as Kymatio says
-            raise self._refused(TypeError, "must be a torch.Tensor", kind)
+            raise self._refused(TypeError, "must be a torch.Tensor", kind, name)
         if x.is_complex():
-            raise self._refused(InputError, "must be real", x.dtype)
+            raise self._refused(InputError, "must be real", x.dtype, name)
         if x.layout != torch.strided or x.is_nested:
             found = "a nested one" if x.is_nested else str(x.layout)
-            raise self._refused(InputError, "must be a dense tensor, torch.strided", found)
+            raise self._refused(InputError, "must be a dense tensor, torch.strided", found, name)
         rank = len(self.input_shape)
         if x.shape[-rank:] != self.input_shape:
             sides = ", ".join(map(str, self.input_shape))
             found = f"{tuple(x.shape)}{self._why_not(x)}"
             if rank == 2 and x.shape[-3:-1] == self.input_shape:
                 found += channels_last(x.shape)
-            raise self._refused(InputError, f"must have shape (..., {sides})", found)
+            raise self._refused(InputError, f"must have shape (..., {sides})", found, name)
         if x.device != like.device and x.device != (like := self._followed(like)).device:
             expected = f"must be on the module's device {like.device}"
-            raise self._refused(InputError, expected, x.device)
+            raise self._refused(InputError, expected, x.device, name)
         if x.dtype == like.dtype:
             return x
         if x.dtype == torch.float64:
-            expected = "must be float32 as the module is: call .double() on it, or .float() on x"
-            raise self._refused(TypeError, expected, x.dtype)
+            expected = (
+                f"must be float32 as the module is: call .double() on it, or .float() on {name}"
+            )
+            raise self._refused(TypeError, expected, x.dtype, name)
         return self._cast(x, like)
 
-    def _refused(self, kind: type[Exception], expected: str, found: object) -> Exception:
-        return kind(f"{type(self).__name__}: x {expected}; got {found}")
+    def _refused(
+        self, kind: type[Exception], expected: str, found: object, name: str = "x"
+    ) -> Exception:
+        return kind(f"{type(self).__name__}: {name} {expected}; got {found}")
 
     # --- the life of a module ---
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        attribute = getattr(type(self), name, None)
-        if isinstance(attribute, property) and attribute.fset is None:
-            raise AttributeError(
-                f"{type(self).__name__}: {name} is fixed when the module is built, like its "
-                "filters; build another module"
-            )
-        super().__setattr__(name, value)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         for key in [key for key in state_dict if key.startswith(prefix)]:
@@ -152,18 +198,7 @@ class Transform(nn.Module):
             self._follow()
         return self
 
-    # --- torch.fx and torch.jit ---
-
-    def _leaf(self, x: Proxy, **options: Any) -> Any:
-        """``torch.fx.symbolic_trace`` sees one call, as of PyTorch's own layers."""
-        name = type(self).__name__
-        tracer: Any = x.tracer
-        if getattr(tracer, "root", self) is self:
-            raise TypeError(
-                f"{name}: torch.fx.symbolic_trace takes it as one layer of a model, and there is "
-                "no model around it here: trace nn.Sequential(it)"
-            )
-        return tracer.create_proxy("call_module", tracer.path_of_module(self), (x,), options)
+    # --- torch.jit ---
 
     def __prepare_scriptable__(self) -> NoReturn:
         raise TypeError(

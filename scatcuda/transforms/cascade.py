@@ -68,6 +68,8 @@ class Cascade(Transform):
         torch.Size([2, 3, 81, 8, 8])
     """
 
+    _assignable = ("rho",)
+
     def __init__(
         self,
         J: int,
@@ -112,7 +114,7 @@ class Cascade(Transform):
         orders = []
         if x.numel() == 0:  # not every FFT takes an empty batch
             sizes = ((*x.shape[:-2], len(index), *self._plan.output) for index in self._order)
-            orders = [x.new_zeros(size) for size in sizes]
+            orders = [x.new_zeros(size) + x.sum() for size in sizes]  # which has a gradient
             return orders if by_order else torch.cat(orders, -3)
         for layer, index in zip(self.propagate(x), self._order, strict=True):
             S = torch.cat([ops.lowpass(U, *self._phi(_res(p))) for p, U in layer.items()], -3)
@@ -189,12 +191,18 @@ class Cascade(Transform):
     def _checked_scales(self, scales: Sequence[Sequence[int]] | None) -> list[Scales]:
         if scales is None:
             return [tuple(range(self.J))] * self.depth
-        if len(scales) != self.depth:
-            raise ValueError(
-                f"Cascade: scales must list depth = {self.depth} layers; got {len(scales)}"
-            )
         caller, name = "Cascade", "a scale in scales"
-        lists = [{integer(caller, name, j, 0, self.J - 1) for j in layer} for layer in scales]
+        try:
+            layers = [list(layer) for layer in scales]
+        except (TypeError, RuntimeError):
+            raise TypeError(
+                f"{caller}: scales must be None or a list of scales for each layer; got {scales!r}"
+            ) from None
+        if len(layers) != self.depth:
+            raise ValueError(
+                f"{caller}: scales must list depth = {self.depth} layers; got {len(layers)}"
+            )
+        lists = [{integer(caller, name, j, 0, self.J - 1) for j in layer} for layer in layers]
         sets = [tuple(sorted(layer)) for layer in lists]
         lowest = -1
         for layer in sets:

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.fx import Proxy
 
-from ..arguments import ArgumentError, InputError, boolean, integer
+from ..arguments import ArgumentError, InputError, boolean, integer, told
 from ..banks.oriented import pack_fields, wavelets_of
 from ..ops.constants import constants
 from ..ops.reference import modulus
-from ..program.covariance import COMPLEX, NO_POWER, CovariancePlan, Numbers
+from ..program.covariance import COMPLEX, CovariancePlan, Numbers, least_power
 from ..program.fields import checked_covariance, sides_of
 from ..program.packing import cropped, filters_of, numpy_dtype, tensors
 from ..typing import Backend, BackendObject, Tier, Waves
-from .statistics import FieldStatistics
+from .statistics import FieldStatistics, leads
 
 _CALLER = "ScatteringCovariance"
 
@@ -205,13 +205,15 @@ class ScatteringCovariance(FieldStatistics):
         return self._finished(self._moments(x), reference)
 
     def power(self, x: Tensor) -> Tensor:
-        """``S2 [..., J Q, L]`` of the fields, which normalises others.
+        """``S2 [..., J Q, L]`` of the fields, which normalises others; 0 where rounding alone has
+        left something.
 
         Example: statistics of noise in the units of a field
             >>> covariance, x = ScatteringCovariance((32, 32)), torch.rand(32, 32)
             >>> in_units = covariance(torch.randn(32, 32), reference=covariance.power(x))
         """
-        return self._moments(self._checked(x, self._phi))["S2"]
+        found = self._moments(self._checked(x, self._phi))
+        return found["S2"].masked_fill(_has_none(found["S2"], found["mean"]), 0.0)
 
     def units(self, power: Tensor) -> Tensor:
         """What a vector of statistics that are not normalised is multiplied by to be in units of
@@ -224,6 +226,8 @@ class ScatteringCovariance(FieldStatistics):
             True
         """
         plan = self._plan
+        if not isinstance(power, Tensor) or not power.is_floating_point():
+            raise InputError(f"{_CALLER}: power must be a tensor of powers; got {told(power)}")
         if power.shape[-1:] == (plan.scales,) and power.shape[-2:] != (plan.scales, plan.L):
             power = power.unsqueeze(-1).expand(*power.shape, plan.L)
         if power.shape[-2:] != (plan.scales, plan.L):
@@ -236,7 +240,7 @@ class ScatteringCovariance(FieldStatistics):
             name: power.new_ones((*lead, *(shape[:-1] if name in COMPLEX else shape)))
             for name, (_, shape) in plan.blocks.items()
         }
-        blocks = self._averaged(self._over(ones, power, True))
+        blocks = self._averaged(self._over(ones, power))
         if not self._isotropic:  # for both parts
             blocks |= {name: torch.complex(blocks[name], blocks[name]) for name in COMPLEX}
         return self.join(blocks)
@@ -253,13 +257,20 @@ class ScatteringCovariance(FieldStatistics):
             >>> covariance.cross(x, 2 * x)["S2"].real.sum().round()
             tensor(16.)
         """
-        x, y = self._checked(x, self._phi), self._checked(y, self._phi)
+        x, y = self._checked(x, self._phi), self._checked(y, self._phi, "y")
+        try:
+            x, y = torch.broadcast_tensors(x, y)
+        except RuntimeError:
+            raise InputError(
+                f"{_CALLER}: x and y must have leading dimensions that broadcast; got "
+                f"{tuple(x.shape)} and {tuple(y.shape)}"
+            ) from None
         both, back = self._direct(x, y)
         found = {"S2": both["S2"]}
         for name in COMPLEX:
             found |= {f"{name}xy": both[name], f"{name}yx": back[name]}
         if self._normalise:
-            P, Q = _inverse_root(both["P"]), _inverse_root(back["P"])
+            P, Q = (_inverse_root(f["P"], f["mean"]) for f in (both, back))
             found["S2"] = found["S2"] * P * Q
             for name, first, second in (("xy", P, Q), ("yx", Q, P)):
                 found[f"S3{name}"] = self._over_S3(found[f"S3{name}"], second, first)
@@ -272,7 +283,15 @@ class ScatteringCovariance(FieldStatistics):
         return found
 
     def join(self, blocks: dict[str, Tensor]) -> Tensor:
-        """Blocks as one vector ``[..., K]``."""
+        """Blocks as one vector ``[..., K]``.
+
+        Raises: ValueError: one is missing.
+        """
+        if missing := [name for name in self.sizes if name not in blocks]:
+            raise InputError(
+                f"{_CALLER}: blocks must have {', '.join(self.sizes)}; got {', '.join(blocks)}, "
+                f"not {missing[0]}"
+            )
         lead = blocks["mean"].ndim
         parts = [blocks["mean"].unsqueeze(-1), blocks["S1"].flatten(lead)]
         parts.append(blocks["S2"].flatten(lead))
@@ -287,10 +306,11 @@ class ScatteringCovariance(FieldStatistics):
         Raises: ValueError: it has another length.
         """
         (K,) = self.output_shape
-        if vector.shape[-1:] != (K,):
+        is_one = isinstance(vector, Tensor) and vector.is_floating_point()
+        if not is_one or vector.shape[-1:] != (K,):
             raise InputError(
-                f"{_CALLER}: a vector of statistics must have shape (..., {K}); got "
-                f"{tuple(vector.shape)}"
+                f"{_CALLER}: a vector of statistics must be a real tensor of shape (..., {K}); got "
+                f"{told(vector)}"
             )
         blocks: dict[str, Tensor] = {}
         for (name, block), numbers in zip(
@@ -344,17 +364,16 @@ class ScatteringCovariance(FieldStatistics):
         if reference is not None:
             reference = self._checked_reference(reference, blocks["S2"])
         if self._normalise:
-            P = blocks["S2"] if reference is None else reference
-            blocks = self._over(blocks, P, reference is not None)
+            blocks = self._over(blocks, reference)
         return self._averaged(blocks)
 
-    def _over(self, blocks: dict[str, Tensor], P: Tensor, others: bool) -> dict[str, Tensor]:
-        """Statistics over powers; those of others, of which S2 has a part."""
-        root = _inverse_root(P)
+    def _over(self, blocks: dict[str, Tensor], P: Tensor | None) -> dict[str, Tensor]:
+        """Statistics over powers; None: their own, which S2 keeps."""
+        root = _inverse_root(blocks["S2"], blocks["mean"]) if P is None else _inverse_root(P)
         found = {**blocks, "S1": blocks["S1"] * root}
         found["S3"] = self._over_S3(blocks["S3"], root, root)
         found["S4"] = self._over_S4(blocks["S4"], root, root)
-        if others:
+        if P is not None:
             found["S2"] = blocks["S2"] * root.square()
             total = P.sum((-2, -1), keepdim=True)
             found["mean"] = blocks["mean"] * _inverse_root(total)[..., 0, 0]
@@ -373,12 +392,11 @@ class ScatteringCovariance(FieldStatistics):
         if not self._normalise:
             raise InputError(f"{_CALLER}: where normalise is False there is no reference")
         shape = reference.shape if isinstance(reference, Tensor) else ()
-        pairs = zip(reversed(like.shape[:-2]), reversed(shape[:-2]), strict=False)
-        fits = len(shape) <= like.ndim and all(theirs in (1, ours) for ours, theirs in pairs)
-        if shape[-2:] != like.shape[-2:] or not fits:
+        fits = shape[-2:] == like.shape[-2:] and leads(shape[:-2], like.shape[:-2])
+        if not fits or reference.is_complex():
             raise InputError(
                 f"{_CALLER}: reference must be a tensor of powers (..., {like.shape[-2]}, "
-                f"{like.shape[-1]}) that fit x; got {type(reference).__name__} {tuple(shape)}"
+                f"{like.shape[-1]}) that fit x; got {told(reference)}"
             )
         return reference.to(like)
 
@@ -394,6 +412,10 @@ class ScatteringCovariance(FieldStatistics):
         """The moments of a field plane by plane, or of two: of the first with the second and of the
         second with the first; ``"P"`` are the powers of the first."""
         plan, rank = self._plan, len(self._plan.shape)
+        if fields[0].numel() == 0:  # not every FFT takes an empty batch
+            lead = fields[0].shape[:-rank]
+            one = self._direct(*(f.new_zeros(f.shape[-rank:]) + f.sum() for f in fields))
+            return [{k: v.expand(*lead, *v.shape) for k, v in found.items()} for found in one]
         dims, scales = tuple(range(-rank, 0)), range(plan.scales)
         psi = [filters_of(self._packed, plan.program, j) for j in scales]
         weights = [self._weights(j, fields[0]) for j in scales]
@@ -465,16 +487,21 @@ def isotropic(S: Tensor, count: int, L: int) -> Tensor:
 
 def _checked_mask(mask: Any, sides: tuple[int, ...]) -> Tensor:
     try:
-        found = torch.as_tensor(mask).detach().cpu().double()
+        if isinstance(mask, Tensor) and not mask.is_complex():
+            mask = mask.detach().cpu().double().numpy()
+        values = np.asarray(mask)
+        if values.dtype.kind not in "fiub":
+            raise TypeError
+        found = torch.from_numpy(values.astype(np.float64))
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(
-            f"{_CALLER}: mask must be a tensor or an array; got {type(mask).__name__}"
+            f"{_CALLER}: mask must be a tensor or an array of real numbers; got {told(mask)}"
         ) from None
     if found.shape != sides:
         raise ArgumentError(f"{_CALLER}: mask must have shape {sides}; got {tuple(found.shape)}")
     if not (found.isfinite().all() and (found >= 0).all() and found.sum() > 0):
         raise ArgumentError(f"{_CALLER}: mask must be finite, 0 or more, and not 0 everywhere")
-    return found.clone()
+    return found
 
 
 def _pooled(mask: Tensor, grid: Sequence[int]) -> Tensor:
@@ -484,12 +511,19 @@ def _pooled(mask: Tensor, grid: Sequence[int]) -> Tensor:
     return pooled / pooled.sum()
 
 
-def _inverse_root(P: Tensor) -> Tensor:
-    """``1 / sqrt(P)`` of powers ``[..., J Q, L]``, 0 where a field has none, or no more than
-    rounding leaves of the others."""
-    least = NO_POWER * torch.finfo(P.dtype).eps ** 2
-    there = P > least * P.detach().amax((-2, -1), keepdim=True)
-    return torch.where(there, torch.where(there, P, 1.0).rsqrt(), 0.0)
+def _has_none(P: Tensor, mean: Tensor | None = None) -> Tensor:
+    """Where a field of this mean ``[...]`` and these powers ``[..., J Q, L]`` has none, or no more
+    than rounding leaves of the others. What is negative or not a number is no power at all."""
+    P = P.detach()
+    largest = P.amax((-2, -1), keepdim=True)
+    mean = torch.zeros_like(largest) if mean is None else mean.detach()[..., None, None]
+    return (P >= 0) & (P <= least_power(numpy_dtype(P.dtype), largest, mean))
+
+
+def _inverse_root(P: Tensor, mean: Tensor | None = None) -> Tensor:
+    """``1 / sqrt(P)``, 0 where there is no power."""
+    nothing = _has_none(P, mean)
+    return torch.where(nothing, 0.0, torch.where(nothing, 1.0, P).rsqrt())
 
 
 def _columns(rows: Sequence[tuple[int, ...]]) -> list[list[int]]:

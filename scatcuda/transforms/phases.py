@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.fx import Proxy
 
-from ..arguments import InputError, integer, one_of
+from ..arguments import InputError, integer, one_of, told
 from ..banks.oriented import pack_fields, wavelets_of
 from ..ops.reference import modulus
+from ..program.covariance import least_power
 from ..program.fields import checked_phases
 from ..program.packing import cropped, filters_of, numpy_dtype, tensors
 from ..program.phases import CLASSES, PhasePlan
 from ..typing import Backend, BackendObject, Tier, Waves
-from .statistics import FieldStatistics
+from .statistics import FieldStatistics, leads
 
 _CALLER = "WaveletPhaseHarmonics"
 
@@ -149,7 +150,8 @@ class WaveletPhaseHarmonics(FieldStatistics):
         """The moments of the images ``x [..., M, N]``.
 
         Args:
-            reference: what normalises, see :meth:`normalisation`; None: the images' own.
+            reference: what normalises, see :meth:`normalisation`; None: the images' own, which
+                has no gradient.
         Returns: complex ``[..., K]``, as :meth:`meta` lists them.
         """
         if isinstance(x, Proxy):
@@ -162,7 +164,7 @@ class WaveletPhaseHarmonics(FieldStatistics):
         divisor = None
         if self._normalise is not None:
             reference = self.normalisation(x) if reference is None else reference
-            divisor = self._deviations(reference).to(S)
+            divisor = self._deviations(reference, x).to(S)
         elif reference is not None:
             raise InputError(f"{_CALLER}: where normalise is None there is no reference")
         means = S[..., : self.J * self.L]
@@ -189,9 +191,12 @@ class WaveletPhaseHarmonics(FieldStatistics):
             ([1.0, ...], 'S11')
         """
         x, plan = self._checked(x, self._phi), self._plan
+        if x.numel() == 0:  # not every FFT takes an empty batch
+            one = self.normalisation(x.new_zeros(self.shape))
+            return Normalisation(*(v.expand(*x.shape[:-2], *v.shape) for v in one))
         with torch.no_grad():
             x_hat = torch.fft.fft2(x)
-            means, moduli, phases = [], [], []
+            means, moduli, phases, powers = [], [], [], []
             for j in range(plan.J):
                 psi = filters_of(self._packed, plan.laid_out[0], j)
                 of_power = []
@@ -204,27 +209,33 @@ class WaveletPhaseHarmonics(FieldStatistics):
                     if i == 0:
                         means.append(size.mean((-2, -1)))
                         moduli.append(size.var((-2, -1), correction=0).sqrt())
+                        powers.append(size.square().mean((-2, -1)))
                     V = torch.polar(size, W.angle() * 2**i) if i else W
                     centre = V.mean((-2, -1)).abs().square()
                     of_power.append((size.square().mean((-2, -1)) - centre).clamp_min(0).sqrt())
                 found_j = torch.stack(of_power, -1)
                 phases.append(torch.nn.functional.pad(found_j, (0, plan.J - j - 1)))
-            found = Normalisation(
-                torch.stack(means, -2), torch.stack(moduli, -2), torch.stack(phases, -3)
+            largest = torch.stack(powers, -2).amax((-2, -1))
+            least = least_power(numpy_dtype(x.dtype), largest, x.mean((-2, -1))).sqrt()
+            of_moduli, of_phases = torch.stack(moduli, -2), torch.stack(phases, -3)
+            return Normalisation(
+                torch.stack(means, -2),
+                of_moduli.masked_fill(of_moduli <= least[..., None, None], 0.0),
+                of_phases.masked_fill(of_phases <= least[..., None, None, None], 0.0),
             )
-        return found
 
-    def _deviations(self, reference: Normalisation) -> Tensor:
-        shape = self.J, self.L
-        if (
-            not isinstance(reference, Normalisation)
-            or reference.means.shape[-2:] != shape
-            or reference.of_moduli.shape[-2:] != shape
-            or reference.of_phases.shape[-3:] != (*shape, self.J)
+    def _deviations(self, reference: Normalisation, x: Tensor) -> Tensor:
+        shape, lead = (self.J, self.L), x.shape[:-2]
+        if not isinstance(reference, Normalisation) or not all(
+            isinstance(field, Tensor)
+            and field.shape[field.ndim - len(sides) :] == sides
+            and leads(field.shape[: field.ndim - len(sides)], lead)
+            for field, sides in zip(reference, (shape, shape, (*shape, self.J)), strict=True)
         ):
             raise InputError(
                 f"{_CALLER}: reference must be what normalisation() of a module of the same J and "
-                f"L gives; got {reference!r:.100}"
+                f"L gives, of one image or of as many as x has, {tuple(lead)}; got "
+                f"{told(reference)}"
             )
         moduli, phases = reference.of_moduli.flatten(-2), reference.of_phases.flatten(-3)
         both = torch.cat([moduli, phases], -1)

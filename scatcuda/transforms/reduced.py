@@ -9,15 +9,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
+from torch.fx import Proxy
 
-from ..arguments import ArgumentError, InputError, boolean
+from ..arguments import ArgumentError, InputError, boolean, told
+from ..ops.reference import in_full_precision
+from .base import Built
 from .covariance import ScatteringCovariance
 
 _CALLER = "ReducedCovariance"
 
 
-class ReducedCovariance(nn.Module):
+class ReducedCovariance(Built):
     """The statistics of a :class:`~scatcuda.ScatteringCovariance` in an orthonormal basis in which
     those of most fields are smooth: trigonometric along their angles, a cosine transform along the
     scales ``j1`` at fixed ``j2 - j1`` and ``j3 - j2``; and of these the ones that samples show.
@@ -49,19 +52,34 @@ class ReducedCovariance(nn.Module):
                 f"{type(covariance).__name__}"
             )
         self.covariance = covariance
-        self.angles: bool = boolean(_CALLER, "angles", angles)
-        self.scales: bool = boolean(_CALLER, "scales", scales)
-        self.input_shape: tuple[int, ...] = covariance.input_shape
+        self._angles = boolean(_CALLER, "angles", angles)
+        self._scales = boolean(_CALLER, "scales", scales)
         plan, L = covariance._plan, covariance.L
         # by the part, real or imaginary, and by the block; None: as it is
         self._of_last_angle: tuple[Tensor | None, ...] = (None, None)
         self._of_scales: dict[str, Tensor] = {}
-        if self.angles:
+        if self._angles:
             self._of_last_angle = trigonometric(L), trigonometric(L, 0.5)
-        if self.scales:
+        if self._scales:
             self._of_scales = {"S3": along_scales(plan.pairs), "S4": along_scales(plan.triples)}
         # no buffer: what averages or casts those would change which numbers these are
         self._kept: Tensor | None = None
+        self._fix()
+
+    @property
+    def angles(self) -> bool:
+        """Whether angles are transformed."""
+        return self._angles
+
+    @property
+    def scales(self) -> bool:
+        """Whether scales are transformed."""
+        return self._scales
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Sides of the fields."""
+        return self.covariance.input_shape
 
     @property
     def kept(self) -> Tensor | None:
@@ -94,6 +112,8 @@ class ReducedCovariance(nn.Module):
         Args:
             reference: as for the covariances.
         """
+        if isinstance(x, Proxy):
+            return self._leaf(x, reference=reference)
         found = self._transformed(self.covariance.statistics(x, reference))
         return found if self._kept is None else found.index_select(-1, self._kept.to(x.device))
 
@@ -106,10 +126,10 @@ class ReducedCovariance(nn.Module):
         Returns: which, int64.
         Raises: ValueError: there are fewer samples, or none is kept.
         """
-        if samples.ndim != len(self.input_shape) + 1 or len(samples) < 2:
+        several = isinstance(samples, Tensor) and samples.ndim == len(self.input_shape) + 1
+        if not several or len(samples) < 2:
             raise InputError(
-                f"{_CALLER}: samples must be at least two fields [n, *shape]; got shape "
-                f"{tuple(samples.shape)}"
+                f"{_CALLER}: samples must be at least two fields [n, *shape]; got {told(samples)}"
             )
         if not (isinstance(threshold, int | float) and 0 <= threshold < math.inf):
             raise ArgumentError(
@@ -147,6 +167,7 @@ class ReducedCovariance(nn.Module):
         return torch.cat(parts, -1)
 
 
+@in_full_precision
 def _applied(part: Tensor, matrix: Tensor | None, dim: int) -> Tensor:
     """A matrix along a dimension."""
     if matrix is None:

@@ -168,6 +168,8 @@ class Scattering1D(Learning, Generic[Output]):
         self._use(backend, tier, workspace)
         self._aliases: Aliases = one_of(_CALLER, "aliases", aliases, get_args(Aliases))
         self._write()
+        # how it averaged before that was switched off
+        self._averaged: tuple[Any, int | None] | None = None
         self._trainable = trainable
         self.learned: LearnedSignals | None = None
         if trainable is None:
@@ -177,6 +179,7 @@ class Scattering1D(Learning, Generic[Output]):
             if not plan.max_order:
                 raise ValueError(f"{_CALLER}: max_order must be at least 1 for what is trainable")
             self.learned = kind(plan, self._cascades, self._aliases)
+            self._fix()
 
     def _write(self) -> None:
         """The programs of the plan."""
@@ -187,11 +190,17 @@ class Scattering1D(Learning, Generic[Output]):
         if self._plan.chosen is not None or self.learned is not None:
             why = "paths are chosen" if self.learned is None else "filters are learned"
             raise AttributeError(f"{_CALLER}: {name} is fixed when {why}; build another module")
+        before = self._plan, self._cascades, self._texts
         self._plan = replace(self._plan, **changes)
-        self._write()
+        try:
+            self._write()
+        except ValueError:  # it stays as it was
+            self._plan, self._cascades, self._texts = before
+            raise
         self._follow(anew=True)
 
     _caller = _CALLER
+    _assignable = ("out_type",)
     frontend_name = "torch"  # Kymatio's word
 
     # --- what it is ---
@@ -263,7 +272,11 @@ class Scattering1D(Learning, Generic[Output]):
     @average.setter
     def average(self, value: bool) -> None:
         if boolean(_CALLER, "average", value) != self.average:
-            self._change("average", average="local" if value else "none", stride=None)
+            averaged = self._averaged or ("local", None)
+            kind, stride = averaged if value else ("none", None)
+            before = self._plan.average, self._plan.stride
+            self._change("average", average=kind, stride=stride)
+            self._averaged = None if value else before
 
     @property
     def stride(self) -> int:
@@ -373,7 +386,7 @@ class Scattering1D(Learning, Generic[Output]):
                 "Please set out_type to 'list' or 'dict'"
             )
         packs = self._packs() if self.learned is None else self.learned.packs()
-        x = self._checked(x, packs[0].phi if packs else self._phi_0)
+        x = self._checked(x, packs[0].phi if packs else self._example())
         found: Any = [self._run(x, *pair) for pair in zip(packs, self._texts, strict=True)]
         if out_type == "array":
             return found[0]
@@ -430,7 +443,7 @@ class Scattering1D(Learning, Generic[Output]):
         if self.trainable == "filters":
             raise ValueError("of_length: filters that are learned value by value have one length")
         chosen = self._plan.chosen
-        return self._again(N, None if chosen is None else list(chosen))
+        return self._again(integer("of_length", "N", N, 2, limits.SIDE), chosen)
 
     def of_paths(self, paths: Any) -> Scattering1D[Output]:
         """The same transform of some paths alone, as ``paths=`` chooses them.
@@ -445,41 +458,56 @@ class Scattering1D(Learning, Generic[Output]):
             )
         return self._again(self._plan.N, paths)
 
-    def _again(self, N: int, paths: Any) -> Scattering1D[Output]:
+    def _again(self, N: int, paths: Any, shared: bool = False) -> Scattering1D[Output]:
+        """The same of another length or other paths; what is learned is copied, or `shared`."""
         plan = self._plan
         T: Any = {"local": plan.T, "global": "global", "none": 0}[plan.average]
+        T = None if T == 2**plan.J else T  # which may be longer than signals
+        paths = list(paths) if isinstance(paths, tuple) else paths
         build: Any = Scattering1D  # whose overloads tell out_types apart
         made: Any = build(
-            plan.J, N, plan.Q, T, plan.max_order, None, plan.finer, self.out_type,
-            self._backend, aliases=self.aliases,
+            plan.J, N, plan.Q[: max(plan.max_order, 2)], T, plan.max_order, None, plan.finer,
+            self.out_type, self._backend, aliases=self.aliases,
             stride=None if plan.stride is None else 1 << plan.stride, padding=self.padding,
             criterion=plan.criterion, paths=paths, tier=self._tier,
             workspace=self._workspace, trainable=self.trainable,
         )  # fmt: skip
+        made.train(self.training)
         if self.learned is None:
-            return made.to(self._phi_0)
+            made.to(self._phi_0.device, self._like.dtype)
+            return made
         made.to(self._example())
         made.load_state_dict(self.state_dict())
         for parameter, own in zip(made.parameters(), self.parameters(), strict=True):
             parameter.requires_grad_(own.requires_grad)
+        if shared:
+            made.learned.share(self.learned)
+        elif self.learned.frozen:
+            made.freeze()
         return made
 
     def _example(self) -> Tensor:
         """A tensor of the dtype and on the device that is computed with."""
-        return self._phi_0 if self.learned is None else self.learned.packed().phi
+        return self._phi_0 if self.learned is None else self.learned.like()
 
     def stream(self) -> Stream:
         """Coefficients of a signal of any length, as it comes in chunks: see
-        :class:`~scatcuda.transforms.streaming.Stream`. Away from the signal's ends, by more than
-        its padding reaches, they are those of the whole signal; memory does not grow.
+        :class:`~scatcuda.transforms.streaming.Stream`. They lie at the samples ``0, stride, 2
+        stride, …``; those of a module of the whole signal do where ``pad_left`` is a multiple of
+        ``stride``, as of powers of two, and else up to a stride beside them. Away from the signal's
+        ends, by more than its padding reaches, these are the same; memory does not grow. Of
+        filters that are learned the gradient reaches the module's parameters.
 
-        Raises: ValueError: ``T`` is 0 or ``"global"``, or ``out_type`` not ``"array"``.
+        Raises: ValueError: ``T`` is 0 or ``"global"``, ``out_type`` not ``"array"``, or filters are
+            learned value by value.
         Example:
             >>> stream = Scattering1D(J=6, shape=4096, Q=8).stream()
             >>> chunks = torch.randn(2, 40_000).split(1000, -1)
             >>> sum(S.shape[-1] for S in stream.over(chunks))
             625
         """
+        if self.trainable == "filters":
+            raise ValueError("stream: filters that are learned value by value have one length")
         if self._plan.average != "local" or self.out_type != "array":
             raise ValueError(
                 "stream: T must be a number of samples and out_type 'array'; got "

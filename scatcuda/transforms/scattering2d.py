@@ -178,14 +178,16 @@ class Scattering2D(Learning, Generic[Output]):
         self._filters = bank_or_name(_CALLER, filters, (plan.J, plan.L, *plan.padded))
         self._trainable = trainable
         self._forget()
-        self.learned: learnable.LearnedFilters | None = None
+        self.learned: learnable.LearnedImages | None = None
         if trainable is None:
             self._start()
         else:
             kind = learnable.KINDS[one_of(_CALLER, "trainable", trainable, learnable.KINDS)]
             self.learned = kind(plan, self._filters)
+            self._fix()
 
     _caller = _CALLER
+    _assignable = ("out_type",)
     frontend_name = "torch"  # Kymatio's word
 
     if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor
@@ -17,6 +18,12 @@ class _Plan(Protocol):
     @property
     def oversampling(self) -> int: ...
     def grid(self, j: int) -> tuple[int, ...]: ...
+
+
+def leads(lead: Sequence[int], like: Sequence[int]) -> bool:
+    """Whether leading dimensions are those of another, or one, or missing."""
+    pairs = zip(reversed(lead), reversed(like), strict=False)
+    return len(lead) <= len(like) and all(theirs in (1, ours) for theirs, ours in pairs)
 
 
 class FieldStatistics(Engined):

@@ -39,12 +39,12 @@ class Stream:
     """
 
     def __init__(self, scattering: Scattering1D[Tensor]) -> None:
-        plan = scattering._plan
+        self._plan = plan = scattering._plan
         #: Samples from one coefficient to the next
         self.stride: int = 1 << plan.coarsest
         #: Coefficients returned so far
         self.done: int = 0
-        self._scattering = scattering
+        self._scattering, self._dtype = scattering, scattering._example().dtype
         self._reach = _aligned(_REACH * max(1 << plan.J, math.ceil(plan.T)), self.stride)
         # of a length that, with its padding, is a power of two, and the padding a multiple of the
         # stride: then the coefficients are those of multiples of the stride
@@ -65,11 +65,12 @@ class Stream:
         """
         if self._ended:
             raise ArgumentError("stream: it has ended; take another one for another signal")
+        self._same()
         nothing = self._append(chunk)
         found = []
         while self._end >= self._start + self._block:
             if self._module is None:
-                self._module = self._scattering.of_length(self._block)
+                self._module = self._of_length(self._block)
             S = self._transformed(self._module, self._start, self._start + self._block)
             found.append(self._final(S, self._start, self._start + self._block - self._reach))
             self._start += self._block - 2 * self._reach
@@ -81,14 +82,15 @@ class Stream:
         module's are. A signal shorter than a piece is transformed whole."""
         if self._ended or self._end == 0:
             raise ArgumentError("stream: it has ended, or there were no samples")
-        self._ended = True
+        self._same()
         end = self._end
         if self.done == 0:
             start = 0
         else:  # so that its padding is a multiple of the stride away from those of all others
             start = self.done * self.stride - self._reach
             start -= (start + end) % (2 * self.stride)
-        S = self._transformed(self._scattering.of_length(end - start), start, end)
+        S = self._transformed(self._of_length(end - start), start, end)
+        self._ended = True
         return self._final(S, start, end)
 
     def over(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -98,6 +100,17 @@ class Stream:
             if S.shape[-1]:
                 yield S
         yield self.finish()
+
+    def _of_length(self, N: int) -> Scattering1D[Tensor]:
+        return self._scattering._again(N, self._plan.chosen, shared=True)
+
+    def _same(self) -> None:
+        """See that the module is the one that the stream began with."""
+        dtype = self._scattering._example().dtype
+        if self._scattering._plan is not self._plan or dtype != self._dtype:
+            raise ArgumentError(
+                "stream: the module has changed since the stream began; take another one"
+            )
 
     def _append(self, chunk: Tensor) -> Tensor:
         if not isinstance(chunk, Tensor):

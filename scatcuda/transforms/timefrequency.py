@@ -12,6 +12,7 @@ from typing_extensions import TypeVar
 
 from ..arguments import one_of
 from ..banks.signals import levels_of, lowpass_band, morlet_band, pack_joint, wavelet_along
+from ..ops.reference import in_full_precision
 from ..program.arrays import Band
 from ..program.asked import checked_joint
 from ..program.packing import Packed, numpy_dtype, tensors
@@ -141,6 +142,7 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
         self._start()
 
     _caller = _CALLER
+    _assignable = ("out_type",)
     frontend_name = "torch"  # Kymatio's word
 
     # --- what it is ---
@@ -380,13 +382,17 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
             for average, width in ((plan.time.average, plan.time.T), (plan.average, plan.F))
         )
         made: Any = build(
-            J=self.J, J_fr=self.J_fr, Q=self.Q, shape=self.shape, T=T, F=F, Q_fr=self.Q_fr,
+            J=self.J, J_fr=self.J_fr, Q=self.Q, shape=self.shape, Q_fr=self.Q_fr,
+            T=None if T == 2**self.J else T,  # which may be longer than signals, and F than an axis
+            F=None if F == 2**self.J_fr else F,
             stride=None if plan.time.stride is None else 1 << plan.time.stride,
             stride_fr=None if plan.stride is None else 1 << plan.stride,
             out_type=self.out_type, format=self.format, backend=self._backend,
             padding=self.padding, paths=paths, tier=self._tier, workspace=self._workspace,
         )  # fmt: skip
-        return made.to(self._phi_0)
+        made.train(self.training)
+        made.to(self._phi_0.device, self._like.dtype)
+        return made
 
     def extra_repr(self) -> str:
         plan = self._plan
@@ -449,7 +455,7 @@ class TimeFrequencyScattering(Engined, Generic[Output]):
             kind = planes.kind
             matrix = getattr(self, f"_along_{i}_{kind.resolution}_{kind.later:d}", None)
             if matrix is not None:
-                part = (matrix @ part.unflatten(-2, (count, places))).flatten(-3, -2)
+                part = _along(part.unflatten(-2, (count, places)), matrix).flatten(-3, -2)
             parts.append(part)
         return parts[0] if len(parts) == 1 else torch.cat(parts, -2)
 
@@ -496,3 +502,9 @@ def _listed(band: Band, N: int, levels: int, psi: Morlet) -> dict[str, Any]:
     """A filter as Kymatio lists it."""
     made = list(map(torch.from_numpy, levels_of(band, N, levels, "sum")))
     return {"levels": made, "N": N} | psi._asdict()
+
+
+@in_full_precision
+def _along(part: Tensor, matrix: Tensor) -> Tensor:
+    """A matrix along log-frequency, ``[..., places, n]``."""
+    return matrix @ part
