@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC
 
 from scatcuda import Scattering2D
 from scatcuda.learn import (
@@ -18,6 +19,8 @@ from scatcuda.learn import (
     RidgeClassifier,
     ScatteringTransformer,
     Standardizer,
+    evaluate,
+    predict,
 )
 from scatcuda.learn.analysis.explain import (
     Layer,
@@ -26,6 +29,7 @@ from scatcuda.learn.analysis.explain import (
     maximise,
     saliency,
 )
+from scatcuda.learn.analysis.separation import activations
 from scatcuda.synthesis import invert
 
 
@@ -150,3 +154,30 @@ def test_what_cannot_be_explained(digits):
     for wrong in (dict(shape=(8,)), dict(levels=(1.0, 0.0)), dict(smoothness=-1.0)):
         with pytest.raises(ValueError, match="maximise"):
             maximise(lambda x: x.mean((1, 2)), **{"shape": (8, 8), **wrong})
+
+
+def test_networks_are_left_as_they_were():
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 3))
+    net.train()
+    net[1].eval()
+    modes = [part.training for part in net.modules()]
+    x, y = torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 2, 0])
+    for act in (
+        lambda: Layer(net, "0", (1, 8, 8))(x), lambda: predict(net, x), lambda: evaluate(net, x, y),
+        lambda: activations(net, x, ["1"]),
+    ):  # fmt: skip
+        act()
+        assert [part.training for part in net.modules()] == modes
+
+
+@pytest.mark.parametrize("classes", [3, 10])
+def test_a_classifier_of_pairs_is_refused(classes):
+    digits = load_digits()
+    keep = digits.target < classes
+    X, y = digits.images[keep].astype("float32")[:150] / 16, digits.target[keep][:150]
+    model = make_pipeline(ScatteringTransformer(J=1), StandardScaler(), SVC(kernel="linear"))
+    with pytest.raises(ValueError, match=f"a row for each of {classes} classes; got SVC, with"):
+        contributions(model.fit(X, y), X[0])
+    for classifier in (LinearSVC(), LogisticRegression(max_iter=50), RidgeClassifier()):
+        model = make_pipeline(ScatteringTransformer(J=1), StandardScaler(), classifier).fit(X, y)
+        assert contributions(model, X[0]).target == model.predict(X[:1])[0]

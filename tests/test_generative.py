@@ -147,5 +147,25 @@ def test_wrong_arguments(model, x):
             fresh.fit(images)
     with pytest.raises(ValueError, match="as it was fitted to"):
         model.embed(torch.rand(2, 9, 8))
-    with pytest.raises(ValueError, match=r"z must be .n, 32."):
+    with pytest.raises(ValueError, match=r"z must be a tensor .n, 32."):
         model.decode(torch.rand(2, 31))
+
+
+def test_a_refused_fit_leaves_the_model_as_it_was(x):
+    model = GenerativeScattering(J=1, dims=8, width=8, epochs=1, lr=np.float32(3e-3)).fit(x[:60])
+    before, sample = model.embed(x[:5]), model.sample(2)
+    for wrong in (torch.rand(5, 3, 8, 8), torch.full((60, 8, 8), 0.5)):
+        with pytest.raises(ValueError):
+            model.fit(wrong)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(1 - x[:60], tell=lambda epoch, loss: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert torch.equal(model.embed(x[:5]), before) and torch.equal(model.sample(2), sample)
+    for act in (
+        lambda: model.decode(None), lambda: model.decode(np.zeros((1, 8))),
+        lambda: model.interpolate(x[0], x[0, 1:]), lambda: model.interpolate(x[0], None),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="must be"):
+            act()
+    for wrong in (True, 0, "a", float("nan")):
+        with pytest.raises((ValueError, TypeError), match="lr must be"):
+            GenerativeScattering(lr=wrong)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import importlib
 import pickle
 import re
 import subprocess
@@ -499,6 +500,16 @@ def test_arguments_that_ours_refuses_are_kymatios_to_judge(accelerated):
             assert not is_ours(theirs.Scattering2D(1, (8, 8), max_order=3))
             assert not is_ours(theirs.Scattering2D(3, (8, 8), max_order=3))  # ours knows that one
             assert not is_ours(theirs.Scattering2D(True, (8, 8)))
+
+
+@pytest.mark.parametrize("kind", ["torch", "numpy", "sklearn"])
+def test_order_0_alone_is_nothing_kymatio_has(accelerated, kind):
+    """It takes 0 for 1, so its own is built."""
+    module = importlib.import_module(f"kymatio.{kind}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = module.Scattering1D(3, 64, max_order=0), module.Scattering2D(1, (8, 8), max_order=0)
+    assert not any(map(is_ours, made))
 
 
 def test_derived_classes_stay_kymatios(accelerated):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
 from scatcuda import Scattering1D, scalogram
 
@@ -73,15 +74,30 @@ def test_what_one_call_keeps_is_no_other_call_s_trouble():
         ([1.0], {}, TypeError, r"x must be a tensor of signals \[..., N\]; got list"),
         (torch.tensor(1.0), {}, TypeError, "got a number, 1.0"),
         (torch.zeros(64).cfloat(), {}, ValueError, "x must be real; got torch.complex64"),
-        (torch.zeros(64), dict(samples=0), ValueError, "samples must be at least 1; got 0"),
+        (torch.zeros(64), dict(samples=0), ValueError, "samples must be between 1 and"),
+        (torch.zeros(64), dict(samples=10**30), ValueError, "samples must be between 1 and"),
+        (torch.zeros(1), {}, ValueError, "scalogram: the length of x must be between 2 and"),
         (torch.zeros(64), dict(samples=2.5), TypeError, "samples must be an integer"),
         (torch.zeros(64), dict(J=0), ValueError, "J must be at least 1"),
         (torch.zeros(64), dict(Q="8"), TypeError, "Q must be an integer"),
         (torch.zeros(64), dict(padding="mirror"), ValueError, "padding must be one of"),
-        (torch.zeros(1), {}, ValueError, "shape must be between 2"),
         (torch.zeros(4), dict(J=6), ValueError, "J = 6 .* need signals longer than 4 samples"),
     ],
 )
 def test_mistakes(given, options, error, told):
     with pytest.raises(error, match=told):
         scalogram(given, **(dict(J=3) | options))
+
+
+def test_what_is_kept_outlives_modes_and_devices():
+    x = torch.randn(2, 60)
+    with FakeTensorMode() as mode:
+        assert scalogram(torch.empty(2, 60), 3, 2).values.fake_mode is mode
+    with torch.device("meta"):
+        assert scalogram(x, 3, 2).values.device.type == "cpu"
+        assert scalogram(torch.empty(60), 3, 2).values.is_meta
+    with torch.inference_mode():
+        scalogram(x, 3, 2)
+    x.requires_grad_()
+    scalogram(x, 3, 2).values.sum().backward()
+    assert x.grad is not None and x.grad.any()

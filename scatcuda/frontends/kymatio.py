@@ -89,8 +89,9 @@ def accelerate() -> Acceleration:
     Kymatio's own is still built where ours would not do the same: from a backend object of the
     user's own, from arguments that ours refuses (Kymatio's error is raised, if it has one), in
     classes derived from Kymatio's, which may rely on its insides, and where the numbers differ: of
-    densities with an odd side or ``rotation_covariant=False``, and jointly in time and frequency of
-    format "time" with a ``stride_fr`` below ``2**J_fr``. A :class:`FallbackWarning` says so, once
+    densities with an odd side or ``rotation_covariant=False``, of ``max_order=0``, which Kymatio
+    takes for 1, and jointly in time and frequency of format "time" with a ``stride_fr`` below
+    ``2**J_fr``. A :class:`FallbackWarning` says so, once
     for each reason. What exists already stays Kymatio's, too.
 
     With SciPy 1.17 or newer, Kymatio 0.3.0 cannot be imported: a function of SciPy's is gone. This

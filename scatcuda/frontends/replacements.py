@@ -32,6 +32,11 @@ from .backends import Pad2D, backend1d, backend2d, backend3d
 # --- modules ----------------------------------------------------------------------------------
 
 
+def _order(caller: str, max_order: Any) -> None:
+    if not integer(caller, "max_order", max_order, 0, 2):
+        raise ArgumentError(f"{caller}: max_order must be 1 or 2; got 0, which Kymatio takes for 1")
+
+
 class _Module(Learning):
     """What modules of ours and of Kymatio's differ in, whatever they transform."""
 
@@ -101,7 +106,7 @@ class _ImageModule(_Module, _Sides, Scattering2D):
     def __init__(self, *args: Any, **options: Any) -> None:
         build: Any = Scattering2D.__init__  # whose overloads tell out_types apart
         build(self, *args, **options)
-        integer("Scattering2D", "max_order", self.max_order, 0, self.most_order)
+        _order("Scattering2D", self.max_order)
 
     @property
     def pad(self) -> Callable[[Tensor], Tensor]:
@@ -142,7 +147,7 @@ class _SignalModule(_Module, Scattering1D):
             raise TypeError("Scattering1D: Q must be an integer or a tuple")
         build: Any = Scattering1D.__init__
         build(self, J, shape, Q, *args, **options)
-        integer("Scattering1D", "max_order", self.max_order, 0, self.most_order)
+        _order("Scattering1D", self.max_order)
 
     @property
     def _N_padded(self) -> int:
@@ -331,7 +336,7 @@ class _Arrays:
     def _options(self) -> dict[str, Any]:
         """What ours is built from."""
         options = self._given | {k: v for k, v in vars(self).items() if k in _CHANGEABLE}
-        integer(self._name(), "max_order", options["max_order"], 0, 2)
+        _order(self._name(), options["max_order"])
         return options
 
     def _module(self, dtype: torch.dtype) -> Any:

@@ -23,9 +23,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..arguments import ArgumentError, InputError, integer
+from ..arguments import ArgumentError, InputError, integer, told
 from ..draw.style import Sheet, drawn
 from ..files import DataError, read_tensors, write_tensors
+from ..program.asked import positive
 from ..terminal import Bar
 from ..transforms.scattering2d import Scattering2D
 
@@ -123,9 +124,7 @@ class GenerativeScattering:
         self.epochs = integer(caller, "epochs", epochs, 0)
         self.batch_size = integer(caller, "batch_size", batch_size, 2)
         self.seed = integer(caller, "seed", seed, 0, 2**63 - 1)
-        if not (isinstance(lr, int | float) and 0 < lr < math.inf):
-            raise ArgumentError(f"{caller}: lr must be positive and finite; got {lr!r}")
-        self.lr = float(lr)
+        self.lr = positive(caller, "lr", lr)
 
     # --- the embedding ---
 
@@ -138,6 +137,13 @@ class GenerativeScattering:
         Args:
             tell: called with each epoch and its loss.
         """
+        # what is refused, or stopped, leaves the model as it was
+        fresh = GenerativeScattering(**{name: getattr(self, name) for name in _FACTS})
+        fresh._fit(x, tell)
+        vars(self).update(vars(fresh))
+        return self
+
+    def _fit(self, x: Tensor, tell: Callable[[int, float], object] | None) -> None:
         x = self._checked(x)
         if len(x) <= self.dims:
             raise InputError(
@@ -164,7 +170,6 @@ class GenerativeScattering:
         self.whitening = (vectors / values.sqrt()).float()  # [d, dims]
         z = self._whitened(S)
         self._train(x, z, tell)
-        return self
 
     def embed(self, x: Tensor) -> Tensor:
         """``z [n, dims]`` of images."""
@@ -219,9 +224,9 @@ class GenerativeScattering:
     def decode(self, z: Tensor) -> Tensor:
         """Images ``[n, M, N]`` or ``[n, C, M, N]`` of embeddings."""
         self._fitted()
-        if z.ndim != 2 or z.shape[1] != self.dims:
+        if not isinstance(z, Tensor) or z.ndim != 2 or z.shape[1] != self.dims:
             raise InputError(
-                f"GenerativeScattering: z must be [n, {self.dims}]; got {tuple(z.shape)}"
+                f"GenerativeScattering: z must be a tensor [n, {self.dims}]; got {told(z)}"
             )
         with torch.no_grad():
             made = torch.cat([self.generator(some) for some in z.float().split(_BATCH)])
@@ -239,7 +244,11 @@ class GenerativeScattering:
 
     def interpolate(self, a: Tensor, b: Tensor, n: int = 8) -> Tensor:
         """``n`` images on the straight line from the embedding of ``a`` to that of ``b``."""
-        ends = self.embed(torch.stack([torch.as_tensor(a), torch.as_tensor(b)]))
+        if not isinstance(a, Tensor) or not isinstance(b, Tensor) or a.shape != b.shape:
+            raise InputError(
+                f"interpolate: a and b must be two images of a shape; got {told(a)} and {told(b)}"
+            )
+        ends = self.embed(torch.stack([a, b]))
         t = torch.linspace(0, 1, integer("interpolate", "n", n, 2))[:, None]
         return self.decode((1 - t) * ends[0] + t * ends[1])
 

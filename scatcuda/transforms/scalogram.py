@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .. import limits
 from ..arguments import InputError, integer, one_of, scales
+from ..ops.constants import constants, has_values
 from ..program.steps import PADDING
 from .scattering1d import Scattering1D
 
@@ -56,11 +57,13 @@ def scalogram(
     if x.is_complex():
         raise InputError(f"{_CALLER}: x must be real; got {x.dtype}")
     if samples is not None:
-        samples = integer(_CALLER, "samples", samples, 1)
+        samples = integer(_CALLER, "samples", samples, 1, limits.SIDE)
     J, Q = scales(_CALLER, J), integer(_CALLER, "Q", Q, 1, limits.ANGLES)
     one_of(_CALLER, "padding", padding, tuple(PADDING.values()))
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    scattering = _moduli(J, x.shape[-1], Q, padding, samples is None, str(x.device), dtype)
+    integer(_CALLER, "the length of x", x.shape[-1], 2, limits.SIDE)
+    made = _kept if has_values(x) else _moduli
+    scattering = made(J, x.shape[-1], Q, padding, samples is None, str(x.device), dtype)
     rows = [path["coef"] for path in scattering(x)[1:]]
     if samples is not None:
         rows = [_nearest(row, samples) for row in rows]
@@ -68,14 +71,19 @@ def scalogram(
     return Scalogram(torch.stack(rows, -2), xi)
 
 
-@lru_cache(maxsize=8)  # of checked arguments: 8 and 8.0 are one to it
 def _moduli(
     J: int, N: int, Q: int, padding: str, fine: bool, device: str, dtype: torch.dtype
 ) -> Scattering1D[Any]:
-    every = Scattering1D(
+    every: Scattering1D[Any] = Scattering1D(
         J, N, Q, T=0, max_order=1, oversampling=J if fine else 0, out_type="list", padding=padding
     )
     return every.to(device, dtype)
+
+
+@lru_cache(maxsize=8)  # of checked arguments: 8 and 8.0 are one to it
+def _kept(*arguments: Any) -> Scattering1D[Any]:
+    with constants(), torch.device("cpu"):  # it outlives the modes and devices of this call
+        return _moduli(*arguments)
 
 
 def _nearest(values: Tensor, samples: int) -> Tensor:

@@ -27,6 +27,7 @@ from ...arguments import ArgumentError, InputError, integer
 from ...draw.style import Sheet, drawn, shade
 from ...synthesis.descent import Descent, descend
 from ..extraction.transformer import ScatteringTransformer
+from ..fitting.inference import evaluating
 
 __all__ = ["Contributions", "Layer", "contributions", "draw_contributions", "maximise", "saliency"]
 
@@ -63,13 +64,11 @@ class Layer(nn.Module):
         found: list[Any] = []
         layer = self.network.get_submodule(self.name)
         handle = layer.register_forward_hook(lambda _module, _given, made: found.append(made))
-        training = self.network.training
         try:
-            self.network.eval()
-            self.network(x)
+            with evaluating(self.network):
+                self.network(x)
         finally:
             handle.remove()
-            self.network.train(training)
         if not found or not isinstance(found[-1], Tensor):
             raise ArgumentError(f"Layer: {self.name!r} was not run, or gives no tensor")
         return found[-1]
@@ -299,7 +298,13 @@ def contributions(pipeline: Any, x: Any, target: Any = None) -> Contributions:
     classes = [*np.asarray(classifier.classes_).tolist()]
     if len(coef) == 1 and len(classes) == 2:  # one row: positive for the second class
         coef, intercept = torch.cat([-coef, coef]), torch.cat([-intercept, intercept])
-    scores = coef @ ((phi - mean) / scale) + intercept
+    given = (phi - mean) / scale
+    if len(coef) != len(classes) or not _decides_by(classifier, given, coef @ given + intercept):
+        raise ArgumentError(
+            f"{caller}: the classifier must decide by the largest coef_ · x + intercept_, of a row "
+            f"for each of {len(classes)} classes; got {type(classifier).__name__}, with {len(coef)}"
+        )
+    scores = coef @ given + intercept
     if target is not None and target not in classes:
         raise ArgumentError(f"{caller}: target must be one of {classes[:12]}; got {target!r}")
     k = int(scores.argmax()) if target is None else classes.index(target)
@@ -311,6 +316,16 @@ def contributions(pipeline: Any, x: Any, target: Any = None) -> Contributions:
         weights.view(sizes), {name: np.asarray(v) for name, v in meta.items()},
         (int(transformer.shape_[-2]), int(transformer.shape_[-1])),
     )  # fmt: skip
+
+
+def _decides_by(classifier: Any, x: Tensor, scores: Tensor) -> bool:
+    """Whether these are a classifier's scores: of pairs of classes it may have as many rows."""
+    decided = getattr(classifier, "decision_function", None)
+    if decided is None:
+        return True
+    found = torch.as_tensor(decided(x[None].numpy())).double().cpu().reshape(-1)
+    wanted = scores[1:] if len(found) == 1 else scores
+    return found.shape == wanted.shape and torch.allclose(found, wanted, rtol=1e-3, atol=1e-3)
 
 
 def draw_contributions(why: Contributions, x: Tensor, path: str | Path) -> None:

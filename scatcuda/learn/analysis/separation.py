@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from ...draw.style import COLOURS, INK, MARKERS, panels
 from ...transforms.cascade import Cascade
+from ..fitting.inference import evaluating
 
 _BATCH = 250
 _FLOOR = 0.1  # smallest deviation of a feature, relative to their root mean square
@@ -150,17 +151,14 @@ def activations(
                 raise ValueError(f"activations: layer {name!r} gave no tensor")
         return [_averaged(seen[name], grid).cpu() for name in names]
 
-    modes = {module: module.training for module in known.values()}
     like = next((p for p in network.parameters()), x)
     handles = [watch(name) for name in names]
     try:
-        network.eval()
-        found = each(x.to(like.device, like.dtype), look)
+        with evaluating(network):
+            found = each(x.to(like.device, like.dtype), look)
     finally:
         for handle in handles:
             handle.remove()
-        for module, training in modes.items():
-            module.training = training
     return dict(zip(names, found, strict=True))
 
 

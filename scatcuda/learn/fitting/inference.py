@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +17,7 @@ from ..extraction.shard import Images, Shard
 from ..networks.blocks import like_weights
 from ..networks.hybrids import Hybrid
 
-__all__ = ["evaluate", "measure", "pick_device", "predict", "prepared", "sums_of"]
+__all__ = ["evaluate", "evaluating", "measure", "pick_device", "predict", "prepared", "sums_of"]
 
 BATCH = 256  # images at a time where nothing is learned
 
@@ -37,6 +39,18 @@ def pick_device(device: torch.device | str) -> torch.device:
     return found
 
 
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """A network in evaluation mode; each of its parts is left as it was."""
+    before = [(part, part.training) for part in net.modules()]
+    net.eval()
+    try:
+        yield
+    finally:
+        for part, training in before:
+            part.training = training
+
+
 @torch.no_grad()
 def predict(
     model: nn.Module,
@@ -54,9 +68,8 @@ def predict(
     where = pick_device(device)
     batch_size = integer("predict", "batch_size", batch_size, 1)
     shard = Shard("images", (images, torch.zeros(len(images), dtype=torch.int64)))
-    model.to(where).eval()
     found = []
-    with Bar(len(images), "image") as bar:
+    with evaluating(model.to(where)), Bar(len(images), "image") as bar:
         for x, _ in shard.in_order(batch_size, where):
             found.append(model(prepared(x, model)).float().cpu())
             bar.update(len(x))
@@ -98,9 +111,8 @@ def sums_of(logits: Tensor, y: Tensor, loss: Tensor) -> list[Tensor]:
 @torch.no_grad()
 def measure(net: nn.Module, shard: Shard, device: torch.device) -> Tensor:
     """Sums over a shard: loss, right answers, images."""
-    net.eval()
     sums = torch.zeros(3, dtype=torch.float64, device=device)
-    with Bar(len(shard), "image") as bar:
+    with evaluating(net), Bar(len(shard), "image") as bar:
         for x, y in shard.in_order(BATCH, device):
             logits = net(prepared(x, net)).float()
             sums += torch.stack(sums_of(logits, y, F.cross_entropy(logits, y)))

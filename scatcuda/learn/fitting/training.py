@@ -37,7 +37,7 @@ from .checkpoint import CHECKPOINT, Checkpoint
 from .descent import descent, learning_rate, mix, precision
 from .distributed import Place, processes
 from .history import Row, Teller
-from .inference import BATCH, measure, pick_device, prepared, sums_of
+from .inference import BATCH, evaluating, measure, pick_device, prepared, sums_of
 from .recipe import Recipe, RecipeFields
 from .signals import Asked, stop_signals
 
@@ -418,11 +418,8 @@ def try_out(model: nn.Module, shard: Shard, recipe: Recipe, device: torch.device
         raise ValueError(f"augment needs images, but {shard.name} is {list(shard.x.shape)}")
     if isinstance(recipe.augment, Augment) and recipe.augment:
         recipe.augment(x, torch.Generator().manual_seed(0))  # a shift beyond the image
-    training = model.training
-    model.eval()
-    with torch.no_grad():
+    with evaluating(model), torch.no_grad():
         logits = model(prepared(x, model))
-    model.train(training)
     if logits.ndim != 2:
         raise ValueError(f"model must give logits [B, classes], got {list(logits.shape)}")
     if int(shard.y.max()) >= logits.shape[1]:
