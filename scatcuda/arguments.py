@@ -171,6 +171,8 @@ def told(value: Any) -> str:
     """
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{type(value).__name__} {value.dtype} {tuple(value.shape)}"
+    if isinstance(value, int):
+        return limits.shown(value)
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:80]}…"
 
@@ -178,7 +180,8 @@ def told(value: Any) -> str:
 def plain(value: Any) -> Any:
     """NumPy's scalars, and arrays and tensors without dimensions, as Python's number or bool; all
     else as it is."""
-    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+    one = getattr(value, "ndim", None) == 0 and not getattr(value, "is_meta", False)
+    return value.item() if one and hasattr(value, "item") else value
 
 
 def _index(value: Any) -> int:

@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from scatcuda import _C, Cascade, Scattering2D, arguments, banks, cuda_launch, ops
+from scatcuda import (
+    _C,
+    Cascade,
+    HarmonicScattering3D,
+    Scattering1D,
+    Scattering2D,
+    TimeFrequencyScattering,
+    arguments,
+    banks,
+    cuda_launch,
+    ops,
+)
 from scatcuda.banks.packing import pack
 from scatcuda.data import digits, digits_dataset, subset
 from scatcuda.draw.bank import filters_report
@@ -204,3 +215,54 @@ def test_images_of_few_columns_are_taken_if_their_shape_is_given():
     x = torch.rand(4, 6, 32, 3)
     found = ScatteringTransformer(J=1, shape=(6, 32, 3)).fit_transform(x)
     assert len(found) == 4
+
+
+_META = torch.tensor(3, device="meta")
+_LONG = 10**5000  # which Python does not print
+
+
+@pytest.mark.parametrize(
+    ("act", "told"),
+    [
+        (lambda: Cascade(2, (16, 16), scales=5), "Cascade: scales must be None or a list of sc"),
+        (lambda: Cascade(2, (16, 16), scales=[2, 3]), r"scales must be .*; got \[2, 3\]"),
+        (lambda: Cascade(2, (16, 16), filters=3), "Cascade: filters must be 'morlet', 'tight' or"),
+        (lambda: Scattering1D(3, 64, T=np.array([2, 3])), r"T must be .*got ndarray int64 \(2,\)"),
+        (lambda: Scattering1D(3, 64, T=_LONG), "T must be 0, or between 1 and .*got one of 16610"),
+        (lambda: Scattering1D(3, 64, T=_META), r"T must be a number, .*; got Tensor torch.int64"),
+        (lambda: Scattering1D(3, _META), "Scattering1D: shape must be an integer"),
+        (lambda: Scattering2D(2, (_META, 16)), "shape must be a pair of integers"),
+        (lambda: Scattering2D(2, (8, 8), paths=np.array(3)), r"paths must be .*; got array\(3\)"),
+        (lambda: HarmonicScattering3D(1, (8, 8, 8), sigma_0=_LONG), "sigma_0 must be positive and"),
+        (
+            lambda: HarmonicScattering3D(1, (8, 8, 8), sigma_0=_META),
+            "sigma_0 must be a number; go",
+        ),
+        (
+            lambda: TimeFrequencyScattering(J=4, J_fr=2, Q=4, shape=256, F=np.array([1, 2])),
+            "F must be a number, 'global' or None; got ndarray",
+        ),
+        (lambda: Scattering2D(2, (8, 8)).save_plan("x", dtype=0), "dtype must be .*; got 0"),
+        (
+            lambda: Scattering2D(2, (8, 8)).save_plan("x", dtype=False),
+            "dtype must be .*; got Fals",
+        ),
+        (
+            lambda: Scattering2D(2, (8, 8)).save_plan(None),
+            "path must be the name of a file; got N",
+        ),
+        (lambda: Scattering1D(2, 64).save_plan(""), "path must be the name of a file; got ''"),
+    ],
+)
+def test_one_sentence_names_the_argument(act, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((TypeError, ValueError), match=told):
+        act()
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_plan_of_a_module_without_values(tmp_path):
+    module = Scattering2D(2, (8, 8))
+    for name, made in (("a", module), ("b", Scattering2D(2, (8, 8)).to("meta"))):
+        made.save_plan(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

@@ -80,3 +80,37 @@ def test_wrong_arguments():
         reduced.select(torch.rand(2, 32, 32), -1)
     with pytest.raises(ValueError, match="threshold must leave something"):
         reduced.select(torch.randn(3, 32, 32), 1e9)
+
+
+@pytest.mark.parametrize("isotropic", [False, True])
+def test_meta_says_what_each_number_is(isotropic):
+    """Each is, by its definition, a sum over scales and angles of the numbers of its block."""
+    L, rng = 3, np.random.default_rng(0)
+    covariance = ScatteringCovariance((32, 32), J=3, L=L, isotropic=isotropic).double()
+    x = torch.randn(32, 32, dtype=torch.float64)
+    plain, of = covariance(x).numpy(), covariance.meta()
+    reduced = ReducedCovariance(covariance)
+    found, meta = reduced(x).numpy(), reduced.meta()
+    assert {len(column) for column in meta.values()} == {len(found)}
+    even, odd = trigonometric(L).numpy(), trigonometric(L, 0.5).numpy()
+    block = np.array(of["block"])
+    for r in rng.choice(len(found), 60, replace=False):
+        name, (k, d2, d3, part) = meta["block"][r], (meta[c][r] for c in ("k", "d2", "d3", "part"))
+        same = (block == name) & (of["part"] == part)
+        weight = same.astype(float)
+        if name in ("S3", "S4"):
+            for i, d in ((2, d2), (3, d3)):
+                weight *= (of[f"j{i}"] - of["j1"] == d) if d >= 0 else 1
+            n = 3 - max(d2, d3)
+            cosine = np.cos(np.pi * k * (of["j1"] + 0.5) / n)
+            weight *= cosine * np.sqrt((2 if k else 1) / n)
+        elif name != "mean":
+            weight *= of["j1"] == k
+        angles = [meta[f"n{i}"][r] for i in (1, 2, 3)]
+        count = sum(n >= 0 for n in angles)
+        for i, n in enumerate(angles[:count]):
+            basis = odd if part and i == count - 1 else even
+            weight *= basis[n][of[f"theta{i + 1}"]]
+        assert found[r] == pytest.approx(weight @ plain, abs=1e-10), (name, r)
+    reduced.select(torch.randn(9, 32, 32, dtype=torch.float64), 0.5)
+    assert len(reduced.meta()["block"]) == len(reduced.meta()["k"]) == len(reduced.kept)

@@ -13,8 +13,9 @@ import torch
 from oracle import error_by_order, relative_error
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.utils import prune
 
-from scatcuda import Scattering2D, banks
+from scatcuda import Scattering1D, Scattering2D, banks
 from scatcuda.banks import morlet
 from scatcuda.banks.learned import LearnedFilters, MorletWavelets
 
@@ -545,3 +546,23 @@ def test_bad_argument(changed, error, message):
 def test_what_is_learned_cannot_be_changed_later(kind):
     with pytest.raises(AttributeError):
         Scattering2D(**GOOD).trainable = kind
+
+
+@pytest.mark.parametrize("of", [lambda **how: Scattering2D(2, (16, 16), 4, **how),
+                                lambda **how: Scattering1D(3, 64, **how)])  # fmt: skip
+def test_parameters_that_hooks_make(of):
+    """Pruning and the older weight_norm make a parameter anew before each call of its module."""
+    module = of(trainable="filters")
+    name = next(n for n, _ in module.learned.named_parameters() if n.startswith("psi"))
+    x = torch.randn(*module.input_shape)
+    prune.random_unstructured(module.learned, name, 0.5)
+    for _ in range(2):
+        module(x).sum().backward()
+    original = getattr(module.learned, f"{name}_orig")
+    assert original.grad is not None
+    with torch.no_grad():
+        before = module(x)
+        original.mul_(2)
+        assert not torch.equal(module(x), before)
+    prune.remove(module.learned, name)
+    module(x).sum().backward()

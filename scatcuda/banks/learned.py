@@ -53,6 +53,11 @@ class LearnedFilters(nn.Module):
         """Puts the filters back to where they started."""
         raise NotImplementedError
 
+    def forward(self) -> tuple[Packed, ...]:
+        """What the operators take, by a call: hooks, such as those of ``torch.nn.utils.prune``,
+        make parameters before it."""
+        return self.packs()
+
     def packed(self) -> Packed:
         """The bank as the operators take it."""
         return self.packs()[0]

@@ -20,6 +20,7 @@ from ..arguments import (
     pair,
     plain,
     scales,
+    told,
 )
 from .densities import DensityPlan
 from .images import Path
@@ -147,19 +148,19 @@ def averaging_of(
         if not isinstance(average, bool):
             raise TypeError(f"{caller}: average must be a bool or None; got {average!r}")
     T = plain(T)
-    if T is None or T == "global":
+    if T is None or (isinstance(T, str) and T == "global"):
         if T is None and average is False:
             return 2**J, "none"
         return 2**J, "local" if T is None else "global"
-    if isinstance(T, bool) or not isinstance(T, int | float) or math.isnan(T):
-        raise TypeError(f"{caller}: {name} must be a number, 'global' or None; got {T!r}")
+    if isinstance(T, bool) or not isinstance(T, int | float) or T != T:
+        raise TypeError(f"{caller}: {name} must be a number, 'global' or None; got {told(T)}")
     if T == 0:
         if average:
             raise ValueError(f"{caller}: average must not be True where T = 0")
         return 2**J, "none"
     longest = f"the length N = {N} of the signals" if name == "T" else f"(J + 1) Q = {N}"
     if not 1 <= T <= N:
-        raise ValueError(f"{caller}: {name} must be 0, or between 1 and {longest}; got {T!r}")
+        raise ValueError(f"{caller}: {name} must be 0, or between 1 and {longest}; got {told(T)}")
     if average is False:
         raise ValueError(f"{caller}: average must not be False where T = {T!r}; take T = 0")
     return T, "local"
@@ -274,14 +275,17 @@ def _sides(caller: str, shape: Any) -> tuple[int, int, int]:
 def _number(caller: str, name: str, value: Any) -> float:
     value = plain(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{caller}: {name} must be a number; got {value!r}")
-    return float(value)
+        raise TypeError(f"{caller}: {name} must be a number; got {told(value)}")
+    try:
+        return float(value)
+    except OverflowError:  # an integer that is longer than floating point counts
+        return math.inf if value > 0 else -math.inf
 
 
 def positive(caller: str, name: str, value: Any) -> float:
     number = _number(caller, name, value)
     if not 0 < number < math.inf:
-        raise ArgumentError(f"{caller}: {name} must be positive and finite; got {value!r}")
+        raise ArgumentError(f"{caller}: {name} must be positive and finite; got {told(value)}")
     return number
 
 

@@ -65,7 +65,8 @@ def where(
 
 
 def _each(caller: str, wanted: str, values: Any) -> list[Any]:
-    if isinstance(values, str) or not isinstance(values, Iterable):
+    one = getattr(values, "ndim", 1) == 0  # of an array
+    if isinstance(values, str) or not isinstance(values, Iterable) or one:
         raise TypeError(f"{caller}: paths must be {wanted}; got {values!r}")
     return list(values)
 

@@ -52,6 +52,8 @@ def write(path: str | os.PathLike[str], program: str, packed: Packed) -> int:
         ...     Scattering2D(J=2, shape=(32, 32)).save_plan(f"{folder}/plan.scat")
         107160
     """
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise TypeError(f"save_plan: path must be the name of a file; got {path!r}")
     text = program.encode("ascii")
     tables = (packed.psi_support, packed.phi_support, packed.psi, packed.phi)
     bodies: list[bytes | memoryview] = [text + bytes(-len(text) % 8)]

@@ -31,7 +31,7 @@ from ..ops.constants import constants
 from ..program.plan import checked_plan, meta_of
 from ..typing import BankName
 from .base import Transform
-from .scattering2d import Scattering2D
+from .scattering2d import Scattering2D, bank_or_name
 
 Scales = tuple[int, ...]  # j_1 < … < j_q, of the wavelets that a plane went through
 
@@ -93,6 +93,7 @@ class Cascade(Transform):
         self.rho = rho
         self.scales: list[Scales] = self._checked_scales(scales)
         limits.at_most(caller, "the number of paths", self._count(), limits.CHANNELS)
+        bank_or_name(caller, filters, (plan.J, plan.L, *plan.padded))
         with constants():
             self.bank: FilterBank = Scattering2D(J, shape, L, 0, filters=filters).bank
         self._order = [self._sorted(q) for q in range(self.depth + 1)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -105,6 +106,31 @@ class ReducedCovariance(Built):
         """``(K,)``, the numbers of a field."""
         kept = self.kept
         return self.covariance.output_shape if kept is None else (len(kept),)
+
+    def meta(self) -> dict[str, NDArray[np.int64] | list[str]]:
+        """What each of the ``K`` numbers of a call is.
+
+        Returns: ``"block"``, names; ``"part"``, 0 of even functions of the last angle, 1 of odd
+            ones; and int64, -1 where there is none: ``"k"``, the frequency along the scales, of S1
+            and S2 and without ``scales`` the scale itself; ``"d2"``, ``"d3"``, the other scales
+            less the first; ``"n1"``, ``"n2"``, ``"n3"``, which function of each angle, a row of
+            `trigonometric`, without ``angles`` the angle itself.
+        Example:
+            >>> reduced = ReducedCovariance(ScatteringCovariance((32, 32), J=2, L=2))
+            >>> meta = reduced.meta()
+            >>> [str(meta[name][-1]) for name in ("block", "part", "k", "d2", "d3", "n1", "n3")]
+            ['S4', '1', '1', '0', '0', '1', '1']
+        """
+        table: dict[str, Any] = self.covariance.meta()
+        first = table["j1"]
+        found: dict[str, Any] = {"part": table["part"], "k": first}
+        for i in (2, 3):  # a group of scales has as many frequencies as it has first scales, from 0
+            j = table[f"j{i}"]
+            found[f"d{i}"] = np.where(j < 0, -1, j - first)
+        found |= {f"n{i}": table[f"theta{i}"] for i in (1, 2, 3)}
+        kept = slice(None) if self._kept is None else self._kept.cpu().numpy()
+        names = np.array(table["block"])[kept].tolist()
+        return {"block": names, **{name: column[kept] for name, column in found.items()}}
 
     def forward(self, x: Tensor, reference: Tensor | None = None) -> Tensor:
         """The numbers of the fields ``x [..., *shape]``, ``[..., K]``.

@@ -385,7 +385,7 @@ class Scattering1D(Learning, Generic[Output]):
                 f"{_CALLER}: Cannot convert to out_type='array' where nothing is averaged, T = 0. "
                 "Please set out_type to 'list' or 'dict'"
             )
-        packs = self._packs() if self.learned is None else self.learned.packs()
+        packs = self._packs() if self.learned is None else self.learned()
         x = self._checked(x, packs[0].phi if packs else self._example())
         found: Any = [self._run(x, *pair) for pair in zip(packs, self._texts, strict=True)]
         if out_type == "array":

@@ -336,7 +336,7 @@ class Scattering2D(Learning, Generic[Output]):
             x = self._checked(x, self._phi)
             packed = Packed(self._psi, self._psi_support, self._phi, self._phi_support)
         else:
-            packed = learned.packed()
+            packed = learned()[0]
             x = self._checked(x, packed.phi)
         S: Any = self._scattered(x, packed, self._program)
         if self.out_type == "array":
@@ -364,12 +364,12 @@ class Scattering2D(Learning, Generic[Output]):
         with torch.no_grad():
             packed = self._packed
         double = packed.phi.dtype == torch.float64
-        wanted = dtype or (torch.float64 if double else torch.float32)
+        wanted = (torch.float64 if double else torch.float32) if dtype is None else dtype
         if wanted not in (torch.float32, torch.float64):
             raise TypeError(
                 f"save_plan: dtype must be torch.float32, torch.float64 or None; got {dtype!r}"
             )
-        if self.learned is None and packed.phi.dtype != wanted:
+        if self.learned is None and (packed.phi.dtype != wanted or packed.phi.is_meta):
             packed = pack(self._recipe(), self._plan, wanted)  # in full, from float64
         packed = packed._replace(psi=packed.psi.to(wanted), phi=packed.phi.to(wanted))
         return planfile.write(path, self._program, packed)
