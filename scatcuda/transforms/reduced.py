@@ -114,7 +114,7 @@ class ReducedCovariance(Built):
             ones; and int64, -1 where there is none: ``"k"``, the frequency along the scales, of S1
             and S2 and without ``scales`` the scale itself; ``"d2"``, ``"d3"``, the other scales
             less the first; ``"n1"``, ``"n2"``, ``"n3"``, which function of each angle, a row of
-            `trigonometric`, without ``angles`` the angle itself.
+            ``scatcuda.transforms.reduced.trigonometric``, without ``angles`` the angle itself.
         Example:
             >>> reduced = ReducedCovariance(ScatteringCovariance((32, 32), J=2, L=2))
             >>> meta = reduced.meta()
