@@ -12,6 +12,7 @@ import operator
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from . import limits
@@ -88,6 +89,23 @@ def boolean(caller: str, name: str, value: Any) -> bool:
     return bool(value)
 
 
+def number(caller: str, name: str, value: Any, lowest: float = -math.inf) -> float:
+    """A finite number from ``lowest`` on."""
+    found = _number(caller, name, value)
+    if not (math.isfinite(found) and found >= lowest):
+        wanted = "finite" if lowest == -math.inf else f"finite and at least {lowest:g}"
+        raise ArgumentError(f"{caller}: {name} must be {wanted}; got {told(value)}")
+    return found
+
+
+def positive(caller: str, name: str, value: Any) -> float:
+    """A positive number, not infinity."""
+    found = _number(caller, name, value)
+    if not 0 < found < math.inf:
+        raise ArgumentError(f"{caller}: {name} must be positive and finite; got {told(value)}")
+    return found
+
+
 def seconds(name: str, value: Any) -> float:
     """A time, infinity included."""
     number = plain(value)
@@ -121,6 +139,29 @@ def finite(name: str, array: NDArray[Any]) -> None:
     """An array whose values are numbers, all of them."""
     if array.size and not (math.isfinite(array.min()) and math.isfinite(array.max())):
         raise ValueError(f"{name} must be finite; it holds NaN or infinity")
+
+
+def array(caller: str, name: str, value: Any) -> NDArray[Any]:
+    """What NumPy makes an array of, with all of its values."""
+    if np.ma.is_masked(value):
+        raise InputError(f"{caller}: {name} must have no masked values; got {told(value)}")
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # ragged; tensors with gradients
+        raise InputError(f"{caller}: {name} must be an array; got {told(value)}: {error}") from None
+
+
+def sides(caller: str, name: str, shape: Any) -> tuple[int, ...]:
+    """Sides, as many as there are."""
+    try:
+        found = [_index(side) for side in shape]
+    except TypeError:
+        raise TypeError(
+            f"{caller}: {name} must be a sequence of integers; got {told(shape)}"
+        ) from None
+    if not found or min(found) < 1:
+        raise ValueError(f"{caller}: {name} must have positive sides; got {told(shape)}")
+    return tuple(found)
 
 
 def pair(caller: str, shape: Sequence[int], longest: int = limits.SIDE) -> tuple[int, int]:
@@ -182,6 +223,13 @@ def plain(value: Any) -> Any:
     else as it is."""
     one = getattr(value, "ndim", None) == 0 and not getattr(value, "is_meta", False)
     return value.item() if one and hasattr(value, "item") else value
+
+
+def _number(caller: str, name: str, value: Any) -> float:
+    found = plain(value)
+    if isinstance(found, bool) or not isinstance(found, int | float | np.floating):
+        raise TypeError(f"{caller}: {name} must be a number; got {told(value)}")
+    return float(found)
 
 
 def _index(value: Any) -> int:

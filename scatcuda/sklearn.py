@@ -16,18 +16,20 @@ True
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from .arguments import boolean, integer, one_of
+from .arguments import array, boolean, integer, one_of, sides
 from .numpy import Scattering1D, Scattering2D, Transform
+from .program.naming import names_of_features, names_of_paths
 
 try:
     from sklearn.base import BaseEstimator, TransformerMixin
-    from sklearn.utils.validation import check_is_fitted
+    from sklearn.utils.validation import check_is_fitted, validate_data
 except ImportError as _error:
     raise ImportError(
         "scatcuda.sklearn needs scikit-learn 1.6 or newer: pip install scikit-learn"
@@ -48,14 +50,20 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
             ``fit`` takes it from ``X``.
         L, max_order: as for :func:`scatcuda.numpy.Scattering2D`.
         Q: of signals: wavelets an octave.
-        pool: None, or ``"mean"`` over positions.
-        log: the logarithm of orders 1 and above, ``log(S + eps_)``.
+        pool: None, or ``"mean"`` over positions; of integrals, which have none, the same.
+        log: the logarithm of orders 1 and above, ``log(max(S, 0) + eps_)``; wants a transform whose
+            ``meta()`` tells orders: no statistics, nor plan files.
         scattering: another transform of :mod:`scatcuda.numpy`, such as
             ``RotoTranslationScattering2D(3, (64, 64))``; then ``J`` to ``Q`` are not looked at.
         batch_size: signals computed at a time.
+
+    Parameters that are set after ``fit`` count from the next ``fit`` on. Of data frames
+    ``transform`` wants the columns of ``fit``.
+
     Attributes:
         shape_: that of a signal.
         n_features_in_: numbers of a signal.
+        feature_names_in_: the columns' names, of data frames.
         eps_: 1e-6 of the root mean square of the training signals.
     Raises:
         TypeError, ValueError: in ``fit`` and ``transform``, an argument or ``X`` is not as above.
@@ -96,50 +104,71 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         """Takes the shape of the signals and, for ``log``, their size."""
         if self.pool is not None:
             one_of(_NAME, "pool", self.pool, ("mean",))
-        boolean(_NAME, "log", self.log)
-        integer(_NAME, "batch_size", self.batch_size, 1)
+        log = boolean(_NAME, "log", self.log)
+        batch_size = integer(_NAME, "batch_size", self.batch_size, 1)
         given = self._array(X)
-        shape = given.shape[1:] if self.shape is None else tuple(self.shape)
-        if not shape or given.shape[1:] not in (shape, (math.prod(shape),)):
-            raise ValueError(
-                f"{_NAME}: X must be [n, *shape] or [n, prod(shape)] with shape = {shape}; got "
-                f"{given.shape}"
-            )
+        shape = given.shape[1:] if self.shape is None else sides(_NAME, "shape", self.shape)
+        self._check_shape(given, shape)
         if not len(given):
             raise ValueError(f"{_NAME}: X must have at least one signal; got {given.shape}")
+        made = self._transform(shape)
+        meta = made.meta()
+        if log and "order" not in meta:
+            raise ValueError(
+                f"{_NAME}: log must be False where meta() of scattering tells no orders; got {made}"
+            )
+        self._check_columns(X, given, reset=True)
         self.shape_, self.n_features_in_ = shape, math.prod(shape)
         size = float(np.sqrt(np.mean(np.square(given, dtype=np.float64))))
         self.eps_ = 1e-6 * size or 1e-6
-        self._made = self._transform()
+        self._fitted = _Fitted(made, meta, self.pool is not None, log, batch_size)
         return self
 
     def transform(self, X: Any) -> NDArray[Any]:
         """Features ``[n, d]`` of signals."""
         check_is_fitted(self, "shape_")
         given = self._array(X)
-        if given.shape[1:] not in (self.shape_, (self.n_features_in_,)):
-            raise ValueError(
-                f"{_NAME}: X must be [n, *shape] or [n, prod(shape)] with shape = {self.shape_}; "
-                f"got {given.shape}"
-            )
-        step = int(self.batch_size)
+        self._check_shape(given, self.shape_)
+        self._check_columns(X, given, reset=False)
+        step = self._fitted.batch_size
         starts = range(0, max(len(given), 1), step)
         rows = [self._features(given[first : first + step]) for first in starts]
         return np.concatenate(rows)
 
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Names of the features, from their paths, as :class:`scatcuda.learn.ScatteringTransformer`
+        has them; where ``meta()`` tells no orders ``"coefficient7"``.
+
+        Example:
+            >>> transformer = ScatteringTransformer(J=1, L=2, pool="mean")
+            >>> transformer.fit(np.ones((1, 8, 8))).get_feature_names_out().tolist()
+            ['order0', 'j0_theta0', 'j0_theta1']
+        """
+        check_is_fitted(self, "shape_")
+        made, meta, pooled, _, _ = self._fitted
+        channels, *places = made.output_shape
+        if "order" in meta:
+            names = names_of_paths(meta)
+        else:
+            names = [f"coefficient{c}" for c in range(channels)]
+        places = places[: len(places) - made.positions] if pooled else places
+        planes = self.shape_[: -len(made.input_shape)]
+        return np.array(names_of_features(names, places, planes), dtype=object)
+
     def _features(self, X: NDArray[Any]) -> NDArray[Any]:
-        made = self._made
+        made, meta, pooled, log, _ = self._fitted
         S = made(X.reshape(len(X), *self.shape_))
         rank = len(made.output_shape)
-        if self.pool and rank > 1:
-            S = S.mean(tuple(range(S.ndim - rank + 1, S.ndim)), keepdims=True)
-        if self.log:
-            higher = np.asarray(made.meta()["order"]) > 0
+        if pooled and made.positions:
+            S = S.mean(tuple(range(-made.positions, 0)), keepdims=True)
+        if log:
+            higher = np.asarray(meta["order"]) > 0
             by_channel = np.moveaxis(S, -rank, 0)  # the same memory
-            by_channel[higher] = np.log(by_channel[higher] + self.eps_)
-        return S.reshape(len(X), -1)
+            # the low-pass is cut, and has lobes: an average of moduli may be a little below 0
+            by_channel[higher] = np.log(np.maximum(by_channel[higher], 0) + self.eps_)
+        return S.reshape(len(X), math.prod(S.shape[1:]))
 
-    def _transform(self) -> Transform:
+    def _transform(self, shape: tuple[int, ...]) -> Transform:
         rank = 1 if self.Q is not None else 2
         if self.scattering is not None:
             if not isinstance(self.scattering, Transform):
@@ -147,22 +176,21 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
                 raise TypeError(
                     f"{_NAME}: scattering must be a transform of scatcuda.numpy; got {found}"
                 )
-            sides = self.scattering.input_shape
-            if self.shape_[-len(sides) :] != sides:
+            wanted = self.scattering.input_shape
+            if shape[-len(wanted) :] != wanted:
                 raise ValueError(
-                    f"{_NAME}: scattering must be of signals of shape {self.shape_}; got one of "
-                    f"{sides}"
+                    f"{_NAME}: scattering must be of signals of shape {shape}; got one of {wanted}"
                 )
             return self.scattering
-        if len(self.shape_) < rank:
-            wanted = "two sides, or Q be given of signals" if rank == 2 else "a side"
-            raise ValueError(f"{_NAME}: shape must have {wanted}; got {self.shape_}")
+        if len(shape) < rank:
+            needed = "two sides, or Q be given of signals" if rank == 2 else "a side"
+            raise ValueError(f"{_NAME}: shape must have {needed}; got {shape}")
         if self.Q is not None:
-            return Scattering1D(self.J, self.shape_[-1], self.Q, max_order=self.max_order)
-        return Scattering2D(self.J, self.shape_[-2:], self.L, self.max_order)
+            return Scattering1D(self.J, shape[-1], self.Q, max_order=self.max_order)
+        return Scattering2D(self.J, shape[-2:], self.L, self.max_order)
 
     def _array(self, X: Any) -> NDArray[Any]:
-        given = np.asarray(X)
+        given = array(_NAME, "X", X)
         if given.ndim < 2 or given.dtype.kind not in "fiub":
             raise ValueError(
                 f"{_NAME}: X must be an array [n, …] of real numbers; got {given.dtype} "
@@ -171,3 +199,25 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         if given.dtype.kind == "f" and not np.isfinite(given).all():
             raise ValueError(f"{_NAME}: X must be finite; it holds NaN or infinity")
         return given
+
+    def _check_shape(self, given: NDArray[Any], shape: tuple[int, ...]) -> None:
+        if not shape or given.shape[1:] not in (shape, (math.prod(shape),)):
+            raise ValueError(
+                f"{_NAME}: X must be [n, *shape] or [n, prod(shape)] with shape = {shape}; got "
+                f"{given.shape}"
+            )
+
+    def _check_columns(self, X: Any, given: NDArray[Any], reset: bool) -> None:
+        """Their number and, of frames, their names, as scikit-learn checks them."""
+        rows = X if hasattr(X, "columns") else given.reshape(len(given), math.prod(given.shape[1:]))
+        validate_data(self, rows, reset=reset, skip_check_array=True)
+
+
+class _Fitted(NamedTuple):
+    """What features are made by."""
+
+    made: Transform
+    meta: Mapping[str, Any]
+    pooled: bool
+    log: bool
+    batch_size: int

@@ -623,3 +623,89 @@ def test_scikit_learn_refuses_what_is_no_data():
     ):
         with pytest.raises((TypeError, ValueError), match=sentence):
             build(J=2, **arguments).fit(X)
+
+
+def test_scikit_learn_has_the_logarithm_of_what_is_there():
+    """Lobes of the low-pass: a mean of moduli may be a little below 0."""
+    x = np.zeros((1, 64, 64))
+    x[0, 5, 7] = 1
+    transformer = scatcuda.sklearn.ScatteringTransformer(J=3, log=True)
+    found = transformer.fit_transform(x)
+    S = scatcuda.numpy.Scattering2D(3, (64, 64))(x)
+    assert np.isfinite(found).all() and S[:, 1:].min() < 0
+    found = found.reshape(S.shape)
+    np.testing.assert_array_equal(found[:, 0], S[:, 0])
+    np.testing.assert_allclose(found[:, 1:], np.log(S[:, 1:].clip(0) + transformer.eps_))
+    statistics = scatcuda.numpy.ScatteringCovariance((16, 16), J=2)
+    with pytest.raises(ValueError, match=r"log must be False where meta\(\) of scattering tells"):
+        transformer.set_params(scattering=statistics).fit(np.ones((2, 16, 16)))
+
+
+def test_scikit_learn_takes_means_over_positions():
+    X = np.random.default_rng(0).random((3, 8, 8, 8))
+    integrals = scatcuda.numpy.HarmonicScattering3D(1, (8, 8, 8), L=1)
+    assert integrals.positions == 0 and integrals.output_shape == (3, 2, 3)
+    transformer = scatcuda.sklearn.ScatteringTransformer(scattering=integrals, pool="mean")
+    np.testing.assert_array_equal(transformer.fit_transform(X), integrals(X).reshape(3, -1))
+    assert len(set(transformer.get_feature_names_out())) == 18
+
+
+@pytest.mark.parametrize(
+    "make, positions",
+    [
+        (lambda: scatcuda.numpy.Scattering2D(1, (8, 8)), 2),
+        (lambda: scatcuda.numpy.RotoTranslationScattering2D(2, (16, 16)), 2),
+        (lambda: scatcuda.numpy.RotoTranslationScattering2D(2, (16, 16), pool="mean"), 0),
+        (lambda: scatcuda.numpy.Scattering1D(4, 256, 2), 1),
+        (lambda: scatcuda.numpy.TimeFrequencyScattering(J=5, J_fr=2, Q=4, shape=512), 1),
+        (lambda: scatcuda.numpy.WaveletPhaseHarmonics((16, 16), J=2, L=2), 0),
+    ],
+)
+def test_features_of_every_transform_have_names(make, positions):
+    made = make()
+    assert made.positions == positions
+    X = np.random.default_rng(0).random((2, *made.input_shape))
+    for pool in (None, "mean"):
+        transformer = scatcuda.sklearn.ScatteringTransformer(scattering=made, pool=pool).fit(X)
+        names = transformer.get_feature_names_out().tolist()
+        assert transformer.transform(X).shape == (2, len(names)) == (2, len(set(names)))
+        colours = scatcuda.sklearn.ScatteringTransformer(scattering=made, pool=pool)
+        coloured = colours.fit(np.stack([X, X], 1)).get_feature_names_out().tolist()
+        assert coloured == [f"c{c}_{name}" for c in range(2) for name in names]
+
+
+def test_scikit_learn_uses_what_was_fitted():
+    X = np.random.default_rng(0).random((5, 8, 8))
+    transformer = scatcuda.sklearn.ScatteringTransformer(J=1).fit(X)
+    before = transformer.transform(X)
+    transformer.set_params(pool="max", log=True, batch_size=0, J=2)
+    np.testing.assert_array_equal(transformer.transform(X), before)
+    with pytest.raises(ValueError, match="pool must be one of 'mean'"):
+        transformer.fit(X[:, :4])
+    np.testing.assert_array_equal(transformer.transform(X), before)  # a refused fit changes nothing
+    assert transformer.transform(X[:0]).shape == (0, before.shape[1])
+
+
+@pytest.mark.parametrize("shape", [5, True, 8.0, (8, 8.0), "88", (True, 8), (8, 0), ()])
+def test_scikit_learn_refuses_what_is_no_shape(shape):
+    with pytest.raises((TypeError, ValueError), match="ScatteringTransformer: shape must "):
+        scatcuda.sklearn.ScatteringTransformer(J=1, shape=shape).fit(np.ones((2, 64)))
+
+
+def test_scikit_learn_looks_at_masks_and_columns():
+    pandas = pytest.importorskip("pandas")
+    X = np.random.default_rng(0).random((5, 64))
+    transformer = scatcuda.sklearn.ScatteringTransformer(J=1, shape=(8, 8))
+    wanted = transformer.fit_transform(X)
+    with pytest.raises(ValueError, match="X must have no masked values"):
+        transformer.fit(np.ma.masked_array(X, X > 0.5))
+    np.testing.assert_array_equal(transformer.transform(np.ma.masked_array(X)), wanted)
+    frame = pandas.DataFrame(X, columns=[f"c{i}" for i in range(64)], index=list("abcde"))
+    transformer.set_output(transform="pandas").fit(frame)
+    assert transformer.feature_names_in_.tolist() == frame.columns.tolist()
+    found = transformer.transform(frame)
+    np.testing.assert_array_equal(found, wanted)
+    assert found.columns.tolist() == transformer.get_feature_names_out().tolist()
+    assert found.index.tolist() == list("abcde")
+    with pytest.raises(ValueError, match="Feature names must be in the same order"):
+        transformer.transform(frame[frame.columns[::-1]])

@@ -44,6 +44,7 @@ class Design:
     told: str  # as it was asked for
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
+    positions: int  # of the last of its axes
     program: str  # its text
     pack: Pack  # its filters, in float32 or float64
     meta: Callable[[], dict[str, Any]]
@@ -76,6 +77,12 @@ class Transform(Generic[Array, Engine]):
     def output_shape(self) -> tuple[int, ...]:
         """Of the coefficients of one signal."""
         return self._design.output_shape
+
+    @property
+    def positions(self) -> int:
+        """How many of the last axes of ``output_shape`` are positions: of signals their time, of
+        ``format="joint"`` frequencies and time."""
+        return self._design.positions
 
     def meta(self) -> dict[str, Any]:
         """Where every channel comes from, as PyTorch's module of this name tells it; of a plan file
@@ -241,7 +248,7 @@ def scattering2d(
         caller, J=plan.J, shape=tuple(shape), L=plan.L, max_order=plan.max_order, filters=named
     )
     sides = plan.channels, *plan.output
-    return Design(told, (plan.M, plan.N), sides, plan.program, pack, plan.meta)
+    return Design(told, (plan.M, plan.N), sides, 2, plan.program, pack, plan.meta)
 
 
 def rototranslation(
@@ -281,6 +288,7 @@ def rototranslation(
         _told(caller, J=plan.J, shape=(plan.M, plan.N), L=plan.L, K=plan.K, pool=pool),
         (plan.M, plan.N),
         (channels,) if plan.mean else (channels, *plan.output(plan.J)),
+        0 if plan.mean else 2,
         cascade.program.text,
         pack,
         plan.meta,
@@ -324,6 +332,7 @@ def scattering1d(
         _told(caller, J=plan.J, shape=plan.N, Q=plan.Q, T=plan.T, max_order=plan.max_order),
         (plan.N,),
         (len(plan.paths), plan.outputs),
+        1,
         cascade.program.text,
         lambda dtype: pack_signals(plan, cascade, aliases, dtype),
         plan.meta,
@@ -377,6 +386,7 @@ def joint(
         _told(caller, J=plan.time.J, J_fr=plan.J, Q=plan.time.Q, shape=plan.time.N, format=format),
         (plan.time.N,),
         sides,
+        len(sides) - 1,
         made.program.text,
         lambda dtype: pack_joint(plan, made, dtype),
         rows.meta,
@@ -413,6 +423,7 @@ def harmonic3d(
         _told(caller, J=plan.J, shape=plan.shape, L=plan.L, sigma_0=width),
         plan.shape,
         plan.output,
+        0,
         made.program.text,
         lambda dtype: pack_densities(plan, *made, width, dtype),
         plan.meta,
@@ -460,6 +471,7 @@ def covariance(
         ),
         plan.shape,
         (sum(numbers.sizes.values()),),
+        0,
         plan.program.text,
         lambda dtype: pack_fields(plan, filters, dtype),
         numbers.meta,
@@ -528,6 +540,7 @@ def phases(
         _told(caller, shape=plan.shape, J=plan.J, L=plan.L, classes=plan.classes, filters=filters),
         plan.shape,
         (len(places),),
+        0,
         program.text,
         lambda dtype: pack_fields(plan, filters, dtype),
         plan.meta,
@@ -559,4 +572,5 @@ def loaded(path: str | os.PathLike[str]) -> tuple[Design, Plan]:
         raise AssertionError(dtype)  # the plan is there
 
     told, sides = f"load({os.fspath(path)!r})", (plan.input_shape, plan.output_shape)
-    return Design(told, *sides, plan.program, pack, dict, dtypes=(plan.dtype,)), plan
+    inner = len(plan.output_shape) - 1
+    return Design(told, *sides, inner, plan.program, pack, dict, dtypes=(plan.dtype,)), plan

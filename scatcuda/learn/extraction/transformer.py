@@ -23,6 +23,7 @@ from ... import _C
 from ...arguments import boolean, integer
 from ...banks import FilterBank
 from ...files.budget import ask
+from ...program.naming import names_of_features, names_of_paths
 from ...program.plan import Plan, checked_plan
 from ...terminal import Bar
 from ...transforms.base import checked_output
@@ -251,30 +252,11 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
                 [f"j{j}" for j in key[:half]] + [f"turn{d}" for d in key[half:]]
                 for half, key in halves
             ]
-        elif "k" in meta:  # along angles
-            columns = [n for n in ("theta", "k", "angle") if n in meta]
-            rows = zip(*(meta[name].tolist() for name in columns), strict=True)
-            words = ["j", "j", "turn", "k", "angle"][: 2 + len(columns)]
-            parts = [
-                [f"{word}{v}" for word, v in zip(words, (*j, *row), strict=True) if v >= 0]
-                for j, row in zip(meta["j"].tolist(), rows, strict=True)
-            ]
-        elif "n_fr" in meta:  # of format "time" a path begins with n1, of "joint" it has an axis
-            parts = [
-                [*(f"n{n}" for n in key[:-1]), f"fr{key[-1]}"] if key else [] for key in meta["key"]
-            ]
+            names = ["_".join(part) or "order0" for part in parts]
         else:
-            columns = ["n"] if "xi" in meta else [n for n in ("j", "theta") if n in meta]
-            parts = [
-                ["_".join(f"{n}{meta[n][c, k]:.0f}" for n in columns) for k in range(order)]
-                for c, order in enumerate(meta["order"])
-            ]
-        names = ["_".join(part) or "order0" for part in parts]
-        if self.pool is None and sides:
-            places = ["_".join(map(str, place)) for place in np.ndindex(*sides)]
-            names = [f"{name}_at_{place}" for name in names for place in places]
-        if len(self.shape_) > self.rank:
-            names = [f"c{c}_{name}" for c in range(self.shape_[0]) for name in names]
+            names = names_of_paths(meta)
+        planes = self.shape_[: -self.rank]
+        names = names_of_features(names, sides if self.pool is None else (), planes)
         if self.views:
             names = [f"scale{i}_{name}" for i in range(self.scales) for name in names]
         return np.array(names, dtype=object)
