@@ -373,6 +373,64 @@ def test_pickles_and_copies(front):
     assert copy.deepcopy(transform) is transform
 
 
+def changed(front, name: str, arguments: dict[str, Any], change) -> None:
+    """A transform's pickle is the transform, whatever became of what it was made by."""
+    transform = getattr(front, name)(**arguments)
+    x = signals(transform, 2).astype(np.float32)
+    before = np.asarray(transform(x))
+    change(arguments)
+    again = pickle.loads(pickle.dumps(transform))
+    assert repr(again) == repr(transform) and again.input_shape == transform.input_shape
+    assert np.array_equal(again(x), before)
+    assert np.array_equal(pickle.loads(pickle.dumps(again))(x), before)
+    assert np.array_equal(copy.copy(transform)(x), before)
+
+
+@ARRAYS
+def test_pickles_are_of_what_was_given(front):
+    bank = Recipe("tight", (12, 12), 1, 2)
+    psi, phi = np.stack([bank.scale(j) for j in range(1)]), np.array(bank.phi)
+    other = {"J": 1, "shape": (8, 8), "L": 2}
+    changed(
+        front, "ScatteringCovariance", {"shape": (16, 16), "J": 2, "L": 2, "reference": np.ones((2, 2))},
+        lambda a: a["reference"].fill(4),
+    )  # fmt: skip
+    pair = [torch.tensor(psi), phi]
+    changed(front, "Scattering2D", other | {"filters": pair}, lambda a: pair[0].fill_(0))
+    changed(front, "Scattering2D", other | {"filters": pair}, lambda a: pair[1].fill(0))
+    sides = [8, 8]
+    changed(front, "Scattering2D", {"J": 1, "shape": sides}, lambda a: sides.clear())
+    changed(front, "Scattering2D", other | {"paths": [[]]}, lambda a: a["paths"].append([1]))
+    changed(front, "Scattering2D", other | {"paths": iter([(), iter([1])])}, lambda a: None)
+    changed(
+        front, "Scattering1D", {"J": 4, "shape": 256, "paths": iter([(), (1,)])}, lambda a: None
+    )
+
+
+@ARRAYS
+def test_pickles_keep_the_chosen_paths(front):
+    order = [1]
+    choose = lambda meta: meta["order"] == order[0]  # noqa: E731
+    for name, arguments in (
+        ("Scattering2D", {"J": 2, "shape": (16, 16), "L": 2}),
+        ("Scattering1D", {"J": 4, "shape": 256}),
+        ("RotoTranslationScattering2D", {"J": 2, "shape": (16, 16), "L": 2}),
+        ("TimeFrequencyScattering", {"J": 4, "J_fr": 2, "Q": 4, "shape": 256}),
+    ):
+        order[0] = 1
+        changed(front, name, arguments | {"paths": choose}, lambda _: order.__setitem__(0, 0))
+
+
+@ARRAYS
+def test_wrong_arguments_are_those_of_the_name(front):
+    with pytest.raises(TypeError, match="^Scattering2D: got an unexpected keyword argument 'backe"):
+        front.Scattering2D(2, (8, 8), backend="numpy")
+    with pytest.raises(TypeError, match="^Scattering2D: missing a required argument: 'shape'"):
+        front.Scattering2D(2)
+    with pytest.raises(TypeError, match="^Scattering2D: filters must be an array; got Tensor"):
+        front.Scattering2D(1, (8, 8), filters=(torch.ones(1, requires_grad=True), np.ones(1)))
+
+
 # --- NumPy ----------------------------------------------------------------------------------------
 
 

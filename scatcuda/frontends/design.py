@@ -12,7 +12,7 @@ import inspect
 import math
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import ParamSpec, Self, TypeVar
 
-from ..arguments import InputError, boolean, channels_last, one_of
+from ..arguments import InputError, array, boolean, channels_last, one_of
 from .finish import Mix, Mixed, Moments, OverPowers, Step, Take, Times, finished, inverse_roots
 from .library import Plan
 
@@ -158,17 +158,25 @@ def front(
     """How a front end names its transforms: functions that take a design's arguments."""
 
     def named(name: str, design: Callable[P, Design]) -> Callable[P, Made]:
+        signature = inspect.signature(design)
+
         @functools.wraps(design)
         def make(*args: P.args, **kwargs: P.kwargs) -> Made:
-            made = build(design(*args, **kwargs))
-            made._again = functools.partial(make, *args, **kwargs)
+            try:
+                given = signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{name}: {error}") from None
+            for argument, value in given.arguments.items():
+                given.arguments[argument] = _own(name, argument, value)
+            made = build(design(*given.args, **given.kwargs))
+            made._again = functools.partial(make, *given.args, **given.kwargs)
             return made
 
         make.__name__ = make.__qualname__ = name
         make.__module__ = module
         make.__annotations__ = design.__annotations__ | {"return": "Transform"}
-        signature = inspect.signature(design).replace(return_annotation="Transform")
-        make.__signature__ = signature  # type: ignore[attr-defined]
+        told_signature = signature.replace(return_annotation="Transform")
+        make.__signature__ = told_signature  # type: ignore[attr-defined]
         told = [
             f"A :class:`Transform` with the arguments and the numbers of :class:`scatcuda.{name}`.",
             *(inspect.getdoc(design) or "").split("\n\n")[1:],  # what is other than there
@@ -178,6 +186,36 @@ def front(
         return make
 
     return named
+
+
+class _Choice:
+    """A function of ``meta()`` that is asked once: a pickle has its answer alone."""
+
+    def __init__(self, choose: Callable[[Any], Any] | None, mask: Any = None) -> None:
+        self._choose, self._mask = choose, mask
+
+    def __call__(self, meta: Any) -> Any:
+        if self._choose is not None:
+            self._mask, self._choose = np.array(self._choose(meta)), None
+        return self._mask
+
+    def __reduce__(self) -> Any:
+        return _Choice, (None, self._mask)
+
+
+def _own(caller: str, name: str, value: Any) -> Any:
+    """An argument that nobody else changes, and that can be read more than once."""
+    if callable(value) and name == "paths":
+        return _Choice(value)
+    if hasattr(value, "psi") and hasattr(value, "phi"):
+        value = value.psi, value.phi
+    if isinstance(value, Iterator):
+        value = tuple(value)
+    if type(value) in (list, tuple):
+        return type(value)(_own(caller, name, item) for item in value)
+    if hasattr(value, "__array__") and not isinstance(value, np.generic):
+        return array(caller, name, value).copy()
+    return value
 
 
 # --- which there are ------------------------------------------------------------------------------
