@@ -46,6 +46,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .arguments import array, told
 from .environment import check_on_import
 from .frontends import design
 from .frontends.library import Plan, library_file
@@ -103,12 +104,28 @@ class Transform(design.Transform[jax.Array, _Kept]):
             >>> Scattering2D(J=1, shape=(8, 8))(jnp.ones((2, 8, 8))).shape
             (2, 9, 4, 4)
         """
-        signals = jnp.asarray(x)
-        dtype = self._checked(signals.shape, signals.dtype)
-        plan = self._plan(dtype)
-        S = _scattering(plan, signals.astype(dtype))
+        signals = self._signals(x)
+        plan = self._plan(signals.dtype)
+        S = _scattering(plan, signals)
         found: jax.Array = self._finished(S, jnp, len(plan.output_shape))
         return found
+
+    def _signals(self, x: Any) -> jax.Array:
+        """In numbers that the engines and JAX have."""
+        if isinstance(x, np.ndarray):
+            given = array(self._caller, "x", x)
+            self._checked(given.shape, given.dtype)
+            x = given.astype(given.dtype.newbyteorder("="), copy=False)
+        try:
+            signals = jnp.asarray(x if x is not None else object())
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise self._refused("x must be an array of real numbers", told(x)) from error
+        wide = bool(jax.config.read("jax_enable_x64"))
+        if self._design.dtypes == (design.DOUBLE,) and not wide:
+            raise self._refused(
+                "x must be float64 as the plan is, which JAX has with jax_enable_x64", told(x)
+            )
+        return signals.astype(self._checked(signals.shape, signals.dtype))
 
     def _made(self, packed: Packed) -> _Kept:
         return _kept(Plan(self._design.program, packed), _fingerprint(self._design.program, packed))
@@ -162,9 +179,9 @@ def _handlers() -> ctypes.CDLL:
 
 def _kept(plan: Plan, fingerprint: int) -> _Kept:
     """The plan as one that the process keeps; the same one twice is kept once."""
-    told = _Kept(fingerprint, plan.dtype, plan.input_shape, plan.output_shape)
+    kept = _Kept(fingerprint, plan.dtype, plan.input_shape, plan.output_shape)
     _handlers().scatcuda_jax_keep(fingerprint, plan.release())
-    return told
+    return kept
 
 
 def _fingerprint(program: str, packed: Packed) -> int:
@@ -205,8 +222,8 @@ def load(path: str | os.PathLike[str]) -> Transform:
         5352
         (9, 4, 4)
     """
-    told = os.stat(path)
-    version = told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns
+    found = os.stat(path)
+    version = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
     if version not in _loaded:  # what is kept stays: a file that is loaded again is kept once
         made, plan = design.loaded(path)
         _loaded[version] = made, _kept(plan, secrets.randbits(62))

@@ -41,6 +41,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arguments import array
 from .environment import check_on_import
 from .frontends import design
 from .frontends.finish import gradient
@@ -106,7 +107,7 @@ class Transform(design.Transform[NDArray[Any], Plan]):
             (2, 8, 8)
         """
         signals, lead = self._signals(x)
-        given, steps = np.asarray(g), self._design.steps
+        given, steps = array(self._caller, "g", g), self._design.steps
         kinds = "fiubc" if self._design.complex else "fiub"
         if given.shape != (*lead, *self.output_shape) or given.dtype.kind not in kinds:
             of = "numbers" if self._design.complex else "real numbers"
@@ -133,7 +134,7 @@ class Transform(design.Transform[NDArray[Any], Plan]):
 
     def _signals(self, x: ArrayLike) -> tuple[NDArray[Any], tuple[int, ...]]:
         """``[batch, *input_shape]``, contiguous, and the leading dimensions."""
-        given = np.asarray(x)
+        given = array(self._caller, "x", x)
         dtype = self._checked(given.shape, given.dtype)
         lead = given.shape[: given.ndim - len(self.input_shape)]
         signals = np.ascontiguousarray(given, dtype)

@@ -359,6 +359,52 @@ def test_plan_files(front, tmp_path):
         front.load(tmp_path / "nothing.scat")
 
 
+@ARRAYS
+def test_plans_of_one_type(front, tmp_path, request):
+    """Whole numbers are computed as the plan is; JAX has no float64 unless it is told so."""
+    path = tmp_path / "plan.scat"
+    module = scatcuda.Scattering2D(J=1, shape=(8, 8)).double()
+    module.save_plan(path)
+    transform = front.load(path)
+    x = np.arange(64).reshape(8, 8)
+    if front is scatcuda.jax:
+        for given in (x.astype(float), x, jnp.asarray(x)):
+            with pytest.raises(TypeError, match=r"x must be float64 as the plan is, .* jax_enable"):
+                transform(given)
+        request.getfixturevalue("x64")
+    wanted = module(torch.from_numpy(x.astype(float))).numpy()
+    for given in (x.astype(float), x, x.tolist(), x.astype(">i4")):
+        found = transform(given)
+        assert found.dtype == np.float64 and np.array_equal(found, wanted)
+    with pytest.raises(TypeError, match="x must be float64 as the plan is; got float32"):
+        transform(x.astype(np.float32))
+    with pytest.raises(ValueError, match=r"embedded null byte|load: path must have no NUL"):
+        front.load(f"{path}\0junk")
+
+
+@ARRAYS
+@pytest.mark.parametrize(
+    "x",
+    [
+        None, [[1.0, 2.0], [3.0]], "abc", object(), np.array([["a"] * 8] * 8), jax.random.key(0),
+        torch.ones(8, 8, requires_grad=True), np.ma.masked_array(np.ones((8, 8)), np.eye(8)),
+        jax.random.split(jax.random.key(0), 64).reshape(8, 8), np.full((8, 8), None),
+    ],
+)  # fmt: skip
+def test_what_is_no_array(front, x):
+    with pytest.raises((TypeError, ValueError), match=r"^Scattering2D: x must "):
+        front.Scattering2D(1, (8, 8))(x)
+
+
+@ARRAYS
+def test_any_order_of_bytes(front):
+    transform, x = front.Scattering2D(1, (8, 8)), np.random.default_rng(0).random((8, 8))
+    for kind in (">f2", ">f4", ">f8", ">i2"):
+        given = x.astype(kind)
+        native = given.astype(given.dtype.newbyteorder("="))
+        assert np.array_equal(transform(given), transform(native))
+
+
 def made_by_torch(x: np.ndarray) -> np.ndarray:
     return scatcuda.Scattering2D(J=2, shape=(16, 16))(torch.from_numpy(x)).numpy()
 
@@ -392,7 +438,8 @@ def test_pickles_are_of_what_was_given(front):
     psi, phi = np.stack([bank.scale(j) for j in range(1)]), np.array(bank.phi)
     other = {"J": 1, "shape": (8, 8), "L": 2}
     changed(
-        front, "ScatteringCovariance", {"shape": (16, 16), "J": 2, "L": 2, "reference": np.ones((2, 2))},
+        front, "ScatteringCovariance",
+        {"shape": (16, 16), "J": 2, "L": 2, "reference": np.ones((2, 2))},
         lambda a: a["reference"].fill(4),
     )  # fmt: skip
     pair = [torch.tensor(psi), phi]
@@ -423,11 +470,13 @@ def test_pickles_keep_the_chosen_paths(front):
 
 @ARRAYS
 def test_wrong_arguments_are_those_of_the_name(front):
-    with pytest.raises(TypeError, match="^Scattering2D: got an unexpected keyword argument 'backe"):
+    with pytest.raises(
+        TypeError, match=r"^Scattering2D: got an unexpected keyword argument 'backe"
+    ):
         front.Scattering2D(2, (8, 8), backend="numpy")
-    with pytest.raises(TypeError, match="^Scattering2D: missing a required argument: 'shape'"):
+    with pytest.raises(TypeError, match=r"^Scattering2D: missing a required argument: 'shape'"):
         front.Scattering2D(2)
-    with pytest.raises(TypeError, match="^Scattering2D: filters must be an array; got Tensor"):
+    with pytest.raises(TypeError, match=r"^Scattering2D: filters must be an array; got Tensor"):
         front.Scattering2D(1, (8, 8), filters=(torch.ones(1, requires_grad=True), np.ones(1)))
 
 

@@ -130,18 +130,21 @@ class Transform(Generic[Array, Engine]):
 
     def _checked(self, shape: tuple[int, ...], dtype: Any) -> np.dtype[Any]:
         """In which numbers an input of this shape and type is computed."""
-        if dtype.kind == "c":
+        kind = getattr(dtype, "kind", "")  # JAX's keys have none
+        if kind == "c":
             raise self._refused("x must be real", dtype)
         # bfloat16 and its like are no numbers to NumPy
-        if dtype.kind not in "fiub" and not dtype.name.startswith(("bfloat", "float")):
+        if (not kind or kind not in "fiub") and not dtype.name.startswith(("bfloat", "float")):
             raise self._refused("x must be an array of real numbers", f"one of {dtype}", TypeError)
         wanted = self.input_shape
         if tuple(shape[-len(wanted) :]) != wanted:
             more = channels_last(shape) if len(wanted) == 2 and shape[-3:-1] == wanted else ""
             sides = ", ".join(map(str, wanted))
             raise self._refused(f"x must have shape (..., {sides})", f"{tuple(shape)}{more}")
-        wide = dtype.kind == "f" and dtype.itemsize > SINGLE.itemsize  # of any order of bytes
+        wide = kind == "f" and dtype.itemsize > SINGLE.itemsize  # of any order of bytes
         found = DOUBLE if wide else SINGLE
+        if kind in ("i", "u", "b"):  # as the plan is
+            found = self._design.dtypes[0]
         if found not in self._design.dtypes:
             raise self._refused(f"x must be {self._design.dtypes[0]} as the plan is", dtype)
         return found
@@ -149,7 +152,11 @@ class Transform(Generic[Array, Engine]):
     def _refused(
         self, expected: str, found: object, kind: type[Exception] = InputError
     ) -> Exception:
-        return kind(f"{self._design.told.partition('(')[0]}: {expected}; got {found}")
+        return kind(f"{self._caller}: {expected}; got {found}")
+
+    @property
+    def _caller(self) -> str:
+        return self._design.told.partition("(")[0]
 
 
 def front(
@@ -234,10 +241,10 @@ class _ArrayBank:
                 f"{caller}: filters must be 'morlet', 'tight' or a pair of real "
                 f"arrays (psi, phi); got {type(filters).__name__}"
             ) from None
-        for name, array, shape in (("psi", psi, wanted), ("phi", phi, wanted[2:])):
-            if array.shape != shape:
+        for name, given, shape in (("psi", psi, wanted), ("phi", phi, wanted[2:])):
+            if given.shape != shape:
                 raise ValueError(
-                    f"{caller}: the {name} of filters must have shape {shape}; got {array.shape}"
+                    f"{caller}: the {name} of filters must have shape {shape}; got {given.shape}"
                 )
         self.phi, self._psi = phi, psi
 

@@ -149,8 +149,10 @@ class Plan:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Plan:
         """That of a plan file."""
-        made = cls.__new__(cls)
-        made._own(lambda *of: library().plan_load(os.fsencode(path), *of))
+        made, name = cls.__new__(cls), os.fsencode(path)
+        if b"\0" in name:  # where the C library's name would end
+            raise ValueError(f"load: path must have no NUL; got {os.fspath(path)!r}")
+        made._own(lambda *of: library().plan_load(name, *of))
         return made
 
     def _own(self, make: Any) -> None:
