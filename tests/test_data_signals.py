@@ -377,6 +377,31 @@ def test_wrong_records(tmp_path):
         beats_dataset(tmp_path, **how)
 
 
+@pytest.mark.parametrize("suffix", (".hea", ".dat", ".atr"))
+def test_a_record_is_made_of_regular_files_of_its_directory(tmp_path, suffix):
+    write_record(tmp_path, "1", "NN")
+    write_record(tmp_path, "2", "NN")
+    file = tmp_path / f"1{suffix}"
+    file.unlink()
+    with pytest.raises(DataError, match=rf"1\{suffix}: no such file"):
+        beats_dataset(tmp_path, train=["1"], test=["2"])
+    os.mkfifo(file)  # whoever opens it, waits
+    with pytest.raises(DataError, match=rf"1\{suffix}: a named pipe, where a file is expected"):
+        beats_dataset(tmp_path, train=["1"], test=["2"])
+    file.unlink()
+    file.symlink_to("/dev/zero")
+    with pytest.raises(DataError, match=rf"1\{suffix}: a device, where a file is expected"):
+        beats_dataset(tmp_path, train=["1"], test=["2"])
+
+
+def test_records_in_segments_are_refused(tmp_path):
+    write_record(tmp_path, "1", "NN")
+    write_record(tmp_path, "2", "NN")
+    (tmp_path / "1.hea").write_text("1/2 2 360 2400\n2 1200\n2 1200\n")
+    with pytest.raises(DataError, match=r"1\.hea: a record in several segments"):
+        beats_dataset(tmp_path, train=["1"], test=["2"])
+
+
 # --- tables and archives ----------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ import torch
 from ...arguments import integer
 from ...files.budget import ask
 from ...files.error import DataError
+from ...files.reading import opened
 from ..dataset import Dataset, assemble
 from ..folders.audio import resampled
 
@@ -120,15 +121,19 @@ def _beats(
     """Beats [n, length] and their classes [n] of one record."""
     wfdb, path = _wfdb(), folder / name
     for suffix in (".hea", ".atr"):
-        if not path.with_name(name + suffix).is_file():
-            raise DataError(f"{path}{suffix}: no such file")
+        _look_at(path.with_name(name + suffix))
     try:
         header = wfdb.rdheader(str(path))
-        if any(os.sep in file or file.startswith(".") for file in header.file_name or ()):
+        if isinstance(header, wfdb.MultiRecord):
+            raise DataError(f"{path}.hea: a record in several segments, which are not read")
+        files = header.file_name or []
+        if any(os.sep in file or file.startswith(".") for file in files):
             raise DataError(f"{path}.hea: it names files outside of the directory")
         count = header.n_sig or 0
         if channel >= count:
             raise DataError(f"{path}.hea: no channel {channel}, it has {count} signals")
+        for file in {files[0], files[channel]}:  # of the first one the length, if need be
+            _look_at(folder / file)
         ask(str(path), 32 * count * (header.sig_len or 0))
         record = wfdb.rdrecord(str(path), channels=[channel])
         notes = wfdb.rdann(str(path), "atr")
@@ -157,6 +162,12 @@ def _beats(
     at = [(first, kind) for first, kind in at if 0 <= first <= len(x) - length]
     beats = np.array([x[first : first + length] for first, _ in at], dtype=np.float32)
     return beats.reshape(-1, length), np.array([kind for _, kind in at], dtype=np.int64)
+
+
+def _look_at(path: Path) -> None:
+    """See that the library can open a file and come to its end."""
+    with opened(path, unpack=False):
+        pass
 
 
 def _wfdb() -> Any:
