@@ -116,8 +116,10 @@ def seconds(name: str, value: Any) -> float:
     return float(number)
 
 
-def device(caller: str, value: Any, allowed: str = "cpu or cuda") -> torch.device:
-    """A device of PyTorch that the engines know and that is here."""
+def device(
+    caller: str, value: Any, allowed: str = "cpu or cuda", here: bool = True
+) -> torch.device:
+    """A device of PyTorch that the engines know and, unless the work is elsewhere, is here."""
     import torch
 
     try:
@@ -126,7 +128,7 @@ def device(caller: str, value: Any, allowed: str = "cpu or cuda") -> torch.devic
         found = torch.device("meta")
     if found.type not in ("cpu", "cuda") or (found.type == "cpu" and found.index):
         raise ValueError(f"{caller}device must be {allowed}, got {str(value)!r}")
-    if found.type == "cuda":
+    if found.type == "cuda" and here:
         if not torch.cuda.is_available():
             raise ValueError(f"{caller}device={str(value)!r}, but PyTorch finds no CUDA device")
         if (found.index or 0) >= torch.cuda.device_count():

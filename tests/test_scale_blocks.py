@@ -157,6 +157,11 @@ def test_wrong_arguments(field):
         (lambda: scatter_blocks(field, 2), TypeError, "must be an array of Dask's; got Tensor"),
         (lambda: scatter_blocks(image[0], 2), ValueError, "must be real"),
         (lambda: scatter_blocks(image, 9), ValueError, "2\\^J"),
+        (
+            lambda: scatter_blocks(image, 2, device="tpu"),
+            ValueError,
+            "^scatter_blocks: device must",
+        ),
         (lambda: scatter_blocks(image, 2, side=64, halo=6), ValueError, "must be multiples"),
         (lambda: scatter_blocks(image, 2, side=64, halo=32), ValueError, "side must be at least"),
     ]:

@@ -119,6 +119,52 @@ def test_rows_as_people_have_them(images, expected, tmp_path):
     assert np.allclose(found, expected[:1], rtol=1e-6, atol=1e-7)
 
 
+def test_lists_of_integers_are_pixels(images, expected):
+    """As ``datasets`` and JSON have them; what no pixel is, is refused."""
+    listed = images.tolist()
+    found = mapper()({"image": [listed[0], [*images[1]], tuple(map(tuple, listed[2]))]})
+    assert np.array_equal(found["features"], expected[:3])
+    colours = [np.stack([x, x, x], -1).tolist() for x in images]
+    found = mapper(channels=3)({"image": colours})["features"]
+    assert np.array_equal(found[:, :81], expected)
+    wrong = [np.int32(images[0]).tolist(), (images[0].astype(int) + 1).tolist(), [[-1] * 16] * 16,
+             [*images[0].astype(np.int64)], [[True] * 16] * 16, [[1, 2], [3]]]  # fmt: skip
+    wrong[1][0][0] = 256
+    errors = mapper(on_error="record")({"image": wrong})["error"]
+    words = ("", "expected integers from 0 to 255; got ", "expected integers from 0 to 255; got -1",
+             "got int64", "got bool", "no array can be made of a list")  # fmt: skip
+    assert not errors[0] and all(w in e for w, e in zip(words, errors, strict=True)), errors
+
+
+def test_integers_of_signals_are_numbers():
+    function = ScatteringMapper("Scattering1D", {"J": 4, "shape": 256, "Q": 4}, pool="mean")
+    x = np.random.default_rng(6).integers(0, 256, 256)
+    alone = function({"image": [x.astype(np.float32)]})["features"][0]
+    kinds = (np.uint8, np.int16, np.float32)
+    found = function({"image": [*map(x.astype, kinds), x.tolist()]})["features"]
+    assert all(np.allclose(row, alone, rtol=1e-6) for row in found)
+
+
+def test_tensors_that_want_gradients(images, expected):
+    wanting = (torch.from_numpy(images) / 255).requires_grad_()
+    for on_error in ("stop", "record", "skip"):
+        found = mapper(on_error=on_error)({"image": [*wanting]})["features"]
+        assert np.allclose(found, expected, rtol=1e-6, atol=1e-7)
+    assert np.allclose(mapper()(wanting), expected, rtol=1e-6, atol=1e-7)
+
+
+def test_what_is_no_array_fails_alone(images, expected):
+    class Broken:
+        def __array__(self, *_, **__):
+            raise RuntimeError("gone")
+
+    odd = [images[0], Broken(), torch.rand(SHAPE, device="meta"), np.longdouble(images[0])]
+    found = mapper(on_error="record")({"image": odd})
+    assert np.array_equal(found["features"][0], expected[0])
+    words = ("", "made of a Broken (gone)", "made of a Tensor", "got float128")
+    assert all(w in e for w, e in zip(words, found["error"], strict=True)), found["error"]
+
+
 @pytest.mark.parametrize("kind", ["16 bits", "floating", "transparent", "turned", "palette"])
 def test_a_picture_is_read_as_its_file(kind):
     """What Pillow hands out, as ``datasets`` does, gives the features of the bytes it came from."""
@@ -248,6 +294,75 @@ def test_frames_and_tables(images, expected, on_error):
     assert [part.num_rows for part in function.over([table, table])] == [made.num_rows] * 2
 
 
+def test_lists_of_arrow_have_its_type(images, expected):
+    pa = pytest.importorskip("pyarrow")
+    rows, u1 = images.tolist(), pa.uint8()
+    kinds = (
+        pa.list_(pa.list_(u1)),
+        pa.large_list(pa.list_(u1, 16)),
+        pa.list_(pa.list_(u1, 16), 16),
+    )
+    for kind in kinds:
+        table = pa.table({"image": pa.array([*rows, None], kind)})
+        for one in (table, table.to_batches()[0]):
+            found = mapper(on_error="skip")(one)
+            assert np.array_equal(np.stack(found["features"].to_numpy(False)), expected)
+    frame = pa.table({"image": pa.array(rows, kinds[0])}).to_pandas()
+    assert np.array_equal(np.stack(mapper()(frame)["features"]), expected)
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(images)
+    found = mapper()(pa.table({"image": tensors}))
+    assert np.array_equal(np.stack(found["features"].to_numpy()), expected)
+    floats = pa.array((images / np.float32(255)).tolist(), pa.list_(pa.list_(pa.float32())))
+    found = mapper()(pa.table({"image": floats}))
+    assert np.allclose(np.stack(found["features"].to_numpy()), expected, rtol=1e-6, atol=1e-7)
+    wide = pa.array(rows[:1], pa.list_(pa.list_(pa.int32())))
+    with pytest.raises(ValueError, match=r"row 0 of the batch: expected uint8 .*; got int32"):
+        mapper()(pa.table({"image": wide}))
+    torn = pa.array([rows[0], [[1, None]], [[1], [2, 3]]], kinds[0])
+    errors = mapper(on_error="record")(pa.table({"image": torn}))["error"].to_pylist()
+    assert not errors[0] and all("of several lengths" in error for error in errors[1:])
+
+
+def test_lists_of_datasets(images, expected):
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"image": datasets.Array2D(SHAPE, "uint8")})
+    rows = datasets.Dataset.from_dict({"image": images.tolist()}, features=features)
+    for how in ({}, {"type": "arrow"}, {"type": "numpy", "dtype": "uint8"}):
+        found = mapper()(rows.with_format(**how)[:])["features"]
+        found = found if isinstance(found, np.ndarray) else found.to_pylist()
+        assert np.array_equal(np.array(found, np.float32), expected)
+    untyped = datasets.Dataset.from_dict({"image": images.tolist()}).map(mapper(), batched=True)
+    assert np.array_equal(np.array(untyped["features"][:], np.float32), expected)
+
+
+def test_tables_of_which_nothing_is_left():
+    pandas, pa = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    function, columns = mapper(on_error="skip"), {"key": [1, 2], "image": [b"no image"] * 2}
+    table = pa.table(columns)
+    for found in (function(table), function(table.to_batches()[0]), function(table.slice(0, 0))):
+        assert found.num_rows == 0 and found.schema.names == ["key", "features"]
+        assert found.schema.field("features").type.list_size == 81
+    assert len(function(pandas.DataFrame(columns))) == 0
+    assert function(columns)["key"] == []
+
+
+def test_rows_have_what_they_had(images, expected):
+    rows = [{"image": images[0], "a": 1}, {"image": images[1], "b": 2}, {"a": 3},
+            {"image": images[2]}]  # fmt: skip
+    found = list(mapper(on_error="record", batch_size=3).rows(rows))
+    made = {"features", "error"}
+    assert [row.keys() - made for row in found] == [{"a"}, {"b"}, {"a"}, set()]
+    assert [row.get("a") for row in found] == [1, None, 3, None] and found[1]["b"] == 2
+    assert np.array_equal(np.stack([found[i]["features"] for i in (0, 1, 3)]), expected[:3])
+    assert found[2]["error"] == "there is no column 'image'; there are a"
+    found = list(mapper(on_error="skip", keep=True).rows(rows))
+    assert [row.keys() - made for row in found] == [{"image", "a"}, {"image", "b"}, {"image"}]
+    with pytest.raises(ValueError, match="row 2 of the batch: there is no column 'image'"):
+        list(mapper().rows(rows))
+    with pytest.raises(ValueError, match="there is a column 'features' already"):
+        list(mapper().rows([{"image": images[0], "features": 1}]))
+
+
 def test_rows_of_bags(images, expected):
     rows = [{"image": image, "key": key} for key, image in enumerate(images)]
     found = list(mapper(batch_size=2).rows(iter(rows)))
@@ -277,6 +392,11 @@ def test_wrong_arguments(images):
         (dict(transform=Scattering2D(2, SHAPE)), TypeError, "got Scattering2D"),
         (dict(on_error="ignore"), ValueError, "on_error must be one of"),
         (dict(crop=2.0), ValueError, "crop must be above 0"),
+        (
+            dict(device="tpu"),
+            ValueError,
+            "^ScatteringMapper: device must be auto, cpu or cuda, got",
+        ),
         (dict(threads=0), ValueError, "threads must be at least 1"),
         (dict(output="image"), ValueError, "must be three names"),
     ]:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..arguments import device as known_device
 from ..arguments import integer
 from ..program.plan import checked_plan
 from ..transforms.scattering2d import Scattering2D
@@ -72,6 +73,7 @@ def scatter_blocks(
         raise ValueError(
             f"{_NAME}: image must be real [..., M, N]; got {image.dtype} of shape {image.shape}"
         )
+    known_device(f"{_NAME}: ", device, here=False)
     plan = checked_plan(_NAME, J, image.shape[-2:], L, max_order, False)
     step = 1 << plan.J
     if halo is None:
@@ -159,6 +161,7 @@ def _module(
     J: int, side: int, L: int, max_order: int, filters: BankName, device: str
 ) -> Scattering2D[Any]:
     """Of squares that come with all that is around them: nothing is reflected."""
+    where = known_device(f"{_NAME}: ", device)
     inner = side - (2 << J)
     found = Scattering2D(J, (inner, inner), L, max_order, pre_pad=True, filters=filters)
-    return found.to(device)
+    return found.to(where)

@@ -3,7 +3,8 @@
     array, list, tensor, picture, bytes of a file, {"bytes", "path"}, path  ->  array [(C,) M, N]
 
 A picture is read as :class:`scatcuda.data.Images` reads its file; the bytes of a ``.npy`` file are
-an array. What an array of channels-last pixels is, its sides tell.
+an array. What an array of channels-last pixels is, its sides tell. Python's integers have no type:
+in lists of pixels they are from 0 to 255, uint8.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ..data.folders.decode import decoded, pixels_of
@@ -63,7 +65,12 @@ class Input:
             return self._checked(self._decoded(bytes(value), name))
         if hasattr(value, "getbands"):  # Pillow's
             return self._checked(self._pixels(pixels_of, value, name))
-        return self._checked(np.asarray(value))
+        x = as_array(value)
+        if self.rank == 2 and x.dtype == np.int64 and type(_innermost(value)) is int:
+            if x.size and not 0 <= x.min() <= x.max() <= 255:
+                raise ValueError(f"expected integers from 0 to 255; got {x.min()} to {x.max()}")
+            x = x.astype(np.uint8)
+        return self._checked(x)
 
     def _decoded(self, raw: bytes, name: str) -> NDArray[Any]:
         if raw.startswith(_NPY):
@@ -86,9 +93,8 @@ class Input:
         return read(picture, name, size, self.crop or 1.0, grey=colours == 1)
 
     def _checked(self, x: NDArray[Any]) -> NDArray[Any]:
-        if x.dtype.kind not in "uif" or (
-            self.rank == 2 and x.dtype.kind != "f" and x.dtype != "u1"
-        ):
+        known = x.dtype.kind in "uif" and x.dtype.itemsize <= 8
+        if not known or (self.rank == 2 and x.dtype.kind != "f" and x.dtype != "u1"):
             wanted = "uint8 or floating" if self.rank == 2 else "numbers"
             raise TypeError(f"expected {wanted}; got {x.dtype}")
         M = self.shape
@@ -107,6 +113,34 @@ class Input:
             if not np.isfinite(x).all():
                 raise ValueError("it contains NaN or infinity")
         return x
+
+
+def as_array(value: Any) -> NDArray[Any]:
+    """What is an array in some way, lists of lists and frames' arrays of arrays included.
+
+    Raises: TypeError: it is none.
+    """
+    try:
+        if isinstance(value, torch.Tensor):  # of a GPU, or one that wants a gradient
+            return value.detach().cpu().numpy()
+        return np.asarray(_unnested(value))
+    except Exception as error:  # of somebody's __array__: of any kind
+        said = " ".join(str(error).split())[:99] or type(error).__name__
+        raise TypeError(f"no array can be made of a {type(value).__name__} ({said})") from None
+
+
+def _unnested(value: Any) -> Any:
+    """Lists, where an array has arrays."""
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        return [_unnested(part) for part in value.tolist()]
+    return value
+
+
+def _innermost(value: Any) -> Any:
+    """The first number in lists of lists."""
+    while isinstance(value, list | tuple) and value:
+        value = value[0]
+    return value
 
 
 def _array(raw: bytes, name: str) -> NDArray[Any]:

@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..arguments import boolean, integer
+from ..arguments import device as known_device
 from ..files.error import DataError
 from ..learn.extraction.description import of_transformer, stable_repr
 from ..learn.extraction.transformer import ScatteringTransformer
 from ..typing import FeatureType, Pooling
-from .inputs import Input
+from .inputs import Input, as_array
 
 _NAME = "ScatteringMapper"
 _BUILDING = threading.Lock()  # one for all: building is rare
@@ -44,8 +45,9 @@ class ScatteringMapper:
     and what comes back is of the same kind; or an array ``[n, …]`` of images, which gives an array
     ``[n, d]``. Rows are arrays ``[M, N]``, ``[C, M, N]`` or ``[M, N, C]``, uint8 (divided by 255)
     or floating, lists of such, pictures of Pillow, bytes of an image file or a ``.npy`` file,
-    ``{"bytes": …, "path": …}`` as ``datasets`` has them, or paths. All columns but the images are
-    passed through.
+    ``{"bytes": …, "path": …}`` as ``datasets`` has them, or paths. Lists in an Arrow column have
+    its type; Python's integers in lists of pixels are uint8. All columns but the images are passed
+    through.
 
     The device is a GPU where there is one and an engine for it, otherwise the CPU. Of several GPUs
     it is that of the rank: the second argument of a call (``with_rank=True`` of ``datasets``),
@@ -70,7 +72,7 @@ class ScatteringMapper:
             says why; ``"skip"``, the row is left out.
         error: column of what went wrong, empty where nothing did; with ``on_error="record"``.
         keep: whether the column of the images is passed through as well.
-        device: ``"auto"``, as above, or any device of PyTorch.
+        device: ``"auto"``, as above, ``"cpu"`` or ``"cuda"``, where the work is.
         threads: of the CPU, set for the whole process at the first batch; None: as they are.
     Raises:
         TypeError, ValueError: an argument is not as above. In a call: a column is missing, or, with
@@ -145,6 +147,8 @@ class ScatteringMapper:
         self.crop: float | None = crop
         self.on_error: OnFailure = on_error
         self.keep: bool = boolean(_NAME, "keep", keep)
+        if device != "auto":
+            known_device(f"{_NAME}: ", device, "auto, cpu or cuda", here=False)
         self.device: str = device
         self.threads: int | None = None
         if threads is not None:
@@ -163,7 +167,7 @@ class ScatteringMapper:
                     f"{_NAME}: of arrays on_error must be 'stop', they have no columns; got "
                     f"{self.on_error!r}"
                 )
-            return self._features(list(np.asarray(batch)), rank)[0]
+            return self._features(list(as_array(batch)), rank)[0]
         package = type(batch).__module__.partition(".")[0]
         if package == "pandas":
             return self._frame(batch, rank)
@@ -181,7 +185,8 @@ class ScatteringMapper:
             yield self(batch)
 
     def rows(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Rows as mappings, one after the other, as the partitions of Dask's bags have them.
+        """Rows as mappings, one after the other, as the partitions of Dask's bags have them. Each
+        keeps what it has besides the image, whatever others have.
 
         Example:
             >>> mapper = ScatteringMapper("Scattering2D", {"J": 2, "shape": (8, 8)}, pool="mean")
@@ -190,10 +195,12 @@ class ScatteringMapper:
         """
         remaining = iter(rows)
         while some := list(islice(remaining, self.batch_size)):
-            found = self._mapped({name: [row[name] for row in some] for name in some[0]}, None)
-            names = list(found)
-            for values in zip(*found.values(), strict=True):
-                yield dict(zip(names, values, strict=True))
+            images = [row[self.column] if self.column in row else self._absent(row) for row in some]
+            found = self._mapped({self.column: images, _PLACE: np.arange(len(some))}, None)
+            made = [name for name in (self.output, self.error) if name in found]
+            for i, place in enumerate(found[_PLACE]):
+                row = self._passed(some[place])
+                yield {**row, **{name: found[name][i] for name in made}}
 
     # --- what it is ---
 
@@ -257,13 +264,9 @@ class ScatteringMapper:
 
     def _mapped(self, batch: Mapping[str, Any], rank: int | None) -> dict[str, Any]:
         if self.column not in batch:
-            found = ", ".join(map(str, batch)) or "none"
-            raise ValueError(f"{_NAME}: there is no column {self.column!r}; there are {found}")
+            raise ValueError(f"{_NAME}: {self._absent(batch)}")
+        out = self._passed(batch)
         features, errors = self._features(batch[self.column], rank)
-        out = {name: v for name, v in batch.items() if self.keep or name != self.column}
-        for name in (self.output, self.error)[: 1 + (self.on_error == "record")]:
-            if name in out:
-                raise ValueError(f"{_NAME}: there is a column {name!r} already")
         if self.on_error == "skip":
             kept = [i for i, error in enumerate(errors) if not error]
             if len(kept) < len(errors):
@@ -272,6 +275,19 @@ class ScatteringMapper:
         out[self.output] = features
         if self.on_error == "record":
             out[self.error] = np.array(errors, dtype=np.str_) if errors else np.empty(0, "U1")
+        return out
+
+    def _absent(self, columns: Iterable[str]) -> DataError:
+        """What is wrong with columns that have no images."""
+        found = ", ".join(map(str, columns)) or "none"
+        return DataError(f"there is no column {self.column!r}; there are {found}")
+
+    def _passed(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """Those that are passed through; what is made has other names."""
+        out = {name: v for name, v in columns.items() if self.keep or name != self.column}
+        for name in (self.output, self.error)[: 1 + (self.on_error == "record")]:
+            if name in out:
+                raise ValueError(f"{_NAME}: there is a column {name!r} already")
         return out
 
     def _frame(self, frame: Any, rank: int | None) -> Any:
@@ -283,14 +299,16 @@ class ScatteringMapper:
         return found
 
     def _table(self, table: Any, rank: int | None) -> Any:
-        from ..files.tables import record_batch
+        from ..files.tables import arrow, record_batch
 
         columns, made, places = self._beside(table, table.schema.names, _values, rank)
-        found = table.select(columns)
-        found = found if places is None else found.take(places)
+        found = table
+        if places is not None:
+            pa = arrow()
+            found = found.take(pa.array(places, pa.int64()))  # of none it would not know the type
         for name, column in zip(made, record_batch(made).columns, strict=True):
             found = found.append_column(name, column)
-        return found
+        return found.select([*columns, *made])  # in the end: without columns there are no rows
 
     def _beside(
         self, table: Any, names: list[str], values: Callable[[Any], list[Any]], rank: int | None
@@ -350,7 +368,7 @@ class ScatteringMapper:
     ) -> None:  # fmt: skip
         """Transform some images; where one of them fails, each alone."""
         try:
-            features[rows] = transformer.transform(_stacked(images))
+            features[rows] = transformer.transform(_stacked(images, transformer.rank == 2))
         except ValueError as error:
             if len(rows) == 1:
                 if self.on_error == "stop":
@@ -362,6 +380,10 @@ class ScatteringMapper:
 
 
 _PLACE = "\0place"  # of a row in its batch
+_NUMBERS = {  # Arrow's, as NumPy has them too
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+    *("halffloat", "float", "double"),
+}
 _USUAL = {"pool": None, "log": False, "normalise": False, "dtype": "float32"}
 
 
@@ -388,19 +410,36 @@ def _device(device: str, rank: int | None) -> str:
     return "auto"  # the current GPU, where there is an engine for it
 
 
-def _stacked(images: list[NDArray[Any]]) -> NDArray[Any]:
-    """Images of one type as they are; of several as floats."""
-    if len({image.dtype for image in images}) == 1:
+def _stacked(images: list[NDArray[Any]], pixels: bool) -> NDArray[Any]:
+    """Images of one type as they are; of several as floats, which of pixels are from 0 to 1."""
+    if len({image.dtype for image in images}) == 1 or not pixels:
         return np.stack(images)
     return np.stack([i / np.float32(255) if i.dtype == np.uint8 else i for i in images])
 
 
 def _values(column: Any) -> list[Any]:
-    """Rows of an Arrow column, arrays where they are lists."""
+    """Rows of an Arrow column, arrays of its type where they are lists of numbers."""
     kind = column.type
+    if getattr(kind, "extension_name", "") == "arrow.fixed_shape_tensor":
+        return [row.to_numpy() if row.is_valid else None for row in column]
     if "tensor" in str(kind).lower():  # Ray's, whose rows are arrays
         return list(column.to_numpy(zero_copy_only=False))
-    return list(column.to_pylist())
+    kind = getattr(kind, "storage_type", kind)  # as datasets' Array2D
+    listed = hasattr(kind, "value_type")
+    while hasattr(kind, "value_type"):
+        kind = kind.value_type
+    rows = list(column.to_pylist())
+    if not listed or str(kind) not in _NUMBERS:
+        return rows
+    return [_of_type(row, kind.to_pandas_dtype()) for row in rows]
+
+
+def _of_type(row: Any, dtype: Any) -> Any:
+    """A list as an array; what is wrong with it, if none can be made of it."""
+    try:
+        return None if row is None else np.array(row, dtype)
+    except (TypeError, ValueError):
+        return DataError("its lists are of several lengths, or have places without a value")
 
 
 def _chosen(values: Any, kept: list[int]) -> Any:
