@@ -262,6 +262,8 @@ MISTAKES = [
     ("features digits --output out --shard-size -1", "--shard-size"),
     ("features digits --output out --shard-size many", "--shard-size"),
     ("features digits --output out --device nonsense", "device"),
+    ("features digits --output out --device cuda:99", "device"),
+    ("features digits --output out --device tpu", "device must be auto, cpu or cuda, got 'tpu'"),
     ("features digits --output out --threads -1", "threads"),
     ("features digits --output out --image-size -1", "image_size"),
     ("features digits --output out --pool max", "--pool"),
@@ -341,6 +343,19 @@ def test_a_mistake_is_one_sentence(command, word, tmp_path, monkeypatch, capsys)
     assert not re.match(r"scatcuda (\w+): \1:", said)
     assert len(said) < 400
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("features", ["scattering", "pixels"])
+def test_a_device_is_looked_at_whatever_the_model(features, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    how = QUICK if features == "scattering" else [*QUICK[:2], "--features", "pixels"]
+    assert run("train", "digits", "--run", tmp_path, *how) == 0
+    capsys.readouterr()
+    for device, words in (("tpu", "must be auto, cpu or cuda, got 'tpu'"), ("cuda", "no CUDA")):
+        assert run("eval", tmp_path, "--device", device) == 1
+        err = capsys.readouterr().err
+        assert words in err and err.count("\n") == 1
+    assert run("eval", tmp_path, "--device", "cpu") == 0
 
 
 # --- output -----------------------------------------------------------------------------------

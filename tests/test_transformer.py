@@ -258,6 +258,8 @@ def test_the_module_is_made_once():
         ({"shape": (8, 8)}, images(), r"images \[n, 8, 8\] or rows \[n, 64\]; got \[5, 16, 12\]"),
         ({"shape": (8,)}, images(), r"shape must be \(M, N\) or \(C, M, N\); got \(8,\)"),
         ({"filters": "haar"}, images(), "filters must be one of"),
+        ({"device": "tpu"}, images(), "^ScatteringTransformer: device must be auto, cpu or cuda"),
+        ({"device": "cuda:99"}, images(), "^ScatteringTransformer: device='cuda:99', but"),
     ],
 )
 def test_what_is_refused(arguments, x, words):

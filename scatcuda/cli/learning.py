@@ -232,8 +232,10 @@ def _run_features(
     from ..learn.experiments.experiment import SKIPPED, dataset_of, transformer_of, write_skipped
     from ..learn.experiments.options import Options
     from ..learn.extraction.features import extract
+    from ..learn.fitting.inference import pick_device
 
     options = Options(**tuples(given))
+    pick_device(options.device)
     if options.threads:
         torch.set_num_threads(options.threads)
     dataset = dataset_of(options, 0)

@@ -17,6 +17,7 @@ from ...data import DataError, Dataset
 from ...data.folders.parts import passed_text
 from ...terminal import printable
 from ...typing import OnError
+from ..fitting.inference import pick_device
 from .experiment import CONFIG, answers, cell_folder, classes_of, dataset_of, noted
 from .identity import compared, difference, identity
 from .options import Options, checked_n, checked_seed, read_config
@@ -132,9 +133,9 @@ def evaluate_run(
         device, on_error: others than the run's.
         transform: that of the run, where it is ``package.module:function``: a folder does not have
             code imported.
-    Raises: ValueError, DataError: there is no such run or model, or the data do not fit it: test
-        images are of a class that the model does not know, or of what was set aside nobody knows
-        any more which they are.
+    Raises: ValueError, DataError: there is no such run, model or device, or the data do not fit
+        it: test images are of a class that the model does not know, or of what was set aside nobody
+        knows any more which they are.
     Example:
         >>> import tempfile
         >>> from scatcuda.learn import Options, run_experiment
@@ -153,6 +154,7 @@ def evaluate_run(
     if transform is not None and transform != kept.get("transform", "scattering2d"):
         raise ValueError(f"{folder}: trained with transform = {kept.get('transform')!r}")
     options = Options(**{**kept, **{k: v for k, v in changed.items() if v is not None}})
+    pick_device(options.device)
     n = options.n[-1] if n is None else n
     seed = options.seeds[0] if seed is None else seed
     inside = cell_folder(folder, n, seed)

@@ -16,6 +16,7 @@ else:
     import tomli as tomllib
 
 from ... import limits
+from ...arguments import device as known_device
 from ...arguments import plain
 from ...data import DataError
 from ...files import write_text
@@ -205,6 +206,8 @@ class Options:
         for name in ("data", "device"):
             if not getattr(self, name):
                 raise ValueError(f"{name} must not be empty")
+        if self.device != "auto":  # whether it is here, shows where the work is
+            known_device("", self.device, "auto, cpu or cuda", here=False)
         if self.max_order > (most := most_order(self.J)):
             raise ValueError(
                 f"max_order must be at most {most} where J = {self.J}, got {self.max_order}"

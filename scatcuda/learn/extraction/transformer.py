@@ -21,6 +21,7 @@ from typing_extensions import Self
 
 from ... import _C
 from ...arguments import boolean, integer
+from ...arguments import device as known_device
 from ...banks import FilterBank
 from ...files.budget import ask
 from ...program.naming import names_of_features, names_of_paths
@@ -75,8 +76,8 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         filters: ``"morlet"``, Kymatio's bank; ``"tight"``; or a bank of your own.
         shape: ``(M, N)`` or ``(C, M, N)`` of images that come flattened, as rows of
             ``X [n, C M N]``; ``None``: ``fit`` takes it from ``X``.
-        device: ``"auto"``: a GPU when there is one and an engine for it, otherwise the CPU; or any
-            device of PyTorch.
+        device: ``"auto"``: a GPU when there is one and an engine for it, otherwise the CPU;
+            ``"cpu"`` or ``"cuda"``.
         batch_size: images computed at a time. 64 to 512 are equally fast on a CPU.
         dtype: of the features. ``"float16"`` halves the memory, accuracies stay the same;
             ``"float64"`` is computed in float64 throughout. Features that it cannot hold (float16:
@@ -432,7 +433,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
     @property
     def _torch_device(self) -> torch.device:
         if self.device != "auto":
-            return torch.device(self.device)
+            return known_device(f"{_NAME}: ", self.device, "auto, cpu or cuda")
         usable = torch.cuda.is_available() and _C.cuda_architectures()
         return torch.device("cuda", torch.cuda.current_device()) if usable else torch.device("cpu")
 
