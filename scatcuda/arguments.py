@@ -231,7 +231,10 @@ def _number(caller: str, name: str, value: Any) -> float:
     found = plain(value)
     if isinstance(found, bool) or not isinstance(found, int | float | np.floating):
         raise TypeError(f"{caller}: {name} must be a number; got {told(value)}")
-    return float(found)
+    try:
+        return float(found)
+    except OverflowError:  # an integer that is longer than floating point counts
+        return math.inf if found > 0 else -math.inf
 
 
 def _index(value: Any) -> int:

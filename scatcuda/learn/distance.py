@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..arguments import ArgumentError, integer
+from ..arguments import ArgumentError, integer, positive
 from ..program.images import Path
 from ..transforms.scattering1d import Scattering1D
 from ..transforms.timefrequency import TimeFrequencyScattering
@@ -71,16 +71,9 @@ class ScatteringDistance(nn.Module):
         self.paths: int | None = None
         if paths is not None:
             self.paths = integer(_CALLER, "paths", paths, 1, len(self._every))
+        self.compression: float | None = None
         if compression is not None:
-            if isinstance(compression, bool) or not isinstance(compression, int | float):
-                raise TypeError(
-                    f"{_CALLER}: compression must be a number or None; got {compression!r}"
-                )
-            if not 0 < compression < float("inf"):
-                raise ArgumentError(
-                    f"{_CALLER}: compression must be positive and finite; got {compression!r}"
-                )
-        self.compression: float | None = compression
+            self.compression = positive(_CALLER, "compression", compression)
         self._draws = torch.Generator().manual_seed(
             integer(_CALLER, "seed", seed, 0, (1 << 63) - 1)
         )

@@ -23,10 +23,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..arguments import ArgumentError, InputError, integer, told
+from ..arguments import ArgumentError, InputError, integer, positive, told
 from ..draw.style import Sheet, drawn
 from ..files import DataError, read_tensors, write_tensors
-from ..program.asked import positive
 from ..terminal import Bar
 from ..transforms.scattering2d import Scattering2D
 

@@ -4,7 +4,6 @@ is wrong with them. Those of images are in :mod:`scatcuda.program.plan`.
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import replace
 from typing import Any, Literal, get_args
@@ -16,9 +15,11 @@ from ..arguments import (
     boolean,
     channels_last,
     integer,
+    number,
     one_of,
     pair,
     plain,
+    positive,
     scales,
     told,
 )
@@ -272,23 +273,6 @@ def _sides(caller: str, shape: Any) -> tuple[int, int, int]:
     return a, b, c
 
 
-def _number(caller: str, name: str, value: Any) -> float:
-    value = plain(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{caller}: {name} must be a number; got {told(value)}")
-    try:
-        return float(value)
-    except OverflowError:  # an integer that is longer than floating point counts
-        return math.inf if value > 0 else -math.inf
-
-
-def positive(caller: str, name: str, value: Any) -> float:
-    number = _number(caller, name, value)
-    if not 0 < number < math.inf:
-        raise ArgumentError(f"{caller}: {name} must be positive and finite; got {told(value)}")
-    return number
-
-
 def powers_of(caller: str, powers: Any) -> tuple[float, ...]:
     try:
         given = tuple(powers)
@@ -296,12 +280,11 @@ def powers_of(caller: str, powers: Any) -> tuple[float, ...]:
         raise TypeError(
             f"{caller}: integral_powers must be a sequence of numbers; got {powers!r}"
         ) from None
-    found = tuple(_number(caller, "a number in integral_powers", power) for power in given)
-    if not 1 <= len(found) <= 64 or not all(0 <= q < math.inf for q in found):
+    if not 1 <= len(given) <= 64:
         raise ArgumentError(
-            f"{caller}: integral_powers must be from 1 to 64 numbers, 0 or more; got {powers!r}"
+            f"{caller}: integral_powers must be from 1 to 64 numbers; got {len(given)}"
         )
-    return found
+    return tuple(number(caller, "a number in integral_powers", power, 0) for power in given)
 
 
 # --- images, along angles -------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.fx import Proxy
 
-from ..arguments import ArgumentError, InputError, boolean, told
+from ..arguments import ArgumentError, InputError, boolean, number, told
 from ..ops.reference import in_full_precision
 from .base import Built
 from .covariance import ScatteringCovariance
@@ -157,10 +157,7 @@ class ReducedCovariance(Built):
             raise InputError(
                 f"{_CALLER}: samples must be at least two fields [n, *shape]; got {told(samples)}"
             )
-        if not (isinstance(threshold, int | float) and 0 <= threshold < math.inf):
-            raise ArgumentError(
-                f"{_CALLER}: threshold must be 0 or more and finite; got {threshold!r}"
-            )
+        threshold = number(_CALLER, "threshold", threshold, 0)
         with torch.no_grad():
             numbers = self._transformed(self.covariance.statistics(samples))
         ratio = numbers.mean(0).abs() / numbers.std(0).clamp_min(torch.finfo(numbers.dtype).tiny)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ... import limits
-from ...arguments import boolean, integer
+from ...arguments import boolean, integer, positive
 from ...files.budget import ask
 from ...files.error import DataError
 from ...files.reading import opened
@@ -426,11 +426,7 @@ def blocks(
     """
     soundfile, name = _soundfile(), os.fspath(path)
     boolean("blocks", "mono", mono)
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise TypeError(f"blocks: seconds must be a number; got {seconds!r}")
-    if not 0 < seconds < math.inf:
-        raise ValueError(f"blocks: seconds must be above 0; got {seconds!r}")
-    return _blocks(soundfile, name, seconds, mono)
+    return _blocks(soundfile, name, positive("blocks", "seconds", seconds), mono)
 
 
 def _blocks(soundfile: Any, name: str, seconds: float, mono: bool) -> Iterator[Tensor]:
