@@ -13,18 +13,18 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import ParamSpec, Self, TypeVar
 
 from ..arguments import InputError, array, boolean, channels_last, one_of
 from .finish import Mix, Mixed, Moments, OverPowers, Step, Take, Times, finished, inverse_roots
 from .library import Plan
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from ..banks.boxes import Bank
     from ..program.arrays import Packed
     from ..program.covariance import Numbers
@@ -37,8 +37,7 @@ Pack = Callable[[np.dtype[Any]], "Packed"]
 SINGLE, DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 
-@dataclass(frozen=True)
-class Design:
+class Design(NamedTuple):
     """A transform of arrays ``[..., *input_shape]`` to ``[..., *output_shape]``."""
 
     told: str  # as it was asked for

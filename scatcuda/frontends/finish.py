@@ -6,8 +6,7 @@ differentiates nothing: each step has its gradient.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,12 +71,14 @@ class Mixed(NamedTuple):
         return S.reshape(*lead, self.adjoint.channels, n)
 
 
-@dataclass(frozen=True)
-class Mix:
+class Mix(NamedTuple):
     """Channels multiplied by matrices, those of each part in turn."""
 
     parts: tuple[Mixed, ...]
-    linear: ClassVar[bool] = True
+
+    @property
+    def linear(self) -> bool:
+        return True
 
     def __call__(self, S: Any, arrays: Any) -> Any:
         made, first = [], 0
@@ -90,12 +91,14 @@ class Mix:
         return Mix(tuple(part.adjoint for part in self.parts))(g, np)
 
 
-@dataclass(frozen=True)
-class Take:
+class Take(NamedTuple):
     """The means of some channels ``[outputs, so many]``."""
 
     channels: Integers
-    linear: ClassVar[bool] = True
+
+    @property
+    def linear(self) -> bool:
+        return True
 
     def __call__(self, S: Any, arrays: Any) -> Any:
         count, each = self.channels.shape
@@ -109,12 +112,14 @@ class Take:
         return _added(S, self.channels.ravel(), np.repeat(g / each, each, axis=1))
 
 
-@dataclass(frozen=True)
-class Times:
+class Times(NamedTuple):
     """Channels multiplied by numbers ``[channels]``."""
 
     factors: Reals
-    linear: ClassVar[bool] = True
+
+    @property
+    def linear(self) -> bool:
+        return True
 
     def __call__(self, S: Any, arrays: Any) -> Any:
         return S * arrays.asarray(self.factors[:, None], S.dtype)
@@ -123,8 +128,7 @@ class Times:
         return self(g, np)
 
 
-@dataclass(frozen=True)
-class OverPowers:
+class OverPowers(NamedTuple):
     """Channels over the roots of two of the powers among them, those of a field whose ``mean`` is
     one too: of indices into ``powers``, one behind the last of them is of none. What is over the
     root of nothing is 0."""
@@ -133,7 +137,10 @@ class OverPowers:
     powers: slice
     first: Integers
     second: Integers
-    linear: ClassVar[bool] = False
+
+    @property
+    def linear(self) -> bool:
+        return False
 
     def __call__(self, S: Any, arrays: Any) -> Any:
         first, second = self._roots(S, arrays)
@@ -158,8 +165,7 @@ class OverPowers:
         return arrays.take(roots, self.first, axis=-2), arrays.take(roots, self.second, axis=-2)
 
 
-@dataclass(frozen=True)
-class Moments:
+class Moments(NamedTuple):
     """Complex numbers of channels side by side, ``real`` and the one behind it, whose imaginary
     part has a ``sign``; of those that are ``centred``, 1 or 0, without the product of two means."""
 
@@ -168,7 +174,10 @@ class Moments:
     centred: Reals
     first: Integers
     second: Integers
-    linear: ClassVar[bool] = False
+
+    @property
+    def linear(self) -> bool:
+        return False
 
     def __call__(self, S: Any, arrays: Any) -> Any:
         def take(index: Integers) -> Any:
