@@ -127,3 +127,13 @@ def test_a_chirp_is_recovered(paths, steps):
     found, seen = example["recover"](example["chirp"](*right), (math.log2(400), 0.4), paths, steps)
     torch.testing.assert_close(found, right, rtol=0, atol=0.01)
     assert seen[-1] < seen[0] / 1000
+
+
+def test_a_compressed_distance_has_a_slope_at_nothing():
+    """log(1 + S / c) has 1 / c there."""
+    distance = ScatteringDistance(Scattering1D(3, 64), compression=1e-3)
+    x = torch.zeros(64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(distance(x, torch.rand(64)), x)
+    assert gradient.abs().max() > 1e-3
+    x, y = torch.rand(2, 64, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x: distance.double()(x, y), x.requires_grad_())

@@ -19,6 +19,7 @@ pytest.importorskip("sklearn")
 
 from data_files import write_folders
 
+from scatcuda import Scattering2D
 from scatcuda.data import DataError, Dataset, digits, load
 from scatcuda.files import read_tensors, write_tensors
 from scatcuda.learn.extraction.features import MANIFEST, _checksum, extract, load_features
@@ -297,3 +298,21 @@ def test_killed_and_resumed(tmp_path):
         rows = [read_tensors(path)[0]["index"] for path in sorted(cut.glob(f"{split}-*"))]
         assert torch.equal(torch.cat(rows), torch.arange(len(y)))
     assert json.loads((cut / MANIFEST).read_text())["data"] == "digits"
+
+
+def test_a_refused_fit_keeps_what_was_fitted_and_a_module_is_copied_anew():
+    x = torch.rand(5, 8, 8)
+    transformer = ScatteringTransformer(J=1).fit(x)
+    wanted = transformer.transform(x)
+    bad = torch.rand(5, 16, 16)
+    bad[0, 0, 0] = float("nan")
+    with pytest.raises(ValueError):
+        transformer.fit(bad)
+    assert torch.equal(transformer.transform(x), wanted)
+    module = Scattering2D(1, (8, 8), trainable="filters")
+    transformer = ScatteringTransformer(None, scattering=module).fit(x)
+    wanted = transformer.transform(x)
+    with torch.no_grad():
+        module.learned.psi.mul_(2)
+    assert torch.equal(transformer.transform(x), wanted)
+    assert not torch.equal(transformer.fit(x).transform(x), wanted)

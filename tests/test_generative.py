@@ -169,3 +169,19 @@ def test_a_refused_fit_leaves_the_model_as_it_was(x):
     for wrong in (True, 0, "a", float("nan")):
         with pytest.raises((ValueError, TypeError), match="lr must be"):
             GenerativeScattering(lr=wrong)
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(60, 64), (60, 60), (100, 64), (65, 64), (64, 16)])
+def test_the_learning_rate_follows_the_steps(x, n, batch_size, monkeypatch):
+    """It falls to its end with the last step, whether or not a batch is full."""
+    rates = []
+    step = torch.optim.Adam.step
+
+    def noted(self, *args, **kwargs):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", noted)
+    GenerativeScattering(J=1, dims=8, width=8, epochs=6, batch_size=batch_size).fit(x[:n])
+    assert rates.index(max(rates)) == pytest.approx(0.3 * len(rates), abs=2)
+    assert rates[-1] < 0.15 * max(rates)

@@ -33,6 +33,7 @@ from scatcuda.learn.classifiers.ridge import RidgeClassifier
 from scatcuda.learn.classifiers.selection import OrthogonalLeastSquares
 from scatcuda.learn.classifiers.standardizer import Standardizer
 from scatcuda.learn.classifiers.views import ManyViews
+from scatcuda.learn.saving import load, save
 
 CLASSIFIERS = [
     RidgeClassifier(),
@@ -781,12 +782,12 @@ WRONG = [
     (RidgeClassifier(-1.0), x0, y0, ValueError, "alpha must be 'loo' or a positive number; got -1"),
     (RidgeClassifier(alphas=[]), x0, y0, ValueError, "alphas must be positive"),
     (RidgeClassifier(alphas=[0, 1]), x0, y0, ValueError, r"alphas must be positive; got \[0, 1\]"),
-    (LinearClassifier("hinge"), x0, y0, ValueError, "loss must be 'squared_hinge' or 'log'"),
-    (LinearClassifier(C=0), x0, y0, ValueError, "C must be positive; got 0"),
+    (LinearClassifier("hinge"), x0, y0, ValueError, "loss must be one of 'squared_hinge', 'log'"),
+    (LinearClassifier(C=0), x0, y0, ValueError, "C must be positive and finite; got 0"),
     (PCAAffineClassifier(-1), x0, y0, ValueError, "n_components must be at least 0; got -1"),
     (PCAAffineClassifier("some"), x0, y0, ValueError, "n_components must be 'cv', 'all' or an"),
     (PCAAffineClassifier(max_components=2.5), x0, y0, TypeError, "max_components must be an int"),
-    (Standardizer(-1), x0, y0, ValueError, "floor must be 0 or more; got -1"),
+    (Standardizer(-1), x0, y0, ValueError, "floor must be finite and at least 0; got -1"),
     (RidgeClassifier(), x0[0], y0, ValueError, r"X must be a dense tensor \[n, d\].*\[3\]"),
     (RidgeClassifier(), x0 * 1j, y0, TypeError, "X must be real numbers; got torch.complex64"),
     (RidgeClassifier(), x0 / 0, y0, ValueError, "X contains NaN or infinity"),
@@ -814,3 +815,67 @@ def test_errors_when_predicting(classifier):
         fitted.predict(x0[:, :2])
     with pytest.raises(ValueError, match=r"a weight for each of 6 rows; got \[5\]"):
         fitted.score(x0, y0, sample_weight=torch.ones(5))
+
+
+X1, Y1 = np.random.default_rng(0).normal(size=(40, 4)), np.arange(40) % 2
+ESTIMATORS = {
+    "ridge": RidgeClassifier(), "svm": LinearClassifier(), "pca": PCAAffineClassifier(),
+    "views": ManyViews(RidgeClassifier(), views=2), "chosen": OrthogonalLeastSquares(2),
+    "standard": Standardizer(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_a_refused_fit_leaves_an_estimator_as_it_was(name):
+    estimator = clone(ESTIMATORS[name]).fit(X1, Y1)
+    before = pickle.dumps(estimator)
+    wide, bad = np.random.default_rng(1).normal(size=(40, 6)), X1.copy()
+    bad[3, 1] = np.nan
+    refused = [(bad, Y1)]
+    if name != "standard":
+        refused += [(wide, np.zeros(40)), (wide, Y1[1:])]
+    if name in ("ridge", "svm", "pca"):
+        estimator.class_weight = {0: 0.0, 1: 1.0, 7: 0.0}
+        refused.append((wide, np.where(Y1, 7, 0)))
+    for X, y in refused:
+        with pytest.raises(ValueError):
+            estimator.fit(X, y)
+    if name in ("ridge", "svm", "pca"):
+        estimator.class_weight = None
+    assert pickle.dumps(estimator) == before
+    if name == "standard":
+        with pytest.raises(ValueError):
+            estimator.partial_fit(bad)
+        assert estimator.partial_fit(X1).n_samples_seen_ == 80
+
+
+def test_a_refused_fit_keeps_the_sums_of_partial_fit():
+    ridge = RidgeClassifier(1.0).partial_fit(X1[:20], Y1[:20], classes=[0, 1])
+    with pytest.raises(ValueError):
+        ridge.fit(X1, np.zeros(40))
+    ridge.partial_fit(X1[20:], Y1[20:])
+    np.testing.assert_allclose(ridge.coef_, RidgeClassifier(1.0).fit(X1, Y1).coef_, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["ridge", "svm", "pca", "views", "chosen"])
+def test_arrays_of_any_layout_and_order_of_bytes(name, tmp_path):
+    wanted = clone(ESTIMATORS[name]).fit(X1[::-1].copy(), Y1[::-1].copy())
+    found = clone(ESTIMATORS[name]).fit(X1.astype(">f8")[::-1], Y1.astype(">i4")[::-1])
+    if name == "chosen":
+        assert np.array_equal(found.chosen_, wanted.chosen_)
+        return
+    save(found, tmp_path / "x")
+    assert np.array_equal(load(tmp_path / "x").predict(X1), wanted.predict(X1))
+
+
+@pytest.mark.parametrize("wrong", [
+    RidgeClassifier(None), RidgeClassifier([1.0]), RidgeClassifier(alphas="x"),
+    RidgeClassifier(alphas=[1.0, np.inf]), RidgeClassifier(np.inf), LinearClassifier(C=None),
+    LinearClassifier(C="a"), LinearClassifier(max_iter=1.5), LinearClassifier(tol=None),
+    LinearClassifier(loss=[]), Standardizer(None), Standardizer("a"), Standardizer(np.inf),
+    Standardizer(copy="no"),
+], ids=repr)  # fmt: skip
+def test_parameters_are_told(wrong):
+    with pytest.raises((TypeError, ValueError), match=f"{type(wrong).__name__}: [a-zC_]+ must be"):
+        wrong.fit(X1, Y1)
+    assert not any(name.endswith("_") for name in vars(wrong))

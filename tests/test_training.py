@@ -10,6 +10,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from scatcuda.learn.fitting.inference import evaluate, predict
 from scatcuda.learn.fitting.recipe import Recipe
 from scatcuda.learn.fitting.training import fit
 from scatcuda.learn.networks.models import Hybrid
+from scatcuda.learn.networks.models import hybrid as hybrid_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -551,3 +553,39 @@ def test_a_model_without_parameters(images):
 def test_recipe_is_written_and_read():
     recipe = Recipe(epochs=3, augment="flip,crop=2")
     assert Recipe(**recipe.written()) == recipe
+
+
+@pytest.mark.parametrize("shape", [(12, 1, 64), (12, 64), (12, 2, 64)], ids=str)
+def test_hybrids_of_signals_take_signals(shape):
+    """Their three axes are channels and time, not an image."""
+    net = hybrid_of(2, (shape[1] if len(shape) == 3 else 1, 64), J=3, Q=2, head="linear")
+    x, y = torch.randn(shape), torch.arange(12) % 2
+    (row,) = fit(net, (x, y), (x, y), epochs=1, min_steps=0, device="cpu")
+    assert row["val_loss"] > 0
+    assert predict(net, x, device="cpu").shape == (12, 2)
+    assert evaluate(net, x, y, device="cpu")[1] <= 1
+
+
+def test_what_a_network_does_not_know_is_told():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    x, y = torch.rand(6, 8, 8), torch.tensor([0, 1, 2, 50, 1, 0])
+    with pytest.raises(ValueError, match="images: labels up to 50, but the model knows 3 classes"):
+        evaluate(net, x, y, device="cpu")
+    with pytest.raises(ValueError, match="patience needs images to validate on: val"):
+        fit(net, (x, y % 3), patience=1, device="cpu")
+    for wrong in (Augment(crop=-1), Augment(crop=1.5), Augment(flip="no")):
+        with pytest.raises((TypeError, ValueError), match=r"augment: (crop|flip) must be"):
+            fit(net, (x, y % 3), augment=wrong, device="cpu")
+
+
+def test_arrays_of_any_layout_train():
+    x, y = np.random.default_rng(0).random((12, 8, 8)), np.arange(12) % 3
+    losses = []
+    for images, labels in (
+        (x[::-1].copy(), y[::-1].copy()), (x[::-1], y[::-1]),
+        (x.astype(">f8")[::-1], y.astype(">i8")[::-1]),
+    ):  # fmt: skip
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+        losses.append(fit(net, (images, labels), epochs=2, device="cpu")[-1]["loss"])
+    assert losses[0] == losses[1] == losses[2]

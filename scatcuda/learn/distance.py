@@ -119,7 +119,9 @@ class ScatteringDistance(nn.Module):
     def _compressed(self, S: Tensor) -> Tensor:
         if self.compression is None:
             return S
-        return S.sign() * torch.log1p(S.abs() / self.compression)
+        # by halves: at 0, of which both are, the slope is 1 / c
+        up, down = (torch.log1p(side.clamp(min=0) / self.compression) for side in (S, -S))
+        return torch.where(S < 0, -down, up)
 
     def extra_repr(self) -> str:
         return f"paths={self.paths}, compression={self.compression}"

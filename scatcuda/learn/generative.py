@@ -195,7 +195,8 @@ class GenerativeScattering:
             C, M, N = x.shape[1:]
             self.generator = Generator(self.dims, (C, M, N), self.width)
             optimiser = torch.optim.Adam(self.generator.parameters(), lr=self.lr)
-            steps = max(1, self.epochs * (len(x) // self.batch_size))
+            whole, rest = divmod(len(x), self.batch_size)
+            steps = max(1, self.epochs * (whole + (rest > 1)))
             schedule = torch.optim.lr_scheduler.OneCycleLR(
                 optimiser, self.lr, total_steps=steps + 1
             )

@@ -11,10 +11,11 @@ those of its rows.
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
-from collections.abc import Iterator, Mapping
-from typing import Any, overload
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 import numpy as np
 import torch
@@ -33,7 +34,28 @@ except ImportError as _error:
 
 from ...typing import ClassWeight
 
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
 _BLOCK = 1 << 24  # values in a block: 64 MiB of float32, large enough for the speed of the product
+
+
+def wholly(
+    fit: Callable[Concatenate[Any, Parameters], Result],
+) -> Callable[Concatenate[Any, Parameters], Result]:
+    """A method that fits: where it raises, the estimator is as it was before."""
+
+    @functools.wraps(fit)
+    def run(self: Any, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        before = dict(self.__dict__)
+        try:
+            return fit(self, *args, **kwargs)
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    return run
 
 
 def check_rows(estimator: Any, X: Any, *, reset: bool = False) -> Tensor:
@@ -41,7 +63,7 @@ def check_rows(estimator: Any, X: Any, *, reset: bool = False) -> Tensor:
     name = type(estimator).__name__
     if not isinstance(X, Tensor):
         kinds = [np.float64, np.float32, np.float16]
-        return _shared(validate_data(estimator, X, reset=reset, dtype=kinds))
+        return shared(validate_data(estimator, X, reset=reset, dtype=kinds))
     if X.ndim != 2 or 0 in X.shape or X.layout != torch.strided:
         raise ValueError(
             f"{name}: X must be a dense tensor [n, d] with at least one row and one column; "
@@ -84,6 +106,7 @@ def check_labels(
         strangers = y[known[index] != y].unique().tolist()
     else:
         y = column_or_1d(y, warn=True)
+        y = y.astype(y.dtype.newbyteorder("="), copy=False)  # PyTorch knows no other order
         check_classification_targets(y)
         known = np.unique(y if classes is None else column_or_1d(classes))
         known = _union(known) if distributed else known
@@ -105,7 +128,7 @@ def check_weights(estimator: Any, sample_weight: Any, rows: Tensor) -> Tensor | 
     if isinstance(sample_weight, Tensor):
         weights = sample_weight.detach().to(rows.device, torch.float64)
     else:
-        weights = _shared(np.asarray(sample_weight, dtype=np.float64)).to(rows.device)
+        weights = shared(np.asarray(sample_weight, dtype=np.float64)).to(rows.device)
     weights = weights.expand(len(rows)) if weights.ndim == 0 else weights
     if weights.shape != (len(rows),):
         raise ValueError(
@@ -171,7 +194,7 @@ class TensorClassifier(ClassifierMixin, BaseEstimator):
         if not isinstance(X, Tensor):
             kinds = [np.float64, np.float32, np.float16]
             X, y = validate_data(self, X, y, dtype=kinds)
-        rows = check_rows(self, X, reset=True) if isinstance(X, Tensor) else _shared(X)
+        rows = check_rows(self, X, reset=True) if isinstance(X, Tensor) else shared(X)
         weights = check_weights(self, sample_weight, rows)
         self.classes_, index = check_labels(self, y, X, distributed=distributed)
         return rows, index, self._weighted(weights, index, self.classes_, distributed)
@@ -288,7 +311,7 @@ def signs(index: Tensor, classes: int, dtype: torch.dtype) -> Tensor:
     return 2 * torch.nn.functional.one_hot(index, classes).to(dtype) - 1
 
 
-def _shared(X: np.ndarray) -> Tensor:
+def shared(X: np.ndarray) -> Tensor:
     """A tensor on the array's memory, where its layout allows that."""
     with warnings.catch_warnings():  # of read-only memory, which is not written to
         warnings.filterwarnings("ignore", ".*not writable", UserWarning)

@@ -19,8 +19,9 @@ from sklearn.utils.metaestimators import available_if
 from torch import Tensor
 from typing_extensions import Self
 
+from ...arguments import integer, one_of, positive
 from ...typing import ClassWeight, Loss
-from .estimator import AffineScores, blocks, like, signs, working
+from .estimator import AffineScores, blocks, like, signs, wholly, working
 from .moments import Moments
 
 _SMALL = 1 << 24  # values, 128 MiB of float64
@@ -100,6 +101,7 @@ class LinearClassifier(AffineScores):
         self.tol = tol
         self.class_weight = class_weight
 
+    @wholly
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the rows of ``X [n, d]`` with labels ``y [n]`` and weights ``sample_weight [n]``."""
         from scipy.optimize import minimize
@@ -171,14 +173,11 @@ class LinearClassifier(AffineScores):
             return like(X, torch.nn.functional.logsigmoid(torch.stack([-scores, scores], 1)))
 
     def _check_parameters(self) -> None:
-        if self.loss not in _CURVATURE:
-            raise ValueError(
-                f"LinearClassifier: loss must be 'squared_hinge' or 'log'; got {self.loss!r}"
-            )
-        for name in ("C", "max_iter", "tol"):
-            value = getattr(self, name)
-            if not 0 < value < math.inf:
-                raise ValueError(f"LinearClassifier: {name} must be positive; got {value!r}")
+        caller = "LinearClassifier"
+        one_of(caller, "loss", self.loss, _CURVATURE)
+        integer(caller, "max_iter", self.max_iter, 1)
+        for name in ("C", "tol"):
+            positive(caller, name, getattr(self, name))
 
 
 class _Objective:

@@ -15,7 +15,7 @@ from typing_extensions import Self
 
 from ...arguments import integer
 from ...typing import ClassWeight
-from .estimator import TensorClassifier, blocks, like, to_numpy, working
+from .estimator import TensorClassifier, blocks, like, to_numpy, wholly, working
 from .moments import Moments
 
 _FOLDS = 5
@@ -82,6 +82,7 @@ class PCAAffineClassifier(TensorClassifier):
         self.max_components = max_components
         self.class_weight = class_weight
 
+    @wholly
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the rows of ``X [n, d]`` with labels ``y [n]`` and weights ``sample_weight [n]``."""
         caller, named = "PCAAffineClassifier", isinstance(self.n_components, str)

@@ -20,6 +20,7 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 from typing_extensions import Self
 
+from ...arguments import plain, told
 from ...typing import ClassWeight
 from .estimator import (
     AffineScores,
@@ -31,6 +32,7 @@ from .estimator import (
     process_group,
     signs,
     to_numpy,
+    wholly,
     working,
 )
 from .moments import Mean, Moments
@@ -118,6 +120,13 @@ class RidgeClassifier(AffineScores):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the rows of ``X [n, d]`` with labels ``y [n]`` and weights ``sample_weight [n]``."""
         penalties = self._penalties()
+        if self.__dict__.pop("_by_fit", False):  # large, and of use to partial_fit alone
+            for name in ("_moments", "_rows", "_like"):
+                self.__dict__.pop(name, None)
+        return self._anew(X, y, sample_weight, penalties)
+
+    @wholly
+    def _anew(self, X: Any, y: Any, sample_weight: Any, penalties: Tensor) -> Self:
         self._forget()
         rows, index, weights = self._begin(X, y, sample_weight, self.distributed)
         X = like(X, rows)
@@ -128,6 +137,7 @@ class RidgeClassifier(AffineScores):
         self._by_fit = True
         return self
 
+    @wholly
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Add the rows of ``X [n, d]`` with labels ``y [n]`` and weights ``sample_weight [n]`` to
         those before; solved when first asked for.
@@ -198,15 +208,22 @@ class RidgeClassifier(AffineScores):
     def _penalties(self) -> Tensor:
         """The penalties to try, float64 [A]."""
         if self.alpha == "loo":
-            given = torch.as_tensor(np.asarray(self.alphas, dtype=np.float64))
-            if given.ndim != 1 or not len(given) or not (given > 0).all():
-                raise ValueError(f"RidgeClassifier: alphas must be positive; got {self.alphas}")
+            try:
+                given = torch.as_tensor(np.asarray(self.alphas, dtype=np.float64))
+            except (TypeError, ValueError):
+                given = torch.zeros(0)
+            if given.ndim != 1 or not len(given) or not ((given > 0) & given.isfinite()).all():
+                raise ValueError(
+                    f"RidgeClassifier: alphas must be positive; got {told(self.alphas)}"
+                )
             return given
-        if isinstance(self.alpha, (str, bool)) or not 0 < self.alpha < np.inf:
+        alpha: Any = plain(self.alpha)
+        known = isinstance(alpha, int | float) and not isinstance(alpha, bool)
+        if not known or not 0 < alpha < np.inf:
             raise ValueError(
-                f"RidgeClassifier: alpha must be 'loo' or a positive number; got {self.alpha!r}"
+                f"RidgeClassifier: alpha must be 'loo' or a positive number; got {told(alpha)}"
             )
-        return torch.tensor([self.alpha], dtype=torch.float64)
+        return torch.tensor([alpha], dtype=torch.float64)
 
     def _sums(self, rows: Tensor, index: Tensor, weights: Tensor | None, classes: int) -> Moments:
         moments = Moments(rows.shape[1] + (classes if classes > 2 else 1), rows.device)

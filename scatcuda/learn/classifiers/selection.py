@@ -18,7 +18,9 @@ from .estimator import (
     check_labels,
     check_rows,
     like,
+    shared,
     validate_data,
+    wholly,
     working,
 )
 
@@ -78,6 +80,7 @@ class OrthogonalLeastSquares(SelectorMixin, BaseEstimator):
         self.max_rows = max_rows
         self.preselect = preselect
 
+    @wholly
     def fit(self, X: Any, y: Any) -> Self:
         """Choose among the features of ``X [n, d]``, for labels ``y [n]``."""
         count = integer(_NAME, "n_features", self.n_features, 1)
@@ -88,7 +91,7 @@ class OrthogonalLeastSquares(SelectorMixin, BaseEstimator):
             raise ValueError(f"{_NAME}: requires y to be passed, but the target y is None")
         if not isinstance(X, Tensor):
             X, y = validate_data(self, X, y, dtype=[np.float64, np.float32, np.float16])
-        rows = check_rows(self, X, reset=True) if isinstance(X, Tensor) else torch.as_tensor(X)
+        rows = check_rows(self, X, reset=True) if isinstance(X, Tensor) else shared(X)
         classes, index = check_labels(self, y, X)
         K = len(classes)
         if len(rows) > most:

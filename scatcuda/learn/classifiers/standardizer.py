@@ -12,7 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 from typing_extensions import Self
 
-from .estimator import blocks, check_rows, like, process_group, working
+from ...arguments import boolean, number
+from .estimator import blocks, check_rows, like, process_group, wholly, working
 
 
 class Standardizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -60,14 +61,16 @@ class Standardizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Mean and deviation of the rows of ``X [n, d]``; ``y`` is for pipelines."""
-        self.__dict__.pop("n_samples_seen_", None)
-        return self.partial_fit(X)
+        return self._seen(X, first=True)
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Mean and deviation of these rows and all before them."""
-        if not self.floor >= 0:
-            raise ValueError(f"Standardizer: floor must be 0 or more; got {self.floor}")
-        first = not hasattr(self, "n_samples_seen_")
+        return self._seen(X, first=not hasattr(self, "n_samples_seen_"))
+
+    @wholly
+    def _seen(self, X: Any, first: bool) -> Self:
+        floor = number("Standardizer", "floor", self.floor, 0)
+        boolean("Standardizer", "copy", self.copy)
         rows = check_rows(self, X, reset=first)
         n, mean, squares = 0, *torch.zeros(2, rows.shape[1], dtype=torch.float64).to(rows.device)
         for block in blocks(rows, torch.float64):
@@ -83,7 +86,7 @@ class Standardizer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             seen = self.n_samples_seen_
             n, mean, squares = _merge(seen, mean_before, var_before * seen, n, mean, squares)
         deviation = (squares / n).sqrt()
-        floored = deviation.clamp(min=float(self.floor * deviation.square().mean().sqrt()))
+        floored = deviation.clamp(min=float(floor * deviation.square().mean().sqrt()))
         floored = torch.where(floored > 0, floored, 1.0)
         self.n_samples_seen_ = n
         self.mean_, self.var_ = like(X, mean), like(X, squares / n)

@@ -17,8 +17,10 @@ from .estimator import (
     check_rows,
     check_weights,
     like,
+    shared,
     to_numpy,
     validate_data,
+    wholly,
 )
 
 try:
@@ -75,6 +77,7 @@ class ManyViews(TensorClassifier):
         self.views = views
         self.combine = combine
 
+    @wholly
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the rows of ``X [n, views d]`` with labels ``y [n]``; weights ``sample_weight [n]``
         are those of all views of a row."""
@@ -103,7 +106,9 @@ class ManyViews(TensorClassifier):
         repeated = y.repeat_interleave(views) if isinstance(y, Tensor) else np.repeat(y, views)
         more = {}
         if sample_weight is not None:
-            weights = check_weights(self, sample_weight, torch.as_tensor(rows))
+            weights = check_weights(
+                self, sample_weight, rows if isinstance(rows, Tensor) else shared(rows)
+            )
             assert weights is not None
             more["sample_weight"] = like(X, weights.repeat_interleave(views))
         self.classifier_ = clone(self.classifier).fit(each, repeated, **more)

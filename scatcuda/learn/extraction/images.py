@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...arguments import channels_last, integer
+from ...arguments import channels_last
+from ...arguments import sides as checked_sides
 from .shard import named
 
 _WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -61,7 +62,7 @@ class ImageSource:
         size = tuple(int(side) for side in X.shape)
         self._check_kind(X.dtype if isinstance(X, (Tensor, np.ndarray)) else None)
         if shape is not None:
-            shape = tuple(integer(caller, "shape", side, 1) for side in shape)
+            shape = checked_sides(caller, "shape", shape)
             if len(shape) not in (rank, rank + 1):
                 kinds = f"({sides}{',' * (rank == 1)}) or (C, {sides})"
                 raise ValueError(f"{caller}: shape must be {kinds}; got {shape}")

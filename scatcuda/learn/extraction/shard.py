@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -106,7 +107,7 @@ class Shard:
         if not (isinstance(data, tuple | list) and len(data) == 2):
             raise TypeError(f"{name} must be a pair (images, labels), got {type(data).__name__}")
         x: Any = data[0]
-        y = torch.as_tensor(data[1])
+        y = _tensor(data[1])
         if y.ndim != 1 or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
             raise TypeError(
                 f"{name}: labels must be integers [n], got {y.dtype} of shape {list(y.shape)}"
@@ -114,7 +115,7 @@ class Shard:
         if not hasattr(x, "shape") or not hasattr(x, "dtype"):
             raise TypeError(f"{name}: images must be a tensor or an array, got {type(x).__name__}")
         if not isinstance(x, Tensor) and isinstance(x.dtype, torch.dtype) is False:
-            x = torch.as_tensor(x)  # NumPy's
+            x = _tensor(x)  # NumPy's
         if len(x) != len(y):
             raise ValueError(f"{name}: {len(x)} images but {len(y)} labels")
         if len(y) == 0:
@@ -127,6 +128,7 @@ class Shard:
         self.x: Any = x  # Images, but NumPy's are tensors
         self.rank: int = getattr(x, "rank", 2) if rank is None else rank
         self.y: Tensor = y.to("cpu", torch.int64)
+        self.last_class: int = int(self.y.max())
         self.rows: Tensor = torch.arange(len(y)) if rows is None else rows
 
     def __len__(self) -> int:
@@ -196,6 +198,13 @@ class Shard:
                 bar.update(len(part))
         assert kept is not None
         return Shard(self.name, (kept, self.y[self.rows]), rank=kept.ndim - 2)
+
+
+def _tensor(values: Any) -> Tensor:
+    """A tensor on an array's memory, where its layout and the order of its bytes allow that."""
+    if isinstance(values, np.ndarray):
+        values = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
+    return torch.as_tensor(values)
 
 
 def free_memory() -> int:

@@ -32,6 +32,7 @@ from ...transforms.rototranslation import RotoTranslationScattering2D
 from ...transforms.scattering1d import Scattering1D
 from ...transforms.scattering2d import Scattering2D
 from ...typing import BankName, FeatureType, Pooling
+from ..classifiers.estimator import wholly
 from .images import NOUNS, ImageSource
 from .pooling import KINDS, Pool, meta_of, pooled_paths
 from .pyramid import ScalePyramid
@@ -157,10 +158,13 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         self.scales = scales
         self.views = views
 
+    @wholly
     def fit(self, X: Any, y: Any = None) -> Self:
         """Takes the size of the images from ``X``, and the scale of their pixels; ``y`` is not
-        used. Returns the transformer."""
+        used. Of a module that is given takes a copy, as it is now. Returns the transformer."""
         self._check_arguments()
+        if isinstance(self.scattering, nn.Module):
+            self.__dict__.pop("_made", None)
         images = ImageSource(X, self.shape, _NAME, self.rank)
         if len(images) == 0:
             noun = NOUNS[self.rank][0]
@@ -178,6 +182,7 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         self.eps_ = 1e-6 * (math.sqrt(sum(squares) / len(squares)) or 1.0)
         return self
 
+    @wholly
     def shaped(self, shape: tuple[int, ...], eps: float = 1e-6) -> Self:
         """Fitted without images: to those of one size, ``(M, N)`` or ``(C, M, N)``, whose ``eps_``
         is ``eps``. Returns the transformer.

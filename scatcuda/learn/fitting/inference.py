@@ -17,7 +17,10 @@ from ..extraction.shard import Images, Shard
 from ..networks.blocks import like_weights
 from ..networks.hybrids import Hybrid
 
-__all__ = ["evaluate", "evaluating", "measure", "pick_device", "predict", "prepared", "sums_of"]
+__all__ = [
+    "check_classes", "evaluate", "evaluating", "measure", "pick_device", "predict", "prepared",
+    "rank_of", "sums_of",
+]  # fmt: skip
 
 BATCH = 256  # images at a time where nothing is learned
 
@@ -67,7 +70,8 @@ def predict(
     """
     where = pick_device(device)
     batch_size = integer("predict", "batch_size", batch_size, 1)
-    shard = Shard("images", (images, torch.zeros(len(images), dtype=torch.int64)))
+    nothing = torch.zeros(len(images), dtype=torch.int64)
+    shard = Shard("images", (images, nothing), rank=rank_of(model))
     found = []
     with evaluating(model.to(where)), Bar(len(images), "image") as bar:
         for x, _ in shard.in_order(batch_size, where):
@@ -92,8 +96,22 @@ def evaluate(
         True
     """
     where = pick_device(device)
-    loss, right, n = measure(model.to(where), Shard("images", (images, labels)), where).tolist()
+    shard = Shard("images", (images, labels), rank=rank_of(model))
+    loss, right, n = measure(model.to(where), shard, where).tolist()
     return loss / n, right / n
+
+
+def rank_of(net: nn.Module) -> int | None:
+    """Axes of what a network takes, without channels, where it says so."""
+    return net.rank if isinstance(net, Hybrid) else None
+
+
+def check_classes(shard: Shard, logits: Tensor) -> None:
+    """See that a model knows every class that there is."""
+    if (last := shard.last_class) >= logits.shape[1]:
+        raise ValueError(
+            f"{shard.name}: labels up to {last}, but the model knows {logits.shape[1]} classes"
+        )
 
 
 def prepared(x: Tensor, net: nn.Module) -> Tensor:
@@ -115,6 +133,7 @@ def measure(net: nn.Module, shard: Shard, device: torch.device) -> Tensor:
     with evaluating(net), Bar(len(shard), "image") as bar:
         for x, y in shard.in_order(BATCH, device):
             logits = net(prepared(x, net)).float()
+            check_classes(shard, logits)
             sums += torch.stack(sums_of(logits, y, F.cross_entropy(logits, y)))
             bar.update(len(y))
     return sums

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import TypedDict
 
-from ...arguments import plain
+from ...arguments import boolean, integer, plain
 from .augment import Augment
 
 __all__ = ["Recipe", "RecipeFields"]
@@ -110,6 +110,9 @@ class Recipe:
             object.__setattr__(self, "augment", Augment.parse(self.augment))
         elif not isinstance(self.augment, Augment):
             raise TypeError(f"augment must be an Augment or a str, got {self.augment!r}")
+        else:
+            boolean("augment", "flip", self.augment.flip)
+            integer("augment", "crop", self.augment.crop, 0)
 
     def written(self) -> dict[str, int | float | str | bool]:
         """As plain values, for a configuration file."""

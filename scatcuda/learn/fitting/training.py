@@ -37,7 +37,16 @@ from .checkpoint import CHECKPOINT, Checkpoint
 from .descent import descent, learning_rate, mix, precision
 from .distributed import Place, processes
 from .history import Row, Teller
-from .inference import BATCH, evaluating, measure, pick_device, prepared, sums_of
+from .inference import (
+    BATCH,
+    check_classes,
+    evaluating,
+    measure,
+    pick_device,
+    prepared,
+    rank_of,
+    sums_of,
+)
 from .recipe import Recipe, RecipeFields
 from .signals import Asked, stop_signals
 
@@ -69,7 +78,8 @@ def fit(
     Args:
         model: gives logits ``[B, classes]`` for images ``[B, C, M, N]``, float32 or as its weights
             are.
-        train: images ``[n, M, N]`` (given a channel), ``[n, C, M, N]`` or any ``[n, ...]``, uint8
+        train: images ``[n, M, N]`` (given a channel), ``[n, C, M, N]`` or any ``[n, ...]``, of a
+            `Hybrid` of signals ``[n, N]`` or ``[n, C, N]``, of densities likewise, uint8
             (divided by 255) or floating point (taken as they are), a tensor, an array or a lazy
             array such as `scatcuda.data.Images`; and labels ``[n]``, classes from 0. Or a
             `Dataset`'s ``train``.
@@ -106,16 +116,19 @@ def fit(
     if resume not in get_args(Resume):
         raise ValueError(f"resume must be auto, must or never, got {resume!r}")
     save_every = seconds("save_every", save_every)
+    if settings.patience and val is None:
+        raise ValueError("patience needs images to validate on: val")
     if resume == "must" and run_dir is None:
         raise ValueError("resume='must' needs a run_dir")
     where = pick_device(device)
     place = processes(where)
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng([where] if where.type == "cuda" else []))
-        shards = {"train": Shard("train", train)}
+        rank = rank_of(model)
+        shards = {"train": Shard("train", train, rank=rank)}
         run = _Run(model.to(where), shards["train"], settings, place, where, cache)
         if val is not None:
-            shards["val"] = Shard("val", val)
+            shards["val"] = Shard("val", val, rank=rank)
             run.validate_on(shards["val"])
         directory = Path(run_dir) if run_dir is not None else None
         if directory:
@@ -422,11 +435,7 @@ def try_out(model: nn.Module, shard: Shard, recipe: Recipe, device: torch.device
         logits = model(prepared(x, model))
     if logits.ndim != 2:
         raise ValueError(f"model must give logits [B, classes], got {list(logits.shape)}")
-    if int(shard.y.max()) >= logits.shape[1]:
-        raise ValueError(
-            f"{shard.name}: labels up to {int(shard.y.max())}, but the model knows "
-            f"{logits.shape[1]} classes"
-        )
+    check_classes(shard, logits)
 
 
 def _cached(

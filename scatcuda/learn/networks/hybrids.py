@@ -70,6 +70,11 @@ class Hybrid(nn.Module):
         self.head = head
 
     @property
+    def rank(self) -> int:
+        """Axes of an input, without channels: 2 of images, 1 of signals."""
+        return self._rank
+
+    @property
     def frozen(self) -> bool:
         """Whether nothing of the scattering is learned: then its features can be kept."""
         return not any(p.requires_grad for p in self.scattering.parameters())
