@@ -135,7 +135,7 @@ class LinearClassifier(AffineScores):
                 f"{objective.excess:.1e} above the minimum, tol is {self.tol:.1e}; raise max_iter "
                 "or tol, or standardise the features",
                 ConvergenceWarning,
-                stacklevel=2,
+                stacklevel=3,  # of who called the method that fits
             )
         W = objective.parameters(found.x).to(rows.device, working(rows))
         self.coef_ = like(X, W[:, :-1].contiguous())
