@@ -93,7 +93,7 @@ def number(caller: str, name: str, value: Any, lowest: float = -math.inf) -> flo
     """A finite number from ``lowest`` on."""
     found = _number(caller, name, value)
     if not (math.isfinite(found) and found >= lowest):
-        wanted = "finite" if lowest == -math.inf else f"finite and at least {lowest:g}"
+        wanted = "finite" if lowest == -math.inf else f"{lowest:g} or more and finite"
         raise ArgumentError(f"{caller}: {name} must be {wanted}; got {told(value)}")
     return found
 
@@ -228,7 +228,7 @@ def plain(value: Any) -> Any:
 
 
 def _number(caller: str, name: str, value: Any) -> float:
-    found = plain(value)
+    found = None if getattr(value, "is_meta", False) else plain(value)
     if isinstance(found, bool) or not isinstance(found, int | float | np.floating):
         raise TypeError(f"{caller}: {name} must be a number; got {told(value)}")
     try:

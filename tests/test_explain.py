@@ -121,6 +121,29 @@ def test_what_excites_a_unit():
     assert float(model(found.x)[:, 2].detach().min()) > float(others.max())
 
 
+@pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
+def test_what_excites_a_unit_is_taken_up_again(optimiser, tmp_path):
+    seen: list[torch.Tensor] = []
+
+    def score(x: torch.Tensor) -> torch.Tensor:
+        return -(x[:, 2:5] - x[:, 1:4].square()).square().mean((1, 2))
+
+    def made(steps, **how):
+        return maximise(score, (8, 8), n=2, levels=(1.0, 3.0), steps=steps, **how)
+
+    whole = made(8, optimiser=optimiser, callback=lambda _, x: seen.append(x))
+    assert torch.equal(seen[-1], whole.x) and 1 <= float(seen[0].min())
+    path = tmp_path / "half.safetensors"
+    half = made(4, optimiser=optimiser, checkpoint=path)
+    for before in (half, path):
+        on = made(8, optimiser=optimiser, resume=before)
+        assert torch.equal(on.x, whole.x) and on.history == whole.history
+    for wrong in (dict(levels=(1.0, 4.0)), dict(smoothness=0.2), dict(score=torch.sum)):
+        with pytest.raises(ValueError, match="resume must be of the same losses"):
+            how = dict(score=score, shape=(8, 8), n=2, levels=(1.0, 3.0), optimiser=optimiser)
+            maximise(**how | wrong, resume=half)
+
+
 def test_a_layer_is_inverted():
     model = hybrid().train()
     layer, x = Layer(model, "2", (8, 8)), torch.rand(1, 8, 8)
@@ -151,9 +174,22 @@ def test_what_cannot_be_explained(digits):
         saliency(lambda x: x, torch.rand(1, 8, 8))
     with pytest.raises(ValueError, match="score must give one number"):
         maximise(lambda x: x, (8, 8))
-    for wrong in (dict(shape=(8,)), dict(levels=(1.0, 0.0)), dict(smoothness=-1.0)):
-        with pytest.raises(ValueError, match="maximise"):
-            maximise(lambda x: x.mean((1, 2)), **{"shape": (8, 8), **wrong})
+    for target in (1.7, True, "a", [0, 1], torch.ones(4) / 2):
+        with pytest.raises(TypeError, match="target must be a class, or one for each of 4 images"):
+            saliency(hybrid(), torch.rand(4, 8, 8), target)
+    for x in (None, np.ones((1, 8, 8)), torch.ones(1, 8, 8).int(), torch.ones(0, 8, 8)):
+        with pytest.raises(TypeError, match="saliency: x must be a real floating tensor"):
+            saliency(hybrid(), x)
+    x = torch.rand(1, 8, 8)
+    assert saliency(hybrid(), x, 0, noise=np.float32(0.1)).shape == x.shape
+    maximise(lambda x: x.mean((1, 2)), (8, 8), steps=0, smoothness=np.float32(0.1))
+    for wrong in (
+        dict(shape=(8,)), dict(shape=8), dict(shape=(8.0, 8)), dict(levels=(1.0, 0.0)),
+        dict(levels=(0,)), dict(levels=None), dict(levels=("a", 1)), dict(smoothness=-1.0),
+        dict(smoothness=True), dict(device="xyz"), dict(device="meta"), dict(score=1),
+    ):  # fmt: skip
+        with pytest.raises((TypeError, ValueError), match="maximise: "):
+            maximise(**{"score": lambda x: x.mean((1, 2)), "shape": (8, 8), **wrong})
 
 
 def test_networks_are_left_as_they_were():

@@ -97,6 +97,62 @@ def test_taken_up_again_it_is_as_if_it_had_gone_on(covariance, optimiser, tmp_pa
     assert torch.equal(on.x, whole.x)
 
 
+@pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
+def test_masks_between_0_and_1_are_taken_up_again(optimiser, tmp_path):
+    x, covariance = texture(32), ScatteringCovariance((32, 32), J=3)
+    mask = torch.rand(32, 32, generator=torch.Generator().manual_seed(0))
+    seen: list[torch.Tensor] = []
+    how = dict(mask=mask, optimiser=optimiser)
+    whole = synthesise(x, covariance, steps=8, callback=lambda _, y: seen.append(y), **how)
+    assert torch.equal(seen[-1], whole.x)  # what is shown is the field, not the unknown
+    path = tmp_path / "half.safetensors"
+    half = synthesise(x, covariance, steps=5, checkpoint=path, **how)
+    assert torch.equal(Descent.load(path).x, half.x)
+    half.save(tmp_path / "saved.safetensors")
+    for before in (half, path, tmp_path / "saved.safetensors"):
+        on = synthesise(x, covariance, steps=8, resume=before, **how)
+        assert torch.equal(on.x, whole.x) and on.history == whole.history
+    with pytest.raises(ValueError, match="resume must be of the same target of _between"):
+        synthesise(x, covariance, steps=8, resume=half, optimiser=optimiser, mask=mask**2)
+    with pytest.raises(ValueError, match="resume must be of the same losses; it is of 2 of them"):
+        synthesise(x, covariance, steps=8, resume=half, optimiser=optimiser)
+
+
+def test_other_losses_are_not_taken_up(tmp_path):
+    """Even where their sums are alike."""
+    x, path = texture(32), tmp_path / "begun.safetensors"
+    begun = synthesise(x, ScatteringCovariance((32, 32), J=3), steps=1, checkpoint=path)
+    for before in (begun, path):
+        for other in (
+            ScatteringCovariance((32, 32), J=2),
+            ScatteringCovariance((32, 32), J=3, filters="bump"),
+            lambda y: y.flatten(1),
+        ):
+            with pytest.raises(
+                ValueError, match="resume must be of the same losses; it is of Scat"
+            ):
+                synthesise(x, other, steps=2, resume=before)
+        with pytest.raises(ValueError, match="resume must be of the same target of ScatteringCova"):
+            synthesise(x.roll(3, 0) + x.T, ScatteringCovariance((32, 32), J=3), resume=before)
+    like = Loss(torch.nn.Identity(), torch.ones(3))
+    start = torch.zeros(1, 3)
+    descend(start, [like], steps=1, checkpoint=path)
+    for other in (
+        Loss(torch.nn.Identity(), torch.tensor([1.0, 1.0, 1.01])),
+        Loss(torch.nn.Identity(), torch.ones(3), weight=1.01),
+        Loss(torch.nn.Identity(), torch.ones(3), blocks=[1, 2]),
+        Loss(torch.nn.ReLU(), torch.ones(3)),
+        lambda y: (y - 1).square().sum() / 3,
+    ):
+        with pytest.raises(ValueError, match="resume must be of the same"):
+            descend(start, [other], steps=2, resume=path)
+    near = Loss(torch.nn.Identity(), torch.ones(3) * (1 + 1e-6))  # as another device would sum
+    assert len(descend(start, [near], steps=2, resume=path).history) >= 2
+    old = Descent.load(path)
+    old.signature = []  # of a file that does not tell
+    assert descend(start, [like], steps=2, resume=old).x is not None
+
+
 def test_a_file_that_is_no_descent(tmp_path, covariance):
     path = tmp_path / "no.safetensors"
     path.write_bytes(b"nothing")
@@ -111,6 +167,11 @@ def test_a_file_that_is_no_descent(tmp_path, covariance):
         {"x": torch.zeros(1), "history": torch.zeros(1, 2), "state.t.0.code": torch.zeros(1)},
     ):
         write_tensors(path, tensors, {"seconds": "1.0"})
+        with pytest.raises(ValueError, match="descent"):
+            Descent.load(path)
+    tensors = {"x": torch.zeros(1, 4), "history": torch.zeros(1, 2)}
+    for losses in ("{", "[[1, []]]", '[["a", ["b"]]]', "3", '["ab"]', "[" * 5000, '{"a": 1}'):
+        write_tensors(path, tensors, {"seconds": "1.0", "losses": losses})
         with pytest.raises(ValueError, match="descent"):
             Descent.load(path)
     Descent(torch.zeros(1, 8, 8), [{"iteration": 0.0, "loss": 1.0}]).save(path)
@@ -308,13 +369,34 @@ def test_wrong_arguments(covariance):
         (dict(levels=2, mask=x), "a mask is for levels = 1; got levels = 2"),
         (dict(mask=x[:3]), "mask must have the shape of a field"),
         (dict(steps=-1), "steps must be at least 0"),
-        (dict(optimiser="sgd"), "optimiser must be 'lbfgs' or 'adam'"),
+        (dict(optimiser="sgd"), "optimiser must be one of 'lbfgs', 'adam'"),
         (dict(lr=0), "lr must be positive"),
         (dict(seed=-1), "seed must be"),
         (dict(levels=3, statistics=lambda y: y.flatten(1)), "levels need a ScatteringCovariance"),
         (dict(target=plain.statistics(x)), "ScatteringCovariance.normalise=False."),
         (dict(target={"S2": x}, statistics=plain), "target must be blocks as the method"),
         (dict(target=plain.statistics(x[None]), statistics=plain), "statistics of one field"),
+        (dict(target=None), "a field must be"),
+        (dict(target=x.half()), "float32 or float64"),
+        (dict(seed=True), "synthesise: seed must be an integer"),
+        (dict(seed=None), "synthesise: seed must be an integer"),
+        (dict(seed="a"), "synthesise: seed must be an integer"),
+        (dict(losses=torch.mean), "losses must be a sequence of functions"),
+        (dict(losses=[1]), "losses must be a sequence of functions"),
+        (dict(losses=[lambda y: 1.0]), "losses must give a tensor of one real number; got 1.0"),
+        (dict(losses=[lambda y: y]), "losses must give a tensor of one real number"),
+        (dict(statistics=1), "statistics must be a module or a function; got 1"),
+        (dict(callback=1), "callback must be a function; got 1"),
+        (dict(resume=1), "resume must be a descent or a file's name; got 1"),
+        (dict(lr=True), "lr must be a number; got True"),
+        (dict(lr="a"), "lr must be a number"),
+        (dict(ensemble="a"), "ensemble must be a bool"),
+        (dict(progress="a"), "progress must be a bool"),
+        (dict(init=x.numpy()), "init must be 'gaussian', 'noise' or fields; got ndarray"),
+        (dict(init=x / 0), "init must be a real floating tensor of finite numbers"),
+        (dict(mask=-x), "mask must be from 0 to 1"),
+        (dict(mask=x * math.nan), "mask must be from 0 to 1"),
+        (dict(mask=x + 0j), "mask must be from 0 to 1"),
     ):
         given = {"target": x, "statistics": covariance, "steps": 1, **arguments}
         with pytest.raises((ValueError, TypeError), match=told):
@@ -331,6 +413,65 @@ def test_wrong_arguments(covariance):
         Loss(torch.abs, x, blocks=[32, 32], counts=[1.0])
     with pytest.raises(ValueError, match="target must have the shape"):
         Loss(torch.abs, x[0])(x[None])
+    with pytest.raises(ValueError, match="target must have the shape"):
+        Loss(torch.abs, torch.ones(3, 4))(torch.ones(2, 4))
+    with pytest.raises(ValueError, match="statistics must give a tensor"):
+        Loss(torch.mean, torch.tensor(1.0))(x[None])
+    with pytest.raises(ValueError, match="losses must depend on the fields"):
+        descend(x, [lambda y: torch.tensor(1.0)])
+    for wrong, told in (
+        (dict(target=torch.tensor(1.0), blocks=[1]), "blocks must have 0 numbers together"),
+        (dict(blocks=[32.0, 32.0]), "a number in blocks must be an integer"),
+        (dict(blocks=64), "blocks must be a sequence of numbers; got 64"),
+        (dict(blocks=[64], counts=[-1]), "a number in counts must be 0 or more and finite"),
+        (dict(blocks=[64], counts=1), "counts must be a sequence of numbers"),
+        (dict(weight=True), "weight must be a number"),
+        (dict(mean="a"), "mean must be a bool"),
+        (dict(of=1), "statistics and of must be functions"),
+    ):
+        with pytest.raises((ValueError, TypeError), match=told):
+            Loss(**{"statistics": torch.abs, "target": x, **wrong})
+
+
+@pytest.mark.parametrize("kind", [float, np.float32, np.float64, torch.tensor])
+def test_numbers_of_any_kind(kind):
+    start = torch.zeros(1, 3)
+    loss = Loss(torch.abs, torch.ones(3), kind(0.5), blocks=[1, 2], counts=[kind(1.0), 2])
+    found = descend(start + 0.1, [loss], steps=2, lr=kind(0.5)).history
+    same = Loss(torch.abs, torch.ones(3), 0.5, blocks=[1, 2], counts=[1, 2])
+    assert found == descend(start + 0.1, [same], steps=2, lr=0.5).history
+    scattering = Scattering2D(J=1, shape=(8, 8))
+    S = scattering(torch.rand(8, 8))
+    assert invert(S, scattering, scale=kind(0.5), mean=kind(1.0), steps=1).x.shape == (1, 8, 8)
+    assert psnr(torch.zeros(2), torch.ones(2), kind(1.0)) == 0
+
+
+def test_wrong_arguments_of_the_others(covariance):
+    x = texture()
+    noise = x[None]
+    for wrong in (None, noise.numpy(), noise[:0], noise + 0j, noise * math.nan, noise.int()):
+        with pytest.raises(TypeError, match="denoise: noise must be a real floating tensor"):
+            denoise(x, wrong, covariance, steps=1)
+    for weights in ((1,), (1, 1, 1), None, 1, "ab", (0, 1), (1, math.nan), (True, 1)):
+        with pytest.raises((TypeError, ValueError), match=r"separate: (each of )?weights must be"):
+            separate(x, x, x, covariance, weights=weights, steps=1)
+    for given, told in (
+        ((None,), "target must be a real"),
+        ((x.int(),), "target must be a real"),
+        ((x[0, 0],), "target must be a real"),
+        ((x, 0), "n must be at least 1"),
+        ((x, 1, -1), "gaussian_like: seed must be between"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=told):
+            gaussian_like(*given)
+    for given in ((x, 3), (x, 0), (x, "a"), (x, True), (torch.tensor(1.0),), (None,), (x[:0],)):
+        with pytest.raises((TypeError, ValueError), match=r"power_spectrum: (x|rank) must be"):
+            power_spectrum(*given)
+    for given in ((x, x[:3]), (x[:, :1], x[:1]), (x, None), (x, x, 0), (x, x, "a"), (x + 0j, x)):
+        with pytest.raises((TypeError, ValueError), match=r"psnr: (x|wanted|peak) must "):
+            psnr(*given)
+    dark, bright = torch.tensor([0, 3]), torch.tensor([255, 3])
+    assert psnr(dark.byte(), bright.byte(), 255) == pytest.approx(10 * math.log10(2))
 
 
 # --- inversion --------------------------------------------------------------------------------
@@ -373,6 +514,15 @@ def test_inversions_that_cannot_be():
         (dict(init="zeros"), "init must be 'noise' or a tensor"),
         (dict(init=torch.rand(15, 16)), "must have shape"),
         (dict(scale=0.0), "scale must be positive"),
+        (dict(scale=True), "scale must be a number"),
+        (dict(mean="a"), "mean must be a number"),
+        (dict(mean=math.inf), "mean must be finite"),
+        (dict(seed="a"), "invert: seed must be an integer"),
+        (dict(seed=True), "invert: seed must be an integer"),
+        (dict(seed=-1), "invert: seed must be between"),
+        (dict(init=np.zeros((16, 16))), "init must be 'noise' or a tensor; got ndarray"),
+        (dict(init=torch.zeros(16, 16).int()), "init must be .*, of real finite numbers"),
+        (dict(transform=None), "transform must be a module or a function"),
         (dict(transform=torch.abs), "must have an input_shape, or init be given"),
         (
             dict(transform=Scattering2D(J=2, shape=(16, 16), out_type="list")),

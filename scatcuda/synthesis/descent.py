@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import itertools
+import json
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +17,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..arguments import ArgumentError, integer
+from ..arguments import ArgumentError, InputError, boolean, integer, number, one_of, positive, told
 from ..files import look_at
 from ..terminal import Bar, wanted
 from ..typing import Optimiser
 
 _REMEMBERED = 256 << 20  # bytes of gradients
+_WORDS = 200  # of what a loss is called, at most
+_ALIKE = 1e-4  # of numbers that another device, or another number of threads, has summed
 
 #: of an iteration: its number, the loss, and each of the losses that it is the sum of
 Entry = dict[str, float]
@@ -55,30 +62,46 @@ class Loss:
     least: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.weight, int | float) and 0 < self.weight < math.inf):
-            raise ArgumentError(f"Loss: weight must be positive and finite; got {self.weight!r}")
+        if not callable(self.statistics) or not (self.of is None or callable(self.of)):
+            raise TypeError("Loss: statistics and of must be functions")
         if not isinstance(self.target, Tensor) or not bool(self.target.isfinite().all()):
-            raise ArgumentError("Loss: target must be a tensor of finite numbers")
-        if self.blocks is not None and sum(self.blocks) != self.target.shape[-1]:
-            raise ArgumentError(
-                f"Loss: blocks must have {self.target.shape[-1]} numbers together, as target has; "
-                f"got {sum(self.blocks)}"
-            )
-        for name, numbers in (("counts", self.counts), ("least", self.least)):
-            if numbers is not None and len(numbers) != len(self.blocks or ()):
+            raise InputError("Loss: target must be a tensor of finite numbers")
+        own: dict[str, Any] = {
+            "weight": positive("Loss", "weight", self.weight),
+            "mean": boolean("Loss", "mean", self.mean),
+        }
+        count, last = 0, self.target.shape[-1] if self.target.ndim else 0
+        if self.blocks is not None:
+            each = _list("blocks", self.blocks)
+            own["blocks"] = [integer("Loss", "a number in blocks", n, 1) for n in each]
+            count = len(each)
+            if sum(own["blocks"]) != last:
                 raise ArgumentError(
-                    f"Loss: {name} must be {len(self.blocks or ())}, one for each of blocks; got "
-                    f"{len(numbers)}"
+                    f"Loss: blocks must have {last} numbers together, as target has; got "
+                    f"{sum(own['blocks'])}"
                 )
+        for name, given in (("counts", self.counts), ("least", self.least)):
+            if given is None:
+                continue
+            each = _list(name, given)
+            own[name] = [number("Loss", f"a number in {name}", n, 0) for n in each]
+            if len(each) != count:
+                raise ArgumentError(
+                    f"Loss: {name} must be {count}, one for each of blocks; got {len(each)}"
+                )
+        for name, value in own.items():
+            object.__setattr__(self, name, value)
 
     def __call__(self, x: Tensor) -> Tensor:
         """The mean over the fields."""
         target = self.target.detach()
         found = self.statistics(x if self.of is None else self.of(x))
+        if not isinstance(found, Tensor) or not found.ndim:
+            raise InputError(f"Loss: statistics must give a tensor [n, …]; got {told(found)}")
         if self.mean:
             found = found.mean(0, keepdim=True)
-        if found.shape[1:] != target.shape[-found.ndim + 1 :] and found.shape != target.shape:
-            raise ArgumentError(
+        if target.shape not in (found.shape[1:], (1, *found.shape[1:]), found.shape):
+            raise InputError(
                 f"Loss: target must have the shape that statistics have, {tuple(found.shape[1:])}; "
                 f"got {tuple(target.shape)}"
             )
@@ -93,6 +116,13 @@ class Loss:
         )
         total = sum(count * _relative(a, b, least) for count, a, b, least in parts)
         return self.weight * torch.as_tensor(total)
+
+
+def _list(name: str, values: Any) -> list[Any]:
+    try:
+        return list(values)
+    except TypeError:
+        raise TypeError(f"Loss: {name} must be a sequence of numbers; got {told(values)}") from None
 
 
 def _relative(found: Tensor, target: Tensor, least: float = 0.0) -> Tensor:
@@ -123,6 +153,7 @@ class Descent:
     history: list[Entry]
     seconds: float = 0.0
     state: dict[str, Any] = field(default_factory=dict, repr=False)  # of the optimiser
+    signature: list[Any] = field(default_factory=list, repr=False, kw_only=True)  # of the losses
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a file of safetensors, from which :func:`descend` goes on."""
@@ -130,7 +161,8 @@ class Descent:
 
         history = torch.tensor([[*entry.values()] for entry in self.history], dtype=torch.float64)
         tensors = {"x": self.x.detach().cpu(), "history": history}
-        write_tensors(path, {**tensors, **_flattened(self.state)}, {"seconds": repr(self.seconds)})
+        about = {"seconds": repr(self.seconds), "losses": json.dumps(self.signature)}
+        write_tensors(path, {**tensors, **_flattened(self.state)}, about)
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Descent:
@@ -147,15 +179,17 @@ class Descent:
             losses = [f"loss_{i}" for i in range(history.shape[1] - 2)]
             names = ("iteration", "loss", *losses)
             rows = [dict(zip(names, row, strict=True)) for row in history.tolist()]
-        except (KeyError, IndexError, ValueError):
+            signature = _checked_signature(json.loads(metadata.get("losses", "[]")))
+        except (KeyError, IndexError, ValueError, TypeError, RecursionError):
             raise ValueError(f"{os.fspath(path)!r} holds no descent") from None
-        return Descent(x, rows, seconds, _restored(tensors))
+        return Descent(x, rows, seconds, _restored(tensors), signature=signature)
 
 
 def descend(
     start: Tensor,
     losses: Sequence[Callable[[Tensor], Tensor]],
     *,
+    of: Callable[[Tensor], Tensor] | None = None,
     steps: int = 300,
     optimiser: Optimiser = "lbfgs",
     lr: float | None = None,
@@ -171,6 +205,8 @@ def descend(
     Args:
         start: where from, ``[n, *shape]``, real and floating.
         losses: functions of such a tensor to a number, :class:`Loss` for one.
+        of: what is meant by the unknown: ``of(x)`` are the fields of ``losses``, of ``callback``
+            and of the result; default itself.
         steps: iterations at most, those of what is resumed among them. It ends before where
             nothing gets smaller.
         optimiser: ``"lbfgs"``, with a line search (strong Wolfe); or ``"adam"``.
@@ -181,7 +217,8 @@ def descend(
         progress: a bar on stderr; needs tqdm.
         checkpoint: a file that is written every ``every`` iterations and at the end.
         resume: a descent, or the file of one, that goes on: as if it had not been interrupted. It
-            has to be of the same losses.
+            has to be of the same losses: of the same targets, and of functions and modules that
+            are called the same.
     Raises:
         ValueError, TypeError: an argument is none of these.
         FloatingPointError: the loss of the start is not finite.
@@ -192,14 +229,19 @@ def descend(
         tensor([[1., 1., 1.]])
     """
     caller = "descend"
-    if not isinstance(start, Tensor) or not start.is_floating_point():
-        raise TypeError(f"{caller}: start must be a real floating tensor; got {start!r:.80}")
+    if not isinstance(start, Tensor) or not start.is_floating_point() or not start.numel():
+        raise InputError(f"{caller}: start must be a real floating tensor; got {told(start)}")
+    losses = functions(caller, losses)
     if not losses:
         raise ArgumentError(f"{caller}: losses must not be empty")
-    if optimiser not in ("lbfgs", "adam"):
-        raise ArgumentError(f"{caller}: optimiser must be 'lbfgs' or 'adam'; got {optimiser!r}")
-    if lr is not None and not (isinstance(lr, int | float) and 0 < lr < math.inf):
-        raise ArgumentError(f"{caller}: lr must be positive and finite; got {lr!r}")
+    for name, function in (("of", of), ("callback", callback)):
+        if function is not None and not callable(function):
+            raise TypeError(f"{caller}: {name} must be a function; got {told(function)}")
+    one_of(caller, "optimiser", optimiser, ("lbfgs", "adam"))
+    lr = None if lr is None else positive(caller, "lr", lr)
+    boolean(caller, "progress", progress)
+    if resume is not None and not isinstance(resume, Descent | str | os.PathLike):
+        raise TypeError(f"{caller}: resume must be a descent or a file's name; got {told(resume)}")
     steps = integer(caller, "steps", steps, 0)
     every = integer(caller, "every", every, 1)
     look_at(checkpoint)
@@ -216,6 +258,7 @@ def descend(
         state = dict(before.state) if before is not None else {}
         if "unit" in state:
             unit = _checked_unit(state.pop("unit"))
+        unknown = state.pop("unknown", before.x if before is not None else None)
         x = (start.detach() / unit).requires_grad_()
         method: torch.optim.Optimizer
         if optimiser == "lbfgs":
@@ -225,16 +268,17 @@ def descend(
             )  # fmt: skip
         else:
             method = torch.optim.Adam([x], lr=(lr or 0.01 * size) / unit)
-        terms = _Terms(x, losses, unit)
+        terms = _Terms(caller, x, losses, of, unit)
+        signature = [_signature(term) for term in (*losses, *([of] if of is not None else []))]
         history: list[Entry] = []
         spent = 0.0
         if before is not None:
-            if before.x.shape != x.shape:
+            if not isinstance(unknown, Tensor) or unknown.shape != x.shape or unknown.is_complex():
                 raise ArgumentError(
-                    f"{caller}: resume must be of fields {tuple(x.shape)}; got "
-                    f"{tuple(before.x.shape)}"
+                    f"{caller}: resume must be of fields {tuple(x.shape)}; got {told(unknown)}"
                 )
-            x.data.copy_(before.x / unit)
+            _check_signature(caller, before.signature, signature)
+            x.data.copy_(unknown / unit)
             history, spent = list(before.history), before.seconds
             if state:
                 _check_state(state, optimiser, x)
@@ -242,7 +286,7 @@ def descend(
                 method.load_state_dict({"state": {0: _on(state, x)}, "param_groups": groups})
         terms()
         if history:
-            terms.check(caller, history[-1]["loss"], history[0]["loss"])
+            terms.check(history[-1]["loss"], history[0]["loss"])
         else:
             history.append(terms.entry(0))
         if not math.isfinite(history[-1]["loss"]):
@@ -250,8 +294,10 @@ def descend(
 
         def reached() -> Descent:
             kept = {"unit": unit, **method.state_dict()["state"].get(0, {})}
+            if of is not None:
+                kept["unknown"] = unit * x.detach()
             seconds = spent + time.monotonic() - began
-            return Descent(unit * x.detach(), list(history), seconds, kept)
+            return Descent(terms.fields(), list(history), seconds, kept, signature=signature)
 
         for i in _counted(range(len(history), steps + 1), progress):
             previous = x.detach().clone()
@@ -264,7 +310,7 @@ def descend(
             history.append(entry)
             if checkpoint is not None and i % every == 0:
                 reached().save(checkpoint)
-            if callback is not None and callback(entry, unit * x.detach()) is True:
+            if callback is not None and callback(entry, terms.fields()) is True:
                 break
             if torch.equal(previous, x.detach()):
                 break
@@ -280,9 +326,14 @@ class _Terms:
     been."""
 
     def __init__(
-        self, x: Tensor, losses: Sequence[Callable[[Tensor], Tensor]], unit: float
+        self,
+        caller: str,
+        x: Tensor,
+        losses: Sequence[Callable[[Tensor], Tensor]],
+        of: Callable[[Tensor], Tensor] | None,
+        unit: float,
     ) -> None:
-        self.x, self.losses, self.unit = x, losses, unit
+        self.caller, self.x, self.losses, self.of, self.unit = caller, x, losses, of, unit
         self.known: list[tuple[Tensor, Tensor, list[float]]] = []
         self.values: list[float] = []
 
@@ -290,26 +341,43 @@ class _Terms:
         x = self.x.detach()
         here = next((known for known in self.known if torch.equal(known[0], x)), None)
         if here is None:
-            fields = self.unit * self.x
-            parts = [loss(fields) for loss in self.losses]
+            parts = self.parts()
             total = torch.stack([part.reshape(()) for part in parts]).sum()
+            if not total.requires_grad:
+                raise ArgumentError(f"{self.caller}: losses must depend on the fields")
             (gradient,) = torch.autograd.grad(total, self.x)
             here = x.clone(), gradient, [float(part.detach()) for part in parts]
             self.known = [here, *self.known[:2]]
         self.x.grad, self.values = here[1].clone(), here[2]
         return sum(self.values)
 
-    def check(self, caller: str, loss: float, first: float) -> None:
+    def parts(self) -> list[Tensor]:
+        fields = self.unit * self.x if self.of is None else self.of(self.unit * self.x)
+        found = [loss(fields) for loss in self.losses]
+        for part in found:
+            if not isinstance(part, Tensor) or part.numel() != 1 or not part.is_floating_point():
+                raise InputError(
+                    f"{self.caller}: losses must give a tensor of one real number; got {told(part)}"
+                )
+        return found
+
+    def fields(self) -> Tensor:
+        """What is shown of it."""
+        with torch.no_grad():
+            x = self.unit * self.x.detach()
+            return x if self.of is None else self.of(x)
+
+    def check(self, loss: float, first: float) -> None:
         """That what is resumed had this loss here; of random losses nothing is known."""
         with torch.no_grad():
-            again = sum(float(part(self.unit * self.x)) for part in self.losses)
+            again = sum(float(part) for part in self.parts())
         found = sum(self.values)
         if math.isclose(again, found, rel_tol=1e-4) and not math.isclose(
             found, loss, rel_tol=0.05, abs_tol=1e-5 * abs(first)
         ):
             raise ArgumentError(
-                f"{caller}: resume must be of the same losses, whose sum was {loss:g} where it "
-                f"ended; that of these losses is {found:g} there"
+                f"{self.caller}: resume must be of the same losses, whose sum was {loss:g} where "
+                f"it ended; that of these losses is {found:g} there"
             )
 
     def entry(self, i: int) -> Entry:
@@ -317,6 +385,104 @@ class _Terms:
         if len(self.values) > 1:
             found |= {f"loss_{k}": value for k, value in enumerate(self.values)}
         return found
+
+
+# --- of what a descent is -------------------------------------------------------------------------
+
+
+def functions(caller: str, losses: Any) -> tuple[Callable[[Tensor], Tensor], ...]:
+    """A sequence of functions."""
+    try:
+        given = tuple(losses)
+    except TypeError:
+        given = (None,)
+    if not all(map(callable, given)):
+        raise TypeError(f"{caller}: losses must be a sequence of functions; got {told(losses)}")
+    return given
+
+
+def called(function: Any) -> str:
+    """What a function or a module is called, the same in every process."""
+    if isinstance(function, functools.partial):
+        plain = [f"{value:g}" for value in function.args if isinstance(value, int | float)]
+        return f"{called(function.func)}({', '.join(plain)})"
+    text = getattr(function, "__qualname__", "")
+    if not text:
+        bare = type(function).__repr__ is object.__repr__
+        text = type(function).__qualname__ if bare else repr(function)
+    text = " ".join(re.sub(r" at 0x[0-9a-fA-F]+", "", text).split())
+    if len(text) <= _WORDS:
+        return text
+    return f"{text[:_WORDS]}… {hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
+
+
+def _signature(term: Any) -> list[Any]:
+    """Words, and numbers of the tensors in it."""
+    tensors: list[Tensor] = []
+    words = [called(term)]
+    if isinstance(term, Loss):
+        parts = [term.statistics] if term.of is None else [term.statistics, term.of]
+        words = [called(part) for part in parts]
+        if (term.weight, term.mean) != (1, False):
+            words.append(f"weight={term.weight:g}, mean={term.mean}")
+        tensors = [term.target, *itertools.chain.from_iterable(map(_tensors_of, parts))]
+    else:
+        tensors = _tensors_of(term)
+    return [", ".join(words), [n for tensor in tensors for n in _digest(tensor)]]
+
+
+def _tensors_of(function: Any) -> list[Tensor]:
+    if not isinstance(function, functools.partial):
+        return []
+    given = (*function.args, *function.keywords.values())
+    return [value for value in given if isinstance(value, Tensor)]
+
+
+def _digest(tensor: Tensor) -> list[float]:
+    """Its size, its norm and two sums with weights."""
+    x = tensor.detach().cpu()
+    x = torch.view_as_real(x.resolve_conj()) if x.is_complex() else x
+    x = x.double().flatten()
+    k = torch.arange(x.numel(), dtype=torch.float64, device="cpu")
+    sums = [float((x * torch.cos(w * k * k)).sum()) for w in (0.7, 1.3)]
+    return [float(x.numel()), float(x.norm()), *sums]
+
+
+def _checked_signature(found: Any) -> list[Any]:
+    """Files may hold anything."""
+    for words, numbers in found:
+        if not isinstance(words, str) or not all(isinstance(n, float) for n in numbers):
+            raise ValueError
+    return list(found)
+
+
+def _check_signature(caller: str, before: list[Any], now: list[Any]) -> None:
+    """That a descent is of these losses, where it tells of which it is."""
+    if not before:
+        return
+    there, here = ([words for words, _ in of] for of in (before, now))
+    if there != here:
+        differ = next(
+            (pair for pair in zip(there, here, strict=False) if pair[0] != pair[1]),
+            (f"{len(there)} of them", f"{len(here)}"),
+        )
+        raise ArgumentError(
+            f"{caller}: resume must be of the same losses; it is of {differ[0]}, and these are of "
+            f"{differ[1]}"
+        )
+    for (words, theirs), (_, ours) in zip(before, now, strict=True):
+        same = len(theirs) == len(ours) and all(
+            theirs[i] == ours[i]
+            and all(
+                abs(theirs[k] - ours[k]) <= _ALIKE * abs(ours[i + 1]) for k in range(i + 1, i + 4)
+            )
+            for i in range(0, len(ours), 4)
+        )
+        if not same:
+            raise ArgumentError(f"{caller}: resume must be of the same target of {words}")
+
+
+# --- the optimisers' states -----------------------------------------------------------------------
 
 
 def _counted(steps: range, progress: bool) -> Iterator[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,9 +11,11 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from ..arguments import ArgumentError, InputError, integer
+from ..arguments import ArgumentError, InputError, boolean, integer, positive, told
 from ..transforms.covariance import ScatteringCovariance
-from .descent import Descent, Loss, descend
+from .descent import Descent, Loss, called, descend, functions
+
+_SEEDS = 1 << 63  # how many there are
 
 #: what gives the statistics of fields ``[n, *shape]``
 Statistics = Callable[[Tensor], Tensor]
@@ -41,14 +44,22 @@ def gaussian_like(target: Tensor, n: int = 1, seed: int = 0) -> Tensor:
     """Gaussian fields ``[n, *shape]`` of the mean and the power spectrum of ``target``: its phases
     are replaced by those of white noise.
 
+    Args:
+        target: ``[*shape]``.
+        n: how many.
+        seed: of the noise.
+    Raises: TypeError, ValueError: an argument is none of these.
     Example:
         >>> x = torch.rand(16, 16)
         >>> made = gaussian_like(x, n=3)
         >>> made.shape, bool((made.mean((1, 2)) - x.mean()).abs().max() < 1e-5)
         (torch.Size([3, 16, 16]), True)
     """
+    caller = "gaussian_like"
+    _check_numbers(caller, "target", target)
+    n = integer(caller, "n", n, 1)
     dims = tuple(range(-target.ndim, 0))
-    noise = torch.fft.fftn(white_noise((n, *target.shape), seed, target), dim=dims)
+    noise = torch.fft.fftn(white_noise(caller, (n, *target.shape), seed, target), dim=dims)
     spectrum = torch.fft.fftn(target - target.mean())
     noise = noise / noise.abs().clamp_min(torch.finfo(target.dtype).tiny)
     return torch.fft.ifftn(noise * spectrum.abs(), dim=dims).real + target.mean()
@@ -61,11 +72,15 @@ def power_spectrum(x: Tensor, rank: int | None = None) -> Tensor:
     Args:
         x: fields ``[..., *shape]``.
         rank: dimensions of a field; default 2, of tensors of one dimension 1.
+    Raises: TypeError, ValueError: ``x`` is no such tensor of numbers.
     Example:
         >>> power_spectrum(torch.ones(8, 8))
         tensor([64.,  0.,  0.,  0.,  0.])
     """
-    rank = min(2, x.ndim) if rank is None else rank
+    caller = "power_spectrum"
+    if not isinstance(x, Tensor) or not x.ndim or not x.numel():
+        raise InputError(f"{caller}: x must be a tensor [..., *shape] of fields; got {told(x)}")
+    rank = integer(caller, "rank", min(2, x.ndim) if rank is None else rank, 1, x.ndim)
     dims, sides = tuple(range(-rank, 0)), x.shape[-rank:]
     energy = torch.fft.fftn(x, dim=dims).abs().square() / math.prod(sides)
     # k in units of the longest wave of the shortest side
@@ -111,8 +126,8 @@ def synthesise(
             ``"noise"``, white noise of its mean and variance; or fields.
         losses: further losses to be added, :class:`Loss` or any function of the fields; of levels
             at the last.
-        mask: 0 where a field stays as it was at the start, 1 where it is made; ``[*shape]``.
-            Without levels.
+        mask: 0 where a field stays as it was at the start, 1 where it is made, and from one to the
+            other between; ``[*shape]``. Without levels.
         ensemble: whether the mean of the fields' statistics is wanted, not those of each.
         levels: how many resolutions to go through, from fields ``2^(levels - 1)`` times smaller on,
             each beginning with what was made at the one before.
@@ -127,6 +142,10 @@ def synthesise(
     """
     caller = "synthesise"
     n, levels = integer(caller, "n", n, 1), integer(caller, "levels", levels, 1, 24)
+    seed = integer(caller, "seed", seed, 0, _SEEDS - 1)
+    boolean(caller, "ensemble", ensemble)
+    _check_statistics(caller, statistics)
+    losses = functions(caller, losses)
     fields: Tensor | None = None
     model: _Model
     if isinstance(target, Mapping):
@@ -161,16 +180,12 @@ def synthesise(
         ),
         *losses,
     ]
-    if mask is not None:
-        terms, kept = _masked(caller, terms, mask, start)
-        found = descend(start, terms, **how)
-        found.x = kept(found.x)
-    else:
-        found = descend(start, terms, **how)
+    kept = None if mask is None else _kept(caller, mask, start)
+    found = descend(start, terms, of=kept, **how)
     shown = fields[0] if fields is not None else None
     with torch.no_grad():
         errors = model.errors(found.x, ensemble)
-    return Synthesis(found.x, found.history, found.seconds, found.state, shown, errors)
+    return _made(found, shown, errors)
 
 
 def denoise(
@@ -185,6 +200,7 @@ def denoise(
         observed: ``[*shape]``.
         noise: realisations ``[k, *shape]`` of what was added.
         statistics, how: as for :func:`synthesise`.
+    Raises: TypeError, ValueError: an argument is none of these.
     Source: B. Regaldo-Saint Blancard et al., "A new approach for the statistical denoising of
         Planck interstellar dust polarization data", A&A 2021; J.-M. Delouis et al., A&A 2022.
     Example:
@@ -194,7 +210,9 @@ def denoise(
         torch.Size([1, 32, 32])
     """
     caller = "denoise"
+    _check_statistics(caller, statistics)
     fields = _checked_fields(caller, observed, statistics)
+    _check_numbers(caller, "noise", noise)
     if noise.ndim != fields.ndim or noise.shape[1:] != fields.shape[1:] or len(fields) != 1:
         raise InputError(
             f"{caller}: noise must be [k, *shape] as observed [*shape] is; got "
@@ -202,19 +220,19 @@ def denoise(
         )
     if statistics is None:
         statistics = ScatteringCovariance(fields.shape[1:]).to(fields.device, fields.dtype)
-    model = _model(statistics, fields)
+    model, noise = _model(statistics, fields), noise.detach().to(fields)
     loss = Loss(
         model,
         model.target,
         blocks=model.sizes,
         counts=model.counts,
         least=model.least,
-        of=lambda u: u + noise.to(u),
+        of=functools.partial(torch.add, noise),
     )
     found = descend(fields, [loss], **how)
     with torch.no_grad():
-        errors = model.errors(found.x + noise.to(found.x), False)
-    return Synthesis(found.x, found.history, found.seconds, found.state, fields[0], errors)
+        errors = model.errors(found.x + noise, False)
+    return _made(found, fields[0], errors)
 
 
 def separate(
@@ -236,6 +254,7 @@ def separate(
         init: the first ``u``; default half the mixture.
         weights: of the two losses.
         statistics, how: as for :func:`synthesise`.
+    Raises: TypeError, ValueError: an argument is none of these.
     Returns: ``x [1, *shape]`` is ``u``; ``mixture - x`` the other.
     Source: C. Auclair et al., "Separation of dust emission from the cosmic infrared background in
         Herschel observations with wavelet phase harmonics", A&A 2024.
@@ -246,13 +265,17 @@ def separate(
         torch.Size([1, 32, 32])
     """
     caller = "separate"
+    _check_statistics(caller, statistics)
+    pair = _pair(caller, weights)
     whole = _checked_fields(caller, mixture, statistics)
     if statistics is None:
         statistics = ScatteringCovariance(whole.shape[1:]).to(whole.device, whole.dtype)
     models = [_model(statistics, _checked_fields(caller, f, statistics)) for f in (first, second)]
     terms = [
         Loss(m, m.target, weight, of=of, blocks=m.sizes, counts=m.counts, least=m.least)
-        for m, weight, of in zip(models, weights, (None, lambda u: whole - u), strict=True)
+        for m, weight, of in zip(
+            models, pair, (None, functools.partial(torch.sub, whole)), strict=True
+        )
     ]
     start = whole / 2 if init is None else _checked_fields(caller, init, statistics)
     if start.shape != whole.shape:
@@ -265,7 +288,14 @@ def separate(
         for which, found_errors in zip(("u", "v"), both, strict=True)
         for name, error in found_errors.items()
     }
-    return Synthesis(found.x, found.history, found.seconds, found.state, whole[0], errors)
+    return _made(found, whole[0], errors)
+
+
+def _made(found: Descent, target: Tensor | None, errors: dict[str, float]) -> Synthesis:
+    return Synthesis(
+        found.x, found.history, found.seconds, found.state, target, errors,
+        signature=found.signature,
+    )  # fmt: skip
 
 
 # --- statistics of a target -------------------------------------------------------------------
@@ -281,6 +311,9 @@ class _Plain:
         self.sizes: list[int] | None = None
         self.counts: list[float] | None = None
         self.least: list[float] | None = None
+
+    def __repr__(self) -> str:
+        return called(self.statistics)
 
     def __call__(self, x: Tensor) -> Tensor:
         found = self.statistics(x)
@@ -342,6 +375,9 @@ class _Covariance:
             )
         return found
 
+    def __repr__(self) -> str:
+        return called(self.covariance)
+
     def __call__(self, x: Tensor) -> Tensor:
         if self.units is None:
             return self.covariance(x, self.power)
@@ -384,8 +420,7 @@ def _distance(found: Tensor, target: Tensor, ensemble: bool, least: float = 0.0)
 
 def _checked_fields(caller: str, x: Any, statistics: Statistics | None) -> Tensor:
     """Fields ``[k, *shape]``."""
-    if not isinstance(x, Tensor) or not x.is_floating_point() or not bool(x.isfinite().all()):
-        raise InputError(f"{caller}: a field must be a real floating tensor of finite numbers")
+    _check_numbers(caller, "a field", x)
     shape = getattr(statistics, "input_shape", None)
     rank = len(shape) if shape is not None else min(2, x.ndim)
     if x.ndim not in (rank, rank + 1) or (shape is not None and x.shape[-rank:] != shape):
@@ -396,9 +431,38 @@ def _checked_fields(caller: str, x: Any, statistics: Statistics | None) -> Tenso
     return x.detach() if x.ndim > rank else x.detach().unsqueeze(0)
 
 
-def white_noise(shape: Sequence[int], seed: int, like: Tensor) -> Tensor:
+def _check_numbers(caller: str, name: str, x: Any) -> None:
+    if (
+        not isinstance(x, Tensor)
+        or x.dtype not in (torch.float32, torch.float64)
+        or not x.numel()
+        or not x.ndim
+        or not bool(x.isfinite().all())
+    ):
+        raise InputError(
+            f"{caller}: {name} must be a real floating tensor of finite numbers, float32 or "
+            f"float64; got {told(x)}"
+        )
+
+
+def _check_statistics(caller: str, statistics: Any) -> None:
+    if statistics is not None and not callable(statistics):
+        raise TypeError(
+            f"{caller}: statistics must be a module or a function; got {told(statistics)}"
+        )
+
+
+def _pair(caller: str, weights: Any) -> tuple[float, float]:
+    if not isinstance(weights, Sequence) or isinstance(weights, str) or len(weights) != 2:
+        raise TypeError(f"{caller}: weights must be a pair of numbers; got {told(weights)}")
+    first, second = (positive(caller, "each of weights", weight) for weight in weights)
+    return first, second
+
+
+def white_noise(caller: str, shape: Sequence[int], seed: int, like: Tensor) -> Tensor:
     """White noise that does not depend on the device."""
-    generator = torch.Generator().manual_seed(integer("synthesise", "seed", seed, 0, 2**63 - 1))
+    seed = integer(caller, "seed", seed, 0, _SEEDS - 1)
+    generator = torch.Generator().manual_seed(seed)
     made = torch.randn(tuple(shape), generator=generator, dtype=torch.float64, device="cpu")
     return made.to(like)
 
@@ -407,11 +471,14 @@ def _start(
     caller: str, init: Any, fields: Tensor | None, model: _Model, shape: tuple[int, ...], seed: int
 ) -> Tensor:
     if isinstance(init, Tensor):
-        if tuple(init.shape) not in (shape, shape[1:]) or not init.is_floating_point():
+        _check_numbers(caller, "init", init)
+        if tuple(init.shape) not in (shape, shape[1:]):
             raise InputError(f"{caller}: init must be fields {shape}; got {tuple(init.shape)}")
         return init.detach().expand(shape).to(model.target)
     if not isinstance(init, str) or init not in ("gaussian", "noise"):
-        raise ArgumentError(f"{caller}: init must be 'gaussian', 'noise' or fields; got {init!r}")
+        raise ArgumentError(
+            f"{caller}: init must be 'gaussian', 'noise' or fields; got {told(init)}"
+        )
     if fields is None:
         assert isinstance(model, _Covariance)
         return _of_powers(model, shape, seed, init == "gaussian")
@@ -419,8 +486,8 @@ def _start(
     if init == "noise":
         dims = tuple(range(1, picked.ndim))
         deviation, mean = picked.std(dims, keepdim=True), picked.mean(dims, keepdim=True)
-        return white_noise(shape, seed, fields) * deviation + mean
-    made = [gaussian_like(f, 1, seed + i)[0] for i, f in enumerate(picked)]
+        return white_noise(caller, shape, seed, fields) * deviation + mean
+    made = [gaussian_like(f, 1, (seed + i) % _SEEDS)[0] for i, f in enumerate(picked)]
     return torch.stack(made)
 
 
@@ -443,7 +510,7 @@ def _of_powers(model: _Covariance, shape: tuple[int, ...], seed: int, coloured: 
         gain = torch.where(expected > 1e-6 * expected.max(), given / expected, 0.0).sqrt()
     else:
         gain = (given.sum() / expected.sum()).sqrt().expand(shape[1:])
-    spectrum = torch.fft.fftn(white_noise(shape, seed, model.target), dim=dims)
+    spectrum = torch.fft.fftn(white_noise("synthesise", shape, seed, model.target), dim=dims)
     found = torch.fft.ifftn(spectrum * gain.to(model.target), dim=dims).real
     return found + model.target[0] * model.power.sum().sqrt()
 
@@ -492,18 +559,15 @@ def _resized(x: Tensor, sides: tuple[int, ...]) -> Tensor:
     return torch.fft.ifftn(spectrum, dim=dims).real * scale
 
 
-def _masked(
-    caller: str, terms: Sequence[Callable[[Tensor], Tensor]], mask: Tensor, start: Tensor
-) -> tuple[list[Callable[[Tensor], Tensor]], Callable[[Tensor], Tensor]]:
-    """The terms of fields that keep the start where the mask is 0."""
+def _kept(caller: str, mask: Any, start: Tensor) -> Callable[[Tensor], Tensor]:
+    """What of an unknown is meant where the start stays where the mask is 0."""
     if not isinstance(mask, Tensor) or mask.shape != start.shape[1:]:
         raise InputError(f"{caller}: mask must have the shape of a field, {tuple(start.shape[1:])}")
-    weight = mask.to(start)
+    if mask.is_complex() or not bool(((mask >= 0) & (mask <= 1)).all()):
+        raise InputError(f"{caller}: mask must be from 0 to 1; got {told(mask)}")
+    weight = mask.detach().to(start)
+    return functools.partial(_between, weight, (1 - weight) * start)
 
-    def kept(x: Tensor) -> Tensor:
-        return weight * x + (1 - weight) * start
 
-    def masked(term: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        return lambda x: term(kept(x))
-
-    return [masked(term) for term in terms], kept
+def _between(weight: Tensor, rest: Tensor, x: Tensor) -> Tensor:
+    return weight * x + rest

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ..arguments import ArgumentError, InputError
+from ..arguments import ArgumentError, InputError, number, positive, told
 from .descent import Descent, Loss, descend
 from .fields import white_noise
 
@@ -72,13 +72,19 @@ def invert(
         (torch.Size([1, 16, 16]), True)
     """
     caller = "invert"
+    if not callable(transform):
+        raise TypeError(
+            f"{caller}: transform must be a module or a function; got {told(transform)}"
+        )
     sides = getattr(transform, "input_shape", None)
     if isinstance(init, Tensor):
         sides = tuple(init.shape[-len(sides) :]) if sides is not None else tuple(init.shape[1:])
     if sides is None:
         raise ArgumentError(f"{caller}: transform must have an input_shape, or init be given")
     if not isinstance(S, Tensor) or not S.is_floating_point() or not bool(S.isfinite().all()):
-        raise InputError(f"{caller}: S must be a real floating tensor of finite coefficients")
+        raise InputError(
+            f"{caller}: S must be a real floating tensor of finite coefficients; got {told(S)}"
+        )
     with torch.no_grad():
         probe = transform(torch.zeros(1, *sides, dtype=S.dtype, device=S.device))
     if not isinstance(probe, Tensor):
@@ -95,35 +101,53 @@ def invert(
         )
     shape = (len(S), *sides)
     if isinstance(init, Tensor):
-        if tuple(init.shape) not in (shape, shape[1:]):
-            raise InputError(f"{caller}: init must be {shape}; got {tuple(init.shape)}")
+        real = init.is_floating_point() and bool(init.isfinite().all())
+        if not real or tuple(init.shape) not in (shape, shape[1:]):
+            raise InputError(
+                f"{caller}: init must be {shape}, of real finite numbers; got {told(init)}"
+            )
         start = init.detach().expand(shape).to(S)
-    elif init == "noise":
-        noise = white_noise(shape, seed, S)
+    elif isinstance(init, str) and init == "noise":
+        centre = 0.0 if mean is None else number(caller, "mean", mean)
+        noise = white_noise(caller, shape, seed, S)
         if scale is None:
             with torch.no_grad():
                 ratio = float(S.detach().norm() / transform(noise).norm())
             scale = ratio if 0 < ratio < math.inf else 1.0
-        if not (isinstance(scale, int | float) and 0 < scale < math.inf):
-            raise ArgumentError(f"{caller}: scale must be positive and finite; got {scale!r}")
-        start = scale * noise + (0.0 if mean is None else float(mean))
+        start = positive(caller, "scale", scale) * noise + centre
     else:
-        raise ArgumentError(f"{caller}: init must be 'noise' or a tensor; got {init!r}")
+        raise ArgumentError(f"{caller}: init must be 'noise' or a tensor; got {told(init)}")
     target = S.detach()
     found = descend(start, [Loss(transform, target)], **how)
     with torch.no_grad():
         away = (transform(found.x) - target).flatten(1).norm(dim=1)
         size = target.flatten(1).norm(dim=1)
     error = float((away / torch.where(size > 0, size, 1.0)).max())
-    return Inversion(found.x, found.history, found.seconds, found.state, error)
+    return Inversion(
+        found.x, found.history, found.seconds, found.state, error, signature=found.signature
+    )
 
 
 def psnr(x: Tensor, wanted: Tensor, peak: float = 1.0) -> float:
     """``10 log10(peak^2 / mean |x - wanted|^2)`` in decibels; infinity where they are equal.
 
+    Args:
+        x, wanted: tensors of one shape; of whole numbers ``peak`` may be 255.
+        peak: a positive number.
+    Raises: TypeError, ValueError: they are none of these.
     Example:
         >>> round(psnr(torch.zeros(4), torch.full((4,), 0.1)), 3)
         20.0
     """
+    for name, tensor in (("x", x), ("wanted", wanted)):
+        if not isinstance(tensor, Tensor) or not tensor.numel() or tensor.is_complex():
+            raise InputError(f"psnr: {name} must be a real tensor; got {told(tensor)}")
+    if x.shape != wanted.shape:
+        raise InputError(
+            f"psnr: wanted must have the shape of x, {tuple(x.shape)}; got {tuple(wanted.shape)}"
+        )
+    peak = positive("psnr", "peak", peak)
+    if not x.is_floating_point() or not wanted.is_floating_point():
+        x, wanted = x.double(), wanted.double()
     error = float((x - wanted).square().mean())
     return 10 * math.log10(peak**2 / error) if error != 0 else math.inf

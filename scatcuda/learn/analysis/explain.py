@@ -12,7 +12,7 @@ D. Smilkov et al., "SmoothGrad", 2017.
 
 from __future__ import annotations
 
-import math
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +23,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...arguments import ArgumentError, InputError, integer
+from ... import arguments
+from ...arguments import ArgumentError, InputError, integer, number, told
 from ...draw.style import Sheet, drawn, shade
-from ...synthesis.descent import Descent, descend
+from ...synthesis.descent import Descent, called, descend
 from ..extraction.transformer import ScatteringTransformer
 from ..fitting.inference import evaluating
 
@@ -97,7 +98,8 @@ def maximise(
         levels: the darkest and the brightest pixel there may be.
         seed: of the noise.
         device: where the images are.
-        steps, how: as :func:`scatcuda.synthesis.descend` takes them.
+        steps, how: as :func:`scatcuda.synthesis.descend` takes them; ``callback`` is called with
+            images.
     Returns: the descent; ``x`` are the images.
     Raises: ValueError, TypeError: an argument is none of these, or ``score`` gives another shape.
     Example:
@@ -107,34 +109,45 @@ def maximise(
     """
     caller = "maximise"
     n = integer(caller, "n", n, 1)
-    sides = tuple(integer(caller, "a side of shape", side, 1) for side in shape)
-    low, high = levels
-    if len(sides) < 2 or not -math.inf < low < high < math.inf:
-        raise ArgumentError(
-            f"{caller}: shape must have two sides or more, and levels rise; got {sides}, {levels}"
-        )
-    if not (isinstance(smoothness, int | float) and 0 <= smoothness < math.inf):
-        raise ArgumentError(f"{caller}: smoothness must be 0 or more; got {smoothness!r}")
+    sides = arguments.sides(caller, "shape", shape)
+    low, high = _rising(caller, levels)
+    if len(sides) < 2:
+        raise ArgumentError(f"{caller}: shape must have two sides or more; got {sides}")
+    smoothness = number(caller, "smoothness", smoothness, 0)
+    if not callable(score):
+        raise TypeError(f"{caller}: score must be a function; got {told(score)}")
+    where = arguments.device(f"{caller}: ", device)
     generator = torch.Generator().manual_seed(integer(caller, "seed", seed, 0, 2**63 - 1))
-    start = 0.1 * torch.randn(n, *sides, generator=generator).to(device)
+    start = 0.1 * torch.randn(n, *sides, generator=generator).to(where)
 
-    def image(z: Tensor) -> Tensor:
-        return low + (high - low) * torch.sigmoid(4 * z)
-
-    def loss(z: Tensor) -> Tensor:
-        x = image(z)
+    def loss(x: Tensor) -> Tensor:
         found = score(x)
-        if found.shape != (n,):
+        if not isinstance(found, Tensor) or found.shape != (n,):
             raise InputError(
                 f"{caller}: score must give one number for each image, shape ({n},); got "
-                f"{tuple(found.shape)}"
+                f"{told(found)}"
             )
         varied = x.diff(dim=-1).abs().mean() + x.diff(dim=-2).abs().mean()
         return smoothness * varied / (high - low) - found.mean()
 
-    found = descend(start, [loss], steps=steps, **how)
-    found.x = image(found.x)
-    return found
+    loss.__qualname__ = f"{caller} of {called(score)}, {smoothness:g}"
+    image = functools.partial(_image, low, high)
+    return descend(start, [loss], of=image, steps=steps, **how)
+
+
+def _image(low: float, high: float, z: Tensor) -> Tensor:
+    return low + (high - low) * torch.sigmoid(4 * z)
+
+
+def _rising(caller: str, levels: Any) -> tuple[float, float]:
+    try:
+        low, high = levels
+    except (TypeError, ValueError):
+        raise TypeError(f"{caller}: levels must be two numbers; got {told(levels)}") from None
+    low, high = (number(caller, "each of levels", level) for level in (low, high))
+    if not low < high:
+        raise ArgumentError(f"{caller}: levels must rise; got {told(levels)}")
+    return low, high
 
 
 def saliency(
@@ -157,7 +170,8 @@ def saliency(
             them (SmoothGrad).
         seed: of the noise.
     Returns: the gradient, of the shape of ``x``.
-    Raises: ValueError: scores or targets have another shape.
+    Raises: TypeError, ValueError: scores or targets have another shape, or an argument is none of
+        these.
     Example:
         >>> weights = torch.arange(8.0).view(2, 4)
         >>> saliency(lambda x: x @ weights.T, torch.ones(1, 4))
@@ -165,24 +179,25 @@ def saliency(
     """
     caller = "saliency"
     samples = integer(caller, "samples", samples, 1)
-    if not (isinstance(noise, int | float) and 0 <= noise < math.inf):
-        raise ArgumentError(f"{caller}: noise must be 0 or more; got {noise!r}")
+    noise = number(caller, "noise", noise, 0)
+    if not isinstance(x, Tensor) or not x.is_floating_point() or not x.numel():
+        raise InputError(f"{caller}: x must be a real floating tensor [n, …]; got {told(x)}")
     generator = torch.Generator().manual_seed(integer(caller, "seed", seed, 0, 2**63 - 1))
     size = noise * float(x.max() - x.min())
     with torch.inference_mode(False), torch.enable_grad():
         plain = x.detach().clone()
         with torch.no_grad():
             scores = model(plain)
-        if scores.ndim != 2 or len(scores) != len(x):
+        if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(x):
             raise InputError(
-                f"{caller}: model must give scores [n, K] of {len(x)} images; got "
-                f"{tuple(scores.shape)}"
+                f"{caller}: model must give scores [n, K] of {len(x)} images; got {told(scores)}"
             )
-        wanted = scores.argmax(1) if target is None else torch.as_tensor(target)
+        wanted = scores.argmax(1) if target is None else _classes(caller, target, len(x))
         wanted = wanted.to(scores.device).expand(len(x)).long()
         if not 0 <= int(wanted.min()) <= int(wanted.max()) < scores.shape[1]:
             raise ArgumentError(
-                f"{caller}: target must be a class from 0 to {scores.shape[1] - 1}; got {target}"
+                f"{caller}: target must be a class from 0 to {scores.shape[1] - 1}; got "
+                f"{told(target)}"
             )
         total = torch.zeros_like(plain)
         for _ in range(samples):
@@ -191,6 +206,20 @@ def saliency(
             score = model(shaken).gather(1, wanted[:, None]).sum()
             total += torch.autograd.grad(score, shaken)[0]
     return total / samples
+
+
+def _classes(caller: str, target: Any, n: int) -> Tensor:
+    """One class, or one for each of ``n`` images."""
+    try:
+        found = torch.as_tensor(target)
+    except (TypeError, ValueError, RuntimeError):
+        found = torch.zeros(0)
+    whole = not (found.is_floating_point() or found.is_complex() or found.dtype == torch.bool)
+    if not whole or found.shape not in ((), (1,), (n,)):
+        raise InputError(
+            f"{caller}: target must be a class, or one for each of {n} images; got {told(target)}"
+        )
+    return found
 
 
 @dataclass(frozen=True)
