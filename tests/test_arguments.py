@@ -26,7 +26,7 @@ from scatcuda.draw.bank import filters_report
 from scatcuda.learn import PCAAffineClassifier, Recipe, ScatteringTransformer, hybrid, resnet
 from scatcuda.learn.analysis.stability import stability
 from scatcuda.learn.experiments.options import Options
-from scatcuda.learn.extraction.pooling import pool
+from scatcuda.learn.extraction.pooling import Pool, pool
 from scatcuda.learn.fitting.inference import predict
 from scatcuda.program import plan
 
@@ -62,6 +62,49 @@ def test_pairs():
     for wrong in ((), (3,), (3, 4, 5), torch.Size([3])):
         with pytest.raises(ValueError, match="f: shape must be a pair of integers"):
             arguments.pair("f", wrong)
+
+
+@pytest.mark.parametrize("given", [float, int, np.float32, np.longdouble, np.array, torch.tensor])
+def test_numbers(given):
+    for found in (
+        arguments.number("f", "a", given(2)),
+        arguments.number("f", "a", given(2), 2),
+        arguments.positive("f", "a", given(2)),
+    ):
+        assert found == 2 and type(found) is float
+    with pytest.raises(ValueError, match="f: a must be 3 or more and finite; got "):
+        arguments.number("f", "a", given(2), 3)
+    with pytest.raises(ValueError, match="f: a must be positive and finite; got "):
+        arguments.positive("f", "a", given(0))
+    assert Pool(None, J=1, eps=given(2)).eps == 2
+
+
+@pytest.mark.parametrize("wrong", ["2", None, True, np.bool_(True), [2.0], np.ones(1), 1j])
+def test_what_is_no_number(wrong):
+    for check in (arguments.number, arguments.positive):
+        with pytest.raises(TypeError, match="f: a must be a number; got "):
+            check("f", "a", wrong)
+    with pytest.raises(TypeError, match="f: a must be a number; got "):
+        arguments.number("f", "a", torch.tensor(2.0, device="meta"))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf, 10**400, np.float32(np.inf)])
+def test_numbers_are_finite(wrong):
+    with pytest.raises(ValueError, match="f: a must be finite; got "):
+        arguments.number("f", "a", wrong)
+    with pytest.raises(ValueError, match="f: a must be positive and finite; got "):
+        arguments.positive("f", "a", wrong)
+
+
+def test_sides():
+    for given in ((3, 4), [np.int8(3), torch.tensor(4)], iter([3, 4]), torch.Size([3, 4])):
+        assert arguments.sides("f", "shape", given) == (3, 4)
+    for wrong in (3, None, True, "34", (3.0, 4), (3, True)):
+        with pytest.raises(TypeError, match="f: shape must be a sequence of integers; got "):
+            arguments.sides("f", "shape", wrong)
+    for wrong in ((), (3, 0), (-1,)):
+        with pytest.raises(ValueError, match="f: shape must have positive sides; got "):
+            arguments.sides("f", "shape", wrong)
 
 
 @pytest.mark.parametrize("truth", [True, False])

@@ -78,6 +78,7 @@ def test_wrong_arguments():
         reduced.select(torch.rand(1, 32, 32))
     with pytest.raises(ValueError, match="threshold must be finite and at least 0"):
         reduced.select(torch.rand(2, 32, 32), -1)
+    reduced.select(torch.randn(3, 32, 32), np.float32(0.1))
     with pytest.raises(ValueError, match="threshold must leave something"):
         reduced.select(torch.randn(3, 32, 32), 1e9)
 

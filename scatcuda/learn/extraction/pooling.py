@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ...arguments import scales
+from ...arguments import positive, scales
 from ...program.plan import checked_plan
 from ...transforms.base import checked_output
 from ...typing import Pooling
@@ -118,12 +118,10 @@ class Pool(nn.Module):
     ) -> None:
         super().__init__()
         self._channels = _channels("Pool", kind, J, L, max_order, transform, parents=renormalise)
-        if not eps > 0:
-            raise ValueError(f"Pool: eps must be positive; got {eps!r}")
         self.kind: Pooling | None = kind
         self.log: bool = log
         self.renormalise: bool = renormalise
-        self.eps: float = eps
+        self.eps: float = positive("Pool", "eps", eps)
         groups = self._channels.groups
         self.channels: int = self._channels.channels if groups is None else len(groups)
 
