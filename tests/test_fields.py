@@ -125,9 +125,21 @@ def test_synthesise(brick, tmp_path, capsys):
     assert main([*common, "--steps", "6", "--resume", kept, "--output", out]) == 0
     wanted = synthesise(x, ScatteringCovariance((32, 32), 3), steps=6).x
     np.testing.assert_array_equal(np.load(out), wanted.numpy())
+    capsys.readouterr()
+    other = ["--J", "2", "--steps", "6", "--resume", kept, "--output", out]
+    assert main([*common[:2], *other]) != 0
+    assert "resume must be of the same losses" in capsys.readouterr().err
     picture = f"{tmp_path}/made.png"
     assert main([*common, "--steps", "2", "--output", picture]) == 0
     assert Image.open(picture).size == (1800, 1000)
+
+
+def test_help_has_the_defaults_of_the_command(capsys):
+    for command, phases in (("statistics", True), ("synthesise", False)):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        told = " ".join(capsys.readouterr().out.split())
+        assert "(default: morlet" in told and ("phase harmonics bump" in told) == phases
 
 
 def test_invert(brick, tmp_path, capsys):

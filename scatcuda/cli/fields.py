@@ -55,7 +55,7 @@ def statistics(commands: Any) -> None:
         "  scatcuda statistics brick.png --isotropic --output brick.csv\n", Statistics,
     )  # fmt: skip
     parser.add_argument("field", type=text, help=_ABOUT)
-    _covariance(parser)
+    _covariance(parser, "morlet; of phase harmonics bump")
     parser.add_argument("--wph", action="store_true", help="wavelet phase harmonics instead")
     parser.add_argument("--output", type=text, metavar="FILE", help="ends in .csv or .npz")
 
@@ -67,7 +67,7 @@ def synthesise(commands: Any) -> None:
         "  scatcuda synthesise map.npy --n 4 --steps 500 --output maps.npy\n", Synthesised,
     )  # fmt: skip
     parser.add_argument("field", type=text, help=_ABOUT)
-    _covariance(parser)
+    _covariance(parser, "morlet")
     parser.add_argument("--n", type=integer(1), default=1, help="how many (default: %(default)s)")
     parser.add_argument("--levels", type=integer(1, 16), default=1, help="resolutions to go through (default: %(default)s)")  # fmt: skip # noqa: E501
     parser.add_argument("--init", choices=("gaussian", "noise"), default="gaussian", help="Gaussian noise of the target's spectrum, or white (default: %(default)s)")  # fmt: skip # noqa: E501
@@ -119,10 +119,10 @@ def generate(commands: Any) -> None:
     parser.add_argument("--save", type=text, metavar="FILE", help="the model, as safetensors")
 
 
-def _covariance(parser: argparse.ArgumentParser) -> None:
+def _covariance(parser: argparse.ArgumentParser, bank: str) -> None:
     parser.add_argument("--J", type=integer(1, limits.SCALES), metavar="N", help="octaves (default: all)")  # fmt: skip # noqa: E501
     parser.add_argument("--L", type=integer(1, 64), metavar="N", help="angles (default: 4; signals 1)")  # fmt: skip # noqa: E501
-    parser.add_argument("--filters", choices=get_args(Waves), help="(default: morlet; of phase harmonics bump)")  # fmt: skip # noqa: E501
+    parser.add_argument("--filters", choices=get_args(Waves), help=f"(default: {bank})")
     parser.add_argument("--isotropic", action="store_true", help="averaged over rotations")
 
 
