@@ -22,6 +22,8 @@ from scatcuda import (
 )
 from scatcuda.ops import products, reference
 
+MASK = torch.ones(16, 16)
+MASK[3:7, 2:11] = 0
 TRANSFORMS = {
     "images": lambda **how: Scattering2D(2, (20, 16), L=4, **how),
     "deep": lambda **how: Scattering2D(3, (30, 17), L=3, max_order=3, **how),
@@ -32,6 +34,13 @@ TRANSFORMS = {
     "densities": lambda **how: HarmonicScattering3D(J=1, shape=(8, 8, 8), L=2, **how),
     "covariance": lambda **how: ScatteringCovariance((32, 32), J=2, L=4, **how),
     "phases": lambda **how: WaveletPhaseHarmonics((32, 32), J=2, L=4, **how),
+    "covariance, masked": lambda **how: ScatteringCovariance((16, 16), J=2, L=2, mask=MASK, **how),
+    "phases, normalised": lambda **how: WaveletPhaseHarmonics(
+        (16, 16), J=2, L=2, dn=1, normalise="auto", **how
+    ),
+    "phases, in deviations": lambda **how: WaveletPhaseHarmonics(
+        (16, 16), J=2, L=2, dn=1, normalise="auto_std_only", **how
+    ),
 }
 
 

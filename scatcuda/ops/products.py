@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Parts", "fft", "fftn", "polar", "rfft"]
+__all__ = ["Parts", "fft", "fftn", "polar", "rfft", "whole"]
 
 _DENSE = 256  # sides up to which a transform is one product
 
@@ -49,6 +49,11 @@ def polar(size: Tensor, angle: Tensor) -> Tensor:
     if not torch.onnx.is_in_onnx_export():
         return torch.polar(size, angle)
     return cast(Tensor, Parts(size * angle.cos(), size * angle.sin()))
+
+
+def whole(z: Tensor) -> Tensor:
+    """A complex tensor, where a result is one: the exporter has it as a dimension of 2."""
+    return torch.complex(z.real, z.imag) if isinstance(z, Parts) else z
 
 
 class Parts:
@@ -107,8 +112,18 @@ class Parts:
     def __truediv__(self, other: Any) -> Parts:
         return self._each(lambda part: part / other)
 
-    def __matmul__(self, other: Tensor) -> Parts:
-        return self._each(lambda part: part @ other)
+    @property
+    def mH(self) -> Parts:
+        """The matrices' adjoints."""
+        return self.transpose(-2, -1).conj()
+
+    def __matmul__(self, other: Any) -> Parts:
+        if not isinstance(other, Parts):
+            return self._each(lambda part: part @ other)
+        return Parts(
+            self.real @ other.real - self.imag @ other.imag,
+            self.real @ other.imag + self.imag @ other.real,
+        )
 
     def __rmatmul__(self, other: Tensor) -> Parts:
         return self._each(lambda part: other @ part)

@@ -15,6 +15,7 @@ from torch.fx import Proxy
 from ..arguments import ArgumentError, InputError, boolean, integer, told
 from ..banks.oriented import pack_fields, wavelets_of
 from ..ops.constants import constants
+from ..ops.products import fftn, whole
 from ..ops.reference import modulus
 from ..program.covariance import COMPLEX, CovariancePlan, Numbers, least_power
 from ..program.fields import checked_covariance, sides_of
@@ -427,10 +428,10 @@ class ScatteringCovariance(FieldStatistics):
             product = cropped(f_hat, grid).unsqueeze(-rank - 1) * cropped(psi[j], grid)
             return torch.fft.ifftn(product, dim=dims) * ratio
 
-        spectra = [torch.fft.fftn(f, dim=dims) for f in fields]
+        spectra = [fftn(f, dims) for f in fields]
         W = [[planes(f_hat, j) for j in scales] for f_hat in spectra]
         U = [[modulus(w) for w in several] for several in W]
-        U_hat = [[torch.fft.fftn(u, dim=dims) for u in several] for several in U]
+        U_hat = [[fftn(u, dims) for u in several] for several in U]
         orders = [(0, 0)] if len(fields) == 1 else [(0, 1), (1, 0)]
         S3: list[dict[tuple[int, ...], Tensor]] = [{} for _ in orders]
         S4: list[dict[tuple[int, ...], Tensor]] = [{} for _ in orders]
@@ -455,9 +456,9 @@ class ScatteringCovariance(FieldStatistics):
                 "mean": (fields[x] * self._weights(-1, fields[x])).sum(dims),
                 "S1": means(U[x]),
                 "P": means([u.square() for u in U[x]]),
-                "S2": means([a * b.conj() for a, b in zip(W[x], W[y], strict=True)]),
-                "S3": torch.stack([third[pair] for pair in plan.pairs], -3),
-                "S4": torch.stack([fourth[triple] for triple in plan.triples], -4),
+                "S2": whole(means([a * b.conj() for a, b in zip(W[x], W[y], strict=True)])),
+                "S3": whole(torch.stack([third[pair] for pair in plan.pairs], -3)),
+                "S4": whole(torch.stack([fourth[triple] for triple in plan.triples], -4)),
             }
             for (x, y), third, fourth in zip(orders, S3, S4, strict=True)
         ]

@@ -14,6 +14,7 @@ from torch.fx import Proxy
 
 from ..arguments import InputError, integer, one_of, told
 from ..banks.oriented import pack_fields, wavelets_of
+from ..ops.products import fftn, polar
 from ..ops.reference import modulus
 from ..program.covariance import least_power
 from ..program.fields import checked_phases
@@ -195,7 +196,7 @@ class WaveletPhaseHarmonics(FieldStatistics):
             one = self.normalisation(x.new_zeros(self.shape))
             return Normalisation(*(v.expand(*x.shape[:-2], *v.shape) for v in one))
         with torch.no_grad():
-            x_hat = torch.fft.fft2(x)
+            x_hat = fftn(x, (-2, -1))
             means, moduli, phases, powers = [], [], [], []
             for j in range(plan.J):
                 psi = filters_of(self._packed, plan.laid_out[0], j)
@@ -204,13 +205,13 @@ class WaveletPhaseHarmonics(FieldStatistics):
                     grid = plan.grid(j - i)
                     scale = math.prod(grid) / math.prod(plan.shape)
                     product = cropped(x_hat, grid).unsqueeze(-3) * cropped(psi, grid)
-                    W = torch.fft.ifft2(product) * scale
+                    W = torch.fft.ifftn(product, dim=(-2, -1)) * scale
                     size = modulus(W)
                     if i == 0:
                         means.append(size.mean((-2, -1)))
                         moduli.append(size.var((-2, -1), correction=0).sqrt())
                         powers.append(size.square().mean((-2, -1)))
-                    V = torch.polar(size, W.angle() * 2**i) if i else W
+                    V = polar(size, W.angle() * 2**i) if i else W
                     centre = V.mean((-2, -1)).abs().square()
                     of_power.append((size.square().mean((-2, -1)) - centre).clamp_min(0).sqrt())
                 found_j = torch.stack(of_power, -1)
