@@ -1,4 +1,5 @@
-"""The environment variables ``SCATCUDA_*``, as far as they can be read without an engine."""
+"""The environment variables ``SCATCUDA_*``, as far as they can be read without an engine, and those
+of who starts several processes."""
 
 from __future__ import annotations
 
@@ -34,6 +35,44 @@ def check_on_import() -> None:
     try:
         check()
     except ValueError as error:
-        if os.path.basename(sys.argv[0]) == "scatcuda" or sys.orig_argv[1:3] == ["-m", "scatcuda"]:
-            raise SystemExit(f"scatcuda: {error}") from None
-        raise
+        command = _command()
+        if not command:
+            raise
+        if command == "scatcuda":
+            from .cli.report import asks_for_json, print_document
+
+            if asks_for_json(sys.argv[1:]):
+                print_document({"error": str(error)})
+        raise SystemExit(f"{command}: {error}") from None
+
+
+def _command() -> str:
+    """Which of ours the program is that imports this, if it is one."""
+    if sys.argv[0] == "-m":  # until Python has found the module, which is before its arguments
+        found = re.sub("^-[A-Za-z]*m", "", sys.orig_argv[-len(sys.argv)])
+        return found if found in ("scatcuda", "scatcuda.demo") else ""
+    return "scatcuda" if os.path.basename(sys.argv[0]) == "scatcuda" else ""
+
+
+def whole(name: str, default: int) -> int:
+    """The number in a variable that says which process this is, or how many there are.
+
+    Raises: ValueError: it is none.
+    """
+    told = os.environ.get(name) or str(default)
+    if not re.fullmatch("[0-9]{1,9}", told):
+        raise ValueError(
+            f"{name} must be an integer from 0, as torchrun sets it; got {told[:80]!r}"
+        )
+    return int(told)
+
+
+def process() -> tuple[int, int]:
+    """Which of how many processes this one is, by ``RANK`` and ``WORLD_SIZE``.
+
+    Raises: ValueError: they are no such numbers.
+    """
+    rank, size = whole("RANK", 0), whole("WORLD_SIZE", 1)
+    if rank >= size:
+        raise ValueError(f"RANK must be 0 to WORLD_SIZE - 1, got {rank} of {size} processes")
+    return rank, size

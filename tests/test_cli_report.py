@@ -276,6 +276,7 @@ def test_what_others_print_is_not_among_the_document(monkeypatch, capsys):
 
 def test_of_several_processes_the_first_gives_the_document(monkeypatch, capsys):
     monkeypatch.setattr(cli, "_run", lambda args: Report({"rows": 1}))
+    monkeypatch.setenv("WORLD_SIZE", "2")
     for rank, out in (("0", '{"rows": 1}\n'), ("1", "")):
         monkeypatch.setenv("RANK", rank)
         assert main(["features", "digits", "--output", "rows", "--json"]) == 0

@@ -20,10 +20,14 @@ pytest.importorskip("sklearn")
 pytest.importorskip("tqdm")
 
 from scatcuda.cli import main
+from scatcuda.data import load
 from scatcuda.files import read_tensors, write_tensors
+from scatcuda.learn import ScatteringTransformer, extract
 from scatcuda.learn.experiments.evaluation import Evaluation
 from scatcuda.learn.experiments.experiment import cell_folder
 from scatcuda.learn.experiments.options import Options, read_config, write_config
+from scatcuda.learn.fitting.distributed import processes
+from scatcuda.learn.fitting.inference import pick_device
 from scatcuda.terminal import printable
 
 ROOT = Path(__file__).parents[1]
@@ -479,14 +483,54 @@ def test_a_full_disk(command, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("name", ["CPU_ISA", "TIER", "WORKSPACE"])
-def test_the_environment_is_the_command_lines_too(name, tmp_path):
+@pytest.mark.parametrize("name", ["CPU_ISA", "TIER", "WORKSPACE", "FILE_BUDGET"])
+@pytest.mark.parametrize("command", ["-m scatcuda", "-W error -Om scatcuda", "-mscatcuda.demo"])
+def test_the_environment_is_the_command_lines_too(name, command, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "scatcuda", "info"], cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), f"SCATCUDA_{name}": "nonsense"},
+        [sys.executable, *command.split(), "info", "--json"], cwd=tmp_path, capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), f"SCATCUDA_{name}": "nonsense"}, text=True,
     )  # fmt: skip
     assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith(f"scatcuda: SCATCUDA_{name} must be")
+    who, words = ("scatcuda.demo" if "demo" in command else "scatcuda"), f"SCATCUDA_{name} must be"
+    assert done.stderr.startswith(f"{who}: {words}")
+    assert "demo" in command or json.loads(done.stdout)["error"].startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("rank", "size", "words"),
+    [
+        ("abc", "2", "RANK must be an integer from 0, as torchrun sets it; got 'abc'"),
+        ("-1", "2", "RANK must be an integer from 0"),
+        ("0", "abc", "WORLD_SIZE must be an integer from 0"),
+        ("2", "2", "RANK must be 0 to WORLD_SIZE - 1, got 2 of 2 processes"),
+    ],
+)
+def test_which_process_it_is_must_be_told_in_numbers(
+    rank, size, words, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", size)
+    for command in (["train", "digits", "--run"], ["features", "digits", "--output"]):
+        assert run(*command, tmp_path / "out", "--json") == 1
+        out, err = capsys.readouterr()
+        assert err.startswith(f"scatcuda: {words}") and err.count("\n") == 1
+        assert json.loads(out)["error"].startswith(words)
+    with pytest.raises(ValueError, match=f"^{words}"):
+        processes(torch.device("cpu"))
+    with pytest.raises(ValueError, match=f"^{words}"):
+        extract(load("digits"), ScatteringTransformer(2), tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_gpu_of_a_process_is_a_number_too(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert pick_device("auto") == torch.device("cuda:1")
+    for rank, words in (("two", "^LOCAL_RANK must be an integer"), ("2", "there are 2 CUDA")):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        with pytest.raises(ValueError, match=words):
+            pick_device("auto")
 
 
 @pytest.mark.proof

@@ -44,17 +44,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: 2
     """
     given = list(sys.argv[1:] if argv is None else argv)
-    as_json, name = asks_for_json(given), ""
+    as_json, name, which = asks_for_json(given), "", 0
     report: Report
     try:
+        which = process()
         args = vars(_parser(as_json).parse_args(given))
         name = args["name"]
-        if process() and name not in _SHARED:
+        if which and name not in _SHARED:
             return 0  # the first process of several does it
         report = _run(args)
         if report.error:
-            say(f"{_said_by(name)}: {report.error}", error=True)
-        if as_json and not process():
+            say(f"{_said_by(name, which)}: {report.error}", error=True)
+        if as_json and not which:
             print_document(report.document)
         return report.status
     except KeyboardInterrupt:
@@ -63,8 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("SCATCUDA_TRACEBACK"):
             raise
         status, words = 1, sentence(error).removeprefix(f"{name}: ")
-    say(f"{_said_by(name)}: {words}", error=True)
-    if as_json and not process():
+    say(f"{_said_by(name, which)}: {words}", error=True)
+    if as_json and not which:
         with suppress(OSError):  # where the document itself could not be written
             print_document({"error": words})
     return status
@@ -87,10 +88,9 @@ def _run(args: dict[str, Any]) -> Report:
     return found if isinstance(found, Report) else Report(found)
 
 
-def _said_by(name: str) -> str:
+def _said_by(name: str, which: int) -> str:
     """What an error is headed by: of several processes each says which it is."""
-    which = f" (process {process()})" if process() else ""
-    return f"scatcuda {name}".strip() + which
+    return f"scatcuda {name}".strip() + (f" (process {which})" if which else "")
 
 
 class _Parser(argparse.ArgumentParser):

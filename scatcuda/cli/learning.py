@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import time
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from .. import environment
 from ..terminal import printable, say
 from ..typing import FileFormat, OnError, Resume
 from .documents import Evaluated, Extracted, Trained
@@ -245,7 +245,7 @@ def _run_features(
     if not process():
         write_skipped(Path(output), dataset)
     rows = len(dataset.train_y) + len(dataset.test_y)
-    who = f" by process {process()}" if int(os.environ.get("WORLD_SIZE", 1)) > 1 else ""
+    who = f" by process {process()}" if environment.process()[1] > 1 else ""
     say(f"{'features':<10} {printable(output)}: {rows} rows, {written} files written now{who}")
     noun: Literal["signals", "images"]
     noun = "signals" if rank_of(dataset.train_x) == 1 else "images"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
-from .. import limits
+from .. import environment, limits
 from ..typing import BankName
 from .documents import described
 from .report import Report
@@ -115,9 +114,11 @@ def tuples(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def process() -> int:
-    """Which of the processes that `torchrun` started this one is."""
-    rank = os.environ.get("RANK", "")
-    return int(rank) if rank.isascii() and rank.isdigit() else 0
+    """Which of the processes that `torchrun` started this one is.
+
+    Raises: ValueError: what is said of it is no such number.
+    """
+    return environment.process()[0]
 
 
 def shape(given: str) -> tuple[int, int]:

@@ -29,6 +29,7 @@ from torch import Tensor
 from ...arguments import integer
 from ...data import DataError, Dataset
 from ...data.folders.files import Files
+from ...environment import process
 from ...files import make_folder, open_tensors, sweep, write_tensors, write_text
 from ...files.budget import ask
 from ...files.reading import read_json
@@ -102,6 +103,7 @@ def extract(
         (4, torch.Size([899, 81]), torch.int64)
     """
     shown = wanted(progress)
+    rank, size = process()
     if shard_size is not None:
         shard_size = integer("extract", "shard_size", shard_size, 1)
     if format not in get_args(FileFormat):
@@ -118,9 +120,6 @@ def extract(
     digest = _digest(manifest)
     sweep(folder, {MANIFEST, *(part.name for part in _parts(manifest))})
 
-    rank, size = (int(os.environ.get(name, d)) for name, d in (("RANK", "0"), ("WORLD_SIZE", "1")))
-    if not 0 <= rank < size:
-        raise ValueError(f"RANK must be 0 to WORLD_SIZE - 1, got {rank} of {size} processes")
     mine = [part for i, part in enumerate(_parts(manifest)) if i % size == rank]
     missing, renamed = [], 0
     for part in mine:

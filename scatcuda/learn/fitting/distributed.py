@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from ...environment import process
+
 __all__ = ["Place", "processes"]
 
 
@@ -70,8 +72,11 @@ def processes(device: torch.device) -> Place:
 
     They stay together until the program ends: a group that is left and joined anew can meet the
     messages of its former life.
+
+    Raises: ValueError: what `torchrun` says of them is none of this.
     """
     if "WORLD_SIZE" in os.environ and "RANK" in os.environ and not dist.is_initialized():
+        process()  # whose sentence is clearer than PyTorch's
         if device.type == "cuda":
             torch.cuda.set_device(device)
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")

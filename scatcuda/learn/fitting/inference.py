@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from ...arguments import device as known_device
 from ...arguments import integer
+from ...environment import whole
 from ...terminal import Bar
 from ..extraction.shard import Images, Shard
 from ..networks.blocks import like_weights
@@ -36,9 +36,8 @@ def pick_device(device: torch.device | str) -> torch.device:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     found = known_device("", device, "auto, cpu or cuda")
-    if found.type == "cuda":
-        if found.index is None:
-            found = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    if found.type == "cuda" and found.index is None:
+        found = known_device("", f"cuda:{whole('LOCAL_RANK', 0)}")
     return found
 
 
