@@ -1,5 +1,6 @@
 """Files that are there whole or not at all: their permissions, and what is left of them."""
 
+import errno
 import os
 import stat
 
@@ -52,6 +53,20 @@ def test_what_is_no_file_is_written_to_and_stays_what_it_is(tmp_path):
     before = os.stat(os.devnull)
     write_text(os.devnull, "whole")
     assert os.path.samestat(before, os.stat(os.devnull)) and stat.S_ISCHR(before.st_mode)
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_a_file_that_cannot_be_made_is_told_by_its_own_name(tmp_path, monkeypatch, code):
+    """And not by that of the temporary one, which nobody has heard of."""
+
+    def refused(path, *_, **__):
+        raise OSError(code, os.strerror(code), str(path))
+
+    monkeypatch.setattr(os, "open", refused)
+    with pytest.raises(OSError, match=os.strerror(code)) as failed:
+        write_text(tmp_path / "a.txt", "whole")
+    assert failed.value.filename == str(tmp_path / "a.txt") and failed.value.errno == code
+    assert not os.listdir(tmp_path)
 
 
 def test_a_link_in_the_way_is_not_written_through(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import resource
 import shlex
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ pytest.importorskip("tqdm")
 
 from scatcuda.cli import main
 from scatcuda.data import load
+from scatcuda.data.field import write_field, write_sound
 from scatcuda.files import read_tensors, write_tensors
 from scatcuda.learn import ScatteringTransformer, extract
 from scatcuda.learn.experiments.evaluation import Evaluation
@@ -480,6 +482,47 @@ def test_a_full_disk(command, tmp_path, monkeypatch, capsys):
         os.chdir(ROOT)
         if mounted:
             subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "synthesise {x} --J 2 --L 2 --steps 0 --n 4 --output out.npy",
+        "invert {x} --J 1 --L 2 --steps 0 --output out.npy",
+        "invert {sound} --J 4 --Q 2 --steps 0 --output out.wav",
+        "statistics {x} --J 3 --output out.npz",
+        "statistics {x} --J 3 --output out.csv",
+        "scalogram {wav} --J 4 --output out.png",
+        "features digits --pool mean --format parquet --output out",
+    ],
+)
+def test_a_file_that_can_not_grow(command, tmp_path, monkeypatch, capsys):
+    """What writes it says why, as of a disk that is full."""
+    if "wav" in command:
+        pytest.importorskip("soundfile")
+    if "png" in command:
+        pytest.importorskip("matplotlib")
+    if "parquet" in command:
+        pytest.importorskip("pyarrow")
+    inputs = {"x": torch.rand(32, 32), "sound": torch.rand(4096)}
+    for name, values in inputs.items():
+        write_field(tmp_path / f"{name}.npy", values)
+    paths = {name: tmp_path / f"{name}.npy" for name in inputs}
+    if "{wav}" in command:
+        write_sound(tmp_path / "x.wav", inputs["sound"], 8000)
+        paths["wav"] = tmp_path / "x.wav"
+    folder = tmp_path / "there"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, limits[1]))
+    try:
+        assert run(*command.format(**paths).split()) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    err = capsys.readouterr().err
+    assert re.fullmatch(r"scatcuda \w+: out\S*: .*File too large.*\n", err), err
+    assert not list(folder.rglob("*.tmp"))
 
 
 @pytest.mark.proof

@@ -150,7 +150,7 @@ def _run_statistics(
     import numpy as np
 
     from ..data.field import read_field
-    from ..files import replaced, write_text
+    from ..files import write_bytes, write_text
     from ..transforms.covariance import ScatteringCovariance
     from ..transforms.phases import WaveletPhaseHarmonics
 
@@ -185,9 +185,10 @@ def _run_statistics(
             writer.writerow([*row, *(repr(v) for v in value)])
         write_text(str(output), lines.getvalue())
     elif suffix == ".npz":
-        with replaced(str(output)) as temporary, open(temporary, "wb") as stream:
-            arrays: dict[str, Any] = {key: np.asarray(column) for key, column in table.items()}
-            np.savez(stream, values=values, **arrays)
+        raw = io.BytesIO()
+        arrays: dict[str, Any] = {key: np.asarray(column) for key, column in table.items()}
+        np.savez(raw, values=values, **arrays)
+        write_bytes(str(output), raw.getbuffer())
     document: Statistics = {
         "shape": list(x.shape), "mean": float(x.mean()), "deviation": float(x.std()), "blocks": [],
         "output": output,
@@ -210,10 +211,8 @@ def _run_synthesise(
     levels: int, init: Any, ensemble: bool, steps: int, optimiser: Optimiser, seed: int,
     checkpoint: str | None, resume: str | None, output: str,
 ) -> Synthesised:  # fmt: skip
-    import numpy as np
-
-    from ..data.field import read_field
-    from ..files import look_at, replaced
+    from ..data.field import read_field, write_field
+    from ..files import look_at
     from ..synthesis import synthesise
     from ..transforms.covariance import ScatteringCovariance
 
@@ -230,8 +229,7 @@ def _run_synthesise(
 
         draw_synthesis(made, output)
     else:
-        with replaced(output) as temporary, open(temporary, "wb") as stream:
-            np.save(stream, made.x.numpy())
+        write_field(output, made.x)
     for name, error in made.errors.items():
         say(f"{name:<10} {error:8.3%} from the target's")
     loss = made.history[-1]["loss"] / (made.history[0]["loss"] or 1)
@@ -247,13 +245,11 @@ def _run_invert(
     field: str | None, demo: bool, J: list[int], L: int | None, Q: int | None,
     roto_translation: bool, steps: int, optimiser: Optimiser, seed: int, output: str | None,
 ) -> Inverted:  # fmt: skip
-    import numpy as np
     import torch
 
-    from ..data.field import read_field, write_sound
+    from ..data.field import read_field, write_field, write_sound
     from ..data.folders.audio import is_audio, rate_of
     from ..draw.synthesis import draw_inversions
-    from ..files import replaced
     from ..synthesis import invert
     from ..synthesis.inversion import psnr
     from ..transforms.rototranslation import RotoTranslationScattering2D
@@ -309,8 +305,7 @@ def _run_invert(
     if suffix == ".png":
         draw_inversions(str(output), rows, note=f"reconstructions from scattering coefficients, {steps} iterations")  # fmt: skip # noqa: E501
     elif suffix == ".npy":
-        with replaced(str(output)) as temporary, open(temporary, "wb") as stream:
-            np.save(stream, last.numpy())
+        write_field(str(output), last)
     elif suffix == ".wav":
         write_sound(str(output), last, rate_of(str(field)) if is_audio(str(field)) else 8000)
     if output:

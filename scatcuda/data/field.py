@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..files import replaced
+from ..files import write_bytes
 from ..files.budget import ask
 from ..files.error import DataError
 from ..files.reading import array_header, opened, read_whole
@@ -51,6 +52,22 @@ def read_field(path: str | os.PathLike[str]) -> Tensor:
     return found
 
 
+def write_field(path: str | os.PathLike[str], x: Tensor) -> None:
+    """Write fields as a NumPy array (``.npy``).
+
+    Raises: OSError: the file cannot be written.
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_field(f"{folder}/map.npy", torch.eye(16, 24))
+        ...     read_field(f"{folder}/map.npy").shape
+        torch.Size([16, 24])
+    """
+    raw = io.BytesIO()
+    np.save(raw, x.cpu().numpy())
+    write_bytes(path, raw.getbuffer())
+
+
 def write_sound(path: str | os.PathLike[str], x: Tensor, rate: int) -> None:
     """Write a signal ``[N]`` as a WAV file of 16 bits; louder than 1 it is made as loud as that.
 
@@ -67,8 +84,9 @@ def write_sound(path: str | os.PathLike[str], x: Tensor, rate: int) -> None:
     except ImportError as error:
         raise ImportError("sounds need soundfile: pip install scatcuda[audio]") from error
     loudest = max(1.0, float(x.abs().max()))
-    with replaced(path) as temporary:
-        soundfile.write(temporary, (x / loudest).cpu().numpy(), rate, format="WAV")
+    raw = io.BytesIO()
+    soundfile.write(raw, (x / loudest).cpu().numpy(), rate, format="WAV")
+    write_bytes(path, raw.getbuffer())
 
 
 def _array(name: str) -> Tensor:

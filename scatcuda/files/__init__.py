@@ -33,6 +33,7 @@ __all__ = [
     "read_tensors",
     "replaced",
     "sweep",
+    "write_bytes",
     "write_tensors",
     "write_text",
 ]
@@ -81,16 +82,29 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
-    if path.exists() and not path.is_file() and not path.is_dir():
-        # A name in its place would take it from everybody: of root, /dev/null.
-        with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder, path.name)
-            # A pipe that nobody reads would be waited for, without end.
-            handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-            os.set_blocking(handle, True)
-            with open(Path(folder, path.name), "rb") as whole, open(handle, "wb") as there:
-                shutil.copyfileobj(whole, there)
-        return
+    special = path.exists() and not path.is_file() and not path.is_dir()
+    try:
+        with (_passed_on if special else _renamed)(path) as temporary:
+            yield temporary
+    except OSError as error:  # which may name the temporary file
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
+
+
+@contextmanager
+def _passed_on(path: Path) -> Iterator[Path]:
+    """To write to what is no file. A name in its place would take it from everybody: of root,
+    /dev/null."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder, path.name)
+        # A pipe that nobody reads would be waited for, without end.
+        handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        os.set_blocking(handle, True)
+        with open(Path(folder, path.name), "rb") as whole, open(handle, "wb") as there:
+            shutil.copyfileobj(whole, there)
+
+
+@contextmanager
+def _renamed(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     # The system takes the umask off these permissions: a process can only read its own by setting
     # another one, which every thread would see. What is there already is not opened, nor a link.
@@ -102,9 +116,6 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[Path]:
         _flush(temporary)
         temporary.chmod(usual)  # safetensors puts a file in its place that only the owner can read
         temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -160,8 +171,13 @@ def _flush(path: Path) -> None:
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Replace a text file."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
+    """Replace a file, of a kind whose own writer does not say why it fails, if it does."""
     with replaced(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
 
 
 def write_tensors(
