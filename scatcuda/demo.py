@@ -23,7 +23,7 @@ from torch import Tensor
 import scatcuda
 from scatcuda.data import DataError, digits_dataset, idx_dataset, subset
 from scatcuda.draw.figure import draw
-from scatcuda.terminal import Bar, progress_is, wanted
+from scatcuda.terminal import Bar, progress_is, say, wanted
 
 _J, _L = 2, 8
 _BATCH = 128
@@ -34,13 +34,16 @@ _TINY = 1e-20  # keeps divisions finite where images are blank
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the demonstration; return 0, or 1 after one sentence on stderr."""
+    """Run the demonstration; return 0, or 1 after one sentence on stderr, 130 if interrupted."""
     args = _arguments(argv)
     try:
         with progress_is(wanted(args.progress)):
             _run(args)
+    except KeyboardInterrupt:
+        say("scatcuda.demo: interrupted", error=True)
+        return 130
     except (DataError, ImportError, OSError) as error:
-        print(f"scatcuda.demo: {error}", file=sys.stderr)
+        say(f"scatcuda.demo: {error}", error=True)
         return 1
     return 0
 
@@ -53,9 +56,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     option = parser.add_argument
     option("--data", type=Path, metavar="DIR", help="directory of IDX files with MNIST's names "
            "(default: the digits of scikit-learn)")  # fmt: skip
-    option("--train", type=_integer(1, 10**9), default=_TRAIN, metavar="N", help="with --data: "
-           "training images to use, the same number of each class (default: %(default)s; with "
-           "more than there are features the classifier takes minutes)")  # fmt: skip
+    option("--train", type=_integer(1, 10**9), metavar="N", help="with --data: training images to "
+           f"use, the same number of each class (default: {_TRAIN}; with more than there are "
+           "features the classifier takes minutes)")  # fmt: skip
     option("--output", type=Path, default="scattering_demo.png", metavar="FILE.png",
            help="where the figure goes (default: %(default)s)")  # fmt: skip
     option("--threads", type=_integer(1, 1024), metavar="N", help="default: PyTorch's choice")
@@ -66,6 +69,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.output.suffix.lower() != ".png":
         parser.error(f"--output: expected a name that ends in .png, got {args.output}")
+    if args.data is None and args.train is not None:
+        parser.error("--train: it goes with --data")
+    args.train = args.train or _TRAIN
     return args
 
 
@@ -124,7 +130,7 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _say(what: str, text: str) -> None:
-    print(f"{what:<10} {text}", flush=True)
+    say(f"{what:<10} {text}")
 
 
 def _require(module: str, package: str, purpose: str) -> None:

@@ -137,12 +137,22 @@ def test_nothing_is_left_when_the_figure_cannot_be_put_in_place(tmp_path, capsys
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--threads", "0"], ["--train", "x"], ["--seed", "-1"], ["--seed", "4294967296"], ["--what"]],
-)
+    [["--threads", "0"], ["--train", "x"], ["--seed", "-1"], ["--seed", "4294967296"], ["--what"],
+     ["--train", "40"]],
+)  # fmt: skip
 def test_bad_options(arguments):
     with pytest.raises(SystemExit) as caught:
         demo.main(arguments)
     assert caught.value.code == 2
+
+
+def test_interrupted(monkeypatch, capsys):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "_scatter", interrupted)
+    assert demo.main([]) == 130
+    assert capsys.readouterr().err == "scatcuda.demo: interrupted\n"
 
 
 def test_output_must_be_a_png(capsys):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import struct
 
@@ -13,6 +14,7 @@ from PIL import Image
 from scatcuda import ScatteringCovariance, WaveletPhaseHarmonics
 from scatcuda.cli import main
 from scatcuda.data import DataError, read_field
+from scatcuda.data.field import write_field
 from scatcuda.draw.synthesis import draw_inversions
 from scatcuda.synthesis import synthesise
 from scatcuda.synthesis.examples import examples
@@ -248,6 +250,22 @@ def test_outputs_are_looked_at_before_the_work(
     assert main(command.format(field=brick, place=place).split()) == 1
     said = capsys.readouterr().err
     assert ("absent: no such folder" if place == "absent/x" else "a folder, not a file") in said
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [1e16, 1e30])
+@pytest.mark.parametrize("kind", [[], ["--wph"]])
+def test_numbers_whose_squares_are_large(scale, kind, tmp_path, capsys):
+    """What is beyond float32 is infinite, and said so."""
+    x = scale * torch.rand(32, 32, generator=torch.Generator().manual_seed(0))
+    write_field(tmp_path / "x.npy", x)
+    assert main(["statistics", f"{tmp_path}/x.npy", "--J", "2", "--json", *kind]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["mean"] == pytest.approx(scale / 2, rel=0.1)
+    assert found["deviation"] == pytest.approx(scale / 12**0.5, rel=0.1)
+    if scale == 1e16:
+        squares = [block["root_mean_square"] for block in found["blocks"]]
+        assert all(0 < square < 1e33 for square in squares)
 
 
 @pytest.mark.parametrize(

@@ -190,12 +190,12 @@ def _run_statistics(
         np.savez(raw, values=values, **arrays)
         write_bytes(str(output), raw.getbuffer())
     document: Statistics = {
-        "shape": list(x.shape), "mean": float(x.mean()), "deviation": float(x.std()), "blocks": [],
-        "output": output,
+        "shape": list(x.shape), "mean": float(x.double().mean()),
+        "deviation": float(x.double().std()), "blocks": [], "output": output,
     }  # fmt: skip
     say(f"{'field':<10} {' x '.join(map(str, x.shape))}, mean {document['mean']:.4g}, deviation {document['deviation']:.4g}")  # fmt: skip # noqa: E501
     for kind in dict.fromkeys(kinds.tolist()):
-        some = np.abs(values[kinds == kind])
+        some = np.abs(values[kinds == kind].astype(np.complex128))  # in which squares have room
         largest, mean = float(some.max()), float(np.sqrt((some**2).mean()))
         say(f"{kind:<10} {len(some):6d} numbers, largest {largest:.4g}, root mean square {mean:.4g}")  # fmt: skip # noqa: E501
         document["blocks"].append(
@@ -341,6 +341,8 @@ def _run_generate(
             raise ValueError("generate: data must be images")
         return found.float() / 255 if found.dtype == torch.uint8 else found.float()
 
+    if n is not None and n > (most := len(dataset.train_x)):
+        raise ValueError(f"generate: n = {n} asks for more training images than the {most} there are")  # fmt: skip # noqa: E501
     train, test = images(dataset.train_x, n), images(dataset.test_x, 512)
     if len(test) < 16:
         raise ValueError(f"generate: data must have 16 test images; got {len(test)}")

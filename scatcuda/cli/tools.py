@@ -281,15 +281,16 @@ def info(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("--J", type=integer(1, limits.SCALES), help="number of scales")
     parser.add_argument("--shape", type=shape, metavar="M,N", help="size of the images")
-    parser.add_argument("--L", type=integer(1, 256), default=8, help="number of angles")
+    parser.add_argument("--L", type=integer(1, 256), help="number of angles (default: 8)")
     order(parser)
-    parser.add_argument("--batch", type=integer(1), default=128, help="number of images")
+    parser.add_argument("--batch", type=integer(1), help="number of images (default: 128)")
     parser.add_argument("--double", action="store_true", help="float64")
-    parser.add_argument("--tier", choices=get_args(Tier), default="auto", help="(default: auto)")
+    parser.add_argument("--tier", choices=get_args(Tier), help="(default: auto)")
     parser.add_argument("--workspace", type=integer(1, 2**63 - 1), help="bytes")
     parser.add_argument(
-        "--device", type=text, default="cuda", help=f"cuda, cuda:1 … or {', '.join(GPUS)}"
+        "--device", type=text, help=f"cuda, cuda:1 … or {', '.join(GPUS)} (default: cuda)"
     )
+    parser.set_defaults(max_order=None)  # with another default it is not known what is given
 
 
 def _run_info(
@@ -300,13 +301,15 @@ def _run_info(
     from ..config import configuration, cuda_launch, show_config
 
     if J is None and shape is None:
+        unread("info", "without a problem, --J and --shape", double=double, **problem)
         show_config()
         return configuration()
     if J is None or shape is None:
         raise ValueError("a problem has --J and --shape")
     try:
         dtype = torch.float64 if double else torch.float32
-        launch = cuda_launch(J, shape, dtype=dtype, **problem)
+        given = {name: value for name, value in problem.items() if value is not None}
+        launch = cuda_launch(J, shape, dtype=dtype, **{"batch": 128, **given})
     except RuntimeError as error:  # no such GPU here, or no engine for it
         raise ValueError(str(error)) from None
     say(str(launch))
