@@ -189,6 +189,7 @@ def test_captions_are_no_classes(tmp_path):
      ("2.cls", b"\xff", "2.cls: it does not tell the class"),
      ("2.json", b"{", "2.json: it does not tell the class"),
      ("2.json", b'{"label": [1]}', "no name and no number"),
+     ("2.json", rb'{"label": "\ud800"}', "2.json: it does not tell the class .*surrogates"),
      ("2.json", b"[" * 60000, "2.json: it does not tell the class"),
      ("2.cls", bytes(70000), "70000 bytes, where a class is expected"),
      ("other", b"", "x.tar: 2.png: nothing beside it says its class")],

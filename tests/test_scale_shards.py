@@ -157,6 +157,21 @@ def test_other_features_are_refused(tmp_path):
 
 
 @pytest.mark.proof
+def test_names_that_are_no_utf8(tmp_path):
+    r"""Of an archive, of a directory, and in what went wrong: spelt as the name has it."""
+    name = "caf\udce9"
+    path = tmp_path / f"{name}.tar"
+    write_tar(path, range(3))
+    for folder in (tmp_path / "out", tmp_path / name):
+        done = write_shard(path, mapper(on_error="record"), folder)
+        assert done.path == str(folder / f"{name}.parquet") and not done.error
+        assert not missing([path], mapper(on_error="record"), folder, check=True)
+        assert np.array_equal(read_features(folder).x, features(range(3)))
+    rows = {"image": [f"{name}.png"]}
+    (error,) = mapper(on_error="record")(rows)["error"]
+    assert error == rf"{name[:3]}\udce9.png: no such file"
+
+
 def test_a_killed_run_leaves_whole_files(tmp_path):
     paths, out = write_shards(tmp_path, 12, 4), tmp_path / "out"
     code = (

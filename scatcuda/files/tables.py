@@ -136,9 +136,10 @@ def write_batches(
     """
     pa = arrow()
     rows = 0
-    with replaced(path) as temporary:
+    # An open file: PyArrow takes names in UTF-8 alone.
+    with replaced(path) as temporary, open(temporary, "wb") as file:
         with pa.parquet.ParquetWriter(
-            temporary, schema, compression="none", use_dictionary=False, write_statistics=False,
+            file, schema, compression="none", use_dictionary=False, write_statistics=False,
             write_page_checksum=True,
         ) as writer:  # fmt: skip
             for batch in batches:

@@ -27,6 +27,7 @@ from ..arguments import device as known_device
 from ..files.error import DataError
 from ..learn.extraction.description import of_transformer, stable_repr
 from ..learn.extraction.transformer import ScatteringTransformer
+from ..terminal import printable
 from ..typing import FeatureType, Pooling
 from .inputs import Input, as_array
 
@@ -452,4 +453,4 @@ def _failed(row: int, error: Exception) -> ValueError:
 
 
 def _said(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return printable(" ".join(str(error).split())) or type(error).__name__

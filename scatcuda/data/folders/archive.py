@@ -291,7 +291,9 @@ def _label_in(path: str, source: Source) -> str | None:
             found = about[names[0]]
         if not isinstance(found, str | int) or isinstance(found, bool) or found == "":
             raise ValueError("no name and no number")
-        return str(found)
+        name = str(found)
+        name.encode()  # JSON can spell halves of letters, UTF-8 cannot
+        return name
     except (ValueError, RecursionError) as error:
         raise DataError(f"{source.name}: it does not tell the class ({_reason(error)})") from None
 
