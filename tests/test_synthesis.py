@@ -134,13 +134,16 @@ def test_other_losses_are_not_taken_up(tmp_path):
                 synthesise(x, other, steps=2, resume=before)
         with pytest.raises(ValueError, match="resume must be of the same target of ScatteringCova"):
             synthesise(x.roll(3, 0) + x.T, ScatteringCovariance((32, 32), J=3), resume=before)
+    how = ScatteringCovariance((32, 32), J=3, backend="reference", tier="general")
+    assert len(synthesise(x, how, steps=2, resume=path).history) == 3  # of the same numbers
     like = Loss(torch.nn.Identity(), torch.ones(3))
     start = torch.zeros(1, 3)
     descend(start, [like], steps=1, checkpoint=path)
     for other in (
         Loss(torch.nn.Identity(), torch.tensor([1.0, 1.0, 1.01])),
         Loss(torch.nn.Identity(), torch.ones(3), weight=1.01),
-        Loss(torch.nn.Identity(), torch.ones(3), blocks=[1, 2]),
+        Loss(torch.nn.Identity(), torch.ones(3), blocks=[3]),
+        Loss(torch.nn.Identity(), torch.ones(3), mean=True),
         Loss(torch.nn.ReLU(), torch.ones(3)),
         lambda y: (y - 1).square().sum() / 3,
     ):

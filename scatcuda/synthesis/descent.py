@@ -24,6 +24,8 @@ from ..typing import Optimiser
 
 _REMEMBERED = 256 << 20  # bytes of gradients
 _WORDS = 200  # of what a loss is called, at most
+#: of what a function or a module is called: where it lies, and how it is computed
+_HOW = re.compile(r" at 0x[0-9a-fA-F]+|, (backend|tier|workspace)=[^,)]*")
 _ALIKE = 1e-4  # of numbers that another device, or another number of threads, has summed
 
 #: of an iteration: its number, the loss, and each of the losses that it is the sum of
@@ -410,7 +412,11 @@ def called(function: Any) -> str:
     if not text:
         bare = type(function).__repr__ is object.__repr__
         text = type(function).__qualname__ if bare else repr(function)
-    text = " ".join(re.sub(r" at 0x[0-9a-fA-F]+", "", text).split())
+    return _short(re.sub(_HOW, "", text))
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
     if len(text) <= _WORDS:
         return text
     return f"{text[:_WORDS]}… {hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
@@ -423,8 +429,11 @@ def _signature(term: Any) -> list[Any]:
     if isinstance(term, Loss):
         parts = [term.statistics] if term.of is None else [term.statistics, term.of]
         words = [called(part) for part in parts]
-        if (term.weight, term.mean) != (1, False):
-            words.append(f"weight={term.weight:g}, mean={term.mean}")
+        words += [
+            _short(f"{name}={value}")
+            for name in ("weight", "blocks", "counts", "mean", "least")
+            if (value := getattr(term, name)) != getattr(Loss, name)
+        ]
         tensors = [term.target, *itertools.chain.from_iterable(map(_tensors_of, parts))]
     else:
         tensors = _tensors_of(term)
