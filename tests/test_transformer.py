@@ -245,6 +245,8 @@ def test_the_module_is_made_once():
     [
         ({}, images(2, 64), r"X must be images \[n, M, N\].*got \[2, 64\]"),
         ({}, images().astype(np.int64), "X must be uint8, 0 to 255, or floating; got int64"),
+        ({}, np.ma.masked_less(images(), 3), "X must have no masked values; got MaskedArray"),
+        ({}, [[1.0, 2.0], [3.0]], "X must be an array; got"),
         ({}, images() > 3, "X must be uint8, 0 to 255, or floating; got bool"),
         ({}, images()[:0], "at least one image"),
         ({}, np.full((2, 8, 8), np.nan), "X contains NaN or infinity"),

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...arguments import channels_last
+from ...arguments import array, channels_last
 from ...arguments import sides as checked_sides
 from .shard import named
 
@@ -56,8 +56,9 @@ class ImageSource:
         self._caller, self._rank = caller, rank
         noun, sides = NOUNS[rank][1], ", ".join("MNO"[:rank]) if rank > 1 else "N"
         lazy = hasattr(X, "shape") and hasattr(X, "__getitem__") and not hasattr(X, "__array__")
-        if not isinstance(X, (Tensor, np.ndarray)) and not lazy:
-            X = np.asarray(X)
+        if not isinstance(X, Tensor) and not lazy:
+            given = array(caller, "X", X)
+            X = X if isinstance(X, np.ndarray) else given  # one of a file's stays one
         self._X = X
         size = tuple(int(side) for side in X.shape)
         self._check_kind(X.dtype if isinstance(X, (Tensor, np.ndarray)) else None)
