@@ -192,6 +192,17 @@ def test_what_is_resumed_must_be_of_the_same_descent(covariance):
         synthesise(x, covariance, steps=3, resume=begun)
 
 
+def test_functions_of_one_name_are_told_apart_by_their_sums():
+    def away(centre):
+        return lambda x: (x - centre).square().sum()
+
+    start = torch.zeros(1, 4)
+    begun = descend(start, [away(1.0)], steps=1)
+    assert descend(start, [away(1.0)], steps=2, resume=begun).history[:2] == begun.history
+    with pytest.raises(ValueError, match="resume must be of the same losses, whose sum was"):
+        descend(start, [away(3.0)], steps=2, resume=begun)
+
+
 def test_progress_without_tqdm_is_refused(covariance, monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     with pytest.raises(ImportError, match="progress needs tqdm"):
