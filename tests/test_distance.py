@@ -137,3 +137,11 @@ def test_a_compressed_distance_has_a_slope_at_nothing():
     assert gradient.abs().max() > 1e-3
     x, y = torch.rand(2, 64, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda x: distance.double()(x, y), x.requires_grad_())
+
+
+def test_what_is_refused_draws_nothing():
+    one, other = (ScatteringDistance(Scattering1D(4, 256), paths=2, seed=3) for _ in range(2))
+    x, y = torch.rand(2, 256)
+    with pytest.raises(ValueError):
+        one(x[:100], y[:100])
+    assert one(x, y) == other(x, y) and one.drawn == other.drawn

@@ -185,3 +185,17 @@ def test_the_learning_rate_follows_the_steps(x, n, batch_size, monkeypatch):
     GenerativeScattering(J=1, dims=8, width=8, epochs=6, batch_size=batch_size).fit(x[:n])
     assert rates.index(max(rates)) == pytest.approx(0.3 * len(rates), abs=2)
     assert rates[-1] < 0.15 * max(rates)
+
+
+@pytest.mark.parametrize("change", [
+    lambda t: {"mean": t["mean"].half()}, lambda t: {"train_x": t["train_x"].double()},
+    lambda t: {"whitening": t["whitening"] * float("nan")},
+    lambda t: {"generator.last.weight": t["generator.last.weight"].half()},
+    lambda t: {"generator.last.bias": t["generator.last.bias"] / 0},
+])  # fmt: skip
+def test_files_of_other_numbers(model, tmp_path, change):
+    model.save(tmp_path / "m")
+    tensors, facts = read_tensors(tmp_path / "m")
+    write_tensors(tmp_path / "m", {**tensors, **change(tensors)}, facts)
+    with pytest.raises(DataError, match=r"no generative model .* is (of|not finite)"):
+        GenerativeScattering.load(tmp_path / "m")

@@ -787,7 +787,7 @@ WRONG = [
     (PCAAffineClassifier(-1), x0, y0, ValueError, "n_components must be at least 0; got -1"),
     (PCAAffineClassifier("some"), x0, y0, ValueError, "n_components must be 'cv', 'all' or an"),
     (PCAAffineClassifier(max_components=2.5), x0, y0, TypeError, "max_components must be an int"),
-    (Standardizer(-1), x0, y0, ValueError, "floor must be finite and at least 0; got -1"),
+    (Standardizer(-1), x0, y0, ValueError, "floor must be 0 or more and finite; got -1"),
     (RidgeClassifier(), x0[0], y0, ValueError, r"X must be a dense tensor \[n, d\].*\[3\]"),
     (RidgeClassifier(), x0 * 1j, y0, TypeError, "X must be real numbers; got torch.complex64"),
     (RidgeClassifier(), x0 / 0, y0, ValueError, "X contains NaN or infinity"),

@@ -9,9 +9,9 @@ from torch import nn
 from scatcuda import Cascade, Scattering2D
 from scatcuda.data import digits
 from scatcuda.learn import evaluate, fit, predict
-from scatcuda.learn.networks.blocks import LocallyConnected, Standardization
+from scatcuda.learn.networks.blocks import InceptionBlock, LocallyConnected, Standardization
 from scatcuda.learn.networks.hybrids import HEADS, linear_head, resnet_head
-from scatcuda.learn.networks.models import MODELS, Hybrid, build, hybrid
+from scatcuda.learn.networks.models import MODELS, Hybrid, build, hybrid, inception
 
 _NAMES = [*(name for name in MODELS if name != "hybrid"), *(f"hybrid-{head}" for head in HEADS)]
 _SMALL = {
@@ -379,3 +379,12 @@ def test_channels_lie_beside_each_other(name):
     weights = [m.weight for m in network.modules() if isinstance(m, nn.Conv2d)]
     assert weights
     assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
+
+
+def test_a_branch_has_channels():
+    for wrong in (1, 3):
+        with pytest.raises(ValueError, match="width must be at least 4"):
+            inception(4, (1, 16, 16), width=wrong)
+        with pytest.raises(ValueError, match="width must be at least 4"):
+            InceptionBlock(8, wrong)
+    assert inception(4, (1, 16, 16), width=4)(torch.rand(2, 1, 16, 16)).shape == (2, 4)

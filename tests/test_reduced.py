@@ -76,7 +76,7 @@ def test_wrong_arguments():
     reduced = ReducedCovariance(covariance)
     with pytest.raises(ValueError, match="samples must be at least two fields"):
         reduced.select(torch.rand(1, 32, 32))
-    with pytest.raises(ValueError, match="threshold must be finite and at least 0"):
+    with pytest.raises(ValueError, match="threshold must be 0 or more and finite"):
         reduced.select(torch.rand(2, 32, 32), -1)
     reduced.select(torch.randn(3, 32, 32), np.float32(0.1))
     with pytest.raises(ValueError, match="threshold must leave something"):

@@ -166,3 +166,13 @@ def test_table_and_figure(curves, tmp_path):
 def test_bad_arguments(options, words):
     with pytest.raises((TypeError, ValueError), match=words):
         stability(**{"x": torch.rand(1, 16, 16), "J": 2, "L": 2, **options})
+
+
+def test_a_network_without_parts_and_amounts_that_are_none():
+    x = torch.rand(2, 16, 16)
+    curves = stability(x, torch.nn.Flatten(), J=1, L=2, shifts=(0, 1), strains=(0,), turns=(0,),
+                       scalings=(0,))  # fmt: skip
+    assert "network" in [curve.name for curve in curves]
+    for wrong in (5, None, ("a",), ()):
+        with pytest.raises(ValueError, match="stability: shifts must be numbers from 0; got"):
+            stability(x, J=1, shifts=wrong)

@@ -589,3 +589,22 @@ def test_arrays_of_any_layout_train():
         net = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
         losses.append(fit(net, (images, labels), epochs=2, device="cpu")[-1]["loss"])
     assert losses[0] == losses[1] == losses[2]
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.uint32, np.int8])
+def test_labels_are_integers_of_any_kind(kind):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    fit(net, (torch.rand(6, 8, 8), (np.arange(6) % 3).astype(kind)), epochs=1, device="cpu")
+    with pytest.raises(TypeError, match="model must be a module, got NoneType"):
+        fit(None, (torch.rand(6, 8, 8), torch.arange(6) % 3))
+
+
+def test_a_hybrid_is_left_in_the_mode_it_was_in():
+    """Also where the features in front of its head are kept."""
+    for training in (True, False):
+        net = hybrid_of(3, (1, 8, 8), J=1, L=2, head="linear").train(training)
+        before = [part.training for part in net.scattering.modules()]
+        x, y = torch.rand(6, 8, 8), torch.arange(6) % 3
+        fit(net, (x, y), (x, y), epochs=1, min_steps=0, cache=True, device="cpu")
+        assert [part.training for part in net.scattering.modules()] == before
+        assert net.training == training

@@ -94,12 +94,17 @@ class ScatteringDistance(nn.Module):
                 f"{_CALLER}: x and y must have one shape, and not be empty; got {tuple(x.shape)} "
                 f"and {tuple(y.shape)}"
             )
+        before = self._draws.get_state()
         drawn = self._draw()
         signals = x[..., 0].numel()
-        total = sum(
-            (self._compressed(S(x)) - self._compressed(S(y))).square().sum()
-            for S in ([self.transform] if self.paths is None else map(self._of, drawn))
-        )
+        try:
+            total = sum(
+                (self._compressed(S(x)) - self._compressed(S(y))).square().sum()
+                for S in ([self.transform] if self.paths is None else map(self._of, drawn))
+            )
+        except Exception:  # what is refused draws nothing
+            self._draws.set_state(before)
+            raise
         self.drawn = drawn
         return torch.as_tensor(total) * (len(self._every) / len(drawn) / signals)
 

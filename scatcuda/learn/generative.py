@@ -298,6 +298,13 @@ class GenerativeScattering:
                 for name, tensor in tensors.items()
                 if name.startswith("generator.")
             }
+            wanted_types = {k: v.dtype for k, v in found.generator.state_dict().items()}
+            own = {"mean": found.mean, "whitening": found.whitening, "train_x": found.train_x}
+            for name, tensor in {**own, **weights}.items():
+                if tensor.dtype != wanted_types.get(name, torch.float32):
+                    raise ValueError(f"{name} is of {tensor.dtype}")
+                if not bool(tensor.isfinite().all()):
+                    raise ValueError(f"{name} is not finite")
             found.generator.load_state_dict(weights, assign=True)
         except (KeyError, ValueError, RuntimeError, TypeError, OverflowError) as error:
             raise DataError(f"{os.fspath(path)}: no generative model ({error!s:.200})") from None

@@ -87,7 +87,11 @@ class Plan {
     check([&](auto* message) { return scatcuda_plan_describe(get(), &description, message); });
     return description;
   }
-  std::string program() const { return scatcuda_plan_program(get()); }
+  std::string program() const {
+    const char* text = scatcuda_plan_program(get());
+    if (!text) throw Error(SCATCUDA_BAD_ARGUMENT, "there is no plan");  // of one that was moved
+    return text;
+  }
 
   int64_t workspace_bytes(scatcuda_task task, int64_t batch, int64_t threads = 1) const {
     const int64_t bytes = scatcuda_workspace_bytes(get(), task, batch, threads);

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ...arguments import integer
+from ...arguments import integer, told
 from ...draw.style import COLOURS, MARKERS, panels
 from ...transforms.rototranslation import RotoTranslationScattering2D
 from ...transforms.scattering2d import Scattering2D
@@ -98,7 +98,7 @@ def stability(
     _check_amounts("scalings", scalings, 1.0)
     kinds = representations(x.shape[-2:], J, L)
     if network is not None:
-        names = blocks(network)
+        names = blocks(network) or [""]  # itself
         last = layer or (names[-2] if len(names) > 1 else names[-1])
         kinds["network"] = lambda z: activations(network, z, [last])[last].flatten(1)
 
@@ -315,6 +315,10 @@ def _curve(
 
 
 def _check_amounts(name: str, amounts: Sequence[float], limit: float) -> None:
-    if not len(amounts) or not all(0 <= a < limit for a in amounts):
-        bound = "" if limit == math.inf else f" and below {limit:g}"
-        raise ValueError(f"stability: {name} must be numbers from 0{bound}; got {list(amounts)}")
+    bound = "" if limit == math.inf else f" and below {limit:g}"
+    try:
+        fine = len(amounts) > 0 and all(0 <= a < limit for a in amounts)
+    except TypeError:
+        fine = False
+    if not fine:
+        raise ValueError(f"stability: {name} must be numbers from 0{bound}; got {told(amounts)}")

@@ -15,7 +15,7 @@ import functools
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 import numpy as np
 import torch
@@ -34,19 +34,16 @@ except ImportError as _error:
 
 from ...typing import ClassWeight
 
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
+Fit = TypeVar("Fit", bound=Callable[..., Any])
 
 _BLOCK = 1 << 24  # values in a block: 64 MiB of float32, large enough for the speed of the product
 
 
-def wholly(
-    fit: Callable[Concatenate[Any, Parameters], Result],
-) -> Callable[Concatenate[Any, Parameters], Result]:
+def wholly(fit: Fit) -> Fit:
     """A method that fits: where it raises, the estimator is as it was before."""
 
     @functools.wraps(fit)
-    def run(self: Any, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
         before = dict(self.__dict__)
         try:
             return fit(self, *args, **kwargs)
@@ -55,7 +52,7 @@ def wholly(
             self.__dict__.update(before)
             raise
 
-    return run
+    return cast("Fit", run)
 
 
 def check_rows(estimator: Any, X: Any, *, reset: bool = False) -> Tensor:

@@ -120,6 +120,7 @@ class Shard:
             raise ValueError(f"{name}: {len(x)} images but {len(y)} labels")
         if len(y) == 0:
             raise ValueError(f"{name} is empty")
+        y = y.to("cpu", torch.int64)  # of some kinds of integers PyTorch knows no minimum
         if y.min() < 0:
             raise ValueError(f"{name}: labels must be classes from 0, got {int(y.min())}")
         if not (x.dtype == torch.uint8 or x.dtype.is_floating_point):
@@ -127,7 +128,7 @@ class Shard:
         self.name: str = name
         self.x: Any = x  # Images, but NumPy's are tensors
         self.rank: int = getattr(x, "rank", 2) if rank is None else rank
-        self.y: Tensor = y.to("cpu", torch.int64)
+        self.y: Tensor = y
         self.last_class: int = int(self.y.max())
         self.rows: Tensor = torch.arange(len(y)) if rows is None else rows
 

@@ -113,6 +113,8 @@ def fit(
         True
     """
     settings = Recipe(**recipe)
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a module, got {type(model).__name__}")
     if resume not in get_args(Resume):
         raise ValueError(f"resume must be auto, must or never, got {resume!r}")
     save_every = seconds("save_every", save_every)
@@ -212,8 +214,7 @@ class _Run:
 
     def _featured(self, shard: Shard) -> Shard:
         assert self.hybrid is not None
-        self.hybrid.eval()
-        with torch.no_grad():
+        with evaluating(self.hybrid), torch.no_grad():
             return shard.mapped(self.hybrid.features, BATCH, self.device)
 
     # --- the loop -----------------------------------------------------------------------------
@@ -395,8 +396,11 @@ class _Run:
                 raise ValueError(f"{name} is {about[name]!r}")
         if not isinstance(about["stopped"], bool) or not _is_number(about["best_accuracy"]):
             raise ValueError("its validations are damaged")
-        if not all(isinstance(row, dict) and "epoch" in row for row in about["rows"]) or not all(
-            _is_number(value) for row in about["rows"] for value in row.values()
+        rows = about["rows"]
+        if (
+            not isinstance(rows, list)
+            or not all(isinstance(row, dict) and "epoch" in row for row in rows)
+            or not all(_is_number(value) for row in rows for value in row.values())
         ):
             raise ValueError("its rows are damaged")
         if about["scaler"].keys() != self.scaler.state_dict().keys():

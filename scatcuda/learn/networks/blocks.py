@@ -138,7 +138,7 @@ class InceptionBlock(nn.Module):
 
     def __init__(self, before: int, width: int) -> None:
         super().__init__()
-        w = width
+        w = integer("InceptionBlock", "width", width, 4)  # a quarter of it is the narrowest branch
         self.channels: int = w + 2 * w + 2 * (w // 2)
         self.branches: nn.ModuleList = nn.ModuleList(
             [

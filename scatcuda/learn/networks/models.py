@@ -20,6 +20,7 @@ from typing import Any
 import torch  # noqa: F401 (the examples)
 from torch import nn
 
+from ...arguments import integer
 from ...typing import Network
 from .blocks import (
     InceptionBlock,
@@ -160,7 +161,7 @@ def inception(
         torch.Size([2, 10])
     """
     classes, C, large = checked_images("inception", classes, shape, 8)
-    w = positive("inception", "width", width, 64 if large else 16)
+    w = integer("inception", "width", (64 if large else 16) if width is None else width, 4)
     depth = positive("inception", "depth", depth, 3 if large else 2)
     p = fraction("inception", "dropout", dropout)
     half = nn.MaxPool2d(3, 2, 1)
