@@ -12,7 +12,7 @@ from .. import environment
 from ..terminal import printable, say
 from ..typing import FileFormat, OnError, Resume
 from .documents import Evaluated, Extracted, Trained
-from .options import add, count, help_of, integer, option, process, text, tuples
+from .options import add, count, help_of, integer, option, process, text, tuples, unread
 from .report import Report, without
 
 __all__ = ["evaluate", "features", "train"]
@@ -66,7 +66,7 @@ def train(commands: Any) -> None:
         help="take up what the folder holds of the same run, insist on it, or start over "
         "(default: %(default)s)",
     )  # fmt: skip
-    run.add_argument("--save-every", type=float, default=60.0, metavar="S", help="seconds between checkpoints (default: %(default)s)")  # fmt: skip # noqa: E501
+    run.add_argument("--save-every", type=float, metavar="S", help="of networks: seconds between checkpoints (default: 60)")  # fmt: skip # noqa: E501
     groups = {
         "data": ("data_dir", "image_size", *OF_FILES, "model", "n", "seeds"),
         "scattering": ("features", *_SCATTERING),
@@ -81,16 +81,21 @@ def train(commands: Any) -> None:
 
 
 def _run_train(
-    config: str | None, run: str | None, resume: Resume, save_every: float, **given: Any
+    config: str | None, run: str | None, resume: Resume, save_every: float | None, **given: Any
 ) -> Report:  # fmt: skip
     from ..learn.experiments.evaluation import about_files
     from ..learn.experiments.experiment import SKIPPED, Cell, run_experiment, summary
-    from ..learn.experiments.options import Options, read_config, read_expected
+    from ..learn.experiments.options import LINEAR, Options, read_config, read_expected
     from ..learn.fitting.distributed import Place
 
     given = tuples(given)
     kept = read_config(config, given.get("transform")) if config else {}
     options = Options(**{**kept, **given})
+    if options.model in LINEAR:
+        unread(
+            "train", f"of model = {options.model}: it keeps no checkpoints", save_every=save_every
+        )
+    every = 60.0 if save_every is None else save_every
     expected = read_expected(config) if config else {}
     where = run or f"runs/{Path(options.data).resolve().name}-{options.model}"
 
@@ -111,7 +116,7 @@ def _run_train(
 
     start = time.perf_counter()
     cells = run_experiment(
-        options, where, resume=resume, save_every=save_every, tell=tell, found=found
+        options, where, resume=resume, save_every=every, tell=tell, found=found
     )  # fmt: skip
     took = time.perf_counter() - start
     if Place().rank:
