@@ -136,10 +136,14 @@ def _enough(found: dict[str, list[float]], pairs: int, most: int) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.builds", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    from scatcuda.cli.options import integer
+
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
-    parser.add_argument("--pairs", type=int, default=21, help="of every case, at least")
-    parser.add_argument("--most", type=int, default=63, help="pairs where the control is unsteady")
+    parser.add_argument("--pairs", type=integer(1), default=21, help="of every case, at least")
+    parser.add_argument(
+        "--most", type=integer(1), default=63, help="pairs where the control is unsteady"
+    )
     parser.add_argument("--only", default="", help="the cases whose names have this regex")
     parser.add_argument("--least", type=float, default=0.98, help="ratio that must be reached")
     parser.add_argument("--json", type=Path, help="a file for all ratios")
@@ -151,7 +155,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"{folder} holds no package scatcuda")
     from .registry import CASES
 
-    names = [c.name for c in CASES if c.device == "cpu" and re.search(options.only, c.name)]
+    try:
+        wanted = re.compile(options.only)
+    except re.error as error:
+        parser.error(f"--only {options.only!r}: no regular expression ({error})")
+    names = [c.name for c in CASES if c.device == "cpu" and wanted.search(c.name)]
     if not names:
         parser.error(f"--only {options.only!r}: no case has such a name")
     ratios = compare(

@@ -119,11 +119,11 @@ def _peak() -> int:
 
 
 if __name__ == "__main__":
-    command, *arguments = sys.argv[1:]
+    command, arguments = "".join(sys.argv[1:2]), sys.argv[2:]
     if command == "building":
         print(_measure_building(*map(int, arguments)))
         sys.exit()
-    implementation, *numbers = arguments
-    if command not in ("memory", "gradient"):
+    if command not in ("memory", "gradient") or not arguments:
         sys.exit(f"command: expected 'memory', 'gradient' or 'building', got {command!r}")
+    implementation, *numbers = arguments
     print(_measure_call(command, implementation, *map(int, numbers)))

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 import scatcuda
+from scatcuda.cli.options import integer
 
 from . import gpu, registry, tables
 from .registry import OURS, STAND_IN, Case, Peer, Probe, Work
@@ -238,7 +239,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="default: cpu")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, no slow cases")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="default: 1")
+    parser.add_argument(
+        "--threads", type=integer(1, 1024), default=1, metavar="N", help="default: 1"
+    )
     parser.add_argument("--cases", default="", metavar="SUBSTRING", help="only matching cases")
     parser.add_argument(
         "--limit", type=float, default=math.inf, metavar="SECONDS", help="begin no case after this"
@@ -248,8 +251,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="for the files; what is known is written there after every case",
     )  # fmt: skip
     options = parser.parse_args(arguments)
-    if options.threads < 1:
-        parser.error(f"--threads: expected 1 or more, got {options.threads}")
+    try:  # before anything is measured
+        options.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--output {options.output}: {error.strerror or error}")
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device: PyTorch finds no NVIDIA GPU here")
     cases = [case for case in registry.CASES if case.device == options.device]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 import scatcuda
+from scatcuda.cli.options import integer
 
 
 def field(side: int, seed: int) -> Tensor:
@@ -68,7 +69,7 @@ def table(side: int, J: int, seed: int) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    for name, default in (("side", 128), ("J", 5), ("seed", 0)):
-        parser.add_argument(f"--{name}", type=int, default=default)
+    for name, default, least in (("side", 128, 16), ("J", 5, 1), ("seed", 0, 0)):
+        parser.add_argument(f"--{name}", type=integer(least), default=default)
     given = parser.parse_args()
     print(table(given.side, given.J, given.seed))

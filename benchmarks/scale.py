@@ -29,6 +29,7 @@ import numpy as np
 import torch
 
 from scatcuda import Scattering2D
+from scatcuda.cli.options import integer
 from scatcuda.scale import ScatteringMapper, halo, missing, write_shard
 
 SIDE, CROP, EACH = 224, 0.875, 200
@@ -294,10 +295,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--ray", action="store_true", help="compare with the plain command")
     parser.add_argument("--halo", action="store_true", help="what is lost by the halo's width")
-    parser.add_argument("--images", type=int, help="(2000 with --ray, 256)")
-    parser.add_argument("--J", type=int, default=3)
+    parser.add_argument("--images", type=integer(1), help="(2000 with --ray, 256)")
+    parser.add_argument("--J", type=integer(1), default=3)
     parser.add_argument("--pool", choices=("mean", "none"), default="mean", help="with --ray")
-    parser.add_argument("--rounds", type=int, default=3, help="with --ray")
+    parser.add_argument("--rounds", type=integer(1), default=3, help="with --ray")
     parser.add_argument("--gpu", type=float, help="microseconds of an image, measured elsewhere")
     given = parser.parse_args()
     if given.halo:

@@ -43,6 +43,7 @@ import torch
 
 import scatcuda
 from scatcuda import _C, program
+from scatcuda.cli.options import integer
 from scatcuda.program import Average, Wavelet
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -205,10 +206,10 @@ def _rates(flops: float, numbers: float, microseconds: float) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stages", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--shape", type=int, nargs=2, default=(224, 224), metavar=("M", "N"))
-    parser.add_argument("--J", type=int, default=3)
-    parser.add_argument("--L", type=int, default=8)
-    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--shape", type=integer(1), nargs=2, default=(224, 224), metavar=("M", "N"))
+    parser.add_argument("--J", type=integer(1), default=3)
+    parser.add_argument("--L", type=integer(1), default=8)
+    parser.add_argument("--batch", type=integer(1), default=4)
     parser.add_argument("--double", action="store_true", help="float64")
     parser.add_argument("--isa", default=_C.cpu_isa(), help="avx512, avx2 or baseline")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each pass, at least")

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 import scatcuda
+from scatcuda.cli.options import integer
 from scatcuda.program.signals import half_support
 
 RATE = 16_000
@@ -36,7 +37,7 @@ def memory(seconds: int) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.streaming", description=__doc__)
-    parser.add_argument("--minutes", type=int, default=10)
+    parser.add_argument("--minutes", type=integer(1), default=10)
     parser.add_argument("--memory", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 import scatcuda
+from scatcuda.cli.options import integer
 from scatcuda.synthesis import examples, invert, psnr, synthesise
 
 from .resolution import field
@@ -56,8 +57,8 @@ def table(side: int, J: int, steps: int) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=integer(1), default=300)
+    parser.add_argument("--threads", type=integer(1, 1024), default=2)
     parser.add_argument("--quick", action="store_true", help="of 64 x 64")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)

@@ -10,6 +10,7 @@ import math
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -884,3 +885,21 @@ def test_stages_of_an_image(tmp_path, capfd, monkeypatch):
     for wrong in (["--isa", "vax"], ["--batch", "0"], ["--J", "99"]):
         with pytest.raises(SystemExit, match="2"):
             stages.main(wrong)
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "told"),
+    [
+        ("benchmarks", ["--threads", "0"], "argument --threads: expected 1 to 1024, got 0"),
+        ("benchmarks", ["--output", "/dev/null/x"], "--output /dev/null/x: "),
+        ("benchmarks.builds", [".", ".", "--only", "["], "no regular expression"),
+        ("benchmarks.stages", ["--batch", "0"], "argument --batch: expected 1"),
+        ("benchmarks.resolution", ["--side", "0"], "argument --side: expected 16"),
+    ],
+)
+def test_nonsense_is_one_sentence(module, arguments, told):
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert told in done.stderr.splitlines()[-1]

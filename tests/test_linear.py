@@ -879,3 +879,25 @@ def test_parameters_are_told(wrong):
     with pytest.raises((TypeError, ValueError), match=f"{type(wrong).__name__}: [a-zC_]+ must be"):
         wrong.fit(X1, Y1)
     assert not any(name.endswith("_") for name in vars(wrong))
+
+
+@pytest.mark.parametrize("estimator", [
+    RidgeClassifier(), RidgeClassifier(1.0), PCAAffineClassifier(1), LinearClassifier(),
+], ids=repr)  # fmt: skip
+def test_numbers_whose_squares_overflow(estimator):
+    """A sentence, or an answer."""
+    X = (np.random.default_rng(0).normal(size=(80, 5)) * 1e20).astype("f4")
+    y = (X[:, 0] > 0).astype(int)
+    try:
+        clone(estimator).fit(X, y)
+    except ValueError as error:
+        assert "X must have squares that can be summed" in str(error)
+
+
+def test_weights_are_real_and_directions_no_more_than_features():
+    weights = np.full(40, 1 + 1j)
+    for given in (weights, torch.from_numpy(weights)):
+        with pytest.raises(TypeError, match="sample_weight must be real numbers; got"):
+            RidgeClassifier().fit(X1, Y1, sample_weight=given)
+    found = PCAAffineClassifier(10**9, 10**9).fit(X1, Y1)
+    assert found.n_components_ == 4 and found.components_.shape == (2, 4, 4)

@@ -388,3 +388,10 @@ def test_a_branch_has_channels():
         with pytest.raises(ValueError, match="width must be at least 4"):
             InceptionBlock(8, wrong)
     assert inception(4, (1, 16, 16), width=4)(torch.rand(2, 1, 16, 16)).shape == (2, 4)
+
+
+def test_hybrids_tell_their_arguments():
+    with pytest.raises(TypeError, match="hybrid: shape must be a sequence of integers; got 1024"):
+        hybrid(4, 1024, Q=8)
+    with pytest.raises(ValueError, match="hybrid: head must be one of"):
+        hybrid(4, (1, 8, 8), head=[])

@@ -32,6 +32,7 @@ except ImportError as _error:
         "scatcuda.learn needs scikit-learn 1.6 or newer: pip install 'scatcuda[learn]'"
     ) from _error
 
+from ...arguments import told
 from ...typing import ClassWeight
 
 Fit = TypeVar("Fit", bound=Callable[..., Any])
@@ -47,9 +48,14 @@ def wholly(fit: Fit) -> Fit:
         before = dict(self.__dict__)
         try:
             return fit(self, *args, **kwargs)
-        except BaseException:
+        except BaseException as error:
             self.__dict__.clear()
             self.__dict__.update(before)
+            if isinstance(error, torch.linalg.LinAlgError):
+                raise ValueError(
+                    f"{type(self).__name__}: X must have squares that can be summed: its numbers, "
+                    "or their weights, are too large; standardise them"
+                ) from error
             raise
 
     return cast("Fit", run)
@@ -122,6 +128,9 @@ def check_weights(estimator: Any, sample_weight: Any, rows: Tensor) -> Tensor | 
     if sample_weight is None:
         return None
     name = type(estimator).__name__
+    given = sample_weight if isinstance(sample_weight, Tensor) else np.asarray(sample_weight)
+    if given.is_complex() if isinstance(given, Tensor) else given.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: sample_weight must be real numbers; got {told(sample_weight)}")
     if isinstance(sample_weight, Tensor):
         weights = sample_weight.detach().to(rows.device, torch.float64)
     else:

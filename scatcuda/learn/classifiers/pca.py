@@ -109,6 +109,7 @@ class PCAAffineClassifier(TensorClassifier):
             right = _held_out(rows, weights, members, most)
             self.cv_accuracy_ = like(X, right)
             D = int(right.cpu().numpy().argmax())
+        D = min(D, rows.shape[1])
         means, components = _spaces(rows, weights, members, D)
         self.n_components_ = D
         self.means_, self.components_ = like(X, means), like(X, components)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from ... import _C
-from ...arguments import boolean, integer
+from ...arguments import boolean, integer, positive, sides
 from ...arguments import device as known_device
 from ...banks import FilterBank
 from ...files.budget import ask
@@ -474,12 +474,17 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
                 "has its own size"
             )
         integer(_NAME, "batch_size", self.batch_size, 1)
+        if self.device != "auto":
+            known_device(f"{_NAME}: ", self.device, "auto, cpu or cuda", here=False)
 
     def loaded(self) -> None:
         """What a file says is within its budget when it is built, too."""
         self._check_arguments()
         if self.scattering is not None and not self._is_roto:
             raise ValueError("scattering is no parameter that a file can hold")
+        positive(_NAME, "eps_", self.eps_)
+        if self.shape is not None:
+            sides(_NAME, "shape", self.shape)
         if self.Q is not None:
             if len(self.shape_) not in (1, 2):
                 raise ValueError(f"shape_ must be (N,) or (C, N); got {self.shape_}")

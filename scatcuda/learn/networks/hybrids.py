@@ -17,7 +17,7 @@ import torch  # noqa: F401 (the examples)
 from torch import Tensor, nn
 from torch.fx import Proxy
 
-from ...arguments import integer, scales
+from ...arguments import integer, one_of, scales, told
 from ...transforms.base import checked_output
 from ...transforms.scattering1d import Scattering1D
 from ...transforms.scattering2d import Scattering2D
@@ -138,8 +138,13 @@ def hybrid(
         >>> hybrid(10, (1, 1024), J=5, Q=8)(torch.rand(2, 1, 1024)).shape
         torch.Size([2, 10])
     """
-    if head not in HEADS:
-        raise ValueError(f"hybrid: head must be one of {', '.join(map(repr, HEADS))}; got {head!r}")
+    one_of("hybrid", "head", head, HEADS)
+    try:
+        shape = tuple(shape)
+    except TypeError:
+        raise TypeError(
+            f"hybrid: shape must be a sequence of integers; got {told(shape)}"
+        ) from None
     if Q is not None:
         if transform is not None or (L, filters) != (8, "morlet"):
             raise ValueError(
