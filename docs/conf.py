@@ -73,7 +73,7 @@ nitpick_ignore_regex = [
     ("py:.*", r"(?!scatcuda\b).*"),
     (
         "py:class",
-        r"scatcuda\..*\.(_\w+|Output|Value|Made|X|Cell|Tree|Generator|Normalisation|LazyImages|RecipeFields)",
+        r"scatcuda\..*\.(_\w+|Output|Value|Made|X|Cell|Tree|Generator|Normalisation|Scalogram|LazyImages|RecipeFields)",
     ),
     ("c(pp)?:identifier", r"(std|u?int(8|16|32|64)_t|size_t|T|F|scatcuda)(::.*)?"),
 ]
