@@ -125,7 +125,8 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> NDArray[Any]:
-        """Features ``[n, d]`` of signals."""
+        """Features ``[n, d]`` of signals; of complex coefficients real and imaginary parts side by
+        side."""
         check_is_fitted(self, "shape_")
         given = self._array(X)
         self._check_shape(given, self.shape_)
@@ -153,7 +154,10 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
             names = [f"coefficient{c}" for c in range(channels)]
         places = places[: len(places) - made.positions] if pooled else places
         planes = self.shape_[: -len(made.input_shape)]
-        return np.array(names_of_features(names, places, planes), dtype=object)
+        names = names_of_features(names, places, planes)
+        if made.complex:
+            names = [f"{name}_{part}" for name in names for part in ("real", "imag")]
+        return np.array(names, dtype=object)
 
     def _features(self, X: NDArray[Any]) -> NDArray[Any]:
         made, meta, pooled, log, _ = self._fitted
@@ -166,7 +170,8 @@ class ScatteringTransformer(TransformerMixin, BaseEstimator):
             by_channel = np.moveaxis(S, -rank, 0)  # the same memory
             # the low-pass is cut, and has lobes: an average of moduli may be a little below 0
             by_channel[higher] = np.log(np.maximum(by_channel[higher], 0) + self.eps_)
-        return S.reshape(len(X), math.prod(S.shape[1:]))
+        rows = S.reshape(len(X), math.prod(S.shape[1:]))
+        return rows.view(rows.real.dtype) if made.complex else rows
 
     def _transform(self, shape: tuple[int, ...]) -> Transform:
         rank = 1 if self.Q is not None else 2

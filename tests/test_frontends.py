@@ -816,3 +816,14 @@ def test_scikit_learn_looks_at_masks_and_columns():
     assert found.index.tolist() == list("abcde")
     with pytest.raises(ValueError, match="Feature names must be in the same order"):
         transformer.transform(frame[frame.columns[::-1]])
+
+
+def test_complex_coefficients_are_features_in_parts():
+    X = np.random.default_rng(0).normal(size=(5, 16, 16))
+    made = scatcuda.numpy.WaveletPhaseHarmonics((16, 16), 2, 2, dn=0)
+    transformer = scatcuda.sklearn.ScatteringTransformer(scattering=made).fit(X)
+    rows, names = transformer.transform(X), transformer.get_feature_names_out()
+    S = made(X)
+    assert rows.dtype == np.float64 and rows.shape == (5, len(names)) == (5, 2 * S.shape[1])
+    assert np.array_equal(rows[:, ::2], S.real) and np.array_equal(rows[:, 1::2], S.imag)
+    assert names[:2].tolist() == ["coefficient0_real", "coefficient0_imag"]

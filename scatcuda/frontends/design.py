@@ -83,6 +83,11 @@ class Transform(Generic[Array, Engine]):
         ``format="joint"`` frequencies and time."""
         return self._design.positions
 
+    @property
+    def complex(self) -> bool:
+        """Whether coefficients are complex."""
+        return self._design.complex
+
     def meta(self) -> dict[str, Any]:
         """Where every channel comes from, as PyTorch's module of this name tells it; of a plan file
         nothing is known."""
