@@ -901,3 +901,17 @@ def test_weights_are_real_and_directions_no_more_than_features():
             RidgeClassifier().fit(X1, Y1, sample_weight=given)
     found = PCAAffineClassifier(10**9, 10**9).fit(X1, Y1)
     assert found.n_components_ == 4 and found.components_.shape == (2, 4, 4)
+
+
+def test_a_class_that_is_switched_off_comes_in_any_batch():
+    weight = {0: 0.0, 1: 1.0, 2: 1.0}
+    y = np.arange(40) % 3
+    order = np.argsort(y, kind="stable")  # the first batch has class 0 alone
+    ridge = RidgeClassifier(1.0, class_weight=weight)
+    for some in np.split(order, [10, 14, 30]):
+        ridge.partial_fit(X1[some], y[some], classes=[0, 1, 2])
+        if some[0] == order[0]:
+            with pytest.raises(ValueError, match="every row so far has a weight of zero"):
+                ridge.predict(X1)
+    whole = RidgeClassifier(1.0, class_weight=weight).fit(X1, y)
+    np.testing.assert_allclose(ridge.coef_, whole.coef_, rtol=1e-9, atol=1e-12)

@@ -22,7 +22,7 @@ from scatcuda import Scattering2D
 from scatcuda.data import DataError, digits
 from scatcuda.learn.fitting.augment import Augment
 from scatcuda.learn.fitting.checkpoint import CHECKPOINT, Checkpoint, load_weights
-from scatcuda.learn.fitting.history import HISTORY, read_history
+from scatcuda.learn.fitting.history import HISTORY, Teller, read_history
 from scatcuda.learn.fitting.inference import evaluate, predict
 from scatcuda.learn.fitting.recipe import Recipe
 from scatcuda.learn.fitting.training import fit
@@ -608,3 +608,13 @@ def test_a_hybrid_is_left_in_the_mode_it_was_in():
         fit(net, (x, y), (x, y), epochs=1, min_steps=0, cache=True, device="cpu")
         assert [part.training for part in net.scattering.modules()] == before
         assert net.training == training
+
+
+def test_a_full_disk_is_told_by_the_file(tmp_path, monkeypatch):
+    teller = Teller(tmp_path, [], images=1, done=0, epochs=1, progress=False, tensorboard=False)
+    (tmp_path / "full").symlink_to("/dev/full")
+    teller.file.close()
+    teller.file = open(tmp_path / "full", "w")
+    with pytest.raises(OSError, match=r"No space left on device: '.*full'"):
+        teller.epoch({"epoch": 1})
+    teller.close()

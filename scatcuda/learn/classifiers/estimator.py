@@ -206,9 +206,15 @@ class TensorClassifier(ClassifierMixin, BaseEstimator):
         return rows, index, self._weighted(weights, index, self.classes_, distributed)
 
     def _weighted(
-        self, weights: Tensor | None, index: Tensor, classes: Any, distributed: bool = False
+        self,
+        weights: Tensor | None,
+        index: Tensor,
+        classes: Any,
+        distributed: bool = False,
+        some: bool = False,
     ) -> Tensor | None:
-        """The weights of the rows [n] times those of their classes."""
+        """The weights of the rows [n] times those of their classes; where there are only `some` of
+        the rows these may all be 0."""
         name, K = type(self).__name__, len(classes)
         if self.class_weight is None:
             return weights
@@ -232,7 +238,7 @@ class TensorClassifier(ClassifierMixin, BaseEstimator):
                 f"got {self.class_weight!r}"
             )
         both = factors[index] if weights is None else factors[index] * weights
-        if not bool(both.any()):
+        if not some and not bool(both.any()):
             raise ValueError(f"{name}: class_weight leaves every row a weight of zero")
         return both
 

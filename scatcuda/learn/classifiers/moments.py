@@ -53,6 +53,8 @@ class Moments(Mean):
             self._merge_block(n, weight, centre.double() + step, block)
 
     def merge(self, n: int, weight: float, mean: Tensor, scatter: Tensor) -> None:
+        if not weight:
+            return
         share, step = self._merge_means(n, weight, mean)
         for rows in _strips(len(step)):
             self.scatter[rows] += scatter[rows]

@@ -169,7 +169,8 @@ class RidgeClassifier(AffineScores):
                 f"RidgeClassifier: classes must be the same in every partial_fit; "
                 f"got {known.tolist()} after {self.classes_.tolist()}"
             )
-        weights = self._weighted(check_weights(self, sample_weight, rows), index, known)
+        given = check_weights(self, sample_weight, rows)
+        weights = self._weighted(given, index, known, some=True)
         batch = self._sums(rows, index, weights, len(known))
         if first:
             self.classes_, self._moments = known, batch
@@ -236,6 +237,8 @@ class RidgeClassifier(AffineScores):
     def _solve(self) -> None:
         """Penalty and weights from the sums alone."""
         moments, K = self._moments, _columns(self.classes_)
+        if not moments.weight:
+            raise ValueError("RidgeClassifier: every row so far has a weight of zero")
         penalties = self._penalties()
         spectrum = _Spectrum(moments, K)
         if len(penalties) > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO
@@ -82,8 +83,11 @@ class Teller:
     def epoch(self, row: Row) -> None:
         self.rows.append(row)
         if self.directory:
-            self.file.write(json.dumps(row) + "\n")
-            self.file.flush()
+            try:
+                self.file.write(json.dumps(row) + "\n")
+                self.file.flush()
+            except OSError as error:  # a full disk, which does not say of which file
+                raise OSError(error.errno, error.strerror, self.file.name) from None
         if self.events:
             for name, value in row.items():
                 if name not in ("epoch", "step"):
@@ -94,7 +98,8 @@ class Teller:
         if self.events:
             self.events.close()
         if self.directory:
-            self.file.close()
+            with suppress(OSError):  # what could not be written was told
+                self.file.close()
             if self.rows:
                 draw_curves(self.directory / "curves.png", self.rows)
 
