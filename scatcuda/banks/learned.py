@@ -82,7 +82,7 @@ class LearnedFilters(nn.Module):
         self._frozen = other._frozen
         self._follow()
 
-    def like(self) -> Tensor:
+    def example(self) -> Tensor:
         """A tensor of the dtype and on the device that is computed with."""
         return self._values()[0].detach().to(self._dtype)
 

@@ -87,10 +87,9 @@ def record_batch(
     """
     pa = arrow()
     arrays = {name: _column(pa, values) for name, values in columns.items()}
-    noted = metadata or {}
     schema = pa.schema(
         [pa.field(name, array.type) for name, array in arrays.items()],
-        metadata=dict(zip(*(spelt(some) for some in (noted.keys(), noted.values())), strict=True)),
+        metadata={spelt(name): spelt(text) for name, text in (metadata or {}).items()},
     )
     return pa.RecordBatch.from_arrays(list(arrays.values()), schema=schema)
 
@@ -99,7 +98,9 @@ def _column(pa: Any, values: Any) -> Any:
     if isinstance(values, Tensor):
         values = values.detach().cpu().contiguous().numpy()
     if not isinstance(values, np.ndarray):
-        return pa.array(*(spelt(values), pa.string()) if _are_texts(values) else (values,))
+        if not _are_texts(values):
+            return pa.array(values)
+        return pa.array([v if v is None else spelt(v) for v in values], pa.string())
     if values.ndim < 2:
         return pa.array(values)
     inner = pa.field("element", pa.from_numpy_dtype(values.dtype), nullable=False)
@@ -109,18 +110,15 @@ def _column(pa: Any, values: Any) -> Any:
     )
 
 
-def spelt(texts: Iterable[str | None]) -> list[str | None]:
-    r"""Texts as a file has them: in UTF-8, and what that cannot spell, as in names of files that
+def spelt(text: str) -> str:
+    r"""A text as a file has it: in UTF-8, and what that cannot spell, as in names of files that
     are none, as an escape.
 
     Example:
-        >>> spelt(["cat", "caf\udce9", None])
-        ['cat', 'caf\\udce9', None]
+        >>> spelt("caf\udce9")
+        'caf\\udce9'
     """
-    return [
-        text if text is None else text.encode("utf-8", "backslashreplace").decode()
-        for text in texts
-    ]
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _are_texts(values: Sequence[Any]) -> bool:

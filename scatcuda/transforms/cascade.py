@@ -93,6 +93,7 @@ class Cascade(Transform):
         self.rho = rho
         self.scales: list[Scales] = self._checked_scales(scales)
         limits.at_most(caller, "the number of paths", self._count(), limits.CHANNELS)
+        # before Scattering2D looks, which would call itself the caller
         bank_or_name(caller, filters, (plan.J, plan.L, *plan.padded))
         with constants():
             self.bank: FilterBank = Scattering2D(J, shape, L, 0, filters=filters).bank

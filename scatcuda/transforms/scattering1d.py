@@ -488,7 +488,7 @@ class Scattering1D(Learning, Generic[Output]):
 
     def _example(self) -> Tensor:
         """A tensor of the dtype and on the device that is computed with."""
-        return self._phi_0 if self.learned is None else self.learned.like()
+        return self._phi_0 if self.learned is None else self.learned.example()
 
     def stream(self) -> Stream:
         """Coefficients of a signal of any length, as it comes in chunks: see

@@ -65,7 +65,7 @@ class Stream:
         """
         if self._ended:
             raise ArgumentError("stream: it has ended; take another one for another signal")
-        self._same()
+        self._check_unchanged()
         nothing = self._append(chunk)
         found = []
         while self._end >= self._start + self._block:
@@ -82,7 +82,7 @@ class Stream:
         module's are. A signal shorter than a piece is transformed whole."""
         if self._ended or self._end == 0:
             raise ArgumentError("stream: it has ended, or there were no samples")
-        self._same()
+        self._check_unchanged()
         end = self._end
         if self.done == 0:
             start = 0
@@ -104,7 +104,7 @@ class Stream:
     def _of_length(self, N: int) -> Scattering1D[Tensor]:
         return self._scattering._again(N, self._plan.chosen, shared=True)
 
-    def _same(self) -> None:
+    def _check_unchanged(self) -> None:
         """See that the module is the one that the stream began with."""
         dtype = self._scattering._example().dtype
         if self._scattering._plan is not self._plan or dtype != self._dtype:

@@ -128,13 +128,16 @@ def check_weights(estimator: Any, sample_weight: Any, rows: Tensor) -> Tensor | 
     if sample_weight is None:
         return None
     name = type(estimator).__name__
-    given = sample_weight if isinstance(sample_weight, Tensor) else np.asarray(sample_weight)
-    if given.is_complex() if isinstance(given, Tensor) else given.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: sample_weight must be real numbers; got {told(sample_weight)}")
     if isinstance(sample_weight, Tensor):
-        weights = sample_weight.detach().to(rows.device, torch.float64)
+        given = sample_weight.detach()
+        real = not given.is_complex()
     else:
-        weights = shared(np.asarray(sample_weight, dtype=np.float64)).to(rows.device)
+        array = np.asarray(sample_weight)
+        real = array.dtype.kind in "fiub"
+        given = shared(array.astype(np.float64)) if real else torch.empty(0)
+    if not real:
+        raise TypeError(f"{name}: sample_weight must be real numbers; got {told(sample_weight)}")
+    weights = given.to(rows.device, torch.float64)
     weights = weights.expand(len(rows)) if weights.ndim == 0 else weights
     if weights.shape != (len(rows),):
         raise ValueError(

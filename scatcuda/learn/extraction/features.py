@@ -142,7 +142,7 @@ def _names(dataset: Dataset[Any], part: _Part) -> list[str | None] | None:
     """Those of the image files, which Parquet keeps."""
     x, _ = _split(dataset, part.split)
     named = part.files == "parquet" and isinstance(x, Files)
-    return spelt(x.files[part.start : part.stop]) if named else None
+    return [spelt(name) for name in x.files[part.start : part.stop]] if named else None
 
 
 def _computed(
