@@ -21,21 +21,6 @@ inline namespace SCATCUDA_ISA {
 
 constexpr int side_logs = 12;  // of A and B, up to most_side
 
-// What is fixed for lines of P points
-template <class T>
-struct SplitLine {
-  int64_t P = 0, M = 0, pitch = 0;
-  int A = 1, B = 1;
-  const T* turn = nullptr;            // w_P^{mk} at [block of k < M][m > 0][2][pieces]; few points:
-                                      // at [k < P][2][m]
-  const T* inner = nullptr;           // w_M^{cq} at [c][q][2]
-  const T* outer = nullptr;           // at [q][c][2]
-  const T* const* factors = nullptr;  // by the logarithm of n: w_n^{qc}, see few()
-
-  int64_t elements() const { return A * pitch; }  // of a buffer
-  bool few() const { return M < pieces<T>; }      // points, for blocks of k
-};
-
 constexpr int log2_of(int64_t n) { return n <= 1 ? 0 : 1 + log2_of(n / 2); }
 constexpr int first_radix(int n) { return n == 16 ? 4 : n >= 128 ? 16 : 8; }
 constexpr int most_few = 256;  // points of a transform in two passes
@@ -104,18 +89,7 @@ SCATCUDA_INLINE void many(int n, const T* const* factors, Element<T>* room, Sour
     for (int s = 0; s < Q; ++s) target(q + R * s, room[q * Q + s]);
   }
 }
-// n is N or, where that is 0, one that is not known here
-template <int N, int Sign, class T, class Source, class Target>
-SCATCUDA_INLINE void transform(int n, const T* const* factors, Element<T>* room, Source&& source,
-                               Target&& target) {
-  if constexpr (N > 0) {
-    few<N, Sign, T>(factors, source, target);
-  } else {
-    many<Sign, T>(n, factors, room, source, target);
-  }
-}
-
-// f with the constant, or 0
+// f with the constant, or 0 for more
 template <class F>
 SCATCUDA_INLINE void with_side(int side, F&& f) {
   switch (side) {
@@ -137,28 +111,133 @@ SCATCUDA_INLINE void with_side(int side, F&& f) {
   }
 }
 
+// The transforms of lines of n points, chosen once by n: the passes around them are compiled once
+// for all n. N is n or, where that is 0, one that is not known here. Where a line is read and where
+// its transform goes may be the same place. `room` has n elements.
+template <class T>
+struct SideTransforms {
+  int n = 1;
+  const T* const* factors = nullptr;  // by the logarithm of n: w_n^{qc}, see few()
+  // points of bins, and bins of points, times w̄
+  void (*to_time)(const SideTransforms&, const Element<T>* x, Element<T>* y, Element<T>* room);
+  void (*to_bins)(const SideTransforms&, const Element<T>* y, const T* w, Element<T>* x,
+                  Element<T>* room);
+  // The same with `pitch` from element to element, in place, the points times w
+  void (*column_to_time)(const SideTransforms&, Element<T>* x, int64_t pitch, const T* w,
+                         Element<T>* room);
+  void (*column_to_bins)(const SideTransforms&, Element<T>* x, int64_t pitch, Element<T>* room);
+  // |z| of the points z, at u[2 s]; z in the place of x, or left out
+  void (*modulus)(const SideTransforms&, Element<T>* x, Lanes<T>* u, Element<T>* room);
+  void (*modulus_stays)(const SideTransforms&, Element<T>* x, Lanes<T>* u, Element<T>* room);
+  // z g / |z| of the points z, 0 where z is, g at [2 s]
+  void (*turn)(const SideTransforms&, const Element<T>* x, const Lanes<T>* g, Element<T>* y,
+               Element<T>* room);
+};
+template <class T>
+SCATCUDA_INLINE Element<T> turned(const Element<T>& z, const Lanes<T>& g) {
+  const Lanes<T> square = z.re * z.re + z.im * z.im;
+  const Lanes<T> by = square == T(0) ? Lanes<T>{} : g / square_root(square);
+  return {z.re * by, z.im * by};
+}
+template <int N, class T>
+struct Side {
+  using F = SideTransforms<T>;
+  using E = Element<T>;
+
+  template <int Sign, class Source, class Target>
+  static SCATCUDA_INLINE void transform(const F& f, E* room, Source&& source, Target&& target) {
+    if constexpr (N > 0) {
+      few<N, Sign, T>(f.factors, source, target);
+    } else {
+      many<Sign, T>(f.n, f.factors, room, source, target);
+    }
+  }
+  static void to_time(const F& f, const E* x, E* y, E* room) {
+    transform<1>(
+        f, room, [&](int c) SCATCUDA_LAMBDA { return x[c]; },
+        [&](int s, const E& z) SCATCUDA_LAMBDA { y[s] = z; });
+  }
+  static void to_bins(const F& f, const E* y, const T* w, E* x, E* room) {
+    transform<-1>(
+        f, room, [&](int s) SCATCUDA_LAMBDA { return y[s]; },
+        [&](int c, const E& z) SCATCUDA_LAMBDA { x[c] = times(z, w[2 * c], -w[2 * c + 1]); });
+  }
+  static void column_to_time(const F& f, E* x, int64_t pitch, const T* w, E* room) {
+    transform<1>(
+        f, room, [&](int a) SCATCUDA_LAMBDA { return x[a * pitch]; },
+        [&](int q, const E& z)
+            SCATCUDA_LAMBDA { x[q * pitch] = times(z, w[2 * q], w[2 * q + 1]); });
+  }
+  static void column_to_bins(const F& f, E* x, int64_t pitch, E* room) {
+    transform<-1>(
+        f, room, [&](int q) SCATCUDA_LAMBDA { return x[q * pitch]; },
+        [&](int a, const E& z) SCATCUDA_LAMBDA { x[a * pitch] = z; });
+  }
+  template <bool Stays>
+  static void modulus(const F& f, E* x, Lanes<T>* u, E* room) {
+    transform<1>(
+        f, room, [&](int c) SCATCUDA_LAMBDA { return x[c]; },
+        [&](int s, const E& z) SCATCUDA_LAMBDA {
+          u[2 * s] = square_root(z.re * z.re + z.im * z.im);
+          if constexpr (Stays) x[s] = z;
+        });
+  }
+  static void turn(const F& f, const E* x, const Lanes<T>* g, E* y, E* room) {
+    transform<1>(
+        f, room, [&](int c) SCATCUDA_LAMBDA { return x[c]; },
+        [&](int s, const E& z) SCATCUDA_LAMBDA { y[s] = turned<T>(z, g[2 * s]); });
+  }
+};
+template <class T>
+SideTransforms<T> side_transforms(int n, const T* const* factors) {
+  SideTransforms<T> f;
+  f.n = n, f.factors = factors;
+  with_side(n, [&](auto N) {
+    using Own = Side<decltype(N)::value, T>;
+    f.to_time = Own::to_time, f.to_bins = Own::to_bins;
+    f.column_to_time = Own::column_to_time, f.column_to_bins = Own::column_to_bins;
+    f.modulus = Own::template modulus<false>, f.modulus_stays = Own::template modulus<true>;
+    f.turn = Own::turn;
+  });
+  return f;
+}
+
 // Room for lines of the passes
 template <class T>
 struct LineRoom {
   Element<T>*first, *second, *third;
 };
 
+// What is fixed for lines of P points
+template <class T>
+struct SplitLine {
+  int64_t P = 0, M = 0, pitch = 0;
+  int A = 1, B = 1;
+  SideTransforms<T> down, along;  // of the A points of a column, of the B of a row
+  const T* turn = nullptr;        // w_P^{mk} at [block of k < M][m > 0][2][pieces]; few points:
+                                  // at [k < P][2][m]
+  const T* inner = nullptr;       // w_M^{cq} at [c][q][2]
+  const T* outer = nullptr;       // at [q][c][2]
+
+  int64_t elements() const { return A * pitch; }  // of a buffer
+  bool few() const { return M < pieces<T>; }      // points, for blocks of k
+};
+
 // --- columns: bins in, bins out ---
 
-// The transforms over the rows of `pieces` columns, in place; those to time turn their results
-template <int FixedA, int Sign, class T>
-SCATCUDA_INLINE void transform_columns(const SplitLine<T>& f, int64_t first, Element<T>* x,
-                                       const LineRoom<T>& lines) {
-  const int A = FixedA > 0 ? FixedA : f.A;
-  if (A == 1) return;
-  for (int64_t c = first; c < first + pieces<T>; ++c) {
-    Element<T>* column = x + c;
-    const T* w = f.inner + 2 * A * c;
-    transform<FixedA, Sign>(
-        A, f.factors, lines.third, [&](int a) SCATCUDA_LAMBDA { return column[a * f.pitch]; },
-        [&](int q, const Element<T>& z) SCATCUDA_LAMBDA {
-          column[q * f.pitch] = Sign < 0 ? z : times(z, w[2 * q], w[2 * q + 1]);
-        });
+// The transforms over the rows of `pieces` columns, in place
+template <class T>
+SCATCUDA_INLINE void columns_to_time(const SplitLine<T>& f, int64_t first, Element<T>* x,
+                                     const LineRoom<T>& lines) {
+  for (int64_t c = first; f.A > 1 && c < first + pieces<T>; ++c) {
+    f.down.column_to_time(f.down, x + c, f.pitch, f.inner + 2 * f.A * c, lines.third);
+  }
+}
+template <class T>
+SCATCUDA_INLINE void columns_to_bins(const SplitLine<T>& f, int64_t first, Element<T>* x,
+                                     const LineRoom<T>& lines) {
+  for (int64_t c = first; f.A > 1 && c < first + pieces<T>; ++c) {
+    f.down.column_to_bins(f.down, x + c, f.pitch, lines.third);
   }
 }
 
@@ -308,16 +387,15 @@ SCATCUDA_KERNEL void unite_few(const SplitLine<T>& f, const Element<T>* a, const
 
 // Blocks 0 … head − 1 and tail … of bins, of which there are P / pieces. Into both halves of the
 // pieces, a and b, or, of a spectrum of real points, into a + i b.
-template <bool Real, int FixedA, class T>
+template <bool Real, class T>
 SCATCUDA_KERNEL void split_columns(const SplitLine<T>& f, const Element<T>* bins, int64_t head,
                                    int64_t tail, Element<T>* half_a, Element<T>* half_b,
                                    const LineRoom<T>& lines) {
   using E = Element<T>;
   constexpr int p = pieces<T>, S = 2 * p;
   const int64_t apart = f.M / p, total = f.P / p;
-  const int A = FixedA > 0 ? FixedA : f.A;
   for (int64_t c = 0; c < f.B; c += p) {
-    for (int a = 0; a < A; ++a) {
+    for (int a = 0; a < f.A; ++a) {
       const int64_t k = (c + int64_t{a} * f.B) / p;
       const T* turn = f.turn + k * (S - 1) * S;
       E first[p], second[p];
@@ -341,15 +419,15 @@ SCATCUDA_KERNEL void split_columns(const SplitLine<T>& f, const Element<T>* bins
         }
       }
     }
-    transform_columns<FixedA, 1>(f, c, half_a, lines);
-    if constexpr (!Real) transform_columns<FixedA, 1>(f, c, half_b, lines);
+    columns_to_time(f, c, half_a, lines);
+    if constexpr (!Real) columns_to_time(f, c, half_b, lines);
   }
 }
 template <bool Real, class T>
 void split(const SplitLine<T>& f, const Element<T>* bins, int64_t head, int64_t tail, Element<T>* a,
            Element<T>* b, const LineRoom<T>& lines) {
   if (!f.few()) {
-    with_side(f.A, [&](auto A) { split_columns<Real, A>(f, bins, head, tail, a, b, lines); });
+    split_columns<Real>(f, bins, head, tail, a, b, lines);
     return;
   }
   if constexpr (Real) b = lines.first;
@@ -359,20 +437,19 @@ void split(const SplitLine<T>& f, const Element<T>* bins, int64_t head, int64_t 
 
 // The other way: blocks 0 … count − 1 of bins, from both halves of the pieces or, of real ones,
 // from a + i b. The halves do not stay what they are.
-template <bool Real, int FixedA, class T>
+template <bool Real, class T>
 SCATCUDA_KERNEL void unite_columns(const SplitLine<T>& f, Element<T>* half_a, Element<T>* half_b,
                                    int64_t count, Element<T>* bins, const LineRoom<T>& lines) {
   using E = Element<T>;
   constexpr int p = pieces<T>, S = 2 * p;
-  const int64_t apart = f.M / p, B = f.B;
-  const int A = FixedA > 0 ? FixedA : f.A;
-  for (int64_t c = 0; Real && c < B; c += p) transform_columns<FixedA, -1>(f, c, half_a, lines);
+  const int64_t apart = f.M / p, A = f.A, B = f.B;
+  for (int64_t c = 0; Real && c < B; c += p) columns_to_bins(f, c, half_a, lines);
   for (int64_t c = 0; c < B; c += p) {
     if constexpr (!Real) {
-      transform_columns<FixedA, -1>(f, c, half_a, lines);
-      transform_columns<FixedA, -1>(f, c, half_b, lines);
+      columns_to_bins(f, c, half_a, lines);
+      columns_to_bins(f, c, half_b, lines);
     }
-    for (int a = 0; a < A; ++a) {
+    for (int64_t a = 0; a < A; ++a) {
       const int64_t k = (c + a * B) / p;
       if (k >= count) break;
       E first[p], second[p];
@@ -403,7 +480,7 @@ template <bool Real, class T>
 void unite(const SplitLine<T>& f, Element<T>* a, Element<T>* b, int64_t count, Element<T>* bins,
            const LineRoom<T>& lines) {
   if (!f.few()) {
-    with_side(f.A, [&](auto A) { unite_columns<Real, A>(f, a, b, count, bins, lines); });
+    unite_columns<Real>(f, a, b, count, bins, lines);
     return;
   }
   if constexpr (Real) {
@@ -425,165 +502,124 @@ void unite(const SplitLine<T>& f, Element<T>* a, Element<T>* b, int64_t count, E
 // neighbours of each plane.
 
 // Real points -> a + i b, along the rows
-template <int FixedB, class T>
+template <class T>
 SCATCUDA_KERNEL void forward_rows(const SplitLine<T>& f, const Lanes<T>* points, Element<T>* to,
                                   const LineRoom<T>& lines) {
-  const int B = FixedB > 0 ? FixedB : f.B;
+  Element<T>* line = lines.first;
   for (int64_t q = 0; q < f.A; ++q) {
-    Element<T>* x = to + q * f.pitch;
-    const T* w = f.outer + 2 * B * q;
-    transform<FixedB, -1>(
-        B, f.factors, lines.third,
-        [&](int s) SCATCUDA_LAMBDA {
-          const Lanes<T>* u = points + 2 * (q + f.A * s);
-          return Element<T>{u[0], u[1]};
-        },
-        [&](int c, const Element<T>& z)
-            SCATCUDA_LAMBDA { x[c] = times(z, w[2 * c], -w[2 * c + 1]); });
+    for (int s = 0; s < f.B; ++s) {
+      const Lanes<T>* u = points + 2 * (q + f.A * s);
+      line[s] = {u[0], u[1]};
+    }
+    f.along.to_bins(f.along, line, f.outer + 2 * f.B * q, to + q * f.pitch, lines.third);
   }
 }
 
 // Its adjoint
-template <int FixedB, class T>
+template <class T>
 SCATCUDA_KERNEL void inverse_rows(const SplitLine<T>& f, const Element<T>* from, Lanes<T>* points,
                                   const LineRoom<T>& lines) {
-  const int B = FixedB > 0 ? FixedB : f.B;
+  Element<T>* line = lines.first;
   for (int64_t q = 0; q < f.A; ++q) {
-    const Element<T>* x = from + q * f.pitch;
-    transform<FixedB, 1>(
-        B, f.factors, lines.third, [&](int c) SCATCUDA_LAMBDA { return x[c]; },
-        [&](int s, const Element<T>& z) SCATCUDA_LAMBDA {
-          Lanes<T>* u = points + 2 * (q + f.A * s);
-          u[0] = z.re, u[1] = z.im;
-        });
+    f.along.to_time(f.along, from + q * f.pitch, line, lines.third);
+    for (int s = 0; s < f.B; ++s) {
+      Lanes<T>* u = points + 2 * (q + f.A * s);
+      u[0] = line[s].re, u[1] = line[s].im;
+    }
   }
 }
 
 // U = |W|, its points, and a + i b along the rows, in the place of a or elsewhere; null where it is
 // not wanted. The halves of W may be left in time, in their place.
-template <int FixedB, bool Stays, class T>
-SCATCUDA_KERNEL void modulus_rows(const SplitLine<T>& f, Element<T>* a, Element<T>* b,
+template <class T>
+SCATCUDA_KERNEL void modulus_rows(const SplitLine<T>& f, Element<T>* a, Element<T>* b, bool stay,
                                   Lanes<T>* points, Element<T>* to, const LineRoom<T>& lines) {
-  using E = Element<T>;
-  const int B = FixedB > 0 ? FixedB : f.B;
+  Element<T>* line = lines.first;
+  const auto modulus = stay ? f.along.modulus_stays : f.along.modulus;
   for (int64_t q = 0; q < f.A; ++q) {
-    E* line = lines.first;
-    E* x = a + q * f.pitch;
-    for (int half = 0; half < 2; ++half, x = b + q * f.pitch) {
-      Lanes<T>* u = &line[0].re + half;
-      transform<FixedB, 1>(
-          B, f.factors, lines.third, [&](int c) SCATCUDA_LAMBDA { return x[c]; },
-          [&](int s, const E& z) SCATCUDA_LAMBDA {
-            u[2 * s] = square_root(z.re * z.re + z.im * z.im);
-            if constexpr (Stays) x[s] = z;
-          });
-    }
-    for (int s = 0; points != nullptr && s < B; ++s) {
+    modulus(f.along, a + q * f.pitch, &line[0].re, lines.third);
+    modulus(f.along, b + q * f.pitch, &line[0].im, lines.third);
+    for (int s = 0; points != nullptr && s < f.B; ++s) {
       Lanes<T>* u = points + 2 * (q + f.A * s);
       u[0] = line[s].re, u[1] = line[s].im;
     }
     if (to == nullptr) continue;
-    E* out = to + q * f.pitch;
-    const T* w = f.outer + 2 * B * q;
-    transform<FixedB, -1>(
-        B, f.factors, lines.third, [&](int s) SCATCUDA_LAMBDA { return line[s]; },
-        [&](int c, const E& z) SCATCUDA_LAMBDA { out[c] = times(z, w[2 * c], -w[2 * c + 1]); });
+    f.along.to_bins(f.along, line, f.outer + 2 * f.B * q, to + q * f.pitch, lines.third);
   }
 }
 
 // W in time as it is, to a place of each plane and back: of each of them the parts re and im
-template <int FixedB, class T>
+template <class T>
 SCATCUDA_KERNEL void stored_rows(const SplitLine<T>& f, const Element<T>* a, const Element<T>* b,
                                  T* const* re, T* const* im, const LineRoom<T>& lines) {
   constexpr int p = pieces<T>, W = full_lanes<T>;
-  const int B = FixedB > 0 ? FixedB : f.B;
+  Element<T>* line = lines.first;
   for (int64_t q = 0; q < f.A; ++q) {
     for (int half = 0; half < 2; ++half) {
-      const Element<T>* x = (half == 0 ? a : b) + q * f.pitch;
-      transform<FixedB, 1>(
-          B, f.factors, lines.third, [&](int c) SCATCUDA_LAMBDA { return x[c]; },
-          [&](int s, const Element<T>& z) SCATCUDA_LAMBDA {
-            const int64_t at = 2 * p * (q + f.A * s) + half * p;
-            store_slots<W, beside<T>>(re, at, z.re), store_slots<W, beside<T>>(im, at, z.im);
-          });
+      f.along.to_time(f.along, (half == 0 ? a : b) + q * f.pitch, line, lines.third);
+      for (int s = 0; s < f.B; ++s) {
+        const int64_t at = 2 * p * (q + f.A * s) + half * p;
+        store_slots<W, beside<T>>(re, at, line[s].re);
+        store_slots<W, beside<T>>(im, at, line[s].im);
+      }
     }
   }
 }
 // Its adjoint
-template <int FixedB, class T>
+template <class T>
 SCATCUDA_KERNEL void stored_rows_adjoint(const SplitLine<T>& f, T* const* re, T* const* im,
                                          Element<T>* a, Element<T>* b, const LineRoom<T>& lines) {
   constexpr int p = pieces<T>, W = full_lanes<T>;
-  const int B = FixedB > 0 ? FixedB : f.B;
+  Element<T>* line = lines.first;
   for (int64_t q = 0; q < f.A; ++q) {
-    const T* w = f.outer + 2 * B * q;
     for (int half = 0; half < 2; ++half) {
-      Element<T>* x = (half == 0 ? a : b) + q * f.pitch;
-      transform<FixedB, -1>(
-          B, f.factors, lines.third,
-          [&](int s) SCATCUDA_LAMBDA {
-            const int64_t at = 2 * p * (q + f.A * s) + half * p;
-            return Element<T>{load_slots<W, beside<T>>(re, at), load_slots<W, beside<T>>(im, at)};
-          },
-          [&](int c, const Element<T>& z)
-              SCATCUDA_LAMBDA { x[c] = times(z, w[2 * c], -w[2 * c + 1]); });
+      for (int s = 0; s < f.B; ++s) {
+        const int64_t at = 2 * p * (q + f.A * s) + half * p;
+        line[s] = {load_slots<W, beside<T>>(re, at), load_slots<W, beside<T>>(im, at)};
+      }
+      f.along.to_bins(f.along, line, f.outer + 2 * f.B * q, (half == 0 ? a : b) + q * f.pitch,
+                      lines.third);
     }
   }
 }
 
 // U of what is in time already
-template <int FixedB, class T>
+template <class T>
 SCATCUDA_KERNEL void points_of_rows(const SplitLine<T>& f, const Element<T>* a, const Element<T>* b,
                                     Lanes<T>* points) {
-  const int B = FixedB > 0 ? FixedB : f.B;
   const auto size = [](const Element<T>& z)
                         SCATCUDA_LAMBDA { return square_root(z.re * z.re + z.im * z.im); };
   for (int64_t q = 0; q < f.A; ++q) {
-    for (int s = 0; s < B; ++s) {
+    for (int s = 0; s < f.B; ++s) {
       Lanes<T>* u = points + 2 * (q + f.A * s);
       u[0] = size(a[q * f.pitch + s]), u[1] = size(b[q * f.pitch + s]);
     }
   }
 }
 
-// The adjoint of modulus_rows: W ← W gU / U, 0 where U is, along the rows. W may be in time. gU is
-// `points` and what came `back` of a + i b; one of them may be null.
-template <int FixedB, bool Stayed, class T>
-SCATCUDA_KERNEL void turn_rows(const SplitLine<T>& f, Element<T>* a, Element<T>* b,
+// The adjoint of modulus_rows: W ← W gU / U, 0 where U is, along the rows. W may have stayed in
+// time. gU is `points` and what came `back` of a + i b; one of them may be null.
+template <class T>
+SCATCUDA_KERNEL void turn_rows(const SplitLine<T>& f, Element<T>* a, Element<T>* b, bool stayed,
                                const Lanes<T>* points, const Element<T>* back,
                                const LineRoom<T>& lines) {
   using E = Element<T>;
-  const int B = FixedB > 0 ? FixedB : f.B;
+  E *g = lines.first, *line = lines.second;
   for (int64_t q = 0; q < f.A; ++q) {
-    E *g = lines.first, *line = lines.second;
-    const T* w = f.outer + 2 * B * q;
-    if (back != nullptr) {
-      const E* row = back + q * f.pitch;
-      transform<FixedB, 1>(
-          B, f.factors, lines.third, [&](int c) SCATCUDA_LAMBDA { return row[c]; },
-          [&](int s, const E& z) SCATCUDA_LAMBDA { g[s] = z; });
-    }
-    for (int s = 0; points != nullptr && s < B; ++s) {
+    if (back != nullptr) f.along.to_time(f.along, back + q * f.pitch, g, lines.third);
+    for (int s = 0; points != nullptr && s < f.B; ++s) {
       const Lanes<T>* u = points + 2 * (q + f.A * s);
       g[s] = back != nullptr ? E{g[s].re + u[0], g[s].im + u[1]} : E{u[0], u[1]};
     }
-    E* x = a + q * f.pitch;
-    for (int half = 0; half < 2; ++half, x = b + q * f.pitch) {
+    for (int half = 0; half < 2; ++half) {
+      E* x = (half == 0 ? a : b) + q * f.pitch;
       const Lanes<T>* sent = &g[0].re + half;
-      const auto turn = [&](int s, const E& z) SCATCUDA_LAMBDA {
-        const Lanes<T> square = z.re * z.re + z.im * z.im;
-        const Lanes<T> by = square == T(0) ? Lanes<T>{} : sent[2 * s] / square_root(square);
-        line[s] = {z.re * by, z.im * by};
-      };
-      if constexpr (Stayed) {
-        for (int s = 0; s < B; ++s) turn(s, x[s]);
+      if (stayed) {
+        for (int s = 0; s < f.B; ++s) line[s] = turned<T>(x[s], sent[2 * s]);
       } else {
-        transform<FixedB, 1>(
-            B, f.factors, lines.third, [&](int c) SCATCUDA_LAMBDA { return x[c]; }, turn);
+        f.along.turn(f.along, x, sent, line, lines.third);
       }
-      transform<FixedB, -1>(
-          B, f.factors, lines.third, [&](int s) SCATCUDA_LAMBDA { return line[s]; },
-          [&](int c, const E& z) SCATCUDA_LAMBDA { x[c] = times(z, w[2 * c], -w[2 * c + 1]); });
+      f.along.to_bins(f.along, line, f.outer + 2 * f.B * q, x, lines.third);
     }
   }
 }
@@ -632,7 +668,7 @@ template <class T>
 SplitLine<T> split_line(int64_t P, const T* const* factors, Arena& arena) {
   constexpr int p = pieces<T>, S = 2 * p;
   SplitLine<T> f = split_shape<T>(P);
-  f.factors = factors;
+  f.down = side_transforms(f.A, factors), f.along = side_transforms(f.B, factors);
   const Turns turns(P, arena);
   T* turn = arena.take<T>(f.few() ? 2 * S * P : f.M / p * (S - 1) * S);
   T *inner = arena.take<T>(2 * f.M), *outer = arena.take<T>(2 * f.M);

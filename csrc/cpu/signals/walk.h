@@ -228,7 +228,7 @@ class SignalWalk {
     if (p_.child_count == 0) return;
     const SplitLine<T>& f = line(P);
     Element<T>* a = room.level[0].a;
-    with_side(f.B, [&](auto B) { forward_rows<B>(f, room.points, a, room.lines); });
+    forward_rows(f, room.points, a, room.lines);
     unite_real(f, -1, a, group.spectrum, room);
     if (!backward_) return;
     clear(group.grad_spectrum, -1);
@@ -305,7 +305,7 @@ class SignalWalk {
       }
       const SplitLine<T>& f = line(P);
       split_real(f, -1, sum, room.back, room);
-      with_side(f.B, [&](auto B) { inverse_rows<B>(f, room.back, room.points, room.lines); });
+      inverse_rows(f, room.back, room.points, room.lines);
     }
     for (int64_t i = 0; i < group.count; ++i) {
       T* padded = room.padded + i * P;
@@ -839,13 +839,11 @@ class SignalWalk {
       std::rotate(room.product, room.product + total - shift_of(s, bundle), room.product + total);
       split<false>(f, room.product, total, total, level.a, level.b, room.lines);
       const Parts parts = parts_of(index, bundle);
-      return with_side(f.B, [&](auto B) {
-        stored_rows<B>(f, level.a, level.b, parts.re, parts.im, room.lines);
-      });
+      return stored_rows(f, level.a, level.b, parts.re, parts.im, room.lines);
     }
     split<false>(f, room.product, folded, total, level.a, level.b, room.lines);
-    modulus<false>(f, level, averages ? room.points : nullptr,
-                   s.child_count == 0 ? nullptr : level.a, room);
+    modulus_rows(f, level.a, level.b, false, averages ? room.points : nullptr,
+                 s.child_count == 0 ? nullptr : level.a, room.lines);
     if (averages) average(s, bundle, room);
     if (s.child_count == 0) return;
     unite_real(f, index, level.a, level.spectrum, room);
@@ -869,12 +867,6 @@ class SignalWalk {
       parts.im[i] = parts.re[i] + gathering_.pitch(p_.steps[index]);
     }
     return parts;
-  }
-  template <bool Stays>
-  void modulus(const SplitLine<T>& f, const typename SignalRoom<T>::Level& level, Lanes<T>* points,
-               Element<T>* to, const SignalRoom<T>& room) const {
-    with_side(f.B,
-              [&](auto B) { modulus_rows<B, Stays>(f, level.a, level.b, points, to, room.lines); });
   }
   // Of a band that is longer than the line what lies P bins apart is one bin: the blocks that are
   // left
@@ -908,9 +900,7 @@ class SignalWalk {
     const bool further = s.child_count > 0;
     if (s.stored) {
       const Parts parts = parts_of(index, bundle);
-      with_side(f.B, [&](auto B) {
-        stored_rows_adjoint<B>(f, parts.re, parts.im, level.a, level.b, room.lines);
-      });
+      stored_rows_adjoint(f, parts.re, parts.im, level.a, level.b, room.lines);
       const int64_t total = f.P / p;
       send_back(f, level, total, room);
       std::rotate(room.product, room.product + shift_of(s, bundle), room.product + total);
@@ -925,7 +915,10 @@ class SignalWalk {
                  room.lines);
     const bool needs_u = with_phi_ && s.average >= 0 && p_.steps[s.average].mean != Mean::mean;
     const bool stays = further || needs_u;  // W, in time
-    if (stays) modulus<true>(f, level, nullptr, further ? room.back : nullptr, room);
+    if (stays) {
+      modulus_rows(f, level.a, level.b, true, static_cast<Lanes<T>*>(nullptr),
+                   further ? room.back : nullptr, room.lines);
+    }
     if (further) {
       unite_real(f, index, room.back, level.spectrum, room);
       clear(level.grad_spectrum, index);
@@ -942,15 +935,11 @@ class SignalWalk {
       });
       split_real(f, index, level.grad_spectrum, room.back, room);
     }
-    if (needs_u)
-      with_side(f.B, [&](auto B) { points_of_rows<B>(f, level.a, level.b, room.points); });
+    if (needs_u) points_of_rows(f, level.a, level.b, room.points);
     if (s.average >= 0) average_adjoint(s, bundle, room);
     const Lanes<T>* points = s.average < 0 ? nullptr : room.points;
     const Element<T>* sent = further ? room.back : nullptr;
-    with_side(f.B, [&](auto B) {
-      stays ? turn_rows<B, true>(f, level.a, level.b, points, sent, room.lines)
-            : turn_rows<B, false>(f, level.a, level.b, points, sent, room.lines);
-    });
+    turn_rows(f, level.a, level.b, stays, points, sent, room.lines);
     send_back(f, level, length, room);
   }
   // The gradient of W along its rows -> that of the band's products
