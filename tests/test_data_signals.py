@@ -471,13 +471,14 @@ def test_a_cut_recording_is_an_error(tmp_path):
             read(tmp_path / "cut.wav")
     for name, how in {
         "rf64.wav": {"format": "RF64"}, "w64.wav": {"format": "W64"}, "aiff.aiff": {},
-        "rifx.wav": {"format": "WAV", "endian": "BIG"}, "mp3.mp3": {},
+        "rifx.wav": {"format": "WAV", "endian": "BIG"}, "mp3.mp3": {}, "vorbis.ogg": {},
     }.items():  # fmt: skip
         if name[:3] != "mp3" or "MP3" in soundfile.available_formats():
             soundfile.write(tmp_path / name, np.sin(np.arange(20001) / 9), 8000, **how)
             assert len(torch.cat([*blocks(tmp_path / name)])) == 20001
             raw = (tmp_path / name).read_bytes()
-            (tmp_path / name).write_bytes(raw[: len(raw) // 2])
+            # half of this OGG file are headers, whose loss libsndfile sees
+            (tmp_path / name).write_bytes(raw[: len(raw) // 2 if "ogg" not in name else -1])
             for read in (lambda path: Recordings([path])[:], lambda path: [*blocks(path)]):
                 with pytest.raises(DataError, match=f"{name}: truncated, .* of "):
                     read(tmp_path / name)

@@ -179,14 +179,15 @@ def _forward(soundfile: Any) -> Any:
 def _facts(source: Source, content: bytes | None = None) -> tuple[int, int, int]:
     """Samples, samples a second and channels of a file, from its header."""
     soundfile = _soundfile()
+    stream = io.BytesIO(source.read() if content is None else content)
     try:
-        found = soundfile.info(io.BytesIO(source.read() if content is None else content))
+        found = soundfile.info(stream)
     except soundfile.SoundFileError as error:
         raise DataError(f"{source.name}: no audio file that is read ({_said(error)})") from None
+    stream.seek(0)
+    _whole(stream, source.name)
     if found.frames < 1 or not 0 < found.samplerate <= _RATES or found.channels < 1:
         raise DataError(f"{source.name}: it has no samples")
-    if content is not None:
-        _whole(io.BytesIO(content), source.name)
     return found.frames, found.samplerate, found.channels
 
 
@@ -222,6 +223,10 @@ def _whole(stream: Any, name: str) -> None:
     start = stream.tell()
     head = stream.read(12)
     there = stream.seek(0, os.SEEK_END)
+    if head[:4] == b"OggS":
+        stream.seek(max(start, there - _OGG_PAGE))
+        if not _ends(stream.read()):
+            raise DataError(f"{name}: truncated, without the last page of an OGG file")
     how = _CONTAINERS.get((head[:4], head[8:]))
     place, long = start + how.head if how else there, 0
     while how and place + struct.calcsize(how.chunk) <= there:
@@ -240,6 +245,20 @@ def _whole(stream: Any, name: str) -> None:
             break
         place += -(-size // how.align) * how.align
     stream.seek(start)
+
+
+_OGG_PAGE = 27 + 255 + 255 * 255  # bytes, at most: RFC 3533
+
+
+def _ends(tail: bytes) -> bool:
+    """Whether the last page of OGG that begins in these bytes is whole, and says that it is the
+    last."""
+    place = tail.rfind(b"OggS")
+    head = tail[place : place + 27]
+    if place < 0 or len(head) < 27 or not head[5] & 4:
+        return False
+    sizes = tail[place + 27 : place + 27 + head[26]]
+    return len(sizes) == head[26] and place + 27 + len(sizes) + sum(sizes) <= len(tail)
 
 
 def _said(error: Exception) -> str:
