@@ -9,6 +9,7 @@ import pickle
 import re
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -518,6 +519,79 @@ def test_many_threads_call_one_transform(threads):
 
 def _in_child(x: np.ndarray) -> np.ndarray:
     return scatcuda.numpy.Scattering2D(J=2, shape=(32, 32))(x)
+
+
+LEFT = """
+import signal, sys, time
+import numpy as np
+import scatcuda.numpy
+
+class Left(Exception): pass
+
+def leave(*_): raise Left
+
+scatcuda.numpy.set_num_threads(2)
+scattering = scatcuda.numpy.Scattering2D(3, (64, 64))
+x = np.random.default_rng(0).random((24, 64, 64), np.float32)
+expected = scattering(x)
+start = time.perf_counter()
+scattering(x)
+once = time.perf_counter() - start
+signal.signal(signal.SIGALRM, leave)
+left = 0
+for i in range(60):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, once * (0.02 + i / 50))
+        found = scattering(x)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        assert np.array_equal(found, expected)
+    except Left:
+        left += 1
+assert left > 0
+assert np.array_equal(scattering(x), expected)
+
+def deep(n):
+    return scattering(x) if n == 0 else deep(n - 1)
+
+refused = 0
+for n in range(sys.getrecursionlimit() - 60, sys.getrecursionlimit()):
+    try:
+        assert np.array_equal(deep(n), expected), n
+    except RecursionError:
+        refused += 1
+assert 0 < refused < 60
+print("right")
+"""
+
+
+def test_a_call_that_is_left_harms_none():
+    """By an exception of a signal's handler, or where the stack of calls is full."""
+    told = subprocess.run([sys.executable, "-c", LEFT], capture_output=True, text=True, check=False)
+    # threading itself may print that a thread was left as it began
+    assert (told.returncode, told.stdout) == (0, "right\n"), told.stderr
+
+
+@pytest.mark.parametrize("most", [0, 1, 2])
+def test_where_no_thread_starts_any_more(monkeypatch, threads, most):
+    """What a pool that cannot grow has noted is not done once more."""
+    threads(5)
+    scattering = scatcuda.numpy.Scattering2D(2, (32, 32))
+    x = np.random.default_rng(0).random((16, 32, 32), np.float32)
+    expected = scattering(x)
+    started, start = [], threading.Thread.start
+
+    def few(thread):
+        started.append(thread)
+        if len(started) > most:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", few)
+    library._executor.cache_clear()
+    for _ in range(3):
+        assert np.array_equal(scattering(x), expected)
+    assert len(started) > most
+    library._executor.cache_clear()
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning", "ignore:.*fork.*:RuntimeWarning")

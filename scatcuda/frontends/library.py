@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
 from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_int, c_int64, c_void_p
 from functools import cache, lru_cache
 from pathlib import Path
@@ -182,28 +183,34 @@ class Plan:
         """``x [batch, *signal]``, contiguous and of the plan's type, to
         ``S [batch, channels, *sides]``."""
         S = np.empty((len(x), *self.output_shape), self.dtype)
-        where = x.ctypes.data, S.ctypes.data
-        self._run("forward", _FORWARD, threads, len(x), *where)
+        self._run("forward", _FORWARD, threads, x, S)
         return S
 
     def backward(self, x: NDArray[Any], g: NDArray[Any], threads: int) -> NDArray[Any]:
         """The gradient ``[batch, *signal]`` of ``<g, S x>``, all as :meth:`forward` has them."""
         gradient = np.empty_like(x)
-        wanted = Gradients(gradient.ctypes.data, None, None)
-        where = x.ctypes.data, g.ctypes.data, byref(wanted)
-        self._run("backward", _BACKWARD, threads, len(x), *where)
+        self._run("backward", _BACKWARD, threads, x, g, gradient)
         return gradient
 
-    def _run(self, name: str, task: int, threads: int, batch: int, *where: Any) -> None:
-        if batch * self.result_numbers < _SMALL:
-            threads = 1
-        size = library().workspace_bytes(self._plan, task, batch, threads)
-        if size < 0:
-            raise ValueError(f"{name}: a batch of {batch} signals is too large for the engine")
-        block = np.empty(size + _ALIGNMENT, np.uint8)
-        workspace = block.ctypes.data + -block.ctypes.data % _ALIGNMENT
-        executor = byref(_executor(threads)) if threads > 1 else None
-        _call(name, self._plan, batch, *where, workspace, size, executor)
+    def _run(self, name: str, task: int, threads: int, *arrays: NDArray[Any]) -> None:
+        batch = len(arrays[0])
+
+        def call(threads: int) -> None:
+            size = library().workspace_bytes(self._plan, task, batch, threads)
+            if size < 0:
+                raise ValueError(f"{name}: a batch of {batch} signals is too large for the engine")
+            block = np.empty(size + _ALIGNMENT, np.uint8)
+            workspace = block.ctypes.data + -block.ctypes.data % _ALIGNMENT
+            executor = byref(_executor(threads)) if threads > 1 else None
+            where: list[Any] = [array.ctypes.data for array in arrays]
+            if task == _BACKWARD:
+                where[-1] = byref(Gradients(where[-1], None, None))
+            _call(name, self._plan, batch, *where, workspace, size, executor)
+
+        if threads > 1 and batch * self.result_numbers >= _SMALL:
+            _elsewhere(call, threads)
+        else:
+            call(1)
 
 
 # --- threads --------------------------------------------------------------------------------------
@@ -253,17 +260,50 @@ def _executor(threads: int) -> Executor:
     pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="scatcuda")
 
     def run(_: Any, tasks: int, body: Any, closure: Any) -> None:
-        others = []
-        for task in range(1, tasks):
-            try:
-                others.append(pool.submit(body, closure, task))
-            except RuntimeError:  # the interpreter ends, and no thread starts any more
+        turns = iter(range(tasks))
+
+        def work() -> None:
+            for task in turns:
                 body(closure, task)
-        body(closure, 0)
+
+        others = []
+        try:
+            for _ in range(1, tasks):
+                others.append(pool.submit(work))
+        except RuntimeError:  # no thread starts any more; those that did may still come for a turn
+            pass
+        work()
         for other in others:
-            other.result()
+            if not other.cancel():
+                other.result()
 
     return Executor(threads, Run(run), None)
+
+
+def _elsewhere(call: Callable[[int], None], threads: int) -> None:
+    """A call that threads share, in a thread of its own, for an executor's code has to come to its
+    end: in the caller's a signal's handler may raise in it, or the stack be full. What waits here
+    may be left at any time; the call goes on with all that it needs."""
+    from threading import Thread
+
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            call(threads)
+        except BaseException as error:
+            raised.append(error)
+
+    thread = Thread(target=work, name="scatcuda-call")
+    try:
+        thread.start()
+    except RecursionError:
+        raise
+    except RuntimeError:  # no thread starts any more
+        return call(1)
+    thread.join()
+    if raised:
+        raise raised[0]
 
 
 # A child has none of its parent's threads.
