@@ -188,12 +188,12 @@ def test_pkg_config(static, tmp_path):
     tool("cc")
     environment = os.environ | {"PKG_CONFIG_PATH": str(PACKAGE / "lib/pkgconfig")}
     command = [tool("pkg-config"), "--cflags", "--libs", *["--static"] * static, "scatcuda"]
+    settings = native.settings()
+    if home := settings.cuda_home():
+        command.append(f"--define-variable=cudalibdir={settings.cudart_folder(home)}")
     flags = output(*command, env=environment).split()
     if static:  # where both lie side by side the linker takes the shared one
         flags[flags.index("-lscatcuda")] = "-l:libscatcuda.a"
-        if "-lcudart_static" in flags:
-            settings = native.settings()
-            flags.insert(0, f"-L{settings.cudart_folder(settings.cuda_home())}")
     output("cc", HERE / "c/transform.c", *flags, f"-Wl,-rpath,{PACKAGE / 'lib'}",
            "-o", tmp_path / "transform")  # fmt: skip
     Scattering2D(2, (16, 16)).save_plan(tmp_path / "plan.scat")

@@ -41,6 +41,8 @@ scatcuda_status answer(Status status, scatcuda_message* message) {
                         "this GPU is older than every architecture of this build, " SCATCUDA_ARCHS
                         ", or its driver than %s",
                         cuda::driver_needed());
+    case Status::no_device:
+      return fail(message, SCATCUDA_NO_CUDA, "CUDA: %s", cuda::last_error());
     case Status::launch_failed:
       return fail(message, SCATCUDA_CUDA_FAILED, "CUDA: %s", cuda::last_error());
     case Status::workspace_too_small:

@@ -14,6 +14,7 @@ enum class Status : int {
   fft_failed = 4,       // the FFT library is missing or refused
   no_kernel = 5,        // for this GPU: it is older than every architecture, or its driver is
   launch_failed = 6,    // cuda::last_error() says why
+  no_device = 7,        // likewise: no GPU, or no driver
 };
 
 // The filters of a program as the engines read them; T is float or double.

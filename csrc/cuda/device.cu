@@ -51,9 +51,17 @@ namespace cuda {
 Status status_of(cudaError_t error) {
   if (error == cudaSuccess) return Status::ok;
   failure = said_of(error);
-  const bool missing =
-      error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction;
-  return missing ? Status::no_kernel : Status::launch_failed;
+  switch (error) {
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorInvalidDeviceFunction:
+      return Status::no_kernel;
+    case cudaErrorNoDevice:
+      return Status::no_device;
+    case cudaErrorInsufficientDriver:
+      return driver_here() == 0 ? Status::no_device : Status::launch_failed;
+    default:
+      return Status::launch_failed;
+  }
 }
 void note_launch() { ++launched; }
 
@@ -102,7 +110,8 @@ int64_t launches() { return launched; }
 Status device_limits(int index, Device* device) {
   const Relaxed relaxed(cudaThreadExchangeStreamCaptureMode);
   cudaDeviceProp found{};
-  if (status_of(cudaGetDeviceProperties(&found, index)) != Status::ok) return Status::launch_failed;
+  const Status status = status_of(cudaGetDeviceProperties(&found, index));
+  if (status != Status::ok) return status;
   *device = {10 * found.major + found.minor,
              found.multiProcessorCount,
              static_cast<int64_t>(found.sharedMemPerBlockOptin),

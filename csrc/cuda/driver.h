@@ -31,25 +31,31 @@ inline std::string words_for_driver(bool ptx) {
          std::to_string(first_driver(release)) + " or newer";
 }
 
-inline std::string too_old(bool ptx) {
+// Its release of CUDA; 0: there is none
+inline int driver_here() {
   int here = 0;
-  const bool known = cudaDriverGetVersion(&here) == cudaSuccess && here > 0;
-  return "the NVIDIA driver here" + (known ? " (" + name_of_release(here) + ")" : "") +
-         " is too old for this build (" + words_for_driver(ptx) +
+  return cudaDriverGetVersion(&here) == cudaSuccess ? here : 0;
+}
+
+inline std::string not_enough(bool ptx) {
+  const int here = driver_here();
+  if (here == 0) return "there is no NVIDIA driver here";
+  return "the NVIDIA driver here (" + name_of_release(here) + ") is too old for this build (" +
+         words_for_driver(ptx) +
          "). Update it, or install scatcuda again with an older CUDA toolkit" +
          (ptx ? " or with SCATCUDA_ARCHS=native" : "");
 }
 
-// What CUDA says of an error, or that the driver is too old
+// What CUDA says of an error, or that the driver is missing or too old
 inline const char* said_of(cudaError_t error) {
   switch (error) {
     case cudaErrorInsufficientDriver:
     case cudaErrorInvalidKernelImage: {  // compressed as it does not know
-      static const std::string sentence = too_old(false);
+      static const std::string sentence = not_enough(false);
       return sentence.c_str();
     }
     case cudaErrorUnsupportedPtxVersion: {
-      static const std::string sentence = too_old(true);
+      static const std::string sentence = not_enough(true);
       return sentence.c_str();
     }
     default:

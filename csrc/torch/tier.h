@@ -99,6 +99,7 @@ inline std::string sentence_of(Status status, const std::string& what, const cud
              ", older than every architecture of this build (" SCATCUDA_ARCHS
              "). Install scatcuda again with SCATCUDA_ARCHS=native" +
              otherwise;
+    case Status::no_device:
     case Status::launch_failed:
       return std::string("CUDA failed on ") + what + ": " + cuda::last_error();
     case Status::ok:

@@ -33,6 +33,8 @@ const char* name_of(Status status) {
       return "no_kernel";
     case Status::launch_failed:
       return "launch_failed";
+    case Status::no_device:
+      return "no_device";
   }
   return "a status without a name";
 }
@@ -40,7 +42,8 @@ const char* name_of(Status status) {
 void require(Status status) {
   if (status == Status::ok) return;
   std::string what = name_of(status);
-  if (status == Status::launch_failed) what += std::string(": ") + cuda::last_error();
+  if (status == Status::launch_failed || status == Status::no_device)
+    what += std::string(": ") + cuda::last_error();
   throw std::runtime_error(what);
 }
 

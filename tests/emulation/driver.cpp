@@ -97,6 +97,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "the provided PTX was compiled with an unsupported toolchain.";
     case cudaErrorInvalidDeviceFunction:
       return "invalid device function";
+    case cudaErrorNoDevice:
+      return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
     case cudaErrorNoKernelImageForDevice:

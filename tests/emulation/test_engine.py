@@ -340,6 +340,13 @@ def test_a_driver_older_than_the_build(refusal: int) -> None:
         run(engine, USUAL)
 
 
+def test_a_machine_without_a_device() -> None:
+    engine = emulation.engine("plain")
+    engine.device(refusal=100)
+    with pytest.raises(RuntimeError, match="no_device: no CUDA-capable device is detected$"):
+        run(engine, USUAL)
+
+
 # --- which tier -----------------------------------------------------------------------------------
 
 

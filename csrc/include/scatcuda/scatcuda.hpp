@@ -70,6 +70,7 @@ constexpr scatcuda_type type_of() {
 class Plan {
  public:
   explicit Plan(const std::string& path) {
+    if (path.find('\0') != path.npos) throw Error(SCATCUDA_BAD_ARGUMENT, "a path has no NUL");
     make([&](auto... out) { return scatcuda_plan_load(path.c_str(), out...); });
   }
   Plan(const void* bytes, size_t size) {
