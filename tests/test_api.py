@@ -313,9 +313,10 @@ def test_wrong_arguments_have_a_sentence(library, tmp_path):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_there_is_a_sentence(library, tmp_path):
     made = c_void_p()
-    with pytest.raises(capi.Refused, match="CUDA|there is no NVIDIA driver here$") as refused:
+    with pytest.raises(capi.Refused, match="CUDA") as refused:
         capi.call("cuda_plan_create", saved(tmp_path).plan, None, byref(made))
-    assert refused.value.status == capi.NO_CUDA and "too old" not in str(refused.value)
+    status, sentence = refused.value.args
+    assert status == capi.NO_CUDA and "too old" not in sentence
     assert made.value is None
     library.cuda_plan_destroy(None)
 
