@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 import importlib
+import inspect
 import pickle
 import re
 import subprocess
@@ -824,6 +825,25 @@ def test_what_is_not_covered_falls_back_and_says_so_once(accelerated, monkeypatc
             kymatio.numpy.Scattering2D(4, (8, 8))
         with pytest.raises(ValueError, match="Q must be an integer or a tuple"):
             theirs.Scattering1D(3, 64, Q=[8])
+
+
+SMALL = [
+    ("Scattering1D", dict(J=3, shape=256, Q=2)),
+    ("Scattering2D", dict(J=2, shape=(8, 8), L=2)),
+    ("HarmonicScattering3D", dict(J=1, shape=(4, 4, 4), L=1)),
+]
+every_class = pytest.mark.parametrize(("name", "options"), SMALL, ids=str)
+every_frontend = pytest.mark.parametrize("frontend", ["torch", "numpy", "sklearn"])
+
+
+@every_frontend
+@every_class
+def test_the_input_has_kymatios_name(frontend, name, options):
+    own, ours, x = three(frontend, name, options)
+    x = x if frontend == "torch" else x.numpy()
+    (word,) = inspect.signature(own.scattering).parameters
+    check_same(ours.scattering(**{word: x}), ours(x), 0)
+    check_same(ours(x=x), ours(x), 0)
 
 
 # --- attributes -------------------------------------------------------------------------------

@@ -121,6 +121,10 @@ class _ImageModule(_Module, _Sides, Scattering2D):
         """``[..., m + 2, n + 2, 1] -> [..., m, n]``"""
         return backend2d.unpad
 
+    def scattering(self, input: Tensor) -> Any:
+        """The same as calling the module."""
+        return self(input)
+
     def load_filters(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """``phi`` and ``psi`` with tensors ``[Mp / 2^res, Np / 2^res, 1]`` for arrays."""
         like = self._packed.phi
@@ -181,6 +185,10 @@ class _DensityModule(_Module, _Sides, HarmonicScattering3D):
                 "HarmonicScattering3D: its numbers differ from Kymatio's where "
                 "rotation_covariant is False or a side is odd"
             )
+
+    def scattering(self, input_array: Tensor) -> Tensor:
+        """The same as calling the module."""
+        return super().scattering(input_array)
 
     @property
     def O(self) -> int:  # noqa: E743, Kymatio's
@@ -369,6 +377,10 @@ def _as_arrays(S: Any) -> Any:
 class _ImageArrays(_Arrays):
     _rank, _module_class, _filter_names = 2, Scattering2D, ("phi", "psi")
 
+    def scattering(self, input: NDArray[Any]) -> Any:
+        """Coefficients of an array, of its dtype."""
+        return super().scattering(input)
+
     @property
     def M(self) -> int:
         """``shape[0]``: 0.3.0 deprecates it and fails."""
@@ -410,6 +422,10 @@ class _JointArrays(_Arrays):
 
 class _DensityArrays(_Arrays):
     _rank, _module_class, _filter_names = 3, _DensityModule, ("filters", "gaussian_filters")
+
+    def scattering(self, input_array: NDArray[Any]) -> Any:
+        """Coefficients of an array, of its dtype."""
+        return super().scattering(input_array)
 
     def _options(self) -> dict[str, Any]:
         options = super()._options()
