@@ -608,6 +608,14 @@ IMAGES = [
 ]
 CASES = [("Scattering1D", c) for c in SIGNALS] + [("Scattering2D", c) for c in IMAGES]
 
+SMALL = [
+    ("Scattering1D", dict(J=3, shape=256, Q=2)),
+    ("Scattering2D", dict(J=2, shape=(8, 8), L=2)),
+    ("HarmonicScattering3D", dict(J=1, shape=(4, 4, 4), L=1)),
+]
+every_class = pytest.mark.parametrize(("name", "options"), SMALL, ids=str)
+every_frontend = pytest.mark.parametrize("frontend", ["torch", "numpy", "sklearn"])
+
 
 def three(frontend, name: str, options: dict):
     """Kymatio's own, what accelerate() makes of it, and something for them."""
@@ -752,6 +760,21 @@ def test_assignments_to_signals_do_what_they_do_in_kymatio(frontend):
         ours(x)
 
 
+@every_frontend
+@every_class
+def test_attributes_that_are_none_of_kymatios_change_nothing(frontend, name, options):
+    own, ours, x = three(frontend, name, options)
+    x = x if frontend == "torch" else x.numpy()
+    expected = ours(x)
+    for other in ("oversampling", "average", "out_type", "format", "method", "integral_powers"):
+        if not hasattr(own, other):
+            setattr(ours, other, "mine")
+    check_same(ours(x), expected, 0)
+    again = pickle.loads(pickle.dumps(ours))
+    assert again.format == "mine"
+    check_same(again(x), expected, 0)
+
+
 @pytest.mark.parametrize(("name", "options"), CASES, ids=str)
 def test_estimators(name, options):
     if options.get("out_type", "array") != "array":
@@ -825,15 +848,6 @@ def test_what_is_not_covered_falls_back_and_says_so_once(accelerated, monkeypatc
             kymatio.numpy.Scattering2D(4, (8, 8))
         with pytest.raises(ValueError, match="Q must be an integer or a tuple"):
             theirs.Scattering1D(3, 64, Q=[8])
-
-
-SMALL = [
-    ("Scattering1D", dict(J=3, shape=256, Q=2)),
-    ("Scattering2D", dict(J=2, shape=(8, 8), L=2)),
-    ("HarmonicScattering3D", dict(J=1, shape=(4, 4, 4), L=1)),
-]
-every_class = pytest.mark.parametrize(("name", "options"), SMALL, ids=str)
-every_frontend = pytest.mark.parametrize("frontend", ["torch", "numpy", "sklearn"])
 
 
 @every_frontend

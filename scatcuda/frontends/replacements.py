@@ -280,8 +280,8 @@ class _Arrays:
             raise BackendError(f"{self._name()}: backend must be Kymatio's own; got {self.backend}")
         base.build(self)
         self._built = {name: value for name, value in vars(self).items() if name in given}
-        self._module(torch.float32)  # what ours refuses, it refuses now
         self._own = {*vars(self), *self._filter_names, "_own"}
+        self._module(torch.float32)  # what ours refuses, it refuses now
 
     def __getstate__(self) -> dict[str, Any]:
         """What it was built from, and what was assigned since: the rest is not pickled."""
@@ -343,7 +343,8 @@ class _Arrays:
 
     def _options(self) -> dict[str, Any]:
         """What ours is built from."""
-        options = self._given | {k: v for k, v in vars(self).items() if k in _CHANGEABLE}
+        changeable = self._own.intersection(_CHANGEABLE)  # the rest is no option of this class
+        options = self._given | {k: v for k, v in vars(self).items() if k in changeable}
         _order(self._name(), options["max_order"])
         return options
 
