@@ -30,7 +30,7 @@ class PerPath(nn.Module):
         tables = {"phi": bank.phi, **{f"psi{n}": psi for n, psi in enumerate(bank.psi)}}
         for name, table in tables.items():
             for res, level in enumerate(table["levels"]):
-                self.register_buffer(f"{name}_{res}", torch.from_numpy(level).unsqueeze(-1))
+                self.register_buffer(f"{name}_{res}", torch.tensor(level).unsqueeze(-1))
 
     def forward(self, x: Tensor) -> Tensor:
         filters, scales = dict(self.named_buffers()), self.scales

@@ -732,7 +732,7 @@ def setup_construction(problem: Problem, device: torch.device) -> Work:
         return bank.psi.flatten(0, 1)
 
     def wavelets(built: Any) -> Tensor:  # [J*L, Mp, Np]
-        levels = [torch.as_tensor(psi["levels"][0]) for psi in built.psi]
+        levels = [torch.tensor(psi["levels"][0]) for psi in built.psi]
         return torch.stack([level.reshape(built._M_padded, built._N_padded) for level in levels])
 
     return Work(peers, exact, wavelets)

@@ -37,6 +37,7 @@ theirs = pytest.importorskip("kymatio.torch", exc_type=ImportError)
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.scipy.special.sph_harm.:DeprecationWarning",
     "ignore:Signal support is too small:UserWarning",
+    "ignore:The given NumPy array is not writable:UserWarning",
 )
 
 import kymatio.numpy  # noqa: E402
@@ -937,6 +938,46 @@ def test_what_cannot_be_assigned_says_why(name):
         AttributeError, match=f"Scattering2D: {name} is fixed when the module is bu"
     ):
         setattr(ours, name, None)
+
+
+@every_frontend
+@pytest.mark.parametrize(
+    ("name", "attributes"),
+    [
+        ("Scattering1D", "phi_f psi1_f psi2_f pad_left pad_right ind_start ind_end log2_T T"),
+        ("Scattering2D", "phi psi pad unpad _M_padded _N_padded shape"),
+        ("HarmonicScattering3D", "filters gaussian_filters M N O sigma_0"),
+    ],
+)
+def test_what_ours_does_not_compute_with_cannot_be_assigned(frontend, name, attributes):
+    _, ours, x = three(frontend, name, dict(SMALL)[name])
+    x = x if frontend == "torch" else x.numpy()
+    expected = ours(x)
+    for attribute in attributes.split():
+        with pytest.raises(AttributeError, match=f"{name}: {attribute} is fixed when the .*build"):
+            setattr(ours, attribute, getattr(ours, attribute))
+    check_same(ours(x), expected, 0)
+
+
+def arrays_in(filters):
+    if isinstance(filters, np.ndarray):
+        return [filters]
+    parts = filters.values() if isinstance(filters, dict) else filters
+    return [a for part in parts if not np.isscalar(part) for a in arrays_in(part)]
+
+
+@every_frontend
+@every_class
+def test_arrays_of_filters_cannot_be_written_to(frontend, name, options):
+    if frontend == "torch" and name != "Scattering2D":
+        pytest.skip("their filters are tensors")
+    own, ours, _ = three(frontend, name, options)
+    for attribute in getattr(ours, "_filter_names", ("phi", "psi")):
+        arrays = arrays_in(getattr(ours, attribute))
+        assert len(arrays) == len(arrays_in(getattr(own, attribute))) > 0
+        for array in arrays:
+            with pytest.raises(ValueError, match="read-only"):
+                array[:] = 0
 
 
 def test_compiled():

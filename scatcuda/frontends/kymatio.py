@@ -82,9 +82,10 @@ def accelerate() -> Acceleration:
     made when asked for: they load in Kymatio, and Kymatio's load here. Those of a
     :class:`scatcuda.Scattering2D` that was built under its own name hold none: Kymatio loads them
     with ``strict=False``. The objects of NumPy and scikit-learn take and return arrays, float32 as
-    float32, float64 as float64, all else as float32; an attribute that is assigned counts in the
-    next call, as in Kymatio; and ``sklearn.base.clone`` and ``set_params`` work, as they do not
-    there.
+    float32, float64 as float64, all else as float32; and ``sklearn.base.clone`` and ``set_params``
+    work, as they do not there. ``max_order``, ``average``, ``oversampling``, ``out_type`` and
+    ``integral_powers`` that are assigned count in the next call, as in Kymatio. Filters, pads and
+    all else that ours is built with cannot be assigned, and arrays of filters not be written to.
 
     Kymatio's own is still built where ours would not do the same: from a backend object of the
     user's own, from arguments that ours refuses (Kymatio's error is raised, if it has one), in

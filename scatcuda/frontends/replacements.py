@@ -130,7 +130,7 @@ class _ImageModule(_Module, _Sides, Scattering2D):
         like = self._packed.phi
 
         def as_tensors(filter: Mapping[str, Any]) -> dict[str, Any]:
-            levels = [torch.from_numpy(level).unsqueeze(-1).to(like) for level in filter["levels"]]
+            levels = [like.new_tensor(level).unsqueeze(-1) for level in filter["levels"]]
             return {**filter, "levels": levels}
 
         return as_tensors(self.phi), [as_tensors(psi) for psi in self.psi]
@@ -302,7 +302,7 @@ class _Arrays:
         return f"Scattering{self._rank}D"
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in vars(self).get("_built", ()) and name not in _CHANGEABLE:
+        if name in vars(self).get("_own", ()) and name not in _CHANGEABLE:
             raise AttributeError(
                 f"{self._name()}: {name} is fixed when the object is built, like its filters; "
                 "build another one"
@@ -310,9 +310,13 @@ class _Arrays:
         super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
-        if name in self._filter_names and "_built" in vars(self):
-            self._base().create_filters(self)
-            return vars(self)[name]
+        if name in self._filter_names and "_own" in vars(self):
+            bare = object.__new__(self._theirs)
+            vars(bare).update(vars(self))
+            self._base().create_filters(bare)
+            made = {name: _read_only(vars(bare)[name]) for name in self._filter_names}
+            vars(self).update(made)
+            return made[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def scattering(self, x: NDArray[Any]) -> Any:
@@ -352,7 +356,7 @@ class _Arrays:
         """Ours of the attributes as they are now, which is kept while they are."""
         options = self._options()
         if options != self._made_of:
-            self._made, self._made_of = {}, options
+            vars(self).update(_made={}, _made_of=options)
         if dtype not in self._made:
             arguments = {name: value for name, value in options.items() if name != "backend"}
             with torch.device("cpu"), warnings.catch_warnings():
@@ -365,6 +369,16 @@ class _Arrays:
 _CHANGEABLE = (
     "max_order", "average", "oversampling", "out_type", "format", "method", "integral_powers"
 )  # fmt: skip
+
+
+def _read_only(filters: Any) -> Any:
+    """Arrays that cannot be written to: ours would not compute with what was."""
+    if isinstance(filters, np.ndarray):
+        filters.setflags(write=False)
+    elif isinstance(filters, dict | list | tuple):
+        for part in filters.values() if isinstance(filters, dict) else filters:
+            _read_only(part)
+    return filters
 
 
 def _as_arrays(S: Any) -> Any:

@@ -443,7 +443,10 @@ class Scattering2D(Learning, Generic[Output]):
 
 
 def _levels(f: Tensor, count: int) -> list[NDArray[np.float32]]:
-    return [banks.crop(f, res).to(torch.float32).numpy() for res in range(count)]
+    levels = [banks.crop(f, res).to(torch.float32).numpy() for res in range(count)]
+    for level in levels:
+        level.setflags(write=False)  # the module would not compute with what is written
+    return levels
 
 
 def bank_or_name(
