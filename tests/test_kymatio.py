@@ -1014,6 +1014,34 @@ def test_checkpoints_load_in_kymatio_and_kymatios_here(dtype):
     assert torch.equal(torch.func.functional_call(ours, ours.state_dict(), x), ours(x))
 
 
+@every_class
+def test_checkpoints_of_other_filters_are_refused_as_by_kymatio(name, options):
+    own, ours, x = three("torch", name, options)
+    right, expected = own.state_dict(), ours(x)
+    last = list(right)[-1]
+    of_another_size = right | {last: right[last][:-1]}
+    for state, message in (
+        ({}, r"(?s)Missing key.*tensor0"),
+        ({key: right[key] for key in right if key != last}, f"Missing key.*{last}"),
+        (right | {"tensor999": right[last]}, "Unexpected key.*tensor999"),
+        (right | {"other": right[last]}, "Unexpected key.*other"),
+        (of_another_size, f"size mismatch for {last}"),
+    ):
+        for module in (own, ours):
+            with pytest.raises(RuntimeError, match=message):
+                module.load_state_dict(state)
+    with pytest.raises(RuntimeError, match="size mismatch for 0"):
+        nn.Sequential(ours).load_state_dict(
+            {f"0.{key}": t for key, t in of_another_size.items()}, strict=False
+        )
+    assert ours.load_state_dict({}, strict=False).missing_keys == list(right)
+    for assign in (False, True):
+        ours.load_state_dict({key: t * 0 for key, t in right.items()}, assign=assign)
+    check_same(ours(x), expected, 0)
+    check_same(dict(ours.state_dict()), dict(right))
+    assert list(ours.buffers()) == [ours._like]
+
+
 def test_checkpoints_of_the_other_name_hold_nothing():
     own, _ = both(1, (8, 8))
     alone = scatcuda.Scattering2D(1, (8, 8))

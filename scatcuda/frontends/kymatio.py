@@ -79,7 +79,8 @@ def accelerate() -> Acceleration:
     follows: ``kymatio.torch.Scattering2D``, ``kymatio.Scattering2D(..., frontend="torch")``, and
     what other modules imported before or import later. The objects are instances of both classes
     and have the attributes of both. Modules' checkpoints hold Kymatio's filters (``tensor0`` …),
-    made when asked for: they load in Kymatio, and Kymatio's load here. Those of a
+    made when asked for: they load in Kymatio, and Kymatio's load here, if they have the names and
+    sizes of these filters, whose values are passed over. Those of a
     :class:`scatcuda.Scattering2D` that was built under its own name hold none: Kymatio loads them
     with ``strict=False``. The objects of NumPy and scikit-learn take and return arrays, float32 as
     float32, float64 as float64, all else as float32; and ``sklearn.base.clone`` and ``set_params``

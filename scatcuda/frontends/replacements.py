@@ -76,6 +76,16 @@ class _Module(Learning):
         tensors = self._kymatio_buffers()
         destination.update({prefix + name: tensor for name, tensor in tensors.items()})
 
+    def _load_from_state_dict(self, *args: Any) -> None:
+        """Kymatio's filters must all be there, in their sizes; their values are passed over."""
+        buffers = self._buffers
+        like = {name: torch.empty_like(t) for name, t in self._kymatio_buffers().items()}
+        self._buffers = {**buffers, **like}
+        try:
+            nn.Module._load_from_state_dict(self, *args)
+        finally:
+            self._buffers = buffers
+
     def __getattr__(self, name: str) -> Any:
         if KYMATIO_BUFFER.fullmatch(name):  # what is in a state_dict can be read
             tensors = self._kymatio_buffers()
