@@ -959,6 +959,18 @@ def test_what_ours_does_not_compute_with_cannot_be_assigned(frontend, name, attr
     check_same(ours(x), expected, 0)
 
 
+@every_frontend
+@every_class
+def test_what_is_built_can_be_told_to_build_itself(frontend, name, options):
+    own, ours, x = three(frontend, name, options)
+    x = x if frontend == "torch" else x.numpy()
+    expected = ours(x)
+    for step in ("build", "create_filters", "register_filters"):
+        if hasattr(own, step):
+            assert getattr(ours, step)() is None
+    check_same(ours(x), expected, 0)
+
+
 def arrays_in(filters):
     if isinstance(filters, np.ndarray):
         return [filters]

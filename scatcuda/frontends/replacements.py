@@ -58,6 +58,11 @@ class _Module(Learning):
         ours: Any = super(_Module, type(self))  # of which it is a property, too
         ours.backend.fset(self, value)
 
+    def build(self) -> None:
+        """Nothing: all is made."""
+
+    create_filters = register_filters = build
+
     def _kymatio_filters(self) -> list[dict[str, Any]]:
         """In Kymatio's order, ``{"levels": [tensor at resolution 0, …]}``."""
         raise NotImplementedError
@@ -328,6 +333,11 @@ class _Arrays:
             vars(self).update(made)
             return made[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def build(self) -> None:
+        """Nothing: all is made, or is when asked for."""
+
+    create_filters = build
 
     def scattering(self, x: NDArray[Any]) -> Any:
         """Coefficients of an array, of its dtype: float32 or float64, all else float32."""
