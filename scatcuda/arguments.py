@@ -35,19 +35,27 @@ class ArgumentError(ValueError, RuntimeError):
 
 class InputError(ArgumentError, TypeError):
     """The input of a call is not what the module was built for: its kind, shape, dtype or device.
-    Kymatio and PyTorch raise a TypeError for some of this, a RuntimeError for the rest."""
+    Kymatio and PyTorch raise a TypeError for some of this, a RuntimeError for the rest, and of an
+    ``oversampling`` that is no integer Kymatio's call has a ValueError."""
 
 
 class BackendError(ImportError, ArgumentError):
     """There is no such backend: an ImportError to Kymatio, which imports them by name."""
 
 
-def integer(caller: str, name: str, value: Any, lowest: int, highest: int | None = None) -> int:
+def integer(
+    caller: str,
+    name: str,
+    value: Any,
+    lowest: int,
+    highest: int | None = None,
+    error: type[TypeError] = TypeError,
+) -> int:
     """An integer from ``lowest`` to ``highest``."""
     try:
         number = _index(value)
     except TypeError:
-        raise TypeError(f"{caller}: {name} must be an integer; got {value!r}") from None
+        raise error(f"{caller}: {name} must be an integer; got {value!r}") from None
     if number < lowest or (highest is not None and number > highest):
         wanted = f"at least {lowest}" if highest is None else f"between {lowest} and {highest}"
         raise ValueError(f"{caller}: {name} must be {wanted}; got {limits.shown(number)}")

@@ -762,6 +762,17 @@ def test_assignments_to_signals_do_what_they_do_in_kymatio(frontend):
 
 
 @every_frontend
+@pytest.mark.parametrize("value", [1.5, -1])
+def test_a_wrong_oversampling_is_a_value_error(frontend, value):
+    own, ours, x = three(frontend, *SMALL[0])
+    x = x if frontend == "torch" else x.numpy()
+    for scattering in (own, ours):
+        with pytest.raises(ValueError, match="oversampling must be"):
+            scattering.oversampling = value
+            scattering(x)
+
+
+@every_frontend
 @every_class
 def test_attributes_that_are_none_of_kymatios_change_nothing(frontend, name, options):
     own, ours, x = three(frontend, name, options)

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from .. import limits
 from ..arguments import (
     ArgumentError,
+    InputError,
     angles,
     boolean,
     channels_last,
@@ -54,7 +55,7 @@ def checked_signals(
     plan = SignalPlan(
         J, N, octaves_of(caller, Q, max_order), T, kind, max_order,
         log2_stride(caller, stride, kind, T, oversampling),
-        integer(caller, "oversampling", oversampling, 0, limits.SCALES),
+        integer(caller, "oversampling", oversampling, 0, limits.SCALES, InputError),
         padding_of(caller, padding),
         criterion=one_of(caller, "criterion", criterion, get_args(Criterion)),
     )  # fmt: skip

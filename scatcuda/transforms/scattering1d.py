@@ -13,7 +13,7 @@ from torch.fx import Proxy
 from typing_extensions import TypeVar
 
 from .. import limits
-from ..arguments import boolean, integer, one_of
+from ..arguments import InputError, boolean, integer, one_of
 from ..banks.learned_signals import SIGNAL_KINDS, LearnedSignals
 from ..banks.signals import Aliases, levels_of, lowpass_band, morlet_band, pack_signals
 from ..program.arrays import Band
@@ -244,7 +244,7 @@ class Scattering1D(Learning, Generic[Output]):
 
     @oversampling.setter
     def oversampling(self, value: int) -> None:
-        finer = integer(_CALLER, "oversampling", value, 0, limits.SCALES)
+        finer = integer(_CALLER, "oversampling", value, 0, limits.SCALES, InputError)
         if finer and self._plan.stride is not None:
             raise AttributeError(f"{_CALLER}: oversampling must be 0 where a stride is given")
         self._change("oversampling", finer=finer)
