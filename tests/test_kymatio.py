@@ -774,6 +774,18 @@ def test_a_wrong_oversampling_is_a_value_error(frontend, value):
 
 @every_frontend
 @every_class
+def test_order_0_cannot_be_assigned(frontend, name, options):
+    _, ours, x = three(frontend, name, options)
+    x = x if frontend == "torch" else x.numpy()
+    expected = ours(x)
+    with pytest.raises(ValueError, match=f"{name}: max_order must be 1 or 2; got 0, which Kym"):
+        ours.max_order = 0
+    assert ours.max_order == 2
+    check_same(ours(x), expected, 0)
+
+
+@every_frontend
+@every_class
 def test_attributes_that_are_none_of_kymatios_change_nothing(frontend, name, options):
     own, ours, x = three(frontend, name, options)
     x = x if frontend == "torch" else x.numpy()

@@ -84,9 +84,10 @@ def accelerate() -> Acceleration:
     :class:`scatcuda.Scattering2D` that was built under its own name hold none: Kymatio loads them
     with ``strict=False``. The objects of NumPy and scikit-learn take and return arrays, float32 as
     float32, float64 as float64, all else as float32; and ``sklearn.base.clone`` and ``set_params``
-    work, as they do not there. ``max_order``, ``average``, ``oversampling``, ``out_type`` and
-    ``integral_powers`` that are assigned count in the next call, as in Kymatio. Filters, pads and
-    all else that ours is built with cannot be assigned, and arrays of filters not be written to.
+    work, as they do not there. A ``max_order`` of 1 or 2, ``average``, ``oversampling``,
+    ``out_type`` and ``integral_powers`` that are assigned count in the next call, as in Kymatio.
+    Filters, pads and all else that ours is built with cannot be assigned, and arrays of filters not
+    be written to.
 
     Kymatio's own is still built where ours would not do the same: from a backend object of the
     user's own, from arguments that ours refuses (Kymatio's error is raised, if it has one), in

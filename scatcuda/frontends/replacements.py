@@ -43,6 +43,11 @@ class _Module(Learning):
     _backend: Backend
     _primitives: Any  # the backend as an object
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "max_order":
+            _order(type(self).__name__, value)
+        super().__setattr__(name, value)
+
     @property
     def most_order(self) -> int:
         """The largest ``max_order``."""
@@ -317,6 +322,8 @@ class _Arrays:
         return f"Scattering{self._rank}D"
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "max_order":
+            _order(self._name(), value)
         if name in vars(self).get("_own", ()) and name not in _CHANGEABLE:
             raise AttributeError(
                 f"{self._name()}: {name} is fixed when the object is built, like its filters; "
@@ -368,9 +375,7 @@ class _Arrays:
     def _options(self) -> dict[str, Any]:
         """What ours is built from."""
         changeable = self._own.intersection(_CHANGEABLE)  # the rest is no option of this class
-        options = self._given | {k: v for k, v in vars(self).items() if k in changeable}
-        _order(self._name(), options["max_order"])
-        return options
+        return self._given | {k: v for k, v in vars(self).items() if k in changeable}
 
     def _module(self, dtype: torch.dtype) -> Any:
         """Ours of the attributes as they are now, which is kept while they are."""
