@@ -660,6 +660,8 @@ def test_modules_of_signals(options):
     for name in [*names.split(), *more.split()]:
         assert getattr(ours, name) == getattr(own, name), name
         assert type(getattr(ours, name)) is type(getattr(own, name)), name
+    for detail in (False, True):
+        check_same(ours.output_size(detail), own.output_size(detail))
     assert ours.backend is backend1d
     check_same(ours.psi1_f, own.psi1_f)
     check_same(ours.psi2_f, own.psi2_f)

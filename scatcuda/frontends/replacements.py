@@ -177,6 +177,11 @@ class _SignalModule(_Module, Scattering1D):
     def _N_padded(self) -> int:
         return self._plan.padded
 
+    def output_size(self, detail: bool = False) -> Any:
+        """The number of paths; with ``detail`` that of each order, of 0.3.0 a list."""
+        size: Any = super().output_size(detail)
+        return list(size) if detail and self.aliases == "mean" else size
+
     @property
     def log2_stride(self) -> int:
         """Of the coefficients."""
