@@ -329,6 +329,9 @@ class Scattering1D(Learning, Generic[Output]):
         """Those of order 2, at the resolutions of what they may filter; as in Kymatio they are
         listed whatever ``max_order`` is."""
         before = [wavelet.j for wavelet in self._bank(0)]
+        if self.aliases == "sum":  # as the development branch counts
+            most = min(max(before, default=0), 1 + self.log2_T)
+            return self._filters(1, lambda j: max(min(most, j), 1) - 1)
         return self._filters(1, lambda j: max([i for i in before if i < j], default=0))
 
     @property
@@ -336,6 +339,8 @@ class Scattering1D(Learning, Generic[Output]):
         """The low-pass likewise, at all resolutions that it may average."""
         scales = [wavelet.j for order in (0, 1) for wavelet in self._bank(order)]
         deepest = min(max(scales, default=0), self.log2_T)
+        if self.aliases == "sum":
+            deepest = max(max(scales, default=0) - 1, self.log2_T)
         phi = lowpass_band(self._plan.padded, self.T)
         levels = self._levels(phi, deepest)
         return {"levels": levels, "xi": 0, "sigma": 0.1 / self.T, "j": self.log2_T}
