@@ -343,7 +343,7 @@ def test_a_driver_older_than_the_build(refusal: int) -> None:
 def test_a_machine_without_a_device() -> None:
     engine = emulation.engine("plain")
     engine.device(refusal=100)
-    with pytest.raises(RuntimeError, match="no_device: no CUDA-capable device is detected$"):
+    with pytest.raises(RuntimeError, match=r"no_device: no CUDA-capable device is detected$"):
         run(engine, USUAL)
 
 
