@@ -56,6 +56,7 @@ try:
     import jax
     import jax.numpy as jnp
     from jax import ShapeDtypeStruct, ffi
+    from jax.sharding import PartitionSpec
 except ImportError as _error:
     raise ImportError(
         "scatcuda.jax needs JAX 0.5 or newer: pip install 'scatcuda[jax]'"
@@ -134,8 +135,7 @@ class Transform(design.Transform[jax.Array, _Kept]):
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _scattering(plan: _Kept, x: jax.Array) -> jax.Array:
     lead = x.shape[: x.ndim - len(plan.input_shape)]
-    result = ShapeDtypeStruct((*lead, *plan.output_shape), plan.dtype)
-    return _call("scatcuda_forward", result, plan, x)
+    return _call("scatcuda_forward", _like(x, (*lead, *plan.output_shape)), plan, x)
 
 
 def _forward(plan: _Kept, x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -143,13 +143,25 @@ def _forward(plan: _Kept, x: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _backward(plan: _Kept, x: jax.Array, g: jax.Array) -> tuple[jax.Array]:
-    return (_call("scatcuda_backward", ShapeDtypeStruct(x.shape, plan.dtype), plan, x, g),)
+    return (_call("scatcuda_backward", _like(x, x.shape), plan, x, g),)
 
 
 _scattering.defvjp(_forward, _backward)
 
 
-def _call(name: str, result: ShapeDtypeStruct, plan: _Kept, *arrays: jax.Array) -> jax.Array:
+def _like(x: jax.Array, shape: tuple[int, ...]) -> Any:
+    """The type of a result of ``x``: it varies over the axes of a mesh as ``x`` does; of its shape,
+    it is split along them, too, else it is whole everywhere."""
+    if not hasattr(jax, "typeof"):  # before JAX 0.6, which has no such types
+        return ShapeDtypeStruct(shape, x.dtype)
+    found = jax.typeof(x)
+    if shape == x.shape:
+        return found
+    whole = PartitionSpec(*[None] * len(shape))
+    return found.update(shape=shape, sharding=found.sharding.update(spec=whole))
+
+
+def _call(name: str, result: Any, plan: _Kept, *arrays: jax.Array) -> jax.Array:
     called = ffi.ffi_call(name, result, vmap_method="broadcast_all")
     found: jax.Array = called(*arrays, plan=np.int64(plan.fingerprint))
     return found

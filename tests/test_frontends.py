@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import multiprocessing
+import os
 import pickle
 import re
 import subprocess
@@ -734,6 +735,61 @@ def test_jit_vmap_and_grad():
         x, step = x.astype(jnp.float64), step.astype(jnp.float64)
         ahead = (loss(x + 1e-4 * step) - loss(x - 1e-4 * step)) / 2e-4
         assert abs(ahead - (jax.grad(loss)(x) * step).sum()) <= 1e-6 * abs(ahead)
+
+
+def test_arrays_on_several_devices():
+    """What JAX knows of an array in a part of a mesh it knows of coefficients and gradients."""
+    program = """
+import jax, jax.numpy as jnp, numpy as np, pytest
+from jax.sharding import AxisType, PartitionSpec as P
+from scatcuda.jax import Scattering2D
+
+transform = Scattering2D(J=2, shape=(16, 16), L=4)
+x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 16, 16)), jnp.float32)
+S = transform(x)
+weights = jnp.cos(jnp.arange(S[0].size)) / S[0].size
+mesh = jax.make_mesh((2,), ("i",), axis_types=(AxisType.Auto,))
+
+
+def apart(f, inputs=P("i"), outputs=P("i")):
+    return jax.jit(jax.shard_map(f, mesh=mesh, in_specs=inputs, out_specs=outputs))
+
+
+def loss(weights, x, transform=transform):
+    return jnp.square(transform(x).reshape(len(x), -1) @ weights).sum()
+
+
+def last(x):
+    zero = jnp.zeros_like(transform(x))
+    return jax.lax.scan(lambda _, x: (transform(x), None), zero, x[None])[0]
+
+
+def same(found, wanted):
+    assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
+
+
+of_weights, of_x = jax.grad(loss, (0, 1))(weights, x)
+found = apart(jax.grad(loss, (0, 1)), (P(), P("i")), (P(), P("i")))(weights, x)
+same(found[0], of_weights)  # summed over the devices
+same(found[1], of_x)
+same(jax.grad(loss, 1)(weights, x, apart(transform)), of_x)
+same(apart(last)(x), S)
+with pytest.raises(ValueError, match="out_specs which require replication"):
+    apart(transform, outputs=P())(x)
+
+explicit = jax.make_mesh((2,), ("i",), axis_types=(AxisType.Explicit,))
+with jax.set_mesh(explicit):
+    for axes in (P("i"), P(None, "i")):
+        split = jax.device_put(x, jax.NamedSharding(explicit, axes))
+        same(jax.jit(transform)(split), S)
+        found = jax.jit(jax.grad(loss, 1))(weights, split)
+        assert jax.typeof(found) == jax.typeof(split)
+        same(found, of_x)
+"""
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_compiled_programs_outlive_their_transforms():
