@@ -39,7 +39,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
-import secrets
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -48,6 +47,7 @@ import numpy as np
 
 from .arguments import array, told
 from .environment import check_on_import
+from .files.reading import regular
 from .frontends import design
 from .frontends.library import Plan, library_file
 from .program.arrays import Packed
@@ -203,6 +203,10 @@ def _fingerprint(program: str, packed: Packed) -> int:
     for table in packed:
         digest.update(f"{table.dtype}{table.shape}".encode())
         digest.update(np.ascontiguousarray(table).data)
+    return _number(digest)
+
+
+def _number(digest: hashlib.blake2b) -> int:
     return int.from_bytes(digest.digest(), "little", signed=True)
 
 
@@ -234,12 +238,17 @@ def load(path: str | os.PathLike[str]) -> Transform:
         5352
         (9, 4, 4)
     """
+    before = _state(path)
+    made, plan = design.loaded(path)
+    digest = hashlib.blake2b(digest_size=8)  # the same file has one name, whatever process it is in
+    with regular(path) as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    if _state(path) != before:
+        raise OSError(f"load: {os.fspath(path)} changed while it was read")
+    return Transform(made, _kept(plan, _number(digest)))
+
+
+def _state(path: str | os.PathLike[str]) -> tuple[int, ...]:
     found = os.stat(path)
-    version = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-    if version not in _loaded:  # what is kept stays: a file that is loaded again is kept once
-        made, plan = design.loaded(path)
-        _loaded[version] = made, _kept(plan, secrets.randbits(62))
-    return Transform(*_loaded[version])
-
-
-_loaded: dict[tuple[int, ...], tuple[design.Design, _Kept]] = {}
+    return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns

@@ -822,6 +822,31 @@ def test_a_file_that_is_loaded_again_is_kept_once(tmp_path):
     assert np.array_equal(scatcuda.jax.load(path)(x), wanted.numpy())
 
 
+def test_plan_files_are_told_apart_by_their_content(tmp_path, monkeypatch):
+    path, other = tmp_path / "plan.scat", tmp_path / "other.scat"
+    scatcuda.Scattering2D(J=1, shape=(8, 8)).save_plan(path)
+    scatcuda.Scattering2D(J=1, shape=(8, 8), filters="tight").save_plan(other)
+    x = np.random.default_rng(0).normal(size=(8, 8)).astype(np.float32)
+    scatcuda.jax.load(path)
+    times = path.stat()
+    assert times.st_size == other.stat().st_size
+    path.write_bytes(other.read_bytes())  # in place
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert np.array_equal(scatcuda.jax.load(path)(x), scatcuda.numpy.load(other)(x))
+    kind = np.dtype(np.float32)
+    assert scatcuda.jax.load(path)._plan(kind) == scatcuda.jax.load(other)._plan(kind)
+    loaded = scatcuda.frontends.design.loaded
+
+    def replaced(path):
+        found = loaded(path)
+        os.replace(other, path)
+        return found
+
+    monkeypatch.setattr(scatcuda.frontends.design, "loaded", replaced)
+    with pytest.raises(OSError, match=r"plan\.scat changed while it was read"):
+        scatcuda.jax.load(path)
+
+
 def test_what_jax_needs_is_said(monkeypatch):
     monkeypatch.setattr(scatcuda.jax, "library_file", lambda name: None)
     with pytest.raises(ImportError, match="this build has nothing for JAX: install JAX first"):
