@@ -96,6 +96,10 @@ class Transform(design.Transform[jax.Array, _Kept]):
         (Scattering2D(J=1, shape=(8, 8), L=8, max_order=2, filters='morlet'), (8, 8), (9, 4, 4))
     """
 
+    def __init__(self, made: design.Design, plan: _Kept | None = None) -> None:
+        super().__init__(made, plan)
+        _handlers()  # programs that were exported elsewhere call them, too
+
     def __call__(self, x: Any) -> jax.Array:
         """Scattering coefficients of the signals ``x [..., *input_shape]``.
 

@@ -847,6 +847,33 @@ def test_plan_files_are_told_apart_by_their_content(tmp_path, monkeypatch):
         scatcuda.jax.load(path)
 
 
+def test_programs_that_another_process_exported(tmp_path):
+    """A program's transforms are known once they were traced, or their plan files loaded."""
+    scatcuda.Scattering2D(J=1, shape=(8, 8)).save_plan(tmp_path / "plan.scat")
+    transforms = (
+        "import jax, jax.numpy as jnp, pathlib, sys, scatcuda.jax\n"
+        "folder, x = pathlib.Path(sys.argv[1]), jnp.cos(jnp.arange(128.0).reshape(2, 8, 8))\n"
+        "made = scatcuda.jax.Scattering2D(1, (8, 8))\n"
+        "load = lambda: scatcuda.jax.load(folder / 'plan.scat')\n"
+    )
+    for program in (
+        "checks = [jax.export.DisabledSafetyCheck.custom_call('scatcuda_forward')]\n"
+        "for name, one in (('0', made), ('1', load())):\n"
+        "    data = jax.export.export(jax.jit(one), disabled_checks=checks)(x).serialize()\n"
+        "    (folder / name).write_bytes(data)",
+        "programs = [jax.export.deserialize((folder / name).read_bytes()) for name in '01']\n"
+        "for program, known in zip(programs, (lambda: jax.eval_shape(made, x), load)):\n"
+        "    try:\n        program.call(x)\n"
+        "    except Exception as error:\n        assert 'has no such transform' in str(error)\n"
+        "    else:\n        raise AssertionError\n"
+        "    known()\n"
+        "    assert (program.call(x) == made(x)).all()",
+    ):
+        command = [sys.executable, "-c", transforms + program, tmp_path]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
 def test_what_jax_needs_is_said(monkeypatch):
     monkeypatch.setattr(scatcuda.jax, "library_file", lambda name: None)
     with pytest.raises(ImportError, match="this build has nothing for JAX: install JAX first"):

@@ -49,8 +49,8 @@ ffi::Error begin(int64_t fingerprint, const ffi::AnyBuffer& x, const ffi::AnyBuf
   call->plan = plan_of(fingerprint);
   if (!call->plan) {
     return ffi::Error(ffi::ErrorCode::kNotFound,
-                      "scatcuda.jax: this process has no such transform: build it before a program "
-                      "that was compiled for it is run");
+                      "scatcuda.jax: this process has no such transform: make it and call it once, "
+                      "in numbers of this type, before a program that was compiled for it is run");
   }
   scatcuda_description d = {};
   d.size = sizeof d;
