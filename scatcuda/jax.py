@@ -119,8 +119,7 @@ class Transform(design.Transform[jax.Array, _Kept]):
         """In numbers that the engines and JAX have."""
         if isinstance(x, np.ndarray):
             given = array(self._caller, "x", x)
-            self._checked(given.shape, given.dtype)
-            x = given.astype(given.dtype.newbyteorder("="), copy=False)
+            x = given.astype(self._checked(given.shape, given.dtype), copy=False)
         try:
             signals = jnp.asarray(x if x is not None else object())
         except (TypeError, ValueError, RuntimeError) as error:
