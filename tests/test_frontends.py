@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import gc
 import multiprocessing
 import os
@@ -358,8 +359,14 @@ def test_plan_files(front, tmp_path):
     path.write_bytes(bytes(damaged))
     with pytest.raises(ValueError):
         front.load(path)
-    with pytest.raises(OSError):
+    with pytest.raises(FileNotFoundError, match="No such file") as missing:
         front.load(tmp_path / "nothing.scat")
+    assert missing.value.errno == errno.ENOENT
+    assert missing.value.filename == str(tmp_path / "nothing.scat")
+    with pytest.raises(NotADirectoryError):
+        front.load(path / "plan.scat")
+    with pytest.raises(OSError, match="not a regular file"):
+        front.load(tmp_path)
 
 
 @ARRAYS

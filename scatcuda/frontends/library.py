@@ -103,7 +103,7 @@ def library() -> ctypes.CDLL:
             "scatcuda: libscatcuda.so is not beside the package, it was not built: install "
             "scatcuda again, or in its sources call setup.py build_ext --inplace"
         )
-    found = ctypes.CDLL(str(path))
+    found = ctypes.CDLL(str(path), use_errno=True)
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(found, f"scatcuda_{name}")
         function.restype, function.argtypes = result, arguments
@@ -153,7 +153,13 @@ class Plan:
         made, name = cls.__new__(cls), os.fsencode(path)
         if b"\0" in name:  # where the C library's name would end
             raise ValueError(f"load: path must have no NUL; got {os.fspath(path)!r}")
-        made._own(lambda *of: library().plan_load(name, *of))
+        ctypes.set_errno(0)
+        try:
+            made._own(lambda *of: library().plan_load(name, *of))
+        except OSError:
+            if number := ctypes.get_errno():  # the system's, whose errors have classes
+                raise OSError(number, os.strerror(number), os.fspath(path)) from None
+            raise
         return made
 
     def _own(self, make: Any) -> None:
