@@ -108,8 +108,8 @@ class Transform(design.Transform[NDArray[Any], Plan]):
         """
         signals, lead = self._signals(x)
         given, steps = array(self._caller, "g", g), self._design.steps
-        kinds = "fiubc" if self._design.complex else "fiub"
-        if given.shape != (*lead, *self.output_shape) or given.dtype.kind not in kinds:
+        numbers = design.real(given.dtype) or (self._design.complex and given.dtype.kind == "c")
+        if given.shape != (*lead, *self.output_shape) or not numbers:
             of = "numbers" if self._design.complex else "real numbers"
             wanted = f"g must be an array of {of} of shape {(*lead, *self.output_shape)}"
             raise self._refused(wanted, f"{given.dtype} {given.shape}")

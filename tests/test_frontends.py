@@ -316,7 +316,11 @@ def test_gradient_wants_what_the_call_gives():
     x, shape = signals(phases, 2), (2, *phases.output_shape)
     with pytest.raises(ValueError, match="g must be an array of numbers of shape"):
         phases.gradient(x, np.ones(3))
+    with pytest.raises(ValueError, match="g must be an array of numbers of shape"):
+        phases.gradient(x, np.full(shape, "a"))
+    brief = np.ones(shape, jnp.bfloat16)
     real = phases.gradient(x, np.ones(shape))
+    assert np.array_equal(real, phases.gradient(x, brief))
     assert np.array_equal(real, phases.gradient(x, np.ones(shape, np.complex128)))
 
 

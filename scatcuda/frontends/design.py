@@ -56,6 +56,11 @@ class Design(NamedTuple):
         return any(isinstance(step, Moments) for step in self.steps)
 
 
+def real(dtype: Any) -> bool:
+    """Whether arrays of a type are of real numbers; to NumPy bfloat16 and its like are none."""
+    return getattr(dtype, "kind", "V") in "fiub" or dtype.name.startswith(("bfloat", "float"))
+
+
 class Transform(Generic[Array, Engine]):
     """A transform that is called with arrays; each front end says with which."""
 
@@ -134,11 +139,10 @@ class Transform(Generic[Array, Engine]):
 
     def _checked(self, shape: tuple[int, ...], dtype: Any) -> np.dtype[Any]:
         """In which numbers an input of this shape and type is computed."""
-        kind = getattr(dtype, "kind", "")  # JAX's keys have none
+        kind = getattr(dtype, "kind", "V")  # JAX's keys have none
         if kind == "c":
             raise self._refused("x must be real", dtype)
-        # bfloat16 and its like are no numbers to NumPy
-        if (not kind or kind not in "fiub") and not dtype.name.startswith(("bfloat", "float")):
+        if not real(dtype):
             raise self._refused("x must be an array of real numbers", f"one of {dtype}", TypeError)
         wanted = self.input_shape
         if tuple(shape[-len(wanted) :]) != wanted:
