@@ -151,10 +151,15 @@ def finite(name: str, array: NDArray[Any]) -> None:
         raise ValueError(f"{name} must be finite; it holds NaN or infinity")
 
 
+def unmasked(caller: str, name: str, value: Any) -> None:
+    """An array, or lists of them, that hides no values: NumPy forgets masks within lists."""
+    if _is_masked(value):
+        raise InputError(f"{caller}: {name} must have no masked values; got {told(value)}")
+
+
 def array(caller: str, name: str, value: Any) -> NDArray[Any]:
     """What NumPy makes an array of, with all of its values."""
-    if np.ma.is_masked(value):
-        raise InputError(f"{caller}: {name} must have no masked values; got {told(value)}")
+    unmasked(caller, name, value)
     try:
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:  # ragged; tensors with gradients
@@ -251,6 +256,13 @@ def _index(value: Any) -> int:
     if _is_boolean(value) or not one:
         raise TypeError
     return operator.index(value)
+
+
+def _is_masked(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        # lists of plain numbers are passed over: asked one by one they would take longest
+        return not {*map(type, value)} <= {int, float, bool} and any(map(_is_masked, value))
+    return isinstance(value, np.ma.MaskedArray) and bool(np.ma.is_masked(value))
 
 
 def _is_boolean(value: Any) -> bool:

@@ -45,7 +45,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arguments import array, told
+from .arguments import array, told, unmasked
 from .environment import check_on_import
 from .files.reading import regular
 from .frontends import design
@@ -117,6 +117,7 @@ class Transform(design.Transform[jax.Array, _Kept]):
 
     def _signals(self, x: Any) -> jax.Array:
         """In numbers that the engines and JAX have."""
+        unmasked(self._caller, "x", x)
         if isinstance(x, np.ndarray):
             given = array(self._caller, "x", x)
             x = given.astype(self._checked(given.shape, given.dtype), copy=False)

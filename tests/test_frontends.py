@@ -411,6 +411,16 @@ def test_what_is_no_array(front, x):
 
 
 @ARRAYS
+def test_lists_hide_no_masked_values(front):
+    transform, x = front.Scattering2D(1, (8, 8)), np.ones((8, 8))
+    assert np.array_equal(transform([np.ma.array(x), x]), transform(np.stack([x, x])))
+    hidden = np.ma.array(x, mask=x > 0)
+    for given in ([hidden, x], [(x, x), (x, hidden)], [[np.ma.masked, *x[0, 1:]], *x[1:]]):
+        with pytest.raises(ValueError, match=r"^Scattering2D: x must have no masked "):
+            transform(given)
+
+
+@ARRAYS
 def test_any_order_of_bytes(front):
     transform, x = front.Scattering2D(1, (8, 8)), np.random.default_rng(0).random((8, 8))
     for kind in (">f2", ">f4", ">f8", ">i2"):
