@@ -119,7 +119,7 @@ $(VENV)/.torch:
 # Warnings are errors here, not for who installs the package: compilers to come will have new ones.
 $(VENV)/.built-%: $(VENV)/.torch $(SOURCES)
 	@echo "== scatcuda and what its '$*' needs (compiling takes minutes)"
-	$(if $(filter test docs,$*),$(PIP) "jax>=0.5")
+	$(if $(filter test docs,$*),$(PIP) "jax>=0.6.2")
 	SCATCUDA_WERROR=1 $(PIP) --no-build-isolation --editable ".[$*]"
 	@touch $@
 

@@ -55,11 +55,11 @@ from .program.arrays import Packed
 try:
     import jax
     import jax.numpy as jnp
-    from jax import ShapeDtypeStruct, ffi
+    from jax import ffi
     from jax.sharding import PartitionSpec
 except ImportError as _error:
     raise ImportError(
-        "scatcuda.jax needs JAX 0.5 or newer: pip install 'scatcuda[jax]'"
+        "scatcuda.jax needs JAX 0.6.2 or newer: pip install 'scatcuda[jax]'"
     ) from _error
 
 __all__ = [
@@ -156,8 +156,6 @@ _scattering.defvjp(_forward, _backward)
 def _like(x: jax.Array, shape: tuple[int, ...]) -> Any:
     """The type of a result of ``x``: it varies over the axes of a mesh as ``x`` does; of its shape,
     it is split along them, too, else it is whole everywhere."""
-    if not hasattr(jax, "typeof"):  # before JAX 0.6, which has no such types
-        return ShapeDtypeStruct(shape, x.dtype)
     found = jax.typeof(x)
     if shape == x.shape:
         return found

@@ -902,7 +902,7 @@ def test_what_jax_needs_is_said(monkeypatch):
         scatcuda.jax._handlers.__wrapped__()
     program = "import sys; sys.modules['jax'] = None; import scatcuda.jax"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert "scatcuda.jax needs JAX 0.5 or newer: pip install 'scatcuda[jax]'" in done.stderr
+    assert "scatcuda.jax needs JAX 0.6.2 or newer: pip install 'scatcuda[jax]'" in done.stderr
 
 
 # --- scikit-learn ---------------------------------------------------------------------------------
