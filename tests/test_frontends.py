@@ -568,8 +568,10 @@ for i in range(60):
         found = scattering(x)
         signal.setitimer(signal.ITIMER_REAL, 0)
         assert np.array_equal(found, expected)
-    except Left:
+    except (Left, KeyError):  # which threading has where a thread is left as it starts
         left += 1
+    for _ in range(3):  # what was left may still be at work
+        assert np.array_equal(scattering(x), expected)
 assert left > 0
 assert np.array_equal(scattering(x), expected)
 
@@ -579,9 +581,11 @@ def deep(n):
 refused = 0
 for n in range(sys.getrecursionlimit() - 60, sys.getrecursionlimit()):
     try:
-        assert np.array_equal(deep(n), expected), n
-    except RecursionError:
+        found = deep(n)
+    except Exception:  # a RecursionError, of which ctypes makes another
         refused += 1
+    else:
+        assert np.array_equal(found, expected), n
 assert 0 < refused < 60
 print("right")
 """
@@ -590,7 +594,7 @@ print("right")
 def test_a_call_that_is_left_harms_none():
     """By an exception of a signal's handler, or where the stack of calls is full."""
     told = subprocess.run([sys.executable, "-c", LEFT], capture_output=True, text=True, check=False)
-    # threading itself may print that a thread was left as it began
+    # threading itself may print of a thread that was left as it began
     assert (told.returncode, told.stdout) == (0, "right\n"), told.stderr
 
 
@@ -610,11 +614,11 @@ def test_where_no_thread_starts_any_more(monkeypatch, threads, most):
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", few)
-    library._executor.cache_clear()
+    library._forget()
     for _ in range(3):
         assert np.array_equal(scattering(x), expected)
     assert len(started) > most
-    library._executor.cache_clear()
+    library._forget()
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning", "ignore:.*fork.*:RuntimeWarning")

@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:  # a program is made when a transform is asked for
+    from concurrent.futures import ThreadPoolExecutor
+
     from ..program.arrays import Packed
 
 __all__ = ["Plan", "get_num_threads", "library", "library_file", "set_num_threads"]
@@ -200,23 +202,24 @@ class Plan:
 
     def _run(self, name: str, task: int, threads: int, *arrays: NDArray[Any]) -> None:
         batch = len(arrays[0])
+        if batch * self.result_numbers < _SMALL:
+            threads = 1
+        size = library().workspace_bytes(self._plan, task, batch, threads)
+        if size < 0:
+            raise ValueError(f"{name}: a batch of {batch} signals is too large for the engine")
+        block = np.empty(size + _ALIGNMENT, np.uint8)
 
-        def call(threads: int) -> None:
-            size = library().workspace_bytes(self._plan, task, batch, threads)
-            if size < 0:
-                raise ValueError(f"{name}: a batch of {batch} signals is too large for the engine")
-            block = np.empty(size + _ALIGNMENT, np.uint8)
-            workspace = block.ctypes.data + -block.ctypes.data % _ALIGNMENT
-            executor = byref(_executor(threads)) if threads > 1 else None
+        def call(executor: Any = None) -> None:
             where: list[Any] = [array.ctypes.data for array in arrays]
             if task == _BACKWARD:
                 where[-1] = byref(Gradients(where[-1], None, None))
+            workspace = block.ctypes.data + -block.ctypes.data % _ALIGNMENT
             _call(name, self._plan, batch, *where, workspace, size, executor)
 
-        if threads > 1 and batch * self.result_numbers >= _SMALL:
+        if threads > 1:
             _elsewhere(call, threads)
         else:
-            call(1)
+            call()
 
 
 # --- threads --------------------------------------------------------------------------------------
@@ -286,32 +289,45 @@ def _executor(threads: int) -> Executor:
     return Executor(threads, Run(run), None)
 
 
-def _elsewhere(call: Callable[[int], None], threads: int) -> None:
+@cache
+def _callers() -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(1024, thread_name_prefix="scatcuda-call")
+
+
+def _elsewhere(call: Callable[..., None], threads: int) -> None:
     """A call that threads share, in a thread of its own, for an executor's code has to come to its
     end: in the caller's a signal's handler may raise in it, or the stack be full. What waits here
     may be left at any time; the call goes on with all that it needs."""
-    from threading import Thread
+    from concurrent.futures import Future
 
-    raised: list[BaseException] = []
+    turn, done = iter((0,)), Future[None]()
 
     def work() -> None:
-        try:
-            call(threads)
-        except BaseException as error:
-            raised.append(error)
+        for _ in turn:
+            try:
+                call(byref(_executor(threads)))
+                done.set_result(None)
+            except BaseException as error:
+                done.set_exception(error)
 
-    thread = Thread(target=work, name="scatcuda-call")
     try:
-        thread.start()
+        _callers().submit(work)
     except RecursionError:
         raise
-    except RuntimeError:  # no thread starts any more
-        return call(1)
-    thread.join()
-    if raised:
-        raise raised[0]
+    except RuntimeError:  # no thread starts any more; one that did may have come for the turn
+        for _ in turn:
+            call()
+            return
+    done.result()
 
 
-# A child has none of its parent's threads.
+def _forget() -> None:
+    """A child has none of its parent's threads."""
+    _executor.cache_clear()
+    _callers.cache_clear()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_executor.cache_clear)
+    os.register_at_fork(after_in_child=_forget)
