@@ -139,7 +139,7 @@ class Transform(design.Transform[jax.Array, _Kept]):
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _scattering(plan: _Kept, x: jax.Array) -> jax.Array:
     lead = x.shape[: x.ndim - len(plan.input_shape)]
-    return _call("scatcuda_forward", _like(x, (*lead, *plan.output_shape)), plan, x)
+    return _call("scatcuda_forward", _whole(x, (*lead, *plan.output_shape)), plan, x)
 
 
 def _forward(plan: _Kept, x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -147,19 +147,16 @@ def _forward(plan: _Kept, x: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _backward(plan: _Kept, x: jax.Array, g: jax.Array) -> tuple[jax.Array]:
-    return (_call("scatcuda_backward", _like(x, x.shape), plan, x, g),)
+    return (_call("scatcuda_backward", jax.typeof(x), plan, x, g),)
 
 
 _scattering.defvjp(_forward, _backward)
 
 
-def _like(x: jax.Array, shape: tuple[int, ...]) -> Any:
-    """The type of a result of ``x``: it varies over the axes of a mesh as ``x`` does; of its shape,
-    it is split along them, too, else it is whole everywhere."""
-    found = jax.typeof(x)
-    if shape == x.shape:
-        return found
-    whole = PartitionSpec(*[None] * len(shape))
+def _whole(x: jax.Array, shape: tuple[int, ...]) -> Any:
+    """The type of what varies over the axes of a mesh as ``x`` does, and is not split along
+    them."""
+    found, whole = jax.typeof(x), PartitionSpec(*[None] * len(shape))
     return found.update(shape=shape, sharding=found.sharding.update(spec=whole))
 
 

@@ -321,6 +321,30 @@ def test_without_a_gpu_there_is_a_sentence(library, tmp_path):
     library.cuda_plan_destroy(None)
 
 
+def test_a_path_with_nul_is_refused_in_cpp_too(tmp_path):
+    cxx, package = os.environ.get("CXX", "g++").split(), Path(scatcuda.cmake_prefix_path)
+    if shutil.which(cxx[0]) is None:
+        pytest.skip("no compiler")
+    (tmp_path / "open.cpp").write_text(
+        "#include <cstdio>\n#include <scatcuda/scatcuda.hpp>\n"
+        "int main(int, char** argv) {\n"
+        "  try {\n"
+        "    scatcuda::Plan plan(argv[1] + std::string(1, 0) + argv[2]);\n"
+        "  } catch (const scatcuda::Error& error) {\n"
+        "    return std::puts(error.what()) < 0;\n"
+        "  }\n"
+        "  return 2;\n"
+        "}\n"
+    )
+    command = [*cxx, "-std=c++17", f"-I{scatcuda.get_include()}", str(tmp_path / "open.cpp")]
+    command += [f"-L{package / 'lib'}", "-lscatcuda", f"-Wl,-rpath,{package / 'lib'}"]
+    subprocess.run([*command, "-o", str(tmp_path / "open")], check=True)
+    Scattering2D(1, (8, 8)).save_plan(tmp_path / "plan.scat")
+    command = [str(tmp_path / "open"), str(tmp_path / "plan.scat"), "more"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "a path has no NUL" in done.stdout
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_nothing_is_allocated_after_planning(threads, tmp_path):
     cxx, package = os.environ.get("CXX", "g++").split(), Path(scatcuda.cmake_prefix_path)
